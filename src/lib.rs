@@ -1,4 +1,6 @@
 //! Fine-tune a language model without forgetting.
 
 pub mod error;
+pub mod experiment;
 pub mod rng;
+pub mod task;

@@ -1,0 +1,2 @@
+//! A recipe and its runs.
+pub mod results;

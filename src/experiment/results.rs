@@ -1,0 +1,143 @@
+//! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
+
+use crate::task::Form;
+use serde::{Deserialize, Serialize};
+
+/// Everything an experiment computed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// The recipe's name, such as `lab`.
+    pub name: String,
+    /// The task that was trained for.
+    pub target: String,
+    /// The tasks that should not be lost, in the order of the recipe.
+    pub non_target: Vec<String>,
+    /// The untouched model on every task (test split): target first, then `non_target`.
+    pub base: Vec<TaskScore>,
+    /// The untouched model on the validation split of the target task.
+    pub base_validation: f64,
+    /// One entry for each arm, rate and seed, in the order of the recipe.
+    pub runs: Vec<Run>,
+    /// What was done to make each arm's training data, in the order of the recipe.
+    pub data: Vec<DataSummary>,
+    /// For each threshold of the threshold curve, how much it masks and, where style tokens are known, which of them.
+    pub thresholds: Vec<ThresholdPoint>,
+    /// Examples token by token, one per arm and item, for spike plots and heat maps.
+    pub examples: Vec<TokenExample>,
+}
+
+/// One checkpoint on one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskScore {
+    /// The task's name.
+    pub task: String,
+    /// One entry for each item, in the order of the split: (value, skill, form).
+    pub items: Vec<ItemScore>,
+}
+
+/// One item's grade, without its text.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ItemScore {
+    /// 1 for right, 0 for wrong.
+    pub value: f64,
+    /// 1 if the right answer is there in any form.
+    pub skill: f64,
+    /// Whether the form was kept.
+    pub form: Form,
+}
+
+/// One fine-tuning run and its evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Short name of the arm: `ground_truth`, `ground_truth_on_self_output_items`, `self_output`, `rephrase`, `stm_2.5`, `random_mask`, `lowest_mask`.
+    pub arm: String,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Seed of initialisation, order and masks.
+    pub seed: u64,
+    /// Whether this arm's rate is the one that the stated rule chose.
+    pub chosen: bool,
+    /// Threshold of the token perplexity, for arms that have one.
+    pub threshold: Option<f64>,
+    /// Items trained on.
+    pub items: usize,
+    /// Completion tokens of the training data, counted once.
+    pub completion_tokens: usize,
+    /// Those that were learned (mask true).
+    pub learned_tokens: usize,
+    /// Mean training loss of each optimiser step.
+    pub losses: Vec<f64>,
+    /// Target score on the validation split after training.
+    pub validation: f64,
+    /// Test scores: target first, then non-target in the recipe's order. Empty for a run whose rate was not chosen and that was
+    /// evaluated on validation only (none in the lab: every run is tested).
+    pub test: Vec<TaskScore>,
+    /// Frobenius norm of the weight change, over all adapted matrices together, relative to the weights' own norm.
+    pub relative_weight_change: f64,
+    /// Wall seconds of training.
+    pub train_seconds: f64,
+}
+
+/// How the training data of one arm came to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataSummary {
+    /// The arm.
+    pub arm: String,
+    /// Training items asked for.
+    pub asked: usize,
+    /// Items kept.
+    pub kept: usize,
+    /// Answers sampled to make them (0 for ground truth).
+    pub sampled: usize,
+    /// Share of sampled answers that were right.
+    pub accepted: Option<f64>,
+    /// Mean over examples of exp(mean surprisal of the completion, given the prompt): the paper's Table 1.
+    pub perplexity_given_prompt: f64,
+    /// Mean over examples of exp(mean surprisal of the bare answer text without prompt or template): the paper's selector and Figure 2.
+    pub perplexity_of_text_alone: f64,
+    /// Share of completion tokens with a token perplexity above 2.5.
+    pub share_above_2_5: f64,
+    /// Wall seconds to make the data, scoring included.
+    pub seconds: f64,
+}
+
+/// One point of the threshold curve on the ground truth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdPoint {
+    /// Threshold of the token perplexity.
+    pub threshold: f64,
+    /// Share of completion tokens masked.
+    pub masked: f64,
+    /// Of the masked tokens, the share that are style tokens; `None` without masked tokens or known styles.
+    pub precision: Option<f64>,
+    /// Of the style tokens, the share that is masked.
+    pub recall: Option<f64>,
+    /// Share of the summed surprisal that the masked tokens carry.
+    pub surprisal_masked: f64,
+}
+
+/// One training example token by token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenExample {
+    /// The arm whose data it is from.
+    pub arm: String,
+    /// The item's id; the same item appears under several arms.
+    pub item: String,
+    /// Prompt, completion and template tokens in order.
+    pub tokens: Vec<TokenView>,
+}
+
+/// One token of a [`TokenExample`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// The token's text.
+    pub text: String,
+    /// Whether it belongs to the completion.
+    pub completion: bool,
+    /// Whether it is learned.
+    pub learned: bool,
+    /// Whether it is a style token of the writer's (where that is known).
+    pub style: bool,
+    /// exp(surprisal) under the base model; `None` for the first token.
+    pub perplexity: Option<f64>,
+}
