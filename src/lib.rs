@@ -2,5 +2,7 @@
 
 pub mod error;
 pub mod experiment;
+pub mod model;
+pub mod ops;
 pub mod rng;
 pub mod task;

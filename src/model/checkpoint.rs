@@ -1,0 +1,133 @@
+use super::config::{GenerationConfig, ModelConfig};
+use super::decoder::Decoder;
+use super::weights::{self, Shelf};
+use crate::error::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+/// A model on disk: a folder in Hugging Face layout, perhaps with an adapter's folder on top.
+///
+/// It is a path, not weights: plain data that can be kept between the cells of a notebook.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Folder with `config.json`, the weights and the tokenizer.
+    pub model: PathBuf,
+    /// Folder with `adapter_config.json` and `adapter_model.safetensors`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
+}
+
+/// A checkpoint's decoder, with the ids at which it stops.
+#[derive(Debug)]
+pub struct Model {
+    /// The weights.
+    pub decoder: Decoder,
+    /// End-of-text and end-of-turn ids.
+    pub stop_ids: Vec<u32>,
+}
+
+impl Checkpoint {
+    /// The model in `folder`; says what is missing if it is not one.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
+        let model = folder.into();
+        if !model.is_dir() {
+            let hint = "give a local folder in Hugging Face layout";
+            return Err(Error::missing("model folder", model, hint));
+        }
+        for file in ["config.json", "tokenizer.json"] {
+            if !model.join(file).is_file() {
+                let hint = "a model folder holds config.json, model.safetensors and tokenizer.json";
+                return Err(Error::missing(file, model, hint));
+            }
+        }
+        Ok(Self {
+            model,
+            adapter: None,
+        })
+    }
+
+    /// The same model with an adapter on top.
+    pub fn with_adapter(&self, folder: impl Into<PathBuf>) -> Self {
+        Self {
+            adapter: Some(folder.into()),
+            ..self.clone()
+        }
+    }
+
+    /// Sizes of the model.
+    pub fn config(&self) -> Result<ModelConfig> {
+        ModelConfig::read(&self.model.join("config.json"))
+    }
+
+    /// Files that decide what the model computes, for fingerprints.
+    pub fn weight_files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = weights::files(&self.model)?;
+        files.push(self.model.join("config.json"));
+        if let Some(adapter) = &self.adapter {
+            files.push(adapter.join("adapter_config.json"));
+            files.push(adapter.join("adapter_model.safetensors"));
+        }
+        Ok(files)
+    }
+
+    /// Reads the weights without the adapter: f32 on a CPU, bf16 elsewhere.
+    pub fn load_base(&self, device: &Device) -> Result<Model> {
+        let config = self.config()?;
+        let dtype = if device.is_cpu() {
+            DType::F32
+        } else {
+            DType::BF16
+        };
+        let mut shelf = Shelf::new(weights::read(&self.model, device, dtype)?, device, dtype);
+        let decoder = Decoder::load(&mut shelf, &config, device)?;
+        shelf.finish(&self.model)?;
+        let mut stop_ids = GenerationConfig::stop_ids(&self.model.join("generation_config.json"))?;
+        for id in GenerationConfig::stop_ids(&self.model.join("config.json"))? {
+            if !stop_ids.contains(&id) {
+                stop_ids.push(id);
+            }
+        }
+        if let Some(id) = stop_ids
+            .iter()
+            .find(|id| **id as usize >= config.vocab_size)
+        {
+            let problem = format!(
+                "stop id {id} is outside the vocabulary of {}",
+                config.vocab_size
+            );
+            return Err(Error::file(
+                self.model.join("generation_config.json"),
+                problem,
+            ));
+        }
+        Ok(Model { decoder, stop_ids })
+    }
+}
+
+/// Writes a whole model folder: config, weights in one file, stop ids. The tokenizer is copied by the caller.
+pub fn write_model(folder: &Path, decoder: &Decoder, stop_ids: &[u32]) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(Error::io("making the model's folder", folder))?;
+    let mut config = decoder.config.to_json();
+    config["eos_token_id"] = serde_json::json!(stop_ids);
+    let json = |name: &str, value: &serde_json::Value| {
+        let path = folder.join(name);
+        let text = serde_json::to_string_pretty(value).expect("a JSON value can be written");
+        std::fs::write(&path, text + "\n").map_err(Error::io("writing the model", &path))
+    };
+    json("config.json", &config)?;
+    json(
+        "generation_config.json",
+        &serde_json::json!({"eos_token_id": stop_ids, "do_sample": false}),
+    )?;
+    write_tensors(&folder.join("model.safetensors"), &decoder.tensors()?)
+}
+
+/// Writes tensors as a safetensors file, marked as PyTorch's so that transformers and PEFT read it.
+pub(crate) fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let bytes = safetensors::serialize(tensors, Some(metadata))
+        .map_err(Error::library("packing the weights"))?;
+    std::fs::write(path, bytes).map_err(Error::io("writing the weights", path))
+}

@@ -1,0 +1,797 @@
+use super::cache::Cache;
+use super::config::ModelConfig;
+use super::projection::Projection;
+use super::weights::Shelf;
+use crate::error::Result;
+use crate::ops::{self, Attention, Gradients, Rope, RopeTable, TokenLoss};
+use crate::rng::Rng;
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor, Var};
+use std::sync::Arc;
+
+/// A causal language model's weights in memory.
+///
+/// Sequences are laid end to end: activations are `(tokens, hidden)`, without padding. Fields are named as checkpoints name them.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Sizes.
+    pub config: ModelConfig,
+    embed_tokens: Tensor,
+    layers: Vec<Block>,
+    norm: Tensor,
+    /// `None` when the embedding is the head.
+    lm_head: Option<Tensor>,
+    rope: Arc<Rope>,
+    device: Device,
+    /// What is trained, by name, in a fixed order.
+    trainable: Vec<(String, Var)>,
+}
+
+#[derive(Debug, Clone)]
+struct Block {
+    input_layernorm: Tensor,
+    q_proj: Projection,
+    k_proj: Projection,
+    v_proj: Projection,
+    o_proj: Projection,
+    post_attention_layernorm: Tensor,
+    gate_proj: Projection,
+    up_proj: Projection,
+    down_proj: Projection,
+}
+
+/// Names of a block's linear layers, in the order in which [`Decoder::projections_mut`] gives them.
+pub(crate) const PROJECTIONS: [&str; 7] = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
+
+/// Sequences laid end to end, and which of their tokens are predicted with which weight.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    ids: Vec<u32>,
+    starts: Vec<usize>,
+    /// Positions whose next token is predicted.
+    rows: Vec<u32>,
+    targets: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self {
+            starts: vec![0],
+            ..Self::default()
+        }
+    }
+
+    /// Adds a sequence; token `t` is predicted from those before it with weight `weights[t]`, 0 means not at all.
+    ///
+    /// The first token has no context, so its weight does not count. One weight for each token.
+    pub fn push(&mut self, ids: &[u32], weights: &[f32]) {
+        assert_eq!(ids.len(), weights.len(), "one weight for each token");
+        let start = self.ids.len();
+        for at in 1..ids.len() {
+            if weights[at] != 0.0 {
+                self.rows.push((start + at - 1) as u32);
+                self.targets.push(ids[at]);
+                self.weights.push(weights[at]);
+            }
+        }
+        self.ids.extend(ids);
+        self.starts.push(self.ids.len());
+    }
+
+    /// All tokens, prompts included.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Tokens that are predicted.
+    pub fn predicted(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn longest(&self) -> usize {
+        self.starts
+            .windows(2)
+            .map(|w| w[1] - w[0])
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// The gradient of one batch.
+#[derive(Debug)]
+pub struct Gradient {
+    /// Loss and the predicted tokens' facts.
+    pub loss: TokenLoss,
+    /// One for each of [`Decoder::trainable`], in that order; `None` where none arrived.
+    pub gradients: Vec<Option<Tensor>>,
+}
+
+/// Dropout on what the low-rank updates see.
+#[derive(Debug, Clone)]
+pub struct Dropout {
+    /// Share of values set to 0.
+    pub share: f64,
+    /// Stream of this batch; each layer forks its own.
+    pub rng: Rng,
+}
+
+impl Dropout {
+    /// `x` with dropped values, the rest scaled up; `place` tells the layers of the model apart.
+    fn apply(&self, x: &Tensor, place: u64) -> candle_core::Result<Tensor> {
+        let mut rng = self.rng.fork(place);
+        let keep = (1.0 / (1.0 - self.share)) as f32;
+        let mask: Vec<f32> = (0..x.elem_count())
+            .map(|_| if rng.chance(self.share) { 0.0 } else { keep })
+            .collect();
+        x * Tensor::from_vec(mask, x.shape(), x.device())?
+    }
+}
+
+impl Block {
+    fn load(shelf: &mut Shelf, config: &ModelConfig, at: usize) -> Result<Self> {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let q = config.num_attention_heads * config.head_dim;
+        let kv = config.num_key_value_heads * config.head_dim;
+        let name = |part: &str| format!("model.layers.{at}.{part}");
+        let mut projection =
+            |part: &str, out: usize, inner: usize, bias: bool| -> Result<Projection> {
+                let weight = shelf.take(&name(&format!("{part}.weight")), &[out, inner])?;
+                let bias = if bias {
+                    Some(shelf.take(&name(&format!("{part}.bias")), &[out])?)
+                } else {
+                    None
+                };
+                Ok(Projection::new(weight, bias))
+            };
+        Ok(Self {
+            q_proj: projection("self_attn.q_proj", q, hidden, config.attention_bias)?,
+            k_proj: projection("self_attn.k_proj", kv, hidden, config.attention_bias)?,
+            v_proj: projection("self_attn.v_proj", kv, hidden, config.attention_bias)?,
+            o_proj: projection("self_attn.o_proj", hidden, q, config.attention_bias)?,
+            gate_proj: projection("mlp.gate_proj", wide, hidden, config.mlp_bias)?,
+            up_proj: projection("mlp.up_proj", wide, hidden, config.mlp_bias)?,
+            down_proj: projection("mlp.down_proj", hidden, wide, config.mlp_bias)?,
+            input_layernorm: shelf.take(&name("input_layernorm.weight"), &[hidden])?,
+            post_attention_layernorm: shelf
+                .take(&name("post_attention_layernorm.weight"), &[hidden])?,
+        })
+    }
+
+    fn projections_mut(&mut self) -> [&mut Projection; 7] {
+        [
+            &mut self.q_proj,
+            &mut self.k_proj,
+            &mut self.v_proj,
+            &mut self.o_proj,
+            &mut self.gate_proj,
+            &mut self.up_proj,
+            &mut self.down_proj,
+        ]
+    }
+
+    fn projections(&self) -> [&Projection; 7] {
+        [
+            &self.q_proj,
+            &self.k_proj,
+            &self.v_proj,
+            &self.o_proj,
+            &self.gate_proj,
+            &self.up_proj,
+            &self.down_proj,
+        ]
+    }
+
+    fn map(&self, change: impl Fn(&Projection) -> Result<Projection>) -> Result<Self> {
+        let mut block = self.clone();
+        for (new, old) in block.projections_mut().into_iter().zip(self.projections()) {
+            *new = change(old)?;
+        }
+        block.input_layernorm = self.input_layernorm.detach();
+        block.post_attention_layernorm = self.post_attention_layernorm.detach();
+        Ok(block)
+    }
+
+    /// Queries, keys and values before rotation.
+    fn qkv(&self, x: &Tensor, eps: f64, drop: &Drop<'_>) -> candle_core::Result<[Tensor; 3]> {
+        let x = ops::rms_norm(x, &self.input_layernorm, eps)?;
+        Ok([
+            self.q_proj.forward(&x, drop.at(&x, 0)?.as_ref())?,
+            self.k_proj.forward(&x, drop.at(&x, 1)?.as_ref())?,
+            self.v_proj.forward(&x, drop.at(&x, 2)?.as_ref())?,
+        ])
+    }
+
+    /// The rest of the block, from the heads' outputs to the next residual stream.
+    fn finish(
+        &self,
+        x: &Tensor,
+        heads: &Tensor,
+        eps: f64,
+        drop: &Drop<'_>,
+    ) -> candle_core::Result<Tensor> {
+        let x = (x + self.o_proj.forward(heads, drop.at(heads, 3)?.as_ref())?)?;
+        let normed = ops::rms_norm(&x, &self.post_attention_layernorm, eps)?;
+        let gate = self
+            .gate_proj
+            .forward(&normed, drop.at(&normed, 4)?.as_ref())?;
+        let up = self
+            .up_proj
+            .forward(&normed, drop.at(&normed, 5)?.as_ref())?;
+        let wide = ops::swiglu(&gate, &up)?;
+        x + self.down_proj.forward(&wide, drop.at(&wide, 6)?.as_ref())?
+    }
+}
+
+/// Dropout as one block sees it.
+struct Drop<'a> {
+    dropout: Option<&'a Dropout>,
+    layer: usize,
+}
+
+impl Drop<'_> {
+    fn at(&self, x: &Tensor, projection: usize) -> candle_core::Result<Option<Tensor>> {
+        let place = (self.layer * PROJECTIONS.len() + projection) as u64;
+        self.dropout
+            .map(|dropout| dropout.apply(x, place))
+            .transpose()
+    }
+}
+
+/// What all blocks of one pass share.
+struct Pass {
+    attention: Attention,
+    starts: Arc<[usize]>,
+    table: Arc<RopeTable>,
+    eps: f64,
+}
+
+impl Pass {
+    fn block(&self, block: &Block, x: &Tensor, drop: &Drop<'_>) -> candle_core::Result<Tensor> {
+        let [q, k, v] = block.qkv(x, self.eps, drop)?;
+        let heads = ops::attention(&q, &k, &v, &self.attention, &self.starts, &self.table)?;
+        block.finish(x, &heads, self.eps, drop)
+    }
+}
+
+impl Decoder {
+    /// Takes the weights that `config` asks for; `shelf` notes every misfit.
+    pub(super) fn load(shelf: &mut Shelf, config: &ModelConfig, device: &Device) -> Result<Self> {
+        let table = [config.vocab_size, config.hidden_size];
+        // a tied pair may be stored under either name
+        let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight");
+        let embed_tokens =
+            match config.tie_word_embeddings && !shelf.has(embedding) && shelf.has(head) {
+                true => shelf.take(head, &table)?,
+                false => shelf.take(embedding, &table)?,
+            };
+        let lm_head = match config.tie_word_embeddings {
+            true => {
+                shelf.drop_if_present(head);
+                None
+            }
+            false => Some(shelf.take(head, &table)?),
+        };
+        Ok(Self {
+            layers: (0..config.num_hidden_layers)
+                .map(|at| Block::load(shelf, config, at))
+                .collect::<Result<_>>()?,
+            norm: shelf.take("model.norm.weight", &[config.hidden_size])?,
+            rope: Arc::new(Rope::new(config.rope_frequencies())),
+            config: config.clone(),
+            device: device.clone(),
+            trainable: Vec::new(),
+            embed_tokens,
+            lm_head,
+        })
+    }
+
+    /// A model with random weights, for training from nothing: normal with deviation `1/√width`, norms at 1.
+    pub fn random(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+        let mut tensors = std::collections::BTreeMap::new();
+        let rng = Rng::new(seed, "weights");
+        let shapes = Self::shapes(config);
+        for (at, (name, shape)) in shapes.into_iter().enumerate() {
+            let count: usize = shape.iter().product();
+            let mut rng = rng.fork(at as u64);
+            let values: Vec<f32> = if name.ends_with("norm.weight") {
+                vec![1.0; count]
+            } else if name.ends_with("bias") {
+                vec![0.0; count]
+            } else {
+                let inner = shape[1] as f64;
+                // what is added to the residual stream starts smaller, as in GPT-2
+                let adds = name.contains("o_proj") || name.contains("down_proj");
+                let depth = if adds {
+                    (2.0 * config.num_hidden_layers as f64).sqrt()
+                } else {
+                    1.0
+                };
+                let table = name.contains("embed_tokens");
+                let deviation = if table {
+                    0.02
+                } else {
+                    1.0 / inner.sqrt() / depth
+                };
+                (0..count)
+                    .map(|_| (rng.normal() * deviation) as f32)
+                    .collect()
+            };
+            tensors.insert(name, Tensor::from_vec(values, shape, device)?);
+        }
+        let mut shelf = Shelf::new(tensors, device, DType::F32);
+        let decoder = Self::load(&mut shelf, config, device)?;
+        shelf.finish(std::path::Path::new("a random model"))?;
+        Ok(decoder)
+    }
+
+    /// Names and shapes of the weights of `config`.
+    fn shapes(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let q = config.num_attention_heads * config.head_dim;
+        let kv = config.num_key_value_heads * config.head_dim;
+        let mut shapes = vec![(
+            "model.embed_tokens.weight".to_string(),
+            vec![config.vocab_size, hidden],
+        )];
+        for at in 0..config.num_hidden_layers {
+            let sizes = [
+                (q, hidden),
+                (kv, hidden),
+                (kv, hidden),
+                (hidden, q),
+                (wide, hidden),
+                (wide, hidden),
+                (hidden, wide),
+            ];
+            for (i, (part, (out, inner))) in PROJECTIONS.iter().zip(sizes).enumerate() {
+                shapes.push((format!("model.layers.{at}.{part}.weight"), vec![out, inner]));
+                if if i < 4 {
+                    config.attention_bias
+                } else {
+                    config.mlp_bias
+                } {
+                    shapes.push((format!("model.layers.{at}.{part}.bias"), vec![out]));
+                }
+            }
+            for norm in ["input_layernorm", "post_attention_layernorm"] {
+                shapes.push((format!("model.layers.{at}.{norm}.weight"), vec![hidden]));
+            }
+        }
+        shapes.push(("model.norm.weight".into(), vec![hidden]));
+        if !config.tie_word_embeddings {
+            shapes.push(("lm_head.weight".into(), vec![config.vocab_size, hidden]));
+        }
+        shapes
+    }
+
+    /// The device that holds the weights.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What is trained, by name, in a fixed order.
+    pub fn trainable(&self) -> &[(String, Var)] {
+        &self.trainable
+    }
+
+    /// Registers `var` as trained.
+    pub(crate) fn train_also(&mut self, name: String, var: Var) {
+        self.trainable.push((name, var));
+    }
+
+    /// Every linear layer of the blocks with its module path, such as `model.layers.0.self_attn.q_proj`.
+    pub fn projections(&self) -> impl Iterator<Item = (String, &Projection)> {
+        self.layers.iter().enumerate().flat_map(|(at, block)| {
+            let named = PROJECTIONS.iter().zip(block.projections());
+            named.map(move |(part, projection)| (format!("model.layers.{at}.{part}"), projection))
+        })
+    }
+
+    /// The same, to be changed.
+    pub fn projections_mut(&mut self) -> impl Iterator<Item = (String, &mut Projection)> {
+        self.layers.iter_mut().enumerate().flat_map(|(at, block)| {
+            let named = PROJECTIONS.iter().zip(block.projections_mut());
+            named.map(move |(part, projection)| (format!("model.layers.{at}.{part}"), projection))
+        })
+    }
+
+    /// Makes every weight trainable.
+    pub fn train_in_full(&mut self) -> Result<()> {
+        let mut trainable = std::mem::take(&mut self.trainable);
+        let mut train = |name: String, tensor: &mut Tensor| -> Result<()> {
+            let var = Var::from_tensor(&tensor.detach())?;
+            *tensor = var.as_tensor().clone();
+            trainable.push((name, var));
+            Ok(())
+        };
+        train("model.embed_tokens.weight".into(), &mut self.embed_tokens)?;
+        for (at, block) in self.layers.iter_mut().enumerate() {
+            let name = |part: &str| format!("model.layers.{at}.{part}.weight");
+            train(name("input_layernorm"), &mut block.input_layernorm)?;
+            train(
+                name("post_attention_layernorm"),
+                &mut block.post_attention_layernorm,
+            )?;
+            for (part, projection) in PROJECTIONS.iter().zip(block.projections_mut()) {
+                train(name(part), &mut projection.weight)?;
+                if let Some(bias) = &mut projection.bias {
+                    train(format!("model.layers.{at}.{part}.bias"), bias)?;
+                }
+            }
+        }
+        train("model.norm.weight".into(), &mut self.norm)?;
+        if let Some(head) = &mut self.lm_head {
+            train("lm_head.weight".into(), head)?;
+        }
+        self.trainable = trainable;
+        Ok(())
+    }
+
+    /// The model outside any graph, sharing its weights: adapters stay apart.
+    pub fn detached(&self) -> Result<Self> {
+        self.with_projections(|projection| Ok(projection.detached()))
+    }
+
+    /// The model for inference: adapters folded into the weights.
+    pub fn merged(&self) -> Result<Self> {
+        self.with_projections(|projection| Ok(projection.merged()?))
+    }
+
+    fn with_projections(&self, change: impl Fn(&Projection) -> Result<Projection>) -> Result<Self> {
+        Ok(Self {
+            config: self.config.clone(),
+            embed_tokens: self.embed_tokens.detach(),
+            layers: self
+                .layers
+                .iter()
+                .map(|block| block.map(&change))
+                .collect::<Result<_>>()?,
+            norm: self.norm.detach(),
+            lm_head: self.lm_head.as_ref().map(Tensor::detach),
+            rope: self.rope.clone(),
+            device: self.device.clone(),
+            trainable: Vec::new(),
+        })
+    }
+
+    /// All weights by their names in a checkpoint, adapters folded in.
+    pub fn tensors(&self) -> Result<std::collections::BTreeMap<String, Tensor>> {
+        let mut tensors = std::collections::BTreeMap::new();
+        tensors.insert(
+            "model.embed_tokens.weight".to_string(),
+            self.embed_tokens.detach(),
+        );
+        for (at, block) in self.layers.iter().enumerate() {
+            let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
+            tensors.insert(
+                name("input_layernorm", "weight"),
+                block.input_layernorm.detach(),
+            );
+            tensors.insert(
+                name("post_attention_layernorm", "weight"),
+                block.post_attention_layernorm.detach(),
+            );
+            for (part, projection) in PROJECTIONS.iter().zip(block.projections()) {
+                tensors.insert(name(part, "weight"), projection.merged_weight()?);
+                if let Some(bias) = &projection.bias {
+                    tensors.insert(name(part, "bias"), bias.detach());
+                }
+            }
+        }
+        tensors.insert("model.norm.weight".into(), self.norm.detach());
+        if let Some(head) = &self.lm_head {
+            tensors.insert("lm_head.weight".into(), head.detach());
+        }
+        Ok(tensors)
+    }
+
+    fn head(&self) -> &Tensor {
+        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
+    }
+
+    fn pass(&self, starts: &[usize], longest: usize) -> Pass {
+        let config = &self.config;
+        Pass {
+            attention: Attention {
+                heads: config.num_attention_heads,
+                kv_heads: config.num_key_value_heads,
+                head_dim: config.head_dim,
+                scale: 1.0 / (config.head_dim as f64).sqrt(),
+            },
+            starts: starts.into(),
+            table: self.rope.table(longest),
+            eps: config.rms_norm_eps,
+        }
+    }
+
+    fn embed(&self, ids: &[u32]) -> candle_core::Result<Tensor> {
+        self.embed_tokens
+            .index_select(&Tensor::from_slice(ids, ids.len(), &self.device)?, 0)
+    }
+
+    fn select(&self, x: &Tensor, rows: &[u32]) -> candle_core::Result<Tensor> {
+        x.index_select(&Tensor::from_slice(rows, rows.len(), &self.device)?, 0)
+    }
+
+    fn final_norm(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        ops::rms_norm(x, &self.norm, self.config.rms_norm_eps)
+    }
+
+    /// Logits at every position, `(tokens, vocabulary)` in f32. For tests and small vocabularies; scoring needs no whole logits.
+    pub fn logits(&self, batch: &Batch) -> Result<Tensor> {
+        let model = self.detached()?;
+        let pass = model.pass(&batch.starts, batch.longest());
+        let mut x = model.embed(&batch.ids)?;
+        for (layer, block) in model.layers.iter().enumerate() {
+            x = pass.block(
+                block,
+                &x,
+                &Drop {
+                    dropout: None,
+                    layer,
+                },
+            )?;
+        }
+        Ok(ops::linear(&model.final_norm(&x)?, model.head())?.to_dtype(DType::F32)?)
+    }
+
+    /// Log-probability, entropy and rank of every predicted token of the batch, in order; no gradients.
+    pub fn score(&self, batch: &Batch) -> Result<TokenLoss> {
+        if batch.rows.is_empty() {
+            return Ok(TokenLoss::default());
+        }
+        let model = self.detached()?;
+        let pass = model.pass(&batch.starts, batch.longest());
+        let mut x = model.embed(&batch.ids)?;
+        for (layer, block) in model.layers.iter().enumerate() {
+            x = pass.block(
+                block,
+                &x,
+                &Drop {
+                    dropout: None,
+                    layer,
+                },
+            )?;
+        }
+        let x = model.final_norm(&model.select(&x, &batch.rows)?)?;
+        Ok(ops::token_loss(
+            &x,
+            model.head(),
+            &batch.targets,
+            &batch.weights,
+            Gradients::None,
+        )?)
+    }
+
+    /// Loss and gradient of one batch.
+    ///
+    /// With `replay`, blocks are computed again in the backward pass instead of kept: the same bits for about a third more time and
+    /// a fraction of the memory.
+    pub fn gradient(
+        &self,
+        batch: &Batch,
+        replay: bool,
+        dropout: Option<&Dropout>,
+    ) -> Result<Gradient> {
+        let pass = self.pass(&batch.starts, batch.longest());
+        let drop = |layer| Drop { dropout, layer };
+        if batch.rows.is_empty() {
+            let gradients = self.trainable.iter().map(|_| None).collect();
+            return Ok(Gradient {
+                loss: TokenLoss::default(),
+                gradients,
+            });
+        }
+        let embedded = self.embed(&batch.ids)?;
+        let (loss, grads) = if replay {
+            let bare = self.detached()?;
+            let mut inputs = Vec::with_capacity(self.layers.len());
+            let mut x = embedded.detach();
+            for (layer, block) in bare.layers.iter().enumerate() {
+                let next = pass.block(block, &x, &drop(layer))?;
+                inputs.push(std::mem::replace(&mut x, next));
+            }
+            let top = Var::from_tensor(&x)?;
+            let (loss, mut grads) = self.loss_and_seed(top.as_tensor(), batch)?;
+            let mut dx = take(&mut grads, &top)?;
+            for (layer, block) in self.layers.iter().enumerate().rev() {
+                let input = Var::from_tensor(&inputs.pop().expect("one input for each block"))?;
+                let y = pass.block(block, input.as_tensor(), &drop(layer))?;
+                let mut more = ops::seed_gradient(&y, &dx)?.backward()?;
+                dx = take(&mut more, &input)?;
+                grads.extend(more)?;
+            }
+            if embedded.track_op() {
+                grads.extend(ops::seed_gradient(&embedded, &dx)?.backward()?)?;
+            }
+            (loss, grads)
+        } else {
+            let mut x = embedded;
+            for (layer, block) in self.layers.iter().enumerate() {
+                x = pass.block(block, &x, &drop(layer))?;
+            }
+            self.loss_and_seed(&x, batch)?
+        };
+        self.refuse_frozen_gradients(&grads)?;
+        let gradients = self
+            .trainable
+            .iter()
+            .map(|(_, var)| grads.get(var).cloned())
+            .collect();
+        Ok(Gradient { loss, gradients })
+    }
+
+    /// Loss on top of the last block's output, and the gradients that flow back from it.
+    fn loss_and_seed(&self, x: &Tensor, batch: &Batch) -> Result<(TokenLoss, GradStore)> {
+        let normed = self.final_norm(&self.select(x, &batch.rows)?)?;
+        let head = self.head();
+        let want = if head.track_op() {
+            Gradients::HiddenAndHead
+        } else {
+            Gradients::Hidden
+        };
+        let mut loss = ops::token_loss(&normed, head, &batch.targets, &batch.weights, want)?;
+        let seed = loss.hidden_gradient.take().expect("asked for");
+        let mut grads = ops::seed_gradient(&normed, &seed)?.backward()?;
+        if let Some(more) = loss.head_gradient.take() {
+            let sum = match grads.remove(head) {
+                Some(grad) => (grad + more)?,
+                None => more,
+            };
+            grads.insert(head, sum);
+        }
+        Ok((loss, grads))
+    }
+
+    /// A frozen weight with a gradient would be a broken invariant: memory and time lost in silence.
+    fn refuse_frozen_gradients(&self, grads: &GradStore) -> Result<()> {
+        for (name, projection) in self.projections() {
+            if !projection.weight.is_variable() && grads.get(&projection.weight).is_some() {
+                return Err(candle_core::Error::Msg(format!(
+                    "{name} is frozen and got a gradient"
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads prompts and returns what each row remembers, with the logits of the token after each prompt, `(prompts, vocabulary)`.
+    pub fn prefill(&self, prompts: &[&[u32]]) -> Result<(Vec<Cache>, Tensor)> {
+        let mut batch = Batch::new();
+        for ids in prompts {
+            batch.push(ids, &vec![0.0; ids.len()]);
+        }
+        let layers = if self.device.is_cpu() {
+            self.layers.len()
+        } else {
+            0
+        };
+        let mut caches: Vec<Cache> = prompts.iter().map(|_| Cache::new(layers)).collect();
+        let pass = self.pass(&batch.starts, batch.longest());
+        let mut x = self.embed(&batch.ids)?;
+        for (layer, block) in self.layers.iter().enumerate() {
+            let drop = Drop {
+                dropout: None,
+                layer,
+            };
+            let [q, k, v] = block.qkv(&x, pass.eps, &drop)?;
+            if layers > 0 {
+                self.remember(
+                    &mut caches.iter_mut().collect::<Vec<_>>(),
+                    layer,
+                    &k,
+                    &v,
+                    &batch.starts,
+                    &pass.table,
+                )?;
+            }
+            let heads = ops::attention(&q, &k, &v, &pass.attention, &pass.starts, &pass.table)?;
+            x = block.finish(&x, &heads, pass.eps, &drop)?;
+        }
+        for (cache, ids) in caches.iter_mut().zip(prompts) {
+            cache.ids.extend_from_slice(ids);
+        }
+        let last: Vec<u32> = batch.starts[1..]
+            .iter()
+            .map(|end| (end - 1) as u32)
+            .collect();
+        let x = self.final_norm(&self.select(&x, &last)?)?;
+        Ok((caches, ops::linear(&x, self.head())?.to_dtype(DType::F32)?))
+    }
+
+    /// Reads one more token of each row and returns the logits of the next, `(rows, vocabulary)`.
+    pub fn step(&self, tokens: &[u32], caches: &mut [&mut Cache]) -> Result<Tensor> {
+        if !self.device.is_cpu() {
+            // no memory is kept on this device: everything is read again
+            for (cache, token) in caches.iter_mut().zip(tokens) {
+                cache.ids.push(*token);
+            }
+            let prompts: Vec<&[u32]> = caches.iter().map(|cache| cache.ids.as_slice()).collect();
+            return Ok(self.prefill(&prompts)?.1);
+        }
+        let longest = caches
+            .iter()
+            .map(|cache| cache.length() + 1)
+            .max()
+            .unwrap_or(0);
+        let starts: Vec<usize> = (0..=tokens.len()).collect();
+        let pass = self.pass(&starts, longest);
+        let mut x = self.embed(tokens)?;
+        for (layer, block) in self.layers.iter().enumerate() {
+            let drop = Drop {
+                dropout: None,
+                layer,
+            };
+            let [q, k, v] = block.qkv(&x, pass.eps, &drop)?;
+            self.remember(caches, layer, &k, &v, &starts, &pass.table)?;
+            let rows: Vec<_> = caches.iter().map(|cache| cache.row(layer)).collect();
+            let shape = q.shape().clone();
+            let q = q.flatten_all()?.to_vec1::<f32>()?;
+            let heads = ops::cached_attention(&q, &rows, &pass.attention, &pass.table);
+            x = block.finish(
+                &x,
+                &Tensor::from_vec(heads, shape, &self.device)?,
+                pass.eps,
+                &drop,
+            )?;
+        }
+        for (cache, token) in caches.iter_mut().zip(tokens) {
+            cache.ids.push(*token);
+        }
+        Ok(ops::linear(&self.final_norm(&x)?, self.head())?.to_dtype(DType::F32)?)
+    }
+
+    /// Appends keys, turned by their position, and values to each row's memory of `layer`.
+    fn remember(
+        &self,
+        caches: &mut [&mut Cache],
+        layer: usize,
+        k: &Tensor,
+        v: &Tensor,
+        starts: &[usize],
+        table: &RopeTable,
+    ) -> Result<()> {
+        let (k, v) = (
+            k.flatten_all()?.to_vec1::<f32>()?,
+            v.flatten_all()?.to_vec1::<f32>()?,
+        );
+        let width = self.config.num_key_value_heads * self.config.head_dim;
+        for (row, cache) in caches.iter_mut().enumerate() {
+            let from = cache.length();
+            let range = starts[row] * width..starts[row + 1] * width;
+            let memory = cache.layer(layer);
+            memory.values.extend_from_slice(&v[range.clone()]);
+            let grown = memory.keys.len();
+            memory.keys.resize(grown + range.len(), 0.0);
+            let heads = k[range].chunks_exact(self.config.head_dim);
+            let turned = memory.keys[grown..].chunks_exact_mut(self.config.head_dim);
+            for (at, (key, turned)) in heads.zip(turned).enumerate() {
+                table.turn(
+                    from + at / self.config.num_key_value_heads,
+                    key,
+                    turned,
+                    1.0,
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the gradient of a block's input, which always has one.
+fn take(grads: &mut GradStore, input: &Var) -> Result<Tensor> {
+    grads.remove(input).ok_or_else(|| {
+        candle_core::Error::Msg("a block passed no gradient to its input".into()).into()
+    })
+}

@@ -1,0 +1,278 @@
+//! Slices, matrix products and loops on the CPU.
+
+use candle_core::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor, bail};
+use std::ops::Deref;
+
+/// The contiguous f32 values of a storage.
+pub(super) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let CpuStorage::F32(values) = storage else {
+        bail!("a fused operator takes f32 values")
+    };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&values[start..end]),
+        None => bail!("a fused operator takes contiguous values"),
+    }
+}
+
+/// A tensor's values, borrowed for reading.
+pub(super) struct Values<'a> {
+    guard: StorageRef<'a>,
+    range: (usize, usize),
+}
+
+/// Borrows the values of a contiguous f32 tensor on the CPU.
+pub(super) fn values(tensor: &Tensor) -> Result<Values<'_>> {
+    let (guard, layout) = tensor.storage_and_layout();
+    let Some(range) = layout.contiguous_offsets() else {
+        bail!("a fused operator takes contiguous values")
+    };
+    match &*guard {
+        Storage::Cpu(CpuStorage::F32(_)) => Ok(Values { guard, range }),
+        _ => bail!("a fused operator takes f32 values on the CPU"),
+    }
+}
+
+impl Deref for Values<'_> {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        match &*self.guard {
+            Storage::Cpu(CpuStorage::F32(values)) => &values[self.range.0..self.range.1],
+            _ => unreachable!("`values` has checked the storage"),
+        }
+    }
+}
+
+/// A matrix that is a view of a slice: element `(i, j)` is at `i * row + j * col`.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    pub values: &'a [f32],
+    pub row: usize,
+    pub col: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A row-major matrix whose rows are `row` values apart.
+    pub fn rows(values: &'a [f32], row: usize) -> Self {
+        Self {
+            values,
+            row,
+            col: 1,
+        }
+    }
+
+    /// The transposed view.
+    pub fn t(self) -> Self {
+        Self {
+            values: self.values,
+            row: self.col,
+            col: self.row,
+        }
+    }
+
+    fn covers(&self, rows: usize, cols: usize) -> bool {
+        rows == 0 || cols == 0 || (rows - 1) * self.row + (cols - 1) * self.col < self.values.len()
+    }
+}
+
+/// What happens to the destination of a product.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Into {
+    Overwrite,
+    Add,
+}
+
+/// `dst (m × n, rows dst_row apart) = or += scale · lhs (m × k) · rhs (k × n)`, on the current rayon pool.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn product(
+    (m, n, k): (usize, usize, usize),
+    dst: &mut [f32],
+    dst_row: usize,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    scale: f32,
+    into: Into,
+    parallel: bool,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(
+        (m - 1) * dst_row + n <= dst.len() && lhs.covers(m, k) && rhs.covers(k, n),
+        "a matrix product outside its slices"
+    );
+    let threads = rayon::current_num_threads();
+    let parallelism = if parallel && threads > 1 {
+        gemm::Parallelism::Rayon(threads)
+    } else {
+        gemm::Parallelism::None
+    };
+    // SAFETY: the assertion above keeps every element inside its slice, and `dst` is borrowed exclusively.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            dst.as_mut_ptr(),
+            1,
+            dst_row as isize,
+            into == Into::Add,
+            lhs.values.as_ptr(),
+            lhs.col as isize,
+            lhs.row as isize,
+            rhs.values.as_ptr(),
+            rhs.col as isize,
+            rhs.row as isize,
+            1.0,
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// Runs a loop compiled with AVX2 and FMA where this CPU has them.
+#[inline(always)]
+pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn wide<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the two features were found just now.
+            return unsafe { wide(work) };
+        }
+    }
+    work()
+}
+
+/// `eˣ` with a relative error below 2e-7, in a form that the compiler turns into vector instructions.
+///
+/// Below -87 the result is 0 (or the smallest normal number); above 88 it stays at e⁸⁸.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding and subtracting it rounds to the nearest integer
+    let clamped = x.clamp(-87.0, 88.0);
+    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    // ln 2 in two parts, so that the remainder is exact
+    let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
+    let mut p = 1.987_569_1e-4_f32;
+    p = p * r + 1.398_199_9e-3;
+    p = p * r + 8.333_452e-3;
+    p = p * r + 4.166_579_6e-2;
+    p = p * r + 1.666_666_5e-1;
+    p = p * r + 0.5;
+    let value = (p * r * r + r) + 1.0;
+    let scaled = value * f32::from_bits((((n as i32) + 127) << 23) as u32);
+    if x < -87.0 { 0.0 } else { scaled }
+}
+
+/// The scalar product.
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    // sixteen partial sums, so that the loop becomes vector instructions without reordering at run time
+    let mut sums = [0f32; 16];
+    let (mut a_parts, mut b_parts) = (a.chunks_exact(16), b.chunks_exact(16));
+    for (x, y) in (&mut a_parts).zip(&mut b_parts) {
+        for lane in 0..16 {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    let rest: f32 = a_parts
+        .remainder()
+        .iter()
+        .zip(b_parts.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
+    let mut width = 8;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0] + rest
+}
+
+/// Sum and maximum of a row in the same fixed order of partial results as [`dot`].
+#[inline(always)]
+pub(super) fn maximum(row: &[f32]) -> f32 {
+    let mut best = [f32::NEG_INFINITY; 16];
+    let mut parts = row.chunks_exact(16);
+    for part in &mut parts {
+        for lane in 0..16 {
+            best[lane] = if part[lane] > best[lane] {
+                part[lane]
+            } else {
+                best[lane]
+            };
+        }
+    }
+    parts
+        .remainder()
+        .iter()
+        .chain(&best)
+        .copied()
+        .fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Replaces each value by `exp(value - shift)` and returns the sum.
+#[inline(always)]
+pub(super) fn exp_and_sum(row: &mut [f32], shift: f32) -> f32 {
+    let mut sums = [0f32; 16];
+    let mut parts = row.chunks_exact_mut(16);
+    for part in &mut parts {
+        for lane in 0..16 {
+            let e = exp(part[lane] - shift);
+            part[lane] = e;
+            sums[lane] += e;
+        }
+    }
+    let mut rest = 0.0;
+    for value in parts.into_remainder() {
+        *value = exp(*value - shift);
+        rest += *value;
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_right_to_two_in_ten_million() {
+        for i in -86_000..88_000 {
+            let x = i as f32 / 1000.0;
+            let (got, want) = (f64::from(exp(x)), f64::from(x).exp());
+            assert!(
+                (got / want - 1.0).abs() < 2e-7,
+                "exp({x}) = {got}, not {want}"
+            );
+        }
+        assert_eq!(exp(-1000.0), 0.0);
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn a_product_adds_or_overwrites_with_any_strides() {
+        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2 × 3
+        let b = [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]; // 2 × 3, used transposed
+        let mut dst = [10.0; 4];
+        product(
+            (2, 2, 3),
+            &mut dst,
+            2,
+            Matrix::rows(&a, 3),
+            Matrix::rows(&b, 3).t(),
+            2.0,
+            Into::Add,
+            false,
+        );
+        assert_eq!(dst, [10.0 + 14.0, 10.0 + 20.0, 10.0 + 32.0, 10.0 + 44.0]);
+    }
+}

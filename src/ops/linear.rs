@@ -1,0 +1,366 @@
+use super::fused;
+use super::host::{Into, Matrix, floats, product, values};
+use candle_core::backend::BackendStorage;
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape,
+    Tensor, bail,
+};
+
+/// `x Wᵀ`: `x` is `(rows, in)`, `weight` is `(out, in)` as checkpoints store it, the result is `(rows, out)`.
+///
+/// `weight` gets a gradient only if it is a variable; candle's own matmul would build one for every frozen weight.
+pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    if weight.track_op() {
+        x.apply_op2(&weight.contiguous()?, Linear { frozen: None })
+    } else {
+        x.apply_op1(Linear {
+            frozen: Some(weight.contiguous()?),
+        })
+    }
+}
+
+/// `x Wᵀ + scale · (x Aᵀ) Bᵀ`: a frozen weight `W (out, in)` with a low-rank update, `a` is `(rank, in)`, `b` is `(out, rank)`.
+pub fn lora_linear(
+    x: &Tensor,
+    weight: &Tensor,
+    a: &Tensor,
+    b: &Tensor,
+    scale: f64,
+) -> Result<Tensor> {
+    if fused(x) {
+        let lora = Lora {
+            weight: weight.detach().contiguous()?,
+            scale: scale as f32,
+        };
+        return x
+            .contiguous()?
+            .apply_op3(&a.contiguous()?, &b.contiguous()?, lora);
+    }
+    let update = linear(&linear(x, a)?, b)?;
+    linear(x, &weight.detach())? + (update * scale)?
+}
+
+struct Linear {
+    frozen: Option<Tensor>,
+}
+
+/// Shapes of `x (rows, in) · weightᵀ (in, out)`.
+fn shapes(x: &Shape, weight: &Shape) -> Result<(usize, usize, usize)> {
+    let ((rows, inner), (out, weight_inner)) = (x.dims2()?, weight.dims2()?);
+    if inner != weight_inner {
+        bail!("x has {inner} columns, the weight {weight_inner}")
+    }
+    Ok((rows, out, inner))
+}
+
+/// `x Wᵀ` on any backend's storage.
+fn forward<S: BackendStorage>(x: &S, lx: &Layout, w: &S, lw: &Layout) -> Result<(S, Shape)> {
+    let (rows, out, inner) = shapes(lx.shape(), lw.shape())?;
+    let y = x.matmul(w, (1, rows, out, inner), lx, &lw.transpose(0, 1)?)?;
+    Ok((y, Shape::from((rows, out))))
+}
+
+/// `x Wᵀ` on a CPU: in f32 on the current rayon pool, else as candle does it.
+fn cpu_forward(
+    x: &CpuStorage,
+    lx: &Layout,
+    w: &CpuStorage,
+    lw: &Layout,
+) -> Result<(CpuStorage, Shape)> {
+    if !matches!(x, CpuStorage::F32(_)) {
+        return forward(x, lx, w, lw);
+    }
+    let (rows, out, inner) = shapes(lx.shape(), lw.shape())?;
+    let mut y = vec![0f32; rows * out];
+    let (x, w) = (
+        Matrix::rows(floats(x, lx)?, inner),
+        Matrix::rows(floats(w, lw)?, inner),
+    );
+    product(
+        (rows, out, inner),
+        &mut y,
+        out,
+        x,
+        w.t(),
+        1.0,
+        Into::Overwrite,
+        true,
+    );
+    Ok((CpuStorage::F32(y), Shape::from((rows, out))))
+}
+
+/// `a · b` of two matrices, outside any graph.
+fn times(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if !fused(a) {
+        return a.matmul(b);
+    }
+    let ((m, k), n) = (a.dims2()?, b.dim(1)?);
+    let mut out = vec![0f32; m * n];
+    let strides = |t: &Tensor| (t.stride()[0], t.stride()[1]);
+    let view = |t: &Tensor| {
+        if t.is_contiguous() {
+            Ok((t.clone(), false))
+        } else {
+            t.t().map(|t| (t, true))
+        }
+    };
+    let ((a, a_turned), (b, b_turned)) = (view(a)?, view(b)?);
+    let (a_values, b_values) = (values(&a)?, values(&b)?);
+    let lhs = Matrix::rows(&a_values, strides(&a).0);
+    let rhs = Matrix::rows(&b_values, strides(&b).0);
+    let lhs = if a_turned { lhs.t() } else { lhs };
+    let rhs = if b_turned { rhs.t() } else { rhs };
+    product((m, n, k), &mut out, n, lhs, rhs, 1.0, Into::Overwrite, true);
+    Tensor::from_vec(out, (m, n), a.device())
+}
+
+impl CustomOp1 for Linear {
+    fn name(&self) -> &'static str {
+        "frozen-linear"
+    }
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (storage, layout) = self.weight().storage_and_layout();
+        match &*storage {
+            candle_core::Storage::Cpu(w) => cpu_forward(x, lx, w, layout),
+            _ => bail!("the weight is on another device than x"),
+        }
+    }
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (storage, layout) = self.weight().storage_and_layout();
+        match &*storage {
+            candle_core::Storage::Cuda(w) => forward(x, lx, w, layout),
+            _ => bail!("the weight is on another device than x"),
+        }
+    }
+    fn metal_fwd(&self, x: &MetalStorage, lx: &Layout) -> Result<(MetalStorage, Shape)> {
+        let (storage, layout) = self.weight().storage_and_layout();
+        match &*storage {
+            candle_core::Storage::Metal(w) => forward(x, lx, w, layout),
+            _ => bail!("the weight is on another device than x"),
+        }
+    }
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        times(&grad.contiguous()?, &self.weight().detach()).map(Some)
+    }
+}
+
+impl Linear {
+    fn weight(&self) -> &Tensor {
+        self.frozen
+            .as_ref()
+            .expect("the unary form holds its weight")
+    }
+}
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        cpu_forward(x, lx, w, lw)
+    }
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        w: &CudaStorage,
+        lw: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        forward(x, lx, w, lw)
+    }
+    fn metal_fwd(
+        &self,
+        x: &MetalStorage,
+        lx: &Layout,
+        w: &MetalStorage,
+        lw: &Layout,
+    ) -> Result<(MetalStorage, Shape)> {
+        forward(x, lx, w, lw)
+    }
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        Ok((
+            Some(times(&grad, &w.detach())?),
+            Some(times(&grad.t()?, &x.detach())?),
+        ))
+    }
+}
+
+struct Lora {
+    weight: Tensor,
+    scale: f32,
+}
+
+impl CustomOp3 for Lora {
+    fn name(&self) -> &'static str {
+        "lora-linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        a: &CpuStorage,
+        la: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (storage, layout) = self.weight.storage_and_layout();
+        let candle_core::Storage::Cpu(weight) = &*storage else {
+            bail!("the weight is on another device than x")
+        };
+        let (rows, out, inner) = shapes(lx.shape(), layout.shape())?;
+        let (_, rank, _) = shapes(lx.shape(), la.shape())?;
+        let (x, weight) = (
+            Matrix::rows(floats(x, lx)?, inner),
+            Matrix::rows(floats(weight, layout)?, inner),
+        );
+        let (a, b) = (
+            Matrix::rows(floats(a, la)?, inner),
+            Matrix::rows(floats(b, lb)?, rank),
+        );
+        let mut y = vec![0f32; rows * out];
+        product(
+            (rows, out, inner),
+            &mut y,
+            out,
+            x,
+            weight.t(),
+            1.0,
+            Into::Overwrite,
+            true,
+        );
+        let mut down = vec![0f32; rows * rank]; // in → rank
+        product(
+            (rows, rank, inner),
+            &mut down,
+            rank,
+            x,
+            a.t(),
+            1.0,
+            Into::Overwrite,
+            true,
+        );
+        product(
+            (rows, out, rank),
+            &mut y,
+            out,
+            Matrix::rows(&down, rank),
+            b.t(),
+            self.scale,
+            Into::Add,
+            true,
+        );
+        Ok((CpuStorage::F32(y), Shape::from((rows, out))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let ((rows, inner), rank, out) = (x.dims2()?, a.dim(0)?, b.dim(0)?);
+        let grad = grad.contiguous()?;
+        let (xs, weight, a, b, grad) = (
+            values(x)?,
+            values(&self.weight)?,
+            values(a)?,
+            values(b)?,
+            values(&grad)?,
+        );
+        let (xs, weight) = (Matrix::rows(&xs, inner), Matrix::rows(&weight, inner));
+        let (a, b, grad) = (
+            Matrix::rows(&a, inner),
+            Matrix::rows(&b, rank),
+            Matrix::rows(&grad, out),
+        );
+        let mut down = vec![0f32; rows * rank]; // x Aᵀ, cheaper to compute again than to keep
+        product(
+            (rows, rank, inner),
+            &mut down,
+            rank,
+            xs,
+            a.t(),
+            1.0,
+            Into::Overwrite,
+            true,
+        );
+        let mut d_down = vec![0f32; rows * rank];
+        product(
+            (rows, rank, out),
+            &mut d_down,
+            rank,
+            grad,
+            b,
+            self.scale,
+            Into::Overwrite,
+            true,
+        );
+        let (down, d_down) = (Matrix::rows(&down, rank), Matrix::rows(&d_down, rank));
+        let mut dx = vec![0f32; rows * inner];
+        product(
+            (rows, inner, out),
+            &mut dx,
+            inner,
+            grad,
+            weight,
+            1.0,
+            Into::Overwrite,
+            true,
+        );
+        product(
+            (rows, inner, rank),
+            &mut dx,
+            inner,
+            d_down,
+            a,
+            1.0,
+            Into::Add,
+            true,
+        );
+        let mut da = vec![0f32; rank * inner];
+        product(
+            (rank, inner, rows),
+            &mut da,
+            inner,
+            d_down.t(),
+            xs,
+            1.0,
+            Into::Overwrite,
+            true,
+        );
+        let mut db = vec![0f32; out * rank];
+        product(
+            (out, rank, rows),
+            &mut db,
+            rank,
+            grad.t(),
+            down,
+            self.scale,
+            Into::Overwrite,
+            true,
+        );
+        let cpu = x.device();
+        Ok((
+            Some(Tensor::from_vec(dx, (rows, inner), cpu)?),
+            Some(Tensor::from_vec(da, (rank, inner), cpu)?),
+            Some(Tensor::from_vec(db, (out, rank), cpu)?),
+        ))
+    }
+}

@@ -1,0 +1,51 @@
+//! The differentiable operators that the decoder is made of.
+//!
+//! candle's fused softmax, norms and rotary embedding drop gradients without a word, and its matmul builds a gradient for
+//! every frozen weight. Each operator here is a custom op with its own backward, proven against finite differences:
+//!
+//! | operator | forward | who gets a gradient |
+//! |---|---|---|
+//! | [`linear`] | `x Wᵀ` | `x`; `W` only if it is a variable |
+//! | [`lora_linear`] | `x Wᵀ + s x Aᵀ Bᵀ` | `x`, `A`, `B`; never `W` |
+//! | [`rms_norm`] | `x / rms(x) · w` | `x`; `w` only if it is a variable |
+//! | [`swiglu`] | `silu(gate) · up` | both |
+//! | [`attention`] | rotary, causal, grouped-query attention over sequences laid end to end | `q`, `k`, `v` |
+//! | [`token_loss`] | head and cross-entropy in chunks | the hidden states; the head if asked |
+//! | [`seed_gradient`] | none | starts a backward pass from a known gradient |
+//!
+//! On a CPU in f32 they are fused and run on the current rayon pool. Everywhere else, and in f64, they are composed of candle
+//! operations that do keep their gradients; the tests hold the two against each other.
+//!
+//! ```
+//! use candle_core::{Device, Tensor, Var};
+//! let x = Var::from_tensor(&Tensor::new(&[[1f32, -2.0]], &Device::Cpu)?)?;
+//! let w = Tensor::new(&[[3f32, 4.0]], &Device::Cpu)?;
+//! let grads = unforget::ops::linear(&x, &w)?.sum_all()?.backward()?;
+//! assert_eq!(grads.get(&x).unwrap().to_vec2::<f32>()?, [[3.0, 4.0]]);
+//! assert!(grads.get(&w).is_none(), "a frozen weight gets no gradient");
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+mod attention;
+mod host;
+mod linear;
+mod norm;
+mod rope;
+mod seed;
+mod swiglu;
+mod token_loss;
+
+pub use attention::{Attention, CachedRow, attention, cached_attention};
+pub use linear::{linear, lora_linear};
+pub use norm::rms_norm;
+pub use rope::{Rope, RopeTable};
+pub use seed::seed_gradient;
+pub use swiglu::swiglu;
+pub use token_loss::{Gradients, TokenLoss, token_loss};
+
+use candle_core::{DType, Tensor};
+
+/// Whether the fused path applies: f32 on a CPU.
+fn fused(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}

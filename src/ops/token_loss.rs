@@ -1,0 +1,280 @@
+use super::fused;
+use super::host::{Into, Matrix, exp, maximum, product, values, vectorised};
+use candle_core::{D, DType, Result, Tensor, bail};
+use rayon::prelude::*;
+
+/// What [`token_loss`] returns, one entry for each row of the hidden states.
+#[derive(Debug, Default)]
+pub struct TokenLoss {
+    /// `Σ weight · surprisal`, in nats.
+    pub loss: f64,
+    /// `ln p(target | context)`, at most 0.
+    pub log_prob: Vec<f32>,
+    /// Entropy of the whole next-token distribution, in nats.
+    pub entropy: Vec<f32>,
+    /// How many tokens of the vocabulary are more probable than the target; 0 is the greedy choice.
+    pub rank: Vec<u32>,
+    /// `d loss / d hidden`, of `hidden`'s shape, if asked for.
+    pub hidden_gradient: Option<Tensor>,
+    /// `d loss / d head`, of `head`'s shape, if asked for.
+    pub head_gradient: Option<Tensor>,
+}
+
+/// Which gradients [`token_loss`] computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gradients {
+    /// None: scoring.
+    None,
+    /// Of the hidden states: the head is frozen.
+    Hidden,
+    /// Of the hidden states and the head.
+    HiddenAndHead,
+}
+
+/// Logits that exist at one time, so that a large vocabulary never makes a large tensor.
+const LOGITS_AT_ONCE: usize = 1 << 20;
+
+/// Head and cross-entropy in chunks: `loss = Σ_i weights[i] · −ln softmax(hidden_i headᵀ)[targets[i]]`.
+///
+/// `hidden` is `(rows, width)` and holds only the positions that are learned or scored; `head` is `(vocabulary, width)`. Log-probability,
+/// entropy and rank come at no extra pass. Weights carry the normaliser: divide them by it beforehand.
+pub fn token_loss(
+    hidden: &Tensor,
+    head: &Tensor,
+    targets: &[u32],
+    weights: &[f32],
+    want: Gradients,
+) -> Result<TokenLoss> {
+    let ((rows, width), vocabulary) = (hidden.dims2()?, head.dim(0)?);
+    if targets.len() != rows || weights.len() != rows {
+        bail!(
+            "{rows} hidden states, {} targets, {} weights",
+            targets.len(),
+            weights.len()
+        )
+    }
+    if let Some(id) = targets.iter().find(|id| **id as usize >= vocabulary) {
+        bail!("target {id} is outside the vocabulary of {vocabulary}")
+    }
+    let (hidden, head) = (hidden.detach().contiguous()?, head.detach().contiguous()?);
+    let chunk = (LOGITS_AT_ONCE / vocabulary).clamp(16, rows.max(16));
+    if fused(&hidden) {
+        return on_host(
+            &hidden,
+            &head,
+            targets,
+            weights,
+            want,
+            (rows, width, vocabulary, chunk),
+        );
+    }
+    let mut whole = TokenLoss::default();
+    let mut hidden_gradients = Vec::new();
+    for from in (0..rows).step_by(chunk) {
+        let to = (from + chunk).min(rows);
+        let part = composed(
+            &hidden.narrow(0, from, to - from)?,
+            &head,
+            &targets[from..to],
+            &weights[from..to],
+            want,
+        )?;
+        whole.loss += part.loss;
+        whole.log_prob.extend(part.log_prob);
+        whole.entropy.extend(part.entropy);
+        whole.rank.extend(part.rank);
+        hidden_gradients.extend(part.hidden_gradient);
+        whole.head_gradient = match (whole.head_gradient, part.head_gradient) {
+            (Some(sum), Some(more)) => Some((sum + more)?),
+            (sum, more) => sum.or(more),
+        };
+    }
+    if !hidden_gradients.is_empty() {
+        whole.hidden_gradient = Some(Tensor::cat(&hidden_gradients, 0)?);
+    }
+    Ok(whole)
+}
+
+fn on_host(
+    hidden: &Tensor,
+    head: &Tensor,
+    targets: &[u32],
+    weights: &[f32],
+    want: Gradients,
+    (rows, width, vocabulary, chunk): (usize, usize, usize, usize),
+) -> Result<TokenLoss> {
+    let (h, w) = (values(hidden)?, values(head)?);
+    let w = Matrix::rows(&w, width);
+    let mut logits = vec![0f32; chunk.min(rows) * vocabulary];
+    let mut d_hidden = vec![
+        0f32;
+        if want == Gradients::None {
+            0
+        } else {
+            rows * width
+        }
+    ];
+    let mut d_head = vec![
+        0f32;
+        if want == Gradients::HiddenAndHead {
+            vocabulary * width
+        } else {
+            0
+        }
+    ];
+    let mut result = TokenLoss::default();
+    for from in (0..rows).step_by(chunk) {
+        let to = (from + chunk).min(rows);
+        let count = to - from;
+        let logits = &mut logits[..count * vocabulary];
+        let h = Matrix::rows(&h[from * width..to * width], width);
+        product(
+            (count, vocabulary, width),
+            logits,
+            vocabulary,
+            h,
+            w.t(),
+            1.0,
+            Into::Overwrite,
+            true,
+        );
+        let facts: Vec<(f32, f32, u32)> = logits
+            .par_chunks_mut(vocabulary)
+            .zip(&targets[from..to])
+            .zip(&weights[from..to])
+            .map(|((row, &target), &weight)| vectorised(|| row_loss(row, target as usize, weight)))
+            .collect();
+        for ((log_prob, entropy, rank), weight) in facts.into_iter().zip(&weights[from..to]) {
+            result.loss -= f64::from(*weight) * f64::from(log_prob);
+            result.log_prob.push(log_prob);
+            result.entropy.push(entropy);
+            result.rank.push(rank);
+        }
+        let d_logits = Matrix::rows(logits, vocabulary);
+        if want != Gradients::None {
+            let d_hidden = &mut d_hidden[from * width..to * width];
+            product(
+                (count, width, vocabulary),
+                d_hidden,
+                width,
+                d_logits,
+                w,
+                1.0,
+                Into::Overwrite,
+                true,
+            );
+        }
+        if want == Gradients::HiddenAndHead {
+            product(
+                (vocabulary, width, count),
+                &mut d_head,
+                width,
+                d_logits.t(),
+                h,
+                1.0,
+                Into::Add,
+                true,
+            );
+        }
+    }
+    if want != Gradients::None {
+        result.hidden_gradient = Some(Tensor::from_vec(d_hidden, (rows, width), hidden.device())?);
+    }
+    if want == Gradients::HiddenAndHead {
+        result.head_gradient = Some(Tensor::from_vec(
+            d_head,
+            (vocabulary, width),
+            hidden.device(),
+        )?);
+    }
+    Ok(result)
+}
+
+/// Log-probability, entropy and rank of one row of logits, which becomes `weight · (softmax − onehot)`.
+#[inline(always)]
+fn row_loss(row: &mut [f32], target: usize, weight: f32) -> (f32, f32, u32) {
+    let largest = maximum(row);
+    let wanted = row[target];
+    let mut rank = 0u32;
+    let (mut sums, mut moments) = ([0f32; 16], [0f32; 16]); // Σ eˣ and Σ x eˣ, x relative to the largest
+    let (parts, rest) = row.as_chunks_mut::<16>();
+    for part in parts {
+        for lane in 0..16 {
+            let x = part[lane] - largest;
+            rank += u32::from(part[lane] > wanted);
+            let e = exp(x);
+            part[lane] = e;
+            sums[lane] += e;
+            moments[lane] += x * e;
+        }
+    }
+    for (lane, value) in rest.iter_mut().enumerate() {
+        let x = *value - largest;
+        rank += u32::from(*value > wanted);
+        *value = exp(x);
+        sums[lane] += *value;
+        moments[lane] += if *value > 0.0 { x * *value } else { 0.0 };
+    }
+    let sum: f32 = sums.iter().sum();
+    let moment: f32 = moments.iter().sum();
+    let log_sum = sum.ln();
+    let factor = weight / sum;
+    for value in row.iter_mut() {
+        *value *= factor;
+    }
+    row[target] -= weight;
+    (wanted - largest - log_sum, log_sum - moment / sum, rank)
+}
+
+/// One chunk with candle operations: any device and precision.
+fn composed(
+    hidden: &Tensor,
+    head: &Tensor,
+    targets: &[u32],
+    weights: &[f32],
+    want: Gradients,
+) -> Result<TokenLoss> {
+    let (rows, vocabulary, device) = (targets.len(), head.dim(0)?, hidden.device());
+    let wide = if hidden.dtype() == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    };
+    let logits = hidden.matmul(&head.t()?)?.to_dtype(wide)?;
+    let log_sum = logits.log_sum_exp(D::Minus1)?.unsqueeze(1)?;
+    let ids = Tensor::from_slice(targets, (rows, 1), device)?;
+    let wanted = logits.gather(&ids, 1)?;
+    let log_prob = (&wanted - &log_sum)?;
+    let p = logits.broadcast_sub(&log_sum)?.exp()?;
+    let entropy = (&log_sum - (&p * &logits)?.sum_keepdim(1)?)?;
+    let rank = logits
+        .broadcast_gt(&wanted)?
+        .to_dtype(DType::F32)?
+        .sum_keepdim(1)?;
+    let host = |t: &Tensor| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+    let log_prob = host(&log_prob)?;
+    let mut result = TokenLoss {
+        loss: -weights
+            .iter()
+            .zip(&log_prob)
+            .map(|(w, l)| f64::from(*w) * f64::from(*l))
+            .sum::<f64>(),
+        log_prob,
+        entropy: host(&entropy)?,
+        rank: host(&rank)?.into_iter().map(|r| r as u32).collect(),
+        ..TokenLoss::default()
+    };
+    if want != Gradients::None {
+        let vocabulary = Tensor::arange(0, vocabulary as u32, device)?.unsqueeze(0)?;
+        let onehot = ids.broadcast_eq(&vocabulary)?.to_dtype(wide)?;
+        let weight = Tensor::from_slice(weights, (rows, 1), device)?.to_dtype(wide)?;
+        let d_logits = (p - onehot)?
+            .broadcast_mul(&weight)?
+            .to_dtype(hidden.dtype())?;
+        result.hidden_gradient = Some(d_logits.matmul(head)?);
+        if want == Gradients::HiddenAndHead {
+            result.head_gradient = Some(d_logits.t()?.matmul(hidden)?);
+        }
+    }
+    Ok(result)
+}
