@@ -1,0 +1,5 @@
+//! All tests of the crate from outside, one module for each subject.
+
+mod golden;
+mod operators;
+mod support;
