@@ -33,7 +33,7 @@ SEQUENCES = {
     # Greedy decoding starts from the first PROMPT ids of each sequence.
     "llama-tied": [18, 11],
     # Long enough that the scaled rotary angles differ from the plain ones.
-    "llama-scaled": [33, 12],
+    "llama-scaled": [25, 10],
 }
 PROMPT, NEW_TOKENS = 8, 12
 
@@ -63,7 +63,7 @@ def tied():
 
 def scaled():
     config = LlamaConfig(
-        hidden_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=12, intermediate_size=32,
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=12, intermediate_size=24,
         vocab_size=VOCABULARY, max_position_embeddings=512, rms_norm_eps=1e-6, tie_word_embeddings=False,
         attention_bias=True, initializer_range=0.25, bos_token_id=1, eos_token_id=[2, 3], dtype="float32",
         rope_parameters={
