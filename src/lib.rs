@@ -3,4 +3,5 @@
 pub mod error;
 pub mod experiment;
 pub mod rng;
+pub mod store;
 pub mod task;
