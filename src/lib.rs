@@ -5,4 +5,5 @@ pub mod experiment;
 pub mod model;
 pub mod ops;
 pub mod rng;
+pub mod store;
 pub mod task;

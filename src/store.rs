@@ -1,0 +1,296 @@
+//! Where runs and cached results live on disk; the only module that writes them.
+//!
+//! A verb names its inputs, the inputs name a folder, and the folder holds the result. A finished folder is returned at
+//! once; an unfinished one is worked on again, from its newest checkpoint if the work saves any.
+//!
+//! ```text
+//! unforget-store/
+//!   perplexity/
+//!     mbpp-train-3f1c0a9be27d4410/     kind/label-hash of the inputs
+//!       inputs.json                    what was hashed, readable
+//!       lock                           empty, or who works here: process, machine
+//!       tokens.parquet                 whatever the work wrote
+//!       checkpoint-000000000200/       only while unfinished
+//!       result.json                    written last: its presence means finished
+//! ```
+//!
+//! ```
+//! use unforget::store::{Fingerprint, Store};
+//! # let scratch = tempfile::tempdir().unwrap();
+//! # let root = scratch.path();
+//! let store = Store::open(root)?;
+//! let inputs = Fingerprint::new().with("numbers", &[1, 2, 3])?.with("power", &2)?;
+//! let entry = store.entry("sum", "squares", &inputs)?;
+//! let sum: u32 = entry.run(|_work| Ok(1 + 4 + 9))?;
+//! let again: u32 = entry.run(|_work| panic!("the result is on disk"))?;
+//! assert_eq!(sum, again);
+//! # Ok::<(), unforget::error::Error>(())
+//! ```
+//!
+//! Nothing half-written is ever taken for finished: every file is written beside its place, flushed to the disk and renamed.
+//! Two processes that want the same folder do the work once; the second waits. The lock belongs to the process and
+//! ends with it, however it ends, so a killed run leaves nothing to clean up.
+
+mod disk;
+mod fingerprint;
+mod work;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+pub use disk::{write_atomic, write_atomic_with};
+pub use fingerprint::{Fingerprint, file_hash, folder_hash};
+pub use work::{Lines, Work};
+
+const RESULT: &str = "result.json";
+const INPUTS: &str = "inputs.json";
+
+/// The environment variable that names the store when no option does.
+pub const STORE_VARIABLE: &str = "UNFORGET_STORE";
+
+/// A folder of results, one entry for each verb and set of inputs.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store in the folder `root`, which is made when the first result is.
+    ///
+    /// A store that cannot be written still returns what is finished in it.
+    ///
+    /// # Errors
+    /// When `root` exists and is not a folder.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        if root.exists() && !root.is_dir() {
+            return Err(Error::file(
+                root,
+                "is not a folder; name another one with --store",
+            ));
+        }
+        Ok(Self { root })
+    }
+
+    /// The store a command uses: `option` (`--store`), else the variable `UNFORGET_STORE`, else `./unforget-store`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn choose(option: Option<&Path>) -> Result<Self> {
+        let variable = std::env::var_os(STORE_VARIABLE).filter(|value| !value.is_empty());
+        Self::open(match (option, variable) {
+            (Some(path), _) => path.to_path_buf(),
+            (None, Some(path)) => path.into(),
+            (None, None) => "unforget-store".into(),
+        })
+    }
+
+    /// The folder of the store.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The entry for these inputs; touches nothing on disk.
+    ///
+    /// `kind` is the verb ("perplexity", "finetune"); `label` is for people who look into the folder and does not tell entries
+    /// apart: characters that file names cannot hold become `-`.
+    ///
+    /// # Errors
+    /// When `kind` is not made of lower-case letters, digits, `-` and `_`.
+    pub fn entry(&self, kind: &str, label: &str, inputs: &Fingerprint) -> Result<Entry> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if kind.is_empty() || !kind.chars().all(plain) {
+            return Err(Error::invalid(
+                "kind of result",
+                format!("must be lower-case letters, digits, - and _, got {kind:?}"),
+            ));
+        }
+        let name = match file_name(label) {
+            label if label.is_empty() => inputs.hash(),
+            label => format!("{label}-{}", inputs.hash()),
+        };
+        Ok(Entry {
+            folder: self.root.join(kind).join(name),
+            inputs: inputs.clone(),
+        })
+    }
+}
+
+/// How far an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nothing on disk.
+    Absent,
+    /// Begun, and either at work now or stopped; [`Entry::run`] goes on.
+    Unfinished,
+    /// The result is there.
+    Finished,
+}
+
+/// What a second process does while a first one works on the same entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WhenBusy {
+    Wait,
+    Refuse,
+}
+
+/// One result and the folder it lives in.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    folder: PathBuf,
+    inputs: Fingerprint,
+}
+
+impl Entry {
+    /// The entry's folder, which need not exist yet.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How far this entry is. A result file that is not whole JSON counts as unfinished.
+    ///
+    /// # Errors
+    /// When the result is there but cannot be read, or belongs to other inputs.
+    pub fn state(&self) -> Result<State> {
+        Ok(match self.result::<serde::de::IgnoredAny>()? {
+            Some(_) => State::Finished,
+            None if self.folder.is_dir() => State::Unfinished,
+            None => State::Absent,
+        })
+    }
+
+    /// The finished result, if there is one.
+    ///
+    /// A `result.json` that is cut off, or that no longer reads as `T`, counts as unfinished; a warning on stderr says so.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read, or belongs to other inputs.
+    pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let result = disk::read_json(&self.folder.join(RESULT))?;
+        if result.is_some() {
+            self.check_inputs()?;
+        }
+        Ok(result)
+    }
+
+    /// The finished result, or else the result of `work`, which is then finished.
+    ///
+    /// `work` is called at most once, with the entry locked. When another process or thread is at work here, this waits for it
+    /// and says so once on stderr, then returns that one's result or takes over. What is returned is always what was read back
+    /// from JSON, so a fresh result equals a cached one to the last bit.
+    ///
+    /// Do not run an entry within its own `work`: it would wait for itself.
+    ///
+    /// # Errors
+    /// Those of `work`, after which the entry is unfinished and its checkpoints are kept; [`Error::Io`] when the disk is full or
+    /// the store cannot be written; [`Error::Invalid`] when the result does not survive JSON (a number that is not finite).
+    pub fn run<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        W: FnOnce(&Work) -> Result<T>,
+    {
+        self.run_when(WhenBusy::Wait, work)
+    }
+
+    /// As [`Entry::run`], but [`Error::Busy`] at once when somebody else is at work here.
+    ///
+    /// # Errors
+    /// Those of [`Entry::run`], and [`Error::Busy`].
+    pub fn try_run<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        W: FnOnce(&Work) -> Result<T>,
+    {
+        self.run_when(WhenBusy::Refuse, work)
+    }
+
+    /// Removes the entry, so that the next [`Entry::run`] begins anew. Removing what is not there is no error.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when somebody is at work here, [`Error::Io`] when the folder cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        if !self.folder.is_dir() {
+            return Ok(());
+        }
+        let _lock = disk::Lock::take(&self.folder, false)?;
+        // The result goes first: a removal that is cut short must not leave a finished entry without its files.
+        let result = self.folder.join(RESULT);
+        if result.exists() {
+            std::fs::remove_file(&result).map_err(Error::io("removing", &result))?;
+        }
+        std::fs::remove_dir_all(&self.folder).map_err(Error::io("removing", &self.folder))
+    }
+
+    fn run_when<T, W>(&self, when_busy: WhenBusy, work: W) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        W: FnOnce(&Work) -> Result<T>,
+    {
+        // Without the lock first: a finished result must be readable in a store that cannot be written.
+        if let Some(result) = self.result()? {
+            return Ok(result);
+        }
+        std::fs::create_dir_all(&self.folder).map_err(Error::io("making", &self.folder))?;
+        let _lock = disk::Lock::take(&self.folder, when_busy == WhenBusy::Wait)?;
+        // Whoever held the lock before may have finished.
+        if let Some(result) = self.result()? {
+            return Ok(result);
+        }
+        disk::remove_leftovers(&self.folder)?;
+        self.write_inputs()?;
+
+        let made = Work::new(self.folder.clone());
+        let result = work(&made)?;
+        let bytes = disk::to_json(&result).map_err(Error::library(format!(
+            "turning the result of {} into JSON",
+            self.folder.display()
+        )))?;
+        let result = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::invalid(
+                format!("result of {}", self.folder.display()),
+                format!("does not read back from JSON ({error}); a number that is not finite must be an Option"),
+            )
+        })?;
+        disk::sync_tree(&self.folder)?;
+        write_atomic(&self.folder.join(RESULT), &bytes)?;
+        made.remove_checkpoints();
+        Ok(result)
+    }
+
+    fn write_inputs(&self) -> Result<()> {
+        let path = self.folder.join(INPUTS);
+        match disk::read_json::<serde_json::Value>(&path)? {
+            Some(_) => self.check_inputs(),
+            None => write_atomic(&path, self.inputs.to_pretty_json().as_bytes()),
+        }
+    }
+
+    /// Guards against two sets of inputs with one hash, and against folders that were renamed or edited by hand.
+    fn check_inputs(&self) -> Result<()> {
+        let path = self.folder.join(INPUTS);
+        match disk::read_json::<serde_json::Value>(&path)? {
+            Some(stored) if !self.inputs.equals(&stored) => Err(Error::file(
+                path,
+                "these are other inputs than those asked for; was the folder renamed or the file edited? Remove the folder",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `label` as part of a file name: at most 80 characters, only letters, digits, `.`, `_` and `-`, and no dot in front.
+fn file_name(label: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name: String = label
+        .chars()
+        .map(|c| if plain(c) { c } else { '-' })
+        .take(80)
+        .collect();
+    name.trim_matches(|c| c == '-' || c == '.').to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! Files that are there whole or not at all, and the lock of a folder.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufWriter, ErrorKind, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+const LOCK: &str = "lock";
+
+/// Writes a file so that a reader, now or after a crash, sees the old content or the new one and nothing between.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`, for instance when the disk is full; the old content is then still there.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_with(path, |file| {
+        file.write_all(bytes).map_err(Error::io("writing", path))
+    })
+}
+
+/// As [`write_atomic`], for content that is made while it is written.
+///
+/// Folders on the way to `path` are made when they are missing.
+///
+/// # Errors
+/// Those of `write`, and [`Error::Io`] naming `path`.
+pub fn write_atomic_with(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+) -> Result<()> {
+    let folder = parent(path);
+    fs::create_dir_all(folder).map_err(Error::io("making", folder))?;
+    let (part, file) = part_beside(path)?;
+    let written = (|| {
+        let mut writer = BufWriter::new(file);
+        write(&mut writer)?;
+        let file = writer
+            .into_inner()
+            .map_err(|error| Error::io("writing", path)(error.into_error()))?;
+        file.sync_all().map_err(Error::io("writing", path))?;
+        drop(file);
+        fs::rename(&part, path).map_err(Error::io("writing", path))
+    })();
+    if written.is_err() {
+        // The first error is the one to report; what stays behind is removed by the next run.
+        let _ = fs::remove_file(&part);
+        return written;
+    }
+    sync_folder(folder)
+}
+
+/// Makes the folder `path` from what `write` puts into it: there with all its files, or not at all.
+///
+/// A folder that was there is replaced; a crash between its removal and the new one's arrival loses it.
+pub(super) fn make_folder_atomic(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let part = part_name(path, 0);
+    remove_folder(&part)?;
+    fs::create_dir_all(&part).map_err(Error::io("making", &part))?;
+    let written = write(&part).and_then(|()| sync_tree(&part)).and_then(|()| {
+        remove_folder(path)?;
+        fs::rename(&part, path).map_err(Error::io("making", path))
+    });
+    if written.is_err() {
+        let _ = fs::remove_dir_all(&part);
+        return written;
+    }
+    sync_folder(parent(path))
+}
+
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::io("removing", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// JSON for people and machines. The line end closes the file: without it, it was cut off.
+pub(super) fn to_json(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Reads what [`to_json`] wrote: `None` when there is no file, or, with a warning, when it is cut off or not of this form.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("reading", path)(error)),
+    };
+    if bytes.last() != Some(&b'\n') {
+        warn(path, "is cut off and counts as not there");
+        return Ok(None);
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            warn(
+                path,
+                &format!("does not read ({error}) and counts as not there"),
+            );
+            Ok(None)
+        }
+    }
+}
+
+pub(super) fn warn(path: &Path, what: &str) {
+    eprintln!("warning: {} {what}", path.display());
+}
+
+/// Flushes every file and folder below `folder` to the disk, `folder` included.
+pub(super) fn sync_tree(folder: &Path) -> Result<()> {
+    for (path, kind) in list(folder)? {
+        if kind.is_dir() {
+            sync_tree(&path)?;
+        } else if kind.is_file() {
+            let file = File::open(&path).map_err(Error::io("writing", &path))?;
+            file.sync_all().map_err(Error::io("writing", &path))?;
+        }
+    }
+    sync_folder(folder)
+}
+
+/// Removes what a killed process left half-written below `folder`. Only for who holds the folder's lock.
+pub(super) fn remove_leftovers(folder: &Path) -> Result<()> {
+    for (path, kind) in list(folder)? {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let part = name.starts_with('.') && name.ends_with(".part");
+        if part && kind.is_dir() {
+            remove_folder(&path)?;
+        } else if part {
+            fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+        } else if kind.is_dir() {
+            remove_leftovers(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What lies in a folder, in order of name; links are not followed.
+pub(super) fn list(folder: &Path) -> Result<Vec<(PathBuf, fs::FileType)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io("listing", folder))? {
+        let entry = entry.map_err(Error::io("listing", folder))?;
+        let kind = entry.file_type().map_err(Error::io("listing", folder))?;
+        found.push((entry.path(), kind));
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
+
+/// Makes a rename in `folder` last through a power cut. Windows has no such call and some file systems refuse it.
+fn sync_folder(folder: &Path) -> Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    match synced {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) =>
+        {
+            Err(Error::io("writing", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn part_name(path: &Path, number: usize) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}-{number}.part", std::process::id()))
+}
+
+/// A new file beside `path`. Threads of one process, and processes on different machines, may write at once.
+fn part_beside(path: &Path) -> Result<(PathBuf, File)> {
+    let mut number = 0;
+    loop {
+        let part = part_name(path, number);
+        match File::create_new(&part) {
+            Ok(file) => return Ok((part, file)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(Error::io("writing", path)(error)),
+        }
+    }
+}
+
+/// The exclusive right to write in a folder, held until dropped or until the process ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Locks `folder`, made if need be. When another holds it: waits, or gives [`Error::Busy`].
+    pub(super) fn take(folder: &Path, wait: bool) -> Result<Self> {
+        let path = folder.join(LOCK);
+        loop {
+            fs::create_dir_all(folder).map_err(Error::io("making", folder))?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(Error::io("locking", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::Error(error)) => return Err(Error::io("locking", &path)(error)),
+                Err(TryLockError::WouldBlock) if !wait => {
+                    return Err(Error::Busy {
+                        path: folder.to_path_buf(),
+                        holder: holder(&path),
+                    });
+                }
+                Err(TryLockError::WouldBlock) => {
+                    eprintln!("{}: waiting for {}", folder.display(), holder(&path));
+                    lock_interruptibly(&file).map_err(Error::io("locking", &path))?;
+                }
+            }
+            // The folder may have been removed while we waited; a lock on a removed file protects nothing.
+            if still_there(&file, &path) {
+                let lock = Self { file };
+                lock.sign();
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Writes down who holds the lock. Only for people, so a full disk is no reason to stop here.
+    fn sign(&self) {
+        let mut file = &self.file;
+        let _ = file.set_len(0);
+        let _ = file.rewind();
+        let _ = writeln!(file, "process {} on {}", std::process::id(), host());
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.file.set_len(0);
+        let _ = self.file.unlock();
+    }
+}
+
+fn lock_interruptibly(file: &File) -> std::io::Result<()> {
+    loop {
+        match file.lock() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn still_there(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(there)) => held.dev() == there.dev() && held.ino() == there.ino(),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn still_there(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+fn holder(lock: &Path) -> String {
+    let written = fs::read_to_string(lock).unwrap_or_default();
+    match written.trim() {
+        "" => "an unknown process".to_string(),
+        holder => holder.to_string(),
+    }
+}
+
+fn host() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map_or_else(
+            || "this machine".to_string(),
+            |name| name.trim().to_string(),
+        )
+}

@@ -1,0 +1,304 @@
+//! The inputs of a result, and the hash that names its folder.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// Everything a result depends on, by name. Equal inputs have equal hashes, in whatever order they were given.
+///
+/// ```
+/// use unforget::store::Fingerprint;
+/// let one = Fingerprint::new().with("rate", &1e-4)?.with("seed", &7)?;
+/// let other = Fingerprint::new().with("seed", &7)?.with("rate", &1e-4)?;
+/// assert_eq!(one.hash(), other.hash());
+/// # Ok::<(), unforget::error::Error>(())
+/// ```
+///
+/// A name given twice is an error, and JSON's limits apply: a number that is not finite counts as `null`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fingerprint {
+    inputs: BTreeMap<String, Value>,
+}
+
+impl Fingerprint {
+    /// No inputs yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an input.
+    ///
+    /// # Errors
+    /// When `name` was given before, or when `value` cannot be written as JSON.
+    pub fn with(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<Self> {
+        let value = serde_json::to_value(value).map_err(Error::library(format!(
+            "turning the input {name} into JSON"
+        )))?;
+        match self.inputs.insert(name.to_string(), sorted(value)) {
+            None => Ok(self),
+            Some(_) => Err(Error::invalid(name, "is an input twice; name each once")),
+        }
+    }
+
+    /// Adds the content of a file, by its hash.
+    ///
+    /// # Errors
+    /// Those of [`Fingerprint::with`] and [`file_hash`].
+    pub fn with_file(self, name: &str, path: &Path) -> Result<Self> {
+        self.with(name, &file_hash(path)?)
+    }
+
+    /// Adds the content of a folder, by its hash.
+    ///
+    /// # Errors
+    /// Those of [`Fingerprint::with`] and [`folder_hash`].
+    pub fn with_folder(self, name: &str, path: &Path) -> Result<Self> {
+        self.with(name, &folder_hash(path)?)
+    }
+
+    /// The first 16 hexadecimal digits of the SHA-256 of the inputs as JSON with sorted keys and no spaces.
+    pub fn hash(&self) -> String {
+        let json = serde_json::to_string(&self.inputs).expect("a JSON value can be written");
+        let mut digits = hex(&Sha256::digest(json));
+        digits.truncate(16);
+        digits
+    }
+
+    /// The inputs as a person reads them.
+    pub(super) fn to_pretty_json(&self) -> String {
+        let json = serde_json::to_string_pretty(&self.inputs).expect("a JSON value can be written");
+        json + "\n"
+    }
+
+    /// Whether `stored`, read from disk, says the same.
+    pub(super) fn equals(&self, stored: &Value) -> bool {
+        stored.as_object().is_some_and(|stored| {
+            stored.len() == self.inputs.len()
+                && self
+                    .inputs
+                    .iter()
+                    .all(|(name, value)| stored.get(name) == Some(value))
+        })
+    }
+}
+
+/// SHA-256 of a file's bytes, 64 hexadecimal digits; reads in pieces.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read.
+pub fn file_hash(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io("reading", path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hasher.finalize())),
+            Ok(read) => hasher.update(&buffer[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("reading", path)(error)),
+        }
+    }
+}
+
+/// SHA-256 over the names and contents of all files in a folder and its folders.
+///
+/// Names are relative and sorted, so the hash does not depend on where the folder lies. Files and folders whose names begin
+/// with a dot are left out; links are followed, since the Hugging Face cache is made of them.
+///
+/// # Errors
+/// [`Error::Missing`] when there is no such folder, [`Error::Io`] when something in it cannot be read.
+pub fn folder_hash(path: &Path) -> Result<String> {
+    if !path.is_dir() {
+        return Err(Error::missing("folder", path, "check the path"));
+    }
+    let mut hasher = Sha256::new();
+    hash_folder(path, "", 0, &mut hasher)?;
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hash_folder(folder: &Path, prefix: &str, depth: usize, hasher: &mut Sha256) -> Result<()> {
+    // A link may lead back up.
+    if depth > 16 {
+        return Err(Error::file(
+            folder,
+            "folders lie more than 16 deep; does a link lead in a circle?",
+        ));
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("listing", folder))? {
+        let entry = entry.map_err(Error::io("listing", folder))?;
+        let name = entry.file_name().into_string().map_err(|name| {
+            Error::file(
+                folder,
+                format!("holds a file whose name is not text: {name:?}"),
+            )
+        })?;
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    for name in names {
+        let path = folder.join(&name);
+        let relative = format!("{prefix}{name}");
+        if path.is_dir() {
+            hash_folder(&path, &format!("{relative}/"), depth + 1, hasher)?;
+        } else {
+            // Neither a name nor a hash holds a zero byte, so the pieces cannot be read another way.
+            hasher.update(relative.as_bytes());
+            hasher.update([0]);
+            hasher.update(file_hash(&path)?);
+            hasher.update([0]);
+        }
+    }
+    Ok(())
+}
+
+/// The crate's JSON keeps the order of maps as written; a hash must not depend on it.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let map: BTreeMap<String, Value> =
+                map.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+            Value::Object(map.into_iter().collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_hash_is_sha256_of_sorted_json() {
+        // printf '%s' '{"a":{"x":[1,2.5],"y":null},"b":"ü"}' | sha256sum | cut -c-16
+        let inputs = Fingerprint::new()
+            .with("b", "ü")
+            .and_then(|f| f.with("a", &serde_json::json!({"y": null, "x": [1, 2.5]})));
+        assert_eq!(inputs.expect("plain values").hash(), "09bdfd629ab43bb5");
+    }
+
+    #[test]
+    fn any_change_of_an_input_changes_the_hash() -> Result<()> {
+        let base = Fingerprint::new().with("seed", &1)?.with("rate", &0.1)?;
+        let others = [
+            Fingerprint::new().with("seed", &2)?.with("rate", &0.1)?,
+            Fingerprint::new().with("seed", &1)?.with("rate", &0.1f32)?,
+            Fingerprint::new().with("seed", &1.0)?.with("rate", &0.1)?,
+            Fingerprint::new().with("seed", "1")?.with("rate", &0.1)?,
+            Fingerprint::new().with("seed", &1)?,
+            Fingerprint::new().with("seed", &1)?.with("rates", &0.1)?,
+        ];
+        for other in others {
+            assert_ne!(base.hash(), other.hash(), "{other:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn maps_hash_alike_in_any_order() -> Result<()> {
+        let forward: std::collections::HashMap<u32, u32> = (0..50).map(|i| (i, i * i)).collect();
+        let backward: std::collections::HashMap<u32, u32> =
+            (0..50).rev().map(|i| (i, i * i)).collect();
+        assert_eq!(
+            Fingerprint::new().with("map", &forward)?.hash(),
+            Fingerprint::new().with("map", &backward)?.hash()
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn an_input_given_twice_is_refused() {
+        let twice = Fingerprint::new()
+            .with("seed", &1)
+            .and_then(|f| f.with("seed", &1));
+        assert!(matches!(twice, Err(Error::Invalid { what, .. }) if what == "seed"));
+    }
+
+    #[test]
+    fn a_file_hashes_as_sha256sum_does() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("abc");
+        // FIPS 180-2, appendix B.1 and B.3: "abc", and a million times "a".
+        fs::write(&path, "abc").expect("scratch is writable");
+        assert_eq!(
+            file_hash(&path)?,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        fs::write(&path, "a".repeat(1_000_000)).expect("scratch is writable");
+        assert_eq!(
+            file_hash(&path)?,
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
+        );
+        let missing = file_hash(&folder.path().join("nothing")).expect_err("there is no such file");
+        assert!(missing.to_string().contains("nothing"), "{missing}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_hashes_by_names_and_contents_alone() -> Result<()> {
+        let build = |files: &[(&str, &str)]| {
+            let folder = tempfile::tempdir().expect("a scratch folder");
+            for (name, content) in files {
+                let path = folder.path().join(name);
+                fs::create_dir_all(path.parent().expect("a file lies in a folder"))
+                    .expect("scratch is writable");
+                fs::write(path, content).expect("scratch is writable");
+            }
+            folder
+        };
+        let hash = |files: &[(&str, &str)]| folder_hash(build(files).path());
+        let base = hash(&[("a", "1"), ("sub/b", "2")])?;
+        assert_eq!(
+            base,
+            hash(&[("sub/b", "2"), ("a", "1"), (".git/index", "x")])?
+        );
+        for other in [
+            &[("a", "1"), ("sub/b", "3")][..],
+            &[("a", "1"), ("sub/c", "2")],
+            &[("a", "1"), ("b", "2")],
+            &[("a", "1")],
+        ] {
+            assert_ne!(base, hash(other)?, "{other:?}");
+        }
+        assert!(matches!(
+            folder_hash(Path::new("no/such/folder")),
+            Err(Error::Missing { .. })
+        ));
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_a_circle_of_them_ends() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let blobs = tempfile::tempdir().expect("a scratch folder");
+        let plain = tempfile::tempdir().expect("a scratch folder");
+        fs::write(blobs.path().join("0123"), "weights").expect("scratch is writable");
+        fs::write(plain.path().join("model"), "weights").expect("scratch is writable");
+        std::os::unix::fs::symlink(blobs.path().join("0123"), folder.path().join("model"))
+            .expect("links can be made");
+        assert_eq!(folder_hash(folder.path())?, folder_hash(plain.path())?);
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("again"))
+            .expect("links can be made");
+        assert!(matches!(
+            folder_hash(folder.path()),
+            Err(Error::File { .. })
+        ));
+        Ok(())
+    }
+}
