@@ -1,9 +1,26 @@
 //! Fine-tune a language model without forgetting.
 
+// ground
 pub mod error;
-pub mod experiment;
-pub mod model;
-pub mod ops;
+
 pub mod rng;
+
 pub mod store;
+
+// words
 pub mod task;
+
+// model
+pub mod ops;
+
+pub mod model;
+
+pub mod adapter;
+
+pub mod optimizer;
+
+// method
+pub mod train;
+
+// experiment
+pub mod experiment;

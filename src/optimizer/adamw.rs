@@ -18,7 +18,12 @@ pub struct AdamWConfig {
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+        }
     }
 }
 
@@ -52,19 +57,35 @@ impl AdamW {
                 Ok(Moments::Device(zeros.clone(), zeros))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { config, parameters: parameters.to_vec(), moments, step: 0 })
+        Ok(Self {
+            config,
+            parameters: parameters.to_vec(),
+            moments,
+            step: 0,
+        })
     }
 
     /// One step; `gradients` are in the parameters' order and are multiplied by `factor` (clipping) first.
     pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64, factor: f64) -> Result<()> {
         if gradients.len() != self.parameters.len() {
-            bail!("{} gradients for {} parameters", gradients.len(), self.parameters.len())
+            bail!(
+                "{} gradients for {} parameters",
+                gradients.len(),
+                self.parameters.len()
+            )
         }
         self.step += 1;
-        let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
+        let AdamWConfig {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } = self.config;
         let correct1 = 1.0 - beta1.powi(self.step as i32);
         let correct2 = 1.0 - beta2.powi(self.step as i32);
-        for (((_, var), moments), gradient) in self.parameters.iter().zip(&mut self.moments).zip(gradients) {
+        for (((_, var), moments), gradient) in
+            self.parameters.iter().zip(&mut self.moments).zip(gradients)
+        {
             match moments {
                 Moments::Host(moments) => var.as_tensor().inplace_op1(&Update {
                     gradient: gradient.contiguous()?.flatten_all()?.to_vec1()?,
@@ -85,7 +106,8 @@ impl AdamW {
                     *v = ((&*v * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
                     let direction = ((&*m / correct1)? / ((&*v / correct2)?.sqrt()? + eps)?)?;
                     let old = var.as_detached_tensor().to_dtype(DType::F32)?;
-                    let new = ((old * (1.0 - learning_rate * weight_decay))? - (direction * learning_rate)?)?;
+                    let new = ((old * (1.0 - learning_rate * weight_decay))?
+                        - (direction * learning_rate)?)?;
                     var.set(&new.to_dtype(var.dtype())?)?;
                 }
             }
@@ -105,7 +127,8 @@ impl AdamW {
             let (m, v) = match moments {
                 Moments::Host(moments) => {
                     let moments = moments.borrow();
-                    let tensor = |values: &[f32]| Tensor::from_slice(values, var.shape(), var.device());
+                    let tensor =
+                        |values: &[f32]| Tensor::from_slice(values, var.shape(), var.device());
                     (tensor(&moments.0)?, tensor(&moments.1)?)
                 }
                 Moments::Device(m, v) => (m.clone(), v.clone()),
@@ -121,14 +144,20 @@ impl AdamW {
         for ((name, var), moments) in self.parameters.iter().zip(&mut self.moments) {
             let saved = |kind: &str| match state.get(&format!("{kind}.{name}")) {
                 Some(saved) if saved.shape() == var.shape() => Ok(saved.clone()),
-                _ => bail!("the saved state has no {kind}.{name} of shape {:?}", var.shape()),
+                _ => bail!(
+                    "the saved state has no {kind}.{name} of shape {:?}",
+                    var.shape()
+                ),
             };
             let (m, v) = (saved("m")?, saved("v")?);
             *moments = match moments {
-                Moments::Host(_) => {
-                    Moments::Host(RefCell::new((m.flatten_all()?.to_vec1()?, v.flatten_all()?.to_vec1()?)))
+                Moments::Host(_) => Moments::Host(RefCell::new((
+                    m.flatten_all()?.to_vec1()?,
+                    v.flatten_all()?.to_vec1()?,
+                ))),
+                Moments::Device(..) => {
+                    Moments::Device(m.to_device(var.device())?, v.to_device(var.device())?)
                 }
-                Moments::Device(..) => Moments::Device(m.to_device(var.device())?, v.to_device(var.device())?),
             };
         }
         self.step = step;
@@ -154,7 +183,8 @@ impl InplaceOp1 for Update<'_> {
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let (CpuStorage::F32(values), Some((from, to))) = (storage, layout.contiguous_offsets()) else {
+        let (CpuStorage::F32(values), Some((from, to))) = (storage, layout.contiguous_offsets())
+        else {
             bail!("AdamW steps contiguous f32 parameters in place")
         };
         let (m, v) = &mut *self.moments.borrow_mut();

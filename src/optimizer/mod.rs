@@ -22,7 +22,13 @@ use candle_core::{Result, Tensor};
 pub fn global_norm(gradients: &[Tensor]) -> Result<f64> {
     let mut sum = 0.0;
     for gradient in gradients {
-        sum += f64::from(gradient.sqr()?.sum_all()?.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?);
+        sum += f64::from(
+            gradient
+                .sqr()?
+                .sum_all()?
+                .to_dtype(candle_core::DType::F32)?
+                .to_scalar::<f32>()?,
+        );
     }
     Ok(sum.sqrt())
 }
