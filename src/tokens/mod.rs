@@ -14,6 +14,9 @@ mod template;
 mod tokenizer;
 mod train;
 
+#[cfg(test)]
+mod tests;
+
 pub use sequence::{
     Form, LongExample, Prompt, Sequence, Sequences, TooLong, document, prompt, sequence, sequences,
 };

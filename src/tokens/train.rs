@@ -12,7 +12,7 @@ use tokenizers::{AddedToken, pre_tokenizers::byte_level::ByteLevel};
 /// What a new tokenizer is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BpeTraining {
-    /// Number of ids, special tokens and the 256 bytes included.
+    /// Number of ids, special tokens and the 256 bytes included. Texts in which fewer pieces repeat give fewer.
     pub vocab_size: usize,
     /// The special tokens, with ids from 0 on in this order.
     pub special: Vec<String>,
