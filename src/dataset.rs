@@ -10,6 +10,7 @@
 //! | `prompt`, `truth` | an [`Item`] |
 //! | `instruction`, `output` | Alpaca; also `input`, `system`, `history` |
 //! | `question`, `answer` | GSM8K |
+//! | `problem`, `solution` | MATH |
 //! | `text`, `code` | MBPP |
 //!
 //! ```
@@ -276,6 +277,7 @@ fn conversation(row: &Map<String, Value>) -> std::result::Result<Conversation, S
     for (question, answer) in [
         ("prompt", "truth"),
         ("question", "answer"),
+        ("problem", "solution"),
         ("text", "code"),
     ] {
         if has(&[question, answer]) {
@@ -284,7 +286,7 @@ fn conversation(row: &Map<String, Value>) -> std::result::Result<Conversation, S
     }
     let keys: Vec<&str> = row.keys().map(String::as_str).collect();
     Err(format!(
-        "expected the keys messages, conversations, prompt and completion, instruction and output, question and answer, or text and code; found {}",
+        "expected the keys messages, conversations, prompt and completion, instruction and output, question and answer, problem and solution, or text and code; found {}",
         if keys.is_empty() {
             "none".to_string()
         } else {
@@ -508,7 +510,11 @@ mod tests {
     #[test]
     fn real_files_are_read() {
         let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real/datasets");
-        for (file, rows) in [("gsm8k/test.jsonl", 1319), ("mbpp/mbpp.jsonl", 974)] {
+        for (file, rows) in [
+            ("gsm8k/test.jsonl", 1319),
+            ("math500/test.jsonl", 500),
+            ("mbpp/mbpp.jsonl", 974),
+        ] {
             let path = shared.join(file);
             if !path.exists() {
                 println!("skipped: {} is not here", path.display());

@@ -611,16 +611,20 @@ fn real_templates_of_every_kind_render() {
     }
 }
 
-/// transformers must be able to load what [`train_bpe`] writes, and agree on every id.
+/// transformers must be able to load what [`train_bpe`] writes, and agree on every id; on real tokenizers, too.
 #[test]
-fn transformers_loads_a_trained_tokenizer() {
+fn transformers_agrees() {
     const SCRIPT: &str = "
 import sys, json
-from transformers import AutoTokenizer
-t = AutoTokenizer.from_pretrained(sys.argv[1])
-m = [{'role': 'user', 'content': 'add 12'}, {'role': 'assistant', 'content': 'return x + 12'}]
-text = t.apply_chat_template(m, tokenize=False)
-print(json.dumps({'text': text, 'ids': t(text, add_special_tokens=False)['input_ids'], 'plain': t('add 12')['input_ids'], 'pad': t.pad_token_id}))";
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+m = [{'role': 'user', 'content': sys.argv[1]}, {'role': 'assistant', 'content': 'return x + 12'}]
+for folder in sys.argv[2:]:
+    # transformers 5 reads OLMo 2's class, GPT2Tokenizer, as leave to split digits and lines as GPT-2 did, against tokenizer.json.
+    t = (PreTrainedTokenizerFast if folder.endswith('olmo2') else AutoTokenizer).from_pretrained(folder)
+    text = t.apply_chat_template(m, tokenize=False) if t.chat_template else ''
+    ids = lambda text, **more: t(text, padding=False, truncation=False, **more)['input_ids']
+    print(json.dumps({'text': text, 'ids': ids(text, add_special_tokens=False), 'plain': ids(sys.argv[1])}))";
+    const QUESTION: &str = "Add 12 to «π» 🙂\n\n  def f(x):\treturn  x+3456\r\n";
     let found = std::process::Command::new("python3")
         .args(["-c", "import transformers"])
         .output();
@@ -629,10 +633,25 @@ print(json.dumps({'text': text, 'ids': t(text, add_special_tokens=False)['input_
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let tokenizer = small(folder.path(), &small_training());
+    small(folder.path(), &small_training());
+    let mut folders = vec![folder.path().to_path_buf()];
+    for name in [
+        "llama3",
+        "mistral-v0.3",
+        "qwen2.5",
+        "smollm2",
+        "smollm2-asfound",
+        "olmo2",
+        "gpt2",
+        "gemma2-standin",
+        "llama2",
+        "minimind",
+    ] {
+        folders.extend(known(&format!("tokenizers/{name}")));
+    }
     let output = std::process::Command::new("python3")
-        .args(["-c", SCRIPT])
-        .arg(folder.path())
+        .args(["-c", SCRIPT, QUESTION])
+        .args(&folders)
         .output()
         .unwrap();
     assert!(
@@ -640,13 +659,25 @@ print(json.dumps({'text': text, 'ids': t(text, add_special_tokens=False)['input_
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ours = sequence(&tokenizer, &Example::pair("e", "add 12", "return x + 12")).unwrap();
-    assert_eq!(ours.text, theirs["text"].as_str().unwrap());
-    assert_eq!(ours.ids, ids(&theirs["ids"]));
-    assert_eq!(
-        tokenizer.encode("add 12", true).unwrap().ids,
-        ids(&theirs["plain"])
-    );
-    assert_eq!(theirs["pad"], 0);
+    let output = String::from_utf8(output.stdout).unwrap();
+    let theirs: Vec<Value> = output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(theirs.len(), folders.len());
+    for (folder, theirs) in folders.iter().zip(theirs) {
+        let tokenizer = Tokenizer::open(folder).unwrap();
+        let name = folder.display();
+        assert_eq!(
+            tokenizer.encode(QUESTION, true).unwrap().ids,
+            ids(&theirs["plain"]),
+            "{name}"
+        );
+        if tokenizer.template().is_some() {
+            let ours =
+                sequence(&tokenizer, &Example::pair("e", QUESTION, "return x + 12")).unwrap();
+            assert_eq!(ours.text, theirs["text"].as_str().unwrap(), "{name}");
+            assert_eq!(ours.ids, ids(&theirs["ids"]), "{name}");
+        }
+    }
 }
