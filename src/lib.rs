@@ -8,7 +8,15 @@ pub mod rng;
 pub mod store;
 
 // words
+pub mod chat;
+
+pub mod select;
+
 pub mod task;
+
+pub mod dataset;
+
+pub mod tokens;
 
 // model
 pub mod ops;

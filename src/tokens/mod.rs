@@ -1,0 +1,25 @@
+//! From text to ids, and back.
+//!
+//! A [`Tokenizer`] is a folder's `tokenizer.json` with what stands around it: the special tokens and the [`ChatTemplate`].
+//! [`sequence`] turns a conversation into a [`Sequence`]: its ids, and the mask that says which of them the assistant wrote.
+//! [`prompt`] turns a question into the ids after which a model writes.
+//! [`train_bpe`] makes a new tokenizer.
+//!
+//! The trap is the place where prompt and completion meet. Counting the tokens of the prompt alone is wrong whenever a token
+//! reaches across that place, so the mask is made from offsets in the rendered text, and then the ids of the prompt must be
+//! the beginning of the ids of the whole. Where they are not, there is an error, not a shifted mask.
+
+mod sequence;
+mod template;
+mod tokenizer;
+mod train;
+
+#[cfg(test)]
+mod tests;
+
+pub use sequence::{
+    Form, LongExample, Prompt, Sequence, Sequences, TooLong, document, prompt, sequence, sequences,
+};
+pub use template::{ChatTemplate, Rendered};
+pub use tokenizer::{Encoding, SpecialToken, Tokenizer};
+pub use train::{BpeTraining, train_bpe};

@@ -1,0 +1,524 @@
+//! The chat template: how messages become one string.
+//!
+//! Templates are written in Jinja and rendered as transformers renders them: a newline after a block and the white space
+//! before it are removed, nothing is escaped, Python's string methods work, and `raise_exception`, `strftime_now` and a
+//! `tojson` that writes what Python's `json.dumps` writes are there. The `generation` block, which marks what the assistant
+//! wrote and which Jinja does not know, is understood too.
+
+use crate::chat::Message;
+use crate::error::{Error, Result};
+use minijinja::value::{Kwargs, Value};
+use minijinja::{Environment, ErrorKind, syntax::SyntaxConfig};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A model's own chat template.
+#[derive(Clone)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    source: String,
+    path: PathBuf,
+    special: BTreeMap<String, String>,
+}
+
+/// A conversation as one string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The string.
+    pub text: String,
+    /// Ranges of bytes that the template itself marks as the assistant's by `generation` blocks; empty where it has none.
+    pub generation: Vec<Range<usize>>,
+}
+
+/// The one template in its environment.
+const NAME: &str = "chat";
+/// Variables that the `generation` blocks are rewritten to print. They are empty unless the marks are asked for.
+const START: &str = "__generation_start";
+const END: &str = "__generation_end";
+/// What they print then: noncharacters of Unicode, which no text contains.
+const START_MARK: &str = "\u{fdd0}";
+const END_MARK: &str = "\u{fdd1}";
+
+impl ChatTemplate {
+    /// A template from its `source`; `path` is the file it stands in, for messages. `special` are the variables for special
+    /// tokens, such as `bos_token`.
+    ///
+    /// Errors when the source is not a template.
+    pub fn new(source: &str, path: &Path, special: BTreeMap<String, String>) -> Result<Self> {
+        let (source, path) = (source.to_string(), path.to_path_buf());
+        let mut template = Self {
+            environment: Environment::new(),
+            source,
+            path,
+            special,
+        };
+        let environment = &mut template.environment;
+        environment.set_syntax(
+            SyntaxConfig::builder()
+                .trim_blocks(true)
+                .lstrip_blocks(true)
+                .build()
+                .map_err(Error::library("setting up the template language"))?,
+        );
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", raise_exception);
+        environment.add_filter("tojson", to_json);
+        let rewritten = rewrite_generation_blocks(&template.source);
+        let added = template.environment.add_template_owned(NAME, rewritten);
+        added.map_err(|error| template.problem("is not a template that can be read", &error))?;
+        Ok(template.at(seconds_since_1970()))
+    }
+
+    /// The same template at a fixed time, in seconds since 1970, UTC: what `strftime_now` shows to a template that writes
+    /// today's date. Without this the time is that of [`ChatTemplate::new`], and two days give two texts.
+    pub fn at(mut self, seconds: u64) -> Self {
+        self.environment
+            .add_function("strftime_now", move |format: &str| {
+                strftime(format, seconds)
+            });
+        self
+    }
+
+    /// The Jinja text.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The file in which the template stands.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Renders `messages`, followed by the opening of the assistant's turn if `add_generation_prompt`.
+    ///
+    /// Errors with the template's own words when it refuses the conversation.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.run(messages, add_generation_prompt, ["", ""])
+    }
+
+    /// Renders `messages` without an opening at the end, and says what the template marks as the assistant's.
+    pub fn render_marked(&self, messages: &[Message]) -> Result<Rendered> {
+        let marked = self.run(messages, false, [START_MARK, END_MARK])?;
+        let (mut text, mut generation) = (String::with_capacity(marked.len()), Vec::new());
+        let mut open = None;
+        for character in marked.chars() {
+            let mut buffer = [0; 4];
+            match (&*character.encode_utf8(&mut buffer), open) {
+                (START_MARK, None) => open = Some(text.len()),
+                (END_MARK, Some(start)) => {
+                    generation.push(start..text.len());
+                    open = None;
+                }
+                (START_MARK | END_MARK, _) => {
+                    return Err(Error::file(
+                        &self.path,
+                        "its `generation` blocks stand inside each other",
+                    ));
+                }
+                _ => text.push(character),
+            }
+        }
+        Ok(Rendered { text, generation })
+    }
+
+    fn run(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        marks: [&str; 2],
+    ) -> Result<String> {
+        let mut context: BTreeMap<&str, Value> = self
+            .special
+            .iter()
+            .map(|(name, text)| (name.as_str(), Value::from(text.as_str())))
+            .collect();
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|message| {
+                Value::from_pairs([
+                    ("role", message.role.name()),
+                    ("content", message.content.as_str()),
+                ])
+            })
+            .collect();
+        context.insert("messages", Value::from(messages));
+        context.insert("tools", Value::from(()));
+        context.insert("documents", Value::from(()));
+        context.insert("add_generation_prompt", Value::from(add_generation_prompt));
+        context.insert(START, Value::from(marks[0]));
+        context.insert(END, Value::from(marks[1]));
+        self.environment
+            .get_template(NAME)
+            .and_then(|template| template.render(context))
+            .map_err(|error| match raised(&error) {
+                Some(message) => Error::file(
+                    &self.path,
+                    format!("the chat template refuses this conversation: {message}"),
+                ),
+                None => self.problem("the chat template failed", &error),
+            })
+    }
+
+    fn problem(&self, what: &str, error: &minijinja::Error) -> Error {
+        let line = error
+            .line()
+            .map_or(String::new(), |l| format!(", line {l}"));
+        let detail = error.detail().map_or(String::new(), |d| format!(": {d}"));
+        Error::file(
+            &self.path,
+            format!("{what}{line}: {}{detail}", error.kind()),
+        )
+    }
+}
+
+impl fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatTemplate")
+            .field("path", &self.path)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a template said when it called `raise_exception`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Raised(String);
+
+fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
+    Err(
+        minijinja::Error::new(ErrorKind::InvalidOperation, message.clone())
+            .with_source(Raised(message)),
+    )
+}
+
+/// The message of `raise_exception`, if that is what ended the rendering.
+fn raised(error: &minijinja::Error) -> Option<String> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(raised) = error.downcast_ref::<Raised>() {
+            return Some(raised.0.clone());
+        }
+        source = error.source();
+    }
+    None
+}
+
+/// Rewrites each `{% generation %} … {% endgeneration %}` to print a mark before and after its content.
+///
+/// The marks stand between two `if` blocks that are always true, so that the white space around the original tags is
+/// treated as Jinja treats it around any block.
+fn rewrite_generation_blocks(source: &str) -> String {
+    let mut rewritten = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}") else {
+            break;
+        };
+        let end = start + length + 2;
+        let inner = &rest[start + 2..end - 2];
+        let (open, inner) = match inner.strip_prefix(['-', '+']) {
+            Some(stripped) => (&rest[start..start + 3], stripped),
+            None => ("{%", inner),
+        };
+        let (close, inner) = match inner.strip_suffix(['-', '+']) {
+            Some(stripped) => (&rest[end - 3..end], stripped),
+            None => ("%}", inner),
+        };
+        rewritten.push_str(&rest[..start]);
+        match inner.trim() {
+            "generation" => {
+                rewritten.push_str(&format!(
+                    "{open} if true %}}{{{{ {START} }}}}{{% if true {close}"
+                ));
+            }
+            "endgeneration" => {
+                rewritten.push_str(&format!("{open} endif %}}{{{{ {END} }}}}{{% endif {close}"));
+            }
+            _ => rewritten.push_str(&rest[start..end]),
+        }
+        rest = &rest[end..];
+    }
+    rewritten.push_str(rest);
+    rewritten
+}
+
+/// `json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=sort_keys)` of Python.
+fn to_json(value: Value, kwargs: Kwargs) -> std::result::Result<String, minijinja::Error> {
+    let indent: Option<usize> = kwargs.get("indent")?;
+    let sort_keys: Option<bool> = kwargs.get("sort_keys")?;
+    let _: Option<bool> = kwargs.get("ensure_ascii")?;
+    kwargs.assert_all_used()?;
+    let value = serde_json::to_value(&value).map_err(|error| {
+        minijinja::Error::new(ErrorKind::BadSerialization, "cannot be written as JSON")
+            .with_source(error)
+    })?;
+    let mut json = String::new();
+    write_json(&mut json, &value, indent, sort_keys.unwrap_or(false), 1);
+    Ok(json)
+}
+
+fn write_json(
+    json: &mut String,
+    value: &serde_json::Value,
+    indent: Option<usize>,
+    sort: bool,
+    depth: usize,
+) {
+    let line = |json: &mut String, depth: usize| {
+        if let Some(width) = indent {
+            json.push('\n');
+            json.push_str(&" ".repeat(width * depth));
+        }
+    };
+    let separator = if indent.is_some() { "," } else { ", " };
+    match value {
+        serde_json::Value::Array(items) if !items.is_empty() => {
+            json.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    json.push_str(separator);
+                }
+                line(json, depth);
+                write_json(json, item, indent, sort, depth + 1);
+            }
+            line(json, depth - 1);
+            json.push(']');
+        }
+        serde_json::Value::Object(fields) if !fields.is_empty() => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            if sort {
+                fields.sort_by_key(|(name, _)| name.as_str());
+            }
+            json.push('{');
+            for (index, (name, field)) in fields.into_iter().enumerate() {
+                if index > 0 {
+                    json.push_str(separator);
+                }
+                line(json, depth);
+                json.push_str(&serde_json::Value::from(name.as_str()).to_string());
+                json.push_str(": ");
+                write_json(json, field, indent, sort, depth + 1);
+            }
+            line(json, depth - 1);
+            json.push('}');
+        }
+        plain => json.push_str(&plain.to_string()),
+    }
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Python's `strftime` for the directives that templates use, in English and UTC; an unknown directive stays as it is.
+fn strftime(format: &str, seconds: u64) -> String {
+    const DAYS: [&str; 7] = [
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+    ];
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    let weekday = DAYS[(days % 7) as usize];
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let (mut year, mut left) = (1970, days);
+    while left >= 365 + u64::from(leap(year)) {
+        left -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let day_of_year = left + 1;
+    let february = 28 + u64::from(leap(year));
+    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while left >= lengths[month] {
+        left -= lengths[month];
+        month += 1;
+    }
+    let (day, name) = (left + 1, MONTHS[month]);
+    let month = month + 1;
+    let mut text = String::new();
+    let mut characters = format.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character != '%' {
+            text.push(character);
+            continue;
+        }
+        let unpadded = characters.next_if_eq(&'-').is_some();
+        let number = |value: u64| {
+            if unpadded {
+                value.to_string()
+            } else {
+                format!("{value:02}")
+            }
+        };
+        match characters.next() {
+            Some('Y') => text.push_str(&year.to_string()),
+            Some('y') => text.push_str(&number(year % 100)),
+            Some('m') => text.push_str(&number(month as u64)),
+            Some('d') => text.push_str(&number(day)),
+            Some('H') => text.push_str(&number(hour)),
+            Some('I') => text.push_str(&number((hour + 11) % 12 + 1)),
+            Some('M') => text.push_str(&number(minute)),
+            Some('S') => text.push_str(&number(second)),
+            Some('p') => text.push_str(if hour < 12 { "AM" } else { "PM" }),
+            Some('j') if unpadded => text.push_str(&day_of_year.to_string()),
+            Some('j') => text.push_str(&format!("{day_of_year:03}")),
+            Some('B') => text.push_str(name),
+            Some('b') => text.push_str(&name[..3]),
+            Some('A') => text.push_str(weekday),
+            Some('a') => text.push_str(&weekday[..3]),
+            Some('%') => text.push('%'),
+            other => {
+                text.push('%');
+                if unpadded {
+                    text.push('-');
+                }
+                text.extend(other);
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(source: &str) -> ChatTemplate {
+        let special = [("eos_token".to_string(), "</s>".to_string())].into();
+        ChatTemplate::new(source, Path::new("chat_template.jinja"), special).unwrap()
+    }
+
+    fn render(source: &str) -> String {
+        let messages = [Message::user(" Hé <b> "), Message::assistant("\"ok\"")];
+        template(source).render(&messages, true).unwrap()
+    }
+
+    #[test]
+    fn templates_are_read_as_transformers_reads_them() {
+        let check = |source: &str, expected: &str| assert_eq!(render(source), expected, "{source}");
+        check("{% if true %}\na\n  {% endif %}\nb\n", "a\nb");
+        check("{{ messages[0].content }}", " Hé <b> ");
+        check(
+            "{{ messages[0]['content'] | trim }}{{ eos_token }}",
+            "Hé <b></s>",
+        );
+        check("{{ bos_token }}{{ tools is none }}", "True");
+        check("{{ messages[::-1][0].role }}", "assistant");
+        check("{{ messages[1:] | length }}", "1");
+        check(
+            "{% for m in messages %}{% if loop.index0 == 1 %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
+            "user",
+        );
+        check(
+            "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+            "2",
+        );
+        check(
+            "{{ messages[0].content.strip().upper().split(' ')[0] }}",
+            "HÉ",
+        );
+        check("{{ messages[0].get('name') is none }}", "True");
+        check("{{ [1] + ['a'] }}", "[1, 'a']");
+        check("{% if add_generation_prompt %}go{% endif %}", "go");
+        check("{{ 'tool_calls' in messages[0] }}", "False");
+    }
+
+    #[test]
+    fn tojson_writes_what_python_writes() {
+        let check = |source: &str, expected: &str| assert_eq!(render(source), expected, "{source}");
+        check(
+            "{{ messages[0] | tojson }}",
+            "{\"role\": \"user\", \"content\": \" Hé <b> \"}",
+        );
+        check(
+            "{{ {'b': [1, 2.5, none, true], 'a': {}} | tojson }}",
+            "{\"b\": [1, 2.5, null, true], \"a\": {}}",
+        );
+        check(
+            "{{ {'b': [1, 2]} | tojson(indent=2) }}",
+            "{\n  \"b\": [\n    1,\n    2\n  ]\n}",
+        );
+        check(
+            "{{ {'b': 1, 'a': '\\n\"'} | tojson(sort_keys=true) }}",
+            "{\"a\": \"\\n\\\"\", \"b\": 1}",
+        );
+    }
+
+    #[test]
+    fn an_error_carries_the_file_and_the_words_of_the_template() {
+        let refusing = template("{{ raise_exception('no ' + messages[0].role + ' here') }}");
+        let error = refusing.render(&[Message::system("x")], false).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "chat_template.jinja: the chat template refuses this conversation: no system here"
+        );
+        let broken = ChatTemplate::new("{% if %}", Path::new("x.jinja"), BTreeMap::new());
+        let message = broken.unwrap_err().to_string();
+        assert!(
+            message.starts_with("x.jinja: is not a template"),
+            "{message}"
+        );
+        let failing = template("a\n{{ nothing.at.all }}");
+        let message = failing.render(&[], false).unwrap_err().to_string();
+        assert!(message.contains("failed, line 2"), "{message}");
+    }
+
+    #[test]
+    fn generation_blocks_mark_what_the_assistant_wrote() {
+        let source = "{% for m in messages %}\n  {% if m.role == 'assistant' %}\nA:\n{%- generation -%}\n  {{ m.content }}</s>\n  {%- endgeneration %}\n\n  {% else %}\nU:{{ m.content }}\n  {% endif %}\n{% endfor %}\n";
+        let template = template(source);
+        let messages = [Message::user("q"), Message::assistant("é")];
+        let rendered = template.render_marked(&messages).unwrap();
+        assert_eq!(rendered.text, template.render(&messages, false).unwrap());
+        assert_eq!(rendered.text, "U:q\nA:é</s>\n");
+        let marked: Vec<&str> = rendered
+            .generation
+            .iter()
+            .map(|range| &rendered.text[range.clone()])
+            .collect();
+        assert_eq!(marked, ["é</s>"]);
+    }
+
+    #[test]
+    fn dates_are_those_of_python() {
+        // python3 -c 'import datetime as d; print(d.datetime.fromtimestamp(1709210096, d.timezone.utc).strftime(F))'
+        let check =
+            |format: &str, expected: &str| assert_eq!(strftime(format, 1_709_210_096), expected);
+        check("%d %b %Y", "29 Feb 2024");
+        check(
+            "%A, %B %-d, %y %H:%M:%S %I %p %j %%",
+            "Thursday, February 29, 24 12:34:56 12 PM 060 %",
+        );
+        let fixed = template("{{ strftime_now('%Y-%m-%d') }}").at(1_767_225_600);
+        assert_eq!(fixed.render(&[], false).unwrap(), "2026-01-01");
+    }
+}

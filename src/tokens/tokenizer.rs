@@ -1,0 +1,376 @@
+//! A model folder's tokenizer.
+
+use super::ChatTemplate;
+use crate::chat::Message;
+use crate::dataset::sha256;
+use crate::error::{Error, Result};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The tokenizer of a model folder: `tokenizer.json`, with the special tokens of `tokenizer_config.json` and
+/// `special_tokens_map.json` and the chat template of `chat_template.jinja` (or of the config).
+///
+/// Truncation and padding that someone saved into `tokenizer.json` are taken out: how long a text may be is decided in the
+/// open ([`TooLong`](super::TooLong)).
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    folder: PathBuf,
+    /// Texts of the special tokens by name, such as `bos_token`: what a template sees.
+    special: BTreeMap<String, String>,
+    template: Option<ChatTemplate>,
+    add_bos: Option<bool>,
+    max_length: Option<usize>,
+    byte_level: bool,
+    fingerprint: String,
+}
+
+/// A special token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecialToken {
+    /// As it stands in a rendered text, such as `</s>`.
+    pub text: String,
+    /// Its number.
+    pub id: u32,
+}
+
+/// A text as tokens; both lists have one entry for each token.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Encoding {
+    /// The tokens' numbers.
+    pub ids: Vec<u32>,
+    /// Where each token stands in the text, in bytes. Together they cover the text. Tokens that share a character (its bytes
+    /// are split among them) have the same span; a token that is not in the text (an added BOS) has an empty one.
+    pub spans: Vec<Range<usize>>,
+}
+
+impl Tokenizer {
+    /// Opens the tokenizer in the model folder `folder`.
+    pub fn open(folder: &Path) -> Result<Self> {
+        Self::open_file(&folder.join("tokenizer.json"))
+    }
+
+    /// Opens a tokenizer file; the other files are looked for beside it.
+    pub fn open_file(file: &Path) -> Result<Self> {
+        let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
+        if !file.is_file() {
+            return Err(Error::missing(
+                "tokenizer",
+                file,
+                "a model folder needs tokenizer.json; the tokenizer.model of SentencePiece must be converted first",
+            ));
+        }
+        let bytes = std::fs::read(file).map_err(Error::io("reading the tokenizer", file))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
+            .map_err(|error| Error::file(file, format!("is not a tokenizer: {error}")))?;
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|error| Error::file(file, format!("is not a tokenizer: {error}")))?;
+        let decoder = serde_json::to_string(&inner.get_decoder())
+            .map_err(Error::library("reading the tokenizer's decoder"))?;
+
+        let config_path = folder.join("tokenizer_config.json");
+        let config = read_object(&config_path)?;
+        let mut special = special_tokens(&config);
+        for (name, text) in special_tokens(&read_object(&folder.join("special_tokens_map.json"))?) {
+            special.entry(name).or_insert(text);
+        }
+        let template = template_source(&folder, &config_path, &config)?
+            .map(|(source, path)| ChatTemplate::new(&source, &path, special.clone()))
+            .transpose()?;
+
+        let mut identity = bytes;
+        for (name, text) in &special {
+            identity.extend_from_slice(format!("\0{name}={text}").as_bytes());
+        }
+        identity.push(0);
+        identity.extend_from_slice(
+            template
+                .as_ref()
+                .map_or("", ChatTemplate::source)
+                .as_bytes(),
+        );
+
+        let tokenizer = Self {
+            inner,
+            folder,
+            special,
+            template,
+            add_bos: config.get("add_bos_token").and_then(Value::as_bool),
+            // Configs write 10^30 for "no limit".
+            max_length: config
+                .get("model_max_length")
+                .and_then(Value::as_f64)
+                .filter(|length| (1.0..1e9).contains(length))
+                .map(|length| length as usize),
+            byte_level: decoder.contains("\"ByteLevel\""),
+            fingerprint: sha256(&identity),
+        };
+        for name in ["bos_token", "eos_token"] {
+            if let Some(text) = tokenizer.special.get(name)
+                && tokenizer.id(text).is_none()
+            {
+                return Err(Error::file(
+                    &config_path,
+                    format!("{name} is {text:?}, which tokenizer.json does not know"),
+                ));
+            }
+        }
+        Ok(tokenizer)
+    }
+
+    /// The folder it was opened from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The chat template; base models have none.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref()
+    }
+
+    /// The same tokenizer with its template at a fixed time, see [`ChatTemplate::at`].
+    pub fn at(mut self, seconds: u64) -> Self {
+        self.template = self.template.map(|template| template.at(seconds));
+        self
+    }
+
+    /// Number of ids, added tokens included; a model's embedding can be larger.
+    pub fn vocab_size(&self) -> usize {
+        // Added tokens may leave gaps, so the largest id counts, not the number of tokens.
+        let largest = self.inner.get_vocab(true).into_values().max();
+        largest.map_or(0, |id| id as usize + 1)
+    }
+
+    /// The longest text that the model takes, in tokens, if the config says so. The model's own config is the better source.
+    pub fn max_length(&self) -> Option<usize> {
+        self.max_length
+    }
+
+    /// The token that begins a text.
+    pub fn bos(&self) -> Option<SpecialToken> {
+        self.special("bos_token")
+    }
+
+    /// The token that ends a text. A chat template may end a turn with another: see [`Tokenizer::stop_ids`].
+    pub fn eos(&self) -> Option<SpecialToken> {
+        self.special("eos_token")
+    }
+
+    /// The token that fills up a batch. It may be the same as the one that ends a text, so padding must be known by its place,
+    /// never by its id.
+    pub fn pad(&self) -> Option<SpecialToken> {
+        self.special("pad_token")
+    }
+
+    /// The special token that the config calls `name`, such as `unk_token`, if the vocabulary has it.
+    pub fn special(&self, name: &str) -> Option<SpecialToken> {
+        let text = self.special.get(name)?.clone();
+        let id = self.id(&text)?;
+        Some(SpecialToken { text, id })
+    }
+
+    /// The id of the token that is written `token` in the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Whether `id` is a special token: one that a user's text does not consist of.
+    pub fn is_special(&self, id: u32) -> bool {
+        let added = self.inner.get_added_vocabulary();
+        added
+            .get_added_tokens_decoder()
+            .get(&id)
+            .is_some_and(|token| token.special)
+    }
+
+    /// The ids after which a model has ended its answer: the end-of-turn token of the chat template and the end of text.
+    pub fn stop_ids(&self) -> Vec<u32> {
+        let mut stops: Vec<u32> = self.end_of_turn().into_iter().collect();
+        if let Some(eos) = self.eos()
+            && !stops.contains(&eos.id)
+        {
+            stops.push(eos.id);
+        }
+        stops
+    }
+
+    /// The special token with which the chat template ends an answer.
+    pub fn end_of_turn(&self) -> Option<u32> {
+        let messages = [Message::user("a"), Message::assistant("zqx")];
+        let text = self.template()?.render(&messages, false).ok()?;
+        let end = text.rfind("zqx")? + "zqx".len();
+        let encoding = self.encode(&text, false).ok()?;
+        encoding
+            .ids
+            .iter()
+            .zip(&encoding.spans)
+            .filter(|(_, span)| span.start >= end)
+            .find(|(id, span)| self.is_special(**id) || !text[(*span).clone()].trim().is_empty())
+            .map(|(id, _)| *id)
+            .filter(|id| self.is_special(*id))
+    }
+
+    /// Splits `text` into tokens. With `special`, what the model expects around a text is added, as a rule one BOS; a text that
+    /// begins with its BOS does not get a second one. A rendered chat brings its special tokens along: encode it without.
+    pub fn encode(&self, text: &str, special: bool) -> Result<Encoding> {
+        let encoding = self
+            .inner
+            .encode(text, special)
+            .map_err(Error::library("splitting a text into tokens"))?;
+        let mut ids = encoding.get_ids().to_vec();
+        let mut spans: Vec<Range<usize>> = encoding
+            .get_offsets()
+            .iter()
+            .map(|(start, end)| *start..*end)
+            .collect();
+        if special && let Some(bos) = self.bos() {
+            let written = text.starts_with(&bos.text);
+            let found = ids.iter().take_while(|id| **id == bos.id).count();
+            let wanted = match self.add_bos {
+                _ if written => 1,
+                Some(add) => usize::from(add),
+                None => found.min(1),
+            };
+            if found < wanted {
+                ids.insert(0, bos.id);
+                spans.insert(0, 0..0);
+            } else if found > wanted && spans[0].is_empty() {
+                ids.remove(0);
+                spans.remove(0);
+            }
+        }
+        cover(&mut spans, text.len());
+        Ok(Encoding { ids, spans })
+    }
+
+    /// The text of many tokens, as the model means it; special tokens are left out.
+    ///
+    /// It differs from transformers in one point: `clean_up_tokenization_spaces`, which turns "a ." into "a." and spoils code,
+    /// is never applied.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner
+            .decode(ids, true)
+            .map_err(Error::library("joining tokens to a text"))
+    }
+
+    /// The text of one token as it stands within a text, with its leading space, for heat maps. Bytes that are only part of a
+    /// character are shown as `\u{fffd}`; an id without a token as `<id>`.
+    pub fn piece(&self, id: u32) -> String {
+        let Some(token) = self.inner.id_to_token(id) else {
+            return format!("<{id}>");
+        };
+        let added = self.inner.get_added_vocabulary();
+        if added.get_added_tokens_decoder().contains_key(&id) {
+            return token;
+        }
+        if self.byte_level {
+            let bytes: Option<Vec<u8>> = token.chars().map(byte_of).collect();
+            return bytes.map_or(token, |bytes| String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let byte = token
+            .strip_prefix("<0x")
+            .and_then(|rest| rest.strip_suffix('>'))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match byte {
+            Some(byte) => String::from_utf8_lossy(&[byte]).into_owned(),
+            None => token.replace('\u{2581}', " "),
+        }
+    }
+
+    /// SHA-256 over the tokenizer file, the special tokens and the chat template, in hex: two tokenizers with the same
+    /// fingerprint give the same ids.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// Makes the spans cover the text: white space that a tokenizer trims off a token's span belongs to that token.
+fn cover(spans: &mut [Range<usize>], length: usize) {
+    let mut reached = 0;
+    for span in spans.iter_mut() {
+        if span.start > reached {
+            span.start = reached;
+        }
+        if span.end < span.start || (span.start == span.end && span.start < reached) {
+            *span = reached..reached;
+        }
+        reached = reached.max(span.end);
+    }
+    if reached < length
+        && let Some(last) = spans.iter_mut().rfind(|span| span.end == reached)
+    {
+        last.end = length;
+    }
+}
+
+/// A JSON object from `path`; empty if there is no such file.
+fn read_object(path: &Path) -> Result<serde_json::Map<String, Value>> {
+    if !path.is_file() {
+        return Ok(serde_json::Map::new());
+    }
+    let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Error::file(path, "expected a JSON object")),
+        Err(error) => Err(Error::file(path, format!("is not JSON: {error}"))),
+    }
+}
+
+/// Entries such as `"bos_token": "<s>"` or `"bos_token": {"content": "<s>", …}`.
+fn special_tokens(config: &serde_json::Map<String, Value>) -> BTreeMap<String, String> {
+    config
+        .iter()
+        .filter(|(name, _)| name.ends_with("_token"))
+        .filter_map(|(name, value)| {
+            let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
+            Some((name.clone(), text.to_string()))
+        })
+        .collect()
+}
+
+/// The template's text and the file it stands in. Of several named templates the one called `default` is used.
+fn template_source(
+    folder: &Path,
+    config_path: &Path,
+    config: &serde_json::Map<String, Value>,
+) -> Result<Option<(String, PathBuf)>> {
+    let path = folder.join("chat_template.jinja");
+    if path.is_file() {
+        let source = std::fs::read_to_string(&path)
+            .map_err(Error::io("reading the chat template", &path))?;
+        return Ok(Some((source, path)));
+    }
+    let source = match config.get("chat_template") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(source)) => Some(source.as_str()),
+        Some(Value::Array(named)) => named
+            .iter()
+            .find(|template| template["name"] == "default")
+            .and_then(|template| template["template"].as_str()),
+        Some(_) => None,
+    };
+    match source {
+        Some(source) => Ok(Some((source.to_string(), config_path.to_path_buf()))),
+        None => Err(Error::file(
+            config_path,
+            "chat_template must be a text, or a list of named templates of which one is called `default`",
+        )),
+    }
+}
+
+/// The byte that a character stands for in a byte-level vocabulary (the table of GPT-2).
+fn byte_of(character: char) -> Option<u8> {
+    let code = character as u32;
+    match code {
+        0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff => Some(code as u8),
+        // The 68 bytes that have no visible character of their own, in order from U+0100 on.
+        0x100..=0x120 => Some((code - 0x100) as u8),
+        0x121..=0x142 => Some((code - 0x121) as u8 + 0x7f),
+        0x143 => Some(0xad),
+        _ => None,
+    }
+}
