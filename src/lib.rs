@@ -30,5 +30,9 @@ pub mod optimizer;
 // method
 pub mod train;
 
+pub mod generate;
+
+pub mod perplexity;
+
 // experiment
 pub mod experiment;

@@ -1,0 +1,121 @@
+//! How surprising each token is to a model.
+//!
+//! Two perplexities of a whole answer are in use, and they differ: given its prompt in the chat template (the paper's Table 1), and
+//! of the bare text without prompt or template (its selector and Figure 2). Functions here say which.
+
+use crate::error::Result;
+use crate::model::{Batch, Decoder};
+use crate::tokens::{Sequence, Tokenizer};
+use serde::{Deserialize, Serialize};
+
+/// What a model says of each token of one sequence; the first token has no context and so no value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenScores {
+    /// `ln p(token | all before)`, at most 0.
+    pub log_prob: Vec<Option<f32>>,
+    /// Entropy of the distribution that the token was drawn against, in nats.
+    pub entropy: Vec<Option<f32>>,
+    /// Tokens that would have been more probable; 0 is the greedy choice.
+    pub rank: Vec<Option<u32>>,
+}
+
+impl TokenScores {
+    /// Token perplexity `exp(surprisal)` of each token.
+    pub fn perplexity(&self) -> Vec<Option<f32>> {
+        self.log_prob
+            .iter()
+            .map(|log_prob| log_prob.map(|l| (-l).exp()))
+            .collect()
+    }
+
+    /// Mean surprisal over the positions in `which`, in nats; `None` if none of them has one.
+    pub fn mean_surprisal(&self, which: impl Iterator<Item = usize>) -> Option<f64> {
+        let values: Vec<f64> = which
+            .filter_map(|at| self.log_prob.get(at).copied().flatten())
+            .map(|l| -f64::from(l))
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+}
+
+/// Tokens that are scored together.
+const TOKENS: usize = 8192;
+
+/// Scores every token of every sequence, batched by length; `done` is told how many sequences are done.
+pub fn score(
+    decoder: &Decoder,
+    sequences: &[&[u32]],
+    mut done: impl FnMut(usize),
+) -> Result<Vec<TokenScores>> {
+    let mut order: Vec<usize> = (0..sequences.len()).collect();
+    order.sort_by_key(|at| (sequences[*at].len(), *at));
+    let mut scores = vec![TokenScores::default(); sequences.len()];
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let mut batch = Batch::new();
+        let mut count = 0;
+        while count < rest.len() {
+            let ids = sequences[rest[count]];
+            if count > 0 && batch.tokens() + ids.len() > TOKENS {
+                break;
+            }
+            batch.push(ids, &vec![1.0; ids.len()]);
+            count += 1;
+        }
+        let facts = decoder.score(&batch)?;
+        let mut from = 0;
+        for at in &rest[..count] {
+            let predicted = sequences[*at].len().saturating_sub(1);
+            let range = from..from + predicted;
+            scores[*at] = TokenScores {
+                log_prob: lead(&facts.log_prob[range.clone()]),
+                entropy: lead(&facts.entropy[range.clone()]),
+                rank: lead(&facts.rank[range]),
+            };
+            if sequences[*at].is_empty() {
+                scores[*at] = TokenScores::default();
+            }
+            from += predicted;
+        }
+        rest = &rest[count..];
+        done(sequences.len() - rest.len());
+    }
+    Ok(scores)
+}
+
+/// Nothing for the first token, then the values.
+fn lead<T: Copy>(values: &[T]) -> Vec<Option<T>> {
+    std::iter::once(None)
+        .chain(values.iter().copied().map(Some))
+        .collect()
+}
+
+/// Perplexity of each sequence's completion given its prompt: `exp(mean surprisal)` over the completion, end of turn included.
+pub fn given_prompt(sequences: &[Sequence], scores: &[TokenScores]) -> Vec<Option<f64>> {
+    let pairs = sequences.iter().zip(scores);
+    pairs
+        .map(|(sequence, scores)| {
+            scores
+                .mean_surprisal(sequence.completion.positions())
+                .map(f64::exp)
+        })
+        .collect()
+}
+
+/// Perplexity of each bare text, without prompt or template: the tokenizer's own beginning, if it has one, is the only context.
+pub fn of_text_alone(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    texts: &[&str],
+) -> Result<Vec<Option<f64>>> {
+    let ids = texts
+        .iter()
+        .map(|text| Ok(tokenizer.encode(text, true)?.ids))
+        .collect::<Result<Vec<_>>>()?;
+    let refs: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let scores = score(decoder, &refs, |_| {})?;
+    Ok(scores
+        .iter()
+        .map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp))
+        .collect())
+}
