@@ -2,5 +2,8 @@
 
 pub mod error;
 pub mod experiment;
+pub mod metric;
+pub mod report;
 pub mod rng;
+pub mod stats;
 pub mod task;
