@@ -77,6 +77,9 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
     }];
     for arm in &all {
         let own: Vec<&FrontMark> = points.iter().filter(|point| point.arm == *arm).collect();
+        if own.is_empty() {
+            continue;
+        }
         let Look { colour, mark } = look(arm, &all);
         layers.push(Layer::Line {
             points: own.iter().map(|point| point.at()).collect(),
@@ -134,8 +137,8 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
             .to_owned(),
         panels: vec![Panel {
             heading: None,
-            x: Axis::around(&format!("target score ({}), percent", results.target), xs, 4.0),
-            y: Axis::around("mean non-target score, percent", ys, 4.0),
+            x: Axis::around(&format!("target score ({}), percent", results.target), xs, 4.0).within(0.0, 100.0),
+            y: Axis::around("mean non-target score, percent", ys, 4.0).within(0.0, 100.0),
             layers,
         }],
         legend,
@@ -304,7 +307,8 @@ pub fn spikes(results: &Results) -> Result<Option<Figure>> {
             x: Axis {
                 label: "token of the answer".to_owned(),
                 from: 0.0,
-                to: longest as f64,
+                // Room for the threshold's name beside the bars.
+                to: 1.14 * longest as f64,
                 log: false,
             },
             y: Axis {

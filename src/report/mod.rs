@@ -1,6 +1,6 @@
 //! What an experiment shows: tables, figures and one page to read in a browser.
 //!
-//! Everything here is a view of [`Results`]; nothing is computed that changes what was found. [`table::print`] is for a terminal,
+//! Everything here is a view of [`Results`]; nothing is computed that changes what was found. [`table::print()`] is for a terminal,
 //! [`write`] for a folder:
 //!
 //! ```text
@@ -10,6 +10,7 @@
 //! figures/NAME.svg, .png, .csv each figure with the table it is drawn from
 //! ```
 
+mod cell;
 pub mod figure;
 pub mod grid;
 pub mod html;

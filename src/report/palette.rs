@@ -1,7 +1,8 @@
 //! The same colour, mark and name for the same arm in every table and figure.
 //!
-//! Colours are those of Okabe and Ito (2008) and Tol (2021), which people with a colour-vision deficiency can tell apart; every arm also has its
-//! own mark, so that nothing depends on colour.
+//! Most colours are those of Okabe and Ito (2008), which people with a colour-vision deficiency can tell apart, a little
+//! darker or lighter where needed to stand out on both white and black. Every arm also has its own mark, so that nothing
+//! depends on colour alone.
 
 use super::plot::{Colour, Mark};
 
@@ -65,8 +66,8 @@ const KNOWN: [(&str, Look); 7] = [
     (
         "lowest_mask",
         Look {
-            colour: Colour(0x88, 0x22, 0x55),
-            mark: Mark::Bar,
+            colour: Colour(0x8c, 0x8c, 0x1f),
+            mark: Mark::Right,
         },
     ),
 ];
@@ -78,7 +79,7 @@ const STM: Look = Look {
 };
 const OTHERS: [Look; 5] = [
     Look {
-        colour: Colour(0x33, 0x22, 0x88),
+        colour: Colour(0x77, 0x77, 0xdd),
         mark: Mark::Circle,
     },
     Look {
@@ -86,15 +87,15 @@ const OTHERS: [Look; 5] = [
         mark: Mark::Square,
     },
     Look {
-        colour: Colour(0x99, 0x99, 0x33),
+        colour: Colour(0xa5, 0x67, 0x3f),
         mark: Mark::Diamond,
     },
     Look {
-        colour: Colour(0x66, 0x11, 0x00),
+        colour: Colour(0xaa, 0x44, 0x77),
         mark: Mark::Up,
     },
     Look {
-        colour: Colour(0x88, 0x88, 0xdd),
+        colour: Colour(0x6f, 0x8f, 0x5f),
         mark: Mark::Down,
     },
 ];

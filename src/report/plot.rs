@@ -30,9 +30,9 @@ pub enum Mark {
     Diamond,
     Up,
     Down,
+    Right,
     Cross,
     Plus,
-    Bar,
 }
 
 /// A whole figure.
@@ -132,7 +132,7 @@ pub struct Key {
 }
 
 impl Axis {
-    /// From 0 or the smallest value, to the largest, with a margin; `least` is the smallest length it may have.
+    /// From the smallest value to the largest with a margin; `least` is the smallest length it may have.
     pub fn around(label: &str, values: impl Iterator<Item = f64>, least: f64) -> Self {
         let (from, to) = values
             .filter(|value| value.is_finite())
@@ -146,6 +146,15 @@ impl Axis {
             from: middle - half,
             to: middle + half,
             log: false,
+        }
+    }
+
+    /// Ends where the quantity itself does: a share has nothing below 0.
+    pub fn within(self, from: f64, to: f64) -> Self {
+        Self {
+            from: self.from.max(from),
+            to: self.to.min(to),
+            ..self
         }
     }
 
@@ -177,7 +186,7 @@ impl Axis {
             let inside = |tick: &f64| (self.from * 0.999..=self.to * 1.001).contains(tick);
             return all.filter(inside).collect();
         }
-        let rough = (self.to - self.from) / 5.0;
+        let rough = (self.to - self.from) / 6.0;
         let unit = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0]
             .into_iter()
@@ -198,7 +207,7 @@ impl Plot {
         let (width, height) = self.size;
         let mut text = String::new();
         let mut backend = SVGBackend::with_string(&mut text, (FINE * width, FINE * height));
-        self.draw(&mut backend, f64::from(FINE))?;
+        self.draw(&mut backend, f64::from(FINE), 0.0)?;
         drop(backend);
         let fine = format!("width=\"{}\" height=\"{}\"", FINE * width, FINE * height);
         Ok(text.replacen(&fine, &format!("width=\"{width}\" height=\"{height}\""), 1))
@@ -211,7 +220,7 @@ impl Plot {
         let (width, height) = (SHARP * self.size.0, SHARP * self.size.1);
         let mut large = vec![0; (3 * 4 * width * height) as usize];
         let mut backend = BitMapBackend::with_buffer(&mut large, (2 * width, 2 * height));
-        self.draw(&mut backend, f64::from(2 * SHARP))?;
+        self.draw(&mut backend, f64::from(2 * SHARP), 0.12)?;
         drop(backend);
         let small = halved(&large, width as usize, height as usize);
         let mut backend = BitMapBackend::new(path, (width, height));
@@ -221,14 +230,18 @@ impl Plot {
         backend.present().map_err(drawing)
     }
 
-    fn draw<B: DrawingBackend>(&self, backend: &mut B, scale: f64) -> Result<()>
+    fn draw<B: DrawingBackend>(&self, backend: &mut B, scale: f64, sink: f64) -> Result<()>
     where
         B::ErrorType: 'static,
     {
         if !fonts() {
             return Err(Error::invalid("figure", "the built-in font cannot be read"));
         }
-        let mut canvas = Canvas { backend, scale };
+        let mut canvas = Canvas {
+            backend,
+            scale,
+            sink,
+        };
         let (width, height) = (f64::from(self.size.0), f64::from(self.size.1));
         canvas.rectangle((0.0, 0.0), (width, height), PAPER, 1.0)?;
         let top = canvas.paragraph(
@@ -244,7 +257,8 @@ impl Plot {
             &Type::NOTE,
         )? + 12.0;
         let beside = self.legend(&mut canvas, top)?;
-        let each = (height - top - MARGIN) / self.panels.len().max(1) as f64;
+        // Panels that name their axis need that much more to have equally high axes.
+        let each = (height - top - MARGIN - NAME_X) / self.panels.len().max(1) as f64;
         for (index, panel) in self.panels.iter().enumerate() {
             let from = top + each * index as f64;
             // Panels that share an axis name it once, below the last.
@@ -255,7 +269,10 @@ impl Plot {
             panel.draw(
                 &mut canvas,
                 (MARGIN, from),
-                (width - beside - MARGIN, from + each),
+                (
+                    width - beside - MARGIN,
+                    from + each + if last { NAME_X } else { 0.0 },
+                ),
                 last,
             )?;
         }
@@ -302,6 +319,8 @@ impl Plot {
 }
 
 const MARGIN: f64 = 18.0;
+/// Height of an axis' name.
+const NAME_X: f64 = 20.0;
 
 impl Panel {
     fn draw<B: DrawingBackend>(
@@ -316,7 +335,10 @@ impl Panel {
     {
         let head = if self.heading.is_some() { 24.0 } else { 10.0 };
         let (left, right) = (from.0 + 58.0, to.0 - 12.0);
-        let (top, bottom) = (from.1 + head, to.1 - if name_x { 46.0 } else { 26.0 });
+        let (top, bottom) = (
+            from.1 + head,
+            to.1 - 26.0 - if name_x { NAME_X } else { 0.0 },
+        );
         let at = |(x, y): (f64, f64)| {
             (
                 left + self.x.place(x) * (right - left),
@@ -521,6 +543,8 @@ impl Type {
 struct Canvas<'a, B> {
     backend: &'a mut B,
     scale: f64,
+    /// How much lower to set centred text, as a share of its size: bitmaps are centred on the line and not on its letters.
+    sink: f64,
 }
 
 impl<B: DrawingBackend> Canvas<'_, B>
@@ -606,11 +630,10 @@ where
                 }
                 return Ok(());
             }
-            Mark::Cross | Mark::Plus | Mark::Bar => {
+            Mark::Cross | Mark::Plus => {
                 let arms: &[[(f64, f64); 2]] = match mark {
                     Mark::Cross => &[[(-0.9, -0.9), (0.9, 0.9)], [(-0.9, 0.9), (0.9, -0.9)]],
-                    Mark::Plus => &[[(-1.2, 0.0), (1.2, 0.0)], [(0.0, -1.2), (0.0, 1.2)]],
-                    _ => &[[(-1.2, 0.0), (1.2, 0.0)]],
+                    _ => &[[(-1.2, 0.0), (1.2, 0.0)], [(0.0, -1.2), (0.0, 1.2)]],
                 };
                 let width = if filled { 0.55 * size } else { 0.4 * size };
                 for arm in arms {
@@ -621,6 +644,7 @@ where
             Mark::Square => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
             Mark::Diamond => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
             Mark::Up => &[(0.0, -1.2), (1.15, 0.9), (-1.15, 0.9)],
+            Mark::Right => &[(1.2, 0.0), (-0.9, 1.15), (-0.9, -1.15)],
             Mark::Down => &[(0.0, 1.2), (1.15, -0.9), (-1.15, -0.9)],
         };
         self.polygon(&around(corners, size), colour)?;
@@ -638,7 +662,12 @@ where
         anchor: (HPos, VPos),
     ) -> Result<()> {
         let style = font.style(self.scale, anchor);
-        let place = self.at(place);
+        let sink = if matches!(anchor.1, VPos::Center) && !font.upwards {
+            self.sink * font.size
+        } else {
+            0.0
+        };
+        let place = self.at((place.0, place.1 + sink));
         self.backend.draw_text(text, &style, place).map_err(drawing)
     }
 
@@ -786,7 +815,10 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_inside() {
-        assert_eq!(axis(-0.3, 10.2, false).ticks(), [0.0, 5.0, 10.0]);
+        assert_eq!(
+            axis(-0.3, 10.2, false).ticks(),
+            [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+        );
         assert_eq!(axis(0.0, 1.0, false).ticks().len(), 6);
         assert_eq!(
             axis(1.0, 1000.0, true).ticks(),

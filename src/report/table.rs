@@ -29,7 +29,7 @@ pub fn print(results: &Results) -> String {
     }
 }
 
-/// The tables that [`print`] prints, in its order; tables without rows are left out.
+/// The tables that [`print()`] prints, in its order; tables without rows are left out.
 pub fn grids(results: &Results) -> Result<Vec<Grid>> {
     let rows = summary::rows(results)?;
     let all = [
@@ -181,8 +181,19 @@ pub fn front_grid(results: &Results) -> Grid {
     });
     Grid {
         title: "Every arm, rate and seed".to_owned(),
-        legend: "validation: target score on the validation split, by which the rate is chosen. points: change against base.".to_owned(),
-        columns: words(&["arm", "rate", "seed", "chosen", "validation %", "target %", "non-target %", "target points", "non-target points"]),
+        legend: "validation: target score on the validation split. points: change against base."
+            .to_owned(),
+        columns: words(&[
+            "arm",
+            "rate",
+            "seed",
+            "chosen",
+            "validation %",
+            "target %",
+            "non-target %",
+            "target points",
+            "non-target points",
+        ]),
         rows: rows.collect(),
     }
 }
@@ -231,7 +242,8 @@ pub fn summary_frame(results: &Results) -> Result<DataFrame> {
     columns.extend(estimate("backward_transfer_percent", &rows, |row| {
         row.change.as_ref()?.backward_transfer
     }));
-    let plain: [(&str, fn(&Row) -> Option<f64>); 6] = [
+    type Value = fn(&Row) -> Option<f64>;
+    let plain: [(&str, Value); 6] = [
         ("target_form_kept", |row| Some(row.target_form_kept)),
         ("non_target_form_kept", |row| row.non_target_form_kept),
         ("masked_share", |row| row.masked_share),
