@@ -1,7 +1,7 @@
 //! What an experiment shows: tables, figures and one page to read in a browser.
 //!
 //! Everything here is a view of [`Results`]; nothing is computed that changes what was found. [`table::print()`] is for a terminal,
-//! [`write`] for a folder:
+//! [`write()`] for a folder:
 //!
 //! ```text
 //! report.html                  everything on one page that needs no network
@@ -197,6 +197,17 @@ mod tests {
         };
         let text = serde_json::to_string(&document).unwrap();
         assert_eq!(serde_json::from_str::<Document>(&text).unwrap(), document);
+    }
+
+    #[test]
+    fn a_table_comes_back_from_its_file() {
+        use polars::prelude::{ParquetReader, SerReader};
+        let frame = table::summary_frame(&sample::results()).unwrap();
+        let bytes = std::io::Cursor::new(parquet(&frame).unwrap());
+        let read = ParquetReader::new(bytes).finish().unwrap();
+        assert!(read.equals_missing(&frame), "{read}");
+        let text = String::from_utf8(csv(&frame).unwrap()).unwrap();
+        assert_eq!(text.lines().count(), frame.height() + 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub const WIDTH: usize = 120;
 
 /// Every table of the experiment for a terminal, at most [`WIDTH`] columns wide.
 ///
-/// Results that cannot be tabulated, such as scores of other items than base's, give the sentence that says so; [`super::write`]
+/// Results that cannot be tabulated, such as scores of other items than base's, give the sentence that says so; [`super::write()`]
 /// refuses them with the same sentence.
 pub fn print(results: &Results) -> String {
     match grids(results) {
@@ -297,7 +297,10 @@ pub fn front_frame(results: &Results) -> Result<DataFrame> {
     frame(vec![
         text("arm", runs.iter().map(|run| run.arm.clone())),
         numbers("learning_rate", value(|run| Some(run.learning_rate))),
-        text("seed", runs.iter().map(|run| run.seed.to_string())),
+        Column::new(
+            "seed".into(),
+            runs.iter().map(|run| run.seed).collect::<Vec<u64>>(),
+        ),
         Column::new(
             "chosen".into(),
             runs.iter().map(|run| run.chosen).collect::<Vec<_>>(),
