@@ -1,6 +1,6 @@
 //! A plot as plain data, and how it becomes SVG or PNG.
 //!
-//! A [`Plot`] says what is shown; [`Plot::svg`] and [`Plot::png`] draw it through plotters with a font that is part of the program, so that a
+//! A [`Plot`] says what is shown; [`Plot::svg`] and [`Plot::write_png`] draw it through plotters with a font that is part of the program, so that a
 //! machine without fonts draws the same picture. Lengths are in pixels of the screen, positions in the axes' units.
 
 use crate::error::{Error, Result};
