@@ -1,0 +1,795 @@
+//! The experiment as figures. Each title is a sentence made from the numbers, so it is true of them; each figure is drawn from the
+//! table that is saved beside it.
+
+use super::palette::{self, BASE, Look, label, look};
+use super::plot::{Axis, Colour, INK, Key, Layer, Mark, Panel, Plot};
+use super::summary::{self, Row, arms};
+use super::table::{counts, frame, front_point, numbers, percent, plus, rate, text};
+use crate::error::Result;
+use crate::experiment::results::{Results, Run, TokenExample, TokenView};
+use crate::metric::PAPER_THRESHOLD;
+use crate::stats::{self, Spread};
+use polars::prelude::DataFrame;
+
+/// A figure with the numbers it shows.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    /// File name without ending.
+    pub name: &'static str,
+    /// The picture.
+    pub plot: Plot,
+    /// What is drawn, one row for each mark or bar.
+    pub table: DataFrame,
+}
+
+/// Every figure that the results have numbers for.
+pub fn all(results: &Results) -> Result<Vec<Figure>> {
+    let figures = [
+        front(results)?,
+        spikes(results)?,
+        thresholds(results)?,
+        losses(results)?,
+    ];
+    Ok(figures.into_iter().flatten().collect())
+}
+
+/// Target against non-target score: one mark for each arm and rate, the mean over seeds; `None` without tested runs.
+pub fn front(results: &Results) -> Result<Option<Figure>> {
+    let all = arms(results);
+    let mut points = Vec::new();
+    for arm in &all {
+        let mut rates: Vec<f64> = Vec::new();
+        for run in summary::tested(results).filter(|run| run.arm == *arm) {
+            if !rates.contains(&run.learning_rate) {
+                rates.push(run.learning_rate);
+            }
+        }
+        rates.sort_by(f64::total_cmp);
+        for learning_rate in rates {
+            points.extend(FrontMark::of(results, arm, learning_rate));
+        }
+    }
+    let base = summary::rows(results)?.into_iter().next();
+    let base =
+        base.and_then(|base| Some((100.0 * base.target.value, 100.0 * base.non_target?.value)));
+    let Some(base) = base.filter(|_| !points.is_empty()) else {
+        return Ok(None);
+    };
+    let grey = look(BASE, &all).colour;
+    let mut layers = vec![
+        Layer::Upright {
+            x: base.0,
+            label: BASE.to_owned(),
+            colour: grey,
+        },
+        Layer::Level {
+            y: base.1,
+            label: BASE.to_owned(),
+            colour: grey,
+        },
+    ];
+    let mut legend = vec![Key {
+        label: BASE.to_owned(),
+        colour: grey,
+        mark: None,
+        line: true,
+        dashed: true,
+    }];
+    for arm in &all {
+        let own: Vec<&FrontMark> = points.iter().filter(|point| point.arm == *arm).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let Look { colour, mark } = look(arm, &all);
+        layers.push(Layer::Line {
+            points: own.iter().map(|point| point.at()).collect(),
+            colour,
+            width: 1.5,
+            opacity: 0.7,
+            dashed: false,
+        });
+        for point in &own {
+            let (x, y) = (
+                (point.target.min, point.target.max),
+                (point.non_target.min, point.non_target.max),
+            );
+            layers.push(Layer::Spread {
+                at: point.at(),
+                x,
+                y,
+                colour,
+            });
+        }
+        let mut name = label(arm);
+        for point in &own {
+            let size = if point.chosen { 7.0 } else { 4.5 };
+            layers.push(Layer::Marks {
+                points: vec![point.at()],
+                colour,
+                mark,
+                size,
+                filled: point.chosen,
+            });
+            if point.chosen {
+                name = format!("{name}, {}", rate(point.learning_rate));
+            }
+        }
+        legend.push(Key {
+            label: name,
+            colour,
+            mark: Some(mark),
+            line: true,
+            dashed: false,
+        });
+    }
+    let xs = points
+        .iter()
+        .flat_map(|point| [point.target.min, point.target.max])
+        .chain([base.0]);
+    let ys = points
+        .iter()
+        .flat_map(|point| [point.non_target.min, point.non_target.max])
+        .chain([base.1]);
+    let plot = Plot {
+        title: front_title(&summary::rows(results)?),
+        note: "Mark: mean over seeds at one learning rate; bars: lowest and highest seed. Large and filled: the chosen rate, named in the legend. Right is \
+               better at the target, up is less forgetting."
+            .to_owned(),
+        panels: vec![Panel {
+            heading: None,
+            x: Axis::around(&format!("target score ({}), percent", results.target), xs, 4.0).within(0.0, 100.0),
+            y: Axis::around("mean non-target score, percent", ys, 4.0).within(0.0, 100.0),
+            layers,
+        }],
+        legend,
+        size: (960, 600),
+    };
+    let of = |value: fn(&FrontMark) -> f64| points.iter().map(move |point| Some(value(point)));
+    let table = frame(vec![
+        text(
+            "arm",
+            points
+                .iter()
+                .map(|point| point.arm.clone())
+                .chain([BASE.to_owned()]),
+        ),
+        numbers(
+            "learning_rate",
+            of(|point| point.learning_rate).chain([None]),
+        ),
+        counts("seeds", points.iter().map(|point| point.seeds).chain([0])),
+        text(
+            "chosen",
+            points
+                .iter()
+                .map(|point| if point.chosen { "yes" } else { "no" }.to_owned())
+                .chain([String::new()]),
+        ),
+        numbers(
+            "target_percent",
+            of(|point| point.center.0).chain([Some(base.0)]),
+        ),
+        numbers(
+            "target_percent_min",
+            of(|point| point.target.min).chain([None]),
+        ),
+        numbers(
+            "target_percent_max",
+            of(|point| point.target.max).chain([None]),
+        ),
+        numbers(
+            "non_target_percent",
+            of(|point| point.center.1).chain([Some(base.1)]),
+        ),
+        numbers(
+            "non_target_percent_min",
+            of(|point| point.non_target.min).chain([None]),
+        ),
+        numbers(
+            "non_target_percent_max",
+            of(|point| point.non_target.max).chain([None]),
+        ),
+    ])?;
+    Ok(Some(Figure {
+        name: "front",
+        plot,
+        table,
+    }))
+}
+
+/// One mark of the front, in percent.
+struct FrontMark {
+    arm: String,
+    learning_rate: f64,
+    seeds: usize,
+    chosen: bool,
+    center: (f64, f64),
+    target: Spread,
+    non_target: Spread,
+}
+
+impl FrontMark {
+    fn of(results: &Results, arm: &str, learning_rate: f64) -> Option<Self> {
+        let runs: Vec<&Run> = summary::tested(results)
+            .filter(|run| run.arm == arm && run.learning_rate == learning_rate)
+            .collect();
+        let values = |value: fn(&super::table::FrontPoint) -> Option<f64>| -> Option<Vec<f64>> {
+            runs.iter()
+                .map(|run| Some(100.0 * value(&front_point(results, run))?))
+                .collect()
+        };
+        let (target, non_target) = (
+            values(|point| point.target)?,
+            values(|point| point.non_target)?,
+        );
+        Some(Self {
+            arm: arm.to_owned(),
+            learning_rate,
+            seeds: runs.len(),
+            chosen: runs.iter().any(|run| run.chosen),
+            center: (stats::mean(&target)?, stats::mean(&non_target)?),
+            target: Spread::of(&target)?,
+            non_target: Spread::of(&non_target)?,
+        })
+    }
+
+    fn at(&self) -> (f64, f64) {
+        self.center
+    }
+}
+
+/// Says which arms forget most and least if their difference is clear, else that it is not.
+fn front_title(rows: &[Row]) -> String {
+    const NEUTRAL: &str = "Target against non-target score, by arm and learning rate";
+    let changes = rows.iter().filter_map(|row| {
+        let change = row.change.as_ref()?;
+        Some((
+            label(&row.arm),
+            change.non_target_points?,
+            change.target_points.value,
+        ))
+    });
+    let mut changes: Vec<_> = changes.collect();
+    changes.sort_by(|one, other| one.1.value.total_cmp(&other.1.value));
+    let [most, .., least] = changes.as_slice() else {
+        return NEUTRAL.to_owned();
+    };
+    // Arms are taken as independent, which on the same items makes the error too large rather than too small.
+    let clear = most
+        .1
+        .se
+        .zip(least.1.se)
+        .is_some_and(|(one, other)| least.1.value - most.1.value > 2.0 * one.hypot(other));
+    if !clear {
+        return "No two arms differ on the other tasks by more than two standard errors".to_owned();
+    }
+    format!(
+        "On the other tasks {} changes by {} points and {} by {}; on the target by {} and {}",
+        most.0,
+        plus(most.1.value),
+        least.0,
+        plus(least.1.value),
+        plus(most.2),
+        plus(least.2)
+    )
+}
+
+/// One training item token by token, as each arm's data has it; `None` without examples.
+pub fn spikes(results: &Results) -> Result<Option<Figure>> {
+    let Some(shown) = spike_examples(results) else {
+        return Ok(None);
+    };
+    let all = arms(results);
+    let highest = shown
+        .iter()
+        .flat_map(|example| surprisals(example))
+        .fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
+    let longest = shown
+        .iter()
+        .map(|example| surprisals(example).count())
+        .max()
+        .unwrap_or(1);
+    let panel = |example: &&TokenExample| {
+        let colour = look(&example.arm, &all).colour;
+        let bars = surprisals(example)
+            .enumerate()
+            .map(|(index, height)| (index as f64 + 0.1, index as f64 + 0.9, height));
+        Panel {
+            heading: Some((
+                format!(
+                    "{}: {} of {} tokens above {PAPER_THRESHOLD}",
+                    label(&example.arm),
+                    above(example),
+                    surprisals(example).count()
+                ),
+                colour,
+            )),
+            x: Axis {
+                label: "token of the answer".to_owned(),
+                from: 0.0,
+                // Room for the threshold's name beside the bars.
+                to: 1.14 * longest as f64,
+                log: false,
+            },
+            y: Axis {
+                label: "surprisal, nats".to_owned(),
+                from: 0.0,
+                to: 1.05 * highest,
+                log: false,
+            },
+            layers: vec![
+                Layer::Bars {
+                    bars: bars.collect(),
+                    colour,
+                },
+                Layer::Level {
+                    y: PAPER_THRESHOLD.ln(),
+                    label: format!("perplexity {PAPER_THRESHOLD}"),
+                    colour: INK,
+                },
+            ],
+        }
+    };
+    let shares = shown.iter().map(|example| {
+        let share = above(example) as f64 / surprisals(example).count().max(1) as f64;
+        format!("{} % for {}", percent(Some(share)), label(&example.arm))
+    });
+    let plot = Plot {
+        title: format!(
+            "Tokens above perplexity {PAPER_THRESHOLD} in one answer: {}",
+            shares.collect::<Vec<_>>().join(", ")
+        ),
+        note: format!(
+            "Training item {}. Surprisal under base, given the prompt; perplexity is its exponential. Arms with the same text are shown once.",
+            shown[0].item
+        ),
+        panels: shown.iter().map(panel).collect(),
+        legend: Vec::new(),
+        size: (960, 120 + 190 * shown.len() as u32),
+    };
+    let tokens: Vec<(&TokenExample, usize, &TokenView)> = shown
+        .iter()
+        .flat_map(|example| {
+            example
+                .tokens
+                .iter()
+                .filter(|token| token.completion)
+                .enumerate()
+                .map(move |(index, token)| (*example, index, token))
+        })
+        .collect();
+    let table = frame(vec![
+        text(
+            "arm",
+            tokens.iter().map(|(example, ..)| example.arm.clone()),
+        ),
+        text(
+            "item",
+            tokens.iter().map(|(example, ..)| example.item.clone()),
+        ),
+        counts("position", tokens.iter().map(|(_, index, _)| *index)),
+        text("token", tokens.iter().map(|(.., token)| token.text.clone())),
+        numbers(
+            "perplexity",
+            tokens.iter().map(|(.., token)| token.perplexity),
+        ),
+        numbers(
+            "surprisal",
+            tokens
+                .iter()
+                .map(|(.., token)| token.perplexity.map(f64::ln)),
+        ),
+    ])?;
+    Ok(Some(Figure {
+        name: "spikes",
+        plot,
+        table,
+    }))
+}
+
+/// The examples of the item that most different texts were made for, each text once.
+fn spike_examples(results: &Results) -> Option<Vec<&TokenExample>> {
+    let mut best: Vec<&TokenExample> = Vec::new();
+    for item in results.examples.iter().map(|example| &example.item) {
+        let mut different: Vec<&TokenExample> = Vec::new();
+        for example in results
+            .examples
+            .iter()
+            .filter(|example| example.item == *item)
+        {
+            let same = |other: &&TokenExample| completion(other).eq(completion(example));
+            if surprisals(example).next().is_some() && !different.iter().any(same) {
+                different.push(example);
+            }
+        }
+        if different.len() > best.len() {
+            best = different;
+        }
+    }
+    (!best.is_empty()).then_some(best)
+}
+
+fn completion(example: &TokenExample) -> impl Iterator<Item = &str> {
+    example
+        .tokens
+        .iter()
+        .filter(|token| token.completion)
+        .map(|token| token.text.as_str())
+}
+
+/// Surprisal in nats of each completion token, 0 where it has none.
+fn surprisals(example: &TokenExample) -> impl Iterator<Item = f64> {
+    let tokens = example.tokens.iter().filter(|token| token.completion);
+    tokens.map(|token| {
+        token
+            .perplexity
+            .map_or(0.0, |perplexity| perplexity.max(1.0).ln())
+    })
+}
+
+fn above(example: &TokenExample) -> usize {
+    let tokens = example.tokens.iter().filter(|token| token.completion);
+    tokens
+        .filter(|token| {
+            token
+                .perplexity
+                .is_some_and(|perplexity| perplexity > PAPER_THRESHOLD)
+        })
+        .count()
+}
+
+/// What each threshold masks in the ground truth; `None` with fewer than two thresholds.
+pub fn thresholds(results: &Results) -> Result<Option<Figure>> {
+    let mut points: Vec<_> = results
+        .thresholds
+        .iter()
+        .filter(|point| point.threshold > 0.0 && point.threshold.is_finite())
+        .collect();
+    points.sort_by(|one, other| one.threshold.total_cmp(&other.threshold));
+    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        return Ok(None);
+    };
+    if first.threshold == last.threshold {
+        return Ok(None);
+    }
+    type Curve<'a> = (&'static str, Look, bool, Vec<(f64, f64)>);
+    let curve =
+        |value: fn(&crate::experiment::results::ThresholdPoint) -> Option<f64>| -> Vec<(f64, f64)> {
+            points
+                .iter()
+                .filter_map(|point| Some((point.threshold, 100.0 * value(point)?)))
+                .collect()
+        };
+    let curves: [Curve; 4] = [
+        (
+            "completion tokens masked",
+            Look {
+                colour: INK,
+                mark: Mark::Circle,
+            },
+            false,
+            curve(|point| Some(point.masked)),
+        ),
+        (
+            "surprisal they carry",
+            Look {
+                colour: INK,
+                mark: Mark::Square,
+            },
+            true,
+            curve(|point| Some(point.surprisal_masked)),
+        ),
+        (
+            "precision: masked tokens that are style",
+            Look {
+                colour: PRECISION,
+                mark: Mark::Up,
+            },
+            false,
+            curve(|point| point.precision),
+        ),
+        (
+            "recall: style tokens that are masked",
+            Look {
+                colour: RECALL,
+                mark: Mark::Down,
+            },
+            false,
+            curve(|point| point.recall),
+        ),
+    ];
+    let mut layers = vec![Layer::Upright {
+        x: PAPER_THRESHOLD,
+        label: format!("the paper's {PAPER_THRESHOLD}"),
+        colour: palette::look(BASE, &[]).colour,
+    }];
+    let mut legend = Vec::new();
+    for (name, Look { colour, mark }, dashed, points) in
+        curves.iter().filter(|curve| !curve.3.is_empty()).cloned()
+    {
+        layers.push(Layer::Line {
+            points: points.clone(),
+            colour,
+            width: 2.0,
+            opacity: 1.0,
+            dashed,
+        });
+        layers.push(Layer::Marks {
+            points,
+            colour,
+            mark,
+            size: 4.5,
+            filled: true,
+        });
+        legend.push(Key {
+            label: name.to_owned(),
+            colour,
+            mark: Some(mark),
+            line: true,
+            dashed,
+        });
+    }
+    let at = points.iter().min_by(|one, other| {
+        let off = |threshold: f64| (threshold.ln() - PAPER_THRESHOLD.ln()).abs();
+        off(one.threshold).total_cmp(&off(other.threshold))
+    });
+    let at = at.unwrap_or(first);
+    let style = at.precision.map_or(String::new(), |precision| {
+        format!(
+            "; {} % of them are the writer's style",
+            percent(Some(precision))
+        )
+    });
+    let plot = Plot {
+        title: format!(
+            "Masking above {} leaves out {} % of the ground truth's tokens and {} % of its surprisal{style}",
+            at.threshold,
+            percent(Some(at.masked)),
+            percent(Some(at.surprisal_masked))
+        ),
+        note: "Share against the threshold of the token perplexity under base; a token above it is not learned.".to_owned(),
+        panels: vec![Panel {
+            heading: None,
+            x: Axis { label: "threshold of the token perplexity".to_owned(), from: first.threshold, to: last.threshold, log: true },
+            y: Axis { label: "share, percent".to_owned(), from: 0.0, to: 100.0, log: false },
+            layers,
+        }],
+        legend,
+        size: (960, 480),
+    };
+    Ok(Some(Figure {
+        name: "thresholds",
+        plot,
+        table: super::table::threshold_frame(results)?,
+    }))
+}
+
+const PRECISION: Colour = Colour(0xb0, 0x7a, 0x00);
+const RECALL: Colour = Colour(0x5b, 0x3c, 0xa8);
+
+/// Training loss of each arm at its chosen rate; `None` without losses.
+pub fn losses(results: &Results) -> Result<Option<Figure>> {
+    let all = arms(results);
+    let mut rows: Vec<(String, f64, f64, Spread)> = Vec::new();
+    let mut legend = Vec::new();
+    let mut layers = Vec::new();
+    let mut ends: Vec<(String, f64)> = Vec::new();
+    let mut diverged: Vec<String> = Vec::new();
+    for arm in &all {
+        let runs: Vec<&Run> = results
+            .runs
+            .iter()
+            .filter(|run| run.arm == *arm && run.chosen)
+            .collect();
+        let curve = loss_curve(&runs);
+        if curve.is_empty() {
+            continue;
+        }
+        let Look { colour, mark } = look(arm, &all);
+        for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
+            let points = curve
+                .iter()
+                .map(|(step, _, spread)| (*step, end(spread)))
+                .collect();
+            layers.push(Layer::Line {
+                points,
+                colour,
+                width: 1.0,
+                opacity: 0.3,
+                dashed: false,
+            });
+        }
+        let points: Vec<(f64, f64)> = curve.iter().map(|(step, loss, _)| (*step, *loss)).collect();
+        // A few marks tell the curves apart without colour.
+        let some: Vec<(f64, f64)> = points
+            .iter()
+            .copied()
+            .skip(points.len() / 12)
+            .step_by((points.len() / 5).max(1))
+            .collect();
+        layers.push(Layer::Line {
+            points,
+            colour,
+            width: 2.0,
+            opacity: 1.0,
+            dashed: false,
+        });
+        layers.push(Layer::Marks {
+            points: some,
+            colour,
+            mark,
+            size: 4.5,
+            filled: true,
+        });
+        legend.push(Key {
+            label: label(arm),
+            colour,
+            mark: Some(mark),
+            line: true,
+            dashed: false,
+        });
+        match last_tenth(&runs) {
+            Some(last) => ends.push((label(arm), last)),
+            None => diverged.push(label(arm)),
+        }
+        rows.extend(
+            curve
+                .into_iter()
+                .map(|(step, loss, spread)| ((*arm).to_owned(), step, loss, spread)),
+        );
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    ends.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let mut title = match ends.as_slice() {
+        [(least, low), .., (most, high)] => format!(
+            "Over the last tenth of the steps the loss is lowest for {least} ({low:.2}) and highest for {most} ({high:.2})"
+        ),
+        _ => "Training loss".to_owned(),
+    };
+    if !diverged.is_empty() {
+        title = format!(
+            "{title}; no finite loss at the end for {}",
+            diverged.join(", ")
+        );
+    }
+    let top = rows.iter().map(|row| row.3.max).fold(0.0, f64::max);
+    let steps = rows.iter().map(|row| row.1).fold(1.0, f64::max);
+    let plot = Plot {
+        title,
+        note: "Mean over the tokens that are learned, so masking hard tokens lowers it by itself. Line: mean over seeds at the chosen rate; thin: lowest and \
+               highest seed; steps are averaged in groups."
+            .to_owned(),
+        panels: vec![Panel {
+            heading: None,
+            x: Axis { label: "optimiser step".to_owned(), from: 0.0, to: steps, log: false },
+            y: Axis { label: "loss, nats per learned token".to_owned(), from: 0.0, to: (1.05 * top).max(1e-3), log: false },
+            layers,
+        }],
+        legend,
+        size: (960, 520),
+    };
+    let table = frame(vec![
+        text("arm", rows.iter().map(|row| row.0.clone())),
+        numbers("step", rows.iter().map(|row| Some(row.1))),
+        numbers("loss", rows.iter().map(|row| Some(row.2))),
+        numbers("loss_min", rows.iter().map(|row| Some(row.3.min))),
+        numbers("loss_max", rows.iter().map(|row| Some(row.3.max))),
+    ])?;
+    Ok(Some(Figure {
+        name: "losses",
+        plot,
+        table,
+    }))
+}
+
+/// Middle step, mean over seeds, and spread over seeds, of at most 60 groups of neighbouring steps; losses that are not finite are left out.
+fn loss_curve(runs: &[&Run]) -> Vec<(f64, f64, Spread)> {
+    let steps = runs.iter().map(|run| run.losses.len()).min().unwrap_or(0);
+    let group = steps.div_ceil(60).max(1);
+    let mut curve = Vec::new();
+    for start in (0..steps).step_by(group) {
+        let end = (start + group).min(steps);
+        let seeds: Vec<f64> = runs
+            .iter()
+            .filter_map(|run| {
+                let finite: Vec<f64> = run.losses[start..end]
+                    .iter()
+                    .copied()
+                    .filter(|loss| loss.is_finite())
+                    .collect();
+                stats::mean(&finite)
+            })
+            .collect();
+        if let (Some(loss), Some(spread)) = (stats::mean(&seeds), Spread::of(&seeds)) {
+            curve.push(((start + 1 + end) as f64 / 2.0, loss, spread));
+        }
+    }
+    curve
+}
+
+/// Mean loss over the last tenth of the steps of all seeds.
+fn last_tenth(runs: &[&Run]) -> Option<f64> {
+    let last = runs
+        .iter()
+        .flat_map(|run| &run.losses[run.losses.len() - run.losses.len().div_ceil(10)..]);
+    let finite: Vec<f64> = last.copied().filter(|loss| loss.is_finite()).collect();
+    stats::mean(&finite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn a_title_claims_a_difference_only_where_it_is_clear() {
+        let results = sample::results();
+        let rows = summary::rows(&results).unwrap();
+        assert!(
+            front_title(&rows).starts_with("On the other tasks ground truth changes by −"),
+            "{}",
+            front_title(&rows)
+        );
+        let mut same = rows.clone();
+        let change = rows[1].change.clone();
+        same.iter_mut()
+            .skip(1)
+            .for_each(|row| row.change = change.clone());
+        assert!(front_title(&same).starts_with("No two arms differ"));
+        assert!(front_title(&rows[..1]).starts_with("Target against"));
+    }
+
+    #[test]
+    fn an_item_is_shown_once_for_each_different_text() {
+        let results = sample::results();
+        let shown: Vec<&str> = spike_examples(&results)
+            .unwrap()
+            .iter()
+            .map(|example| example.arm.as_str())
+            .collect();
+        assert_eq!(shown, ["ground_truth", "self_output"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_drawn() {
+        let mut results = sample::results();
+        results.thresholds.clear();
+        results.examples.clear();
+        let names: Vec<&str> = all(&results)
+            .unwrap()
+            .iter()
+            .map(|figure| figure.name)
+            .collect();
+        assert_eq!(names, ["front", "losses"]);
+        results.runs.clear();
+        assert!(all(&results).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_diverged_run_does_not_break_the_figure() {
+        let mut results = sample::results();
+        for run in &mut results.runs {
+            run.losses
+                .iter_mut()
+                .skip(40)
+                .for_each(|loss| *loss = f64::NAN);
+        }
+        let figure = losses(&results).unwrap().unwrap();
+        assert!(
+            figure
+                .plot
+                .title
+                .contains("no finite loss at the end for ground truth")
+        );
+        assert!(!figure.plot.svg().unwrap().contains("NaN"));
+    }
+
+    #[test]
+    fn the_table_beside_a_figure_has_a_row_for_each_mark() {
+        let results = sample::results();
+        let figure = front(&results).unwrap().unwrap();
+        assert_eq!(figure.table.height(), 7 * 3 + 1);
+    }
+}

@@ -1,0 +1,223 @@
+//! The experiment as one page for a browser: no network, light and dark, wide and narrow, mouse and keyboard.
+
+use super::figure::Figure;
+use super::grid::{Grid, significant};
+use super::palette::label;
+use super::plot::{INK, PAPER};
+use super::{Provenance, table};
+use crate::error::{Error, Result};
+use crate::experiment::results::{Results, TokenExample, TokenView};
+use crate::metric::PAPER_THRESHOLD;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use serde::Serialize;
+
+const TEMPLATE: &str = include_str!("report.html");
+/// The perplexity that gets the full colour of the heat map.
+const HOTTEST: f64 = 1000.0;
+
+/// The whole page. Errors: results that cannot be tabulated, see [`table::grids`].
+pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> Result<String> {
+    let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let values = context! {
+        provenance => Serde(provenance),
+        name => results.name.as_str(),
+        target => results.target.as_str(),
+        non_target => Serde(&results.non_target),
+        base_items => results.base.iter().map(|task| task.items.len()).collect::<Vec<_>>(),
+        seeds => seeds(results),
+        took => duration(provenance.seconds),
+        grids => Serde(table::grids(results)?),
+        front => Serde(table::front_grid(results)),
+        figures => Serde(figures?),
+        items => Serde(items(results)),
+        threshold => PAPER_THRESHOLD,
+        hottest => HOTTEST,
+    };
+    environment
+        .render_named_str("report.html", TEMPLATE, values)
+        .map_err(Error::library("filling in the report's page"))
+}
+
+/// A figure inside the page.
+#[derive(Serialize)]
+struct Picture {
+    name: &'static str,
+    title: String,
+    svg: String,
+    /// The table, for who cannot see the picture.
+    table: Grid,
+}
+
+impl Picture {
+    fn of(figure: &Figure) -> Result<Self> {
+        // Black and white become the page's own ink and paper, so that the picture follows light and dark.
+        let hex = |colour: super::plot::Colour| {
+            format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2)
+        };
+        let svg = figure.plot.svg()?;
+        let svg = svg.replace(&format!("fill=\"{}\"", hex(INK)), "class=\"ink-fill\"");
+        let svg = svg.replace(&format!("stroke=\"{}\"", hex(INK)), "class=\"ink-line\"");
+        let svg = svg.replace(&format!("fill=\"{}\"", hex(PAPER)), "class=\"paper-fill\"");
+        Ok(Self {
+            name: figure.name,
+            title: figure.plot.title.clone(),
+            svg,
+            table: Grid::of(&figure.plot.title, &figure.table),
+        })
+    }
+}
+
+/// One training item, in each arm's version.
+#[derive(Serialize)]
+struct Item {
+    id: String,
+    versions: Vec<Version>,
+}
+
+#[derive(Serialize)]
+struct Version {
+    arm: String,
+    label: String,
+    tokens: Vec<Token>,
+    styled: bool,
+}
+
+#[derive(Serialize)]
+struct Token {
+    text: String,
+    completion: bool,
+    learned: bool,
+    style: bool,
+    perplexity: Option<f64>,
+    shown_perplexity: Option<String>,
+    /// 0 for certain, 1 for [`HOTTEST`] and more.
+    heat: String,
+}
+
+fn items(results: &Results) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    for example in &results.examples {
+        let version = Version::of(example);
+        match items.iter_mut().find(|item| item.id == example.item) {
+            Some(item) => item.versions.push(version),
+            None => items.push(Item {
+                id: example.item.clone(),
+                versions: vec![version],
+            }),
+        }
+    }
+    items
+}
+
+impl Version {
+    fn of(example: &TokenExample) -> Self {
+        Self {
+            arm: example.arm.clone(),
+            label: label(&example.arm),
+            tokens: example.tokens.iter().map(Token::of).collect(),
+            styled: example.tokens.iter().any(|token| token.style),
+        }
+    }
+}
+
+impl Token {
+    fn of(token: &TokenView) -> Self {
+        let heat = token.perplexity.map_or(0.0, |perplexity| {
+            (perplexity.ln() / HOTTEST.ln()).clamp(0.0, 1.0)
+        });
+        Self {
+            // A line's end and a tab are tokens too and must be seen.
+            text: token
+                .text
+                .replace('\r', "␍")
+                .replace('\n', "↵\n")
+                .replace('\t', "⇥\t"),
+            completion: token.completion,
+            learned: token.learned,
+            style: token.style,
+            perplexity: token.perplexity,
+            shown_perplexity: token.perplexity.map(significant),
+            heat: format!("{heat:.3}"),
+        }
+    }
+}
+
+fn seeds(results: &Results) -> Vec<u64> {
+    let mut seeds: Vec<u64> = results.runs.iter().map(|run| run.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    seeds
+}
+
+/// `12 min 34 s`
+fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{figure, sample};
+
+    fn made() -> String {
+        let results = sample::results();
+        page(
+            &results,
+            &sample::provenance(),
+            &figure::all(&results).unwrap(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_page_needs_no_network() {
+        let page = made();
+        let allowed = "http://www.w3.org/2000/svg";
+        for scheme in ["http://", "https://", "src=", "@import", "url("] {
+            for (place, _) in page.match_indices(scheme) {
+                assert!(
+                    page[place..].starts_with(allowed),
+                    "{}",
+                    &page[place..(place + 60).min(page.len())]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_text_and_not_markup() {
+        let page = made();
+        assert!(page.contains("&lt;it&gt;") && page.contains("&lt;b&gt;&amp;&lt;&#x2f;b&gt;"));
+        assert!(!page.contains("<it>") && !page.contains("<b>&"));
+    }
+
+    #[test]
+    fn every_token_arm_and_figure_is_on_the_page() {
+        let (page, results) = (made(), sample::results());
+        let tokens: usize = results
+            .examples
+            .iter()
+            .map(|example| example.tokens.len())
+            .sum();
+        assert_eq!(page.matches("tabindex=\"-1\"").count(), tokens);
+        assert_eq!(page.matches("<svg ").count(), 4);
+        assert!(!page.contains("NaN"));
+    }
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        assert_eq!(
+            (duration(12.4), duration(754.0), duration(7384.0)),
+            ("12 s".into(), "12 min 34 s".into(), "2 h 3 min".into())
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! What an experiment shows: tables, figures and one page to read in a browser.
+//!
+//! Everything here is a view of [`Results`]; nothing is computed that changes what was found. [`table::print()`] is for a terminal,
+//! [`write()`] for a folder:
+//!
+//! ```text
+//! report.html                  everything on one page that needs no network
+//! results.json                 the results, the summary rows and the provenance
+//! tables/NAME.csv, .parquet    summary, tasks, front, data, thresholds
+//! figures/NAME.svg, .png, .csv each figure with the table it is drawn from
+//! ```
+
+mod cell;
+pub mod figure;
+pub mod grid;
+pub mod html;
+pub mod palette;
+pub mod plot;
+#[cfg(test)]
+mod sample;
+pub mod summary;
+pub mod table;
+
+use crate::error::{Error, Result};
+use crate::experiment::results::Results;
+use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where results come from, so that they can be made again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Heading of the report.
+    pub title: String,
+    /// The command that was run.
+    pub command: String,
+    /// The whole recipe, as TOML.
+    pub recipe_toml: String,
+    /// Version of this crate.
+    pub crate_version: String,
+    /// The compute device.
+    pub device: String,
+    /// Threads used.
+    pub threads: usize,
+    /// When the run started, as a date and time with its zone.
+    pub started: String,
+    /// Wall seconds of the whole run.
+    pub seconds: f64,
+    /// What else a reader should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// `results.json`: what was found, its summary, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// The results, whole.
+    pub results: Results,
+    /// Base and each arm at its chosen rate.
+    pub summary: Vec<summary::Row>,
+    /// Where they come from.
+    pub provenance: Provenance,
+}
+
+/// Writes the whole report to `folder` (made if it is not there) and returns the files, `report.html` first.
+///
+/// Each file is written beside its place and then moved there, so that a reader never sees half a file. Errors: the folder cannot be
+/// written, or the results do not fit together (see [`summary::rows`]).
+pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
+    let figures = figure::all(results)?;
+    let page = html::page(results, provenance, &figures)?;
+    let document = Document {
+        results: results.clone(),
+        summary: summary::rows(results)?,
+        provenance: provenance.clone(),
+    };
+    let json =
+        serde_json::to_vec(&document).map_err(Error::library("writing the results as JSON"))?;
+    let mut files = vec![
+        put(folder, "report.html", page.as_bytes())?,
+        put(folder, "results.json", &json)?,
+    ];
+    for (name, frame) in [
+        ("summary", table::summary_frame(results)?),
+        ("tasks", table::tasks_frame(results)?),
+        ("front", table::front_frame(results)?),
+        ("data", table::data_frame(results)?),
+        ("thresholds", table::threshold_frame(results)?),
+    ] {
+        files.push(put(folder, &format!("tables/{name}.csv"), &csv(&frame)?)?);
+        files.push(put(
+            folder,
+            &format!("tables/{name}.parquet"),
+            &parquet(&frame)?,
+        )?);
+    }
+    for figure in &figures {
+        let name = figure.name;
+        files.push(put(
+            folder,
+            &format!("figures/{name}.svg"),
+            figure.plot.svg()?.as_bytes(),
+        )?);
+        files.push(put_with(folder, &format!("figures/{name}.png"), |path| {
+            figure.plot.write_png(path)
+        })?);
+        files.push(put(
+            folder,
+            &format!("figures/{name}.csv"),
+            &csv(&figure.table)?,
+        )?);
+    }
+    Ok(files)
+}
+
+/// `frame` as CSV with a header; null is an empty cell.
+pub fn csv(frame: &DataFrame) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes)
+        .finish(&mut frame.clone())
+        .map_err(Error::library("writing a table as CSV"))?;
+    Ok(bytes)
+}
+
+/// `frame` as Parquet.
+pub fn parquet(frame: &DataFrame) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes)
+        .finish(&mut frame.clone())
+        .map_err(Error::library("writing a table as Parquet"))?;
+    Ok(bytes)
+}
+
+/// Writes `bytes` to `folder/name`, whole or not at all.
+fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    put_with(folder, name, |path| {
+        fs::write(path, bytes).map_err(Error::io("writing the report", path))
+    })
+}
+
+/// Lets `write` make a file beside `folder/name`, then moves it there.
+fn put_with(folder: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let path = folder.join(name);
+    let parent = path.parent().unwrap_or(folder);
+    fs::create_dir_all(parent).map_err(Error::io("making the report's folder", parent))?;
+    // The ending stays last: it tells the picture's format.
+    let file = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let beside = parent.join(format!(".{}.{file}", std::process::id()));
+    let moved = write(&beside).and_then(|()| {
+        fs::rename(&beside, &path).map_err(Error::io("moving the report to its place", &path))
+    });
+    if moved.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&beside);
+    }
+    moved.map(|()| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_holds_what_the_list_says_and_nothing_half_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write(&sample::results(), &sample::provenance(), folder.path()).unwrap();
+        let mut found = Vec::new();
+        for place in ["", "tables", "figures"] {
+            for entry in fs::read_dir(folder.path().join(place)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    assert!(fs::metadata(&path).unwrap().len() > 0, "{path:?} is empty");
+                    found.push(path);
+                }
+            }
+        }
+        let mut listed = files.clone();
+        listed.sort();
+        found.sort();
+        assert_eq!(listed, found);
+        // Kept for looking at when a folder is named.
+        if let Some(keep) = std::env::var_os("UNFORGET_KEEP_SAMPLE_REPORT") {
+            write(&sample::results(), &sample::provenance(), Path::new(&keep)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_results_survive_their_file() {
+        let document = Document {
+            results: sample::results(),
+            summary: summary::rows(&sample::results()).unwrap(),
+            provenance: sample::provenance(),
+        };
+        let text = serde_json::to_string(&document).unwrap();
+        assert_eq!(serde_json::from_str::<Document>(&text).unwrap(), document);
+    }
+
+    #[test]
+    fn a_table_comes_back_from_its_file() {
+        use polars::prelude::{ParquetReader, SerReader};
+        let frame = table::summary_frame(&sample::results()).unwrap();
+        let bytes = std::io::Cursor::new(parquet(&frame).unwrap());
+        let read = ParquetReader::new(bytes).finish().unwrap();
+        assert!(read.equals_missing(&frame), "{read}");
+        let text = String::from_utf8(csv(&frame).unwrap()).unwrap();
+        assert_eq!(text.lines().count(), frame.height() + 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "in the way").unwrap();
+        let error = write(&sample::results(), &sample::provenance(), &file)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("file") && error.contains("making the report's folder"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! The same colour, mark and name for the same arm in every table and figure.
+//!
+//! Most colours are those of Okabe and Ito (2008), which people with a colour-vision deficiency can tell apart, a little
+//! darker or lighter where needed to stand out on both white and black. Every arm also has its own mark, so that nothing
+//! depends on colour alone.
+
+use super::plot::{Colour, Mark};
+
+/// The base model's name among the arms.
+pub const BASE: &str = "base";
+
+/// How an arm looks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// Its colour.
+    pub colour: Colour,
+    /// Its mark.
+    pub mark: Mark,
+}
+
+const GREY: Colour = Colour(0x76, 0x76, 0x76);
+
+const KNOWN: [(&str, Look); 7] = [
+    (
+        BASE,
+        Look {
+            colour: GREY,
+            mark: Mark::Plus,
+        },
+    ),
+    (
+        "ground_truth",
+        Look {
+            colour: Colour(0xd5, 0x5e, 0x00),
+            mark: Mark::Square,
+        },
+    ),
+    (
+        "ground_truth_on_self_output_items",
+        Look {
+            colour: Colour(0xe0, 0x97, 0x00),
+            mark: Mark::Diamond,
+        },
+    ),
+    (
+        "self_output",
+        Look {
+            colour: Colour(0x00, 0x9e, 0x73),
+            mark: Mark::Up,
+        },
+    ),
+    (
+        "rephrase",
+        Look {
+            colour: Colour(0x4a, 0xa8, 0xe0),
+            mark: Mark::Down,
+        },
+    ),
+    (
+        "random_mask",
+        Look {
+            colour: Colour(0xcc, 0x79, 0xa7),
+            mark: Mark::Cross,
+        },
+    ),
+    (
+        "lowest_mask",
+        Look {
+            colour: Colour(0x8c, 0x8c, 0x1f),
+            mark: Mark::Right,
+        },
+    ),
+];
+
+/// The paper's own threshold has the first look; other thresholds and arms that are not known follow.
+const STM: Look = Look {
+    colour: Colour(0x00, 0x72, 0xb2),
+    mark: Mark::Circle,
+};
+const OTHERS: [Look; 5] = [
+    Look {
+        colour: Colour(0x77, 0x77, 0xdd),
+        mark: Mark::Circle,
+    },
+    Look {
+        colour: Colour(0x44, 0xaa, 0x99),
+        mark: Mark::Square,
+    },
+    Look {
+        colour: Colour(0xa5, 0x67, 0x3f),
+        mark: Mark::Diamond,
+    },
+    Look {
+        colour: Colour(0xaa, 0x44, 0x77),
+        mark: Mark::Up,
+    },
+    Look {
+        colour: Colour(0x6f, 0x8f, 0x5f),
+        mark: Mark::Down,
+    },
+];
+
+/// How `arm` looks among `arms` (all arms of the experiment, in the order of the recipe).
+pub fn look(arm: &str, arms: &[&str]) -> Look {
+    let known = |name: &str| {
+        KNOWN
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, look)| *look)
+    };
+    if let Some(look) = known(arm) {
+        return look;
+    }
+    let stm = arms
+        .iter()
+        .find(|name| **name == "stm_2.5")
+        .or_else(|| arms.iter().find(|name| name.starts_with("stm")));
+    if stm.is_some_and(|stm| *stm == arm) {
+        return STM;
+    }
+    let rest = arms
+        .iter()
+        .filter(|name| known(name).is_none() && stm != Some(name));
+    let index = rest.take_while(|name| **name != arm).count();
+    OTHERS[index % OTHERS.len()]
+}
+
+/// What a reader is shown for an arm's short name: `stm_2.5` is `STM 2.5`.
+pub fn label(arm: &str) -> String {
+    match (arm, arm.strip_prefix("stm_")) {
+        ("ground_truth_on_self_output_items", _) => "ground truth, self-output items".to_owned(),
+        ("self_output", _) => "self-output".to_owned(),
+        (_, Some(threshold)) => format!("STM {}", threshold.replace('_', " ")),
+        _ => arm.replace('_', " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_arms_look_alike() {
+        let arms = [
+            "ground_truth",
+            "ground_truth_on_self_output_items",
+            "self_output",
+            "rephrase",
+            "stm_2.5",
+            "stm_10",
+            "stm_25",
+            "random_mask",
+            "lowest_mask",
+            "kl",
+        ];
+        for (index, one) in arms.iter().enumerate() {
+            for other in arms[..index].iter().chain(&[BASE]) {
+                assert_ne!(
+                    look(one, &arms).colour,
+                    look(other, &arms).colour,
+                    "{one} and {other}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_arm_keeps_its_look_when_another_leaves() {
+        let all = ["ground_truth", "stm_2.5", "stm_10"];
+        assert_eq!(look("stm_2.5", &all), look("stm_2.5", &all[..2]));
+    }
+
+    #[test]
+    fn labels_read_as_words() {
+        assert_eq!(label("stm_2.5"), "STM 2.5");
+        assert_eq!(label("random_mask"), "random mask");
+    }
+}
