@@ -31,4 +31,6 @@ pub mod optimizer;
 pub mod train;
 
 // experiment
+pub mod lab;
+
 pub mod experiment;
