@@ -35,4 +35,6 @@ pub mod generate;
 pub mod perplexity;
 
 // experiment
+pub mod lab;
+
 pub mod experiment;

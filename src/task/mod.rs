@@ -2,6 +2,27 @@
 //!
 //! An [`Item`] is one question with its reference answer and what is needed to grade an answer. [`Item::grade`] returns a
 //! [`Score`] that tells a wrong answer from a lost form: much of what is called forgetting may be lost form.
+//!
+//! ```
+//! use unforget::task::{Check, Form, Item, Place};
+//! let item = Item {
+//!     id: "word/test/1".into(),
+//!     prompt: "What is 2 + 3? End with Answer: N.".into(),
+//!     truth: "Answer: 5".into(),
+//!     style: vec![],
+//!     check: Check::Number { value: "5".into(), place: Place::AnswerLine },
+//! };
+//! let score = item.grade("That makes 5.", false);
+//! assert_eq!((score.value, score.skill, score.form), (0.0, 1.0, Form::NoParse));
+//! ```
+
+mod choice;
+mod code;
+mod follow;
+mod number;
+pub mod python;
+mod sql;
+mod text;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +48,95 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Check {
-    /// The last integer or fraction after `Answer:`.
+    /// A number of this exact value in the place that was asked for. Skill: the last number of the text is right.
     Number {
         /// The exact value, such as `-3` or `5/2`.
         value: String,
+        /// Where it is asked for.
+        #[serde(default)]
+        place: Place,
     },
+    /// The letter of one option on the last line `Answer: X`. Skill: the last option that the text names, by letter or by its
+    /// words, is right.
+    Choice {
+        /// The right option's letter; options are lettered from `A`.
+        letter: char,
+        /// The options' texts, in order.
+        options: Vec<String>,
+    },
+    /// A function in a fenced block that passes every test, in the language of [`python`]. Skill: a function that passes is
+    /// there in any form.
+    Code {
+        /// The tests, all of which must hold.
+        tests: Vec<CodeTest>,
+    },
+    /// A query that gives the same rows as the reference query: in a fenced block, or as the whole answer. Rows are
+    /// compared as a multiset, in order where the reference says `ORDER BY`. Skill: a query anywhere in the text gives them.
+    Sql {
+        /// `CREATE` and `INSERT` statements that make the database.
+        script: String,
+        /// The reference query.
+        query: String,
+    },
+    /// Words in the right order, case and separator on the last line `Answer: ...`. Skill: the words stand one after another
+    /// in the right order, in any case and with any separator.
+    Follow {
+        /// The words in the order that was asked for.
+        words: Vec<String>,
+        /// How they are to be written.
+        case: Case,
+        /// What is to stand between them, such as `", "`.
+        separator: String,
+    },
+}
+
+/// Where a number is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// On the last line `Answer: N`, as in simple-evals.
+    #[default]
+    AnswerLine,
+    /// In the last `\boxed{N}`, as in MATH.
+    Boxed,
+}
+
+/// How words are to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// `APPLE`
+    Capitals,
+    /// `apple`
+    Small,
+    /// `Apple`
+    First,
+}
+
+impl Case {
+    /// `word` in this case.
+    pub fn write(self, word: &str) -> String {
+        match self {
+            Self::Capitals => word.to_uppercase(),
+            Self::Small => word.to_lowercase(),
+            Self::First => {
+                let mut letters = word.chars();
+                letters.next().map_or_else(String::new, |first| {
+                    first.to_uppercase().collect::<String>() + &letters.as_str().to_lowercase()
+                })
+            }
+        }
+    }
+}
+
+/// One test of a [`Check::Code`]: the value of `call` must equal that of `expected`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeTest {
+    /// An expression such as `f([1, 2])`.
+    pub call: String,
+    /// An expression without names, such as `[2, 4]`.
+    pub expected: String,
 }
 
 /// Whether an answer keeps the form in which it was asked for.
@@ -61,4 +166,115 @@ pub struct Score {
     pub extracted: Option<String>,
     /// One sentence that says why this grade.
     pub why: String,
+}
+
+/// What a grader found, before it becomes a [`Score`].
+struct Found {
+    /// The answer in its place, if there is one.
+    extracted: Option<String>,
+    /// Whether it is right.
+    right: bool,
+    /// Whether a right answer is there in any form.
+    skill: bool,
+    why: String,
+}
+
+impl Item {
+    /// Grades `answer`; `truncated` says that it ran into the length limit.
+    ///
+    /// The grade is a function of the item and the answer alone. Nothing that an answer contains can hang, fail or leave the
+    /// grader: code runs in [`python`], SQL in a database of its own in memory, both with limits.
+    pub fn grade(&self, answer: &str, truncated: bool) -> Score {
+        if answer.trim().is_empty() {
+            return Score {
+                value: 0.0,
+                skill: 0.0,
+                form: Form::Empty,
+                extracted: None,
+                why: "The answer is empty.".into(),
+            };
+        }
+        let found = match &self.check {
+            Check::Number { value, place } => number::grade(value, *place, answer),
+            Check::Choice { letter, options } => choice::grade(*letter, options, answer),
+            Check::Code { tests } => code::grade(tests, answer),
+            Check::Sql { script, query } => sql::grade(script, query, answer),
+            Check::Follow {
+                words,
+                case,
+                separator,
+            } => follow::grade(words, *case, separator, answer),
+        };
+        let form = match (&found.extracted, truncated) {
+            (Some(_), _) => Form::Kept,
+            (None, true) => Form::Truncated,
+            (None, false) => Form::NoParse,
+        };
+        Score {
+            value: f64::from(u8::from(found.right)),
+            skill: f64::from(u8::from(found.right || found.skill)),
+            form,
+            extracted: found.extracted,
+            why: found.why,
+        }
+    }
+}
+
+/// The user turn of a Rephrase request: a model is shown a question with a reference answer and writes an answer of its own.
+///
+/// The structure is the paper's (its section 2.3, after self-distillation: an instruction, then three headed sections); the words
+/// are ours.
+///
+/// ```
+/// let request = unforget::task::rephrase_prompt("What is 2 + 3?", "5, of course.");
+/// assert!(request.ends_with("### Response:"));
+/// ```
+pub fn rephrase_prompt(prompt: &str, reference: &str) -> String {
+    format!(
+        "Answer the instruction in your own words. The reference is right.\n### Instruction:\n{prompt}\n### Reference Answer:\n{reference}\n### Response:"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_white_space_is_empty_even_if_it_was_cut() {
+        let item = Item {
+            id: "x".into(),
+            prompt: "?".into(),
+            truth: "Answer: 1".into(),
+            style: vec![],
+            check: Check::Number {
+                value: "1".into(),
+                place: Place::AnswerLine,
+            },
+        };
+        assert_eq!(item.grade(" \n ", true).form, Form::Empty);
+        assert_eq!(item.grade("so we take", true).form, Form::Truncated);
+        assert_eq!(item.grade("so we take", false).form, Form::NoParse);
+        // A complete answer counts even if what follows it was cut off.
+        let score = item.grade("Answer: 1\nThis is beca", true);
+        assert_eq!((score.form, score.value), (Form::Kept, 1.0));
+    }
+
+    #[test]
+    fn an_item_survives_json() {
+        let item = Item {
+            id: "choice/test/0".into(),
+            prompt: "Which?".into(),
+            truth: "Answer: B".into(),
+            style: vec![(0, 3)],
+            check: Check::Choice {
+                letter: 'B',
+                options: vec!["cat".into(), "dog".into()],
+            },
+        };
+        let json = serde_json::to_string(&item).expect("an item is plain data");
+        assert_eq!(
+            serde_json::from_str::<Item>(&json).expect("as written"),
+            item
+        );
+    }
 }
