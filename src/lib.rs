@@ -5,6 +5,10 @@ pub mod error;
 
 pub mod rng;
 
+pub mod metric;
+
+pub mod stats;
+
 pub mod store;
 
 // words
@@ -34,7 +38,10 @@ pub mod generate;
 
 pub mod perplexity;
 
-// experiment
 pub mod lab;
 
+// experiment
 pub mod experiment;
+
+// roof
+pub mod report;
