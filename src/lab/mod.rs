@@ -23,6 +23,7 @@ mod choice;
 mod code;
 pub mod corpus;
 mod follow;
+pub mod pretrain;
 mod sql;
 mod styled;
 mod word;

@@ -1,0 +1,310 @@
+//! Making the lab model from nothing: tokenizer, weights, and the log of how they came to be.
+
+use super::corpus::{Corpus, CorpusExample};
+use super::{LabTask, Split, benchmark};
+use crate::chat::Conversation;
+use crate::dataset::Example;
+use crate::error::{Error, Result};
+use crate::generate::{Finish, Sampling, generate};
+use crate::model::{Batch, Decoder, ModelConfig, RopeScaling, read_file, write_model, write_tensors};
+use crate::optimizer::{AdamW, AdamWConfig, Muon, Schedule, clip_factor, global_norm};
+use crate::rng::Rng;
+use crate::task::{Form, Item};
+use crate::tokens::{self, BpeTraining, Tokenizer, train_bpe};
+use candle_core::{Device, Tensor, Var};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+/// How the lab model is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pretraining {
+    /// Seed of weights and texts.
+    pub seed: u64,
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Texts of one step.
+    pub batch: usize,
+    /// Parts of a batch whose gradients are computed side by side; part of the recipe, so that any machine gives the same bytes.
+    pub parts: usize,
+    /// Peak rate of Muon, for the matrices of the blocks.
+    pub matrix_rate: f64,
+    /// Peak rate of AdamW, for embedding and norms.
+    pub vector_rate: f64,
+    /// Steps of rising rate.
+    pub warmup_steps: usize,
+    /// Share of the steps over which the rate falls to 0.
+    pub decay: f64,
+    /// Largest norm of the gradient.
+    pub clip: f64,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Ids of the tokenizer.
+    pub vocab_size: usize,
+    /// Longest text in tokens.
+    pub context: usize,
+    /// What it reads.
+    pub corpus: Corpus,
+}
+
+impl Default for Pretraining {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            steps: 3000,
+            batch: 64,
+            parts: 2,
+            matrix_rate: 8e-3,
+            vector_rate: 4e-3,
+            warmup_steps: 100,
+            decay: 0.4,
+            clip: 1.0,
+            hidden_size: 128,
+            intermediate_size: 384,
+            layers: 4,
+            heads: 4,
+            kv_heads: 2,
+            vocab_size: 1024,
+            context: 384,
+            corpus: Corpus::default(),
+        }
+    }
+}
+
+/// Steps between two checkpoints.
+const SAVE_EVERY: usize = 200;
+
+/// Steps between two looks at the tasks, and items of each.
+const LOOK_EVERY: usize = 500;
+const LOOK_ITEMS: usize = 60;
+
+/// One line of the log.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    step: usize,
+    loss: f64,
+    learning_rate: f64,
+    tokens_per_second: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    validation: Vec<(String, f64, f64)>,
+}
+
+impl Pretraining {
+    fn model(&self, vocab_size: usize) -> ModelConfig {
+        ModelConfig {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            num_key_value_heads: self.kv_heads,
+            head_dim: self.hidden_size / self.heads,
+            vocab_size,
+            max_position_embeddings: self.context,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            rope_scaling: RopeScaling::None,
+            tie_word_embeddings: true,
+            attention_bias: false,
+            mlp_bias: false,
+        }
+    }
+
+    /// The tokenizer, trained on the first texts of the corpus.
+    pub fn tokenizer(&self, folder: &Path) -> Result<Tokenizer> {
+        let rng = Rng::new(self.seed, "tokenizer");
+        let texts = (0..6000u64).flat_map(|at| match self.corpus.example(&mut rng.fork(at), 0.0) {
+            CorpusExample::Chat { user, assistant } => vec![user, assistant],
+            CorpusExample::Document { text } => vec![text],
+        });
+        let texts: Vec<String> = texts.collect();
+        let training = BpeTraining { vocab_size: self.vocab_size, max_length: self.context, ..BpeTraining::lab() };
+        train_bpe(texts.into_iter(), &training, folder)
+    }
+
+    /// The texts of step `step` as batches, one for each part.
+    fn batches(&self, tokenizer: &Tokenizer, step: usize) -> Result<Vec<Batch>> {
+        let progress = step as f64 / self.steps as f64;
+        let rng = Rng::new(self.seed, "corpus").fork(step as u64);
+        let mut sequences = Vec::with_capacity(self.batch);
+        let mut at = 0;
+        while sequences.len() < self.batch {
+            let text = self.corpus.example(&mut rng.fork(at), progress);
+            at += 1;
+            let sequence = match text {
+                CorpusExample::Document { text } => tokens::document(tokenizer, "", &text)?,
+                CorpusExample::Chat { user, assistant } => {
+                    let conversation = Conversation::pair(user, assistant);
+                    tokens::sequence(tokenizer, &Example { id: String::new(), conversation })?
+                }
+            };
+            if sequence.ids.len() <= self.context {
+                sequences.push(sequence);
+            }
+        }
+        let learned: usize = sequences.iter().map(|s| s.completion.learned()).sum();
+        // long and short ones dealt out alike, so that the parts take equally long
+        sequences.sort_by_key(|s| s.ids.len());
+        let mut batches = vec![Batch::new(); self.parts];
+        for (at, sequence) in sequences.iter().enumerate() {
+            let weight = 1.0 / learned as f32;
+            let weights: Vec<f32> =
+                sequence.completion.as_slice().iter().map(|learn| if *learn { weight } else { 0.0 }).collect();
+            batches[at % self.parts].push(&sequence.ids, &weights);
+        }
+        Ok(batches)
+    }
+
+    /// Makes the model in `folder`, going on from where an earlier call was stopped. `report` gets a line now and then.
+    pub fn run(&self, folder: &Path, mut report: impl FnMut(&str)) -> Result<()> {
+        self.corpus.check()?;
+        std::fs::create_dir_all(folder).map_err(Error::io("making the model's folder", folder))?;
+        let recipe = folder.join("pretraining.toml");
+        let text = toml::to_string(self).map_err(Error::library("writing the recipe"))?;
+        match std::fs::read_to_string(&recipe) {
+            Ok(old) if old != text => {
+                return Err(Error::file(recipe, "made by another recipe; give another folder or remove this one"));
+            }
+            Ok(_) => {}
+            Err(_) => std::fs::write(&recipe, text).map_err(Error::io("writing the recipe", &recipe))?,
+        }
+        let tokenizer = if folder.join("tokenizer.json").exists() {
+            Tokenizer::open(folder)?
+        } else {
+            self.tokenizer(folder)?
+        };
+        let mut decoder = Decoder::random(&self.model(tokenizer.vocab_size()), self.seed, &Device::Cpu)?;
+        decoder.train_in_full()?;
+        let is_matrix = |(name, var): &&(String, Var)| var.dims().len() == 2 && !name.contains("embed");
+        let matrices: Vec<_> = decoder.trainable().iter().filter(is_matrix).cloned().collect();
+        let vectors: Vec<_> = decoder.trainable().iter().filter(|p| !is_matrix(p)).cloned().collect();
+        let mut muon = Muon::new(&matrices)?;
+        let mut adamw = AdamW::new(&vectors, AdamWConfig { beta2: 0.98, ..AdamWConfig::default() })?;
+        let state = folder.join("state.safetensors");
+        let mut step = 0;
+        if state.exists() {
+            let saved = read_file(&state, &Device::Cpu)?;
+            for (name, var) in decoder.trainable() {
+                match saved.get(name) {
+                    Some(value) => var.set(value)?,
+                    None => return Err(Error::file(&state, format!("has no {name}"))),
+                }
+            }
+            muon.restore(&saved)?;
+            step = saved.get("step").map_or(Ok(0), |s| s.to_vec1::<u32>().map(|s| s[0] as usize))?;
+            adamw.restore(&saved, step)?;
+            report(&format!("going on after step {step}"));
+        }
+        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        let pools = (0..self.parts).map(pool).collect::<std::result::Result<Vec<_>, _>>();
+        let pools = pools.map_err(Error::library("starting the threads"))?;
+        let log_path = folder.join("training-log.jsonl");
+        let mut log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
+        let log = log.as_mut().map_err(|e| Error::library("opening the log")(e.to_string()))?;
+        let schedule = Schedule::Trapezoid { decay: self.decay };
+        let (mut started, mut tokens, mut losses) = (Instant::now(), 0, Vec::new());
+        while step < self.steps {
+            let batches = self.batches(&tokenizer, step)?;
+            tokens += batches.iter().map(Batch::tokens).sum::<usize>();
+            let parts: Vec<_> = std::thread::scope(|scope| {
+                let (decoder, work) = (&decoder, batches.iter().zip(&pools));
+                let handles: Vec<_> = work
+                    .map(|(batch, pool)| scope.spawn(move || pool.install(|| decoder.gradient(batch, false, None))))
+                    .collect();
+                handles.into_iter().map(|h| h.join().expect("a part does not panic")).collect()
+            });
+            let mut sum: Option<(f64, Vec<Tensor>)> = None;
+            for part in parts {
+                let part = part?;
+                let gradients: Vec<Tensor> = part.gradients.into_iter().flatten().collect();
+                sum = Some(match sum {
+                    None => (part.loss.loss, gradients),
+                    Some((loss, old)) => {
+                        let added = old.iter().zip(&gradients).map(|(a, b)| a + b).collect::<candle_core::Result<_>>()?;
+                        (loss + part.loss.loss, added)
+                    }
+                });
+            }
+            let (loss, gradients) = sum.expect("one part at least");
+            if !loss.is_finite() {
+                let problem = format!("the loss is {loss}; lower the rates");
+                return Err(Error::Training { step: step + 1, problem });
+            }
+            let factor = schedule.factor(step, self.steps, self.warmup_steps);
+            let clip = clip_factor(global_norm(&gradients)?, Some(self.clip));
+            let (mut of_matrices, mut of_vectors) = (Vec::new(), Vec::new());
+            for (parameter, gradient) in decoder.trainable().iter().zip(gradients) {
+                if is_matrix(&parameter) { of_matrices.push(gradient) } else { of_vectors.push(gradient) }
+            }
+            muon.step(&of_matrices, self.matrix_rate * factor)?;
+            adamw.step(&of_vectors, self.vector_rate * factor, clip)?;
+            step += 1;
+            losses.push(loss);
+            if step % 50 == 0 || step == self.steps {
+                let mut line = Line {
+                    step,
+                    loss: losses.iter().sum::<f64>() / losses.len() as f64,
+                    learning_rate: self.matrix_rate * factor,
+                    tokens_per_second: (tokens as f64 / started.elapsed().as_secs_f64()).round(),
+                    validation: Vec::new(),
+                };
+                if step % LOOK_EVERY == 0 || step == self.steps {
+                    line.validation = look(&decoder, &tokenizer, LOOK_ITEMS)?;
+                }
+                let text = serde_json::to_string(&line).map_err(Error::library("writing the log"))?;
+                writeln!(log, "{text}").map_err(Error::io("writing the log", &log_path))?;
+                report(&text);
+                (started, tokens) = (Instant::now(), 0);
+                losses.clear();
+            }
+            if step % SAVE_EVERY == 0 && step < self.steps {
+                let mut tensors = muon.state();
+                tensors.extend(adamw.state()?);
+                tensors.extend(decoder.trainable().iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())));
+                tensors.insert("step".into(), Tensor::new(&[step as u32], &Device::Cpu)?);
+                let beside = folder.join("state.tmp");
+                write_tensors(&beside, &tensors)?;
+                std::fs::rename(&beside, &state).map_err(Error::io("keeping the checkpoint", &state))?;
+                write_model(folder, &decoder, &tokenizer.stop_ids())?;
+            }
+        }
+        write_model(folder, &decoder, &tokenizer.stop_ids())?;
+        if state.exists() {
+            std::fs::remove_file(&state).map_err(Error::io("removing the last checkpoint", &state))?;
+        }
+        Ok(())
+    }
+}
+
+/// Strict score and share of kept form of each task, greedily, on the first validation items.
+pub fn look(decoder: &Decoder, tokenizer: &Tokenizer, items: usize) -> Result<Vec<(String, f64, f64)>> {
+    let merged = decoder.merged()?;
+    LabTask::ALL
+        .iter()
+        .map(|task| {
+            let items: Vec<Item> = benchmark(*task, Split::Validation, items, 0)?;
+            let prompts = items
+                .iter()
+                .map(|item| Ok(tokens::prompt(tokenizer, &Conversation::question(&item.prompt).messages)?.ids))
+                .collect::<Result<Vec<_>>>()?;
+            let answers = generate(&merged, &prompts, 1, &tokenizer.stop_ids(), &Sampling::greedy(160), |_, _, _| {})?;
+            let (mut value, mut kept) = (0.0, 0.0);
+            for (item, answer) in items.iter().zip(&answers) {
+                let text = tokenizer.decode(answer[0].content())?;
+                let score = item.grade(&text, answer[0].finish == Finish::Length);
+                value += score.value / items.len() as f64;
+                kept += f64::from(u8::from(score.form == Form::Kept)) / items.len() as f64;
+            }
+            Ok((task.name().to_string(), value, kept))
+        })
+        .collect()
+}
