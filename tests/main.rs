@@ -2,4 +2,5 @@
 
 mod golden;
 mod operators;
+mod peft;
 mod support;
