@@ -5,9 +5,9 @@ pub mod error;
 
 pub mod rng;
 
-pub mod metric;
-
 pub mod stats;
+
+pub mod metric;
 
 pub mod store;
 

@@ -1,5 +1,6 @@
 //! All tests of the crate from outside, one module for each subject.
 
+mod architecture;
 mod golden;
 mod operators;
 mod peft;
