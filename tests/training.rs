@@ -78,7 +78,7 @@ fn trainable(method: &Method) -> Decoder {
     }
     let mut rng = Rng::new(9, "away");
     for (_, var) in decoder.trainable() {
-        let noise = (0..var.elem_count()).map(|_| (0.05 * rng.normal()) as f32);
+        let noise = (0..var.elem_count()).map(|_| (0.02 * rng.normal()) as f32);
         let noise = Tensor::from_iter(noise, &Device::Cpu).unwrap();
         let noise = noise.reshape(var.shape()).unwrap();
         var.set(&(var.as_detached_tensor() + noise).unwrap())
