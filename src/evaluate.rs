@@ -43,8 +43,15 @@ pub struct ItemScore {
 impl TaskScore {
     /// The grades of `graded` under the task's name.
     pub fn of(task: &str, graded: &[Graded]) -> Self {
-        let item = |g: &Graded| ItemScore { value: g.score.value, skill: g.score.skill, form: g.score.form };
-        Self { task: task.to_string(), items: graded.iter().map(item).collect() }
+        let item = |g: &Graded| ItemScore {
+            value: g.score.value,
+            skill: g.score.skill,
+            form: g.score.form,
+        };
+        Self {
+            task: task.to_string(),
+            items: graded.iter().map(item).collect(),
+        }
     }
 
     /// Share of right answers in the right form.
@@ -63,21 +70,39 @@ pub fn answer(
     if items.is_empty() {
         return Err(Error::invalid("benchmark", "holds no item"));
     }
-    let prompts = items.iter().map(|item| model.question(&item.prompt)).collect::<Result<Vec<_>>>()?;
+    let prompts = items
+        .iter()
+        .map(|item| model.question(&item.prompt))
+        .collect::<Result<Vec<_>>>()?;
     let mut count = 0;
-    let answers = generate(&model.decoder, &prompts, 1, &model.stop_ids, sampling, |_, _, _| {
-        count += 1;
-        done(count);
-    })?;
+    let answers = generate(
+        &model.decoder,
+        &prompts,
+        1,
+        &model.stop_ids,
+        sampling,
+        |_, _, _| {
+            count += 1;
+            done(count);
+        },
+    )?;
     let texts = answers
         .iter()
-        .map(|samples| Ok((model.tokenizer.decode(samples[0].content())?, samples[0].finish == Finish::Length)))
+        .map(|samples| {
+            Ok((
+                model.tokenizer.decode(samples[0].content())?,
+                samples[0].finish == Finish::Length,
+            ))
+        })
         .collect::<Result<Vec<_>>>()?;
-    let graded = items.par_iter().zip(texts).map(|(item, (answer, truncated))| Graded {
-        id: item.id.clone(),
-        score: item.grade(&answer, truncated),
-        answer,
-        truncated,
-    });
+    let graded = items
+        .par_iter()
+        .zip(texts)
+        .map(|(item, (answer, truncated))| Graded {
+            id: item.id.clone(),
+            score: item.grade(&answer, truncated),
+            answer,
+            truncated,
+        });
     Ok(graded.collect())
 }

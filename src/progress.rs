@@ -20,13 +20,21 @@ impl Progress {
     /// Bars on stderr if that is a terminal.
     pub fn on_stderr() -> Self {
         let bars = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5));
-        Self { bars: std::io::stderr().is_terminal().then(bars) }
+        Self {
+            bars: std::io::stderr().is_terminal().then(bars),
+        }
     }
 
     /// A bar for `total` pieces of work; it appears once the work has taken two seconds.
     pub fn bar(&self, what: &str, total: usize) -> Bar {
         let bars = self.bars.clone();
-        Bar { what: what.to_string(), total, bars, started: Instant::now(), shown: Mutex::new(None) }
+        Bar {
+            what: what.to_string(),
+            total,
+            bars,
+            started: Instant::now(),
+            shown: Mutex::new(None),
+        }
     }
 
     /// A line on stderr, above any bars.
@@ -58,11 +66,17 @@ impl Bar {
         if self.started.elapsed() < Duration::from_secs(2) {
             return;
         }
-        let mut shown = self.shown.lock().unwrap_or_else(|broken| broken.into_inner());
+        let mut shown = self
+            .shown
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
         let bar = shown.get_or_insert_with(|| {
             let style = ProgressStyle::with_template("{msg:32} {bar:30} {pos}/{len}  {eta} left");
             let bar = ProgressBar::new(self.total as u64).with_elapsed(self.started.elapsed());
-            bars.add(bar.with_style(style.expect("the template is well formed")).with_message(self.what.clone()))
+            bars.add(
+                bar.with_style(style.expect("the template is well formed"))
+                    .with_message(self.what.clone()),
+            )
         });
         bar.set_position(done as u64);
     }
@@ -70,7 +84,12 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = self.shown.get_mut().unwrap_or_else(|broken| broken.into_inner()).take() {
+        if let Some(bar) = self
+            .shown
+            .get_mut()
+            .unwrap_or_else(|broken| broken.into_inner())
+            .take()
+        {
             bar.finish_and_clear();
         }
     }

@@ -38,12 +38,19 @@ impl SelfOutput {
     /// 32 answers at temperature 0.7 and top-p 0.95, of the right ones the lowest perplexity of the bare text (paper § 2.2 and the
     /// authors' script of January 2025; their later script draws one).
     pub fn paper() -> Self {
-        Self { samples: 32, sampling: Sampling::paper(), lowest: Which::TextAlone }
+        Self {
+            samples: 32,
+            sampling: Sampling::paper(),
+            lowest: Which::TextAlone,
+        }
     }
 
     /// Rephrase: one answer, drawn alike (paper § 2.3).
     pub fn paper_rephrase() -> Self {
-        Self { samples: 1, ..Self::paper() }
+        Self {
+            samples: 1,
+            ..Self::paper()
+        }
     }
 }
 
@@ -99,7 +106,10 @@ impl Candidate {
 impl PoolItem {
     /// The accepted candidate of lowest perplexity; the first one of equals.
     pub fn chosen(&self, which: Which) -> Option<&Candidate> {
-        let accepted = self.candidates.iter().filter(|candidate| candidate.accepted());
+        let accepted = self
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.accepted());
         accepted.min_by(|a, b| a.perplexity(which).total_cmp(&b.perplexity(which)))
     }
 }
@@ -107,13 +117,20 @@ impl PoolItem {
 impl Pool {
     /// Items with their chosen answer in the place of the reference; items without an accepted answer are dropped.
     pub fn chosen(&self, items: &[Item], which: Which) -> Vec<Item> {
-        let chosen = self.items.iter().filter_map(|pooled| Some((pooled.id.as_str(), pooled.chosen(which)?)));
+        let chosen = self
+            .items
+            .iter()
+            .filter_map(|pooled| Some((pooled.id.as_str(), pooled.chosen(which)?)));
         let chosen: BTreeMap<&str, &Candidate> = chosen.collect();
         items
             .iter()
             .filter_map(|item| {
                 let candidate = chosen.get(item.id.as_str())?;
-                Some(Item { truth: candidate.text.clone(), style: Vec::new(), ..item.clone() })
+                Some(Item {
+                    truth: candidate.text.clone(),
+                    style: Vec::new(),
+                    ..item.clone()
+                })
             })
             .collect()
     }
@@ -125,7 +142,12 @@ impl Pool {
 
     /// Share of sampled answers that are accepted; `None` without any.
     pub fn accepted(&self) -> Option<f64> {
-        let accepted = self.items.iter().flat_map(|item| &item.candidates).filter(|c| c.accepted()).count();
+        let accepted = self
+            .items
+            .iter()
+            .flat_map(|item| &item.candidates)
+            .filter(|c| c.accepted())
+            .count();
         (self.sampled() > 0).then(|| accepted as f64 / self.sampled() as f64)
     }
 }
@@ -157,17 +179,35 @@ pub fn sample(
         .iter()
         .map(|item| match shown {
             Shown::Question => model.question(&item.prompt),
-            Shown::QuestionAndReference => model.question(&rephrase_prompt(&item.prompt, &item.truth)),
+            Shown::QuestionAndReference => {
+                model.question(&rephrase_prompt(&item.prompt, &item.truth))
+            }
         })
         .collect::<Result<Vec<_>>>()?;
-    let seed = crate::rng::Rng::new(config.sampling.seed, "pool").fork(first as u64).next_u64();
-    let sampling = Sampling { seed, ..config.sampling.clone() };
-    let answers =
-        generate(&model.decoder, &prompts, config.samples, &model.stop_ids, &sampling, |_, _, _| done())?;
+    let seed = crate::rng::Rng::new(config.sampling.seed, "pool")
+        .fork(first as u64)
+        .next_u64();
+    let sampling = Sampling {
+        seed,
+        ..config.sampling.clone()
+    };
+    let answers = generate(
+        &model.decoder,
+        &prompts,
+        config.samples,
+        &model.stop_ids,
+        &sampling,
+        |_, _, _| done(),
+    )?;
     let decode = |answer: &Answer| model.tokenizer.decode(answer.content());
-    let texts = answers.iter().flatten().map(decode).collect::<Result<Vec<_>>>()?;
+    let texts = answers
+        .iter()
+        .flatten()
+        .map(decode)
+        .collect::<Result<Vec<_>>>()?;
     // the same text is sampled often; each is scored once
-    let mut unique: BTreeMap<&str, Option<f64>> = texts.iter().map(|text| (text.as_str(), None)).collect();
+    let mut unique: BTreeMap<&str, Option<f64>> =
+        texts.iter().map(|text| (text.as_str(), None)).collect();
     let alone = {
         let keys: Vec<&str> = unique.keys().copied().collect();
         perplexity::of_text_alone(&model.decoder, &model.tokenizer, &keys)?

@@ -17,11 +17,18 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 /// Scores every token of every sequence under `checkpoint`. `label` names the result's folder for people.
-pub fn score(cx: &Context, checkpoint: &Checkpoint, label: &str, sequences: &[&[u32]]) -> Result<Vec<TokenScores>> {
+pub fn score(
+    cx: &Context,
+    checkpoint: &Checkpoint,
+    label: &str,
+    sequences: &[&[u32]],
+) -> Result<Vec<TokenScores>> {
     let inputs = cx.fingerprint(checkpoint)?.with("sequences", sequences)?;
     cx.store.entry("scores", label, &inputs)?.run(|_| {
         let model = cx.open(checkpoint)?;
-        let bar = cx.progress.bar(&format!("scoring {label}"), sequences.len());
+        let bar = cx
+            .progress
+            .bar(&format!("scoring {label}"), sequences.len());
         perplexity::score(&model.decoder, sequences, |done| bar.set(done))
     })
 }
@@ -41,10 +48,16 @@ pub fn sample(
     if items.is_empty() {
         return Err(Error::invalid("items", "there is none to answer"));
     }
-    let inputs = cx.fingerprint(checkpoint)?.with("items", items)?.with("shown", &shown)?.with("config", config)?;
+    let inputs = cx
+        .fingerprint(checkpoint)?
+        .with("items", items)?
+        .with("shown", &shown)?
+        .with("config", config)?;
     cx.store.entry("pool", label, &inputs)?.run(|work| {
         let model = cx.open(checkpoint)?;
-        let bar = cx.progress.bar(&format!("sampling {label}"), items.len() * config.samples);
+        let bar = cx
+            .progress
+            .bar(&format!("sampling {label}"), items.len() * config.samples);
         let (mut pool, mut lines) = work.lines::<self_output::PoolItem>("pool.jsonl")?;
         // a part is kept whole or made again, so that its random streams start where they should
         let whole = pool.len() / PART * PART;
@@ -84,13 +97,22 @@ pub struct Tuned {
 const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 /// Fine-tunes `base` on `data`.
-pub fn finetune(cx: &Context, base: &Checkpoint, label: &str, data: &[Example], config: &Finetune) -> Result<Tuned> {
+pub fn finetune(
+    cx: &Context,
+    base: &Checkpoint,
+    label: &str,
+    data: &[Example],
+    config: &Finetune,
+) -> Result<Tuned> {
     config.check()?;
     if base.adapter.is_some() {
         let problem = "carries an adapter already; write it as a merged model first";
         return Err(Error::invalid("base checkpoint", problem));
     }
-    let inputs = cx.fingerprint(base)?.with("data", data)?.with("config", config)?;
+    let inputs = cx
+        .fingerprint(base)?
+        .with("data", data)?
+        .with("config", config)?;
     let entry = cx.store.entry("finetune", label, &inputs)?;
     let mut tuned: Tuned = entry.run(|work| {
         let model = base.load_base(&cx.device)?;
@@ -104,11 +126,17 @@ pub fn finetune(cx: &Context, base: &Checkpoint, label: &str, data: &[Example], 
                 left_out.len(),
                 data.len(),
                 first.join(", "),
-                if left_out.len() > first.len() { ", …" } else { "" }
+                if left_out.len() > first.len() {
+                    ", …"
+                } else {
+                    ""
+                }
             ));
         }
         work.resume(|_, folder| trainer.restore(folder))?;
-        let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
+        let bar = cx
+            .progress
+            .bar(&format!("training {label}"), trainer.total());
         let (started, mut saved) = (Instant::now(), Instant::now());
         while !trainer.done() {
             trainer.step()?;
@@ -142,16 +170,25 @@ pub fn finetune(cx: &Context, base: &Checkpoint, label: &str, data: &[Example], 
     // the store may have moved since, so the place is not part of what is stored
     tuned.checkpoint = match &config.method {
         Method::Lora(_) => base.with_adapter(entry.folder().join("adapter")),
-        Method::Full => Checkpoint { model: entry.folder().join("model"), adapter: None },
+        Method::Full => Checkpoint {
+            model: entry.folder().join("model"),
+            adapter: None,
+        },
     };
     Ok(tuned)
 }
 
 fn copy_tokenizer(base: &Checkpoint, folder: &std::path::Path) -> Result<()> {
-    for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"] {
+    for name in [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+    ] {
         let from = base.model.join(name);
         if from.exists() {
-            std::fs::copy(&from, folder.join(name)).map_err(Error::io("copying the tokenizer", &from))?;
+            std::fs::copy(&from, folder.join(name))
+                .map_err(Error::io("copying the tokenizer", &from))?;
         }
     }
     Ok(())
@@ -165,7 +202,10 @@ pub fn evaluate(
     tasks: &[(String, Vec<Item>)],
     sampling: &Sampling,
 ) -> Result<Vec<Vec<Graded>>> {
-    let inputs = cx.fingerprint(checkpoint)?.with("tasks", tasks)?.with("sampling", sampling)?;
+    let inputs = cx
+        .fingerprint(checkpoint)?
+        .with("tasks", tasks)?
+        .with("sampling", sampling)?;
     cx.store.entry("evaluate", label, &inputs)?.run(|work| {
         let model = cx.open(checkpoint)?;
         let total = tasks.iter().map(|(_, items)| items.len()).sum();
@@ -185,7 +225,8 @@ pub fn evaluate(
 fn write_lines(file: &mut impl std::io::Write, rows: &[Graded]) -> Result<()> {
     for row in rows {
         serde_json::to_writer(&mut *file, row).map_err(Error::library("writing the answers"))?;
-        file.write_all(b"\n").map_err(|e| Error::library("writing the answers")(e))?;
+        file.write_all(b"\n")
+            .map_err(|e| Error::library("writing the answers")(e))?;
     }
     Ok(())
 }
