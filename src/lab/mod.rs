@@ -203,7 +203,7 @@ impl Split {
 
 /// One content in eight belongs to the benchmarks; of eight of those, four are for training, one for validation, three for testing.
 fn split_of(content: u64) -> Option<Split> {
-    if content % 8 != 0 {
+    if !content.is_multiple_of(8) {
         return None;
     }
     Some(match content / 8 % 8 {
