@@ -259,7 +259,7 @@ pub fn benchmark_drawn(task: LabTask, split: Split, n: usize, seed: u64) -> Resu
             continue;
         }
         in_vain += 1;
-        if in_vain > 20_000 {
+        if in_vain > 5_000 {
             return Err(Error::invalid(
                 "items",
                 format!(
