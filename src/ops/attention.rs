@@ -424,11 +424,11 @@ impl CustomOp3 for Fused {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
         let [dq, dk, dv] = self.backward(
-            &*values(q)?,
-            &*values(k)?,
-            &*values(v)?,
-            &*values(out)?,
-            &*values(&grad)?,
+            &values(q)?,
+            &values(k)?,
+            &values(v)?,
+            &values(out)?,
+            &values(&grad)?,
         );
         let tensor =
             |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some);
