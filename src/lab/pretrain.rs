@@ -102,6 +102,12 @@ struct Line {
 }
 
 impl Pretraining {
+    /// Reads a recipe from TOML.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("reading the recipe", path))?;
+        toml::from_str(&text).map_err(|e| Error::file(path, e.to_string()))
+    }
+
     fn model(&self, vocab_size: usize) -> ModelConfig {
         ModelConfig {
             hidden_size: self.hidden_size,
