@@ -228,6 +228,7 @@ mod tests {
             phrasings: [1.0; 4],
             rephrase: 0.0,
             documents: [0.0, 0.0],
+            copies: [0.0, 0.0],
             ..Corpus::default()
         };
         let mut rng = Rng::new(2, "test");
@@ -245,7 +246,7 @@ mod tests {
         corpus.check().expect("the defaults are shares");
         let mut rng = Rng::new(4, "test");
         let begin = std::time::Instant::now();
-        for (progress, documents) in [(0.0, 0.18), (1.0, 0.05)] {
+        for (progress, documents) in [(0.0, 0.30), (1.0, 0.07)] {
             let (mut pages, mut rephrased, mut longest) = (0.0, 0.0, 0);
             let n = 4_000;
             for _ in 0..n {

@@ -63,11 +63,11 @@ impl Default for Pretraining {
     fn default() -> Self {
         Self {
             seed: 1,
-            steps: 3000,
-            batch: 64,
+            steps: 4400,
+            batch: 48,
             parts: 2,
-            matrix_rate: 8e-3,
-            vector_rate: 4e-3,
+            matrix_rate: 4e-3,
+            vector_rate: 3e-3,
             warmup_steps: 100,
             decay: 0.4,
             clip: 1.0,
