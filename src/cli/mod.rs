@@ -73,7 +73,11 @@ impl Common {
 
 /// The folder of a model given on the command line; `lab` is the one that ships with the crate.
 fn model_folder(name: &str) -> Result<PathBuf> {
-    if name == "lab" { Ok(unforget::lab::folder()?.join("model")) } else { Ok(PathBuf::from(name)) }
+    if name == "lab" {
+        Ok(unforget::lab::folder()?.join("model"))
+    } else {
+        Ok(PathBuf::from(name))
+    }
 }
 
 /// Parses the command line and runs the verb; exit code 0 only when its work is whole.
