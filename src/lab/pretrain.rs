@@ -6,7 +6,9 @@ use crate::chat::Conversation;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::generate::{Finish, Sampling, generate};
-use crate::model::{Batch, Decoder, ModelConfig, RopeScaling, read_file, write_model, write_tensors};
+use crate::model::{
+    Batch, Decoder, ModelConfig, RopeScaling, read_file, write_model, write_tensors,
+};
 use crate::optimizer::{AdamW, AdamWConfig, Muon, Schedule, clip_factor, global_norm};
 use crate::rng::Rng;
 use crate::task::{Form, Item};
@@ -127,7 +129,11 @@ impl Pretraining {
             CorpusExample::Document { text } => vec![text],
         });
         let texts: Vec<String> = texts.collect();
-        let training = BpeTraining { vocab_size: self.vocab_size, max_length: self.context, ..BpeTraining::lab() };
+        let training = BpeTraining {
+            vocab_size: self.vocab_size,
+            max_length: self.context,
+            ..BpeTraining::lab()
+        };
         train_bpe(texts.into_iter(), &training, folder)
     }
 
@@ -144,7 +150,13 @@ impl Pretraining {
                 CorpusExample::Document { text } => tokens::document(tokenizer, "", &text)?,
                 CorpusExample::Chat { user, assistant } => {
                     let conversation = Conversation::pair(user, assistant);
-                    tokens::sequence(tokenizer, &Example { id: String::new(), conversation })?
+                    tokens::sequence(
+                        tokenizer,
+                        &Example {
+                            id: String::new(),
+                            conversation,
+                        },
+                    )?
                 }
             };
             if sequence.ids.len() <= self.context {
@@ -157,8 +169,12 @@ impl Pretraining {
         let mut batches = vec![Batch::new(); self.parts];
         for (at, sequence) in sequences.iter().enumerate() {
             let weight = 1.0 / learned as f32;
-            let weights: Vec<f32> =
-                sequence.completion.as_slice().iter().map(|learn| if *learn { weight } else { 0.0 }).collect();
+            let weights: Vec<f32> = sequence
+                .completion
+                .as_slice()
+                .iter()
+                .map(|learn| if *learn { weight } else { 0.0 })
+                .collect();
             batches[at % self.parts].push(&sequence.ids, &weights);
         }
         Ok(batches)
@@ -172,23 +188,46 @@ impl Pretraining {
         let text = toml::to_string(self).map_err(Error::library("writing the recipe"))?;
         match std::fs::read_to_string(&recipe) {
             Ok(old) if old != text => {
-                return Err(Error::file(recipe, "made by another recipe; give another folder or remove this one"));
+                return Err(Error::file(
+                    recipe,
+                    "made by another recipe; give another folder or remove this one",
+                ));
             }
             Ok(_) => {}
-            Err(_) => std::fs::write(&recipe, text).map_err(Error::io("writing the recipe", &recipe))?,
+            Err(_) => {
+                std::fs::write(&recipe, text).map_err(Error::io("writing the recipe", &recipe))?
+            }
         }
         let tokenizer = if folder.join("tokenizer.json").exists() {
             Tokenizer::open(folder)?
         } else {
             self.tokenizer(folder)?
         };
-        let mut decoder = Decoder::random(&self.model(tokenizer.vocab_size()), self.seed, &Device::Cpu)?;
+        let mut decoder =
+            Decoder::random(&self.model(tokenizer.vocab_size()), self.seed, &Device::Cpu)?;
         decoder.train_in_full()?;
-        let is_matrix = |(name, var): &&(String, Var)| var.dims().len() == 2 && !name.contains("embed");
-        let matrices: Vec<_> = decoder.trainable().iter().filter(is_matrix).cloned().collect();
-        let vectors: Vec<_> = decoder.trainable().iter().filter(|p| !is_matrix(p)).cloned().collect();
+        let is_matrix =
+            |(name, var): &&(String, Var)| var.dims().len() == 2 && !name.contains("embed");
+        let matrices: Vec<_> = decoder
+            .trainable()
+            .iter()
+            .filter(is_matrix)
+            .cloned()
+            .collect();
+        let vectors: Vec<_> = decoder
+            .trainable()
+            .iter()
+            .filter(|p| !is_matrix(p))
+            .cloned()
+            .collect();
         let mut muon = Muon::new(&matrices)?;
-        let mut adamw = AdamW::new(&vectors, AdamWConfig { beta2: 0.98, ..AdamWConfig::default() })?;
+        let mut adamw = AdamW::new(
+            &vectors,
+            AdamWConfig {
+                beta2: 0.98,
+                ..AdamWConfig::default()
+            },
+        )?;
         let state = folder.join("state.safetensors");
         let mut step = 0;
         if state.exists() {
@@ -200,16 +239,25 @@ impl Pretraining {
                 }
             }
             muon.restore(&saved)?;
-            step = saved.get("step").map_or(Ok(0), |s| s.to_vec1::<u32>().map(|s| s[0] as usize))?;
+            step = saved
+                .get("step")
+                .map_or(Ok(0), |s| s.to_vec1::<u32>().map(|s| s[0] as usize))?;
             adamw.restore(&saved, step)?;
             report(&format!("going on after step {step}"));
         }
         let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
-        let pools = (0..self.parts).map(pool).collect::<std::result::Result<Vec<_>, _>>();
+        let pools = (0..self.parts)
+            .map(pool)
+            .collect::<std::result::Result<Vec<_>, _>>();
         let pools = pools.map_err(Error::library("starting the threads"))?;
         let log_path = folder.join("training-log.jsonl");
-        let mut log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
-        let log = log.as_mut().map_err(|e| Error::library("opening the log")(e.to_string()))?;
+        let mut log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log_path);
+        let log = log
+            .as_mut()
+            .map_err(|e| Error::library("opening the log")(e.to_string()))?;
         let schedule = Schedule::Trapezoid { decay: self.decay };
         let (mut started, mut tokens, mut losses) = (Instant::now(), 0, Vec::new());
         while step < self.steps {
@@ -218,9 +266,14 @@ impl Pretraining {
             let parts: Vec<_> = std::thread::scope(|scope| {
                 let (decoder, work) = (&decoder, batches.iter().zip(&pools));
                 let handles: Vec<_> = work
-                    .map(|(batch, pool)| scope.spawn(move || pool.install(|| decoder.gradient(batch, false, None))))
+                    .map(|(batch, pool)| {
+                        scope.spawn(move || pool.install(|| decoder.gradient(batch, false, None)))
+                    })
                     .collect();
-                handles.into_iter().map(|h| h.join().expect("a part does not panic")).collect()
+                handles
+                    .into_iter()
+                    .map(|h| h.join().expect("a part does not panic"))
+                    .collect()
             });
             let mut sum: Option<(f64, Vec<Tensor>)> = None;
             for part in parts {
@@ -229,7 +282,11 @@ impl Pretraining {
                 sum = Some(match sum {
                     None => (part.loss.loss, gradients),
                     Some((loss, old)) => {
-                        let added = old.iter().zip(&gradients).map(|(a, b)| a + b).collect::<candle_core::Result<_>>()?;
+                        let added = old
+                            .iter()
+                            .zip(&gradients)
+                            .map(|(a, b)| a + b)
+                            .collect::<candle_core::Result<_>>()?;
                         (loss + part.loss.loss, added)
                     }
                 });
@@ -237,13 +294,20 @@ impl Pretraining {
             let (loss, gradients) = sum.expect("one part at least");
             if !loss.is_finite() {
                 let problem = format!("the loss is {loss}; lower the rates");
-                return Err(Error::Training { step: step + 1, problem });
+                return Err(Error::Training {
+                    step: step + 1,
+                    problem,
+                });
             }
             let factor = schedule.factor(step, self.steps, self.warmup_steps);
             let clip = clip_factor(global_norm(&gradients)?, Some(self.clip));
             let (mut of_matrices, mut of_vectors) = (Vec::new(), Vec::new());
             for (parameter, gradient) in decoder.trainable().iter().zip(gradients) {
-                if is_matrix(&parameter) { of_matrices.push(gradient) } else { of_vectors.push(gradient) }
+                if is_matrix(&parameter) {
+                    of_matrices.push(gradient)
+                } else {
+                    of_vectors.push(gradient)
+                }
             }
             muon.step(&of_matrices, self.matrix_rate * factor)?;
             adamw.step(&of_vectors, self.vector_rate * factor, clip)?;
@@ -260,7 +324,8 @@ impl Pretraining {
                 if step % LOOK_EVERY == 0 || step == self.steps {
                     line.validation = look(&decoder, &tokenizer, LOOK_ITEMS)?;
                 }
-                let text = serde_json::to_string(&line).map_err(Error::library("writing the log"))?;
+                let text =
+                    serde_json::to_string(&line).map_err(Error::library("writing the log"))?;
                 writeln!(log, "{text}").map_err(Error::io("writing the log", &log_path))?;
                 report(&text);
                 (started, tokens) = (Instant::now(), 0);
@@ -269,24 +334,35 @@ impl Pretraining {
             if step % SAVE_EVERY == 0 && step < self.steps {
                 let mut tensors = muon.state();
                 tensors.extend(adamw.state()?);
-                tensors.extend(decoder.trainable().iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())));
+                tensors.extend(
+                    decoder
+                        .trainable()
+                        .iter()
+                        .map(|(name, var)| (name.clone(), var.as_detached_tensor())),
+                );
                 tensors.insert("step".into(), Tensor::new(&[step as u32], &Device::Cpu)?);
                 let beside = folder.join("state.tmp");
                 write_tensors(&beside, &tensors)?;
-                std::fs::rename(&beside, &state).map_err(Error::io("keeping the checkpoint", &state))?;
+                std::fs::rename(&beside, &state)
+                    .map_err(Error::io("keeping the checkpoint", &state))?;
                 write_model(folder, &decoder, &tokenizer.stop_ids())?;
             }
         }
         write_model(folder, &decoder, &tokenizer.stop_ids())?;
         if state.exists() {
-            std::fs::remove_file(&state).map_err(Error::io("removing the last checkpoint", &state))?;
+            std::fs::remove_file(&state)
+                .map_err(Error::io("removing the last checkpoint", &state))?;
         }
         Ok(())
     }
 }
 
 /// Strict score and share of kept form of each task, greedily, on the first validation items.
-pub fn look(decoder: &Decoder, tokenizer: &Tokenizer, items: usize) -> Result<Vec<(String, f64, f64)>> {
+pub fn look(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    items: usize,
+) -> Result<Vec<(String, f64, f64)>> {
     let merged = decoder.merged()?;
     LabTask::ALL
         .iter()
@@ -294,9 +370,21 @@ pub fn look(decoder: &Decoder, tokenizer: &Tokenizer, items: usize) -> Result<Ve
             let items: Vec<Item> = benchmark(*task, Split::Validation, items, 0)?;
             let prompts = items
                 .iter()
-                .map(|item| Ok(tokens::prompt(tokenizer, &Conversation::question(&item.prompt).messages)?.ids))
+                .map(|item| {
+                    Ok(
+                        tokens::prompt(tokenizer, &Conversation::question(&item.prompt).messages)?
+                            .ids,
+                    )
+                })
                 .collect::<Result<Vec<_>>>()?;
-            let answers = generate(&merged, &prompts, 1, &tokenizer.stop_ids(), &Sampling::greedy(160), |_, _, _| {})?;
+            let answers = generate(
+                &merged,
+                &prompts,
+                1,
+                &tokenizer.stop_ids(),
+                &Sampling::greedy(160),
+                |_, _, _| {},
+            )?;
             let (mut value, mut kept) = (0.0, 0.0);
             for (item, answer) in items.iter().zip(&answers) {
                 let text = tokenizer.decode(answer[0].content())?;
