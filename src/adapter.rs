@@ -219,6 +219,10 @@ fn attach_with(
     config: &LoraConfig,
     mut parts: impl FnMut(usize, &str, (usize, usize, usize)) -> Result<Parts>,
 ) -> Result<()> {
+    if !decoder.trainable().is_empty() {
+        let problem = "the model has one already, or is trained in full; merge it first";
+        return Err(Error::invalid("adapter", problem));
+    }
     let device = decoder.device().clone();
     let mut trainable = Vec::new();
     for (at, (path, projection)) in decoder.projections_mut().enumerate() {
@@ -308,6 +312,10 @@ struct Raw {
     bias: Option<String>,
     target_modules: Option<Modules>,
     modules_to_save: Option<Vec<String>>,
+    layer_replication: Option<serde_json::Value>,
+    alora_invocation_tokens: Option<Vec<u32>>,
+    use_qalora: Option<bool>,
+    use_bdlora: Option<serde_json::Value>,
     rank_pattern: Option<BTreeMap<String, usize>>,
     alpha_pattern: Option<BTreeMap<String, f64>>,
 }
@@ -348,6 +356,12 @@ pub fn read_config(folder: &Path) -> Result<LoraConfig> {
         .is_some_and(|modules| !modules.is_empty())
     {
         return refuse("modules_to_save");
+    }
+    if raw.layer_replication.is_some() || raw.alora_invocation_tokens.is_some() {
+        return refuse("layer_replication or alora_invocation_tokens");
+    }
+    if raw.use_qalora == Some(true) || raw.use_bdlora.is_some() {
+        return refuse("use_qalora or use_bdlora");
     }
     let config = LoraConfig {
         rank: raw.r,

@@ -5,11 +5,13 @@ pub mod error;
 
 pub mod rng;
 
-pub mod metric;
-
 pub mod stats;
 
+pub mod metric;
+
 pub mod store;
+
+pub mod progress;
 
 // words
 pub mod chat;
@@ -32,11 +34,19 @@ pub mod adapter;
 pub mod optimizer;
 
 // method
+pub mod context;
+
 pub mod train;
 
 pub mod generate;
 
 pub mod perplexity;
+
+pub mod self_output;
+
+pub mod evaluate;
+
+pub mod verbs;
 
 pub mod lab;
 

@@ -200,6 +200,16 @@ impl<'a> Trainer<'a> {
                 return Err(Error::invalid("training data", problem));
             }
         }
+        let vocabulary = decoder.config.vocab_size;
+        for example in &kept {
+            if let Some(id) = example.ids.iter().find(|id| **id as usize >= vocabulary) {
+                let problem = format!(
+                    "{}: token id {id} is outside the model's vocabulary of {vocabulary}; render the data with this model's tokenizer",
+                    example.id
+                );
+                return Err(Error::invalid("training data", problem));
+            }
+        }
         match &config.method {
             Method::Lora(lora) => adapter::attach(&mut decoder, lora, config.seed)?,
             Method::Full => decoder.train_in_full()?,

@@ -1,5 +1,9 @@
 //! All tests of the crate from outside, one module for each subject.
 
+mod architecture;
+mod checkpoints;
 mod golden;
 mod operators;
+mod peft;
 mod support;
+mod training;

@@ -264,3 +264,83 @@ fn a_seed_starts_the_backward_pass() {
         flat(&seed.affine(3.0, 0.0).unwrap())
     );
 }
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    for dtype in [DType::F32, DType::F64] {
+        let t = |shape: &[usize]| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();
+        assert!(ops::linear(&t(&[2, 3]), &t(&[4, 2])).is_err());
+        let w = t(&[4, 3]);
+        for (a, b) in [([2, 2], [4, 2]), ([2, 3], [4, 3]), ([2, 3], [5, 2])] {
+            assert!(ops::lora_linear(&t(&[2, 3]), &w, &t(&a), &t(&b), 1.0).is_err());
+        }
+        assert!(ops::rms_norm(&t(&[2, 6]), &t(&[3]), 1e-5).is_err());
+        assert!(ops::swiglu(&t(&[2, 6]), &t(&[2, 5])).is_err());
+        let shape = Attention {
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 2,
+            scale: 1.0,
+        };
+        let rope = Rope::new(vec![1.0]);
+        let attention = |q: [usize; 2], k: [usize; 2], starts: &[usize], positions: usize| {
+            let table = rope.table(positions);
+            ops::attention(&t(&q), &t(&k), &t(&k), &shape, &Arc::from(starts), &table)
+        };
+        assert!(attention([5, 4], [5, 2], &[0, 2, 5], 3).is_ok());
+        assert!(attention([5, 4], [4, 2], &[0, 2, 5], 3).is_err());
+        assert!(attention([5, 6], [5, 2], &[0, 2, 5], 3).is_err());
+        assert!(attention([5, 4], [5, 2], &[0, 2, 4], 3).is_err());
+        assert!(attention([5, 4], [5, 2], &[0, 6, 5], 3).is_err());
+    }
+}
+
+#[test]
+fn a_single_row_and_turned_inputs_have_the_right_gradients() {
+    check(&[random(&[1, 3], "x"), random(&[4, 3], "w")], |v| {
+        ops::linear(&v[0], &v[1])
+    });
+    check(&[random(&[5, 1], "x"), random(&[1, 1], "w")], |v| {
+        ops::linear(&v[0], &v[1])
+    });
+    // neither input lies row by row in memory
+    check(&[random(&[3, 5], "x"), random(&[3, 4], "w")], |v| {
+        ops::linear(&v[0].t()?, &v[1].t()?)
+    });
+    check(&[random(&[4, 7], "x")], |v| {
+        let x = v[0].narrow(0, 2, 1)?.narrow(1, 1, 5)?; // one row inside a larger tensor
+        let w = Tensor::ones((2, 5), x.dtype(), x.device())?;
+        ops::swiglu(&ops::linear(&x, &w)?, &ops::linear(&x, &w)?)
+    });
+    let w = random(&[4, 1], "w");
+    check(
+        &[
+            random(&[1, 1], "x"),
+            random(&[1, 1], "a"),
+            random(&[4, 1], "b"),
+        ],
+        |v| ops::lora_linear(&v[0], &w.to_dtype(v[0].dtype())?, &v[1], &v[2], 0.7),
+    );
+    check(&[random(&[37, 3], "x"), random(&[37], "w")], |v| {
+        ops::rms_norm(&v[0].t()?, &v[1], 1e-5)
+    });
+}
+
+#[test]
+fn a_token_that_is_impossible_has_surprisal_without_end_and_spoils_no_entropy() {
+    // logits of 0 and of minus infinity: the weights are so long that their product overflows
+    for vocabulary in [3, 20, 41] {
+        let hidden = Tensor::new(&[[1f32, 3e38]], &Device::Cpu).unwrap();
+        let mut head = vec![vec![0f32, 0.0]; vocabulary];
+        head[1] = vec![0.0, -10.0];
+        let head = Tensor::new(head, &Device::Cpu).unwrap();
+        let loss = |target: u32| {
+            ops::token_loss(&hidden, &head, &[target], &[1.0], Gradients::None).unwrap()
+        };
+        let left = (vocabulary - 1) as f32;
+        let possible = loss(0);
+        assert!((possible.entropy[0] - left.ln()).abs() < 1e-5);
+        assert!((possible.log_prob[0] + left.ln()).abs() < 1e-5);
+        assert_eq!(loss(1).log_prob[0], f32::NEG_INFINITY);
+    }
+}

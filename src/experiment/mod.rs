@@ -1,2 +1,14 @@
-//! A recipe and its runs.
+//! A recipe and its runs: the paper's comparison, every arm by the same trainer.
+//!
+//! A [`Recipe`] says which model, which tasks, which arms, which rates and seeds. [`run`] computes what is not in the store yet
+//! and returns [`results::Results`].
+
+mod arm;
+mod data;
+mod recipe;
 pub mod results;
+mod run;
+
+pub use arm::Arm;
+pub use recipe::{DataSizes, Recipe, read_split};
+pub use run::run;

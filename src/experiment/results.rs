@@ -1,6 +1,6 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
-use crate::task::Form;
+pub use crate::evaluate::{ItemScore, TaskScore};
 use serde::{Deserialize, Serialize};
 
 /// Everything an experiment computed.
@@ -24,26 +24,6 @@ pub struct Results {
     pub thresholds: Vec<ThresholdPoint>,
     /// Examples token by token, one per arm and item, for spike plots and heat maps.
     pub examples: Vec<TokenExample>,
-}
-
-/// One checkpoint on one task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskScore {
-    /// The task's name.
-    pub task: String,
-    /// One entry for each item, in the order of the split: (value, skill, form).
-    pub items: Vec<ItemScore>,
-}
-
-/// One item's grade, without its text.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ItemScore {
-    /// 1 for right, 0 for wrong.
-    pub value: f64,
-    /// 1 if the right answer is there in any form.
-    pub skill: f64,
-    /// Whether the form was kept.
-    pub form: Form,
 }
 
 /// One fine-tuning run and its evaluation.

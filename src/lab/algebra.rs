@@ -79,10 +79,10 @@ impl Equation {
                     "taken_away",
                     format!("{b} - {a}x = {c}"),
                     vec![Step {
-                        does: format!("take {c} and {a}x to the other sides"),
-                        gives: format!("{a}x = {product}"),
+                        does: format!("subtract {b} from both sides"),
+                        gives: format!("-{a}x = {}", -product),
                     }],
-                    (a, product),
+                    (-a, -product),
                 )
             }
             4 => {
@@ -143,10 +143,11 @@ impl Equation {
         mut steps: Vec<Step>,
         (factor, value): (i64, i64),
     ) -> Self {
-        let divisor = (1..=factor)
+        let divisor = (1..=factor.abs())
             .rev()
             .find(|d| factor % d == 0 && value % d == 0)
-            .unwrap_or(1);
+            .unwrap_or(1)
+            * factor.signum();
         let mut equation = Self {
             name,
             text,

@@ -172,7 +172,7 @@ impl Question {
                     (
                         "alphabet",
                         "word comes first in the alphabet".into(),
-                        "first in the alphabet".into(),
+                        "the first word in the alphabet".into(),
                         options,
                         right.expect("there are four"),
                     )

@@ -23,12 +23,14 @@ mod choice;
 mod code;
 pub mod corpus;
 mod follow;
+mod make;
 pub mod pretrain;
 mod sql;
 mod styled;
 mod word;
 
 pub use annotator::Persona;
+pub use make::{make, write_benchmarks};
 pub use styled::Styled;
 
 use crate::error::{Error, Result};
@@ -36,6 +38,20 @@ use crate::rng::Rng;
 use crate::task::{Check, Item};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// The folder `datasets/lab` that ships with the crate: below the working directory, or where the crate was built.
+pub fn folder() -> Result<PathBuf> {
+    let here = PathBuf::from("datasets/lab");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/lab");
+    for folder in [&here, &source] {
+        if folder.join("model").is_dir() {
+            return Ok(folder.clone());
+        }
+    }
+    let hint = "run from the project's folder, or make it with `unforget make-lab datasets/lab`";
+    Err(Error::missing("lab", source, hint))
+}
 
 /// One of the lab's tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -203,7 +219,7 @@ impl Split {
 
 /// One content in eight belongs to the benchmarks; of eight of those, four are for training, one for validation, three for testing.
 fn split_of(content: u64) -> Option<Split> {
-    if content % 8 != 0 {
+    if !content.is_multiple_of(8) {
         return None;
     }
     Some(match content / 8 % 8 {
@@ -259,7 +275,7 @@ pub fn benchmark_drawn(task: LabTask, split: Split, n: usize, seed: u64) -> Resu
             continue;
         }
         in_vain += 1;
-        if in_vain > 20_000 {
+        if in_vain > 5_000 {
             return Err(Error::invalid(
                 "items",
                 format!(

@@ -334,7 +334,7 @@ impl Query {
         let before = match who.persona() {
             Persona::Terse => String::new(),
             Persona::Chatty if who.chance(0.3) => format!(
-                "1. Wanted: {}‹, of those› {}‹, fine›\n",
+                "1. Wanted: {}‹, but only for those› {}‹, okay›\n",
                 self.wanted().0,
                 self.whose()
             ),

@@ -15,9 +15,9 @@ const THINGS: [&str; 8] = [
     "apples", "pens", "books", "coins", "cards", "eggs", "balls", "shells",
 ];
 
-/// One step: what it finds, and the sum.
+/// One step: what it finds, such as `books left`, and the sum.
 struct Step {
-    finds: &'static str,
+    finds: String,
     left: i64,
     sign: char,
     right: i64,
@@ -43,7 +43,7 @@ impl Step {
         )
     }
 
-    /// `adding 5 to 12 gives 17`
+    /// `12 plus 5 makes 17`
     fn told(&self) -> String {
         let (left, right, value) = (self.left, self.right, self.value());
         match self.sign {
@@ -71,8 +71,8 @@ impl Story {
         let few = rng.between(2, 9);
         let some = rng.between(10, 40);
         let more = rng.between(2, 30);
-        let step = |finds, left, sign, right| Step {
-            finds,
+        let step = |finds: &str, left, sign, right| Step {
+            finds: finds.replace('#', things),
             left,
             sign,
             right,
@@ -84,8 +84,8 @@ impl Story {
                     "{n} has {some} {things}, buys {more} more and gives {small} away. How many {things} does {n} have now?"
                 ),
                 steps: vec![
-                    step("with the new ones", some, '+', more),
-                    step("after giving", some + more, '-', small),
+                    step("# after buying", some, '+', more),
+                    step("# in the end", some + more, '-', small),
                 ],
             },
             1 => {
@@ -96,8 +96,8 @@ impl Story {
                         "{n} has {small} boxes with {few} {things} in each box. {n} loses {lost} of the {things}. How many are left?"
                     ),
                     steps: vec![
-                        step("in all boxes", small, '*', few),
-                        step("left", small * few, '-', lost),
+                        step("# in all boxes", small, '*', few),
+                        step("# left", small * few, '-', lost),
                     ],
                 }
             }
@@ -107,8 +107,8 @@ impl Story {
                     "{n} buys {small} {things} for {few} dollars each and a bag for {more} dollars. How many dollars does {n} pay?"
                 ),
                 steps: vec![
-                    step(things, small, '*', few),
-                    step("with the bag", small * few, '+', more),
+                    step("dollars for the #", small, '*', few),
+                    step("dollars with the bag", small * few, '+', more),
                 ],
             },
             3 => {
@@ -119,8 +119,8 @@ impl Story {
                         "{n} has {money} dollars and buys {small} {things} for {few} dollars each. How many dollars are left?"
                     ),
                     steps: vec![
-                        step(things, small, '*', few),
-                        step("left", money, '-', small * few),
+                        step("dollars for the #", small, '*', few),
+                        step("dollars left", money, '-', small * few),
                     ],
                 }
             }
@@ -134,8 +134,8 @@ impl Story {
                         total - first
                     ),
                     steps: vec![
-                        step("together", first, '+', total - first),
-                        step("each", total, '/', few),
+                        step("# together", first, '+', total - first),
+                        step("# for each", total, '/', few),
                     ],
                 }
             }
@@ -145,8 +145,8 @@ impl Story {
                     "A bus has {some} people. At a stop {small} people get off and {more} get on. How many people are on the bus now?"
                 ),
                 steps: vec![
-                    step("after getting off", some, '-', small),
-                    step("after getting on", some - small, '+', more),
+                    step("people after getting off", some, '-', small),
+                    step("people after getting on", some - small, '+', more),
                 ],
             },
             6 => {
@@ -158,8 +158,8 @@ impl Story {
                         "{n} has {own} {things}. {m} has {times} times as many. How many {things} do they have together?"
                     ),
                     steps: vec![
-                        step("the other has", own, '*', times),
-                        step("together", own * times, '+', own),
+                        step(&format!("# of {m}"), own, '*', times),
+                        step("# together", own * times, '+', own),
                     ],
                 }
             }
@@ -171,8 +171,8 @@ impl Story {
                         "A book has {pages} pages. {n} reads {small} pages a day for {few} days. How many pages are left?"
                     ),
                     steps: vec![
-                        step("read", small, '*', few),
-                        step("left", pages, '-', small * few),
+                        step("pages read", small, '*', few),
+                        step("pages left", pages, '-', small * few),
                     ],
                 }
             }
@@ -182,8 +182,8 @@ impl Story {
                     "{n} is {some} years old. {m} is {more} years older than {n}. {p} is {small} years younger than {m}. How old is {p}?"
                 ),
                 steps: vec![
-                    step("the second", some, '+', more),
-                    step("the third", some + more, '-', small),
+                    step(&format!("age of {m}"), some, '+', more),
+                    step(&format!("age of {p}"), some + more, '-', small),
                 ],
             },
             _ => {
@@ -194,9 +194,9 @@ impl Story {
                         "{n} has {some} dollars, earns {small} dollars a day for {few} days and then spends {spent} dollars. How many dollars does {n} have?"
                     ),
                     steps: vec![
-                        step("earned", small, '*', few),
-                        step("with the first money", some, '+', small * few),
-                        step("after spending", some + small * few, '-', spent),
+                        step("dollars earned", small, '*', few),
+                        step("dollars in all", some, '+', small * few),
+                        step("dollars left", some + small * few, '-', spent),
                     ],
                 }
             }
@@ -221,7 +221,7 @@ impl Story {
     fn own(&self) -> String {
         let mut out = String::new();
         for (number, step) in self.steps.iter().enumerate() {
-            let finds = super::sentence(step.finds);
+            let finds = super::sentence(&step.finds);
             out += &format!("{}. {finds}: {}\n", number + 1, step.sum());
         }
         format!("{out}Answer: {}", self.value())
@@ -253,9 +253,9 @@ impl Story {
                 let mut out = String::new();
                 for (number, step) in self.steps.iter().enumerate() {
                     let lead = if number == 0 {
-                        who.pick(&["First we find what is ", "To begin with, "])
+                        who.pick(&["First we find the ", "To begin with, we need the "])
                     } else {
-                        who.pick(&["Next, ", "From this follows "])
+                        who.pick(&["Next, the ", "This leads to the "])
                     };
                     out += &format!("‹{lead}›{}: {}‹.›\n", step.finds, step.sum());
                 }

@@ -83,24 +83,19 @@ impl Checkpoint {
         let mut shelf = Shelf::new(weights::read(&self.model, device, dtype)?, device, dtype);
         let decoder = Decoder::load(&mut shelf, &config, device)?;
         shelf.finish(&self.model)?;
-        let mut stop_ids = GenerationConfig::stop_ids(&self.model.join("generation_config.json"))?;
-        for id in GenerationConfig::stop_ids(&self.model.join("config.json"))? {
-            if !stop_ids.contains(&id) {
-                stop_ids.push(id);
+        let mut stop_ids = Vec::new();
+        for file in ["generation_config.json", "config.json"] {
+            let path = self.model.join(file);
+            for id in GenerationConfig::stop_ids(&path)? {
+                if id as usize >= config.vocab_size {
+                    let size = config.vocab_size;
+                    let problem = format!("stop id {id} is outside the vocabulary of {size}");
+                    return Err(Error::file(path, problem));
+                }
+                if !stop_ids.contains(&id) {
+                    stop_ids.push(id);
+                }
             }
-        }
-        if let Some(id) = stop_ids
-            .iter()
-            .find(|id| **id as usize >= config.vocab_size)
-        {
-            let problem = format!(
-                "stop id {id} is outside the vocabulary of {}",
-                config.vocab_size
-            );
-            return Err(Error::file(
-                self.model.join("generation_config.json"),
-                problem,
-            ));
         }
         Ok(Model { decoder, stop_ids })
     }

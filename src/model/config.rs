@@ -138,7 +138,7 @@ impl ModelConfig {
             ));
         }
         let head_dim = raw.head_dim.unwrap_or(hidden_size / heads);
-        if head_dim == 0 || head_dim % 2 != 0 {
+        if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(format!(
                 "a head width of {head_dim} cannot be rotated in pairs"
             ));

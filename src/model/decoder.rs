@@ -2,7 +2,7 @@ use super::cache::Cache;
 use super::config::ModelConfig;
 use super::projection::Projection;
 use super::weights::Shelf;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::{self, Attention, Gradients, Rope, RopeTable, TokenLoss};
 use crate::rng::Rng;
 use candle_core::backprop::GradStore;
@@ -133,7 +133,7 @@ impl Dropout {
         let mask: Vec<f32> = (0..x.elem_count())
             .map(|_| if rng.chance(self.share) { 0.0 } else { keep })
             .collect();
-        x * Tensor::from_vec(mask, x.shape(), x.device())?
+        x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
     }
 }
 
@@ -668,6 +668,10 @@ impl Decoder {
 
     /// Reads prompts and returns what each row remembers, with the logits of the token after each prompt, `(prompts, vocabulary)`.
     pub fn prefill(&self, prompts: &[&[u32]]) -> Result<(Vec<Cache>, Tensor)> {
+        if let Some(at) = prompts.iter().position(|ids| ids.is_empty()) {
+            let problem = format!("number {} has no token to continue from", at + 1);
+            return Err(Error::invalid("prompt", problem));
+        }
         let mut batch = Batch::new();
         for ids in prompts {
             batch.push(ids, &vec![0.0; ids.len()]);

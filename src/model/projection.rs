@@ -42,10 +42,12 @@ impl Projection {
         let y = match &self.adapted {
             None => ops::linear(x, &self.weight)?,
             Some(update) => {
+                // adapters are kept in f32 also where the weights are bf16
+                let (a, b) = (update.a.to_dtype(x.dtype())?, update.b.to_dtype(x.dtype())?);
                 let y = match dropped {
-                    None => ops::lora_linear(x, &self.weight, &update.a, &update.b, update.scale)?,
+                    None => ops::lora_linear(x, &self.weight, &a, &b, update.scale)?,
                     Some(dropped) => {
-                        let low = ops::linear(&ops::linear(dropped, &update.a)?, &update.b)?;
+                        let low = ops::linear(&ops::linear(dropped, &a)?, &b)?;
                         (ops::linear(x, &self.weight)? + (low * update.scale)?)?
                     }
                 };
@@ -54,7 +56,7 @@ impl Projection {
                     Some(magnitude) => {
                         // the norm counts as a constant in the backward pass (DoRA § 4.3, and PEFT)
                         let norm = update.row_norms(&self.weight)?;
-                        y.broadcast_mul(&magnitude.broadcast_div(&norm)?)?
+                        y.broadcast_mul(&magnitude.broadcast_div(&norm)?.to_dtype(y.dtype())?)?
                     }
                 }
             }
@@ -72,13 +74,14 @@ impl Projection {
             return Ok(weight);
         };
         let merged = update.sum(&weight)?;
-        match &update.magnitude {
-            None => Ok(merged),
+        let merged = match &update.magnitude {
+            None => merged,
             Some(magnitude) => {
                 let factor = (magnitude.detach() / update.row_norms(&weight)?)?;
-                merged.broadcast_mul(&factor.unsqueeze(1)?)
+                merged.broadcast_mul(&factor.unsqueeze(1)?)?
             }
-        }
+        };
+        merged.to_dtype(weight.dtype())
     }
 
     /// The same layer outside any graph: for inference, and for a forward pass that will be replayed.
@@ -106,14 +109,77 @@ impl Projection {
 }
 
 impl AdaptedWeight {
-    /// `W + scale · B A`, detached.
+    /// `W + scale · B A` in the adapter's precision, detached.
     fn sum(&self, weight: &Tensor) -> Result<Tensor> {
         let update = self.b.detach().matmul(&self.a.detach())?;
-        weight.detach() + (update.to_dtype(weight.dtype())? * self.scale)?
+        weight.detach().to_dtype(update.dtype())? + (update * self.scale)?
     }
 
     /// Euclidean norm of each row of `W + scale · B A`, detached: `(out)`.
     pub fn row_norms(&self, weight: &Tensor) -> Result<Tensor> {
         self.sum(weight)?.sqr()?.sum(1)?.sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use candle_core::{DType, Device, Var};
+
+    fn random(shape: (usize, usize), name: &str) -> Tensor {
+        let mut rng = Rng::new(1, name);
+        let values = (0..shape.0 * shape.1).map(|_| rng.normal() as f32);
+        Tensor::from_iter(values, &Device::Cpu)
+            .unwrap()
+            .reshape(shape)
+            .unwrap()
+    }
+
+    /// Output, merged weight and the gradients of A, B and the magnitude, with the frozen weight and the input in `dtype`.
+    fn run(dtype: DType, dora: bool, dropped: bool) -> Vec<Tensor> {
+        let var = |tensor: Tensor| Var::from_tensor(&tensor).unwrap();
+        let (a, b) = (var(random((2, 5), "a")), var(random((3, 2), "b")));
+        let magnitude = var(random((1, 3), "magnitude").flatten_all().unwrap());
+        let mut projection = Projection::new(random((3, 5), "w").to_dtype(dtype).unwrap(), None);
+        projection.adapted = Some(AdaptedWeight {
+            a: a.as_tensor().clone(),
+            b: b.as_tensor().clone(),
+            scale: 1.5,
+            magnitude: dora.then(|| magnitude.as_tensor().clone()),
+        });
+        let x = random((4, 5), "x").to_dtype(dtype).unwrap();
+        let seen = (&x * 2.0).unwrap();
+        let y = projection.forward(&x, dropped.then_some(&seen)).unwrap();
+        let merged = projection.merged_weight().unwrap();
+        assert_eq!((y.dtype(), merged.dtype()), (dtype, dtype));
+        let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let mut results = vec![y, merged];
+        for var in [Some(&a), Some(&b), dora.then_some(&magnitude)] {
+            let gradient = var.map(|var| grads.get(var).unwrap().clone());
+            assert!(gradient.iter().all(|g| g.dtype() == DType::F32));
+            results.extend(gradient);
+        }
+        results
+    }
+
+    #[test]
+    fn an_adapter_in_f32_fits_weights_of_another_precision() {
+        // f64 stands for the bf16 of a GPU, which candle cannot multiply on a CPU
+        for (dora, dropped) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (other, same) = (
+                run(DType::F64, dora, dropped),
+                run(DType::F32, dora, dropped),
+            );
+            for (a, b) in other.iter().zip(&same) {
+                let flat = |t: &Tensor| {
+                    let t = t.to_dtype(DType::F32).unwrap().flatten_all().unwrap();
+                    t.to_vec1::<f32>().unwrap()
+                };
+                for (a, b) in flat(a).iter().zip(flat(b)) {
+                    assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{a}, {b}");
+                }
+            }
+        }
     }
 }

@@ -99,7 +99,13 @@ impl Shelf {
     /// The tensor called `name`; where it is missing or misshapen a placeholder, and a problem is noted.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         match self.tensors.remove(name) {
-            Some(tensor) if tensor.dims() == shape => return Ok(tensor),
+            Some(tensor) if tensor.dims() == shape && tensor.dtype() == self.dtype => {
+                return Ok(tensor);
+            }
+            Some(tensor) if tensor.dims() == shape => self.problems.push(format!(
+                "{name}: holds {:?}, needed floating-point numbers; quantised weights are not known here",
+                tensor.dtype()
+            )),
             Some(tensor) => {
                 self.problems.push(format!(
                     "{name}: shape {:?}, config.json needs {shape:?}",

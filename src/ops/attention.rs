@@ -1,7 +1,7 @@
 use super::fused;
 use super::host::{Into, Matrix, dot, exp_and_sum, floats, maximum, product, values, vectorised};
 use super::rope::RopeTable;
-use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ pub fn attention(
     starts: &Arc<[usize]>,
     table: &Arc<RopeTable>,
 ) -> Result<Tensor> {
+    check(q, k, v, shape, starts, table)?;
     if fused(q) {
         let op = Fused {
             shape: *shape,
@@ -49,6 +50,45 @@ pub fn attention(
         })
         .collect::<Result<Vec<_>>>()?;
     Tensor::cat(&outs, 0)
+}
+
+/// Refuses shapes that do not fit together: slices of plain numbers would hide it.
+fn check(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    shape: &Attention,
+    starts: &[usize],
+    table: &RopeTable,
+) -> Result<()> {
+    let Attention {
+        heads,
+        kv_heads,
+        head_dim,
+        ..
+    } = *shape;
+    if kv_heads == 0 || heads % kv_heads != 0 || head_dim % 2 != 0 {
+        bail!("{heads} heads cannot share {kv_heads} key heads of width {head_dim}")
+    }
+    let rows = q.dim(0)?;
+    let (wide, narrow) = ([rows, heads * head_dim], [rows, kv_heads * head_dim]);
+    if q.dims() != wide || k.dims() != narrow || v.dims() != narrow {
+        bail!(
+            "q is {:?}, k is {:?}, v is {:?}; {wide:?} and twice {narrow:?} are needed",
+            q.shape(),
+            k.shape(),
+            v.shape()
+        )
+    }
+    let ends = (starts.first(), starts.last());
+    if ends != (Some(&0), Some(&rows)) || !starts.is_sorted() {
+        bail!("sequences that start at {starts:?} do not make up {rows} rows")
+    }
+    let longest = starts.windows(2).map(|range| range[1] - range[0]).max();
+    if longest > Some(table.positions) {
+        bail!("{longest:?} positions, but angles for {}", table.positions)
+    }
+    Ok(())
 }
 
 /// One sequence with candle operations that keep their gradients.
@@ -384,11 +424,11 @@ impl CustomOp3 for Fused {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
         let [dq, dk, dv] = self.backward(
-            &*values(q)?,
-            &*values(k)?,
-            &*values(v)?,
-            &*values(out)?,
-            &*values(&grad)?,
+            &values(q)?,
+            &values(k)?,
+            &values(v)?,
+            &values(out)?,
+            &values(&grad)?,
         );
         let tensor =
             |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some);

@@ -224,6 +224,9 @@ impl CustomOp3 for Lora {
         };
         let (rows, out, inner) = shapes(lx.shape(), layout.shape())?;
         let (_, rank, _) = shapes(lx.shape(), la.shape())?;
+        if lb.shape().dims() != [out, rank] {
+            bail!("b is {:?}, needed ({out}, {rank})", lb.shape())
+        }
         let (x, weight) = (
             Matrix::rows(floats(x, lx)?, inner),
             Matrix::rows(floats(weight, layout)?, inner),

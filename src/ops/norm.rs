@@ -1,12 +1,22 @@
 use super::fused;
 use super::host::{dot, floats, values, vectorised};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail,
+};
 use rayon::prelude::*;
 
 /// Root-mean-square norm over the last dimension: `x / sqrt(mean(x²) + eps) · weight`, computed in f32.
 ///
 /// `x` is `(…, hidden)`, `weight` is `(hidden)`. The weight gets a gradient only if it is a variable.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if weight.dims1()? != x.dim(D::Minus1)? {
+        bail!(
+            "x is {:?}, the norm's weight is {:?}",
+            x.shape(),
+            weight.shape()
+        )
+    }
+    let weight = &weight.contiguous()?;
     if fused(x) {
         let norm = RmsNorm {
             eps: eps as f32,

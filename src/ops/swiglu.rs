@@ -1,10 +1,13 @@
 use super::fused;
 use super::host::{exp, floats, values, vectorised};
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 /// `silu(gate) · up`, elementwise; both of one shape.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if gate.shape() != up.shape() {
+        bail!("gate is {:?}, up is {:?}", gate.shape(), up.shape())
+    }
     if fused(gate) {
         gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu)
     } else {

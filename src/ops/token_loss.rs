@@ -205,7 +205,7 @@ fn row_loss(row: &mut [f32], target: usize, weight: f32) -> (f32, f32, u32) {
             let e = exp(x);
             part[lane] = e;
             sums[lane] += e;
-            moments[lane] += x * e;
+            moments[lane] += if e > 0.0 { x * e } else { 0.0 }; // −∞ · 0 is no number
         }
     }
     for (lane, value) in rest.iter_mut().enumerate() {

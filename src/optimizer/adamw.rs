@@ -93,7 +93,9 @@ impl AdamW {
                     constants: [
                         factor as f32,
                         beta1 as f32,
+                        (1.0 - beta1) as f32, // 1 - 0.999 is wrong in the fifth digit in f32
                         beta2 as f32,
+                        (1.0 - beta2) as f32,
                         eps as f32,
                         (learning_rate / correct1) as f32,
                         correct2.sqrt().recip() as f32,
@@ -173,8 +175,9 @@ fn on_host(var: &Var) -> bool {
 struct Update<'a> {
     gradient: Vec<f32>,
     moments: &'a RefCell<(Vec<f32>, Vec<f32>)>,
-    /// Clipping factor, beta1, beta2, eps, rate over the first correction, root of the second's inverse, what decay leaves.
-    constants: [f32; 7],
+    /// Clipping factor, beta1 and its rest to 1, beta2 and its rest, eps, rate over the first correction, root of the second's
+    /// inverse, what decay leaves.
+    constants: [f32; 9],
 }
 
 impl InplaceOp1 for Update<'_> {
@@ -188,12 +191,12 @@ impl InplaceOp1 for Update<'_> {
             bail!("AdamW steps contiguous f32 parameters in place")
         };
         let (m, v) = &mut *self.moments.borrow_mut();
-        let [factor, beta1, beta2, eps, rate, root, left] = self.constants;
+        let [factor, beta1, rest1, beta2, rest2, eps, rate, root, left] = self.constants;
         let parameters = values[from..to].iter_mut().zip(&self.gradient);
         for ((value, gradient), (m, v)) in parameters.zip(m.iter_mut().zip(v.iter_mut())) {
             let gradient = gradient * factor;
-            *m = *m * beta1 + gradient * (1.0 - beta1);
-            *v = *v * beta2 + gradient * gradient * (1.0 - beta2);
+            *m = *m * beta1 + gradient * rest1;
+            *v = *v * beta2 + gradient * gradient * rest2;
             *value = *value * left - rate * *m / (v.sqrt() * root + eps);
         }
         Ok(())

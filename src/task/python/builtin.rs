@@ -69,7 +69,7 @@ impl Machine {
                 let cursor = self.cursor(&values)?;
                 self.iterator(Iterator::Filter(function, cursor))
             }
-            Builtin::Int => self.to_int(at_most_one(name, arguments)?),
+            Builtin::Int => self.int_of(at_most_one(name, arguments)?),
             Builtin::Len => {
                 let [value] = exactly(name, arguments)?;
                 self.len(&value)
@@ -166,7 +166,7 @@ impl Machine {
         i64::try_from(len).map(Value::Int).map_err(|_| overflow())
     }
 
-    fn to_int(&mut self, value: Option<Value>) -> Outcome<Value> {
+    fn int_of(&mut self, value: Option<Value>) -> Outcome<Value> {
         match value {
             None => Ok(Value::Int(0)),
             Some(Value::Str(text)) => {

@@ -447,14 +447,13 @@ impl Machine {
         }
         let scope = self.scope(code.locals.clone(), scope)?;
         self.scopes[scope].names = names;
-        let result = self.deeper(|m| match &code.body {
+        self.deeper(|m| match &code.body {
             Body::Expression(expression) => m.eval(expression, scope),
             Body::Block(body) => match m.block(body, scope)? {
                 Flow::Return(value) => Ok(value),
                 _ => Ok(Value::None),
             },
-        });
-        result
+        })
     }
 
     // Expressions

@@ -23,6 +23,9 @@ mod value;
 
 pub use evaluate::{MAX_CELLS, MAX_DEPTH, MAX_STEPS};
 
+#[cfg(test)]
+mod tests;
+
 use evaluate::Machine;
 use parse::Statement;
 use std::rc::Rc;
@@ -96,6 +99,6 @@ impl Program {
     }
 
     fn expression(source: &str) -> Outcome<parse::Expr> {
-        parse::single_expression(&lex::tokens(source)?)
+        parse::single_expression(&lex::tokens(source.trim_start())?)
     }
 }

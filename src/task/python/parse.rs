@@ -134,7 +134,7 @@ pub(super) fn program(tokens: &[Token]) -> Outcome<Vec<Statement>> {
 
 pub(super) fn single_expression(tokens: &[Token]) -> Outcome<Expr> {
     let mut parser = Parser::new(tokens);
-    let expression = parser.expression()?;
+    let expression = parser.expression_list()?;
     if parser.peek() == &Kind::Newline {
         parser.at += 1;
     }

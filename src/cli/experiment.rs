@@ -1,0 +1,143 @@
+use super::Common;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use unforget::error::{Error, Result};
+use unforget::experiment::{Recipe, run};
+use unforget::report::{self, Provenance};
+
+/// `unforget lab`
+#[derive(Args)]
+pub struct Lab {
+    /// Seeds at each arm's chosen rate
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    seeds: u64,
+    /// One seed, two rates, fewer items: under a minute
+    #[arg(long)]
+    quick: bool,
+    /// The task to train for: code or algebra
+    #[arg(long, default_value = "code")]
+    target: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// `unforget run`
+#[derive(Args)]
+pub struct RunRecipe {
+    /// The recipe; keys that it leaves out have the lab's values
+    recipe: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Where results go.
+#[derive(Args)]
+struct Output {
+    /// Folder for tables, figures and the report [default: results/<name of the recipe>]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Print the results as JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Lab {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        if self.seeds == 0 {
+            return Err(Error::invalid("--seeds", "must be at least 1"));
+        }
+        let mut recipe = if self.quick {
+            Recipe::quick()
+        } else {
+            Recipe::lab()
+        };
+        if !self.quick {
+            recipe.seeds = (1..=self.seeds).collect();
+        }
+        if self.target != recipe.target {
+            let Some(place) = recipe
+                .non_target
+                .iter()
+                .position(|task| *task == self.target)
+            else {
+                return Err(Error::invalid(
+                    "--target",
+                    format!("the lab has no task `{}`", self.target),
+                ));
+            };
+            recipe.name = format!("{}-{}", recipe.name, self.target);
+            recipe.non_target[place] = std::mem::replace(&mut recipe.target, self.target.clone());
+        }
+        self.output.run(common, &recipe)
+    }
+}
+
+impl RunRecipe {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        self.output.run(common, &Recipe::read(&self.recipe)?)
+    }
+}
+
+impl Output {
+    fn run(&self, common: &Common, recipe: &Recipe) -> Result<()> {
+        let cx = common.context()?;
+        let (started, clock) = (Instant::now(), SystemTime::now());
+        let results = run(&cx, recipe)?;
+        let out = self
+            .out
+            .clone()
+            .unwrap_or_else(|| Path::new("results").join(&recipe.name));
+        let provenance = Provenance {
+            title: format!("{}: what is learned and what is forgotten", recipe.name),
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            recipe_toml: recipe.to_toml()?,
+            crate_version: env!("CARGO_PKG_VERSION").into(),
+            device: format!("{:?}", cx.device.location()),
+            threads: cx.workers,
+            started: utc(clock),
+            seconds: started.elapsed().as_secs_f64(),
+            notes: Vec::new(),
+        };
+        let files = report::write(&results, &provenance, &out)?;
+        if self.json {
+            let text = serde_json::to_string_pretty(&results)
+                .map_err(Error::library("writing the results"))?;
+            println!("{text}");
+        } else {
+            print!("{}", report::table::print(&results));
+        }
+        if let Some(page) = files.first() {
+            cx.progress.note(&format!("report: {}", page.display()));
+        }
+        Ok(())
+    }
+}
+
+/// A time as `2026-11-23 12:00 UTC`.
+fn utc(time: SystemTime) -> String {
+    let seconds = time
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    // days to a date by Howard Hinnant's civil_from_days
+    let (days, second) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) = (
+        day_of_year - (153 * shifted + 2) / 5 + 1,
+        if shifted < 10 {
+            shifted + 3
+        } else {
+            shifted - 9
+        },
+    );
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC",
+        second / 3600,
+        second % 3600 / 60
+    )
+}

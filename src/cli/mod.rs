@@ -1,0 +1,90 @@
+//! Verbs on the command line: the same names as in the library. Tables go to stdout, progress and notes to stderr.
+
+mod experiment;
+mod lab;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use unforget::context::Context;
+use unforget::error::Result;
+use unforget::model::DeviceChoice;
+use unforget::progress::Progress;
+use unforget::store::Store;
+
+/// Fine-tune a language model without forgetting: low-perplexity token learning, measured.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options of every verb.
+#[derive(Args)]
+struct Common {
+    /// Folder of cached results; finished ones are returned at once, unfinished ones go on
+    #[arg(long, global = true, value_name = "FOLDER", env = "UNFORGET_STORE")]
+    store: Option<PathBuf>,
+    /// Where to compute: cpu, cuda or metal
+    #[arg(long, global = true, default_value = "cpu")]
+    device: String,
+    /// Runs computed side by side on a CPU, each on one thread [default: the number of processors]
+    #[arg(long, global = true, value_name = "N")]
+    workers: Option<usize>,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the whole comparison on the lab model that ships with the crate: table, figures, report
+    Lab(experiment::Lab),
+    /// Run an experiment described in a TOML file
+    Run(experiment::RunRecipe),
+    /// Make the lab from nothing: its benchmarks, tokenizer and model
+    MakeLab(lab::MakeLab),
+}
+
+impl Common {
+    fn context(&self) -> Result<Context> {
+        let progress = if self.quiet {
+            Progress::quiet()
+        } else {
+            Progress::on_stderr()
+        };
+        let mut cx = Context::new(
+            Store::choose(self.store.as_deref())?,
+            self.device.parse::<DeviceChoice>()?,
+            progress,
+        )?;
+        if let Some(workers) = self.workers {
+            cx.workers = workers.max(1);
+        }
+        Ok(cx)
+    }
+}
+
+/// Parses the command line and runs the verb; exit code 0 only when its work is whole.
+pub fn main() -> ExitCode {
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        // SAFETY: no other thread runs yet. candle's own pool spins on waiting, which costs more than it gives beside ours.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
+    let cli = Cli::parse();
+    let result = match cli.verb {
+        Verb::Lab(verb) => verb.run(&cli.common),
+        Verb::Run(verb) => verb.run(&cli.common),
+        Verb::MakeLab(verb) => verb.run(&cli.common),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What every verb needs beside its inputs: where results are kept, where to compute, how to show progress.
+
+use crate::error::{Error, Result};
+use crate::model::{Checkpoint, Decoder, DeviceChoice, open_device};
+use crate::progress::Progress;
+use crate::store::{Fingerprint, Store, file_hash};
+use crate::tokens::Tokenizer;
+use crate::{adapter, chat::Conversation, tokens};
+use candle_core::Device;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+/// The first argument of every verb.
+#[derive(Debug)]
+pub struct Context {
+    /// Where results are kept.
+    pub store: Store,
+    /// Where to compute.
+    pub device: Device,
+    /// How progress is shown.
+    pub progress: Progress,
+    /// Runs that are computed side by side on a CPU, each on one thread.
+    pub workers: usize,
+    /// Hashes of files read before, by path, with the size and time for which they hold.
+    hashes: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>, String)>>,
+}
+
+/// A checkpoint opened for inference.
+#[derive(Debug)]
+pub struct Opened {
+    /// The weights, adapter folded in.
+    pub decoder: Decoder,
+    /// The model's tokenizer and chat template.
+    pub tokenizer: Tokenizer,
+    /// Ids at which the model stops: those of its configs and of its tokenizer.
+    pub stop_ids: Vec<u32>,
+}
+
+impl Context {
+    /// Results in `store`, computed on `device`, with as many workers as there are processors.
+    pub fn new(store: Store, device: DeviceChoice, progress: Progress) -> Result<Self> {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            store,
+            device: open_device(device)?,
+            progress,
+            workers,
+            hashes: Mutex::default(),
+        })
+    }
+
+    /// Reads a checkpoint for inference, its adapter folded into the weights.
+    pub fn open(&self, checkpoint: &Checkpoint) -> Result<Opened> {
+        let mut model = checkpoint.load_base(&self.device)?;
+        if let Some(folder) = &checkpoint.adapter {
+            adapter::load(&mut model.decoder, folder)?;
+            model.decoder = model.decoder.merged()?;
+        }
+        let tokenizer = self.tokenizer(checkpoint)?;
+        let mut stop_ids = model.stop_ids;
+        stop_ids.extend(tokenizer.stop_ids());
+        stop_ids.sort_unstable();
+        stop_ids.dedup();
+        Ok(Opened {
+            decoder: model.decoder,
+            tokenizer,
+            stop_ids,
+        })
+    }
+
+    /// The tokenizer of a checkpoint, checked against the size of its embedding.
+    pub fn tokenizer(&self, checkpoint: &Checkpoint) -> Result<Tokenizer> {
+        let tokenizer = Tokenizer::open(&checkpoint.model)?;
+        let rows = checkpoint.config()?.vocab_size;
+        if tokenizer.vocab_size() > rows {
+            let problem = format!(
+                "has {} ids, the model's embedding only {rows} rows: they do not belong together",
+                tokenizer.vocab_size()
+            );
+            return Err(Error::file(
+                checkpoint.model.join("tokenizer.json"),
+                problem,
+            ));
+        }
+        Ok(tokenizer)
+    }
+
+    /// What a result depends on through `checkpoint`: weights, adapter, tokenizer, template, and the version of this crate.
+    pub fn fingerprint(&self, checkpoint: &Checkpoint) -> Result<Fingerprint> {
+        let mut fingerprint = Fingerprint::new()
+            .with("crate", env!("CARGO_PKG_VERSION"))?
+            .with("device", &format!("{:?}", self.device.location()))?
+            .with(
+                "tokenizer",
+                Tokenizer::open(&checkpoint.model)?.fingerprint(),
+            )?;
+        for file in checkpoint.weight_files()? {
+            let name = file
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
+        }
+        Ok(fingerprint)
+    }
+
+    fn hash(&self, path: PathBuf) -> Result<String> {
+        let seen = std::fs::metadata(&path).map_err(Error::io("looking at", &path))?;
+        let (size, time) = (seen.len(), seen.modified().ok());
+        let known = |hashes: &HashMap<PathBuf, (u64, Option<SystemTime>, String)>| {
+            let (s, t, hash) = hashes.get(&path)?;
+            (*s == size && *t == time && time.is_some()).then(|| hash.clone())
+        };
+        if let Some(hash) = known(
+            &self
+                .hashes
+                .lock()
+                .unwrap_or_else(|broken| broken.into_inner()),
+        ) {
+            return Ok(hash);
+        }
+        let hash = file_hash(&path)?;
+        let mut hashes = self
+            .hashes
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
+        hashes.insert(path, (size, time, hash.clone()));
+        Ok(hash)
+    }
+}
+
+impl Opened {
+    /// The ids of a question, ready for the answer.
+    pub fn question(&self, prompt: &str) -> Result<Vec<u32>> {
+        Ok(tokens::prompt(&self.tokenizer, &Conversation::question(prompt).messages)?.ids)
+    }
+}

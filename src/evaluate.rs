@@ -1,0 +1,108 @@
+//! A model's answers to a benchmark, graded.
+
+use crate::context::Opened;
+use crate::error::{Error, Result};
+use crate::generate::{Finish, Sampling, generate};
+use crate::task::{Form, Item, Score};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// One answer and its grade, a row of `answers.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Graded {
+    /// The item's id.
+    pub id: String,
+    /// What the model answered.
+    pub answer: String,
+    /// Whether the answer ran into the length limit.
+    pub truncated: bool,
+    /// Its grade.
+    pub score: Score,
+}
+
+/// One checkpoint on one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskScore {
+    /// The task's name.
+    pub task: String,
+    /// One entry for each item, in the order of the split.
+    pub items: Vec<ItemScore>,
+}
+
+/// One item's grade, without its text.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ItemScore {
+    /// 1 for right, 0 for wrong.
+    pub value: f64,
+    /// 1 if the right answer is there in any form.
+    pub skill: f64,
+    /// Whether the form was kept.
+    pub form: Form,
+}
+
+impl TaskScore {
+    /// The grades of `graded` under the task's name.
+    pub fn of(task: &str, graded: &[Graded]) -> Self {
+        let item = |g: &Graded| ItemScore {
+            value: g.score.value,
+            skill: g.score.skill,
+            form: g.score.form,
+        };
+        Self {
+            task: task.to_string(),
+            items: graded.iter().map(item).collect(),
+        }
+    }
+
+    /// Share of right answers in the right form.
+    pub fn value(&self) -> f64 {
+        self.items.iter().map(|item| item.value).sum::<f64>() / self.items.len().max(1) as f64
+    }
+}
+
+/// Asks the model each item's question once and grades the answers; `done` is told how many are answered.
+pub fn answer(
+    model: &Opened,
+    items: &[Item],
+    sampling: &Sampling,
+    mut done: impl FnMut(usize),
+) -> Result<Vec<Graded>> {
+    if items.is_empty() {
+        return Err(Error::invalid("benchmark", "holds no item"));
+    }
+    let prompts = items
+        .iter()
+        .map(|item| model.question(&item.prompt))
+        .collect::<Result<Vec<_>>>()?;
+    let mut count = 0;
+    let answers = generate(
+        &model.decoder,
+        &prompts,
+        1,
+        &model.stop_ids,
+        sampling,
+        |_, _, _| {
+            count += 1;
+            done(count);
+        },
+    )?;
+    let texts = answers
+        .iter()
+        .map(|samples| {
+            Ok((
+                model.tokenizer.decode(samples[0].content())?,
+                samples[0].finish == Finish::Length,
+            ))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let graded = items
+        .par_iter()
+        .zip(texts)
+        .map(|(item, (answer, truncated))| Graded {
+            id: item.id.clone(),
+            score: item.grade(&answer, truncated),
+            answer,
+            truncated,
+        });
+    Ok(graded.collect())
+}
