@@ -14,6 +14,7 @@ use unforget::model::{Decoder, ModelConfig};
 static ALLOCATOR: AllocProfiler<MiMalloc> = AllocProfiler::new(MiMalloc);
 
 fn main() {
+    cases::set_candle_aside();
     divan::main();
 }
 

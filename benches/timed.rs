@@ -34,7 +34,7 @@ struct Options {
     batch: usize,
     #[arg(long, default_value_t = 128)]
     length: usize,
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, overrides_with = "steps")]
     steps: usize,
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -54,6 +54,7 @@ struct Options {
 }
 
 fn main() {
+    cases::set_candle_aside();
     let options = Options::parse();
     if let Err(error) = run(&options) {
         eprintln!("error: {error}");

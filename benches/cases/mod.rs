@@ -8,6 +8,15 @@ use unforget::model::{Batch, Checkpoint, Decoder, ModelConfig, RopeScaling};
 use unforget::optimizer::Schedule;
 use unforget::train::{Example, Finetune, Method, Trainer};
 
+/// Keeps candle's own workers from starting, as the program does: they spin while they wait, and all that is large runs on rayon.
+/// To be called first thing in `main`.
+pub fn set_candle_aside() {
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        // SAFETY: no other thread runs yet that could read the environment.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
+}
+
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
