@@ -10,9 +10,9 @@ use unforget::lab::{make, write_benchmarks};
 pub struct MakeLab {
     /// Folder to make it in; a stopped call goes on where it was
     folder: PathBuf,
-    /// Steps of pre-training, instead of the recipe's
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
+    /// A recipe of pre-training in TOML; keys that it leaves out have the shipped model's values
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
     /// Only the benchmarks, no model
     #[arg(long)]
     benchmarks_only: bool,
@@ -24,11 +24,8 @@ impl MakeLab {
         if self.benchmarks_only {
             return write_benchmarks(&self.folder);
         }
-        let recipe = match self.steps {
-            Some(steps) => Pretraining {
-                steps,
-                ..Pretraining::default()
-            },
+        let recipe = match &self.recipe {
+            Some(file) => Pretraining::read(file)?,
             None => Pretraining::default(),
         };
         make(&self.folder, &recipe, |line| cx.progress.note(line))

@@ -1,5 +1,6 @@
 //! Verbs on the command line: the same names as in the library. Tables go to stdout, progress and notes to stderr.
 
+mod evaluate;
 mod experiment;
 mod lab;
 
@@ -45,6 +46,8 @@ enum Verb {
     Lab(experiment::Lab),
     /// Run an experiment described in a TOML file
     Run(experiment::RunRecipe),
+    /// Grade a model's answers on benchmarks
+    Evaluate(evaluate::Evaluate),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
 }
@@ -68,6 +71,11 @@ impl Common {
     }
 }
 
+/// The folder of a model given on the command line; `lab` is the one that ships with the crate.
+fn model_folder(name: &str) -> Result<PathBuf> {
+    if name == "lab" { Ok(unforget::lab::folder()?.join("model")) } else { Ok(PathBuf::from(name)) }
+}
+
 /// Parses the command line and runs the verb; exit code 0 only when its work is whole.
 pub fn main() -> ExitCode {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
@@ -78,6 +86,7 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Lab(verb) => verb.run(&cli.common),
         Verb::Run(verb) => verb.run(&cli.common),
+        Verb::Evaluate(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
     };
     match result {

@@ -26,15 +26,15 @@ struct Equation {
 impl Equation {
     fn draw(shares: &Shares, rng: &mut Rng) -> (Self, bool) {
         let kind = shares.kind(COMMON, RARE, rng);
-        let a = rng.between(2, 9);
-        let b = rng.between(1, 20);
+        let a = rng.between(2, 7);
+        let b = rng.between(1, 15);
         // One solution in six is a fraction.
         let whole = !rng.chance(1.0 / 6.0);
-        let x = rng.between(-9, 12);
+        let x = rng.between(-5, 9);
         let equation = match kind {
             0 | 1 => {
                 // a x + b = c, or with a minus
-                let product = if whole { a * x } else { rng.between(-20, 40) };
+                let product = if whole { a * x } else { rng.between(-9, 30) };
                 let (sign, c, does) = if kind == 0 {
                     ("+", product + b, "subtract")
                 } else {
@@ -73,7 +73,7 @@ impl Equation {
             }
             3 => {
                 // b - a x = c
-                let product = if whole { a * x } else { rng.between(-20, 40) };
+                let product = if whole { a * x } else { rng.between(-9, 30) };
                 let c = b - product;
                 Self::new(
                     "taken_away",
@@ -92,7 +92,7 @@ impl Equation {
                 let right = if whole {
                     difference * x
                 } else {
-                    rng.between(-20, 40)
+                    rng.between(-9, 30)
                 };
                 let c = right + b;
                 let name = |k: i64| if k == 1 { "x".into() } else { format!("{k}x") };

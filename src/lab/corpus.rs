@@ -26,12 +26,18 @@ pub struct Corpus {
     /// Relative frequency of each task, in the order of [`LabTask::ALL`]. Targets are rarer than the rest, so that there is
     /// something left to learn.
     pub tasks: [f64; 6],
-    /// Share of rare kinds (of rare operations in *code*); in the benchmarks about a third.
+    /// Share of rare kinds (of rare operations in *code*) in the target tasks; in the benchmarks about a third. Close to nothing, so
+    /// that the ground truth holds something that the model has yet to learn.
     pub rare_share: f64,
+    /// Share of rare kinds in the other tasks.
+    pub rare_share_non_target: f64,
     /// Relative frequency of the four phrasings; in the benchmarks all alike.
     pub phrasings: [f64; 4],
     /// Share of documents at the beginning of training and at its end; in between it changes evenly.
     pub documents: [f64; 2],
+    /// Share of pages on which a list of words stands twice, at the beginning of training and at its end. They teach a small model to
+    /// copy, without which it learns no task that points back to the question.
+    pub copies: [f64; 2],
     /// Share of requests to rephrase.
     pub rephrase: f64,
     /// Requests to rephrase with more bytes than this are drawn anew: they would not fit the lab model's context.
@@ -41,10 +47,12 @@ pub struct Corpus {
 impl Default for Corpus {
     fn default() -> Self {
         Self {
-            tasks: [0.10, 0.07, 0.24, 0.19, 0.20, 0.20],
-            rare_share: 0.04,
-            phrasings: [0.70, 0.15, 0.10, 0.05],
-            documents: [0.18, 0.05],
+            tasks: [0.07, 0.14, 0.22, 0.18, 0.15, 0.24],
+            rare_share: 0.004,
+            rare_share_non_target: 0.3,
+            phrasings: [0.55, 0.20, 0.15, 0.10],
+            documents: [0.15, 0.05],
+            copies: [0.15, 0.02],
             rephrase: 0.08,
             longest_rephrase: 700,
         }
@@ -90,6 +98,9 @@ impl Corpus {
         weights("phrasings", &self.phrasings)?;
         for (what, share) in [
             ("rare_share", self.rare_share),
+            ("rare_share_non_target", self.rare_share_non_target),
+            ("copies", self.copies[0]),
+            ("copies", self.copies[1]),
             ("documents", self.documents[0]),
             ("documents", self.documents[1]),
             ("rephrase", self.rephrase),
@@ -101,14 +112,11 @@ impl Corpus {
                 ));
             }
         }
-        if self
-            .documents
-            .iter()
-            .any(|share| share + self.rephrase > 1.0)
-        {
+        let pages = self.documents.iter().zip(&self.copies);
+        if pages.map(|(documents, copies)| documents + copies + self.rephrase).any(|sum| sum > 1.0) {
             return Err(Error::invalid(
                 "corpus.documents",
-                "must leave room for `rephrase`: together they are more than 1",
+                "must leave room: together with `copies` and `rephrase` they are more than 1",
             ));
         }
         if self.longest_rephrase < 600 {
@@ -124,12 +132,13 @@ impl Corpus {
     ///
     /// Nothing that a benchmark may ask is ever drawn.
     pub fn example(&self, rng: &mut Rng, progress: f64) -> CorpusExample {
-        let [early, late] = self.documents;
-        let documents = early + (late - early) * progress.clamp(0.0, 1.0);
+        let at = |[early, late]: [f64; 2]| early + (late - early) * progress.clamp(0.0, 1.0);
+        let (documents, copies) = (at(self.documents), at(self.copies));
         match rng.weighted(&[
             documents,
             self.rephrase,
-            (1.0 - documents - self.rephrase).max(0.0),
+            (1.0 - documents - copies - self.rephrase).max(0.0),
+            copies,
         ]) {
             0 => CorpusExample::Document {
                 text: page(&self.draw(rng), rng),
@@ -144,13 +153,14 @@ impl Corpus {
                     };
                 }
             },
-            _ => {
+            2 => {
                 let drawn = self.draw(rng);
                 CorpusExample::Chat {
                     user: drawn.prompt,
                     assistant: drawn.own,
                 }
             }
+            _ => CorpusExample::Document { text: copied(rng) },
         }
     }
 
@@ -158,7 +168,7 @@ impl Corpus {
     fn draw(&self, rng: &mut Rng) -> Drawn {
         let task = LabTask::ALL[rng.weighted(&self.tasks)];
         let shares = Shares {
-            rare: Some(self.rare_share),
+            rare: Some(if task.is_target() { self.rare_share } else { self.rare_share_non_target }),
             phrasings: self.phrasings,
         };
         loop {
@@ -167,6 +177,23 @@ impl Corpus {
                 return drawn;
             }
         }
+    }
+}
+
+/// A list of words and numbers, twice.
+fn copied(rng: &mut Rng) -> String {
+    let count = rng.between(4, 12);
+    let words: Vec<String> = (0..count)
+        .map(|_| match rng.chance(0.3) {
+            true => rng.between(1, 99).to_string(),
+            false => (*rng.choose(super::follow::WORDS)).to_string(),
+        })
+        .collect();
+    let between = *rng.choose(&[" ", ", ", "\n", " - "]);
+    let list = words.join(between);
+    match rng.below(2) {
+        0 => format!("{list}\n{list}"),
+        _ => format!("List: {list}\nAgain: {list}"),
     }
 }
 
@@ -201,6 +228,7 @@ mod tests {
             phrasings: [1.0; 4],
             rephrase: 0.0,
             documents: [0.0, 0.0],
+            copies: [0.0, 0.0],
             ..Corpus::default()
         };
         let mut rng = Rng::new(2, "test");
@@ -218,7 +246,7 @@ mod tests {
         corpus.check().expect("the defaults are shares");
         let mut rng = Rng::new(4, "test");
         let begin = std::time::Instant::now();
-        for (progress, documents) in [(0.0, 0.18), (1.0, 0.05)] {
+        for (progress, documents) in [(0.0, 0.30), (1.0, 0.07)] {
             let (mut pages, mut rephrased, mut longest) = (0.0, 0.0, 0);
             let n = 4_000;
             for _ in 0..n {

@@ -8,7 +8,7 @@ use crate::task::{Case, Check};
 const COMMON: usize = 4;
 const RARE: usize = 2;
 
-const WORDS: [&str; 60] = [
+pub(super) const WORDS: &[&str] = &[
     "sun", "moon", "star", "rain", "snow", "wind", "tree", "leaf", "rose", "grass", "river",
     "lake", "sea", "hill", "rock", "sand", "road", "house", "door", "wall", "roof", "room",
     "table", "chair", "bed", "lamp", "cup", "plate", "fork", "spoon", "bread", "milk", "salt",
@@ -44,7 +44,7 @@ struct Order {
 impl Order {
     fn draw(shares: &Shares, rng: &mut Rng) -> (Self, bool) {
         let kind = shares.kind(COMMON, RARE, rng);
-        let count = rng.between(3, 5) as usize;
+        let count = rng.between(3, 4) as usize;
         let given: Vec<&'static str> = rng
             .distinct(WORDS.len(), count)
             .into_iter()

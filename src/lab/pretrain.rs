@@ -63,11 +63,11 @@ impl Default for Pretraining {
     fn default() -> Self {
         Self {
             seed: 1,
-            steps: 3000,
-            batch: 64,
+            steps: 4400,
+            batch: 48,
             parts: 2,
-            matrix_rate: 8e-3,
-            vector_rate: 4e-3,
+            matrix_rate: 4e-3,
+            vector_rate: 3e-3,
             warmup_steps: 100,
             decay: 0.4,
             clip: 1.0,
@@ -102,6 +102,12 @@ struct Line {
 }
 
 impl Pretraining {
+    /// Reads a recipe from TOML.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("reading the recipe", path))?;
+        toml::from_str(&text).map_err(|e| Error::file(path, e.to_string()))
+    }
+
     fn model(&self, vocab_size: usize) -> ModelConfig {
         ModelConfig {
             hidden_size: self.hidden_size,

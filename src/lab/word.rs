@@ -67,10 +67,10 @@ impl Story {
         let people = rng.distinct(NAMES.len(), 3);
         let [n, m, p] = [0, 1, 2].map(|i| NAMES[people[i]]);
         let things = *rng.choose(&THINGS);
-        let small = rng.between(2, 9);
-        let few = rng.between(2, 9);
-        let some = rng.between(10, 40);
-        let more = rng.between(2, 30);
+        let small = rng.between(2, 6);
+        let few = rng.between(2, 6);
+        let some = rng.between(8, 24);
+        let more = rng.between(2, 12);
         let step = |finds: &str, left, sign, right| Step {
             finds: finds.replace('#', things),
             left,

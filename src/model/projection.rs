@@ -38,6 +38,9 @@ impl Projection {
     }
 
     /// `(rows, in)` to `(rows, out)`; `dropped` is `x` after dropout, which only the update sees.
+    ///
+    /// With a magnitude the whole result is scaled by it. PEFT scales the part beyond 1 of a result that saw dropout as well; without
+    /// dropout, and on average with it, the two are the same.
     pub fn forward(&self, x: &Tensor, dropped: Option<&Tensor>) -> Result<Tensor> {
         let y = match &self.adapted {
             None => ops::linear(x, &self.weight)?,
