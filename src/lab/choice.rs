@@ -229,9 +229,14 @@ impl Question {
     }
 
     fn own(&self) -> String {
-        let (word, letter) = (self.word(), self.letter());
-        let what = &self.as_what;
-        format!("The question asks for {what}.\nThat is {word}, option {letter}.\nAnswer: {letter}")
+        // each option is judged where it is named, so that the letter need not be looked up afterwards
+        let judged: String = "ABCD"
+            .chars()
+            .zip(&self.options)
+            .enumerate()
+            .map(|(i, (letter, option))| format!("{letter}. {option}: {}\n", if i == self.right { "yes" } else { "no" }))
+            .collect();
+        format!("The question asks for {}.\n{judged}Answer: {}", self.as_what, self.letter())
     }
 
     fn truth(&self, who: &mut Annotator) -> String {

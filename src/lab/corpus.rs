@@ -47,9 +47,9 @@ pub struct Corpus {
 impl Default for Corpus {
     fn default() -> Self {
         Self {
-            tasks: [0.06, 0.18, 0.23, 0.17, 0.13, 0.23],
-            rare_share: 0.004,
-            rare_share_non_target: 0.3,
+            tasks: [0.08, 0.16, 0.23, 0.18, 0.12, 0.23],
+            rare_share: 0.008,
+            rare_share_non_target: 0.12,
             phrasings: [0.55, 0.20, 0.15, 0.10],
             documents: [0.15, 0.05],
             copies: [0.15, 0.02],
