@@ -55,16 +55,27 @@ impl Evaluate {
         let sampling = Sampling::greedy(self.max_new_tokens);
         let graded = verbs::evaluate(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
         if self.json {
-            let all: Vec<_> = tasks.iter().zip(&graded).map(|((task, _), rows)| (task, rows)).collect();
-            let text = serde_json::to_string_pretty(&all).map_err(Error::library("writing the grades"))?;
+            let all: Vec<_> = tasks
+                .iter()
+                .zip(&graded)
+                .map(|((task, _), rows)| (task, rows))
+                .collect();
+            let text =
+                serde_json::to_string_pretty(&all).map_err(Error::library("writing the grades"))?;
             println!("{text}");
             return Ok(());
         }
-        println!("{:12} {:>5}  {:>14}  {:>6}  {:>6} {:>8} {:>9} {:>6}", "task", "items", "score ± se", "skill", "kept", "no parse", "truncated", "empty");
+        println!(
+            "{:12} {:>5}  {:>14}  {:>6}  {:>6} {:>8} {:>9} {:>6}",
+            "task", "items", "score ± se", "skill", "kept", "no parse", "truncated", "empty"
+        );
         for ((task, items), rows) in tasks.iter().zip(&graded) {
             println!("{}", summary(task, rows));
             for (item, row) in items.iter().zip(rows).take(self.show) {
-                println!("--- {}\n{}\n>>>\n{}\n=== {}: {}", item.id, item.prompt, row.answer, row.score.value, row.score.why);
+                println!(
+                    "--- {}\n{}\n>>>\n{}\n=== {}: {}",
+                    item.id, item.prompt, row.answer, row.score.value, row.score.why
+                );
             }
         }
         Ok(())
@@ -74,14 +85,26 @@ impl Evaluate {
         if let Some(file) = &self.items {
             let mut items = read_items(file)?;
             items.truncate(self.limit);
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             return Ok(vec![(name, items)]);
         }
         let folder = match &self.tasks {
             Some(folder) => folder.clone(),
             None => unforget::lab::folder()?,
         };
-        self.task.iter().map(|task| Ok((task.clone(), read_split(&folder, task, &self.split, self.limit)?))).collect()
+        self.task
+            .iter()
+            .map(|task| {
+                Ok((
+                    task.clone(),
+                    read_split(&folder, task, &self.split, self.limit)?,
+                ))
+            })
+            .collect()
     }
 }
 

@@ -1,14 +1,20 @@
 //! Verbs on the command line: the same names as in the library. Tables go to stdout, progress and notes to stderr.
 
+mod data;
+mod doctor;
 mod evaluate;
 mod experiment;
+mod finetune;
+mod generate;
 mod lab;
+mod perplexity;
+mod report;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use unforget::context::Context;
-use unforget::error::Result;
+use unforget::error::{Error, Result};
 use unforget::model::DeviceChoice;
 use unforget::progress::Progress;
 use unforget::store::Store;
@@ -46,10 +52,20 @@ enum Verb {
     Lab(experiment::Lab),
     /// Run an experiment described in a TOML file
     Run(experiment::RunRecipe),
+    /// Score every token of a data set: how surprising it is to a model
+    Perplexity(perplexity::Perplexity),
+    /// Let a model write the training answers: its own right ones, or the given ones in its words
+    Generate(generate::Generate),
+    /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
+    Finetune(finetune::FinetuneModel),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
+    /// Write tables, figures and the report again from an experiment's results
+    Report(report::WriteReport),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
+    /// Say what this machine has and lacks
+    Doctor(doctor::Doctor),
 }
 
 impl Common {
@@ -73,7 +89,18 @@ impl Common {
 
 /// The folder of a model given on the command line; `lab` is the one that ships with the crate.
 fn model_folder(name: &str) -> Result<PathBuf> {
-    if name == "lab" { Ok(unforget::lab::folder()?.join("model")) } else { Ok(PathBuf::from(name)) }
+    if name == "lab" {
+        Ok(unforget::lab::folder()?.join("model"))
+    } else {
+        Ok(PathBuf::from(name))
+    }
+}
+
+/// Prints a value as JSON for machines.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(Error::library("writing JSON"))?;
+    println!("{text}");
+    Ok(())
 }
 
 /// Parses the command line and runs the verb; exit code 0 only when its work is whole.
@@ -86,8 +113,13 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Lab(verb) => verb.run(&cli.common),
         Verb::Run(verb) => verb.run(&cli.common),
+        Verb::Perplexity(verb) => verb.run(&cli.common),
+        Verb::Generate(verb) => verb.run(&cli.common),
+        Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
+        Verb::Report(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
+        Verb::Doctor(verb) => verb.run(&cli.common),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

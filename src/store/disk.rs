@@ -55,7 +55,10 @@ pub fn write_atomic_with(
 /// Makes the folder `path` from what `write` puts into it: there with all its files, or not at all.
 ///
 /// A folder that was there is replaced; a crash between its removal and the new one's arrival loses it.
-pub(super) fn make_folder_atomic(
+///
+/// # Errors
+/// Those of `write`, and [`Error::Io`]; what was there is then still there.
+pub fn make_folder_atomic(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
