@@ -2,6 +2,7 @@
 
 mod architecture;
 mod checkpoints;
+mod cli;
 mod golden;
 mod operators;
 mod peft;
