@@ -259,13 +259,8 @@ fn perplexity_prints_a_summary_and_writes_one_row_for_each_token() {
     );
     // the completion's tokens have weight 1, and their mean surprisal is the summary's
     let numbers = |name: &str| -> Vec<Option<f32>> {
-        frame
-            .column(name)
-            .unwrap()
-            .f32()
-            .unwrap()
-            .into_iter()
-            .collect()
+        let column = frame.column(name).unwrap().f32().unwrap();
+        (0..column.len()).map(|row| column.get(row)).collect()
     };
     let learned: Vec<f64> = numbers("weight")
         .iter()

@@ -42,7 +42,7 @@ impl Doctor {
                     ("NO", text)
                 }
             };
-            println!("{mark}  {what:<9} {text}");
+            println!("{mark}  {what:<14} {text}");
         };
         say("unforget", Well(env!("CARGO_PKG_VERSION").to_string()));
         say("processor", processor(common));
@@ -86,17 +86,17 @@ impl Doctor {
             Err(error) => say("store", Bad(error.to_string())),
         }
         for (program, what) in [
-            ("python3", "for notebooks"),
-            ("jupyter", "for notebooks: pip install jupyterlab"),
+            ("python3", "notebooks need it"),
+            ("jupyter", "notebooks need it: pip install jupyterlab"),
             (
                 "evcxr_jupyter",
-                "the Rust kernel of notebooks: cargo install evcxr_jupyter",
+                "notebooks need it for Rust: cargo install evcxr_jupyter",
             ),
         ] {
             say(
                 program,
                 on_path(program).map_or_else(
-                    || Lacking(format!("not found; needed {what}")),
+                    || Lacking(format!("not found; {what}")),
                     |path| Well(path.display().to_string()),
                 ),
             );

@@ -21,7 +21,7 @@ Examples:
   Every token, three epochs at a rate of 1e-4:
     unforget finetune --model my-model --data my-data.jsonl --epochs 3 --learning-rate 1e-4 --out adapter
 
-A data set is a .jsonl file, one JSON object in a line; see `unforget perplexity --help` for its forms. The adapter is in
+A data set is a .jsonl file, one JSON object in a line; see `unforget perplexity --help` for its forms. The adapter is in \
 PEFT's format. A call that was stopped goes on where it was when it is made again.";
 
 /// `unforget finetune`

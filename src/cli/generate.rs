@@ -24,10 +24,10 @@ Examples:
   Then train on what was chosen:
     unforget finetune --model lab --data own/train.jsonl --out adapter
 
-An item is one JSON object in a line with id, prompt, truth (the reference answer) and check (how an answer is graded);
+An item is one JSON object in a line with id, prompt, truth (the reference answer) and check (how an answer is graded); \
 `unforget make-lab FOLDER --benchmarks-only` writes examples of all kinds.
 
-The folder gets pool.jsonl, every answer with its grade and the reason for it, and train.jsonl, the items with the chosen
+The folder gets pool.jsonl, every answer with its grade and the reason for it, and train.jsonl, the items with the chosen \
 answer in the place of the reference.";
 
 /// `unforget generate`

@@ -18,7 +18,7 @@ Examples:
   Keep one row for each token, with what a threshold of 2.5 would mask (weight 0):
     unforget perplexity --model lab --data datasets/lab/code/train.jsonl --threshold 2.5 --out tokens.parquet
 
-A data set is a .jsonl file, one JSON object in a line, with the keys messages; prompt and completion; instruction and
+A data set is a .jsonl file, one JSON object in a line, with the keys messages; prompt and completion; instruction and \
 output; question and answer; problem and solution; text and code; or the items of a benchmark (prompt and truth).";
 
 /// `unforget perplexity`
