@@ -11,8 +11,9 @@ Cases, all float32 on the CPU:
   sample   `samples` answers to one prompt of `length` tokens, temperature 0.7, top-p 0.95, exactly `new-tokens` each
 
 One JSON line per case on stdout. `seconds` is for all timed steps after one that is not timed; `tokens_per_s` counts
-batch * length * steps tokens, for sampling the new ones. `peak_mb` is the largest resident memory of the process,
-`loaded_mb` the same right after loading the model, `extra_mb` their difference (0 when loading took more than the work). Each case
+batch * length * steps tokens, for sampling the new ones; `cpu_seconds` are the processor's, all threads. `loaded_mb` is the
+resident memory right after loading the model, `peak_mb` the largest from then on (on Linux; elsewhere from the start), `extra_mb`
+their difference. Each case
 runs in a process of its own, so that its memory is its own. `first_loss` (lora, full, score) is the mean NLL before any
 step: equal to this crate's, or the two did not do the same work.
 
@@ -56,6 +57,16 @@ def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
 
 
+def forget_peak():
+    """Lets the peak start anew at the memory resident now, which is returned, where the system can."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+    return peak_mb()
+
+
 def run(what, given):
     import peft
     import torch
@@ -70,7 +81,7 @@ def run(what, given):
     ids = torch.tensor([[(7919 * b + 104729 * t + 31 * t * t) % vocabulary for t in range(given.length)] for b in range(given.batch)])
     for parameter in model.parameters():
         parameter.sum()  # else the file's pages are read, and counted, only during the first step
-    loaded = peak_mb()
+    loaded = forget_peak()
 
     if what in ("lora", "full"):
         if what == "lora":
@@ -111,12 +122,12 @@ def run(what, given):
         tokens = given.samples * given.new_tokens
 
     first_loss = step()
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     for _ in range(given.steps):
         step()
-    seconds = time.perf_counter() - begin
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     line = {
-        "what": what, "tokens_per_s": round(tokens * given.steps / seconds, 1), "seconds": round(seconds, 4),
+        "what": what, "tokens_per_s": round(tokens * given.steps / seconds, 1), "seconds": round(seconds, 4), "cpu_seconds": round(cpu, 4),
         "peak_mb": round(peak_mb(), 1), "loaded_mb": round(loaded, 1), "extra_mb": round(peak_mb() - loaded, 1),
         "first_loss": first_loss, "batch": 1 if what == "sample" else given.batch, "length": given.length, "steps": given.steps,
         "threads": given.threads, "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__,

@@ -23,9 +23,12 @@ pub struct Context {
     pub progress: Progress,
     /// Runs that are computed side by side on a CPU, each on one thread.
     pub workers: usize,
-    /// Hashes of files read before, by path, with the size and time for which they hold.
-    hashes: Mutex<HashMap<PathBuf, (u64, Option<SystemTime>, String)>>,
+    /// Hashes of files read before.
+    hashes: Mutex<Hashes>,
 }
+
+/// Hash of each file, with the size and time for which it holds.
+type Hashes = HashMap<PathBuf, (u64, Option<SystemTime>, String)>;
 
 /// A checkpoint opened for inference.
 #[derive(Debug)]
@@ -110,7 +113,7 @@ impl Context {
     fn hash(&self, path: PathBuf) -> Result<String> {
         let seen = std::fs::metadata(&path).map_err(Error::io("looking at", &path))?;
         let (size, time) = (seen.len(), seen.modified().ok());
-        let known = |hashes: &HashMap<PathBuf, (u64, Option<SystemTime>, String)>| {
+        let known = |hashes: &Hashes| {
             let (s, t, hash) = hashes.get(&path)?;
             (*s == size && *t == time && time.is_some()).then(|| hash.clone())
         };

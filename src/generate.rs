@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{Cache, Decoder};
+use crate::ops::largest_and_exp_sum;
 use crate::rng::Rng;
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -231,12 +232,8 @@ fn choose_all(rows: &mut [Row], logits: &Tensor, sampling: &Sampling) -> Result<
 impl Row {
     fn choose(&mut self, logits: &[f32], sampling: &Sampling) {
         let id = choose(logits, sampling, &mut self.rng);
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = logits
-            .iter()
-            .map(|logit| f64::from(logit - largest).exp())
-            .sum();
-        let log_prob = f64::from(logits[id as usize] - largest) - sum.ln();
+        let (largest, sum) = largest_and_exp_sum(logits);
+        let log_prob = f64::from(logits[id as usize] - largest) - f64::from(sum).ln();
         self.answer.ids.push(id);
         self.answer.log_probs.push(log_prob as f32);
     }

@@ -1,4 +1,27 @@
-//! Fine-tune a language model without forgetting.
+//! Fine-tune a language model without forgetting: low-perplexity token learning, measured.
+//!
+//! Training on answers that people wrote makes a model lose other skills. The paper
+//! ([arXiv 2501.14315](https://arxiv.org/abs/2501.14315)) traces that to the answers' tokens of high perplexity, and offers three
+//! cures: train on the model's own right answers (*Self-Output*), on its rewrites of the given ones (*Rephrase*), or on the given ones
+//! without the tokens that surprise it (*Selective Token Masking*). This crate runs all of it on candle, with one trainer for
+//! every arm, and measures what is learned and what is forgotten.
+//!
+//! The rule itself needs no model:
+//!
+//! ```
+//! use unforget::select::{LossMask, low_perplexity};
+//! let answer = LossMask::from_iter([false, true, true, true]);
+//! let perplexity = [None, Some(1.1), Some(40.0), Some(2.0)];
+//! assert_eq!(low_perplexity(&answer, &perplexity, 2.5)?.as_slice(), [false, true, false, true]);
+//! # Ok::<(), unforget::error::Error>(())
+//! ```
+//!
+//! A [`model::Checkpoint`] is a folder on disk, plain data. The [`verbs`] score it, sample from it, fine-tune and evaluate it; each is
+//! cached and goes on where it was stopped. A [`experiment::Recipe`] puts them together, [`report`] shows what came out.
+//!
+//! What the crate does not do: serve models, train on several machines, or any architecture but Llama's so far.
+//!
+//! Modules are listed from the ground up; a module uses only modules listed above it.
 
 // ground
 pub mod error;
@@ -57,3 +80,5 @@ pub mod experiment;
 
 // roof
 pub mod report;
+
+pub mod prelude;

@@ -104,8 +104,11 @@ impl Doctor {
         match bad.is_empty() {
             true => Ok(()),
             false => Err(Error::invalid(
-                bad.join(", "),
-                "the lab cannot run here; see the lines marked NO",
+                "doctor",
+                format!(
+                    "the lab cannot run here because of: {}; see the lines marked NO",
+                    bad.join(", ")
+                ),
             )),
         }
     }

@@ -47,7 +47,7 @@ pub struct Corpus {
 impl Default for Corpus {
     fn default() -> Self {
         Self {
-            tasks: [0.07, 0.14, 0.22, 0.18, 0.15, 0.24],
+            tasks: [0.06, 0.18, 0.23, 0.17, 0.13, 0.23],
             rare_share: 0.004,
             rare_share_non_target: 0.3,
             phrasings: [0.55, 0.20, 0.15, 0.10],
@@ -113,7 +113,10 @@ impl Corpus {
             }
         }
         let pages = self.documents.iter().zip(&self.copies);
-        if pages.map(|(documents, copies)| documents + copies + self.rephrase).any(|sum| sum > 1.0) {
+        if pages
+            .map(|(documents, copies)| documents + copies + self.rephrase)
+            .any(|sum| sum > 1.0)
+        {
             return Err(Error::invalid(
                 "corpus.documents",
                 "must leave room: together with `copies` and `rephrase` they are more than 1",
@@ -168,7 +171,11 @@ impl Corpus {
     fn draw(&self, rng: &mut Rng) -> Drawn {
         let task = LabTask::ALL[rng.weighted(&self.tasks)];
         let shares = Shares {
-            rare: Some(if task.is_target() { self.rare_share } else { self.rare_share_non_target }),
+            rare: Some(if task.is_target() {
+                self.rare_share
+            } else {
+                self.rare_share_non_target
+            }),
             phrasings: self.phrasings,
         };
         loop {

@@ -41,6 +41,8 @@ pub struct Pretraining {
     pub decay: f64,
     /// Largest norm of the gradient.
     pub clip: f64,
+    /// Weight of a question's tokens in the loss; an answer's and a page's have 1.
+    pub prompt_weight: f32,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the feed-forward layers.
@@ -51,6 +53,8 @@ pub struct Pretraining {
     pub heads: usize,
     /// Key and value heads.
     pub kv_heads: usize,
+    /// Whether the embedding is the head too.
+    pub tied: bool,
     /// Ids of the tokenizer.
     pub vocab_size: usize,
     /// Longest text in tokens.
@@ -63,19 +67,21 @@ impl Default for Pretraining {
     fn default() -> Self {
         Self {
             seed: 1,
-            steps: 4400,
-            batch: 48,
+            steps: 5000,
+            batch: 32,
             parts: 2,
             matrix_rate: 4e-3,
-            vector_rate: 3e-3,
+            vector_rate: 1e-2,
             warmup_steps: 100,
             decay: 0.4,
             clip: 1.0,
+            prompt_weight: 0.3,
             hidden_size: 128,
             intermediate_size: 384,
             layers: 4,
             heads: 4,
             kv_heads: 2,
+            tied: false,
             vocab_size: 1024,
             context: 384,
             corpus: Corpus::default(),
@@ -121,7 +127,7 @@ impl Pretraining {
             rms_norm_eps: 1e-5,
             rope_theta: 10_000.0,
             rope_scaling: RopeScaling::None,
-            tie_word_embeddings: true,
+            tie_word_embeddings: self.tied,
             attention_bias: false,
             mlp_bias: false,
         }
@@ -169,17 +175,21 @@ impl Pretraining {
                 sequences.push(sequence);
             }
         }
-        let learned: usize = sequences.iter().map(|s| s.completion.learned()).sum();
+        let weights = |sequence: &tokens::Sequence| -> Vec<f32> {
+            let weight = |learn: &bool| if *learn { 1.0 } else { self.prompt_weight };
+            sequence.completion.as_slice().iter().map(weight).collect()
+        };
+        let sum: f32 = sequences
+            .iter()
+            .flat_map(|s| weights(s).into_iter().skip(1))
+            .sum();
         // long and short ones dealt out alike, so that the parts take equally long
         sequences.sort_by_key(|s| s.ids.len());
         let mut batches = vec![Batch::new(); self.parts];
         for (at, sequence) in sequences.iter().enumerate() {
-            let weight = 1.0 / learned as f32;
-            let weights: Vec<f32> = sequence
-                .completion
-                .as_slice()
+            let weights: Vec<f32> = weights(sequence)
                 .iter()
-                .map(|learn| if *learn { weight } else { 0.0 })
+                .map(|weight| weight / sum)
                 .collect();
             batches[at % self.parts].push(&sequence.ids, &weights);
         }
@@ -212,8 +222,9 @@ impl Pretraining {
         let mut decoder =
             Decoder::random(&self.model(tokenizer.vocab_size()), self.seed, &Device::Cpu)?;
         decoder.train_in_full()?;
-        let is_matrix =
-            |(name, var): &&(String, Var)| var.dims().len() == 2 && !name.contains("embed");
+        let is_matrix = |(name, var): &&(String, Var)| {
+            var.dims().len() == 2 && !name.contains("embed") && !name.contains("lm_head")
+        };
         let matrices: Vec<_> = decoder
             .trainable()
             .iter()

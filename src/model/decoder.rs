@@ -317,8 +317,12 @@ impl Decoder {
                     1.0
                 };
                 let table = name.contains("embed_tokens");
-                let deviation = if table {
+                // a head of its own leaves the embedding free to be as large as what the blocks add to it; a smaller one would
+                // drown in that, and which token stood where with it
+                let deviation = if table && config.tie_word_embeddings {
                     0.02
+                } else if table {
+                    0.7
                 } else {
                     1.0 / inner.sqrt() / depth
                 };

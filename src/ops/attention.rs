@@ -474,25 +474,47 @@ pub fn cached_attention(
                 for head in 0..heads {
                     let column = head / group * d;
                     table.turn(length - 1, &q[head * d..][..d], &mut turned, 1.0);
-                    let keys = row.keys.iter().flat_map(|piece| piece.chunks_exact(width));
-                    for (weight, key) in weights.iter_mut().zip(keys) {
-                        *weight = dot(&turned, &key[column..column + d]) * scale as f32;
+                    let (shared, own) = weights.split_at_mut(row.keys[0].len() / width);
+                    for (weights, keys) in [shared, own].into_iter().zip(row.keys) {
+                        for (weight, key) in weights.iter_mut().zip(keys.chunks_exact(width)) {
+                            *weight = dot(&turned, &key[column..column + d]) * scale as f32;
+                        }
                     }
                     let largest = maximum(&weights);
                     let inverse = 1.0 / exp_and_sum(&mut weights, largest);
+                    for weight in &mut weights {
+                        *weight *= inverse;
+                    }
                     let out = &mut out[head * d..][..d];
-                    let values = row
-                        .values
-                        .iter()
-                        .flat_map(|piece| piece.chunks_exact(width));
-                    for (weight, value) in weights.iter().zip(values) {
-                        let weight = weight * inverse;
-                        for (out, value) in out.iter_mut().zip(&value[column..column + d]) {
-                            *out += weight * value;
-                        }
+                    let (shared, own) = weights.split_at(row.keys[0].len() / width);
+                    for (weights, values) in [shared, own].into_iter().zip(row.values) {
+                        add_weighted(out, weights, values, width, column);
                     }
                 }
             });
         });
     out
+}
+
+/// Adds to `out` the rows of `values`, `width` wide, from `column` on, each times its weight.
+#[inline(always)]
+fn add_weighted(out: &mut [f32], weights: &[f32], values: &[f32], width: usize, column: usize) {
+    // sixteen sums stay in registers while the rows go by
+    let (parts, rest) = out.as_chunks_mut::<16>();
+    let done = parts.len() * 16;
+    for (at, part) in parts.iter_mut().enumerate() {
+        let mut sums = *part;
+        for (weight, row) in weights.iter().zip(values.chunks_exact(width)) {
+            let row = &row[column + at * 16..][..16];
+            for lane in 0..16 {
+                sums[lane] += weight * row[lane];
+            }
+        }
+        *part = sums;
+    }
+    for (weight, row) in weights.iter().zip(values.chunks_exact(width)) {
+        for (out, value) in rest.iter_mut().zip(&row[column + done..]) {
+            *out += weight * value;
+        }
+    }
 }

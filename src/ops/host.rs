@@ -239,6 +239,22 @@ pub(super) fn exp_and_sum(row: &mut [f32], shift: f32) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
+/// The largest value of a row and `Σ exp(value − largest)`.
+pub fn largest_and_exp_sum(row: &[f32]) -> (f32, f32) {
+    vectorised(|| {
+        let largest = maximum(row);
+        let mut sums = [0f32; 16];
+        let (parts, rest) = row.as_chunks::<16>();
+        for part in parts {
+            for lane in 0..16 {
+                sums[lane] += exp(part[lane] - largest);
+            }
+        }
+        let rest: f32 = rest.iter().map(|value| exp(value - largest)).sum();
+        (largest, sums.iter().sum::<f32>() + rest)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

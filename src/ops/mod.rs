@@ -36,6 +36,7 @@ mod swiglu;
 mod token_loss;
 
 pub use attention::{Attention, CachedRow, attention, cached_attention};
+pub(crate) use host::largest_and_exp_sum;
 pub use linear::{linear, lora_linear};
 pub use norm::rms_norm;
 pub use rope::{Rope, RopeTable};

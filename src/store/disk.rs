@@ -58,10 +58,7 @@ pub fn write_atomic_with(
 ///
 /// # Errors
 /// Those of `write`, and [`Error::Io`]; what was there is then still there.
-pub fn make_folder_atomic(
-    path: &Path,
-    write: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+pub fn make_folder_atomic(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let part = part_name(path, 0);
     remove_folder(&part)?;
     fs::create_dir_all(&part).map_err(Error::io("making", &part))?;

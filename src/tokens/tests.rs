@@ -350,7 +350,10 @@ fn a_model_without_a_template_gets_the_plain_form() {
         assert_eq!(prompt.ids, sequence.ids[..sequence.prompt_tokens]);
         assert_eq!(sequence.completion_text(), "The ball was red.");
         let end = sequence.spans.iter().fold(0, |end, span| {
-            assert!(span.start <= end && end <= span.end.max(end), "a gap in the text");
+            assert!(
+                span.start <= end && end <= span.end.max(end),
+                "a gap in the text"
+            );
             span.end.max(end)
         });
         assert_eq!(end, sequence.text.len());

@@ -1,0 +1,72 @@
+"""This crate beside PyTorch, transformers and PEFT, on the same weights, shapes and token ids.
+
+    cargo bench --no-run --bench timed                     prints the path of the program that is meant below
+    PROGRAM --model target/llama-lab --make lab            random weights of the lab model's shape; or: --make 30m
+    python benches/compare.py --program PROGRAM --model target/llama-lab [--python PYTHON] [--rounds 2] [options of pytorch.py]
+
+Runs each case by turns, ours, theirs, ours, theirs, so that whatever else the machine does meets both alike, and prints
+one table of medians. The model's freed load buffers would hide what the work takes, so our extra memory comes from one more
+step, untimed, whose allocator returns pages at once; the peak is that of the timed runs. A ratio above 1 is in our favour in speed; in memory it is ours over theirs, so below 1 is. `first_loss` must
+agree to 1e-4, else the two did not do the same work and nothing is printed but that. PYTHON, by default the one that runs
+this, has the packages that pytorch.py imports.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+
+
+def line(command, **environment):
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+    if done.returncode != 0:
+        sys.exit(f"failed: {' '.join(command)}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", required=True, help="the built benchmark `timed`")
+    parser.add_argument("--model", required=True, metavar="DIR")
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--what", default="lora,full,score,sample")
+    parser.add_argument("--replay", action="store_true", help="ours computes blocks again in the backward pass")
+    given, rest = parser.parse_known_args()
+    rest += ["--model", given.model]
+    if "--threads" not in rest:
+        rest += ["--threads", "1"]
+    print(f"{' '.join(rest)}{' --replay' if given.replay else ''}, median of {given.rounds} rounds by turns\n")
+    print("| case | tokens/s ours | theirs | ratio | tokens/cpu s ours | theirs | ratio | extra MB ours | theirs | ratio | peak MB ours | theirs | ratio |")
+    print("|---|" + "--:|" * 12)
+    for what in given.what.split(","):
+        options = [*rest, "--what", what]
+        own = [given.program, *options, *(["--replay"] if given.replay else [])]
+        ours, theirs = [], []
+        for _ in range(given.rounds):
+            ours.append(line(own))
+            theirs.append(line([given.python, str(HERE / "pytorch.py"), *options]))
+        losses = ours[0]["first_loss"], theirs[0]["first_loss"]
+        if losses[0] is not None and abs(losses[0] - losses[1]) > 1e-4:
+            sys.exit(f"{what}: first losses differ, {losses[0]} and {losses[1]}: not the same work")
+        extra = line([*own, "--steps", "1"], MIMALLOC_PURGE_DELAY="0")["extra_mb"]
+        for each in ours:
+            each["extra_mb"] = extra
+        cells = [what]
+        for value in (
+            lambda l: l["tokens_per_s"],
+            lambda l: l["tokens_per_s"] * l["seconds"] / l["cpu_seconds"],
+            lambda l: l["extra_mb"],
+            lambda l: l["peak_mb"],
+        ):
+            a, b = (statistics.median(map(value, lines)) for lines in (ours, theirs))
+            cells += [f"{a:.0f}", f"{b:.0f}", f"{a / b:.2f}" if b else "–"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+main()
