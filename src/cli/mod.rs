@@ -103,12 +103,27 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Lets `unforget ... | head` end quietly when the reader has seen enough, as other programs do, instead of panicking.
+fn end_with_the_reader() {
+    #[cfg(unix)]
+    {
+        const SIGPIPE: i32 = 13;
+        const SIG_DFL: usize = 0;
+        unsafe extern "C" {
+            fn signal(number: i32, action: usize) -> usize;
+        }
+        // SAFETY: the C library's own function, called with a signal and an action that every Unix has.
+        unsafe { signal(SIGPIPE, SIG_DFL) };
+    }
+}
+
 /// Parses the command line and runs the verb; exit code 0 only when its work is whole.
 pub fn main() -> ExitCode {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
         // SAFETY: no other thread runs yet. candle's own pool spins on waiting, which costs more than it gives beside ours.
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
+    end_with_the_reader();
     let cli = Cli::parse();
     let result = match cli.verb {
         Verb::Lab(verb) => verb.run(&cli.common),
