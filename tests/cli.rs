@@ -869,6 +869,18 @@ fn an_experiment_that_was_killed_ends_in_the_same_tables_and_can_be_reported_aga
         assert_eq!(of("first"), of("second"), "{name}");
     }
 
+    // the masked arms did learn less
+    let results: Value = serde_json::from_slice(&read("second/results.json")).unwrap();
+    for run in results["results"]["runs"].as_array().unwrap() {
+        let masked = run["learned_tokens"].as_u64() < run["completion_tokens"].as_u64();
+        assert_eq!(
+            masked,
+            run["arm"] != json!("ground_truth"),
+            "{}",
+            run["arm"]
+        );
+    }
+
     let printed = place.works("report second --out third").stdout;
     assert!(printed.contains(&scores(&undisturbed.stdout)), "{printed}");
     for name in ["report.html", "results.json", "tables/summary.csv"] {
