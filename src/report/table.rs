@@ -135,8 +135,7 @@ fn data_grid(results: &Results) -> Grid {
     });
     Grid {
         title: "How each arm's training data was made".to_owned(),
-        legend: "accepted: share of the sampled answers that were right. >2.5: completion tokens with a perplexity above 2.5. seconds: to make the data, \
-                 scoring included."
+        legend: "accepted: share of the sampled answers that were right. >2.5: completion tokens with a perplexity above 2.5."
             .to_owned(),
         columns: words(&["arm", "items", "kept", "sampled", "accepted %", "ppl | prompt", "ppl alone", ">2.5 %", "seconds"]),
         rows: rows.collect(),
