@@ -228,7 +228,15 @@ fn every_verb_explains_itself() {
     let place = Place {
         root: tempfile::tempdir().unwrap(),
     };
-    for verb in ["perplexity", "generate", "finetune", "report", "doctor"] {
+    for verb in [
+        "run",
+        "perplexity",
+        "generate",
+        "finetune",
+        "evaluate",
+        "report",
+        "doctor",
+    ] {
         let help = place.works(&format!("{verb} --help")).stdout;
         assert!(
             help.contains("Example") && help.contains("unforget "),

@@ -41,7 +41,12 @@ pub struct Perplexity {
     #[arg(long, value_enum, default_value = "refuse")]
     too_long: WhenTooLong,
     /// Give tokens of a perplexity above T the weight 0 in the file of tokens
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        requires = "out"
+    )]
     threshold: Option<f64>,
     /// Write one row for each token to this Parquet file
     #[arg(long, value_name = "FILE.parquet")]
