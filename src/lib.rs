@@ -65,6 +65,8 @@ pub mod generate;
 
 pub mod perplexity;
 
+pub mod ledger;
+
 pub mod self_output;
 
 pub mod evaluate;

@@ -41,7 +41,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-pub use disk::{write_atomic, write_atomic_with};
+pub use disk::{make_folder_atomic, write_atomic, write_atomic_with};
 pub use fingerprint::{Fingerprint, file_hash, folder_hash};
 pub use work::{Lines, Work};
 

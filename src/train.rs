@@ -279,11 +279,15 @@ impl<'a> Trainer<'a> {
                 problem,
             })
         };
-        if !loss.is_finite() {
+        let named = || {
             let ids: Vec<&str> = examples.iter().map(|example| example.id.as_str()).collect();
+            let more = if ids.len() > 5 { ", …" } else { "" };
+            ids[..ids.len().min(5)].join(", ") + more
+        };
+        if !loss.is_finite() {
             return stopped(format!(
-                "the loss is {loss} on {}; try a lower learning rate than {}, or look at these examples",
-                ids.join(", "),
+                "the loss is {loss} on {}; try a lower learning rate than {:e}, or look at these examples",
+                named(),
                 self.config.learning_rate
             ));
         }
@@ -294,7 +298,9 @@ impl<'a> Trainer<'a> {
         let gradient_norm = global_norm(&gradients)?;
         if !gradient_norm.is_finite() {
             return stopped(format!(
-                "the gradient's norm is {gradient_norm}; try a lower learning rate"
+                "the gradient's norm is {gradient_norm} on {}; try a lower learning rate than {:e}, or look at these examples",
+                named(),
+                self.config.learning_rate
             ));
         }
         let factor = self.config.schedule.factor(

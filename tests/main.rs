@@ -3,6 +3,7 @@
 mod architecture;
 mod cards;
 mod checkpoints;
+mod cli;
 mod golden;
 mod operators;
 mod peft;

@@ -11,8 +11,16 @@ use unforget::stats;
 use unforget::task::{Form, Item};
 use unforget::verbs;
 
+const EXAMPLES: &str = "\
+Examples:
+  Grade the lab's model on three tasks, and show two answers of each:
+    unforget evaluate --model lab --task code,algebra,word --show 2
+  The same with an adapter on it:
+    unforget evaluate --model lab --adapter adapter --task code,algebra,word";
+
 /// `unforget evaluate`
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Evaluate {
     /// Model folder in Hugging Face layout, or `lab`
     #[arg(long)]

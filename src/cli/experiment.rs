@@ -22,8 +22,21 @@ pub struct Lab {
     output: Output,
 }
 
+const EXAMPLES: &str = "\
+Example: a file my.toml with the four lines
+    name = \"my-comparison\"
+    model = \"lab\"
+    arms = [\"ground_truth\", \"stm_2.5\", \"self_output\"]
+    seeds = [1, 2]
+and
+    unforget run my.toml
+
+results/my-comparison/results.json then holds the whole recipe with every key. A call that was stopped goes on where it was \
+when it is made again.";
+
 /// `unforget run`
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct RunRecipe {
     /// The recipe; keys that it leaves out have the lab's values
     recipe: PathBuf,

@@ -1,14 +1,20 @@
 //! Verbs on the command line: the same names as in the library. Tables go to stdout, progress and notes to stderr.
 
+mod data;
+mod doctor;
 mod evaluate;
 mod experiment;
+mod finetune;
+mod generate;
 mod lab;
+mod perplexity;
+mod report;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use unforget::context::Context;
-use unforget::error::Result;
+use unforget::error::{Error, Result};
 use unforget::model::DeviceChoice;
 use unforget::progress::Progress;
 use unforget::store::Store;
@@ -46,10 +52,20 @@ enum Verb {
     Lab(experiment::Lab),
     /// Run an experiment described in a TOML file
     Run(experiment::RunRecipe),
+    /// Score every token of a data set: how surprising it is to a model
+    Perplexity(perplexity::Perplexity),
+    /// Let a model write the training answers: its own right ones, or the given ones in its words
+    Generate(generate::Generate),
+    /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
+    Finetune(finetune::FinetuneModel),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
+    /// Write tables, figures and the report again from an experiment's results
+    Report(report::WriteReport),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
+    /// Say what this machine has and lacks
+    Doctor(doctor::Doctor),
 }
 
 impl Common {
@@ -80,18 +96,45 @@ fn model_folder(name: &str) -> Result<PathBuf> {
     }
 }
 
+/// Prints a value as JSON for machines.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(Error::library("writing JSON"))?;
+    println!("{text}");
+    Ok(())
+}
+
+/// Lets `unforget ... | head` end quietly when the reader has seen enough, as other programs do, instead of panicking.
+fn end_with_the_reader() {
+    #[cfg(unix)]
+    {
+        const SIGPIPE: i32 = 13;
+        const SIG_DFL: usize = 0;
+        unsafe extern "C" {
+            fn signal(number: i32, action: usize) -> usize;
+        }
+        // SAFETY: the C library's own function, called with a signal and an action that every Unix has.
+        unsafe { signal(SIGPIPE, SIG_DFL) };
+    }
+}
+
 /// Parses the command line and runs the verb; exit code 0 only when its work is whole.
 pub fn main() -> ExitCode {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
         // SAFETY: no other thread runs yet. candle's own pool spins on waiting, which costs more than it gives beside ours.
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
+    end_with_the_reader();
     let cli = Cli::parse();
     let result = match cli.verb {
         Verb::Lab(verb) => verb.run(&cli.common),
         Verb::Run(verb) => verb.run(&cli.common),
+        Verb::Perplexity(verb) => verb.run(&cli.common),
+        Verb::Generate(verb) => verb.run(&cli.common),
+        Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
+        Verb::Report(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
+        Verb::Doctor(verb) => verb.run(&cli.common),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,10 +55,10 @@ pub fn write_atomic_with(
 /// Makes the folder `path` from what `write` puts into it: there with all its files, or not at all.
 ///
 /// A folder that was there is replaced; a crash between its removal and the new one's arrival loses it.
-pub(super) fn make_folder_atomic(
-    path: &Path,
-    write: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+///
+/// # Errors
+/// Those of `write`, and [`Error::Io`]; what was there is then still there.
+pub fn make_folder_atomic(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let part = part_name(path, 0);
     remove_folder(&part)?;
     fs::create_dir_all(&part).map_err(Error::io("making", &part))?;

@@ -39,7 +39,7 @@ pub enum Form {
     Chat,
     /// The model has no chat template: the prompt (its messages one after the other, a blank line between them), a new line
     /// unless the prompt ends in white space, the completion, and the token that ends a text. The tokenizer's BOS comes first
-    /// if it has one.
+    /// if it has one. Where a token would reach from the prompt into the completion, the two are split into tokens apart.
     Plain,
 }
 
@@ -459,14 +459,18 @@ fn plain_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> 
     let opening = plain_prompt(example.conversation.prompt());
     let completion = example.conversation.completion().unwrap_or_default();
     let text = format!("{opening}{completion}");
-    let tokens = plain_encode(tokenizer, &opening)?.ids;
-    let Encoding { ids, spans } = plain_encode(tokenizer, &text)?;
-    let place = Place {
-        tokenizer,
-        message: messages.len(),
-        messages: messages.len(),
-    };
-    place.check_ids(&ids, &tokens)?;
+    let before = plain_encode(tokenizer, &opening)?;
+    let tokens = before.ids.clone();
+    let mut whole = plain_encode(tokenizer, &text)?;
+    if !whole.ids.starts_with(&tokens) {
+        // A token would reach from the prompt into the answer. The form is ours, so the answer is split on its own instead.
+        let answer = tokenizer.encode(completion, false)?;
+        let moved = |span: Range<usize>| opening.len() + span.start..opening.len() + span.end;
+        whole = before;
+        whole.ids.extend(answer.ids);
+        whole.spans.extend(answer.spans.into_iter().map(moved));
+    }
+    let Encoding { ids, spans } = whole;
     let mut sequence = Sequence {
         id: example.id.clone(),
         text,

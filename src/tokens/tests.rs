@@ -344,6 +344,20 @@ fn a_model_without_a_template_gets_the_plain_form() {
         let prompt = prompt(&tokenizer, example.conversation.prompt()).unwrap();
         assert_eq!(prompt.ids, sequence.ids[..sequence.prompt_tokens]);
 
+        // tinystories-656k has a token for the line break with "The "
+        let example = Example::pair("e", "Tom saw a ball.", "The ball was red.");
+        let sequence = super::sequence(&tokenizer, &example).unwrap();
+        assert_eq!(prompt.ids, sequence.ids[..sequence.prompt_tokens]);
+        assert_eq!(sequence.completion_text(), "The ball was red.");
+        let end = sequence.spans.iter().fold(0, |end, span| {
+            assert!(
+                span.start <= end && end <= span.end.max(end),
+                "a gap in the text"
+            );
+            span.end.max(end)
+        });
+        assert_eq!(end, sequence.text.len());
+
         let story = document(&tokenizer, "s", "Tom saw a ball.").unwrap();
         assert_eq!(story.completion.learned(), story.len() - 1, "all but BOS");
         assert_eq!(story.ids.last(), Some(&tokenizer.eos().unwrap().id));

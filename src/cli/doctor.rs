@@ -1,0 +1,220 @@
+use super::Common;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use unforget::error::{Error, Result};
+use unforget::lab;
+use unforget::model::{Checkpoint, DeviceChoice, open_device};
+use unforget::store::{Store, file_hash, write_atomic};
+
+const EXAMPLES: &str = "\
+The exit code is 0 when the lab can run here; what only notebooks need may be missing.
+
+Examples:
+    unforget doctor
+    unforget doctor --device cuda --store /scratch/unforget-store";
+
+/// `unforget doctor`
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Doctor {}
+
+/// What was found of one thing.
+enum Found {
+    /// It is there.
+    Well(String),
+    /// It is not there, and something beside the lab needs it.
+    Lacking(String),
+    /// The lab cannot run.
+    Bad(String),
+}
+use Found::{Bad, Lacking, Well};
+
+impl Doctor {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let mut bad = Vec::new();
+        let mut say = |what: &'static str, found: Found| {
+            let (mark, text) = match found {
+                Well(text) => ("ok", text),
+                Lacking(text) => ("--", text),
+                Bad(text) => {
+                    bad.push(what);
+                    ("NO", text)
+                }
+            };
+            println!("{mark}  {what:<14} {text}");
+        };
+        say("unforget", Well(env!("CARGO_PKG_VERSION").to_string()));
+        say("processor", processor(common));
+        say("device", device(&common.device));
+        let lab = lab::folder();
+        say(
+            "lab",
+            lab.as_ref()
+                .map_or_else(|error| Bad(error.to_string()), |folder| lab_files(folder)),
+        );
+        if let Ok(folder) = &lab {
+            say(
+                "model",
+                Checkpoint::open(folder.join("model"))
+                    .and_then(|model| model.config())
+                    .map_or_else(
+                        |error| Bad(error.to_string()),
+                        |config| {
+                            Well(format!(
+                                "{} blocks, {} ids, context {}",
+                                config.num_hidden_layers,
+                                config.vocab_size,
+                                config.max_position_embeddings
+                            ))
+                        },
+                    ),
+            );
+        }
+        match Store::choose(common.store.as_deref())
+            .and_then(|store| writable(store.root()).map(|()| store))
+        {
+            Ok(store) => {
+                say(
+                    "store",
+                    Well(format!("{} can be written", store.root().display())),
+                );
+                if let Some(free) = free_space(store.root()) {
+                    say("disk", free);
+                }
+            }
+            Err(error) => say("store", Bad(error.to_string())),
+        }
+        for (program, what) in [
+            ("python3", "notebooks need it"),
+            ("jupyter", "notebooks need it: pip install jupyterlab"),
+            (
+                "evcxr_jupyter",
+                "notebooks need it for Rust: cargo install evcxr_jupyter",
+            ),
+        ] {
+            say(
+                program,
+                on_path(program).map_or_else(
+                    || Lacking(format!("not found; {what}")),
+                    |path| Well(path.display().to_string()),
+                ),
+            );
+        }
+        match bad.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(
+                "doctor",
+                format!(
+                    "the lab cannot run here because of: {}; see the lines marked NO",
+                    bad.join(", ")
+                ),
+            )),
+        }
+    }
+}
+
+fn processor(common: &Common) -> Found {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    match common.workers {
+        Some(workers) => Well(format!("{threads} threads, {workers} workers asked for")),
+        None => Well(format!("{threads} threads")),
+    }
+}
+
+/// The device asked for, and what else this program was built with.
+fn device(name: &str) -> Found {
+    let built: Vec<&str> = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("metal", cfg!(feature = "metal")),
+    ]
+    .iter()
+    .filter_map(|(name, built)| built.then_some(*name))
+    .collect();
+    let built = if built.is_empty() {
+        "none".to_string()
+    } else {
+        built.join(", ")
+    };
+    match name.parse::<DeviceChoice>().and_then(open_device) {
+        Ok(_) => Well(format!("{name} (GPU support built in: {built})")),
+        Err(error) => Bad(error.to_string()),
+    }
+}
+
+/// Every file that `hashes.txt` lists is there and as it was made.
+fn lab_files(folder: &Path) -> Found {
+    let list = folder.join("hashes.txt");
+    let Ok(text) = std::fs::read_to_string(&list) else {
+        return Lacking(format!(
+            "{} is there, but no hashes.txt to check its files with",
+            folder.display()
+        ));
+    };
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let Some((hash, name)) = line.split_once("  ") else {
+            return Bad(format!(
+                "{}: `{line}` is not a hash, two spaces and a name",
+                list.display()
+            ));
+        };
+        count += 1;
+        if !file_hash(&folder.join(name)).is_ok_and(|found| found == hash) {
+            wrong.push(name);
+        }
+    }
+    match wrong.is_empty() {
+        true => Well(format!(
+            "{}, all {count} files as they were made",
+            folder.display()
+        )),
+        false => Bad(format!(
+            "{}: changed or missing: {}; make it again with `unforget make-lab`",
+            folder.display(),
+            wrong.join(", ")
+        )),
+    }
+}
+
+/// Writes and removes a small file; a folder that was made for it goes, too.
+fn writable(root: &Path) -> Result<()> {
+    let new = !root.exists();
+    let probe = root.join(format!("doctor-{}", std::process::id()));
+    let written = write_atomic(&probe, b"can be written\n");
+    let _ = std::fs::remove_file(&probe);
+    if new {
+        let _ = std::fs::remove_dir(root);
+    }
+    written
+}
+
+/// Free space where `root` is or would be, as `df` tells it.
+fn free_space(root: &Path) -> Option<Found> {
+    let root = std::path::absolute(root).ok()?;
+    let there = root.ancestors().find(|folder| folder.exists())?;
+    let output = Command::new("df").arg("-Pk").arg(there).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let kibibytes: f64 = text
+        .lines()
+        .nth(1)?
+        .split_whitespace()
+        .nth(3)?
+        .parse()
+        .ok()?;
+    let gigabytes = kibibytes * 1024.0 / 1e9;
+    Some(match gigabytes < 0.5 {
+        true => Lacking(format!(
+            "{gigabytes:.2} GB free; a comparison of the lab takes some hundred MB"
+        )),
+        false => Well(format!("{gigabytes:.1} GB free")),
+    })
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}

@@ -1,0 +1,373 @@
+use super::Common;
+use super::data::{Data, Mask, WhenTooLong};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use unforget::adapter::LoraConfig;
+use unforget::error::{Error, Result};
+use unforget::model::Checkpoint;
+use unforget::optimizer::Schedule;
+use unforget::select::{Counts, LossMask};
+use unforget::store::make_folder_atomic;
+use unforget::train::{Example, Finetune, Method, Normalizer};
+use unforget::verbs::{self, Tuned};
+
+const EXAMPLES: &str = "\
+Examples:
+  Learn only the tokens that the lab's model finds plausible, as the paper does:
+    unforget finetune --model lab --data datasets/lab/code/train.jsonl --threshold 2.5 --out adapter
+  The same number of tokens left out, but drawn at random, to compare with:
+    unforget finetune --model lab --data datasets/lab/code/train.jsonl --mask random:2.5 --out adapter-random
+  Every token, three epochs at a rate of 1e-4:
+    unforget finetune --model my-model --data my-data.jsonl --epochs 3 --learning-rate 1e-4 --out adapter
+
+A data set is a .jsonl file, one JSON object in a line; see `unforget perplexity --help` for its forms. The adapter is in \
+PEFT's format. A call that was stopped goes on where it was when it is made again.";
+
+/// `unforget finetune`
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct FinetuneModel {
+    /// Model folder in Hugging Face layout, or `lab`
+    #[arg(long, value_name = "FOLDER")]
+    model: String,
+    /// The data set: a .jsonl file, or a folder with one
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Folder for the adapter, or for the model with --full
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Only the first N examples
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+
+    /// Learn only tokens whose perplexity under the model is at most T
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        conflicts_with = "mask",
+        help_heading = "Tokens to learn"
+    )]
+    threshold: Option<f64>,
+    /// Leave as many tokens out as --threshold T would, but others: drawn at random (random:T), or those of lowest perplexity
+    /// (lowest:T)
+    #[arg(long, value_name = "KIND:T", help_heading = "Tokens to learn")]
+    mask: Option<String>,
+    /// Longest example in tokens [default: the model's context]
+    #[arg(long, value_name = "N", help_heading = "Tokens to learn")]
+    max_length: Option<usize>,
+    /// What to do with longer examples
+    #[arg(
+        long,
+        value_enum,
+        default_value = "refuse",
+        help_heading = "Tokens to learn"
+    )]
+    too_long: WhenTooLong,
+
+    /// Where values that are not given come from: the paper's (rate 2e-5, linear, batch 4, dropout 0.05), or those for the lab's
+    /// small model (rate 1e-3, cosine, batch 16) [default: lab for --model lab, else paper]
+    #[arg(long, value_enum, help_heading = "Training")]
+    preset: Option<Preset>,
+    /// Peak learning rate
+    #[arg(
+        long,
+        value_name = "RATE",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    learning_rate: Option<f64>,
+    /// Passes over the data
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    epochs: Option<usize>,
+    /// Examples of one optimiser step
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    batch: Option<usize>,
+    /// How the rate goes over the steps
+    #[arg(long, value_enum, help_heading = "Training")]
+    schedule: Option<Falling>,
+    /// Steps over which the rate rises from 0
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    warmup_steps: Option<usize>,
+    /// What a step's loss is divided by: learned tokens, all completion tokens, the sum of the weights, or examples
+    #[arg(long, value_enum, help_heading = "Training")]
+    normalizer: Option<Divisor>,
+    /// Largest norm of a step's gradient
+    #[arg(
+        long,
+        value_name = "NORM",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    clip: Option<f64>,
+    /// Leave gradients as long as they are
+    #[arg(long, conflicts_with = "clip", help_heading = "Training")]
+    no_clip: bool,
+    /// Seed of the adapter's start, the order of examples, dropout and random masks
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    seed: Option<u64>,
+    /// Compute blocks again in the backward pass instead of keeping them: less memory, more time, same bits
+    #[arg(long, value_name = "true|false", help_heading = "Training")]
+    replay: Option<bool>,
+
+    /// Rank of the adapter
+    #[arg(long, value_name = "N", help_heading = "Adapter")]
+    rank: Option<usize>,
+    /// Numerator of the adapter's scale alpha / rank
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Adapter"
+    )]
+    alpha: Option<f64>,
+    /// Share of its input that the adapter does not see while training
+    #[arg(
+        long,
+        value_name = "SHARE",
+        allow_negative_numbers = true,
+        help_heading = "Adapter"
+    )]
+    dropout: Option<f64>,
+    /// DoRA: the adapter turns the rows of a weight, their lengths are trained apart
+    #[arg(long, help_heading = "Adapter")]
+    dora: bool,
+    /// Train every weight, no adapter
+    #[arg(long, conflicts_with_all = ["rank", "alpha", "dropout", "dora"], help_heading = "Adapter")]
+    full: bool,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    Paper,
+    Lab,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Falling {
+    Constant,
+    Linear,
+    Cosine,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Divisor {
+    Kept,
+    Completion,
+    Weights,
+    Batch,
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Printed<'a> {
+    examples: usize,
+    /// Ids of examples of which every token is masked.
+    left_out: &'a [String],
+    /// Ids of examples that are longer than the context.
+    too_long: Vec<&'a str>,
+    completion_tokens: usize,
+    learned_tokens: usize,
+    steps: usize,
+    loss_first: Option<f64>,
+    loss_last: Option<f64>,
+    losses: Vec<f64>,
+    tokens_per_second: Option<f64>,
+    seconds: f64,
+    relative_weight_change: f64,
+    config: &'a Finetune,
+    out: &'a Path,
+}
+
+impl FinetuneModel {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let mask = Mask::of(self.threshold, self.mask.as_deref())?;
+        let config = self.config();
+        config.check()?;
+        let made = if self.full {
+            "config.json"
+        } else {
+            "adapter_config.json"
+        };
+        check_out(&self.out, made)?;
+        let cx = common.context()?;
+        let checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
+        let data = Data::read(
+            &cx,
+            &checkpoint,
+            &self.data,
+            self.limit,
+            self.max_length,
+            self.too_long,
+        )?;
+        let scores = match mask {
+            Mask::Nothing => Vec::new(),
+            _ => data.score(&cx, &checkpoint)?,
+        };
+        let learned = mask.choose(&data.sequences, &scores, config.seed)?;
+        let examples = examples(&data, &learned);
+        let counts: Counts = data
+            .sequences
+            .iter()
+            .zip(&learned)
+            .map(|(sequence, mask)| sequence.completion.counts(mask))
+            .sum::<Result<Counts>>()?;
+        let tuned = verbs::finetune(&cx, &checkpoint, &data.label, &examples, &config)?;
+        let from = tuned
+            .checkpoint
+            .adapter
+            .as_ref()
+            .unwrap_or(&tuned.checkpoint.model);
+        make_folder_atomic(&self.out, |folder| copy_files(from, folder))?;
+        self.print(&tuned, &data, counts, &config)
+    }
+
+    fn config(&self) -> Finetune {
+        let preset = self.preset.unwrap_or(if self.model == "lab" {
+            Preset::Lab
+        } else {
+            Preset::Paper
+        });
+        let (preset, lora) = match preset {
+            Preset::Paper => (Finetune::paper(), LoraConfig::paper()),
+            Preset::Lab => (Finetune::lab(), LoraConfig::lab()),
+        };
+        Finetune {
+            method: match self.full {
+                true => Method::Full,
+                false => Method::Lora(LoraConfig {
+                    rank: self.rank.unwrap_or(lora.rank),
+                    alpha: self.alpha.unwrap_or(lora.alpha),
+                    dropout: self.dropout.unwrap_or(lora.dropout),
+                    dora: self.dora,
+                    ..lora
+                }),
+            },
+            learning_rate: self.learning_rate.unwrap_or(preset.learning_rate),
+            schedule: match self.schedule {
+                Some(Falling::Constant) => Schedule::Constant,
+                Some(Falling::Linear) => Schedule::Linear,
+                Some(Falling::Cosine) => Schedule::Cosine,
+                None => preset.schedule,
+            },
+            warmup_steps: self.warmup_steps.unwrap_or(preset.warmup_steps),
+            epochs: self.epochs.unwrap_or(preset.epochs),
+            batch: self.batch.unwrap_or(preset.batch),
+            normalizer: match self.normalizer {
+                Some(Divisor::Kept) => Normalizer::Kept,
+                Some(Divisor::Completion) => Normalizer::Completion,
+                Some(Divisor::Weights) => Normalizer::Weights,
+                Some(Divisor::Batch) => Normalizer::Batch,
+                None => preset.normalizer,
+            },
+            clip: if self.no_clip {
+                None
+            } else {
+                self.clip.or(preset.clip)
+            },
+            replay: self.replay.unwrap_or(preset.replay),
+            seed: self.seed.unwrap_or(preset.seed),
+            ..preset
+        }
+    }
+
+    fn print(&self, tuned: &Tuned, data: &Data, counts: Counts, config: &Finetune) -> Result<()> {
+        let steps = &tuned.steps;
+        let tokens: usize = steps.iter().map(|step| step.tokens).sum();
+        let printed = Printed {
+            examples: data.sequences.len() - tuned.left_out.len(),
+            left_out: &tuned.left_out,
+            too_long: data.too_long.iter().map(|long| long.id.as_str()).collect(),
+            completion_tokens: counts.completion,
+            learned_tokens: counts.learned,
+            steps: steps.len(),
+            loss_first: steps.first().map(|step| step.loss),
+            loss_last: steps.last().map(|step| step.loss),
+            losses: steps.iter().map(|step| step.loss).collect(),
+            tokens_per_second: (tuned.seconds > 0.0).then(|| tokens as f64 / tuned.seconds),
+            seconds: tuned.seconds,
+            relative_weight_change: tuned.relative_weight_change,
+            config,
+            out: &self.out,
+        };
+        if self.json {
+            return super::print_json(&printed);
+        }
+        println!("examples                 {:>10}", printed.examples);
+        println!("  every token masked     {:>10}", printed.left_out.len());
+        println!("  too long               {:>10}", printed.too_long.len());
+        println!("completion tokens        {:>10}", printed.completion_tokens);
+        println!(
+            "  learned                {:>10}  {:.1} %",
+            printed.learned_tokens,
+            100.0 * (1.0 - counts.masked_share())
+        );
+        println!("steps                    {:>10}", printed.steps);
+        if let (Some(first), Some(last)) = (printed.loss_first, printed.loss_last) {
+            println!("loss, first step         {first:>10.4}");
+            println!("loss, last step          {last:>10.4}");
+        }
+        if let Some(speed) = printed.tokens_per_second {
+            println!("tokens per second        {speed:>10.0}");
+        }
+        println!(
+            "relative weight change   {:>10.5}",
+            printed.relative_weight_change
+        );
+        println!(
+            "{} {}",
+            if self.full { "model in" } else { "adapter in" },
+            self.out.display()
+        );
+        Ok(())
+    }
+}
+
+/// Examples as the training loop wants them: a weight of 1 for each token that is learned.
+fn examples(data: &Data, learned: &[LossMask]) -> Vec<Example> {
+    let pairs = data.sequences.iter().zip(learned);
+    pairs
+        .map(|(sequence, mask)| Example {
+            id: sequence.id.clone(),
+            ids: sequence.ids.clone(),
+            weights: mask
+                .as_slice()
+                .iter()
+                .map(|learned| f32::from(u8::from(*learned)))
+                .collect(),
+            completion_tokens: sequence.completion.learned(),
+        })
+        .collect()
+}
+
+/// Refuses, before anything is computed, to put a result in the place of something else.
+fn check_out(out: &Path, made: &str) -> Result<()> {
+    if !out.exists() {
+        return Ok(());
+    }
+    if !out.is_dir() {
+        return Err(Error::file(out, "is not a folder; --out names a folder"));
+    }
+    let mut files = std::fs::read_dir(out).map_err(Error::io("listing", out))?;
+    if files.next().is_some() && !out.join(made).is_file() {
+        let problem = format!(
+            "holds other things than an earlier result ({made}); name a new folder with --out"
+        );
+        return Err(Error::file(out, problem));
+    }
+    Ok(())
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(from).map_err(Error::io("listing", from))? {
+        let entry = entry.map_err(Error::io("listing", from))?;
+        let place = to.join(entry.file_name());
+        std::fs::copy(entry.path(), &place).map_err(Error::io("writing", &place))?;
+    }
+    Ok(())
+}

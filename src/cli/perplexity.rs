@@ -1,0 +1,192 @@
+use super::Common;
+use super::data::{Data, Mask, WhenTooLong, check_finite};
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+use unforget::context::Context;
+use unforget::error::{Error, Result};
+use unforget::ledger::{self, Summary};
+use unforget::model::Checkpoint;
+use unforget::report::parquet;
+use unforget::store::write_atomic;
+use unforget::verbs;
+
+const EXAMPLES: &str = "\
+Examples:
+  Score the lab's code answers, as people wrote them:
+    unforget perplexity --model lab --data datasets/lab/code/train.jsonl
+  Keep one row for each token, with what a threshold of 2.5 would mask (weight 0):
+    unforget perplexity --model lab --data datasets/lab/code/train.jsonl --threshold 2.5 --out tokens.parquet
+
+A data set is a .jsonl file, one JSON object in a line, with the keys messages; prompt and completion; instruction and \
+output; question and answer; problem and solution; text and code; or the items of a benchmark (prompt and truth).";
+
+/// `unforget perplexity`
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Perplexity {
+    /// Model folder in Hugging Face layout, or `lab`
+    #[arg(long, value_name = "FOLDER")]
+    model: String,
+    /// Adapter folder in PEFT's format, put on the model
+    #[arg(long, value_name = "FOLDER")]
+    adapter: Option<PathBuf>,
+    /// The data set: a .jsonl file, or a folder with one
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Only the first N examples
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// What to do with examples that are longer than the model's context
+    #[arg(long, value_enum, default_value = "refuse")]
+    too_long: WhenTooLong,
+    /// Give tokens of a perplexity above T the weight 0 in the file of tokens
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        requires = "out"
+    )]
+    threshold: Option<f64>,
+    /// Write one row for each token to this Parquet file
+    #[arg(long, value_name = "FILE.parquet")]
+    out: Option<PathBuf>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    /// Ids of examples that are longer than the context.
+    too_long: Vec<&'a str>,
+    /// The file of tokens.
+    out: Option<&'a PathBuf>,
+}
+
+impl Perplexity {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let mask = Mask::of(self.threshold, None)?;
+        if let Some(out) = self.out.as_ref().filter(|out| out.is_dir()) {
+            return Err(Error::file(
+                out,
+                "is a folder; --out names a file, such as tokens.parquet",
+            ));
+        }
+        let cx = common.context()?;
+        let mut checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
+        checkpoint.adapter = self.adapter.clone();
+        let data = Data::read(
+            &cx,
+            &checkpoint,
+            &self.data,
+            self.limit,
+            None,
+            self.too_long,
+        )?;
+        let scores = data.score(&cx, &checkpoint)?;
+        let summary = Summary::of(
+            &data.sequences,
+            &scores,
+            &text_alone(&cx, &checkpoint, &data)?,
+        );
+        if let Some(out) = &self.out {
+            let learned = mask.choose(&data.sequences, &scores, 0)?;
+            write_atomic(
+                out,
+                &parquet(&ledger::frame(&data.sequences, &scores, &learned)?)?,
+            )?;
+        }
+        if self.json {
+            let too_long = data.too_long.iter().map(|long| long.id.as_str()).collect();
+            let printed = Printed {
+                summary: &summary,
+                too_long,
+                out: self.out.as_ref(),
+            };
+            return super::print_json(&printed);
+        }
+        print_summary(&summary, &data);
+        if let Some(out) = &self.out {
+            println!("one row for each token: {}", out.display());
+        }
+        Ok(())
+    }
+}
+
+/// Perplexity of each bare answer: the last answer of the conversation, or what is left of it in a truncated example.
+fn text_alone(cx: &Context, checkpoint: &Checkpoint, data: &Data) -> Result<Vec<Option<f64>>> {
+    let tokenizer = cx.tokenizer(checkpoint)?;
+    let answer = |id: &str| {
+        let long = data.too_long.iter().any(|long| long.id == id);
+        let example = data
+            .examples
+            .iter()
+            .find(|example| example.id == id)
+            .filter(|_| !long);
+        example.and_then(|example| example.conversation.completion())
+    };
+    let ids = data
+        .sequences
+        .iter()
+        .map(|sequence| {
+            let text = answer(&sequence.id).unwrap_or_else(|| sequence.completion_text());
+            let mut ids = tokenizer.encode(text, true)?.ids;
+            ids.truncate(data.context);
+            Ok(ids)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let scores = verbs::score(cx, checkpoint, &format!("{}-text-alone", data.label), &ids)?;
+    for (sequence, scores) in data.sequences.iter().zip(&scores) {
+        check_finite(checkpoint, &sequence.id, &scores.log_prob)?;
+    }
+    let perplexity = scores
+        .iter()
+        .map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp));
+    Ok(perplexity.collect())
+}
+
+fn print_summary(summary: &Summary, data: &Data) {
+    let number =
+        |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
+    println!(
+        "examples                             {:>10}",
+        summary.examples
+    );
+    if !data.too_long.is_empty() {
+        println!(
+            "  longer than {:>5} tokens           {:>10}",
+            data.context,
+            data.too_long.len()
+        );
+    }
+    println!(
+        "tokens                               {:>10}",
+        summary.tokens
+    );
+    println!(
+        "completion tokens                    {:>10}",
+        summary.completion_tokens
+    );
+    println!("perplexity, mean over examples");
+    println!(
+        "  of the answer given its prompt     {:>10}",
+        number(summary.perplexity_given_prompt)
+    );
+    println!(
+        "  of the answer's text alone         {:>10}",
+        number(summary.perplexity_of_text_alone)
+    );
+    println!(
+        "perplexity per completion token      {:>10}",
+        number(summary.perplexity_per_token)
+    );
+    println!("completion tokens of a perplexity above");
+    for above in &summary.above {
+        println!("  {:<8} {:>35.2} %", above.perplexity, 100.0 * above.share);
+    }
+}
