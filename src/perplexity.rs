@@ -3,8 +3,8 @@
 //! Two perplexities of a whole answer are in use, and they differ: given its prompt in the chat template (the paper's Table 1), and
 //! of the bare text without prompt or template (its selector and Figure 2). Functions here say which.
 
-use crate::error::Result;
-use crate::model::{Batch, Decoder};
+use crate::error::{Error, Result};
+use crate::model::{Batch, Checkpoint, Decoder};
 use crate::tokens::{Sequence, Tokenizer};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,22 @@ impl TokenScores {
             .iter()
             .map(|log_prob| log_prob.map(|l| (-l).exp()))
             .collect()
+    }
+
+    /// Refuses scores of a broken model: the first token has no context, every other one must have a log-probability. `id` names
+    /// the sequence in the message.
+    pub fn check(&self, checkpoint: &Checkpoint, id: &str) -> Result<()> {
+        let broken = |log_prob: &Option<f32>| log_prob.is_none_or(|value| !value.is_finite());
+        match self.log_prob.iter().skip(1).position(broken) {
+            None => Ok(()),
+            Some(at) => {
+                let problem = format!(
+                    "the log-probability of token {} of {id} is not a number; the weights are broken, get or train them again",
+                    at + 1
+                );
+                Err(Error::file(&checkpoint.model, problem))
+            }
+        }
     }
 
     /// Mean surprisal over the positions in `which`, in nats; `None` if none of them has one.

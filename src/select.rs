@@ -144,6 +144,50 @@ impl std::iter::Sum for Counts {
     }
 }
 
+/// Which completion tokens are learned: all, by the paper's rule, or by one of its controls.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// Every token.
+    All,
+    /// Those whose perplexity is at most the threshold: [`low_perplexity`].
+    LowPerplexity(f64),
+    /// As many as by the rule at the threshold, drawn at random: [`random_mask`].
+    Random(f64),
+    /// As many as by the rule at the threshold, without those of lowest perplexity: [`lowest_perplexity_mask`].
+    WithoutLowest(f64),
+}
+
+impl Rule {
+    /// The learned tokens of each example, given as its completion and its tokens' perplexities. `seed` draws random masks, those
+    /// of an example by its place.
+    ///
+    /// # Errors
+    /// Those of the functions named at the variants.
+    pub fn masks<'a>(
+        self,
+        examples: impl IntoIterator<Item = (&'a LossMask, Vec<Option<f32>>)>,
+        seed: u64,
+    ) -> Result<Vec<LossMask>> {
+        let rng = Rng::new(seed, "random-mask");
+        let mask = |(at, (completion, perplexity)): (usize, (&LossMask, Vec<Option<f32>>))| {
+            let (Self::LowPerplexity(threshold)
+            | Self::Random(threshold)
+            | Self::WithoutLowest(threshold)) = self
+            else {
+                return Ok(completion.clone());
+            };
+            let low = low_perplexity(completion, &perplexity, threshold as f32)?;
+            let masked = completion.counts(&low)?.masked;
+            match self {
+                Self::Random(_) => random_mask(completion, masked, &mut rng.fork(at as u64)),
+                Self::WithoutLowest(_) => lowest_perplexity_mask(completion, &perplexity, masked),
+                _ => Ok(low),
+            }
+        };
+        examples.into_iter().enumerate().map(mask).collect()
+    }
+}
+
 /// The paper's rule (§ 4, Selective Token Masking): keeps the completion tokens whose perplexity is at most `threshold`.
 ///
 /// `perplexity[t]` is exp(−ln p(token t | tokens before it)) under the base model, so 2.5, the paper's value, keeps what the

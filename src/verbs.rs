@@ -89,7 +89,7 @@ pub struct Tuned {
     pub relative_weight_change: f64,
     /// Examples left out because every token of theirs is masked.
     pub left_out: Vec<String>,
-    /// Wall seconds of training, over all tries.
+    /// Wall seconds of training; of the last try only, if it was stopped and went on.
     pub seconds: f64,
 }
 

@@ -7,8 +7,7 @@ use unforget::dataset::{Dataset, Example};
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
 use unforget::perplexity::TokenScores;
-use unforget::rng::Rng;
-use unforget::select::{self, LossMask};
+use unforget::select::{LossMask, Rule};
 use unforget::tokens::{LongExample, Sequence, Sequences, TooLong, sequences};
 use unforget::verbs;
 
@@ -107,24 +106,9 @@ impl Data {
             .collect();
         let scores = verbs::score(cx, checkpoint, &self.label, &ids)?;
         for (sequence, scores) in self.sequences.iter().zip(&scores) {
-            check_finite(checkpoint, &sequence.id, &scores.log_prob)?;
+            scores.check(checkpoint, &sequence.id)?;
         }
         Ok(scores)
-    }
-}
-
-/// The first token has no context; every other one has a log-probability, or the model is broken.
-pub fn check_finite(checkpoint: &Checkpoint, id: &str, log_prob: &[Option<f32>]) -> Result<()> {
-    let broken = |log_prob: &Option<f32>| log_prob.is_none_or(|value| !value.is_finite());
-    match log_prob.iter().skip(1).position(broken) {
-        None => Ok(()),
-        Some(at) => {
-            let problem = format!(
-                "the log-probability of token {} of {id} is not a number; the weights are broken, get or train them again",
-                at + 1
-            );
-            Err(Error::file(&checkpoint.model, problem))
-        }
     }
 }
 
@@ -152,85 +136,57 @@ pub fn first_names(names: &[&str]) -> String {
     names[..names.len().min(SHOWN)].join(", ") + more
 }
 
-/// Which tokens of the completions are learned.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Mask {
-    /// All of them.
-    Nothing,
-    /// Those whose perplexity is at most the threshold: the paper's rule.
-    Highest(f64),
-    /// As many as by the rule, drawn at random.
-    Random(f64),
-    /// As many as by the rule, without those of lowest perplexity.
-    Lowest(f64),
+/// The rule that `--threshold T` and `--mask random:T|lowest:T` ask for.
+pub fn rule(threshold: Option<f64>, mask: Option<&str>) -> Result<Rule> {
+    let checked = |name: &str, value: f64| match value.is_finite() && value > 0.0 {
+        true => Ok(value),
+        false => Err(Error::invalid(
+            name,
+            format!(
+                "the threshold must be a perplexity above 0, got {value}; leave it out to learn every token"
+            ),
+        )),
+    };
+    if let Some(threshold) = threshold {
+        return Ok(Rule::LowPerplexity(checked("--threshold", threshold)?));
+    }
+    let Some(mask) = mask else {
+        return Ok(Rule::All);
+    };
+    let wrong = || {
+        Error::invalid(
+            "--mask",
+            format!(
+                "`{mask}` is none of random:T, lowest:T with a threshold T, such as random:2.5"
+            ),
+        )
+    };
+    let (kind, threshold) = mask.split_once(':').ok_or_else(wrong)?;
+    let threshold = checked("--mask", threshold.parse().map_err(|_| wrong())?)?;
+    match kind {
+        "random" => Ok(Rule::Random(threshold)),
+        "lowest" => Ok(Rule::WithoutLowest(threshold)),
+        _ => Err(wrong()),
+    }
 }
 
-impl Mask {
-    /// From `--threshold T` and `--mask random:T|lowest:T`.
-    pub fn of(threshold: Option<f64>, mask: Option<&str>) -> Result<Self> {
-        let checked = |name: &str, value: f64| match value.is_finite() && value > 0.0 {
-            true => Ok(value),
-            false => Err(Error::invalid(
-                name,
-                format!(
-                    "the threshold must be a perplexity above 0, got {value}; leave it out to learn every token"
-                ),
-            )),
-        };
-        if let Some(threshold) = threshold {
-            return Ok(Self::Highest(checked("--threshold", threshold)?));
-        }
-        let Some(mask) = mask else {
-            return Ok(Self::Nothing);
-        };
-        let wrong = || {
-            Error::invalid(
-                "--mask",
-                format!(
-                    "`{mask}` is none of random:T, lowest:T with a threshold T, such as random:2.5"
-                ),
-            )
-        };
-        let (kind, threshold) = mask.split_once(':').ok_or_else(wrong)?;
-        let threshold = checked("--mask", threshold.parse().map_err(|_| wrong())?)?;
-        match kind {
-            "random" => Ok(Self::Random(threshold)),
-            "lowest" => Ok(Self::Lowest(threshold)),
-            _ => Err(wrong()),
-        }
-    }
-
-    /// The tokens that are learned, for each sequence. `seed` draws random masks, the same ones as in an experiment.
-    pub fn choose(
-        self,
-        sequences: &[Sequence],
-        scores: &[TokenScores],
-        seed: u64,
-    ) -> Result<Vec<LossMask>> {
-        let (Self::Highest(threshold) | Self::Random(threshold) | Self::Lowest(threshold)) = self
-        else {
-            return Ok(sequences
-                .iter()
-                .map(|sequence| sequence.completion.clone())
-                .collect());
-        };
-        let rng = Rng::new(seed, "random-mask");
-        let pairs = sequences.iter().zip(scores).enumerate();
-        pairs
-            .map(|(at, (sequence, scores))| {
-                let (completion, perplexity) = (&sequence.completion, scores.perplexity());
-                let low = select::low_perplexity(completion, &perplexity, threshold as f32)?;
-                let count = completion.counts(&low)?.masked;
-                match self {
-                    Self::Random(_) => {
-                        select::random_mask(completion, count, &mut rng.fork(at as u64))
-                    }
-                    Self::Lowest(_) => {
-                        select::lowest_perplexity_mask(completion, &perplexity, count)
-                    }
-                    _ => Ok(low),
-                }
-            })
-            .collect()
-    }
+/// The tokens of each sequence that `rule` learns, under `scores` of the base model. `seed` draws random masks, the same ones as in
+/// an experiment.
+pub fn learned(
+    rule: Rule,
+    sequences: &[Sequence],
+    scores: &[TokenScores],
+    seed: u64,
+) -> Result<Vec<LossMask>> {
+    let perplexity = |at: usize| {
+        scores
+            .get(at)
+            .map(TokenScores::perplexity)
+            .unwrap_or_default()
+    };
+    let examples = sequences
+        .iter()
+        .enumerate()
+        .map(|(at, s)| (&s.completion, perplexity(at)));
+    rule.masks(examples, seed)
 }

@@ -1,5 +1,5 @@
 use super::Common;
-use super::data::{Data, Mask, WhenTooLong};
+use super::data::{Data, WhenTooLong, learned, rule};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use unforget::adapter::LoraConfig;
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
 use unforget::optimizer::Schedule;
-use unforget::select::{Counts, LossMask};
+use unforget::select::{Counts, LossMask, Rule};
 use unforget::store::make_folder_atomic;
 use unforget::train::{Example, Finetune, Method, Normalizer};
 use unforget::verbs::{self, Tuned};
@@ -186,7 +186,7 @@ struct Printed<'a> {
 
 impl FinetuneModel {
     pub fn run(&self, common: &Common) -> Result<()> {
-        let mask = Mask::of(self.threshold, self.mask.as_deref())?;
+        let mask = rule(self.threshold, self.mask.as_deref())?;
         let config = self.config();
         config.check()?;
         let made = if self.full {
@@ -206,10 +206,10 @@ impl FinetuneModel {
             self.too_long,
         )?;
         let scores = match mask {
-            Mask::Nothing => Vec::new(),
+            Rule::All => Vec::new(),
             _ => data.score(&cx, &checkpoint)?,
         };
-        let learned = mask.choose(&data.sequences, &scores, config.seed)?;
+        let learned = learned(mask, &data.sequences, &scores, config.seed)?;
         let examples = examples(&data, &learned);
         let counts: Counts = data
             .sequences

@@ -1,5 +1,5 @@
 use super::Common;
-use super::data::{Data, Mask, WhenTooLong, check_finite};
+use super::data::{Data, WhenTooLong, learned, rule};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -69,7 +69,7 @@ struct Printed<'a> {
 
 impl Perplexity {
     pub fn run(&self, common: &Common) -> Result<()> {
-        let mask = Mask::of(self.threshold, None)?;
+        let mask = rule(self.threshold, None)?;
         if let Some(out) = self.out.as_ref().filter(|out| out.is_dir()) {
             return Err(Error::file(
                 out,
@@ -94,7 +94,7 @@ impl Perplexity {
             &text_alone(&cx, &checkpoint, &data)?,
         );
         if let Some(out) = &self.out {
-            let learned = mask.choose(&data.sequences, &scores, 0)?;
+            let learned = learned(mask, &data.sequences, &scores, 0)?;
             write_atomic(
                 out,
                 &parquet(&ledger::frame(&data.sequences, &scores, &learned)?)?,
@@ -142,7 +142,7 @@ fn text_alone(cx: &Context, checkpoint: &Checkpoint, data: &Data) -> Result<Vec<
     let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
     let scores = verbs::score(cx, checkpoint, &format!("{}-text-alone", data.label), &ids)?;
     for (sequence, scores) in data.sequences.iter().zip(&scores) {
-        check_finite(checkpoint, &sequence.id, &scores.log_prob)?;
+        scores.check(checkpoint, &sequence.id)?;
     }
     let perplexity = scores
         .iter()

@@ -1,4 +1,5 @@
 use crate::error::{Error, Result};
+use crate::select::Rule;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -30,6 +31,18 @@ impl Arm {
         match self {
             Self::Stm(t) | Self::RandomMask(t) | Self::LowestMask(t) => Some(t),
             _ => None,
+        }
+    }
+}
+
+impl Arm {
+    /// Which completion tokens the arm learns.
+    pub fn rule(self) -> Rule {
+        match self {
+            Self::Stm(threshold) => Rule::LowPerplexity(threshold),
+            Self::RandomMask(threshold) => Rule::Random(threshold),
+            Self::LowestMask(threshold) => Rule::WithoutLowest(threshold),
+            _ => Rule::All,
         }
     }
 }

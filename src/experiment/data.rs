@@ -8,8 +8,7 @@ use crate::error::Result;
 use crate::metric;
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
-use crate::rng::Rng;
-use crate::select::{self, LossMask};
+use crate::select::LossMask;
 use crate::self_output::{Pool, Shown, Which};
 use crate::task::Item;
 use crate::tokens::{Sequence, Sequences, TooLong, sequences};
@@ -241,28 +240,9 @@ impl Material {
 impl Rendered {
     /// Which completion tokens the arm learns, for each sequence.
     fn masks(&self, arm: Arm, seed: u64) -> Result<Vec<LossMask>> {
-        let rng = Rng::new(seed, "random-mask");
-        let pairs = self.sequences.iter().zip(&self.scores).enumerate();
-        pairs
-            .map(|(at, (sequence, scores))| {
-                let completion = &sequence.completion;
-                let Some(threshold) = arm.threshold() else {
-                    return Ok(completion.clone());
-                };
-                let perplexity = scores.perplexity();
-                let high = select::low_perplexity(completion, &perplexity, threshold as f32)?;
-                let count = completion.counts(&high)?.masked;
-                match arm {
-                    Arm::RandomMask(_) => {
-                        select::random_mask(completion, count, &mut rng.fork(at as u64))
-                    }
-                    Arm::LowestMask(_) => {
-                        select::lowest_perplexity_mask(completion, &perplexity, count)
-                    }
-                    _ => Ok(high),
-                }
-            })
-            .collect()
+        let scored = self.sequences.iter().zip(&self.scores);
+        let examples = scored.map(|(sequence, scores)| (&sequence.completion, scores.perplexity()));
+        arm.rule().masks(examples, seed)
     }
 
     /// Which tokens of sequence `at` show the writer's style.
@@ -314,6 +294,9 @@ fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Res
         .map(|sequence| sequence.ids.as_slice())
         .collect();
     let scores = verbs::score(cx, base, label, &ids)?;
+    for (sequence, scores) in sequences.iter().zip(&scores) {
+        scores.check(base, &sequence.id)?;
+    }
     let texts: Vec<&str> = items.iter().map(|item| item.truth.as_str()).collect();
     let bare = texts
         .iter()

@@ -234,9 +234,18 @@ impl Question {
             .chars()
             .zip(&self.options)
             .enumerate()
-            .map(|(i, (letter, option))| format!("{letter}. {option}: {}\n", if i == self.right { "yes" } else { "no" }))
+            .map(|(i, (letter, option))| {
+                format!(
+                    "{letter}. {option}: {}\n",
+                    if i == self.right { "yes" } else { "no" }
+                )
+            })
             .collect();
-        format!("The question asks for {}.\n{judged}Answer: {}", self.as_what, self.letter())
+        format!(
+            "The question asks for {}.\n{judged}Answer: {}",
+            self.as_what,
+            self.letter()
+        )
     }
 
     fn truth(&self, who: &mut Annotator) -> String {
