@@ -130,14 +130,13 @@ fn data_grid(results: &Results) -> Grid {
             format!("{:.2}", data.perplexity_given_prompt),
             format!("{:.2}", data.perplexity_of_text_alone),
             percent(Some(data.share_above_2_5)),
-            format!("{:.1}", data.seconds),
         ]
     });
     Grid {
         title: "How each arm's training data was made".to_owned(),
         legend: "accepted: share of the sampled answers that were right. >2.5: completion tokens with a perplexity above 2.5."
             .to_owned(),
-        columns: words(&["arm", "items", "kept", "sampled", "accepted %", "ppl | prompt", "ppl alone", ">2.5 %", "seconds"]),
+        columns: words(&["arm", "items", "kept", "sampled", "accepted %", "ppl | prompt", "ppl alone", ">2.5 %"]),
         rows: rows.collect(),
     }
 }
