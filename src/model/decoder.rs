@@ -531,21 +531,24 @@ impl Decoder {
         ops::rms_norm(x, &self.norm, self.config.rms_norm_eps)
     }
 
+    /// What the last block gives, `(tokens, hidden)`, without dropout.
+    fn last_block(&self, batch: &Batch) -> candle_core::Result<Tensor> {
+        let pass = self.pass(&batch.starts, batch.longest());
+        let mut x = self.embed(&batch.ids)?;
+        for (layer, block) in self.layers.iter().enumerate() {
+            let drop = Drop {
+                dropout: None,
+                layer,
+            };
+            x = pass.block(block, &x, &drop)?;
+        }
+        Ok(x)
+    }
+
     /// Logits at every position, `(tokens, vocabulary)` in f32. For tests and small vocabularies; scoring needs no whole logits.
     pub fn logits(&self, batch: &Batch) -> Result<Tensor> {
         let model = self.detached()?;
-        let pass = model.pass(&batch.starts, batch.longest());
-        let mut x = model.embed(&batch.ids)?;
-        for (layer, block) in model.layers.iter().enumerate() {
-            x = pass.block(
-                block,
-                &x,
-                &Drop {
-                    dropout: None,
-                    layer,
-                },
-            )?;
-        }
+        let x = model.last_block(batch)?;
         Ok(ops::linear(&model.final_norm(&x)?, model.head())?.to_dtype(DType::F32)?)
     }
 
@@ -555,18 +558,7 @@ impl Decoder {
             return Ok(TokenLoss::default());
         }
         let model = self.detached()?;
-        let pass = model.pass(&batch.starts, batch.longest());
-        let mut x = model.embed(&batch.ids)?;
-        for (layer, block) in model.layers.iter().enumerate() {
-            x = pass.block(
-                block,
-                &x,
-                &Drop {
-                    dropout: None,
-                    layer,
-                },
-            )?;
-        }
+        let x = model.last_block(batch)?;
         let x = model.final_norm(&model.select(&x, &batch.rows)?)?;
         Ok(ops::token_loss(
             &x,
