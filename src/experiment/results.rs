@@ -29,7 +29,8 @@ pub struct Results {
 /// One fine-tuning run and its evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Short name of the arm: `ground_truth`, `ground_truth_on_self_output_items`, `self_output`, `rephrase`, `stm_2.5`, `random_mask`, `lowest_mask`.
+    /// Short name of the arm: `ground_truth`, `ground_truth_on_self_output_items`, `self_output`, `rephrase`, `stm_2.5`, `random_mask_2.5`,
+    /// `lowest_mask_2.5`.
     pub arm: String,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -49,8 +50,7 @@ pub struct Run {
     pub losses: Vec<f64>,
     /// Target score on the validation split after training.
     pub validation: f64,
-    /// Test scores: target first, then non-target in the recipe's order. Empty for a run whose rate was not chosen and that was
-    /// evaluated on validation only (none in the lab: every run is tested).
+    /// Test scores: target first, then non-target in the recipe's order.
     pub test: Vec<TaskScore>,
     /// Frobenius norm of the weight change, over all adapted matrices together, relative to the weights' own norm.
     pub relative_weight_change: f64,

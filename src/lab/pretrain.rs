@@ -11,6 +11,7 @@ use crate::model::{
 };
 use crate::optimizer::{AdamW, AdamWConfig, Muon, Schedule, clip_factor, global_norm};
 use crate::rng::Rng;
+use crate::store::write_atomic;
 use crate::task::{Form, Item};
 use crate::tokens::{self, BpeTraining, Tokenizer, train_bpe};
 use candle_core::{Device, Tensor, Var};
@@ -214,6 +215,13 @@ impl Pretraining {
                 std::fs::write(&recipe, text).map_err(Error::io("writing the recipe", &recipe))?
             }
         }
+        let log_path = folder.join("training-log.jsonl");
+        let state = folder.join("state.safetensors");
+        let last = read_log(&log_path)?.last().map(|(step, _)| *step);
+        if last == Some(self.steps) && !state.exists() {
+            report("the model is made already");
+            return Ok(());
+        }
         let tokenizer = if folder.join("tokenizer.json").exists() {
             Tokenizer::open(folder)?
         } else {
@@ -245,7 +253,6 @@ impl Pretraining {
                 ..AdamWConfig::default()
             },
         )?;
-        let state = folder.join("state.safetensors");
         let mut step = 0;
         if state.exists() {
             let saved = read_file(&state, &Device::Cpu)?;
@@ -267,14 +274,17 @@ impl Pretraining {
             .map(pool)
             .collect::<std::result::Result<Vec<_>, _>>();
         let pools = pools.map_err(Error::library("starting the threads"))?;
-        let log_path = folder.join("training-log.jsonl");
+        // steps after the checkpoint are taken again, and logged again
+        let lines: Vec<String> = read_log(&log_path)?
+            .into_iter()
+            .filter(|(at, _)| *at <= step)
+            .map(|(_, line)| line + "\n")
+            .collect();
+        write_atomic(&log_path, lines.concat().as_bytes())?;
         let mut log = std::fs::OpenOptions::new()
-            .create(true)
             .append(true)
-            .open(&log_path);
-        let log = log
-            .as_mut()
-            .map_err(|e| Error::library("opening the log")(e.to_string()))?;
+            .open(&log_path)
+            .map_err(Error::io("opening the log", &log_path))?;
         let schedule = Schedule::Trapezoid { decay: self.decay };
         let (mut started, mut tokens, mut losses) = (Instant::now(), 0, Vec::new());
         while step < self.steps {
@@ -372,6 +382,21 @@ impl Pretraining {
         }
         Ok(())
     }
+}
+
+/// The lines of a log with their steps; none if there is no log yet.
+fn read_log(path: &Path) -> Result<Vec<(usize, String)>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(path).map_err(Error::io("reading the log", path))?;
+    let step = |line: &str| {
+        Some((
+            serde_json::from_str::<Line>(line).ok()?.step,
+            line.to_string(),
+        ))
+    };
+    Ok(text.lines().filter_map(step).collect())
 }
 
 /// Strict score and share of kept form of each task, greedily, on the first validation items.
