@@ -131,6 +131,29 @@ impl Dataset {
     }
 }
 
+/// One row of a file, whatever the file's format.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Where it stands: its line in a text file, its number from 1 elsewhere.
+    pub number: usize,
+    /// Its columns.
+    pub fields: Map<String, Value>,
+}
+
+/// Reads the rows of a `.jsonl` file (or the only one of a folder), one JSON object in a line.
+pub fn rows(path: &Path) -> Result<Vec<Row>> {
+    let path = data_file(path)?;
+    let bytes = std::fs::read(&path).map_err(Error::io("reading the data", &path))?;
+    let row = |(number, text): (usize, &str)| {
+        let fields = serde_json::from_str(text).map_err(|error| {
+            let problem = format!("expected one JSON object ({error}): {}", shorten(text));
+            Error::row(&path, number, problem)
+        })?;
+        Ok(Row { number, fields })
+    };
+    lines(&bytes, &path)?.into_iter().map(row).collect()
+}
+
 /// Reads the items of a benchmark from a `.jsonl` file (or the only one of a folder), one [`Item`] in a line.
 ///
 /// Errors as [`Dataset::read`] does.

@@ -45,6 +45,8 @@ pub mod task;
 
 pub mod dataset;
 
+pub mod benchmark;
+
 pub mod tokens;
 
 // model
