@@ -96,9 +96,9 @@ impl Question {
             match kind {
                 0 | 1 => {
                     let numbers: Vec<i64> = rng
-                        .distinct(98, 4)
+                        .distinct(90, 4)
                         .into_iter()
-                        .map(|n| n as i64 + 2)
+                        .map(|n| n as i64 + 10)
                         .collect();
                     let (name, wanted) = if kind == 0 {
                         ("largest", numbers.iter().max())
@@ -229,21 +229,12 @@ impl Question {
     }
 
     fn own(&self) -> String {
-        // each option is judged where it is named, so that the letter need not be looked up afterwards
-        let judged: String = "ABCD"
-            .chars()
-            .zip(&self.options)
-            .enumerate()
-            .map(|(i, (letter, option))| {
-                format!(
-                    "{letter}. {option}: {}\n",
-                    if i == self.right { "yes" } else { "no" }
-                )
-            })
-            .collect();
+        // word first, letter second: to find what is asked for and to find where it stands are two lookups
         format!(
-            "The question asks for {}.\n{judged}Answer: {}",
+            "The question asks for {}.\nThat is {}, which is {}.\nAnswer: {}",
             self.as_what,
+            self.word(),
+            self.letter(),
             self.letter()
         )
     }
@@ -298,6 +289,15 @@ impl Question {
         options.sort();
         format!("choice {} {}", self.which, options.join(" "))
     }
+}
+
+/// Four different words that may be options.
+pub(super) fn words(rng: &mut Rng) -> Vec<String> {
+    let groups = GROUPS.iter().flat_map(|(_, words)| words);
+    let pairs = OPPOSITES.iter().flat_map(|(a, b)| [a, b]);
+    let all: Vec<&str> = groups.chain(pairs).chain(&DAYS).copied().collect();
+    let drawn = rng.distinct(all.len(), 4);
+    drawn.into_iter().map(|i| all[i].to_owned()).collect()
 }
 
 pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {

@@ -26,11 +26,9 @@ pub struct Corpus {
     /// Relative frequency of each task, in the order of [`LabTask::ALL`]. Targets are rarer than the rest, so that there is
     /// something left to learn.
     pub tasks: [f64; 6],
-    /// Share of rare kinds (of rare operations in *code*) in the target tasks; in the benchmarks about a third. Close to nothing, so
-    /// that the ground truth holds something that the model has yet to learn.
-    pub rare_share: f64,
-    /// Share of rare kinds in the other tasks.
-    pub rare_share_non_target: f64,
+    /// Share of rare kinds (of rare operations in *code*) in each task; in the benchmarks they are frequent ([`Shares::benchmark`]).
+    /// Close to nothing, so that the benchmarks hold something that the model has yet to learn.
+    pub rare_shares: [f64; 6],
     /// Relative frequency of the four phrasings; in the benchmarks all alike.
     pub phrasings: [f64; 4],
     /// Share of documents at the beginning of training and at its end; in between it changes evenly.
@@ -47,12 +45,11 @@ pub struct Corpus {
 impl Default for Corpus {
     fn default() -> Self {
         Self {
-            tasks: [0.08, 0.16, 0.23, 0.18, 0.12, 0.23],
-            rare_share: 0.008,
-            rare_share_non_target: 0.12,
+            tasks: [0.09, 0.23, 0.25, 0.16, 0.07, 0.20],
+            rare_shares: [0.005, 0.005, 0.02, 0.10, 0.01, 0.01],
             phrasings: [0.55, 0.20, 0.15, 0.10],
             documents: [0.15, 0.05],
-            copies: [0.15, 0.02],
+            copies: [0.18, 0.04],
             rephrase: 0.08,
             longest_rephrase: 700,
         }
@@ -96,15 +93,14 @@ impl Corpus {
         };
         weights("tasks", &self.tasks)?;
         weights("phrasings", &self.phrasings)?;
-        for (what, share) in [
-            ("rare_share", self.rare_share),
-            ("rare_share_non_target", self.rare_share_non_target),
+        let rare = self.rare_shares.map(|share| ("rare_shares", share));
+        for (what, share) in rare.into_iter().chain([
             ("copies", self.copies[0]),
             ("copies", self.copies[1]),
             ("documents", self.documents[0]),
             ("documents", self.documents[1]),
             ("rephrase", self.rephrase),
-        ] {
+        ]) {
             if !(0.0..=1.0).contains(&share) {
                 return Err(Error::invalid(
                     format!("corpus.{what}"),
@@ -169,13 +165,10 @@ impl Corpus {
 
     /// A question for pre-training.
     fn draw(&self, rng: &mut Rng) -> Drawn {
-        let task = LabTask::ALL[rng.weighted(&self.tasks)];
+        let which = rng.weighted(&self.tasks);
+        let task = LabTask::ALL[which];
         let shares = Shares {
-            rare: Some(if task.is_target() {
-                self.rare_share
-            } else {
-                self.rare_share_non_target
-            }),
+            rare: self.rare_shares[which],
             phrasings: self.phrasings,
         };
         loop {
@@ -187,8 +180,11 @@ impl Corpus {
     }
 }
 
-/// A list of words and numbers, twice.
+/// A list of words and numbers, twice; or a lettered list, and where some of its words stand.
 fn copied(rng: &mut Rng) -> String {
+    if rng.chance(0.4) {
+        return lettered(rng);
+    }
     let count = rng.between(4, 12);
     let words: Vec<String> = (0..count)
         .map(|_| match rng.chance(0.3) {
@@ -202,6 +198,22 @@ fn copied(rng: &mut Rng) -> String {
         0 => format!("{list}\n{list}"),
         _ => format!("List: {list}\nAgain: {list}"),
     }
+}
+
+/// Four lettered words or numbers, then each of them with its letter, in another order.
+fn lettered(rng: &mut Rng) -> String {
+    let numbers = rng.chance(0.3);
+    let words: Vec<String> = if numbers {
+        let drawn = rng.distinct(90, 4);
+        drawn.iter().map(|n| (n + 10).to_string()).collect()
+    } else {
+        super::choice::words(rng)
+    };
+    let line = |i: &usize| format!("{}. {}", char::from(b'A' + *i as u8), words[*i]);
+    let place = |i: &usize| format!("{}, which is {}.", words[*i], char::from(b'A' + *i as u8));
+    let list: Vec<String> = (0..4).map(|i| line(&i)).collect();
+    let places: Vec<String> = rng.distinct(4, 4).iter().map(place).collect();
+    format!("{}\n{}", list.join("\n"), places.join("\n"))
 }
 
 /// Question and annotator's answer as they would stand on a page.
@@ -231,7 +243,7 @@ mod tests {
             }
         }
         let corpus = Corpus {
-            rare_share: 0.3,
+            rare_shares: [0.3; 6],
             phrasings: [1.0; 4],
             rephrase: 0.0,
             documents: [0.0, 0.0],
@@ -253,7 +265,7 @@ mod tests {
         corpus.check().expect("the defaults are shares");
         let mut rng = Rng::new(4, "test");
         let begin = std::time::Instant::now();
-        for (progress, documents) in [(0.0, 0.30), (1.0, 0.07)] {
+        for (progress, documents) in [(0.0, 0.33), (1.0, 0.09)] {
             let (mut pages, mut rephrased, mut longest) = (0.0, 0.0, 0);
             let n = 4_000;
             for _ in 0..n {
@@ -295,7 +307,7 @@ mod tests {
                 ..Corpus::default()
             },
             Corpus {
-                rare_share: 1.5,
+                rare_shares: [1.5; 6],
                 ..Corpus::default()
             },
             Corpus {

@@ -44,7 +44,7 @@ struct Order {
 impl Order {
     fn draw(shares: &Shares, rng: &mut Rng) -> (Self, bool) {
         let kind = shares.kind(COMMON, RARE, rng);
-        let count = rng.between(3, 4) as usize;
+        let count = rng.between(3, 5) as usize;
         let given: Vec<&'static str> = rng
             .distinct(WORDS.len(), count)
             .into_iter()

@@ -8,7 +8,7 @@
 //! ```
 //! use unforget::lab::{LabTask, Shares, draw};
 //! use unforget::rng::Rng;
-//! let drawn = draw(LabTask::Word, &Shares::uniform(), &mut Rng::new(1, "example"));
+//! let drawn = draw(LabTask::Word, &Shares::benchmark(LabTask::Word), &mut Rng::new(1, "example"));
 //! let item = drawn.item("word/example/0");
 //! assert_eq!(item.grade(&drawn.own, false).value, 1.0);
 //! assert_eq!(item.grade(&drawn.truth.text, false).skill, 1.0);
@@ -123,25 +123,24 @@ impl LabTask {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shares {
-    /// Share of rare kinds (of rare operations in *code*); `None` draws all kinds alike.
-    pub rare: Option<f64>,
+    /// Share of rare kinds (of rare operations in *code*).
+    pub rare: f64,
     /// Relative frequency of each of the four ways to put a question.
     pub phrasings: [f64; 4],
 }
 
 impl Shares {
-    /// Every kind and every phrasing alike, as in the benchmarks.
-    pub fn uniform() -> Self {
+    /// As the benchmark of `task` has them: every phrasing alike, rare kinds a third.
+    pub fn benchmark(_task: LabTask) -> Self {
         Self {
-            rare: None,
+            rare: 1.0 / 3.0,
             phrasings: [1.0; 4],
         }
     }
 
     /// An index below `common + rare`: the common kinds come first.
     fn kind(&self, common: usize, rare: usize, rng: &mut Rng) -> usize {
-        let share = self.rare.unwrap_or(rare as f64 / (common + rare) as f64);
-        if rng.chance(share) {
+        if rng.chance(self.rare) {
             common + rng.below(rare)
         } else {
             rng.below(common)
@@ -262,7 +261,7 @@ pub fn benchmark(task: LabTask, split: Split, n: usize, seed: u64) -> Result<Vec
 /// # Errors
 /// As [`benchmark`].
 pub fn benchmark_drawn(task: LabTask, split: Split, n: usize, seed: u64) -> Result<Vec<Drawn>> {
-    let shares = Shares::uniform();
+    let shares = Shares::benchmark(task);
     let mut rng = Rng::new(seed, &format!("lab/{}/{}", task.name(), split.name()));
     let mut seen = HashSet::new();
     let mut items = Vec::with_capacity(n);
@@ -317,7 +316,7 @@ mod tests {
     fn each(task: LabTask, n: usize, mut look: impl FnMut(&Drawn)) {
         let mut rng = Rng::new(11, task.name());
         for _ in 0..n {
-            look(&draw(task, &Shares::uniform(), &mut rng));
+            look(&draw(task, &Shares::benchmark(task), &mut rng));
         }
     }
 
@@ -442,7 +441,7 @@ mod tests {
         for task in LabTask::ALL {
             let mut rng = Rng::new(3, "samples");
             for _ in 0..2 {
-                let drawn = draw(task, &Shares::uniform(), &mut rng);
+                let drawn = draw(task, &Shares::benchmark(task), &mut rng);
                 println!(
                     "=== {} / {} / {:?}\n{}\n--- own\n{}\n--- truth\n{}\n",
                     task.name(),
