@@ -212,9 +212,10 @@ impl Question {
     }
 
     fn question(&self, phrasing: usize) -> String {
+        // the letter stands behind its option: a model this small looks up what follows a word long before what stands before it
         let options: Vec<String> = ('A'..='D')
             .zip(&self.options)
-            .map(|(letter, option)| format!("{letter}. {option}"))
+            .map(|(letter, option)| format!("{option} ({letter})"))
             .collect();
         let options = options.join("\n");
         let which = &self.which;
@@ -229,9 +230,8 @@ impl Question {
     }
 
     fn own(&self) -> String {
-        // word first, letter second: to find what is asked for and to find where it stands are two lookups
         format!(
-            "The question asks for {}.\nThat is {}, which is {}.\nAnswer: {}",
+            "The question asks for {}.\nThat is {} ({}).\nAnswer: {}",
             self.as_what,
             self.word(),
             self.letter(),
@@ -289,15 +289,6 @@ impl Question {
         options.sort();
         format!("choice {} {}", self.which, options.join(" "))
     }
-}
-
-/// Four different words that may be options.
-pub(super) fn words(rng: &mut Rng) -> Vec<String> {
-    let groups = GROUPS.iter().flat_map(|(_, words)| words);
-    let pairs = OPPOSITES.iter().flat_map(|(a, b)| [a, b]);
-    let all: Vec<&str> = groups.chain(pairs).chain(&DAYS).copied().collect();
-    let drawn = rng.distinct(all.len(), 4);
-    drawn.into_iter().map(|i| all[i].to_owned()).collect()
 }
 
 pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {

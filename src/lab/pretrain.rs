@@ -68,13 +68,13 @@ impl Default for Pretraining {
     fn default() -> Self {
         Self {
             seed: 1,
-            steps: 6500,
+            steps: 5500,
             batch: 32,
             parts: 2,
             matrix_rate: 4e-3,
             vector_rate: 1e-2,
             warmup_steps: 100,
-            decay: 0.45,
+            decay: 0.5,
             clip: 1.0,
             prompt_weight: 0.3,
             hidden_size: 128,
