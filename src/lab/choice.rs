@@ -87,6 +87,7 @@ struct Question {
     as_what: String,
     options: Vec<String>,
     right: usize,
+    bracketed: bool,
 }
 
 impl Question {
@@ -199,6 +200,7 @@ impl Question {
             as_what,
             options,
             right,
+            bracketed: shares.bracketed,
         };
         (question, kind >= COMMON)
     }
@@ -215,7 +217,7 @@ impl Question {
         // the letter stands behind its option: a model this small looks up what follows a word long before what stands before it
         let options: Vec<String> = ('A'..='D')
             .zip(&self.options)
-            .map(|(letter, option)| format!("{option} ({letter})"))
+            .map(|(letter, option)| self.lettered(option, letter))
             .collect();
         let options = options.join("\n");
         let which = &self.which;
@@ -231,12 +233,18 @@ impl Question {
 
     fn own(&self) -> String {
         format!(
-            "The question asks for {}.\nThat is {} ({}).\nAnswer: {}",
+            "The question asks for {}.\nThat is {}.\nAnswer: {}",
             self.as_what,
-            self.word(),
-            self.letter(),
+            self.lettered(self.word(), self.letter()),
             self.letter()
         )
+    }
+
+    fn lettered(&self, option: &str, letter: char) -> String {
+        match self.bracketed {
+            true => format!("{option} ({letter})"),
+            false => format!("{option} {letter}"),
+        }
     }
 
     fn truth(&self, who: &mut Annotator) -> String {

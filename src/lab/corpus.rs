@@ -31,6 +31,9 @@ pub struct Corpus {
     pub rare_shares: [f64; 6],
     /// Relative frequency of the four phrasings; in the benchmarks all alike.
     pub phrasings: [f64; 4],
+    /// Up to this share of training the letters of *choice* stand in brackets; then, and in the benchmarks, without. Which letter
+    /// belongs to a word was not learned with a bracket between them.
+    pub brackets_until: f64,
     /// Share of documents at the beginning of training and at its end; in between it changes evenly.
     pub documents: [f64; 2],
     /// Share of pages on which a list of words stands twice, at the beginning of training and at its end. They teach a small model to
@@ -48,6 +51,7 @@ impl Default for Corpus {
             tasks: [0.09, 0.25, 0.25, 0.14, 0.07, 0.20],
             rare_shares: [0.005, 0.005, 0.02, 0.10, 0.01, 0.01],
             phrasings: [0.55, 0.20, 0.15, 0.10],
+            brackets_until: 0.6181,
             documents: [0.15, 0.05],
             copies: [0.15, 0.02],
             rephrase: 0.08,
@@ -95,6 +99,7 @@ impl Corpus {
         weights("phrasings", &self.phrasings)?;
         let rare = self.rare_shares.map(|share| ("rare_shares", share));
         for (what, share) in rare.into_iter().chain([
+            ("brackets_until", self.brackets_until),
             ("copies", self.copies[0]),
             ("copies", self.copies[1]),
             ("documents", self.documents[0]),
@@ -140,10 +145,10 @@ impl Corpus {
             copies,
         ]) {
             0 => CorpusExample::Document {
-                text: page(&self.draw(rng), rng),
+                text: page(&self.draw(rng, progress), rng),
             },
             1 => loop {
-                let drawn = self.draw(rng);
+                let drawn = self.draw(rng, progress);
                 let user = rephrase_prompt(&drawn.prompt, &drawn.truth.text);
                 if user.len() + drawn.own.len() <= self.longest_rephrase {
                     return CorpusExample::Chat {
@@ -153,7 +158,7 @@ impl Corpus {
                 }
             },
             2 => {
-                let drawn = self.draw(rng);
+                let drawn = self.draw(rng, progress);
                 CorpusExample::Chat {
                     user: drawn.prompt,
                     assistant: drawn.own,
@@ -164,12 +169,13 @@ impl Corpus {
     }
 
     /// A question for pre-training.
-    fn draw(&self, rng: &mut Rng) -> Drawn {
+    fn draw(&self, rng: &mut Rng, progress: f64) -> Drawn {
         let which = rng.weighted(&self.tasks);
         let task = LabTask::ALL[which];
         let shares = Shares {
             rare: self.rare_shares[which],
             phrasings: self.phrasings,
+            bracketed: progress <= self.brackets_until,
         };
         loop {
             let drawn = draw(task, &shares, rng);
@@ -226,6 +232,7 @@ mod tests {
         let corpus = Corpus {
             rare_shares: [0.3; 6],
             phrasings: [1.0; 4],
+            brackets_until: 0.0,
             rephrase: 0.0,
             documents: [0.0, 0.0],
             copies: [0.0, 0.0],

@@ -127,6 +127,8 @@ pub struct Shares {
     pub rare: f64,
     /// Relative frequency of each of the four ways to put a question.
     pub phrasings: [f64; 4],
+    /// Whether the letters of *choice* stand in brackets.
+    pub bracketed: bool,
 }
 
 impl Shares {
@@ -135,6 +137,7 @@ impl Shares {
         Self {
             rare: 1.0 / 3.0,
             phrasings: [1.0; 4],
+            bracketed: false,
         }
     }
 
