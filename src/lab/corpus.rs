@@ -51,7 +51,7 @@ impl Default for Corpus {
             tasks: [0.09, 0.25, 0.25, 0.14, 0.07, 0.20],
             rare_shares: [0.005, 0.005, 0.02, 0.10, 0.01, 0.01],
             phrasings: [0.55, 0.20, 0.15, 0.10],
-            brackets_until: 0.6181,
+            brackets_until: 0.6544,
             documents: [0.15, 0.05],
             copies: [0.15, 0.02],
             rephrase: 0.08,
