@@ -226,7 +226,11 @@ impl ModelConfig {
             }
             Family::Gemma2 => {
                 config["attention_bias"] = json!(self.attention_bias);
-                config["query_pre_attn_scalar"] = json!(self.query_pre_attn_scalar);
+                // transformers takes a whole number only
+                config["query_pre_attn_scalar"] = match self.query_pre_attn_scalar {
+                    Some(scalar) if scalar.fract() == 0.0 => json!(scalar as u64),
+                    scalar => json!(scalar),
+                };
                 config["attn_logit_softcapping"] = json!(self.attn_logit_softcapping);
                 config["final_logit_softcapping"] = json!(self.final_logit_softcapping);
                 config["sliding_window"] = json!(self.sliding_window);

@@ -1,41 +1,39 @@
-//! The families of models that are known here, and in what they differ.
-//!
-//! One decoder computes all of them. What a family is comes down to fields of [`ModelConfig`]: [`ModelConfig::defaults`] gives them
-//! as transformers' config class of that family does, and `config.json` changes them.
-//!
-//! | | Llama 3.x | Mistral | Qwen 2.5 | Gemma 2 | OLMo 2 |
-//! |---|---|---|---|---|---|
-//! | biases | by the config | none | q, k, v | by the config, not in the feed-forward layer | as Gemma 2 |
-//! | head size | any | any | hidden / heads, or given | any | hidden / heads, or given |
-//! | norms of a block | before | before | before | before and after | after, and of all queries and all keys |
-//! | a norm's weight | `w` | `w` | `w` | `1 + w`, in f32 | `w`, in f32 |
-//! | feed-forward | SiLU | SiLU | SiLU | GeLU (tanh) | SiLU |
-//! | window | none | every layer | layers from the n-th on, seldom used | every second layer | none |
-//! | scores | `/ √head` | `/ √head` | `/ √head` | `/ √query_pre_attn_scalar`, soft-capped | `/ √head` |
-//! | embedding | as stored | as stored | as stored | `· √hidden` | as stored |
-//! | logits | as they are | as they are | as they are | soft-capped | as they are |
-//!
-//! # Where candle-transformers 0.11.1 differs
-//!
-//! It has all five families, but for inference: gradients reach few weights or none. Where its numbers differ from transformers',
-//! this crate follows transformers:
-//!
-//! | model | there | here, as in transformers |
-//! |---|---|---|
-//! | all | logits of the last position only | of every position |
-//! | mistral, gemma2, qwen2 | a window of `W` sees `W + 1` tokens, and none is applied while decoding | `i - j < W`, always |
-//! | gemma2 | the window is applied in every layer | in those that `layer_types` names, else in every second one |
-//! | gemma2 | scores are divided by `√head_dim` | by `√query_pre_attn_scalar`: differs for the 27 B model |
-//! | gemma2, qwen2, olmo2 | rotary angles in the model's precision: in bf16 the cosine is wrong by 0.5 from position 255 on | in f32 |
-//! | qwen2 | the window is applied even if `use_sliding_window` is false, and may not be null | only if it is true |
-//! | llama | `head_dim` is not read, of rotary scalings only llama3 is | both |
-//! | all | `rope_parameters`, `dtype` (version 5's spelling) are not read | both spellings are |
-
 use super::config::{ModelConfig, SlidingLayers};
 use super::rope_scaling::RopeScaling;
 use crate::ops::{Activation, NormWeight};
 
 /// A family of models, as `model_type` names it.
+///
+/// One decoder computes all of them. What a family is comes down to fields of [`ModelConfig`]: [`ModelConfig::defaults`] gives them
+/// as transformers' config class of that family does, and `config.json` changes them.
+///
+/// | | Llama 3.x | Mistral | Qwen 2.5 | Gemma 2 | OLMo 2 |
+/// |---|---|---|---|---|---|
+/// | biases | by the config | none | q, k, v | by the config, not in the feed-forward layer | as Gemma 2 |
+/// | head size | any | any | hidden / heads, or given | any | hidden / heads, or given |
+/// | norms of a block | before | before | before | before and after | after, and of all queries and all keys |
+/// | a norm's weight | `w` | `w` | `w` | `1 + w`, in f32 | `w`, in f32 |
+/// | feed-forward | SiLU | SiLU | SiLU | GeLU (tanh) | SiLU |
+/// | window | none | every layer | layers from the n-th on, seldom used | every second layer | none |
+/// | scores | `/ √head` | `/ √head` | `/ √head` | `/ √query_pre_attn_scalar`, soft-capped | `/ √head` |
+/// | embedding | as stored | as stored | as stored | `· √hidden` | as stored |
+/// | logits | as they are | as they are | as they are | soft-capped | as they are |
+///
+/// # Where candle-transformers 0.11.1 differs
+///
+/// It has all five families, but for inference: gradients reach few weights or none. Where its numbers differ from transformers',
+/// this crate follows transformers:
+///
+/// | model | there | here, as in transformers |
+/// |---|---|---|
+/// | all | logits of the last position only | of every position |
+/// | mistral, gemma2, qwen2 | a window of `W` sees `W + 1` tokens, and none is applied while decoding | `i - j < W`, always |
+/// | gemma2 | the window is applied in every layer | in those that `layer_types` names, else in every second one |
+/// | gemma2 | scores are divided by `√head_dim` | by `√query_pre_attn_scalar`: differs for the 27 B model |
+/// | gemma2, qwen2, olmo2 | rotary angles in the model's precision: in bf16 the cosine is wrong by 0.5 from position 255 on | in f32 |
+/// | qwen2 | the window is applied even if `use_sliding_window` is false, and may not be null | only if it is true |
+/// | llama | `head_dim` is not read, of rotary scalings only llama3 is | both |
+/// | all | `rope_parameters`, `dtype` (version 5's spelling) are not read | both spellings are |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// Llama 2 and 3.x, and what shares their architecture, such as SmolLM 2.

@@ -1,7 +1,8 @@
 //! The language model: one decoder for scoring, training and sampling alike.
 //!
 //! A [`Checkpoint`] is a folder on disk in Hugging Face layout, perhaps with an adapter: plain data that notebooks can keep. A
-//! [`Decoder`] is its weights in memory. Only this module knows model families.
+//! [`Decoder`] is its weights in memory. Only this module knows model families: one decoder computes all of them, and a
+//! [`Family`] is a set of fields of [`ModelConfig`].
 
 mod batch;
 mod block;

@@ -85,7 +85,7 @@ fn check(
     if kv_heads == 0 || heads % kv_heads != 0 || head_dim % 2 != 0 {
         bail!("{heads} heads cannot share {kv_heads} key heads of width {head_dim}")
     }
-    if shape.window == Some(0) || shape.softcap.is_some_and(|cap| !(cap > 0.0)) {
+    if shape.window == Some(0) || shape.softcap.is_some_and(|cap| cap.is_nan() || cap <= 0.0) {
         bail!("a window or a cap of nothing: {shape:?}")
     }
     let rows = q.dim(0)?;
