@@ -21,15 +21,16 @@ use crate::ops::{Activation, NormWeight};
 ///
 /// # Where candle-transformers 0.11.1 differs
 ///
-/// It has all five families, but for inference: gradients reach few weights or none. Where its numbers differ from transformers',
-/// this crate follows transformers:
+/// It has all five families, but for inference: gradients reach few weights or none. Where its source computes other numbers than
+/// transformers does, this crate follows transformers, whose numbers `tests/families.rs` holds it to:
 ///
 /// | model | there | here, as in transformers |
 /// |---|---|---|
 /// | all | logits of the last position only | of every position |
-/// | mistral, gemma2, qwen2 | a window of `W` sees `W + 1` tokens, and none is applied while decoding | `i - j < W`, always |
+/// | mistral, gemma2, qwen2 | a window of `W` sees `W + 1` tokens, and all of them while decoding | `i - j < W`, always |
 /// | gemma2 | the window is applied in every layer | in those that `layer_types` names, else in every second one |
-/// | gemma2 | scores are divided by `√head_dim` | by `√query_pre_attn_scalar`: differs for the 27 B model |
+/// | gemma2 | scores are divided by `√head_dim` | by `√query_pre_attn_scalar`: another number in the 27 B model |
+/// | gemma2 | the head is always the embedding | unless `tie_word_embeddings` is false |
 /// | gemma2, qwen2, olmo2 | rotary angles in the model's precision: in bf16 the cosine is wrong by 0.5 from position 255 on | in f32 |
 /// | qwen2 | the window is applied even if `use_sliding_window` is false, and may not be null | only if it is true |
 /// | llama | `head_dim` is not read, of rotary scalings only llama3 is | both |
