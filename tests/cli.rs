@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use unforget::model::{Decoder, ModelConfig, RopeScaling, write_model};
+use unforget::model::{Decoder, Family, ModelConfig, write_model};
 use unforget::store::file_hash;
 use unforget::tokens::{BpeTraining, train_bpe};
 
@@ -52,11 +52,8 @@ impl Place {
             vocab_size: tokenizer.vocab_size(),
             max_position_embeddings: CONTEXT,
             rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
-            rope_scaling: RopeScaling::None,
             tie_word_embeddings: true,
-            attention_bias: false,
-            mlp_bias: false,
+            ..ModelConfig::defaults(Family::Llama)
         };
         let decoder = Decoder::random(&config, 1, &Device::Cpu).unwrap();
         write_model(&folder, &decoder, &tokenizer.stop_ids()).unwrap();

@@ -4,6 +4,7 @@ mod architecture;
 mod cards;
 mod checkpoints;
 mod cli;
+mod families;
 mod golden;
 mod operators;
 mod peft;

@@ -329,7 +329,7 @@ for folder in folders:
 ";
 
 /// The first Python that can import PEFT: `UNFORGET_PYTHON`, `python3`, the project's `.venv`.
-fn python_with_peft() -> Option<PathBuf> {
+pub fn python_with_peft() -> Option<PathBuf> {
     let named = std::env::var_os("UNFORGET_PYTHON").map(PathBuf::from);
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let mut candidates = named.into_iter().chain(["python3".into(), project]);

@@ -4,7 +4,7 @@ use std::path::Path;
 use unforget::adapter::LoraConfig;
 use unforget::error::Result;
 use unforget::generate::{Sampling, generate};
-use unforget::model::{Batch, Checkpoint, Decoder, ModelConfig, RopeScaling};
+use unforget::model::{Batch, Checkpoint, Decoder, Family, ModelConfig};
 use unforget::optimizer::Schedule;
 use unforget::train::{Example, Finetune, Method, Trainer};
 
@@ -76,11 +76,8 @@ pub fn lab() -> ModelConfig {
         vocab_size: 1024,
         max_position_embeddings: 384,
         rms_norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_scaling: RopeScaling::None,
         tie_word_embeddings: true,
-        attention_bias: false,
-        mlp_bias: false,
+        ..ModelConfig::defaults(Family::Llama)
     }
 }
 

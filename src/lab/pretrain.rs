@@ -6,9 +6,7 @@ use crate::chat::Conversation;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::generate::{Finish, Sampling, generate};
-use crate::model::{
-    Batch, Decoder, ModelConfig, RopeScaling, read_file, write_model, write_tensors,
-};
+use crate::model::{Batch, Decoder, Family, ModelConfig, read_file, write_model, write_tensors};
 use crate::optimizer::{AdamW, AdamWConfig, Muon, Schedule, clip_factor, global_norm};
 use crate::rng::Rng;
 use crate::store::write_atomic;
@@ -126,11 +124,8 @@ impl Pretraining {
             vocab_size,
             max_position_embeddings: self.context,
             rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
-            rope_scaling: RopeScaling::None,
             tie_word_embeddings: self.tied,
-            attention_bias: false,
-            mlp_bias: false,
+            ..ModelConfig::defaults(Family::Llama)
         }
     }
 

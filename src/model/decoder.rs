@@ -1,9 +1,11 @@
+use super::batch::Batch;
+use super::block::{Block, Drop, Dropout, PROJECTIONS, Pass, projection_sizes};
 use super::cache::Cache;
 use super::config::ModelConfig;
 use super::projection::Projection;
 use super::weights::Shelf;
 use crate::error::{Error, Result};
-use crate::ops::{self, Attention, Gradients, Rope, RopeTable, TokenLoss};
+use crate::ops::{self, Gradients, NormWeight, Rope, RopeTable, TokenLoss};
 use crate::rng::Rng;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
@@ -27,86 +29,6 @@ pub struct Decoder {
     trainable: Vec<(String, Var)>,
 }
 
-#[derive(Debug, Clone)]
-struct Block {
-    input_layernorm: Tensor,
-    q_proj: Projection,
-    k_proj: Projection,
-    v_proj: Projection,
-    o_proj: Projection,
-    post_attention_layernorm: Tensor,
-    gate_proj: Projection,
-    up_proj: Projection,
-    down_proj: Projection,
-}
-
-/// Names of a block's linear layers, in the order in which [`Decoder::projections_mut`] gives them.
-pub(crate) const PROJECTIONS: [&str; 7] = [
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-];
-
-/// Sequences laid end to end, and which of their tokens are predicted with which weight.
-#[derive(Debug, Clone, Default)]
-pub struct Batch {
-    ids: Vec<u32>,
-    starts: Vec<usize>,
-    /// Positions whose next token is predicted.
-    rows: Vec<u32>,
-    targets: Vec<u32>,
-    weights: Vec<f32>,
-}
-
-impl Batch {
-    /// An empty batch.
-    pub fn new() -> Self {
-        Self {
-            starts: vec![0],
-            ..Self::default()
-        }
-    }
-
-    /// Adds a sequence; token `t` is predicted from those before it with weight `weights[t]`, 0 means not at all.
-    ///
-    /// The first token has no context, so its weight does not count. One weight for each token.
-    pub fn push(&mut self, ids: &[u32], weights: &[f32]) {
-        assert_eq!(ids.len(), weights.len(), "one weight for each token");
-        let start = self.ids.len();
-        for at in 1..ids.len() {
-            if weights[at] != 0.0 {
-                self.rows.push((start + at - 1) as u32);
-                self.targets.push(ids[at]);
-                self.weights.push(weights[at]);
-            }
-        }
-        self.ids.extend(ids);
-        self.starts.push(self.ids.len());
-    }
-
-    /// All tokens, prompts included.
-    pub fn tokens(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Tokens that are predicted.
-    pub fn predicted(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn longest(&self) -> usize {
-        self.starts
-            .windows(2)
-            .map(|w| w[1] - w[0])
-            .max()
-            .unwrap_or(0)
-    }
-}
-
 /// The gradient of one batch.
 #[derive(Debug)]
 pub struct Gradient {
@@ -114,153 +36,6 @@ pub struct Gradient {
     pub loss: TokenLoss,
     /// One for each of [`Decoder::trainable`], in that order; `None` where none arrived.
     pub gradients: Vec<Option<Tensor>>,
-}
-
-/// Dropout on what the low-rank updates see.
-#[derive(Debug, Clone)]
-pub struct Dropout {
-    /// Share of values set to 0.
-    pub share: f64,
-    /// Stream of this batch; each layer forks its own.
-    pub rng: Rng,
-}
-
-impl Dropout {
-    /// `x` with dropped values, the rest scaled up; `place` tells the layers of the model apart.
-    fn apply(&self, x: &Tensor, place: u64) -> candle_core::Result<Tensor> {
-        let mut rng = self.rng.fork(place);
-        let keep = (1.0 / (1.0 - self.share)) as f32;
-        let mask: Vec<f32> = (0..x.elem_count())
-            .map(|_| if rng.chance(self.share) { 0.0 } else { keep })
-            .collect();
-        x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
-    }
-}
-
-impl Block {
-    fn load(shelf: &mut Shelf, config: &ModelConfig, at: usize) -> Result<Self> {
-        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-        let q = config.num_attention_heads * config.head_dim;
-        let kv = config.num_key_value_heads * config.head_dim;
-        let name = |part: &str| format!("model.layers.{at}.{part}");
-        let mut projection =
-            |part: &str, out: usize, inner: usize, bias: bool| -> Result<Projection> {
-                let weight = shelf.take(&name(&format!("{part}.weight")), &[out, inner])?;
-                let bias = if bias {
-                    Some(shelf.take(&name(&format!("{part}.bias")), &[out])?)
-                } else {
-                    None
-                };
-                Ok(Projection::new(weight, bias))
-            };
-        Ok(Self {
-            q_proj: projection("self_attn.q_proj", q, hidden, config.attention_bias)?,
-            k_proj: projection("self_attn.k_proj", kv, hidden, config.attention_bias)?,
-            v_proj: projection("self_attn.v_proj", kv, hidden, config.attention_bias)?,
-            o_proj: projection("self_attn.o_proj", hidden, q, config.attention_bias)?,
-            gate_proj: projection("mlp.gate_proj", wide, hidden, config.mlp_bias)?,
-            up_proj: projection("mlp.up_proj", wide, hidden, config.mlp_bias)?,
-            down_proj: projection("mlp.down_proj", hidden, wide, config.mlp_bias)?,
-            input_layernorm: shelf.take(&name("input_layernorm.weight"), &[hidden])?,
-            post_attention_layernorm: shelf
-                .take(&name("post_attention_layernorm.weight"), &[hidden])?,
-        })
-    }
-
-    fn projections_mut(&mut self) -> [&mut Projection; 7] {
-        [
-            &mut self.q_proj,
-            &mut self.k_proj,
-            &mut self.v_proj,
-            &mut self.o_proj,
-            &mut self.gate_proj,
-            &mut self.up_proj,
-            &mut self.down_proj,
-        ]
-    }
-
-    fn projections(&self) -> [&Projection; 7] {
-        [
-            &self.q_proj,
-            &self.k_proj,
-            &self.v_proj,
-            &self.o_proj,
-            &self.gate_proj,
-            &self.up_proj,
-            &self.down_proj,
-        ]
-    }
-
-    fn map(&self, change: impl Fn(&Projection) -> Result<Projection>) -> Result<Self> {
-        let mut block = self.clone();
-        for (new, old) in block.projections_mut().into_iter().zip(self.projections()) {
-            *new = change(old)?;
-        }
-        block.input_layernorm = self.input_layernorm.detach();
-        block.post_attention_layernorm = self.post_attention_layernorm.detach();
-        Ok(block)
-    }
-
-    /// Queries, keys and values before rotation.
-    fn qkv(&self, x: &Tensor, eps: f64, drop: &Drop<'_>) -> candle_core::Result<[Tensor; 3]> {
-        let x = ops::rms_norm(x, &self.input_layernorm, eps)?;
-        Ok([
-            self.q_proj.forward(&x, drop.at(&x, 0)?.as_ref())?,
-            self.k_proj.forward(&x, drop.at(&x, 1)?.as_ref())?,
-            self.v_proj.forward(&x, drop.at(&x, 2)?.as_ref())?,
-        ])
-    }
-
-    /// The rest of the block, from the heads' outputs to the next residual stream.
-    fn finish(
-        &self,
-        x: &Tensor,
-        heads: &Tensor,
-        eps: f64,
-        drop: &Drop<'_>,
-    ) -> candle_core::Result<Tensor> {
-        let x = (x + self.o_proj.forward(heads, drop.at(heads, 3)?.as_ref())?)?;
-        let normed = ops::rms_norm(&x, &self.post_attention_layernorm, eps)?;
-        let gate = self
-            .gate_proj
-            .forward(&normed, drop.at(&normed, 4)?.as_ref())?;
-        let up = self
-            .up_proj
-            .forward(&normed, drop.at(&normed, 5)?.as_ref())?;
-        let wide = ops::swiglu(&gate, &up)?;
-        x + self.down_proj.forward(&wide, drop.at(&wide, 6)?.as_ref())?
-    }
-}
-
-/// Dropout as one block sees it.
-struct Drop<'a> {
-    dropout: Option<&'a Dropout>,
-    layer: usize,
-}
-
-impl Drop<'_> {
-    fn at(&self, x: &Tensor, projection: usize) -> candle_core::Result<Option<Tensor>> {
-        let place = (self.layer * PROJECTIONS.len() + projection) as u64;
-        self.dropout
-            .map(|dropout| dropout.apply(x, place))
-            .transpose()
-    }
-}
-
-/// What all blocks of one pass share.
-struct Pass {
-    attention: Attention,
-    starts: Arc<[usize]>,
-    table: Arc<RopeTable>,
-    eps: f64,
-}
-
-impl Pass {
-    fn block(&self, block: &Block, x: &Tensor, drop: &Drop<'_>) -> candle_core::Result<Tensor> {
-        let [q, k, v] = block.qkv(x, self.eps, drop)?;
-        let heads = ops::attention(&q, &k, &v, &self.attention, &self.starts, &self.table)?;
-        block.finish(x, &heads, self.eps, drop)
-    }
 }
 
 impl Decoder {
@@ -304,7 +79,8 @@ impl Decoder {
             let count: usize = shape.iter().product();
             let mut rng = rng.fork(at as u64);
             let values: Vec<f32> = if name.ends_with("norm.weight") {
-                vec![1.0; count]
+                let one_plus = config.norm_weight == NormWeight::OnePlus;
+                vec![if one_plus { 0.0 } else { 1.0 }; count]
             } else if name.ends_with("bias") {
                 vec![0.0; count]
             } else {
@@ -340,35 +116,21 @@ impl Decoder {
 
     /// Names and shapes of the weights of `config`.
     fn shapes(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
-        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-        let q = config.num_attention_heads * config.head_dim;
-        let kv = config.num_key_value_heads * config.head_dim;
+        let hidden = config.hidden_size;
         let mut shapes = vec![(
             "model.embed_tokens.weight".to_string(),
             vec![config.vocab_size, hidden],
         )];
         for at in 0..config.num_hidden_layers {
-            let sizes = [
-                (q, hidden),
-                (kv, hidden),
-                (kv, hidden),
-                (hidden, q),
-                (wide, hidden),
-                (wide, hidden),
-                (hidden, wide),
-            ];
-            for (i, (part, (out, inner))) in PROJECTIONS.iter().zip(sizes).enumerate() {
-                shapes.push((format!("model.layers.{at}.{part}.weight"), vec![out, inner]));
-                if if i < 4 {
-                    config.attention_bias
-                } else {
-                    config.mlp_bias
-                } {
-                    shapes.push((format!("model.layers.{at}.{part}.bias"), vec![out]));
+            let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
+            for (part, (out, inner, bias)) in PROJECTIONS.iter().zip(projection_sizes(config)) {
+                shapes.push((name(part, "weight"), vec![out, inner]));
+                if bias {
+                    shapes.push((name(part, "bias"), vec![out]));
                 }
             }
-            for norm in ["input_layernorm", "post_attention_layernorm"] {
-                shapes.push((format!("model.layers.{at}.{norm}.weight"), vec![hidden]));
+            for (_, norm, width) in config.norms() {
+                shapes.push((name(norm, "weight"), vec![width]));
             }
         }
         shapes.push(("model.norm.weight".into(), vec![hidden]));
@@ -421,11 +183,9 @@ impl Decoder {
         train("model.embed_tokens.weight".into(), &mut self.embed_tokens)?;
         for (at, block) in self.layers.iter_mut().enumerate() {
             let name = |part: &str| format!("model.layers.{at}.{part}.weight");
-            train(name("input_layernorm"), &mut block.input_layernorm)?;
-            train(
-                name("post_attention_layernorm"),
-                &mut block.post_attention_layernorm,
-            )?;
+            for (part, weight) in block.norms_mut() {
+                train(name(part), weight)?;
+            }
             for (part, projection) in PROJECTIONS.iter().zip(block.projections_mut()) {
                 train(name(part), &mut projection.weight)?;
                 if let Some(bias) = &mut projection.bias {
@@ -477,14 +237,9 @@ impl Decoder {
         );
         for (at, block) in self.layers.iter().enumerate() {
             let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
-            tensors.insert(
-                name("input_layernorm", "weight"),
-                block.input_layernorm.detach(),
-            );
-            tensors.insert(
-                name("post_attention_layernorm", "weight"),
-                block.post_attention_layernorm.detach(),
-            );
+            for (part, weight) in block.norms() {
+                tensors.insert(name(part, "weight"), weight.detach());
+            }
             for (part, projection) in PROJECTIONS.iter().zip(block.projections()) {
                 tensors.insert(name(part, "weight"), projection.merged_weight()?);
                 if let Some(bias) = &projection.bias {
@@ -504,23 +259,19 @@ impl Decoder {
     }
 
     fn pass(&self, starts: &[usize], longest: usize) -> Pass {
-        let config = &self.config;
-        Pass {
-            attention: Attention {
-                heads: config.num_attention_heads,
-                kv_heads: config.num_key_value_heads,
-                head_dim: config.head_dim,
-                scale: 1.0 / (config.head_dim as f64).sqrt(),
-            },
-            starts: starts.into(),
-            table: self.rope.table(longest),
-            eps: config.rms_norm_eps,
-        }
+        Pass::new(&self.config, starts, self.rope.table(longest))
     }
 
     fn embed(&self, ids: &[u32]) -> candle_core::Result<Tensor> {
-        self.embed_tokens
-            .index_select(&Tensor::from_slice(ids, ids.len(), &self.device)?, 0)
+        let x = self
+            .embed_tokens
+            .index_select(&Tensor::from_slice(ids, ids.len(), &self.device)?, 0)?;
+        if self.config.scaled_embedding {
+            // candle rounds the factor to the model's precision, as transformers does
+            x * (self.config.hidden_size as f64).sqrt()
+        } else {
+            Ok(x)
+        }
     }
 
     fn select(&self, x: &Tensor, rows: &[u32]) -> candle_core::Result<Tensor> {
@@ -528,7 +279,14 @@ impl Decoder {
     }
 
     fn final_norm(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        ops::rms_norm(x, &self.norm, self.config.rms_norm_eps)
+        let config = &self.config;
+        ops::rms_norm(x, &self.norm, config.rms_norm_eps, config.norm_weight)
+    }
+
+    /// Logits of hidden states that the last norm has seen, in f32; no gradients.
+    fn head_logits(&self, x: &Tensor) -> Result<Tensor> {
+        let logits = ops::linear(x, self.head())?.to_dtype(DType::F32)?;
+        Ok(ops::soft_cap(&logits, self.config.final_logit_softcapping)?)
     }
 
     /// What the last block gives, `(tokens, hidden)`, without dropout.
@@ -549,7 +307,7 @@ impl Decoder {
     pub fn logits(&self, batch: &Batch) -> Result<Tensor> {
         let model = self.detached()?;
         let x = model.last_block(batch)?;
-        Ok(ops::linear(&model.final_norm(&x)?, model.head())?.to_dtype(DType::F32)?)
+        model.head_logits(&model.final_norm(&x)?)
     }
 
     /// Log-probability, entropy and rank of every predicted token of the batch, in order; no gradients.
@@ -565,6 +323,7 @@ impl Decoder {
             model.head(),
             &batch.targets,
             &batch.weights,
+            self.config.final_logit_softcapping,
             Gradients::None,
         )?)
     }
@@ -636,7 +395,14 @@ impl Decoder {
         } else {
             Gradients::Hidden
         };
-        let mut loss = ops::token_loss(&normed, head, &batch.targets, &batch.weights, want)?;
+        let mut loss = ops::token_loss(
+            &normed,
+            head,
+            &batch.targets,
+            &batch.weights,
+            self.config.final_logit_softcapping,
+            want,
+        )?;
         let seed = loss.hidden_gradient.take().expect("asked for");
         let mut grads = ops::seed_gradient(&normed, &seed)?.backward()?;
         if let Some(more) = loss.head_gradient.take() {
@@ -685,19 +451,20 @@ impl Decoder {
                 dropout: None,
                 layer,
             };
-            let [q, k, v] = block.qkv(&x, pass.eps, &drop)?;
+            let qkv = block.qkv(&x, &pass, &drop)?;
             if layers > 0 {
+                let [_, k, v] = &qkv;
                 self.remember(
                     &mut caches.iter_mut().collect::<Vec<_>>(),
                     layer,
-                    &k,
-                    &v,
+                    k,
+                    v,
                     &batch.starts,
                     &pass.table,
                 )?;
             }
-            let heads = ops::attention(&q, &k, &v, &pass.attention, &pass.starts, &pass.table)?;
-            x = block.finish(&x, &heads, pass.eps, &drop)?;
+            let heads = pass.attend(&qkv, layer)?;
+            x = block.finish(&x, &heads, &pass, &drop)?;
         }
         for (cache, ids) in caches.iter_mut().zip(prompts) {
             cache.ids.extend_from_slice(ids);
@@ -707,7 +474,7 @@ impl Decoder {
             .map(|end| (end - 1) as u32)
             .collect();
         let x = self.final_norm(&self.select(&x, &last)?)?;
-        Ok((caches, ops::linear(&x, self.head())?.to_dtype(DType::F32)?))
+        Ok((caches, self.head_logits(&x)?))
     }
 
     /// Reads one more token of each row and returns the logits of the next, `(rows, vocabulary)`.
@@ -733,23 +500,19 @@ impl Decoder {
                 dropout: None,
                 layer,
             };
-            let [q, k, v] = block.qkv(&x, pass.eps, &drop)?;
+            let [q, k, v] = block.qkv(&x, &pass, &drop)?;
             self.remember(caches, layer, &k, &v, &starts, &pass.table)?;
             let rows: Vec<_> = caches.iter().map(|cache| cache.row(layer)).collect();
             let shape = q.shape().clone();
             let q = q.flatten_all()?.to_vec1::<f32>()?;
-            let heads = ops::cached_attention(&q, &rows, &pass.attention, &pass.table);
-            x = block.finish(
-                &x,
-                &Tensor::from_vec(heads, shape, &self.device)?,
-                pass.eps,
-                &drop,
-            )?;
+            let heads = ops::cached_attention(&q, &rows, pass.attention(layer), &pass.table);
+            let heads = Tensor::from_vec(heads, shape, &self.device)?;
+            x = block.finish(&x, &heads, &pass, &drop)?;
         }
         for (cache, token) in caches.iter_mut().zip(tokens) {
             cache.ids.push(*token);
         }
-        Ok(ops::linear(&self.final_norm(&x)?, self.head())?.to_dtype(DType::F32)?)
+        self.head_logits(&self.final_norm(&x)?)
     }
 
     /// Appends keys, turned by their position, and values to each row's memory of `layer`.

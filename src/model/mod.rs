@@ -1,22 +1,32 @@
 //! The language model: one decoder for scoring, training and sampling alike.
 //!
 //! A [`Checkpoint`] is a folder on disk in Hugging Face layout, perhaps with an adapter: plain data that notebooks can keep. A
-//! [`Decoder`] is its weights in memory. Only this module knows model families.
+//! [`Decoder`] is its weights in memory. Only this module knows model families: one decoder computes all of them, and a
+//! [`Family`] is a set of fields of [`ModelConfig`].
 
+mod batch;
+mod block;
 mod cache;
 mod checkpoint;
 mod config;
 mod decoder;
 mod device;
+mod family;
+mod fields;
 mod projection;
+mod rope_scaling;
 mod weights;
 
+pub use batch::Batch;
+pub use block::Dropout;
+pub(crate) use block::PROJECTIONS;
 pub use cache::Cache;
 pub(crate) use checkpoint::write_tensors;
 pub use checkpoint::{Checkpoint, Model, write_model};
-pub use config::{ModelConfig, RopeScaling};
-pub(crate) use decoder::PROJECTIONS;
-pub use decoder::{Batch, Decoder, Dropout, Gradient};
+pub use config::{ModelConfig, SlidingLayers};
+pub use decoder::{Decoder, Gradient};
 pub use device::{DeviceChoice, open_device};
+pub use family::{BlockNorms, Family};
 pub use projection::{AdaptedWeight, Projection};
+pub use rope_scaling::RopeScaling;
 pub(crate) use weights::read_file;

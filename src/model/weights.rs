@@ -5,7 +5,9 @@ use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// All tensors of a checkpoint by name, on `device`, floating-point ones as `dtype`.
+/// All tensors of a checkpoint by name, on `device`, those that hold plain numbers (f64, f32, bf16, f16) as `dtype`.
+///
+/// Shorter numbers mean nothing without the scales that go with them, so they stay as they are and [`Shelf::take`] refuses them.
 pub(super) fn read(
     folder: &Path,
     device: &Device,
@@ -14,7 +16,8 @@ pub(super) fn read(
     let mut tensors = BTreeMap::new();
     for file in files(folder)? {
         for (name, tensor) in read_file(&file, device)? {
-            let tensor = if tensor.dtype().is_float() {
+            let plain = [DType::F64, DType::F32, DType::BF16, DType::F16];
+            let tensor = if plain.contains(&tensor.dtype()) {
                 tensor.to_dtype(dtype)?
             } else {
                 tensor
@@ -34,8 +37,16 @@ pub(crate) fn read_file(path: &Path, device: &Device) -> Result<BTreeMap<String,
             format!("not a whole safetensors file ({e}); copy or download it again"),
         )
     };
-    let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(|e| broken(&e))?;
-    Ok(tensors.into_iter().collect())
+    match candle_core::safetensors::load_buffer(&bytes, device) {
+        Ok(tensors) => Ok(tensors.into_iter().collect()),
+        Err(candle_core::Error::UnsupportedSafeTensorDtype(dtype)) => {
+            let problem = format!(
+                "holds {dtype:?}; quantised weights are not known here, take the model in bf16, f16 or f32"
+            );
+            Err(Error::file(path, problem))
+        }
+        Err(error) => Err(broken(&error)),
+    }
 }
 
 /// The weight files of a folder: one, or the shards that the index names.
@@ -103,7 +114,7 @@ impl Shelf {
                 return Ok(tensor);
             }
             Some(tensor) if tensor.dims() == shape => self.problems.push(format!(
-                "{name}: holds {:?}, needed floating-point numbers; quantised weights are not known here",
+                "{name}: holds {:?}, needed f32, bf16 or f16; quantised weights are not known here",
                 tensor.dtype()
             )),
             Some(tensor) => {

@@ -1,5 +1,7 @@
 use super::fused;
-use super::host::{Into, Matrix, dot, exp_and_sum, floats, maximum, product, values, vectorised};
+use super::host::{
+    Into, Matrix, dot, exp_and_sum, floats, maximum, product, tanh, values, vectorised,
+};
 use super::rope::RopeTable;
 use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -16,6 +18,19 @@ pub struct Attention {
     pub head_dim: usize,
     /// What scores are multiplied by, usually `1 / sqrt(head_dim)`.
     pub scale: f64,
+    /// How many tokens a token sees, itself included: `j` is seen from `i` if `i - j < window`. `None` is all before it.
+    pub window: Option<usize>,
+    /// Gemma 2's bound on scores: `c · tanh(score / c)`, before the softmax.
+    pub softcap: Option<f64>,
+}
+
+impl Attention {
+    /// The first position seen from `position`.
+    #[inline(always)]
+    fn first(&self, position: usize) -> usize {
+        self.window
+            .map_or(0, |window| (position + 1).saturating_sub(window))
+    }
 }
 
 /// Causal attention with rotary positions over sequences laid end to end.
@@ -70,6 +85,9 @@ fn check(
     if kv_heads == 0 || heads % kv_heads != 0 || head_dim % 2 != 0 {
         bail!("{heads} heads cannot share {kv_heads} key heads of width {head_dim}")
     }
+    if shape.window == Some(0) || shape.softcap.is_some_and(|cap| cap.is_nan() || cap <= 0.0) {
+        bail!("a window or a cap of nothing: {shape:?}")
+    }
     let rows = q.dim(0)?;
     let (wide, narrow) = ([rows, heads * head_dim], [rows, kv_heads * head_dim]);
     if q.dims() != wide || k.dims() != narrow || v.dims() != narrow {
@@ -104,6 +122,7 @@ fn composed(
         kv_heads,
         head_dim,
         scale,
+        ..
     } = *shape;
     let length = q.dim(0)?;
     let group = heads / kv_heads;
@@ -117,18 +136,23 @@ fn composed(
     };
     let (q, k, v) = (by_head(&q, 1)?, by_head(&k, group)?, by_head(&v, group)?);
     let scores = (q.matmul(&k.t()?)? * scale)?;
-    let future: Vec<f32> = (0..length * length)
+    let scores = match shape.softcap {
+        None => scores,
+        Some(cap) => ((scores / cap)?.tanh()? * cap)?,
+    };
+    let unseen: Vec<f32> = (0..length * length)
         .map(|at| {
-            if at % length > at / length {
+            let (row, column) = (at / length, at % length);
+            if column > row || column < shape.first(row) {
                 f32::NEG_INFINITY
             } else {
                 0.0
             }
         })
         .collect();
-    let future =
-        Tensor::from_vec(future, (1, length, length), scores.device())?.to_dtype(scores.dtype())?;
-    let weights = candle_nn::ops::softmax(&scores.broadcast_add(&future)?, D::Minus1)?;
+    let unseen =
+        Tensor::from_vec(unseen, (1, length, length), scores.device())?.to_dtype(scores.dtype())?;
+    let weights = candle_nn::ops::softmax(&scores.broadcast_add(&unseen)?, D::Minus1)?;
     weights
         .matmul(&v)?
         .transpose(0, 1)?
@@ -143,6 +167,19 @@ struct Fused {
 
 /// Query rows that are scored together; the triangle above them is skipped block by block.
 const BLOCK: usize = 48;
+
+/// Query rows `from..to`, which see the keys `first..to` between them.
+struct Block {
+    from: usize,
+    to: usize,
+    first: usize,
+}
+
+impl Block {
+    fn rows(&self) -> usize {
+        self.to - self.from
+    }
+}
 
 /// One key head of one sequence: the unit of parallel work.
 struct Task {
@@ -177,32 +214,58 @@ impl Fused {
         out
     }
 
-    /// Attention weights of query rows `from..to`: `(to - from, to)`, the future zero.
-    fn weights(&self, q: &[f32], k: &[f32], from: usize, to: usize, out: &mut [f32]) {
+    /// Attention weights of the block's query rows on the keys that any of them sees: `(rows, seen)`, what a row does not see zero.
+    ///
+    /// With a soft-cap, `slopes` of the same shape, if given, receives how fast the capped scores follow the plain ones.
+    fn weights(
+        &self,
+        q: &[f32],
+        k: &[f32],
+        block: &Block,
+        out: &mut [f32],
+        slopes: Option<&mut [f32]>,
+    ) {
         let d = self.shape.head_dim;
         let scale = self.shape.scale as f32;
-        let (q, k) = (Matrix::rows(&q[from * d..to * d], d), Matrix::rows(k, d));
+        let seen = block.to - block.first;
+        let q = Matrix::rows(&q[block.from * d..block.to * d], d);
+        let k = Matrix::rows(&k[block.first * d..], d);
         product(
-            (to - from, to, d),
+            (block.rows(), seen, d),
             out,
-            to,
+            seen,
             q,
             k.t(),
             scale,
             Into::Overwrite,
             false,
         );
+        if let Some(cap) = self.shape.softcap {
+            vectorised(|| soft_cap(out, slopes, cap as f32));
+        }
         vectorised(|| {
-            for (row, scores) in out.chunks_exact_mut(to).enumerate() {
-                let (past, future) = scores.split_at_mut(from + row + 1);
+            for (row, scores) in out.chunks_exact_mut(seen).enumerate() {
+                let position = block.from + row;
+                let (past, future) = scores.split_at_mut(position + 1 - block.first);
                 future.fill(0.0);
-                let largest = maximum(past);
-                let inverse = 1.0 / exp_and_sum(past, largest);
-                for weight in past {
+                let (past, scores) = past.split_at_mut(self.shape.first(position) - block.first);
+                past.fill(0.0);
+                let largest = maximum(scores);
+                let inverse = 1.0 / exp_and_sum(scores, largest);
+                for weight in scores {
                     *weight *= inverse;
                 }
             }
         });
+    }
+
+    /// The blocks of query rows of a sequence.
+    fn blocks(&self, length: usize) -> impl Iterator<Item = Block> {
+        (0..length).step_by(BLOCK).map(move |from| Block {
+            from,
+            to: (from + BLOCK).min(length),
+            first: self.shape.first(from),
+        })
     }
 
     fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
@@ -223,14 +286,15 @@ impl Fused {
                 let mut weights = vec![0f32; BLOCK.min(task.length) * task.length];
                 for member in 0..group {
                     let queries = self.turned(q, heads, task.kv_head * group + member, task);
-                    for from in (0..task.length).step_by(BLOCK) {
-                        let to = (from + BLOCK).min(task.length);
-                        let weights = &mut weights[..(to - from) * to];
-                        self.weights(&queries, &keys, from, to, weights);
-                        let out = &mut out[from * group * d + member * d..];
-                        let (p, v) = (Matrix::rows(weights, to), Matrix::rows(v, kv_heads * d));
+                    for block in self.blocks(task.length) {
+                        let seen = block.to - block.first;
+                        let weights = &mut weights[..block.rows() * seen];
+                        self.weights(&queries, &keys, &block, weights, None);
+                        let out = &mut out[block.from * group * d + member * d..];
+                        let p = Matrix::rows(weights, seen);
+                        let v = Matrix::rows(&v[block.first * kv_heads * d..], kv_heads * d);
                         product(
-                            (to - from, d, to),
+                            (block.rows(), d, seen),
                             out,
                             group * d,
                             p,
@@ -264,6 +328,7 @@ impl Fused {
             kv_heads,
             head_dim: d,
             scale,
+            ..
         } = self.shape;
         let group = heads / kv_heads;
         let tasks = self.tasks();
@@ -278,23 +343,26 @@ impl Fused {
                 let mut dv = vec![0f32; length * d];
                 let mut weights = vec![0f32; BLOCK.min(length) * length];
                 let mut d_scores = weights.clone();
+                let capped = self.shape.softcap.is_some();
+                let mut slopes = if capped { weights.clone() } else { Vec::new() };
                 let mut d_queries = vec![0f32; length * d];
                 for member in 0..group {
                     let head = task.kv_head * group + member;
                     let queries = self.turned(q, heads, head, task);
-                    for from in (0..length).step_by(BLOCK) {
-                        let to = (from + BLOCK).min(length);
-                        let rows = to - from;
+                    for block in self.blocks(length) {
+                        let Block { from, to, first } = block;
+                        let (rows, seen) = (block.rows(), to - first);
                         let at = (task.start + from) * heads * d + head * d;
                         let (o, grad) = (&o[at..], &grad[at..]);
-                        let weights = &mut weights[..rows * to];
-                        let d_scores = &mut d_scores[..rows * to];
-                        self.weights(&queries, &keys, from, to, weights);
+                        let weights = &mut weights[..rows * seen];
+                        let d_scores = &mut d_scores[..rows * seen];
+                        let mut slopes = capped.then(|| &mut slopes[..rows * seen]);
+                        self.weights(&queries, &keys, &block, weights, slopes.as_deref_mut());
                         let gradient = Matrix::rows(grad, heads * d);
-                        let p = Matrix::rows(weights, to);
+                        let p = Matrix::rows(weights, seen);
                         product(
-                            (to, d, rows),
-                            &mut dv,
+                            (seen, d, rows),
+                            &mut dv[first * d..],
                             d,
                             p.t(),
                             gradient,
@@ -302,11 +370,11 @@ impl Fused {
                             Into::Add,
                             false,
                         );
-                        let values = Matrix::rows(v, kv_heads * d);
+                        let values = Matrix::rows(&v[first * kv_heads * d..], kv_heads * d);
                         product(
-                            (rows, to, d),
+                            (rows, seen, d),
                             d_scores,
-                            to,
+                            seen,
                             gradient,
                             values.t(),
                             1.0,
@@ -317,29 +385,35 @@ impl Fused {
                             for row in 0..rows {
                                 let at = row * heads * d;
                                 let along = dot(&o[at..at + d], &grad[at..at + d]);
-                                let weights = &weights[row * to..][..to];
-                                for (ds, p) in d_scores[row * to..][..to].iter_mut().zip(weights) {
+                                let weights = &weights[row * seen..][..seen];
+                                let d_scores = &mut d_scores[row * seen..][..seen];
+                                for (ds, p) in d_scores.iter_mut().zip(weights) {
                                     *ds = p * (*ds - along);
                                 }
                             }
+                            if let Some(slopes) = slopes {
+                                for (ds, slope) in d_scores.iter_mut().zip(slopes) {
+                                    *ds *= *slope;
+                                }
+                            }
                         });
-                        let ds = Matrix::rows(d_scores, to);
+                        let ds = Matrix::rows(d_scores, seen);
                         let d_queries = &mut d_queries[from * d..to * d];
                         let scale = scale as f32;
                         product(
-                            (rows, d, to),
+                            (rows, d, seen),
                             d_queries,
                             d,
                             ds,
-                            Matrix::rows(&keys, d),
+                            Matrix::rows(&keys[first * d..], d),
                             scale,
                             Into::Overwrite,
                             false,
                         );
                         let q = Matrix::rows(&queries[from * d..to * d], d);
                         product(
-                            (to, d, rows),
-                            &mut d_keys,
+                            (seen, d, rows),
+                            &mut d_keys[first * d..],
                             d,
                             ds.t(),
                             q,
@@ -386,6 +460,26 @@ impl Fused {
             place(&mut dv, v, kv_heads * d, task.kv_head * d, d, task);
         }
         [dq, dk, dv]
+    }
+}
+
+/// Bounds scores by `cap`, and notes the slope `1 - tanh²` of each.
+#[inline(always)]
+fn soft_cap(scores: &mut [f32], slopes: Option<&mut [f32]>, cap: f32) {
+    let inverse = 1.0 / cap;
+    match slopes {
+        None => {
+            for score in scores {
+                *score = tanh(*score * inverse) * cap;
+            }
+        }
+        Some(slopes) => {
+            for (score, slope) in scores.iter_mut().zip(slopes) {
+                let t = tanh(*score * inverse);
+                *score = t * cap;
+                *slope = 1.0 - t * t;
+            }
+        }
     }
 }
 
@@ -446,7 +540,8 @@ pub struct CachedRow<'a> {
     pub values: [&'a [f32]; 2],
 }
 
-/// Attention of the newest token of each row to everything the row remembers, that token included; no gradients.
+/// Attention of the newest token of each row to what the row remembers, that token included and as far as the window reaches;
+/// no gradients.
 ///
 /// `q` is `(rows, heads · head_dim)` before rotation; so is the result's shape.
 pub fn cached_attention(
@@ -460,6 +555,7 @@ pub fn cached_attention(
         kv_heads,
         head_dim: d,
         scale,
+        ..
     } = *shape;
     let (width, group) = (kv_heads * d, heads / kv_heads);
     let mut out = vec![0f32; q.len()];
@@ -467,18 +563,28 @@ pub fn cached_attention(
         .zip(q.par_chunks(heads * d))
         .zip(rows)
         .for_each(|((out, q), row)| {
-            let length = (row.keys[0].len() + row.keys[1].len()) / width;
+            let [shared, own] = row.keys.map(|keys| keys.len() / width);
+            let length = shared + own;
+            // what lies before the window is left out of both pieces
+            let first = shape.first(length - 1);
+            let skipped = [first.min(shared), first.saturating_sub(shared)];
+            let [keys, values] = [row.keys, row.values]
+                .map(|[shared, own]| [&shared[skipped[0] * width..], &own[skipped[1] * width..]]);
+            let shared = shared - skipped[0];
             let mut turned = vec![0f32; d];
-            let mut weights = vec![0f32; length];
+            let mut weights = vec![0f32; length - first];
             vectorised(|| {
                 for head in 0..heads {
                     let column = head / group * d;
                     table.turn(length - 1, &q[head * d..][..d], &mut turned, 1.0);
-                    let (shared, own) = weights.split_at_mut(row.keys[0].len() / width);
-                    for (weights, keys) in [shared, own].into_iter().zip(row.keys) {
+                    let (before, after) = weights.split_at_mut(shared);
+                    for (weights, keys) in [before, after].into_iter().zip(keys) {
                         for (weight, key) in weights.iter_mut().zip(keys.chunks_exact(width)) {
                             *weight = dot(&turned, &key[column..column + d]) * scale as f32;
                         }
+                    }
+                    if let Some(cap) = shape.softcap {
+                        soft_cap(&mut weights, None, cap as f32);
                     }
                     let largest = maximum(&weights);
                     let inverse = 1.0 / exp_and_sum(&mut weights, largest);
@@ -486,8 +592,8 @@ pub fn cached_attention(
                         *weight *= inverse;
                     }
                     let out = &mut out[head * d..][..d];
-                    let (shared, own) = weights.split_at(row.keys[0].len() / width);
-                    for (weights, values) in [shared, own].into_iter().zip(row.values) {
+                    let (before, after) = weights.split_at(shared);
+                    for (weights, values) in [before, after].into_iter().zip(values) {
                         add_weighted(out, weights, values, width, column);
                     }
                 }

@@ -170,6 +170,27 @@ pub(super) fn exp(x: f32) -> f32 {
     if x < -87.0 { 0.0 } else { scaled }
 }
 
+/// `tanh(x)` with an absolute error below 4e-7 and a relative one below 6e-7, in a form that becomes vector instructions.
+///
+/// The rational function is Eigen's (`generic_fast_tanh_float`, degree 13 over 6).
+#[inline(always)]
+pub(super) fn tanh(x: f32) -> f32 {
+    let x = x.clamp(-7.905_311, 7.905_311);
+    let square = x * x;
+    let mut p = -2.760_768_5e-16_f32;
+    p = p * square + 2.000_188e-13;
+    p = p * square - 8.604_672e-11;
+    p = p * square + 5.122_297_1e-8;
+    p = p * square + 1.485_722_4e-5;
+    p = p * square + 6.372_619_3e-4;
+    p = p * square + 4.893_524_6e-3;
+    let mut q = 1.198_258_4e-6_f32;
+    q = q * square + 1.185_347_1e-4;
+    q = q * square + 2.268_434_6e-3;
+    q = q * square + 4.893_525e-3;
+    x * p / q
+}
+
 /// The scalar product.
 #[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -272,6 +293,25 @@ mod tests {
         assert_eq!(exp(-1000.0), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn tanh_is_right_to_six_in_ten_million() {
+        for i in -120_000..120_000 {
+            let x = i as f32 / 10_000.0;
+            let (got, want) = (f64::from(tanh(x)), f64::from(x).tanh());
+            let relative = if i == 0 {
+                0.0
+            } else {
+                (got / want - 1.0).abs()
+            };
+            assert!(
+                (got - want).abs() < 4e-7 && relative < 6e-7 && got.abs() <= 1.0,
+                "tanh({x}) = {got}, not {want}"
+            );
+        }
+        assert_eq!(tanh(0.0), 0.0);
+        assert!((tanh(1e30) - 1.0).abs() < 4e-7);
     }
 
     #[test]

@@ -7,10 +7,10 @@
 //! |---|---|---|
 //! | [`linear`] | `x Wᵀ` | `x`; `W` only if it is a variable |
 //! | [`lora_linear`] | `x Wᵀ + s x Aᵀ Bᵀ` | `x`, `A`, `B`; never `W` |
-//! | [`rms_norm`] | `x / rms(x) · w` | `x`; `w` only if it is a variable |
-//! | [`swiglu`] | `silu(gate) · up` | both |
-//! | [`attention`] | rotary, causal, grouped-query attention over sequences laid end to end | `q`, `k`, `v` |
-//! | [`token_loss`] | head and cross-entropy in chunks | the hidden states; the head if asked |
+//! | [`rms_norm`] | `x / rms(x) · w`, or `· (1 + w)` | `x`; `w` only if it is a variable |
+//! | [`gated`] | `silu(gate) · up`, or with GeLU | both |
+//! | [`attention`] | rotary, causal, grouped-query attention over sequences laid end to end; windowed, soft-capped | `q`, `k`, `v` |
+//! | [`token_loss`] | head and cross-entropy in chunks, logits perhaps soft-capped | the hidden states; the head if asked |
 //! | [`seed_gradient`] | none | starts a backward pass from a known gradient |
 //!
 //! On a CPU in f32 they are fused and run on the current rayon pool. Everywhere else, and in f64, they are composed of candle
@@ -27,22 +27,22 @@
 //! ```
 
 mod attention;
+mod gated;
 mod host;
 mod linear;
 mod norm;
 mod rope;
 mod seed;
-mod swiglu;
 mod token_loss;
 
 pub use attention::{Attention, CachedRow, attention, cached_attention};
+pub use gated::{Activation, gated};
 pub(crate) use host::largest_and_exp_sum;
 pub use linear::{linear, lora_linear};
-pub use norm::rms_norm;
+pub use norm::{NormWeight, rms_norm};
 pub use rope::{Rope, RopeTable};
 pub use seed::seed_gradient;
-pub use swiglu::swiglu;
-pub use token_loss::{Gradients, TokenLoss, token_loss};
+pub use token_loss::{Gradients, TokenLoss, soft_cap, token_loss};
 
 use candle_core::{DType, Tensor};
 

@@ -4,11 +4,23 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail,
 };
 use rayon::prelude::*;
+use std::borrow::Cow;
+
+/// How a norm's weight enters. In f32 the first two are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormWeight {
+    /// `x / rms(x)` is rounded to the precision of `x`, then multiplied by the weight: Llama, Mistral, Qwen 2.
+    Rounded,
+    /// The product is taken in f32 and rounded then: OLMo 2.
+    Wide,
+    /// One plus the weight multiplies, all in f32: Gemma, whose checkpoints store how far a weight is from 1.
+    OnePlus,
+}
 
 /// Root-mean-square norm over the last dimension: `x / sqrt(mean(x²) + eps) · weight`, computed in f32.
 ///
-/// `x` is `(…, hidden)`, `weight` is `(hidden)`. The weight gets a gradient only if it is a variable.
-pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+/// `x` is `(…, hidden)`, `weight` is `(hidden)`; `form` says how it enters. The weight gets a gradient only if it is a variable.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, form: NormWeight) -> Result<Tensor> {
     if weight.dims1()? != x.dim(D::Minus1)? {
         bail!(
             "x is {:?}, the norm's weight is {:?}",
@@ -20,6 +32,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if fused(x) {
         let norm = RmsNorm {
             eps: eps as f32,
+            one_plus: form == NormWeight::OnePlus,
             frozen: (!weight.track_op()).then(|| weight.clone()),
         };
         return if weight.track_op() {
@@ -37,13 +50,20 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let xs = x.to_dtype(wide)?;
     let mean_square = xs.sqr()?.mean_keepdim(D::Minus1)?;
     let normed = xs.broadcast_div(&(mean_square + eps)?.sqrt()?)?;
-    normed
-        .to_dtype(dtype)?
-        .broadcast_mul(&weight.to_dtype(dtype)?)
+    let weight = weight.to_dtype(match form {
+        NormWeight::Rounded => dtype,
+        NormWeight::Wide | NormWeight::OnePlus => wide,
+    })?;
+    match form {
+        NormWeight::Rounded => normed.to_dtype(dtype)?.broadcast_mul(&weight),
+        NormWeight::Wide => normed.broadcast_mul(&weight)?.to_dtype(dtype),
+        NormWeight::OnePlus => normed.broadcast_mul(&(weight + 1.0)?)?.to_dtype(dtype),
+    }
 }
 
 struct RmsNorm {
     eps: f32,
+    one_plus: bool,
     frozen: Option<Tensor>,
 }
 
@@ -51,7 +71,17 @@ struct RmsNorm {
 const ROWS: usize = 64;
 
 impl RmsNorm {
+    /// What multiplies.
+    fn factors<'a>(&self, weight: &'a [f32]) -> Cow<'a, [f32]> {
+        if self.one_plus {
+            weight.iter().map(|weight| 1.0 + weight).collect()
+        } else {
+            weight.into()
+        }
+    }
+
     fn forward(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
+        let weight = &*self.factors(weight);
         let width = weight.len();
         let mut out = vec![0f32; x.len()];
         out.par_chunks_mut(ROWS * width)
@@ -77,6 +107,7 @@ impl RmsNorm {
     fn gradient(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<Tensor> {
         let grad = grad.contiguous()?;
         let (xs, weight, grad) = (values(x)?, values(weight)?, values(&grad)?);
+        let weight = &*self.factors(&weight);
         let width = weight.len();
         let mut out = vec![0f32; xs.len()];
         out.par_chunks_mut(ROWS * width)

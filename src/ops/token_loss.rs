@@ -1,5 +1,5 @@
 use super::fused;
-use super::host::{Into, Matrix, exp, maximum, product, values, vectorised};
+use super::host::{Into, Matrix, exp, maximum, product, tanh, values, vectorised};
 use candle_core::{D, DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -34,7 +34,16 @@ pub enum Gradients {
 /// Logits that exist at one time, so that a large vocabulary never makes a large tensor.
 const LOGITS_AT_ONCE: usize = 1 << 20;
 
-/// Head and cross-entropy in chunks: `loss = Σ_i weights[i] · −ln softmax(hidden_i headᵀ)[targets[i]]`.
+/// `cap · tanh(logits / cap)`: Gemma 2's bound on the logits; no gradients.
+pub fn soft_cap(logits: &Tensor, cap: Option<f64>) -> Result<Tensor> {
+    match cap {
+        None => Ok(logits.clone()),
+        Some(cap) => (logits / cap)?.tanh()? * cap,
+    }
+}
+
+/// Head and cross-entropy in chunks: `loss = Σ_i weights[i] · −ln softmax(hidden_i headᵀ)[targets[i]]`, the logits bounded as in
+/// [`soft_cap`] where `cap` is given.
 ///
 /// `hidden` is `(rows, width)` and holds only the positions that are learned or scored; `head` is `(vocabulary, width)`. Log-probability,
 /// entropy and rank come at no extra pass. Weights carry the normaliser: divide them by it beforehand.
@@ -43,6 +52,7 @@ pub fn token_loss(
     head: &Tensor,
     targets: &[u32],
     weights: &[f32],
+    cap: Option<f64>,
     want: Gradients,
 ) -> Result<TokenLoss> {
     let ((rows, width), vocabulary) = (hidden.dims2()?, head.dim(0)?);
@@ -64,7 +74,7 @@ pub fn token_loss(
             &head,
             targets,
             weights,
-            want,
+            (cap, want),
             (rows, width, vocabulary, chunk),
         );
     }
@@ -77,7 +87,7 @@ pub fn token_loss(
             &head,
             &targets[from..to],
             &weights[from..to],
-            want,
+            (cap, want),
         )?;
         whole.loss += part.loss;
         whole.log_prob.extend(part.log_prob);
@@ -100,7 +110,7 @@ fn on_host(
     head: &Tensor,
     targets: &[u32],
     weights: &[f32],
-    want: Gradients,
+    (cap, want): (Option<f64>, Gradients),
     (rows, width, vocabulary, chunk): (usize, usize, usize, usize),
 ) -> Result<TokenLoss> {
     let (h, w) = (values(hidden)?, values(head)?);
@@ -142,7 +152,13 @@ fn on_host(
             .par_chunks_mut(vocabulary)
             .zip(&targets[from..to])
             .zip(&weights[from..to])
-            .map(|((row, &target), &weight)| vectorised(|| row_loss(row, target as usize, weight)))
+            .map(|((row, &target), &weight)| {
+                let target = target as usize;
+                vectorised(|| match cap {
+                    None => row_loss(row, target, weight),
+                    Some(cap) => capped_row_loss(row, target, weight, cap as f32),
+                })
+            })
             .collect();
         for ((log_prob, entropy, rank), weight) in facts.into_iter().zip(&weights[from..to]) {
             result.loss -= f64::from(*weight) * f64::from(log_prob);
@@ -190,6 +206,25 @@ fn on_host(
     Ok(result)
 }
 
+/// [`row_loss`] of bounded logits; the gradient is that of the plain ones.
+#[inline(always)]
+fn capped_row_loss(row: &mut [f32], target: usize, weight: f32, cap: f32) -> (f32, f32, u32) {
+    let inverse = 1.0 / cap;
+    let slopes: Vec<f32> = row
+        .iter_mut()
+        .map(|logit| {
+            let t = tanh(*logit * inverse);
+            *logit = t * cap;
+            1.0 - t * t
+        })
+        .collect();
+    let facts = row_loss(row, target, weight);
+    for (gradient, slope) in row.iter_mut().zip(&slopes) {
+        *gradient *= slope;
+    }
+    facts
+}
+
 /// Log-probability, entropy and rank of one row of logits, which becomes `weight · (softmax − onehot)`.
 #[inline(always)]
 fn row_loss(row: &mut [f32], target: usize, weight: f32) -> (f32, f32, u32) {
@@ -232,7 +267,7 @@ fn composed(
     head: &Tensor,
     targets: &[u32],
     weights: &[f32],
-    want: Gradients,
+    (cap, want): (Option<f64>, Gradients),
 ) -> Result<TokenLoss> {
     let (rows, vocabulary, device) = (targets.len(), head.dim(0)?, hidden.device());
     let wide = if hidden.dtype() == DType::F64 {
@@ -240,7 +275,7 @@ fn composed(
     } else {
         DType::F32
     };
-    let logits = hidden.matmul(&head.t()?)?.to_dtype(wide)?;
+    let logits = soft_cap(&hidden.matmul(&head.t()?)?.to_dtype(wide)?, cap)?;
     let log_sum = logits.log_sum_exp(D::Minus1)?.unsqueeze(1)?;
     let ids = Tensor::from_slice(targets, (rows, 1), device)?;
     let wanted = logits.gather(&ids, 1)?;
@@ -268,9 +303,12 @@ fn composed(
         let vocabulary = Tensor::arange(0, vocabulary as u32, device)?.unsqueeze(0)?;
         let onehot = ids.broadcast_eq(&vocabulary)?.to_dtype(wide)?;
         let weight = Tensor::from_slice(weights, (rows, 1), device)?.to_dtype(wide)?;
-        let d_logits = (p - onehot)?
-            .broadcast_mul(&weight)?
-            .to_dtype(hidden.dtype())?;
+        let d_logits = (p - onehot)?.broadcast_mul(&weight)?;
+        let d_logits = match cap {
+            None => d_logits,
+            Some(cap) => (d_logits * (&logits / cap)?.sqr()?.affine(-1.0, 1.0)?)?,
+        };
+        let d_logits = d_logits.to_dtype(hidden.dtype())?;
         result.hidden_gradient = Some(d_logits.matmul(head)?);
         if want == Gradients::HiddenAndHead {
             result.head_gradient = Some(d_logits.t()?.matmul(hidden)?);

@@ -3,19 +3,57 @@ use super::host::{exp, floats, values, vectorised};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-/// `silu(gate) · up`, elementwise; both of one shape.
-pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+/// What bends the gate of a feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x σ(x)`, also called swish.
+    Silu,
+    /// GeLU in its tanh form, `x / 2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
+    GeluTanh,
+}
+
+/// `act(gate) · up`, elementwise; both of one shape.
+pub fn gated(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
     if gate.shape() != up.shape() {
         bail!("gate is {:?}, up is {:?}", gate.shape(), up.shape())
     }
     if fused(gate) {
-        gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu)
-    } else {
-        gate.silu()? * up
+        let (gate, up) = (gate.contiguous()?, up.contiguous()?);
+        return match activation {
+            Activation::Silu => gate.apply_op2(&up, Gated(identity)),
+            Activation::GeluTanh => gate.apply_op2(&up, Gated(cubic)),
+        };
+    }
+    match activation {
+        Activation::Silu => gate.silu()? * up,
+        Activation::GeluTanh => {
+            let bend = ((gate.sqr()? * (2.0 * SLOPE * CUBE))? + 2.0 * SLOPE)?;
+            let sigmoid = candle_nn::ops::sigmoid(&(gate * bend)?)?;
+            (gate * sigmoid)? * up
+        }
     }
 }
 
-struct SwiGlu;
+const SLOPE: f64 = 0.797_884_560_802_865_4; // √(2/π)
+const CUBE: f64 = 0.044_715;
+
+/// Both activations are `x σ(z(x))`: `(1 + tanh(u)) / 2 = σ(2u)`. The function gives `z` and its slope.
+struct Gated<F: Fn(f32) -> (f32, f32)>(F);
+
+/// SiLU's `z`.
+#[inline(always)]
+fn identity(x: f32) -> (f32, f32) {
+    (x, 1.0)
+}
+
+/// GeLU's `z`.
+#[inline(always)]
+fn cubic(x: f32) -> (f32, f32) {
+    const ONCE: f32 = (2.0 * SLOPE) as f32;
+    const THRICE: f32 = (2.0 * SLOPE * CUBE) as f32;
+    let square = THRICE * x * x;
+    (x * (ONCE + square), ONCE + 3.0 * square)
+}
 
 /// Values that one task works on: large enough to be worth a task, small enough for the first cache.
 const PART: usize = 8192;
@@ -25,9 +63,9 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-impl CustomOp2 for SwiGlu {
+impl<F: Fn(f32) -> (f32, f32) + Copy + Send + Sync> CustomOp2 for Gated<F> {
     fn name(&self) -> &'static str {
-        "swiglu"
+        "gated"
     }
 
     fn cpu_fwd(
@@ -38,6 +76,7 @@ impl CustomOp2 for SwiGlu {
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (gate, up) = (floats(s1, l1)?, floats(s2, l2)?);
+        let bend = self.0;
         let mut out = vec![0f32; gate.len()];
         out.par_chunks_mut(PART)
             .zip(gate.par_chunks(PART))
@@ -45,7 +84,7 @@ impl CustomOp2 for SwiGlu {
             .for_each(|((out, gate), up)| {
                 vectorised(|| {
                     for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
-                        *out = gate * sigmoid(gate) * up;
+                        *out = gate * sigmoid(bend(gate).0) * up;
                     }
                 })
             });
@@ -62,6 +101,7 @@ impl CustomOp2 for SwiGlu {
         let shape = gate.shape();
         let grad = grad.contiguous()?;
         let (gate, up, grad) = (values(gate)?, values(up)?, values(&grad)?);
+        let bend = self.0;
         let mut d_gate = vec![0f32; grad.len()];
         let mut d_up = vec![0f32; grad.len()];
         d_gate
@@ -72,10 +112,11 @@ impl CustomOp2 for SwiGlu {
             .for_each(|(((d_gate, d_up), (gate, up)), grad)| {
                 vectorised(|| {
                     for i in 0..grad.len() {
-                        let s = sigmoid(gate[i]);
-                        let silu = gate[i] * s;
-                        d_up[i] = grad[i] * silu;
-                        d_gate[i] = grad[i] * up[i] * (s + silu * (1.0 - s));
+                        let (z, slope) = bend(gate[i]);
+                        let s = sigmoid(z);
+                        let act = gate[i] * s;
+                        d_up[i] = grad[i] * act;
+                        d_gate[i] = grad[i] * up[i] * (s + act * (1.0 - s) * slope);
                     }
                 })
             });

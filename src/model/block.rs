@@ -1,0 +1,280 @@
+use super::config::ModelConfig;
+use super::family::Place;
+use super::projection::Projection;
+use super::weights::Shelf;
+use crate::error::Result;
+use crate::ops::{self, Activation, Attention, NormWeight, RopeTable};
+use crate::rng::Rng;
+use candle_core::Tensor;
+use std::sync::Arc;
+
+/// One layer of the decoder. Which norms it has, and in which place, depends on the family.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    norms: Vec<Norm>,
+    q_proj: Projection,
+    k_proj: Projection,
+    v_proj: Projection,
+    o_proj: Projection,
+    gate_proj: Projection,
+    up_proj: Projection,
+    down_proj: Projection,
+}
+
+/// A norm's weight, with its name in the checkpoint.
+#[derive(Debug, Clone)]
+struct Norm {
+    place: Place,
+    name: &'static str,
+    weight: Tensor,
+}
+
+/// Names of a block's linear layers, in the order in which [`super::Decoder::projections_mut`] gives them.
+pub(crate) const PROJECTIONS: [&str; 7] = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
+
+/// Sizes of a block's linear layers in the order of [`PROJECTIONS`]: out, in, whether there is a bias.
+pub(super) fn projection_sizes(config: &ModelConfig) -> [(usize, usize, bool); 7] {
+    let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+    let q = config.num_attention_heads * config.head_dim;
+    let kv = config.num_key_value_heads * config.head_dim;
+    [
+        (q, hidden, config.attention_bias),
+        (kv, hidden, config.attention_bias),
+        (kv, hidden, config.attention_bias),
+        (hidden, q, config.output_bias),
+        (wide, hidden, config.mlp_bias),
+        (wide, hidden, config.mlp_bias),
+        (hidden, wide, config.mlp_bias),
+    ]
+}
+
+/// Dropout on what the low-rank updates see.
+#[derive(Debug, Clone)]
+pub struct Dropout {
+    /// Share of values set to 0.
+    pub share: f64,
+    /// Stream of this batch; each layer forks its own.
+    pub rng: Rng,
+}
+
+impl Dropout {
+    /// `x` with dropped values, the rest scaled up; `place` tells the layers of the model apart.
+    fn apply(&self, x: &Tensor, place: u64) -> candle_core::Result<Tensor> {
+        let mut rng = self.rng.fork(place);
+        let keep = (1.0 / (1.0 - self.share)) as f32;
+        let mask: Vec<f32> = (0..x.elem_count())
+            .map(|_| if rng.chance(self.share) { 0.0 } else { keep })
+            .collect();
+        x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
+    }
+}
+
+impl Block {
+    pub fn load(shelf: &mut Shelf, config: &ModelConfig, at: usize) -> Result<Self> {
+        let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
+        let mut projections = Vec::with_capacity(PROJECTIONS.len());
+        for (part, (out, inner, bias)) in PROJECTIONS.iter().zip(projection_sizes(config)) {
+            let weight = shelf.take(&name(part, "weight"), &[out, inner])?;
+            let bias = match bias {
+                true => Some(shelf.take(&name(part, "bias"), &[out])?),
+                false => None,
+            };
+            projections.push(Projection::new(weight, bias));
+        }
+        let [
+            q_proj,
+            k_proj,
+            v_proj,
+            o_proj,
+            gate_proj,
+            up_proj,
+            down_proj,
+        ] = projections
+            .try_into()
+            .expect("as many projections as names");
+        let norms = config.norms().into_iter().map(|(place, part, width)| {
+            Ok(Norm {
+                place,
+                name: part,
+                weight: shelf.take(&name(part, "weight"), &[width])?,
+            })
+        });
+        Ok(Self {
+            norms: norms.collect::<Result<_>>()?,
+            q_proj,
+            k_proj,
+            v_proj,
+            o_proj,
+            gate_proj,
+            up_proj,
+            down_proj,
+        })
+    }
+
+    pub fn projections_mut(&mut self) -> [&mut Projection; 7] {
+        [
+            &mut self.q_proj,
+            &mut self.k_proj,
+            &mut self.v_proj,
+            &mut self.o_proj,
+            &mut self.gate_proj,
+            &mut self.up_proj,
+            &mut self.down_proj,
+        ]
+    }
+
+    pub fn projections(&self) -> [&Projection; 7] {
+        [
+            &self.q_proj,
+            &self.k_proj,
+            &self.v_proj,
+            &self.o_proj,
+            &self.gate_proj,
+            &self.up_proj,
+            &self.down_proj,
+        ]
+    }
+
+    /// The norms' weights with their names.
+    pub fn norms(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        self.norms.iter().map(|norm| (norm.name, &norm.weight))
+    }
+
+    /// The same, to be changed.
+    pub fn norms_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Tensor)> {
+        self.norms
+            .iter_mut()
+            .map(|norm| (norm.name, &mut norm.weight))
+    }
+
+    pub fn map(&self, change: impl Fn(&Projection) -> Result<Projection>) -> Result<Self> {
+        let mut block = self.clone();
+        for (new, old) in block.projections_mut().into_iter().zip(self.projections()) {
+            *new = change(old)?;
+        }
+        for norm in &mut block.norms {
+            norm.weight = norm.weight.detach();
+        }
+        Ok(block)
+    }
+
+    /// `x` through the norm in `place`, where the family has one.
+    fn norm(&self, x: Tensor, place: Place, pass: &Pass) -> candle_core::Result<Tensor> {
+        match self.norms.iter().find(|norm| norm.place == place) {
+            Some(norm) => ops::rms_norm(&x, &norm.weight, pass.eps, pass.norm_weight),
+            None => Ok(x),
+        }
+    }
+
+    /// Queries, keys and values before rotation.
+    pub fn qkv(
+        &self,
+        x: &Tensor,
+        pass: &Pass,
+        drop: &Drop<'_>,
+    ) -> candle_core::Result<[Tensor; 3]> {
+        let x = self.norm(x.clone(), Place::BeforeAttention, pass)?;
+        let q = self.q_proj.forward(&x, drop.at(&x, 0)?.as_ref())?;
+        let k = self.k_proj.forward(&x, drop.at(&x, 1)?.as_ref())?;
+        let v = self.v_proj.forward(&x, drop.at(&x, 2)?.as_ref())?;
+        Ok([
+            self.norm(q, Place::Queries, pass)?,
+            self.norm(k, Place::Keys, pass)?,
+            v,
+        ])
+    }
+
+    /// The rest of the block, from the heads' outputs to the next residual stream.
+    pub fn finish(
+        &self,
+        x: &Tensor,
+        heads: &Tensor,
+        pass: &Pass,
+        drop: &Drop<'_>,
+    ) -> candle_core::Result<Tensor> {
+        let attended = self.o_proj.forward(heads, drop.at(heads, 3)?.as_ref())?;
+        let x = (x + self.norm(attended, Place::AfterAttention, pass)?)?;
+        let normed = self.norm(x.clone(), Place::BeforeFeedForward, pass)?;
+        let gate = self
+            .gate_proj
+            .forward(&normed, drop.at(&normed, 4)?.as_ref())?;
+        let up = self
+            .up_proj
+            .forward(&normed, drop.at(&normed, 5)?.as_ref())?;
+        let wide = ops::gated(&gate, &up, pass.activation)?;
+        let narrow = self.down_proj.forward(&wide, drop.at(&wide, 6)?.as_ref())?;
+        x + self.norm(narrow, Place::AfterFeedForward, pass)?
+    }
+}
+
+/// Dropout as one block sees it.
+pub(super) struct Drop<'a> {
+    pub dropout: Option<&'a Dropout>,
+    pub layer: usize,
+}
+
+impl Drop<'_> {
+    fn at(&self, x: &Tensor, projection: usize) -> candle_core::Result<Option<Tensor>> {
+        let place = (self.layer * PROJECTIONS.len() + projection) as u64;
+        self.dropout
+            .map(|dropout| dropout.apply(x, place))
+            .transpose()
+    }
+}
+
+/// What all blocks of one pass share.
+pub(super) struct Pass {
+    /// One for each layer: their windows differ.
+    attention: Vec<Attention>,
+    pub starts: Arc<[usize]>,
+    pub table: Arc<RopeTable>,
+    eps: f64,
+    norm_weight: NormWeight,
+    activation: Activation,
+}
+
+impl Pass {
+    pub fn new(config: &ModelConfig, starts: &[usize], table: Arc<RopeTable>) -> Self {
+        let attention = |layer| Attention {
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+            scale: config.attention_scale(),
+            window: config.window(layer),
+            softcap: config.attn_logit_softcapping,
+        };
+        Self {
+            attention: (0..config.num_hidden_layers).map(attention).collect(),
+            starts: starts.into(),
+            table,
+            eps: config.rms_norm_eps,
+            norm_weight: config.norm_weight,
+            activation: config.hidden_act,
+        }
+    }
+
+    /// The attention of layer `layer`.
+    pub fn attention(&self, layer: usize) -> &Attention {
+        &self.attention[layer]
+    }
+
+    /// What attention makes of queries, keys and values in layer `layer`.
+    pub fn attend(&self, [q, k, v]: &[Tensor; 3], layer: usize) -> candle_core::Result<Tensor> {
+        let shape = self.attention(layer);
+        ops::attention(q, k, v, shape, &self.starts, &self.table)
+    }
+
+    /// A whole block, from one residual stream to the next.
+    pub fn block(&self, block: &Block, x: &Tensor, drop: &Drop<'_>) -> candle_core::Result<Tensor> {
+        let heads = self.attend(&block.qkv(x, self, drop)?, drop.layer)?;
+        block.finish(x, &heads, self, drop)
+    }
+}
