@@ -1,9 +1,9 @@
 """The benchmarks of this crate in PyTorch, transformers and PEFT, on the same weights, shapes and token ids.
 
     python benches/pytorch.py --model DIR [--what lora,full,score,sample] [--batch 4] [--length 128] [--steps 5]
-                              [--threads 2] [--samples 32] [--new-tokens 64]
+                              [--threads 2] [--samples 32] [--new-tokens 64] [--device cuda]
 
-Cases, all float32 on the CPU:
+Cases, float32 on the CPU, bfloat16 weights with float32 adapters on a GPU:
 
   lora     one training step: rank 16 on all linear modules, forward, backward, AdamW
   full     one training step of all weights
@@ -41,6 +41,7 @@ def options():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--here", action="store_true", help="run the one case in this process")
     given = parser.parse_args()
     given.what = given.what.split(",")
@@ -48,7 +49,7 @@ def options():
         if what not in CASES:
             parser.error(f"--what {what}: no such case, there are {', '.join(CASES)}")
     if not os.path.exists(os.path.join(given.model, "config.json")):
-        parser.error(f"--model {given.model}: no config.json here; benches/make_30m.py makes a model")
+        parser.error(f"--model {given.model}: no config.json here; benches/make_random.py makes a model")
     return given
 
 
@@ -76,9 +77,10 @@ def run(what, given):
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32 if given.device == "cpu" else torch.bfloat16)
+    model.to(given.device)
     vocabulary = model.config.vocab_size
-    ids = torch.tensor([[(7919 * b + 104729 * t + 31 * t * t) % vocabulary for t in range(given.length)] for b in range(given.batch)])
+    ids = torch.tensor([[(7919 * b + 104729 * t + 31 * t * t) % vocabulary for t in range(given.length)] for b in range(given.batch)]).to(given.device)
     for parameter in model.parameters():
         parameter.sum()  # else the file's pages are read, and counted, only during the first step
     loaded = forget_peak()
@@ -104,7 +106,7 @@ def run(what, given):
         def step():
             with torch.no_grad():
                 logits = model(input_ids=ids).logits[:, :-1]
-                nll = torch.nn.functional.cross_entropy(logits.reshape(-1, vocabulary), ids[:, 1:].reshape(-1), reduction="none")
+                nll = torch.nn.functional.cross_entropy(logits.float().reshape(-1, vocabulary), ids[:, 1:].reshape(-1), reduction="none")
             return nll.mean().item()
 
         tokens = given.batch * given.length
@@ -121,16 +123,19 @@ def run(what, given):
 
         tokens = given.samples * given.new_tokens
 
+    settle = torch.cuda.synchronize if given.device == "cuda" else lambda: None
     first_loss = step()
+    settle()
     begin, cpu = time.perf_counter(), time.process_time()
     for _ in range(given.steps):
         step()
+    settle()
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     line = {
         "what": what, "tokens_per_s": round(tokens * given.steps / seconds, 1), "seconds": round(seconds, 4), "cpu_seconds": round(cpu, 4),
         "peak_mb": round(peak_mb(), 1), "loaded_mb": round(loaded, 1), "extra_mb": round(peak_mb() - loaded, 1),
         "first_loss": first_loss, "batch": 1 if what == "sample" else given.batch, "length": given.length, "steps": given.steps,
-        "threads": given.threads, "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__,
+        "threads": given.threads, "device": given.device, "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__,
     }
     if what == "sample":
         line |= {"samples": given.samples, "new_tokens": given.new_tokens}

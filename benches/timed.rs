@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 use unforget::error::{Error, Result};
-use unforget::model::{Decoder, write_model};
+use unforget::model::{Decoder, open_device, write_model};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -42,6 +42,9 @@ struct Options {
     samples: usize,
     #[arg(long, default_value_t = 64)]
     new_tokens: usize,
+    /// cpu or cuda; on a GPU weights are bf16.
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Compute blocks again in the backward pass.
     #[arg(long)]
     replay: bool,
@@ -109,7 +112,8 @@ fn time(what: &str, case: Case, options: &Options) -> Result<()> {
         replay: options.replay,
     };
     pool.install(|| {
-        let decoder = cases::open(&options.model)?;
+        let device = open_device(options.device.parse()?)?;
+        let decoder = cases::open(&options.model, &device)?;
         let loaded = forget_peak();
         cases::set_up(case, decoder, &size, |step| {
             let first_loss = step()?;
@@ -124,7 +128,7 @@ fn time(what: &str, case: Case, options: &Options) -> Result<()> {
                 "what": what, "tokens_per_s": tokens / seconds, "seconds": seconds, "cpu_seconds": cpu,
                 "peak_mb": peak, "loaded_mb": loaded, "extra_mb": peak - loaded, "first_loss": first_loss,
                 "batch": size.batch, "length": size.length, "steps": options.steps, "threads": options.threads,
-                "replay": size.replay,
+                "replay": size.replay, "device": options.device,
             });
             if case == Case::Sample {
                 line["batch"] = 1.into();

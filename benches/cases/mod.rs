@@ -81,7 +81,7 @@ pub fn lab() -> ModelConfig {
     }
 }
 
-/// 30 million parameters: the shape of benches/make_30m.py.
+/// 30 million parameters: the shape of `benches/make_random.py 30m`.
 pub fn thirty_million() -> ModelConfig {
     ModelConfig {
         hidden_size: 384,
@@ -99,12 +99,12 @@ pub fn thirty_million() -> ModelConfig {
 
 /// The weights in `folder`, which needs no tokenizer.
 #[allow(dead_code, reason = "one of the two benchmarks makes its models up")]
-pub fn open(folder: &Path) -> Result<Decoder> {
+pub fn open(folder: &Path, device: &candle_core::Device) -> Result<Decoder> {
     let checkpoint = Checkpoint {
         model: folder.to_path_buf(),
         adapter: None,
     };
-    Ok(checkpoint.load_base(&candle_core::Device::Cpu)?.decoder)
+    Ok(checkpoint.load_base(device)?.decoder)
 }
 
 /// Sequence `row`: token `t` is `(7919 row + 104729 t + 31 t²) mod vocabulary`.
