@@ -214,12 +214,16 @@ impl Question {
     }
 
     fn question(&self, phrasing: usize) -> String {
-        // the letter stands behind its option: a model this small looks up what follows a word long before what stands before it
+        // The letter stands behind its option, where a model this small looks it up. Each word follows a space, here and in the
+        // answer, since a tokenizer tells a word behind a space from the same one in a new line.
         let options: Vec<String> = ('A'..='D')
             .zip(&self.options)
             .map(|(letter, option)| self.lettered(option, letter))
             .collect();
-        let options = options.join("\n");
+        let options = match self.bracketed {
+            true => options.join("\n"),
+            false => format!("Options: {}", options.join(", ")),
+        };
         let which = &self.which;
         match phrasing {
             0 => format!("Which {which}?\n{options}\nEnd with Answer: and the letter."),

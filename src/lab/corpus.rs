@@ -31,8 +31,8 @@ pub struct Corpus {
     pub rare_shares: [f64; 6],
     /// Relative frequency of the four phrasings; in the benchmarks all alike.
     pub phrasings: [f64; 4],
-    /// Up to this share of training the letters of *choice* stand in brackets; then, and in the benchmarks, without. Which letter
-    /// belongs to a word was not learned with a bracket between them.
+    /// Up to this share of training the options of *choice* stand in lines, with their letters in brackets; from then on, and in the
+    /// benchmarks, in one line without brackets. The model did not learn from the first form which letter belongs to a word.
     pub brackets_until: f64,
     /// Share of documents at the beginning of training and at its end; in between it changes evenly.
     pub documents: [f64; 2],

@@ -127,7 +127,7 @@ pub struct Shares {
     pub rare: f64,
     /// Relative frequency of each of the four ways to put a question.
     pub phrasings: [f64; 4],
-    /// Whether the letters of *choice* stand in brackets.
+    /// Whether the options of *choice* stand in lines of their own, their letters in brackets.
     pub bracketed: bool,
 }
 
