@@ -112,12 +112,33 @@ fn as_minerva(answer: &str) -> Option<String> {
     found
 }
 
-/// The best guess at an answer that is not marked: the last box, else the last formula, else the last number.
+/// The best guess at an answer that is not marked: the last box, else the last formula, else all of the text if it is a formula,
+/// else the last number.
 pub(super) fn anywhere(answer: &str) -> Option<String> {
     last_boxes(answer)
         .map(|(_, boxed)| boxed)
         .or_else(|| last_formula(answer).map(str::to_owned))
+        .or_else(|| is_formula(answer).then(|| answer.trim().to_owned()))
         .or_else(|| last_number(answer).map(str::to_owned))
+}
+
+/// Whether all of `text` is a formula: it can be read, and no word of it is a word.
+fn is_formula(text: &str) -> bool {
+    let mut letters = 0;
+    let mut before = ' ';
+    for c in text.chars() {
+        let in_command = c.is_alphabetic() && (before == '\\' || letters == 0 && before == '\u{0}');
+        letters = match c.is_alphabetic() && !in_command {
+            true => letters + 1,
+            false => 0,
+        };
+        if letters > 1 {
+            return false;
+        }
+        // inside of a command's name
+        before = if in_command { '\u{0}' } else { c };
+    }
+    read::read(text, true).is_some()
 }
 
 /// The last formula between dollar signs, `\(` and `\)`, or `\[` and `\]`.
@@ -213,6 +234,10 @@ mod tests {
         );
         assert_eq!(anywhere("it is 1,200/7.").as_deref(), Some("1,200/7"));
         assert_eq!(anywhere("it is -3").as_deref(), Some("-3"));
+        assert_eq!(
+            anywhere("-\\frac{10}{9}").as_deref(),
+            Some("-\\frac{10}{9}")
+        );
         assert_eq!(anywhere("nothing"), None);
         assert_eq!(
             verdict("12", Grading::Robust, Take::Last, "Answer:"),
