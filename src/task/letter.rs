@@ -213,7 +213,7 @@ mod tests {
         check(&four, "A", "Answer: A\nAnswer: C", [false, true, false]);
         check(&four, "B", "Answer: a dog", [true, false, false]);
         check(&four, "A", "A dog is an animal", [false, true, false]);
-        check(&four, "B", "$\\boxed{B}$", [true, true, true]);
+        check(&four, "B", "$\\boxed{B}$", [true, true, false]);
         check(&four, "B", "no idea", [false, false, false]);
         let numbers = ["1", "2", "3", "4"];
         check(&numbers, "2", "Answer: 2", [true, true, false]);
