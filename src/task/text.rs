@@ -115,7 +115,7 @@ fn joins(gap: &str) -> bool {
 /// What stands behind each mark of an answer, to the end of its line, with where the mark begins: `Answer:` and `Final answer:`
 /// on a line of its own, `####`, and `answer is` anywhere. Markdown around it is taken off.
 pub(super) fn answer_marks(answer: &str) -> Vec<(usize, &str)> {
-    const PHRASES: [&str; 2] = ["answer is", "answers are"];
+    const PHRASES: [&str; 3] = ["answer is", "answers are", "final answer:"];
     let trimmed = |text: &'_ str| -> (usize, usize) {
         let from = text.len()
             - text

@@ -137,9 +137,7 @@ fn is_name(expr: &Expr) -> bool {
 fn same_shape(gold: &Expr, given: &Expr) -> bool {
     use Expr::{List, Matrix, Relation, Set, Text, Tuple, Union};
     match (gold, given) {
-        (List(a), List(b)) => any_order(a, b),
-        (Set(a), Set(b)) => any_order(&distinct(a), &distinct(b)),
-        (Set(a), List(b)) | (List(a), Set(b)) => any_order(&distinct(a), &distinct(b)),
+        (List(a) | Set(a), List(b) | Set(b)) => any_order(&distinct(a), &distinct(b)),
         (Union(a), Union(b)) => any_order(a, b),
         (Tuple(o1, a, c1), Tuple(o2, b, c2)) => o1 == o2 && c1 == c2 && in_order(a, b),
         (Tuple('(', a, ')'), List(b)) | (List(a), Tuple('(', b, ')')) => in_order(a, b),
@@ -150,7 +148,9 @@ fn same_shape(gold: &Expr, given: &Expr) -> bool {
             let flat: Vec<Expr> = rows.iter().flatten().cloned().collect();
             (rows.len() == 1 || rows[0].len() == 1) && in_order(&flat, items)
         }
-        // one thing in a set of one, and in a list of one
+        // one value written in two ways: `15\frac{39}{40}` or `\frac{639}{40}`
+        (List(a), b) | (b, List(a)) if distinct(a).len() == 1 => same(&a[0], b),
+        // one thing in a set of one
         (Set(a), b) | (b, Set(a)) if a.len() == 1 && !matches!(b, Union(_) | Tuple(..)) => {
             same(&a[0], b)
         }
@@ -426,6 +426,8 @@ mod tests {
             ("\\left( 3, \\frac{\\pi}{2} \\right)", "(3,\\pi/2)"),
             ("[0,1)", "[0, 1)"),
             ("1,-2", "-2, 1"),
+            ("1, 2", "2, 1, 2"),
+            ("1\\frac12 \\text{ or } \\frac{3}{2}", "1.5"),
             ("1, 2 \\text{ and } 3", "3,2,1"),
             ("\\{1,2,3\\}", "\\{3,2,1\\}"),
             ("3 \\pm 2\\sqrt{2}", "3-2\\sqrt2, 3+2\\sqrt2"),
@@ -465,7 +467,7 @@ mod tests {
             ("10", "100 units"),
             ("(0,9)", "[0,9)"),
             ("(1,2)", "(2,1)"),
-            ("1,2", "1,2,2"),
+            ("1,2", "1,2,3"),
             ("x>5", "x<5"),
             ("7=11a+c", "11a+c"),
             ("a+3z=0", "0"),

@@ -65,12 +65,13 @@ fn marked(answer: &str, take: Take) -> Option<String> {
     {
         marks.push((at, joined));
     }
+    let boxed = !marks.is_empty();
     for (at, line) in text::answer_marks(answer) {
-        // what stands behind the mark may be a box, or a sentence with the answer in dollar signs
-        let inner = last_boxes(line)
-            .map(|(_, boxed)| boxed)
-            .or_else(|| last_formula(line).map(str::to_owned));
-        let content = inner.unwrap_or_else(|| line.to_owned());
+        // "the answer is correct" behind a box is no other answer
+        if boxed && answer[..at].ends_with(['s', 'e']) {
+            continue;
+        }
+        let content = said(line);
         if !content.trim().is_empty() {
             marks.push((at, content));
         }
@@ -83,6 +84,20 @@ fn marked(answer: &str, take: Take) -> Option<String> {
     found
         .map(|(_, content)| content.trim().to_owned())
         .filter(|content| !content.is_empty())
+}
+
+/// What a line behind a mark says: its box, else what its first sentence says behind its last "is", and of that the formula.
+fn said(line: &str) -> String {
+    if let Some((_, boxed)) = last_boxes(line) {
+        return boxed;
+    }
+    let sentence = line.split(". ").next().unwrap_or(line);
+    let told = [" is ", " are "]
+        .iter()
+        .filter_map(|word| sentence.rfind(word).map(|at| at + word.len()))
+        .max()
+        .map_or(sentence, |at| &sentence[at..]);
+    last_formula(told).unwrap_or(told).to_owned()
 }
 
 /// The paper's rule: the rest of the line behind the first `Answer:`, in any case, else the last box.
@@ -169,22 +184,30 @@ fn find_plain(text: &str, mark: &str, at: usize) -> Option<usize> {
         .find(|i| !text[..*i].ends_with('\\'))
 }
 
-/// The last number, with its sign, thousands commas, decimals and fraction.
+/// The last number that is no part of a word, with its sign, thousands commas, decimals and fraction.
 fn last_number(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let part = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b',' | b'/');
-    let end = bytes.iter().rposition(u8::is_ascii_digit)? + 1;
-    let mut start = end;
-    while start > 0 && part(bytes[start - 1]) {
-        start -= 1;
+    let mut until = bytes.len();
+    loop {
+        let end = bytes[..until].iter().rposition(u8::is_ascii_digit)? + 1;
+        let mut start = end;
+        while start > 0 && part(bytes[start - 1]) {
+            start -= 1;
+        }
+        let whole = start;
+        while !bytes[start].is_ascii_digit() && bytes[start] != b'.' {
+            start += 1;
+        }
+        if text[..whole].ends_with(|c: char| c.is_alphabetic()) {
+            until = whole;
+            continue;
+        }
+        if start > 0 && bytes[start - 1] == b'-' {
+            start -= 1;
+        }
+        return Some(&text[start..end]);
     }
-    while !bytes[start].is_ascii_digit() && bytes[start] != b'.' {
-        start += 1;
-    }
-    if start > 0 && bytes[start - 1] == b'-' {
-        start -= 1;
-    }
-    Some(&text[start..end])
 }
 
 #[cfg(test)]
@@ -226,6 +249,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_behind_a_mark_is_read_to_its_point() {
+        let cases = [
+            ("34", "Final Answer: The largest $n$ is 34."),
+            ("120", "So the final answer is 120. I hope it is correct."),
+            (
+                "\\frac12",
+                "The answer is $x = \\frac{1}{2}$, as was asked.",
+            ),
+            ("44", "It is $\\boxed{44}$, and the answer is correct."),
+        ];
+        for (gold, answer) in cases {
+            assert!(
+                verdict(gold, Grading::Robust, Take::Last, answer).0,
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
     fn an_answer_without_a_mark_is_skill_only() {
         let unmarked = "so the sum is $12$";
         assert_eq!(
@@ -239,6 +281,8 @@ mod tests {
             Some("-\\frac{10}{9}")
         );
         assert_eq!(anywhere("nothing"), None);
+        assert_eq!(anywhere("AB2C"), None);
+        assert_eq!(anywhere("it is 3 in B2C").as_deref(), Some("3"));
         assert_eq!(
             verdict("12", Grading::Robust, Take::Last, "Answer:"),
             (false, false)
