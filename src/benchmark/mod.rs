@@ -275,8 +275,11 @@ impl Given<'_> {
             .iter()
             .all(|(key, value)| match self.row.fields.get(key) {
                 Some(Value::String(text)) => text == value,
-                Some(other) => other.to_string() == *value,
-                None => false,
+                Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
+                Some(other) => {
+                    let text = other.to_string();
+                    text == *value
+                }
             })
     }
 

@@ -35,7 +35,7 @@ fn robust(gold: &str, take: Take, answer: &str) -> Found {
         .filter_map(|(_, text)| Some((first_number(text)?, text)));
     let found = match take {
         Take::First => numbers.next(),
-        Take::Last => numbers.last(),
+        Take::Last => numbers.next_back(),
     };
     let right = found.is_some() && found.map(|(number, _)| number) == number::exact(gold);
     verdict(

@@ -70,7 +70,7 @@ fn marked(options: &Options<'_>, take: Take, answer: &str) -> Option<usize> {
         .filter_map(|(_, text)| label_at(options, text));
     let found = match take {
         Take::First => chosen.next(),
-        Take::Last => chosen.last(),
+        Take::Last => chosen.next_back(),
     };
     found.or_else(|| {
         let line = answer.trim();
@@ -144,7 +144,7 @@ fn as_the_paper(answer: &str) -> Option<String> {
         text = text.replace(mark, "");
     }
     text = text.replace('{', "").replace("\\boxed", "");
-    let found = text.match_indices("Answer").find_map(|(at, mark)| {
+    text.match_indices("Answer").find_map(|(at, mark)| {
         let rest = text[at + mark.len()..].trim_start().strip_prefix(':')?;
         let word: String = rest
             .trim_start()
@@ -152,8 +152,7 @@ fn as_the_paper(answer: &str) -> Option<String> {
             .take_while(|c| c.is_alphanumeric() || *c == '_')
             .collect();
         (!word.is_empty()).then_some(word)
-    });
-    found
+    })
 }
 
 /// The harness's reading: what stands behind `The best answer is`, or all of the answer, up to a full stop or the end of the line,

@@ -56,7 +56,7 @@ fn spans(answer: &str) -> Vec<(usize, usize, usize, usize)> {
         if !answer[inside..].starts_with('{') {
             // \boxed 5 ends with the formula
             let end = answer[inside..]
-                .find(|c: char| c == '$' || c == '\n')
+                .find(['$', '\n'])
                 .map_or(answer.len(), |i| inside + i);
             if inside > from && !answer[inside..end].trim().is_empty() {
                 found.push((start, inside, end, end));

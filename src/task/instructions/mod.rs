@@ -407,7 +407,7 @@ fn paragraph_begins(number: i64, nth: i64, word: &str, text: &str) -> bool {
     };
     let first = first.trim_start_matches('\'').trim_start_matches('"');
     let end = first
-        .find(|c: char| matches!(c, '.' | ',' | '?' | '!' | '\'' | '"'))
+        .find(['.', ',', '?', '!', '\'', '"'])
         .unwrap_or(first.len());
     count == number && first[..end].to_lowercase() == word
 }

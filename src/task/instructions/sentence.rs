@@ -238,7 +238,7 @@ fn candidates(text: &str, english: &English) -> Vec<Candidate> {
         let slice = previous.as_ref().map_or(0..0, |(slice, _)| slice.clone());
         let before = &text[slice.end..mark.start()];
         let space = before
-            .rfind(|c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}'))
+            .rfind([' ', '\t', '\n', '\r', '\u{b}', '\u{c}'])
             .unwrap_or(0);
         let start = match space {
             0 => slice.start,
@@ -311,30 +311,27 @@ pub(super) fn count(text: &str) -> usize {
 mod tests {
     use super::*;
 
+    /* import nltk; t = nltk.data.load("nltk:tokenizers/punkt/english.pickle")
+    print([len(t.tokenize(s)) for s in texts])  # nltk 3.10.4 */
     #[test]
-    fn sentences_end_where_they_should() {
-        let cases: [(&str, usize); 12] = [
+    fn sentences_end_where_nltk_ends_them() {
+        let cases = [
             ("One. Two. Three.", 3),
             ("No end here", 1),
             ("Dr. Smith met Mr. Jones. They left.", 2),
             ("It rose to 3.5 percent. Then it fell.", 2),
-            ("\"Stop!\" she said. (It was late.) He went.", 3),
-            ("Wait... what?! Yes.", 2),
+            ("\"Stop!\" she said. (It was late.) He went.", 4),
+            ("Wait... what?! Yes.", 3),
             ("He lives in the U.S. and works.", 1),
             ("J. K. Rowling wrote it. It sold.", 2),
-            ("1. First\n2. Second\n3. Third", 3),
+            ("1. First\n2. Second\n3. Third", 4),
             ("At 7 p.m. the train left.", 1),
             ("What? Why? How!", 3),
             ("a.b.c", 1),
         ];
         for (text, expected) in cases {
-            let found = sentences(text);
-            assert!(!found.is_empty());
-            println!("{text:?}: {found:?}, expected {expected}");
+            assert_eq!(count(text), expected, "{text:?}: {:?}", sentences(text));
         }
-        assert_eq!(count("One. Two. Three."), 3);
-        assert_eq!(count("Dr. Smith met Mr. Jones. They left."), 2);
-        assert_eq!(count("\"Stop!\" she said. (It was late.) He went."), 4);
         let english = english();
         assert!(english.word.is_some() && english.end.is_some());
         assert!(english.realign.is_some() && english.number.is_some());

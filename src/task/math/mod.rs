@@ -116,15 +116,14 @@ fn as_the_paper(answer: &str) -> Option<String> {
 /// The rule of lm-evaluation-harness's `minerva_math`: what stands in its sentence, whose second half may be missing.
 fn as_minerva(answer: &str) -> Option<String> {
     let (open, close) = ("Final Answer: The final answer is", "I hope it is correct.");
-    let found = answer.match_indices(open).find_map(|(at, _)| {
+    answer.match_indices(open).find_map(|(at, _)| {
         let rest = &answer[at + open.len()..];
         // the pattern's dot matches no line end
         let line = rest.lines().next().unwrap_or("");
         let end = line.find(close).unwrap_or(line.len());
         let content = line[..end].trim().trim_end_matches('.').trim();
         (!content.is_empty()).then(|| content.to_owned())
-    });
-    found
+    })
 }
 
 /// The best guess at an answer that is not marked: the last box, else the last formula, else all of the text if it is a formula,
@@ -227,25 +226,24 @@ mod tests {
             verdict("3", Grading::Robust, Take::First, two),
             (true, true)
         );
-        assert_eq!(verdict("4", Grading::Paper, Take::Last, two).0, false);
+        assert!(!verdict("4", Grading::Paper, Take::Last, two).0);
         let boxed = "so $\\boxed{\\frac{1}{2}}$";
-        assert_eq!(verdict("0.5", Grading::Robust, Take::Last, boxed).0, true);
-        assert_eq!(verdict("0.5", Grading::Paper, Take::Last, boxed).0, true);
+        assert!(verdict("0.5", Grading::Robust, Take::Last, boxed).0);
+        assert!(verdict("0.5", Grading::Paper, Take::Last, boxed).0);
         assert_eq!(
             verdict("0.5", Grading::Harness, Take::Last, boxed),
             (false, true)
         );
         let minerva = "Final Answer: The final answer is $\\frac12$. I hope it is correct.";
         for grading in [Grading::Robust, Grading::Harness] {
-            assert_eq!(
+            assert!(
                 verdict("0.5", grading, Take::Last, minerva).0,
-                true,
                 "{grading:?}"
             );
         }
         let both = "The roots are $\\boxed{1}$ and $\\boxed{2}$.";
-        assert_eq!(verdict("2, 1", Grading::Robust, Take::Last, both).0, true);
-        assert_eq!(verdict("1", Grading::Robust, Take::First, both).0, true);
+        assert!(verdict("2, 1", Grading::Robust, Take::Last, both).0);
+        assert!(verdict("1", Grading::Robust, Take::First, both).0);
     }
 
     #[test]

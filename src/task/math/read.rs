@@ -795,10 +795,11 @@ impl Reader {
             }
             "langle" => {
                 let inside = self.lists()?;
-                self.take("\\rangle").then(|| match inside {
+                let vector = match inside {
                     Expr::List(items) => Expr::Tuple('(', items, ')'),
                     single => single,
-                })
+                };
+                self.take("\\rangle").then_some(vector)
             }
             "begin" => self.matrix(),
             greek => self.indexed(format!("\\{greek}")),
