@@ -138,6 +138,10 @@ pub(super) fn anywhere(answer: &str) -> Option<String> {
 
 /// Whether all of `text` is a formula: it can be read, and no word of it is a word.
 fn is_formula(text: &str) -> bool {
+    const MOST_BYTES: usize = 500;
+    if text.len() > MOST_BYTES {
+        return false;
+    }
     let mut letters = 0;
     let mut before = ' ';
     for c in text.chars() {
@@ -152,7 +156,7 @@ fn is_formula(text: &str) -> bool {
         // inside of a command's name
         before = if in_command { '\u{0}' } else { c };
     }
-    read::read(text, true).is_some()
+    read::read(&read::plain(text), true).is_some()
 }
 
 /// The last formula between dollar signs, `\(` and `\)`, or `\[` and `\]`.

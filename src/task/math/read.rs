@@ -16,13 +16,9 @@ const MAX_DEPTH: usize = 60;
 /// Stands for the `\\` between the rows of a matrix while a formula is read.
 const ROW_END: &str = "\u{1}";
 
-/// `text` as a formula. `thousands` says what a comma between a digit and three digits is: part of the number, or a separator.
-pub(super) fn read(text: &str, thousands: bool) -> Option<Expr> {
-    if text.len() > MAX_BYTES {
-        return None;
-    }
-    let plain = plain(text);
-    if plain.is_empty() {
+/// `plain`, which is [`plain`] text, as a formula. `thousands` says what a comma between a digit and three digits is: part of the number, or a separator.
+pub(super) fn read(plain: &str, thousands: bool) -> Option<Expr> {
+    if plain.is_empty() || plain.len() > MAX_BYTES {
         return None;
     }
     let mut reader = Reader {
@@ -128,6 +124,9 @@ pub(super) fn plain(text: &str) -> String {
 
 fn replace_command(text: &str, from: &str, to: &str) -> String {
     let named = from.starts_with('\\') && from.ends_with(|c: char| c.is_ascii_alphabetic());
+    if !text.contains(from) {
+        return text.to_owned();
+    }
     if !named {
         return text.replace(from, to);
     }
@@ -146,6 +145,9 @@ fn replace_command(text: &str, from: &str, to: &str) -> String {
 fn connectives(text: &str) -> String {
     let mut out = text.to_owned();
     for word in ["and", "or"] {
+        if !out.contains(word) {
+            continue;
+        }
         for command in ["\\text", "\\mbox", "\\textbf", "\\textrm", "\\mathrm"] {
             for (before, after) in [("", ""), (" ", " "), (" ", ""), ("", " "), (", ", " ")] {
                 out = out.replace(&format!("{command}{{{before}{word}{after}}}"), " , ");
