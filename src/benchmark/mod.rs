@@ -317,13 +317,13 @@ impl Given<'_> {
     /// For words that a preset has none of.
     fn no_prompt(&self, benchmark: &str, way_out: &str) -> Error {
         let whose = match self.ask.prompts {
-            Prompts::Paper => "the paper's code",
-            Prompts::Harness => "lm-evaluation-harness",
-            Prompts::Official => "the benchmark's authors",
+            Prompts::Paper => "the paper's code has",
+            Prompts::Harness => "lm-evaluation-harness has",
+            Prompts::Official => "the benchmark's authors have",
         };
         Error::invalid(
             "prompts",
-            format!("{whose} has no prompt for {benchmark}; {way_out}"),
+            format!("{whose} no prompt for {benchmark}; {way_out}"),
         )
     }
 }
