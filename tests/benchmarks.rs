@@ -168,8 +168,8 @@ fn every_answer_of_math_500_equals_its_solution_and_few_others() {
     for (a, b) in &same {
         println!("taken for the same: {a}   {b}");
     }
-    // printed to be looked through; of all 124 750 pairs no more than this are taken for the same
-    assert!(same.len() <= 40, "{} pairs", same.len());
+    // looked through: units, degrees and `x =` are all that differs
+    assert!(same.len() <= 8, "{} pairs", same.len());
 }
 
 #[test]
