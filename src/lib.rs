@@ -73,6 +73,8 @@ pub mod self_output;
 
 pub mod evaluate;
 
+pub mod samples;
+
 pub mod verbs;
 
 pub mod lab;

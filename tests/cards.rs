@@ -1,7 +1,9 @@
 //! The lab that ships with the crate is what its card and its recipe say.
 
+use crate::support::shared;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use unforget::benchmark::Benchmark;
 use unforget::lab::pretrain::Pretraining;
 use unforget::lab::{LabTask, write_benchmarks};
 use unforget::store::file_hash;
@@ -101,4 +103,92 @@ fn the_model_was_made_by_the_recipe_of_this_crate() {
             "{name}"
         );
     }
+}
+
+/// The lines of a card's facts that stand, further in, under `key`.
+fn under<'a>(front: &'a str, key: &str) -> BTreeMap<&'a str, &'a str> {
+    let head = format!("{key}:");
+    let lines = front.lines().skip_while(|line| !line.starts_with(&head));
+    lines
+        .skip(1)
+        .map_while(|line| line.strip_prefix("  "))
+        .map(|line| line.split_once(": ").expect("a name and a value"))
+        .collect()
+}
+
+#[test]
+fn cards_of_benchmarks_count_and_hash_their_files_right() {
+    let own = ["arc", "bird", "gsm8k", "ifeval", "math", "mmlu", "spider"];
+    let mut checked = 0;
+    for name in own {
+        assert!(Benchmark::named(name).is_ok());
+        let card = read(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("datasets")
+                .join(name)
+                .join("README.md"),
+        );
+        let front = card
+            .split("---\n")
+            .nth(1)
+            .expect("facts between two lines of ---");
+        let fact = |key: &str| {
+            let head = format!("{key}: ");
+            let line = front
+                .lines()
+                .find_map(|line| line.strip_prefix(head.as_str()));
+            line.unwrap_or_else(|| panic!("{name}: no {key}"))
+        };
+        assert_eq!(fact("task"), name);
+        for key in ["licence", "revision"] {
+            assert!(!fact(key).is_empty());
+        }
+        for part in [
+            "**A row.**",
+            "**As a conversation.**",
+            "**Grading.**",
+            "**Traps.**",
+            "**Citation.**",
+        ] {
+            assert!(card.contains(part), "{name}: no {part}");
+        }
+        let columns: Vec<&str> = fact("columns")
+            .trim_matches(['{', '}'])
+            .split(", ")
+            .map(|pair| pair.split(':').next().unwrap())
+            .collect();
+        for (file, hash) in under(front, "sha256") {
+            if let Some(path) = shared(&format!("real/datasets/{file}"), file) {
+                assert_eq!(file_hash(&path).unwrap(), hash, "{name}: {file}");
+                checked += 1;
+            }
+        }
+        for (file, count) in under(front, "rows") {
+            let Some(path) = shared(&format!("real/datasets/{file}"), file) else {
+                continue;
+            };
+            let text = read(path);
+            let rows: Vec<serde_json::Value> = match file.ends_with(".jsonl") {
+                true => text
+                    .lines()
+                    .map(|l| serde_json::from_str(l).unwrap())
+                    .collect(),
+                false => serde_json::from_str(&text).unwrap(),
+            };
+            assert_eq!(rows.len().to_string(), count, "{name}: {file}");
+            for row in &rows {
+                let keys: Vec<&str> = row
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .map(String::as_str)
+                    .collect();
+                let mut sorted = (keys.clone(), columns.clone());
+                sorted.0.sort_unstable();
+                sorted.1.sort_unstable();
+                assert_eq!(sorted.0, sorted.1, "{name}: {file}");
+            }
+        }
+    }
+    println!("{checked} files checked");
 }

@@ -972,3 +972,168 @@ fn a_real_model_without_a_template_scores_and_learns_real_data() {
         "{after}"
     );
 }
+
+/// Rows of GSM8K as they are published.
+fn word_problems() -> Vec<Value> {
+    let row = |(question, answer): (&str, &str)| json!({"question": question, "answer": format!("So it is {answer}.\n#### {answer}")});
+    [
+        ("What is 2 + 3?", "5"),
+        ("What is 4 + 4?", "8"),
+        ("What is 1 + 0?", "1"),
+    ]
+    .map(row)
+    .to_vec()
+}
+
+#[test]
+fn benchmarks_are_evaluated_and_kept_in_the_form_of_the_harness() {
+    let place = Place::new();
+    place.write_rows("gsm8k/test.jsonl", &word_problems());
+    place.write_rows(
+        "prompts.jsonl",
+        &[json!({"key": 1, "prompt": "Say hi.", "instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {}]})],
+    );
+    let call = "evaluate --model model --benchmark gsm8k=gsm8k --benchmark ifeval=prompts.jsonl --prompts official --limit 2 --max-new-tokens 8";
+    let table = place.works(&format!("{call} --out samples")).stdout;
+    assert!(
+        table.contains("gsm8k") && table.contains("ifeval"),
+        "{table}"
+    );
+
+    let files: Vec<String> = std::fs::read_dir(place.path("samples/model"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    let file = |begin: &str| {
+        let name = files.iter().find(|name| name.starts_with(begin)).unwrap();
+        std::fs::read_to_string(place.path("samples/model").join(name)).unwrap()
+    };
+    let rows: Vec<Value> = file("samples_gsm8k_")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 2);
+    let hash = |text: &str| json!(unforget::dataset::sha256(text.as_bytes()));
+    for (at, row) in rows.iter().enumerate() {
+        // the keys of lm-evaluation-harness 0.4.13, in its order
+        let keys: Vec<&str> = row
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let expected = [
+            "doc_id",
+            "doc",
+            "target",
+            "arguments",
+            "resps",
+            "filtered_resps",
+            "filter",
+            "metrics",
+            "doc_hash",
+            "prompt_hash",
+            "target_hash",
+            "exact_match",
+        ];
+        assert_eq!(keys[..expected.len()], expected);
+        assert_eq!(row["doc_id"], json!(at));
+        let problem = &word_problems()[at];
+        let prompt = problem["question"].as_str().unwrap();
+        assert_eq!(row["arguments"]["gen_args_0"]["arg_0"], json!(prompt));
+        assert_eq!(row["prompt_hash"], hash(prompt));
+        assert_eq!(row["target_hash"], hash(row["target"].as_str().unwrap()));
+        let document = serde_json::to_string_pretty(&row["doc"]).unwrap();
+        assert_eq!(row["doc_hash"], hash(&document));
+        assert!(row["resps"][0][0].is_string() && row["filtered_resps"][0].is_string());
+        for metric in row["metrics"].as_array().unwrap() {
+            assert!(!row[metric.as_str().unwrap()].is_null());
+        }
+    }
+    let sample: Value =
+        serde_json::from_str(file("samples_ifeval_").lines().next().unwrap()).unwrap();
+    assert_eq!(sample["inst_level_strict_acc"].as_array().unwrap().len(), 2);
+
+    let results: Value = serde_json::from_str(&file("results_")).unwrap();
+    for key in [
+        "results",
+        "group_subtasks",
+        "configs",
+        "versions",
+        "n-shot",
+        "higher_is_better",
+        "n-samples",
+        "config",
+        "git_hash",
+        "date",
+        "task_hashes",
+        "model_source",
+        "model_name",
+        "model_name_sanitized",
+        "chat_template_sha",
+        "start_time",
+        "end_time",
+        "total_evaluation_time_seconds",
+    ] {
+        assert!(results.get(key).is_some(), "no {key}");
+    }
+    let scores = &results["results"]["gsm8k"];
+    let mean: f64 = rows
+        .iter()
+        .map(|row| row["exact_match"].as_f64().unwrap())
+        .sum::<f64>()
+        / 2.0;
+    assert_eq!(scores["exact_match,unforget"], json!(mean));
+    assert_eq!(
+        results["n-samples"]["gsm8k"],
+        json!({"original": 3, "effective": 2})
+    );
+    let of_instructions = &results["results"]["ifeval"]["inst_level_loose_acc,unforget"];
+    assert!(of_instructions.is_f64());
+
+    // a row alone, and what does not fit
+    place.works(
+        "evaluate --model model --benchmark ifeval=prompts.jsonl --only key=1 --max-new-tokens 2",
+    );
+    place.refuses(
+        &format!("{call} --only key=7"),
+        &["none of its 3 rows has key=7"],
+    );
+    place.refuses(
+        "evaluate --model model --benchmark gsm9k=gsm8k",
+        &["gsm9k", "gsm8k, "],
+    );
+    place.refuses(
+        "evaluate --model model --benchmark gsm8k",
+        &["give gsm8k its file"],
+    );
+    place.refuses(
+        "evaluate --model model --benchmark gsm8k --data none",
+        &["none", "no data of gsm8k"],
+    );
+    place.refuses(
+        "evaluate --model model --benchmark gsm8k=gsm8k --take first --grading paper",
+        &["--take first", "robust"],
+    );
+}
+
+#[test]
+fn a_benchmark_becomes_a_task_of_recipes() {
+    let place = Place::new();
+    place.write_rows("gsm8k.jsonl", &word_problems());
+    let call = "items --benchmark gsm8k=gsm8k.jsonl --prompts official";
+    let said = place
+        .works(&format!("{call} --skip 1 --out tasks/gsm8k/test.jsonl"))
+        .stdout;
+    assert!(said.contains("2 of the 3 items"), "{said}");
+    let items = unforget::experiment::read_split(&place.path("tasks"), "gsm8k", "test", 2).unwrap();
+    assert_eq!(items[0].prompt, "What is 4 + 4?");
+    assert_eq!(items[0].grade(&items[0].truth, false).value, 1.0);
+    place.works("evaluate --model model --tasks tasks --task gsm8k --limit 2 --max-new-tokens 2");
+    place.refuses(
+        &format!("{call} --skip 3 --out x.jsonl"),
+        &["--skip", "none of the 3"],
+    );
+    place.refuses("items --out x.jsonl", &["name one benchmark"]);
+}

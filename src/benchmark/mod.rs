@@ -3,13 +3,23 @@
 //! Each benchmark is one file here, which turns a published row into a question, its reference answer and what is needed to grade
 //! an answer, and one data card in `datasets/`. How answers are graded is [`crate::task`]'s.
 //!
-//! A trap: what a model is asked decides much of its score. [`Prompts`] names whose words are used.
+//! A trap: what a model is asked, and what is taken for its answer, decide much of its score. [`Ask`] names both.
+
+mod arc;
+mod bird;
+mod gsm8k;
+mod ifeval;
+mod math;
+mod mmlu;
+mod spider;
 
 use crate::dataset::{self, Row};
 use crate::error::{Error, Result};
-use crate::task::Item;
+use crate::task::{Grading, Item, Take};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 /// Whose words a question is put in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,20 +30,66 @@ pub enum Prompts {
     Paper,
     /// As EleutherAI's lm-evaluation-harness puts it, where it has the task.
     Harness,
+    /// As the benchmark's own authors put it, where they say how.
+    Official,
+}
+
+/// How a benchmark is asked and graded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Whose words a question is put in.
+    pub prompts: Prompts,
+    /// Whose rule says what is taken for the answer.
+    pub grading: Grading,
+    /// Which of several marked answers counts, by the robust rule.
+    pub take: Take,
+    /// Only rows with these values in these columns, such as `("db_id", "superhero")`.
+    pub only: Vec<(String, String)>,
 }
 
 /// A benchmark by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Benchmark {}
+pub enum Benchmark {
+    /// Questions of science with three to five options: ARC, challenge or easy.
+    Arc,
+    /// Questions about databases, answered by a query: BIRD and its mini-dev.
+    Bird,
+    /// Word problems of primary school: GSM8K.
+    Gsm8k,
+    /// Prompts with instructions that a program can check: IFEval.
+    Ifeval,
+    /// Problems of mathematics competitions: MATH and MATH-500.
+    Math,
+    /// Questions of 57 subjects with four options: MMLU.
+    Mmlu,
+    /// Questions about databases, answered by a query: Spider and its translations.
+    Spider,
+}
 
 impl Benchmark {
     /// All of them.
-    pub const ALL: [Self; 0] = [];
+    pub const ALL: [Self; 7] = [
+        Self::Arc,
+        Self::Bird,
+        Self::Gsm8k,
+        Self::Ifeval,
+        Self::Math,
+        Self::Mmlu,
+        Self::Spider,
+    ];
 
     /// Its name on the command line and in recipes, which is its data card's folder too.
     pub fn name(self) -> &'static str {
-        match self {}
+        match self {
+            Self::Arc => "arc",
+            Self::Bird => "bird",
+            Self::Gsm8k => "gsm8k",
+            Self::Ifeval => "ifeval",
+            Self::Math => "math",
+            Self::Mmlu => "mmlu",
+            Self::Spider => "spider",
+        }
     }
 
     /// The benchmark called `name`.
@@ -53,18 +109,285 @@ impl Benchmark {
             })
     }
 
+    /// Longest answer in tokens, as the paper's code has it, or for IFEval the harness.
+    pub fn max_new_tokens(self) -> usize {
+        match self {
+            Self::Arc | Self::Bird | Self::Gsm8k | Self::Math | Self::Spider => 512,
+            Self::Ifeval => 1_280,
+            Self::Mmlu => 2_048,
+        }
+    }
+
+    /// Worked examples in each prompt of the harness's; the other prompts have none.
+    pub fn shots(self, prompts: Prompts) -> usize {
+        match (self, prompts) {
+            (Self::Gsm8k, Prompts::Harness) => 8,
+            (Self::Math, Prompts::Harness) => 4,
+            _ => 0,
+        }
+    }
+
+    /// The file of `split` in `data`: `data` itself if that is a file, else the one whose name says so.
+    ///
+    /// In a folder that is `<split>.<ending>`, a folder `<split>`, the only file whose name has `split` in it as a word, or the one
+    /// file that a benchmark is published as; where there is none of these, `data`, for the data set's reader to judge.
+    ///
+    /// # Errors
+    /// When `data` is not there or several files fit.
+    pub fn locate(self, data: &Path, split: &str) -> Result<PathBuf> {
+        if !data.exists() {
+            return Err(Error::missing(
+                format!("data of {}", self.name()),
+                data,
+                "give the published file, or a folder with it",
+            ));
+        }
+        if data.is_file() {
+            return Ok(data.to_path_buf());
+        }
+        for ending in ["jsonl", "json", "parquet", "csv", "jsonl.gz"] {
+            let file = data.join(format!("{split}.{ending}"));
+            if file.is_file() {
+                return Ok(file);
+            }
+        }
+        if data.join(split).is_dir() {
+            return Ok(data.join(split));
+        }
+        let mut named = Vec::new();
+        for entry in std::fs::read_dir(data).map_err(Error::io("listing the folder", data))? {
+            let file = entry.map_err(Error::io("listing the folder", data))?.path();
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let ending = [".jsonl", ".json", ".parquet", ".csv", ".gz"];
+            let words = || name.split(|c: char| !c.is_alphanumeric());
+            if ending.iter().any(|e| name.ends_with(e)) && words().any(|word| word == split) {
+                named.push(file);
+            }
+        }
+        named.sort();
+        match &named[..] {
+            [file] => return Ok(file.clone()),
+            [] => {}
+            several => {
+                let names: Vec<_> = several
+                    .iter()
+                    .filter_map(|file| file.file_name())
+                    .map(|name| name.to_string_lossy())
+                    .collect();
+                let problem = format!(
+                    "has {} files of the split {split}: {}; name one of them",
+                    names.len(),
+                    names.join(", ")
+                );
+                return Err(Error::file(data, problem));
+            }
+        }
+        let published: &[&str] = match self {
+            Self::Bird => &["mini_dev.json", "mini_dev_sqlite.json", "dev.json"],
+            Self::Spider => &["dev.json"],
+            Self::Ifeval => &["input_data.jsonl"],
+            _ => &[],
+        };
+        let file = published.iter().map(|name| data.join(name));
+        Ok(file
+            .into_iter()
+            .find(|file| file.is_file())
+            .unwrap_or_else(|| data.to_path_buf()))
+    }
+
     /// The items of a published file, in its order.
     ///
     /// # Errors
     /// Names the file and the row that does not fit, and what was expected.
     pub fn read(self, path: &Path, prompts: Prompts) -> Result<Vec<Item>> {
-        let rows = dataset::rows(path)?;
-        rows.iter()
-            .map(|row| self.item(path, row, prompts))
-            .collect()
+        self.read_as(
+            path,
+            &Ask {
+                prompts,
+                ..Ask::default()
+            },
+        )
     }
 
-    fn item(self, _path: &Path, _row: &Row, _prompts: Prompts) -> Result<Item> {
-        match self {}
+    /// As [`Self::read`], with the grading and the rows that `ask` names.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; and when no row is left.
+    pub fn read_as(self, path: &Path, ask: &Ask) -> Result<Vec<Item>> {
+        let mut databases = Databases::default();
+        let mut items: Vec<Item> = Vec::new();
+        let mut seen = HashMap::new();
+        let rows = dataset::rows(path)?;
+        for row in &rows {
+            let given = Given { path, row, ask };
+            if !given.is_wanted() {
+                continue;
+            }
+            let item = self.item(&given, &mut databases)?;
+            if let Some(first) = seen.insert(item.id.clone(), row.number) {
+                let problem = format!("the id {:?} stands already in row {first}", item.id);
+                return Err(Error::row(path, row.number, problem));
+            }
+            items.push(item);
+        }
+        if items.is_empty() {
+            let problem = match rows.is_empty() {
+                true => "holds no row".to_string(),
+                false => format!(
+                    "none of its {} rows has {}",
+                    rows.len(),
+                    ask.only
+                        .iter()
+                        .map(|(key, value)| format!("{key}={value}"))
+                        .collect::<Vec<_>>()
+                        .join(" and ")
+                ),
+            };
+            return Err(Error::file(path, problem));
+        }
+        Ok(items)
+    }
+
+    fn item(self, given: &Given<'_>, databases: &mut Databases) -> Result<Item> {
+        match self {
+            Self::Arc => arc::item(given),
+            Self::Bird => bird::item(given, databases),
+            Self::Gsm8k => gsm8k::item(given),
+            Self::Ifeval => ifeval::item(given),
+            Self::Math => math::item(given),
+            Self::Mmlu => mmlu::item(given),
+            Self::Spider => spider::item(given, databases),
+        }
     }
 }
+
+/// A row of a published file, and what is to become of it.
+struct Given<'a> {
+    path: &'a Path,
+    row: &'a Row,
+    ask: &'a Ask,
+}
+
+impl Given<'_> {
+    fn is_wanted(&self) -> bool {
+        self.ask
+            .only
+            .iter()
+            .all(|(key, value)| match self.row.fields.get(key) {
+                Some(Value::String(text)) => text == value,
+                Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
+                Some(other) => {
+                    let text = other.to_string();
+                    text == *value
+                }
+            })
+    }
+
+    fn problem(&self, problem: impl Into<String>) -> Error {
+        Error::row(self.path, self.row.number, problem)
+    }
+
+    /// The text in the column `key`.
+    fn text(&self, key: &str) -> Result<&str> {
+        self.row
+            .fields
+            .get(key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| {
+                let keys: Vec<&str> = self.row.fields.keys().map(String::as_str).collect();
+                self.problem(format!(
+                    "expected a text in {key}; the row has {}",
+                    keys.join(", ")
+                ))
+            })
+    }
+
+    /// The text or number in the first of these columns that is there, else the row's number.
+    fn name(&self, keys: &[&str]) -> String {
+        let found = keys
+            .iter()
+            .find_map(|key| match self.row.fields.get(*key)? {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            });
+        found.unwrap_or_else(|| self.row.number.to_string())
+    }
+
+    /// For words that a preset has none of.
+    fn no_prompt(&self, benchmark: &str, way_out: &str) -> Error {
+        let whose = match self.ask.prompts {
+            Prompts::Paper => "the paper's code has",
+            Prompts::Harness => "lm-evaluation-harness has",
+            Prompts::Official => "the benchmark's authors have",
+        };
+        Error::invalid(
+            "prompts",
+            format!("{whose} no prompt for {benchmark}; {way_out}"),
+        )
+    }
+}
+
+/// What is read of each database once.
+#[derive(Default)]
+struct Databases {
+    known: HashMap<PathBuf, Database>,
+}
+
+/// One database file.
+#[derive(Clone)]
+struct Database {
+    file: PathBuf,
+    sha256: String,
+    tables: Vec<String>,
+}
+
+impl Databases {
+    /// The database `name` that lies beside the file of questions, in one of the folders in which it is published.
+    fn find(&mut self, given: &Given<'_>, name: &str) -> Result<Database> {
+        const FOLDERS: [&str; 6] = [
+            "database",
+            "databases",
+            "dev_databases",
+            "test_database",
+            "train_databases",
+            ".",
+        ];
+        let beside = match given.path.is_dir() {
+            true => given.path,
+            false => given.path.parent().unwrap_or(Path::new(".")),
+        };
+        let place = |folder: &str| {
+            beside
+                .join(folder)
+                .join(name)
+                .join(format!("{name}.sqlite"))
+        };
+        let file = FOLDERS
+            .iter()
+            .map(|folder| place(folder))
+            .find(|file| file.is_file())
+            .ok_or_else(|| {
+                given.problem(format!(
+                    "its database is not there: {}; get it, or take the rows of other databases with --only db_id=NAME",
+                    place(FOLDERS[0]).display()
+                ))
+            })?;
+        if let Some(known) = self.known.get(&file) {
+            return Ok(known.clone());
+        }
+        let whole = std::fs::canonicalize(&file).map_err(Error::io("looking up", &file))?;
+        let bytes = std::fs::read(&whole).map_err(Error::io("reading the database", &whole))?;
+        let database = Database {
+            sha256: dataset::sha256(&bytes),
+            tables: crate::task::table_definitions(&whole)
+                .map_err(|problem| Error::file(&whole, problem))?,
+            file: whole,
+        };
+        self.known.insert(file, database.clone());
+        Ok(database)
+    }
+}
+
+#[cfg(test)]
+mod tests;

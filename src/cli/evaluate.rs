@@ -1,12 +1,15 @@
 use super::Common;
+use super::benchmark::Benchmarks;
 use clap::Args;
 use std::path::PathBuf;
+use std::time::SystemTime;
 use unforget::dataset::read_items;
 use unforget::error::{Error, Result};
 use unforget::evaluate::{Graded, TaskScore};
 use unforget::experiment::read_split;
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
+use unforget::samples::{self, Evaluated, Evaluation};
 use unforget::stats;
 use unforget::task::{Form, Item};
 use unforget::verbs;
@@ -16,7 +19,11 @@ Examples:
   Grade the lab's model on three tasks, and show two answers of each:
     unforget evaluate --model lab --task code,algebra,word --show 2
   The same with an adapter on it:
-    unforget evaluate --model lab --adapter adapter --task code,algebra,word";
+    unforget evaluate --model lab --adapter adapter --task code,algebra,word
+  Grade a model on the first 200 questions of two published benchmarks, and keep every answer:
+    unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --benchmark arc=arc/test.jsonl --limit 200 --out samples
+  As lm-evaluation-harness asks and grades:
+    unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --prompts harness --grading harness --limit 0";
 
 /// `unforget evaluate`
 #[derive(Args)]
@@ -29,7 +36,7 @@ pub struct Evaluate {
     #[arg(long)]
     adapter: Option<PathBuf>,
     /// Tasks of the lab, or of the folder given with --tasks; several with commas
-    #[arg(long, value_delimiter = ',', required_unless_present = "items")]
+    #[arg(long, value_delimiter = ',', required_unless_present_any = ["items", "benchmark"])]
     task: Vec<String>,
     /// Folder with <task>/<split>.jsonl [default: the lab's]
     #[arg(long)]
@@ -37,15 +44,20 @@ pub struct Evaluate {
     /// train, validation or test
     #[arg(long, default_value = "test")]
     split: String,
-    /// Items of each task
+    /// Items of each task; 0 for all of a benchmark
     #[arg(long, default_value_t = 100)]
     limit: usize,
     /// A file of items in this crate's form, instead of tasks
     #[arg(long, conflicts_with_all = ["task", "tasks"])]
     items: Option<PathBuf>,
-    /// Longest answer in tokens
-    #[arg(long, default_value_t = 128)]
-    max_new_tokens: usize,
+    #[command(flatten)]
+    benchmarks: Benchmarks,
+    /// Longest answer in tokens [default: 128, for benchmarks as the paper has it]
+    #[arg(long)]
+    max_new_tokens: Option<usize>,
+    /// Write every answer with its grade, and the results, in the form of lm-evaluation-harness
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     /// Print this many answers of each task with their grades
     #[arg(long, value_name = "N", default_value_t = 0)]
     show: usize,
@@ -59,9 +71,46 @@ impl Evaluate {
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
-        let tasks = self.benchmarks()?;
-        let sampling = Sampling::greedy(self.max_new_tokens);
+        let asked = self.asked()?;
+        let longest = asked.iter().map(|task| task.max_new_tokens).max();
+        let max_new_tokens = self.max_new_tokens.or(longest).unwrap_or(128);
+        let sampling = Sampling::greedy(max_new_tokens);
+        let tasks: Vec<(String, Vec<Item>)> = asked
+            .iter()
+            .map(|task| (task.name.clone(), task.items.clone()))
+            .collect();
+        let started = SystemTime::now();
         let graded = verbs::evaluate(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
+        if let Some(folder) = &self.out {
+            let adapter = self.adapter.as_ref().map(|a| a.to_string_lossy());
+            let tokenizer = cx.tokenizer(&checkpoint)?;
+            let about = Evaluation {
+                model: &self.model,
+                adapter: adapter.as_deref(),
+                chat_template: tokenizer.template().map(|template| template.source()),
+                device: &common.device,
+                sampling: serde_json::json!({"do_sample": false, "temperature": 0.0}),
+                max_new_tokens,
+                limit: (self.limit > 0).then_some(self.limit),
+                started,
+                ended: SystemTime::now(),
+            };
+            let evaluated: Vec<Evaluated<'_>> = asked
+                .iter()
+                .zip(&graded)
+                .map(|(task, graded)| Evaluated {
+                    task: &task.name,
+                    of: task.of,
+                    shots: task.shots,
+                    items: &task.items,
+                    graded,
+                    config: &task.config,
+                })
+                .collect();
+            let file = samples::write(folder, &about, &evaluated)?;
+            cx.progress
+                .note(&format!("results and samples: {}", file.display()));
+        }
         if self.json {
             let all: Vec<_> = tasks
                 .iter()
@@ -89,31 +138,77 @@ impl Evaluate {
         Ok(())
     }
 
-    fn benchmarks(&self) -> Result<Vec<(String, Vec<Item>)>> {
+    /// Everything that is asked: tasks, a file of items, benchmarks.
+    fn asked(&self) -> Result<Vec<Asked>> {
+        let mut asked = Vec::new();
         if let Some(file) = &self.items {
-            let mut items = read_items(file)?;
-            items.truncate(self.limit);
-            let name = file
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            return Ok(vec![(name, items)]);
+            let items = read_items(file)?;
+            let stem = file.file_stem().unwrap_or_default();
+            let config = serde_json::json!({"items": file});
+            asked.push(self.first(&stem.to_string_lossy(), items, config));
         }
         let folder = match &self.tasks {
             Some(folder) => folder.clone(),
+            None if self.task.is_empty() => PathBuf::new(),
             None => unforget::lab::folder()?,
         };
-        self.task
-            .iter()
-            .map(|task| {
-                Ok((
-                    task.clone(),
-                    read_split(&folder, task, &self.split, self.limit)?,
-                ))
-            })
-            .collect()
+        for task in &self.task {
+            let items = match self.limit {
+                0 => read_items(&folder.join(task).join(format!("{}.jsonl", self.split)))?,
+                limit => read_split(&folder, task, &self.split, limit)?,
+            };
+            let config = serde_json::json!({"task": task, "split": self.split});
+            asked.push(self.first(task, items, config));
+        }
+        let ask = self.benchmarks.ask()?;
+        for one in self.benchmarks.read(&self.split)? {
+            let config = serde_json::json!({
+                "task": one.name,
+                "dataset_path": one.file,
+                "test_split": self.split,
+                "ask": ask,
+            });
+            let mut task = self.first(&one.name, one.items, config);
+            task.shots = one.benchmark.shots(ask.prompts);
+            task.max_new_tokens = one.benchmark.max_new_tokens();
+            asked.push(task);
+        }
+        for (at, task) in asked.iter().enumerate() {
+            if asked[..at].iter().any(|other| other.name == task.name) {
+                let problem = format!("two of them are called {}", task.name);
+                return Err(Error::invalid("tasks and benchmarks", problem));
+            }
+        }
+        Ok(asked)
     }
+
+    /// The first items of a task.
+    fn first(&self, name: &str, mut items: Vec<Item>, config: serde_json::Value) -> Asked {
+        let of = items.len();
+        if self.limit > 0 {
+            items.truncate(self.limit);
+        }
+        Asked {
+            name: name.to_owned(),
+            of,
+            shots: 0,
+            items,
+            max_new_tokens: 128,
+            config,
+        }
+    }
+}
+
+/// One task to ask.
+struct Asked {
+    name: String,
+    /// Items before the limit.
+    of: usize,
+    shots: usize,
+    items: Vec<Item>,
+    max_new_tokens: usize,
+    /// How it is asked, for the record.
+    config: serde_json::Value,
 }
 
 /// One line of the table.

@@ -1,11 +1,13 @@
 //! Verbs on the command line: the same names as in the library. Tables go to stdout, progress and notes to stderr.
 
+mod benchmark;
 mod data;
 mod doctor;
 mod evaluate;
 mod experiment;
 mod finetune;
 mod generate;
+mod items;
 mod lab;
 mod perplexity;
 mod report;
@@ -60,6 +62,8 @@ enum Verb {
     Finetune(finetune::FinetuneModel),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
+    /// Write a published benchmark as a file of items, which recipes and other verbs can use as a task
+    Items(items::Items),
     /// Write tables, figures and the report again from an experiment's results
     Report(report::WriteReport),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
+        Verb::Items(verb) => verb.run(),
         Verb::Report(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),

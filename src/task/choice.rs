@@ -53,7 +53,7 @@ fn is_letter(c: char, options: usize) -> bool {
 }
 
 /// The option that `answer` names last, by its letter standing alone or by its words.
-fn last_named(options: &[String], answer: &str) -> Option<char> {
+pub(super) fn last_named(options: &[String], answer: &str) -> Option<char> {
     let mut best: Option<(usize, usize, char)> = None; // end, length, letter
     let mut offer = |end: usize, length: usize, letter: char| {
         // Of two names that end together the longer one is meant: "blue" inside "dark blue".

@@ -18,13 +18,21 @@
 
 mod choice;
 mod code;
+mod database;
 mod follow;
+mod gsm8k;
+mod instructions;
+mod letter;
+mod math;
 mod number;
 pub mod python;
 mod sql;
 mod text;
 
+pub use instructions::Instruction;
+
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// One question of a benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +96,98 @@ pub enum Check {
         /// What is to stand between them, such as `", "`.
         separator: String,
     },
+    /// An expression of mathematics that equals the reference, such as `\\frac{\\sqrt{2}}{2}`. Skill: the last box, formula or number
+    /// of the text equals it.
+    Math {
+        /// The reference, in LaTeX.
+        answer: String,
+        /// Whose rule says what is taken for the answer.
+        #[serde(default)]
+        grading: Grading,
+        /// Which of several marked answers counts, by the robust rule.
+        #[serde(default)]
+        take: Take,
+    },
+    /// The number that ends a worked solution of GSM8K. Skill: the last number of the text is right.
+    Gsm8k {
+        /// The reference, such as `1,200`.
+        answer: String,
+        /// Whose rule says what is taken for the answer.
+        #[serde(default)]
+        grading: Grading,
+        /// Which of several marked answers counts, by the robust rule.
+        #[serde(default)]
+        take: Take,
+    },
+    /// The label of one option, as in ARC and MMLU. Skill: the last option that the text names, by letter or by its words, is right.
+    Letter {
+        /// The right option's label.
+        key: String,
+        /// The labels in order: letters, or numbers from 1.
+        labels: Vec<String>,
+        /// The options' texts, in order.
+        options: Vec<String>,
+        /// Whose rule says what is taken for the answer.
+        #[serde(default)]
+        grading: Grading,
+        /// Which of several marked answers counts, by the robust rule.
+        #[serde(default)]
+        take: Take,
+    },
+    /// A query that gives the same rows as the reference query on a database file. Skill: another fenced query of the text does.
+    Database {
+        /// The SQLite file; it is only read.
+        file: PathBuf,
+        /// The file's hash, so that a changed database is another item.
+        sha256: String,
+        /// The reference query.
+        query: String,
+        /// When rows are the same.
+        rows: RowRule,
+        /// Whose rule says what is taken for the query; lm-evaluation-harness has none.
+        #[serde(default)]
+        grading: Grading,
+    },
+    /// IFEval's verifiable instructions, all of which must be followed strictly. Skill: all are followed loosely.
+    Instructions {
+        /// The instructions.
+        instructions: Vec<Instruction>,
+    },
+}
+
+/// Whose rule says what in an answer is taken for the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grading {
+    /// Ours: what is marked as the answer in any usual way, compared by value.
+    #[default]
+    Robust,
+    /// The paper's code, its oddities included.
+    Paper,
+    /// lm-evaluation-harness.
+    Harness,
+}
+
+/// Which of several marked answers counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Take {
+    /// The first one.
+    First,
+    /// The last one.
+    #[default]
+    Last,
+}
+
+/// When two results of queries are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowRule {
+    /// As sets of rows: order and repetition do not count. BIRD's execution accuracy.
+    Bird,
+    /// The same rows equally often, in order where the reference says `ORDER BY`, columns in any order, `DISTINCT` ignored.
+    /// Execution match of Spider's test-suite evaluation.
+    Spider,
 }
 
 /// Where a number is asked for.
@@ -166,6 +266,20 @@ pub struct Score {
     pub extracted: Option<String>,
     /// One sentence that says why this grade.
     pub why: String,
+    /// The grades of an answer's parts, where a check has several: IFEval's instructions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// The grade of one part of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is, such as `punctuation:no_comma`.
+    pub name: String,
+    /// Whether the answer as it is passes.
+    pub strict: bool,
+    /// Whether a version of the answer passes.
+    pub loose: bool,
 }
 
 /// What a grader found, before it becomes a [`Score`].
@@ -183,7 +297,7 @@ impl Item {
     /// Grades `answer`; `truncated` says that it ran into the length limit.
     ///
     /// The grade is a function of the item and the answer alone. Nothing that an answer contains can hang, fail or leave the
-    /// grader: code runs in [`python`], SQL in a database of its own in memory, both with limits.
+    /// grader: code runs in [`python`], SQL in a database of its own in memory or on a file that is only read, all with limits.
     pub fn grade(&self, answer: &str, truncated: bool) -> Score {
         if answer.trim().is_empty() {
             return Score {
@@ -192,8 +306,15 @@ impl Item {
                 form: Form::Empty,
                 extracted: None,
                 why: "The answer is empty.".into(),
+                parts: match &self.check {
+                    Check::Instructions { instructions } => {
+                        instructions::grade(instructions, answer).1
+                    }
+                    _ => Vec::new(),
+                },
             };
         }
+        let mut parts = Vec::new();
         let found = match &self.check {
             Check::Number { value, place } => number::grade(value, *place, answer),
             Check::Choice { letter, options } => choice::grade(*letter, options, answer),
@@ -204,6 +325,39 @@ impl Item {
                 case,
                 separator,
             } => follow::grade(words, *case, separator, answer),
+            Check::Math {
+                answer: gold,
+                grading,
+                take,
+            } => math::grade(gold, *grading, *take, answer),
+            Check::Gsm8k {
+                answer: gold,
+                grading,
+                take,
+            } => gsm8k::grade(gold, *grading, *take, answer),
+            Check::Letter {
+                key,
+                labels,
+                options,
+                grading,
+                take,
+            } => {
+                let texts = options;
+                let options = letter::Options { key, labels, texts };
+                letter::grade(&options, *grading, *take, answer)
+            }
+            Check::Database {
+                file,
+                query,
+                rows,
+                grading,
+                ..
+            } => database::grade(file, query, *rows, *grading, answer),
+            Check::Instructions { instructions } => {
+                let (found, of_parts) = instructions::grade(instructions, answer);
+                parts = of_parts;
+                found
+            }
         };
         let form = match (&found.extracted, truncated) {
             (Some(_), _) => Form::Kept,
@@ -216,8 +370,34 @@ impl Item {
             form,
             extracted: found.extracted,
             why: found.why,
+            parts,
         }
     }
+}
+
+/// Whether two answers of mathematics say the same: rationals exactly, other expressions by their values at several points, lists
+/// without their order, units and words around a number left out.
+///
+/// ```
+/// use unforget::task::same_math;
+/// assert!(same_math("\\frac{\\sqrt{2}}{2}", "1/\\sqrt2"));
+/// assert!(!same_math("\\frac13", "0.33"));
+/// ```
+pub fn same_math(gold: &str, given: &str) -> bool {
+    math::equal(gold, given)
+}
+
+/// What is boxed or otherwise stands last as the answer in a text of mathematics, such as a reference solution.
+pub fn final_math(text: &str) -> Option<String> {
+    math::anywhere(text)
+}
+
+/// The `CREATE` statements of the tables in an SQLite file, in their order.
+///
+/// # Errors
+/// Says what SQLite says.
+pub fn table_definitions(file: &Path) -> Result<Vec<String>, String> {
+    database::table_definitions(file)
 }
 
 /// The user turn of a Rephrase request: a model is shown a question with a reference answer and writes an answer of its own.

@@ -5,7 +5,7 @@ use super::{Found, Place};
 
 /// A fraction in lowest terms with a positive denominator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rational {
+pub(super) struct Rational {
     over: i128,
     under: i128,
 }
@@ -98,7 +98,7 @@ fn last_boxed(answer: &str) -> Option<&str> {
 }
 
 /// The number that `text` is as a whole, apart from a full stop, dollar signs and `x =` around it.
-fn exact(text: &str) -> Option<Rational> {
+pub(super) fn exact(text: &str) -> Option<Rational> {
     let text = text
         .trim_matches(|c: char| c.is_whitespace() || c == '$')
         .trim_end_matches('.');
@@ -112,7 +112,7 @@ fn exact(text: &str) -> Option<Rational> {
 }
 
 /// The last number of `text`.
-fn last(text: &str) -> Option<Rational> {
+pub(super) fn last(text: &str) -> Option<Rational> {
     let (mut at, mut found) = (0, None);
     while at < text.len() {
         if !text.is_char_boundary(at) {
@@ -131,7 +131,7 @@ fn last(text: &str) -> Option<Rational> {
 }
 
 /// The number that begins at byte `at`, and where it ends: `12`, `-3`, `1,200`, `2.50`, `7/2`, `\frac{7}{2}`.
-fn number_at(text: &str, at: usize) -> Option<(Rational, usize)> {
+pub(super) fn number_at(text: &str, at: usize) -> Option<(Rational, usize)> {
     let before = text[..at].chars().next_back();
     let mut rest = &text[at..];
     let mut sign = 1;

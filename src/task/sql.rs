@@ -74,9 +74,14 @@ fn in_form(answer: &str) -> Option<&str> {
 }
 
 fn begins_with_select(text: &str) -> bool {
-    text.get(..6)
-        .is_some_and(|word| word.eq_ignore_ascii_case("select"))
-        && !text[6..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+    begins_with(text, "select")
+}
+
+/// Whether `text` begins with the whole `word`, in any case.
+pub(super) fn begins_with(text: &str, word: &str) -> bool {
+    text.get(..word.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(word))
+        && !text[word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
 /// Everything in `answer` that may be meant as a query.
@@ -102,9 +107,9 @@ fn anywhere(answer: &str) -> Vec<&str> {
     found
 }
 
-/// The rows that `query` gives on the database that `script` makes.
-fn rows(script: &str, query: &str) -> Result<Rows, String> {
-    let text = |error: Error| match error {
+/// What went wrong, in words.
+pub(super) fn problem(error: Error) -> String {
+    match error {
         Error::SqliteFailure(code, _) if code.code == rusqlite::ErrorCode::OperationInterrupted => {
             "it takes too long".to_owned()
         }
@@ -112,7 +117,24 @@ fn rows(script: &str, query: &str) -> Result<Rows, String> {
         Error::SqlInputError { msg, .. } => msg,
         Error::MultipleStatement => "it is more than one statement".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// Lets a query read and call functions, and nothing else.
+pub(super) const AUTHORIZE: fn(rusqlite::hooks::AuthContext<'_>) -> Authorization =
+    |context| match context.action {
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
+            Authorization::Allow
+        }
+        AuthAction::Function { function_name } if function_name != "load_extension" => {
+            Authorization::Allow
+        }
+        _ => Authorization::Deny,
     };
+
+/// The rows that `query` gives on the database that `script` makes.
+fn rows(script: &str, query: &str) -> Result<Rows, String> {
+    let text = problem;
     let mut database = Connection::open_in_memory().map_err(text)?;
     database.execute_batch(script).map_err(text)?;
     database
@@ -121,19 +143,7 @@ fn rows(script: &str, query: &str) -> Result<Rows, String> {
     database
         .set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_BYTES)
         .map_err(text)?;
-    database
-        .authorizer(Some(
-            |context: rusqlite::hooks::AuthContext<'_>| match context.action {
-                AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
-                    Authorization::Allow
-                }
-                AuthAction::Function { function_name } if function_name != "load_extension" => {
-                    Authorization::Allow
-                }
-                _ => Authorization::Deny,
-            },
-        ))
-        .map_err(text)?;
+    database.authorizer(Some(AUTHORIZE)).map_err(text)?;
     let mut steps = 0;
     database
         .progress_handler(
@@ -161,7 +171,7 @@ fn rows(script: &str, query: &str) -> Result<Rows, String> {
 }
 
 /// A whole number as an integer, however SQLite keeps it: 3.0 equals 3.
-fn plain(value: Value) -> Value {
+pub(super) fn plain(value: Value) -> Value {
     match value {
         Value::Real(real) if real.fract() == 0.0 && real.abs() < 9e15 => {
             Value::Integer(real as i64)
@@ -194,7 +204,7 @@ fn compare(mut given: Rows, mut expected: Rows, ordered: bool) -> Result<(), Str
     Ok(())
 }
 
-fn order_rows(a: &[Value], b: &[Value]) -> Ordering {
+pub(super) fn order_rows(a: &[Value], b: &[Value]) -> Ordering {
     for (a, b) in a.iter().zip(b) {
         let order = order(a, b);
         if order.is_ne() {
@@ -205,7 +215,7 @@ fn order_rows(a: &[Value], b: &[Value]) -> Ordering {
 }
 
 /// A total order of values: by kind, then by value.
-fn order(a: &Value, b: &Value) -> Ordering {
+pub(super) fn order(a: &Value, b: &Value) -> Ordering {
     let kind = |value: &Value| match value {
         Value::Null => 0,
         Value::Integer(_) => 1,
@@ -222,7 +232,7 @@ fn order(a: &Value, b: &Value) -> Ordering {
     }
 }
 
-fn show(row: &[Value]) -> String {
+pub(super) fn show(row: &[Value]) -> String {
     let cells: Vec<String> = row
         .iter()
         .map(|value| match value {

@@ -1,0 +1,82 @@
+//! BIRD: questions about databases (Li et al. 2023). Columns `question_id`, `db_id`, `question`, `evidence`, `SQL`; the databases lie
+//! beside the file as `database/<db_id>/<db_id>.sqlite` or as they are published.
+
+use super::{Database, Databases, Given, Prompts};
+use crate::error::{Error, Result};
+use crate::task::{Check, Grading, Item, RowRule};
+
+pub(super) fn item(given: &Given<'_>, databases: &mut Databases) -> Result<Item> {
+    let (question, query) = (given.text("question")?, given.text("SQL")?);
+    let database = databases.find(given, given.text("db_id")?)?;
+    let prompt = match given.ask.prompts {
+        Prompts::Paper => without_evidence(&database, question),
+        Prompts::Official => {
+            // Without `SELECT ` at its end, with which the authors begin the completion of a model that does not chat.
+            let evidence = given.text("evidence").unwrap_or("").trim();
+            let instruction = match evidence.is_empty() {
+                true => "-- Using valid SQLite, answer the following questions for the tables provided above.".to_owned(),
+                false => format!(
+                    "-- External Knowledge: {evidence}\n-- Using valid SQLite and understanding External Knowledge, answer the following questions for the tables provided above."
+                ),
+            };
+            format!(
+                "{}\n\n{instruction}\n-- {question}\nGenerate the SQL after thinking step by step: ",
+                database.tables.join("\n\n")
+            )
+        }
+        Prompts::Harness => {
+            return Err(given.no_prompt("BIRD", "take paper, or official with the evidence"));
+        }
+    };
+    checked(
+        given,
+        "bird",
+        &["question_id"],
+        prompt,
+        query,
+        database,
+        RowRule::Bird,
+    )
+}
+
+/// The paper's prompt, which is StreamBench's: tables, question, no evidence; every line trimmed.
+pub(super) fn without_evidence(database: &Database, question: &str) -> String {
+    let text = format!(
+        "{}\n\n-- Using valid SQLite, answer the following question for the tables provided above.\n-- Question: {question}\n\nNow, generate the correct SQL code directly (Do NOT generate other text except the SQL code):",
+        database.tables.join("\n\n")
+    );
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join("\n")
+}
+
+/// An item that is graded by running its query.
+pub(super) fn checked(
+    given: &Given<'_>,
+    name: &str,
+    ids: &[&str],
+    prompt: String,
+    query: &str,
+    database: Database,
+    rows: RowRule,
+) -> Result<Item> {
+    if given.ask.grading == Grading::Harness {
+        return Err(Error::invalid(
+            "grading",
+            format!("lm-evaluation-harness has no task {name}; take robust or paper"),
+        ));
+    }
+    let query = query.trim().trim_end_matches(';').to_owned();
+    Ok(Item {
+        id: format!("{name}/{}", given.name(ids)),
+        prompt,
+        truth: query.clone(),
+        style: vec![],
+        check: Check::Database {
+            file: database.file,
+            sha256: database.sha256,
+            query,
+            rows,
+            grading: given.ask.grading,
+        },
+    })
+}

@@ -1,0 +1,82 @@
+//! Functions of complex numbers. `num-complex` has them too, behind a feature whose other users would have to be built again.
+
+pub(super) use num_complex::Complex64 as Complex;
+
+const I: Complex = Complex { re: 0.0, im: 1.0 };
+const ONE: Complex = Complex { re: 1.0, im: 0.0 };
+
+pub(super) fn real(x: f64) -> Complex {
+    Complex::new(x, 0.0)
+}
+
+/// The absolute value.
+pub(super) fn norm(z: Complex) -> f64 {
+    z.re.hypot(z.im)
+}
+
+pub(super) fn is_finite(z: Complex) -> bool {
+    z.re.is_finite() && z.im.is_finite()
+}
+
+pub(super) fn exp(z: Complex) -> Complex {
+    match z.im == 0.0 {
+        true => real(z.re.exp()),
+        false => Complex::new(z.im.cos(), z.im.sin()) * z.re.exp(),
+    }
+}
+
+/// The principal logarithm.
+pub(super) fn ln(z: Complex) -> Complex {
+    Complex::new(norm(z).ln(), z.im.atan2(z.re))
+}
+
+/// The principal square root.
+pub(super) fn sqrt(z: Complex) -> Complex {
+    match z.im == 0.0 {
+        true if z.re >= 0.0 => real(z.re.sqrt()),
+        true => Complex::new(0.0, (-z.re).sqrt()),
+        false => exp(ln(z) * 0.5),
+    }
+}
+
+/// The principal power.
+pub(super) fn power(base: Complex, exponent: Complex) -> Complex {
+    exp(ln(base) * exponent)
+}
+
+pub(super) fn sin(z: Complex) -> Complex {
+    Complex::new(z.re.sin() * z.im.cosh(), z.re.cos() * z.im.sinh())
+}
+
+pub(super) fn cos(z: Complex) -> Complex {
+    Complex::new(z.re.cos() * z.im.cosh(), -z.re.sin() * z.im.sinh())
+}
+
+pub(super) fn sinh(z: Complex) -> Complex {
+    Complex::new(z.re.sinh() * z.im.cos(), z.re.cosh() * z.im.sin())
+}
+
+pub(super) fn cosh(z: Complex) -> Complex {
+    Complex::new(z.re.cosh() * z.im.cos(), z.re.sinh() * z.im.sin())
+}
+
+pub(super) fn arcsin(z: Complex) -> Complex {
+    match z.im == 0.0 && z.re.abs() <= 1.0 {
+        true => real(z.re.asin()),
+        false => -I * ln(I * z + sqrt(ONE - z * z)),
+    }
+}
+
+pub(super) fn arccos(z: Complex) -> Complex {
+    match z.im == 0.0 && z.re.abs() <= 1.0 {
+        true => real(z.re.acos()),
+        false => real(std::f64::consts::FRAC_PI_2) - arcsin(z),
+    }
+}
+
+pub(super) fn arctan(z: Complex) -> Complex {
+    match z.im == 0.0 {
+        true => real(z.re.atan()),
+        false => (ln(ONE + I * z) - ln(ONE - I * z)) / (I * 2.0),
+    }
+}

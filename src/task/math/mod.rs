@@ -1,0 +1,293 @@
+//! Grading an answer of mathematics: is it the same as the reference?
+//!
+//! Both are read as LaTeX ([`read`]) and compared ([`equal`]) by value: rationals exactly, everything else at several points with
+//! sixteen digits. So `\frac{\sqrt2}{2}` equals `\dfrac1{\sqrt 2}`, and `(x+1)^2` equals `x^2+2x+1`.
+//!
+//! A trap: an answer of a few words, such as `\text{Tuesday}`, is compared as text, and a decimal that was rounded is not the
+//! exact value: `0.33` is not `\frac13`.
+
+mod complex;
+mod equal;
+mod expression;
+mod read;
+mod value;
+
+use super::text::{self, last_boxes, short};
+use super::{Found, Grading, Take};
+pub(super) use equal::equal;
+
+pub(super) fn grade(gold: &str, grading: Grading, take: Take, answer: &str) -> Found {
+    let given = match grading {
+        Grading::Robust => marked(answer, take),
+        Grading::Paper => as_the_paper(answer),
+        Grading::Harness => as_minerva(answer),
+    };
+    let anywhere = || anywhere(answer).is_some_and(|found| equal(gold, &found));
+    match given {
+        Some(given) if equal(gold, &given) => Found {
+            why: format!("{} equals {}.", short(&given), short(gold)),
+            extracted: Some(given),
+            right: true,
+            skill: true,
+        },
+        Some(given) => Found {
+            why: format!("{} was given, {} is right.", short(&given), short(gold)),
+            extracted: Some(given),
+            right: false,
+            skill: anywhere(),
+        },
+        None => {
+            let skill = anywhere();
+            let aside = if skill {
+                ", but what was written last is right"
+            } else {
+                ""
+            };
+            Found {
+                extracted: None,
+                right: false,
+                skill,
+                why: format!("There is no answer where it belongs{aside}."),
+            }
+        }
+    }
+}
+
+/// What is marked as the answer: in a box, on a line `Answer:`, or behind "answer is". Boxes that only commas or `and` part
+/// belong together.
+fn marked(answer: &str, take: Take) -> Option<String> {
+    let mut marks: Vec<(usize, String)> = text::boxes(answer)
+        .into_iter()
+        .map(|(at, content)| (at, content.to_owned()))
+        .collect();
+    if take == Take::Last
+        && let Some((at, joined)) = last_boxes(answer)
+    {
+        marks.push((at, joined));
+    }
+    let boxed = !marks.is_empty();
+    for (at, line) in text::answer_marks(answer) {
+        // "the answer is correct" behind a box is no other answer
+        if boxed && answer[..at].ends_with(['s', 'e']) {
+            continue;
+        }
+        let content = said(line);
+        if !content.trim().is_empty() {
+            marks.push((at, content));
+        }
+    }
+    marks.sort_by_key(|(at, _)| *at); // stable: the joined boxes come behind the last one
+    let found = match take {
+        Take::First => marks.into_iter().next(),
+        Take::Last => marks.pop(),
+    };
+    found
+        .map(|(_, content)| content.trim().to_owned())
+        .filter(|content| !content.is_empty())
+}
+
+/// What a line behind a mark says: its box, else what its first sentence says behind its last "is", and of that the formula.
+fn said(line: &str) -> String {
+    if let Some((_, boxed)) = last_boxes(line) {
+        return boxed;
+    }
+    let sentence = line.split(". ").next().unwrap_or(line);
+    let told = [" is ", " are "]
+        .iter()
+        .filter_map(|word| sentence.rfind(word).map(|at| at + word.len()))
+        .max()
+        .map_or(sentence, |at| &sentence[at..]);
+    last_formula(told).unwrap_or(told).to_owned()
+}
+
+/// The paper's rule: the rest of the line behind the first `Answer:`, in any case, else the last box.
+fn as_the_paper(answer: &str) -> Option<String> {
+    const MARK: &str = "answer:";
+    let at = answer.to_ascii_lowercase().find(MARK);
+    let found = match at {
+        Some(at) => answer[at + MARK.len()..].lines().next().map(str::to_owned),
+        None => text::boxes(answer).pop().map(|(_, b)| b.to_owned()),
+    };
+    found
+        .map(|content| content.trim().to_owned())
+        .filter(|content| !content.is_empty())
+}
+
+/// The rule of lm-evaluation-harness's `minerva_math`: what stands in its sentence, whose second half may be missing.
+fn as_minerva(answer: &str) -> Option<String> {
+    let (open, close) = ("Final Answer: The final answer is", "I hope it is correct.");
+    answer.match_indices(open).find_map(|(at, _)| {
+        let rest = &answer[at + open.len()..];
+        // the pattern's dot matches no line end
+        let line = rest.lines().next().unwrap_or("");
+        let end = line.find(close).unwrap_or(line.len());
+        let content = line[..end].trim().trim_end_matches('.').trim();
+        (!content.is_empty()).then(|| content.to_owned())
+    })
+}
+
+/// The best guess at an answer that is not marked: the last box, else the last formula, else all of the text if it is a formula,
+/// else the last number.
+pub(super) fn anywhere(answer: &str) -> Option<String> {
+    last_boxes(answer)
+        .map(|(_, boxed)| boxed)
+        .or_else(|| last_formula(answer).map(str::to_owned))
+        .or_else(|| is_formula(answer).then(|| answer.trim().to_owned()))
+        .or_else(|| last_number(answer).map(str::to_owned))
+}
+
+/// Whether all of `text` is a formula: it can be read, and no word of it is a word.
+fn is_formula(text: &str) -> bool {
+    const MOST_BYTES: usize = 500;
+    if text.len() > MOST_BYTES {
+        return false;
+    }
+    let mut letters = 0;
+    let mut before = ' ';
+    for c in text.chars() {
+        let in_command = c.is_alphabetic() && (before == '\\' || letters == 0 && before == '\u{0}');
+        letters = match c.is_alphabetic() && !in_command {
+            true => letters + 1,
+            false => 0,
+        };
+        if letters > 1 {
+            return false;
+        }
+        // inside of a command's name
+        before = if in_command { '\u{0}' } else { c };
+    }
+    read::read(&read::plain(text), true).is_some()
+}
+
+/// The last formula between dollar signs, `\(` and `\)`, or `\[` and `\]`.
+fn last_formula(text: &str) -> Option<&str> {
+    let mut best: Option<(usize, &str)> = None;
+    for (open, close) in [("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
+        let mut at = 0;
+        while let Some(start) = find_plain(text, open, at) {
+            let inside = start + open.len();
+            let Some(end) = find_plain(text, close, inside) else {
+                break;
+            };
+            let content = text[inside..end].trim();
+            if !content.is_empty() && best.is_none_or(|(b, _)| start > b) {
+                best = Some((start, content));
+            }
+            at = end + close.len();
+        }
+    }
+    best.map(|(_, content)| content)
+}
+
+/// Where `mark` stands in `text` from `at` on, without a backslash before it.
+fn find_plain(text: &str, mark: &str, at: usize) -> Option<usize> {
+    text[at..]
+        .match_indices(mark)
+        .map(|(i, _)| at + i)
+        .find(|i| !text[..*i].ends_with('\\'))
+}
+
+/// The last number that is no part of a word, with its sign, thousands commas, decimals and fraction.
+fn last_number(text: &str) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let part = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b',' | b'/');
+    let mut until = bytes.len();
+    loop {
+        let end = bytes[..until].iter().rposition(u8::is_ascii_digit)? + 1;
+        let mut start = end;
+        while start > 0 && part(bytes[start - 1]) {
+            start -= 1;
+        }
+        let whole = start;
+        while !bytes[start].is_ascii_digit() && bytes[start] != b'.' {
+            start += 1;
+        }
+        if text[..whole].ends_with(|c: char| c.is_alphabetic()) {
+            until = whole;
+            continue;
+        }
+        if start > 0 && bytes[start - 1] == b'-' {
+            start -= 1;
+        }
+        return Some(&text[start..end]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(gold: &str, grading: Grading, take: Take, answer: &str) -> (bool, bool) {
+        let found = grade(gold, grading, take, answer);
+        (found.right, found.skill)
+    }
+
+    #[test]
+    fn the_first_or_the_last_mark_counts() {
+        let two = "Answer: 3\nNo, wait.\nAnswer: 4";
+        assert_eq!(verdict("4", Grading::Robust, Take::Last, two), (true, true));
+        assert_eq!(
+            verdict("3", Grading::Robust, Take::First, two),
+            (true, true)
+        );
+        assert!(!verdict("4", Grading::Paper, Take::Last, two).0);
+        let boxed = "so $\\boxed{\\frac{1}{2}}$";
+        assert!(verdict("0.5", Grading::Robust, Take::Last, boxed).0);
+        assert!(verdict("0.5", Grading::Paper, Take::Last, boxed).0);
+        assert_eq!(
+            verdict("0.5", Grading::Harness, Take::Last, boxed),
+            (false, true)
+        );
+        let minerva = "Final Answer: The final answer is $\\frac12$. I hope it is correct.";
+        for grading in [Grading::Robust, Grading::Harness] {
+            assert!(
+                verdict("0.5", grading, Take::Last, minerva).0,
+                "{grading:?}"
+            );
+        }
+        let both = "The roots are $\\boxed{1}$ and $\\boxed{2}$.";
+        assert!(verdict("2, 1", Grading::Robust, Take::Last, both).0);
+        assert!(verdict("1", Grading::Robust, Take::First, both).0);
+    }
+
+    #[test]
+    fn a_sentence_behind_a_mark_is_read_to_its_point() {
+        let cases = [
+            ("34", "Final Answer: The largest $n$ is 34."),
+            ("120", "So the final answer is 120. I hope it is correct."),
+            (
+                "\\frac12",
+                "The answer is $x = \\frac{1}{2}$, as was asked.",
+            ),
+            ("44", "It is $\\boxed{44}$, and the answer is correct."),
+        ];
+        for (gold, answer) in cases {
+            assert!(
+                verdict(gold, Grading::Robust, Take::Last, answer).0,
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_mark_is_skill_only() {
+        let unmarked = "so the sum is $12$";
+        assert_eq!(
+            verdict("12", Grading::Robust, Take::Last, unmarked),
+            (false, true)
+        );
+        assert_eq!(anywhere("it is 1,200/7.").as_deref(), Some("1,200/7"));
+        assert_eq!(anywhere("it is -3").as_deref(), Some("-3"));
+        assert_eq!(
+            anywhere("-\\frac{10}{9}").as_deref(),
+            Some("-\\frac{10}{9}")
+        );
+        assert_eq!(anywhere("nothing"), None);
+        assert_eq!(anywhere("AB2C"), None);
+        assert_eq!(anywhere("it is 3 in B2C").as_deref(), Some("3"));
+        assert_eq!(
+            verdict("12", Grading::Robust, Take::Last, "Answer:"),
+            (false, false)
+        );
+    }
+}
