@@ -1,7 +1,8 @@
 //! Which language a text is in.
 //!
 //! The published checks use langdetect, which draws random numbers and so may say two things of one short text. This is a port of
-//! it with the same profiles of 55 languages (and one more, Uzbek, which is taken out), and a fixed seed.
+//! it with the same profiles of 55 languages (and one more, Uzbek, so that a text may be Uzbek here and another language there), and
+//! a fixed seed.
 
 use langdetect_rs::detector_factory::DetectorFactory;
 use std::sync::OnceLock;
