@@ -7,5 +7,6 @@ mod cli;
 mod golden;
 mod operators;
 mod peft;
+mod python_code;
 mod support;
 mod training;

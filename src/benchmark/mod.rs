@@ -5,6 +5,9 @@
 //!
 //! A trap: what a model is asked decides much of its score. [`Prompts`] names whose words are used.
 
+pub mod humaneval;
+pub mod mbpp;
+
 use crate::dataset::{self, Row};
 use crate::error::{Error, Result};
 use crate::task::Item;
@@ -25,15 +28,23 @@ pub enum Prompts {
 /// A benchmark by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Benchmark {}
+pub enum Benchmark {
+    /// MBPP, sanitized MBPP and MBPP+: see [`mbpp`].
+    Mbpp,
+    /// HumanEval: see [`humaneval`].
+    Humaneval,
+}
 
 impl Benchmark {
     /// All of them.
-    pub const ALL: [Self; 0] = [];
+    pub const ALL: [Self; 2] = [Self::Mbpp, Self::Humaneval];
 
     /// Its name on the command line and in recipes, which is its data card's folder too.
     pub fn name(self) -> &'static str {
-        match self {}
+        match self {
+            Self::Mbpp => "mbpp",
+            Self::Humaneval => "humaneval",
+        }
     }
 
     /// The benchmark called `name`.
@@ -64,7 +75,14 @@ impl Benchmark {
             .collect()
     }
 
-    fn item(self, _path: &Path, _row: &Row, _prompts: Prompts) -> Result<Item> {
-        match self {}
+    /// The item of one row; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Benchmark::read`].
+    pub fn item(self, path: &Path, row: &Row, prompts: Prompts) -> Result<Item> {
+        match self {
+            Self::Mbpp => mbpp::item(path, row, prompts),
+            Self::Humaneval => humaneval::item(path, row, prompts),
+        }
     }
 }

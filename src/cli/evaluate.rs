@@ -1,6 +1,7 @@
 use super::Common;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use unforget::benchmark::{Benchmark, Prompts};
 use unforget::dataset::read_items;
 use unforget::error::{Error, Result};
 use unforget::evaluate::{Graded, TaskScore};
@@ -8,7 +9,7 @@ use unforget::experiment::read_split;
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
 use unforget::stats;
-use unforget::task::{Form, Item};
+use unforget::task::{Check, Extraction, Form, Item};
 use unforget::verbs;
 
 const EXAMPLES: &str = "\
@@ -16,7 +17,9 @@ Examples:
   Grade the lab's model on three tasks, and show two answers of each:
     unforget evaluate --model lab --task code,algebra,word --show 2
   The same with an adapter on it:
-    unforget evaluate --model lab --adapter adapter --task code,algebra,word";
+    unforget evaluate --model lab --adapter adapter --task code,algebra,word
+  Grade a model on the first 20 tasks of MBPP's test split:
+    unforget evaluate --model gemma-2-2b-it --benchmark mbpp --data mbpp.jsonl --limit 20 --max-new-tokens 1024";
 
 /// `unforget evaluate`
 #[derive(Args)]
@@ -29,7 +32,7 @@ pub struct Evaluate {
     #[arg(long)]
     adapter: Option<PathBuf>,
     /// Tasks of the lab, or of the folder given with --tasks; several with commas
-    #[arg(long, value_delimiter = ',', required_unless_present = "items")]
+    #[arg(long, value_delimiter = ',', required_unless_present_any = ["items", "benchmark"])]
     task: Vec<String>,
     /// Folder with <task>/<split>.jsonl [default: the lab's]
     #[arg(long)]
@@ -43,6 +46,18 @@ pub struct Evaluate {
     /// A file of items in this crate's form, instead of tasks
     #[arg(long, conflicts_with_all = ["task", "tasks"])]
     items: Option<PathBuf>,
+    /// A benchmark that people know, such as mbpp or humaneval; its rows come from --data
+    #[arg(long, requires = "data", conflicts_with_all = ["task", "tasks", "items"])]
+    benchmark: Option<String>,
+    /// The benchmark's published file
+    #[arg(long, requires = "benchmark")]
+    data: Option<PathBuf>,
+    /// Whose words the questions are put in: paper or harness
+    #[arg(long, default_value = "paper", requires = "benchmark")]
+    prompts: String,
+    /// How code is found in an answer: paper, labels or better [default: as the prompts have it]
+    #[arg(long, requires = "benchmark")]
+    extraction: Option<String>,
     /// Longest answer in tokens
     #[arg(long, default_value_t = 128)]
     max_new_tokens: usize,
@@ -59,7 +74,10 @@ impl Evaluate {
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
-        let tasks = self.benchmarks()?;
+        let (tasks, refused) = gradable(self.benchmarks()?);
+        if tasks.is_empty() {
+            return refused.map_or(Ok(()), Err);
+        }
         let sampling = Sampling::greedy(self.max_new_tokens);
         let graded = verbs::evaluate(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
         if self.json {
@@ -71,7 +89,7 @@ impl Evaluate {
             let text =
                 serde_json::to_string_pretty(&all).map_err(Error::library("writing the grades"))?;
             println!("{text}");
-            return Ok(());
+            return refused.map_or(Ok(()), Err);
         }
         println!(
             "{:12} {:>5}  {:>14}  {:>6}  {:>6} {:>8} {:>9} {:>6}",
@@ -86,10 +104,13 @@ impl Evaluate {
                 );
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     fn benchmarks(&self) -> Result<Vec<(String, Vec<Item>)>> {
+        if let (Some(name), Some(data)) = (&self.benchmark, &self.data) {
+            return Ok(vec![(name.clone(), self.published(name, data)?)]);
+        }
         if let Some(file) = &self.items {
             let mut items = read_items(file)?;
             items.truncate(self.limit);
@@ -114,6 +135,74 @@ impl Evaluate {
             })
             .collect()
     }
+
+    /// The items of one split of a published file.
+    fn published(&self, name: &str, data: &Path) -> Result<Vec<Item>> {
+        let benchmark = Benchmark::named(name)?;
+        let prompts = one_of(
+            "prompts",
+            &self.prompts,
+            &[("paper", Prompts::Paper), ("harness", Prompts::Harness)],
+        )?;
+        let mut items = benchmark.read(data, prompts)?;
+        let found = items.len();
+        items.retain(|item| item.id.split('/').nth(1) == Some(self.split.as_str()));
+        if items.is_empty() {
+            return Err(Error::file(
+                data,
+                format!("none of its {found} tasks is in the split `{}`", self.split),
+            ));
+        }
+        items.truncate(self.limit);
+        if let Some(wanted) = &self.extraction {
+            let wanted = one_of(
+                "extraction",
+                wanted,
+                &[
+                    ("paper", Extraction::Paper),
+                    ("labels", Extraction::Labels),
+                    ("better", Extraction::Better),
+                ],
+            )?;
+            for item in &mut items {
+                if let Check::Python { extraction, .. } = &mut item.check {
+                    *extraction = wanted;
+                }
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// The value that goes by the name `given`.
+fn one_of<T: Copy>(option: &str, given: &str, values: &[(&str, T)]) -> Result<T> {
+    values
+        .iter()
+        .find(|(name, _)| *name == given)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+            Error::invalid(
+                option,
+                format!("`{given}` is not among {}", names.join(", ")),
+            )
+        })
+}
+
+/// The tasks that this machine can grade, and why not the others, which stderr says at once.
+fn gradable(tasks: Vec<(String, Vec<Item>)>) -> (Vec<(String, Vec<Item>)>, Option<Error>) {
+    let mut refused = None;
+    let mut kept = Vec::new();
+    for (name, items) in tasks {
+        match items.iter().try_for_each(|item| item.check.ready()) {
+            Ok(()) => kept.push((name, items)),
+            Err(error) => {
+                eprintln!("task {name} is left out: {error}");
+                refused = Some(error);
+            }
+        }
+    }
+    (kept, refused)
 }
 
 /// One line of the table.

@@ -20,10 +20,16 @@ mod choice;
 mod code;
 mod follow;
 mod number;
+mod program;
 pub mod python;
 mod sql;
 mod text;
 
+pub use program::Extraction;
+pub(crate) use program::defined_names;
+
+use crate::error::{Error, Result};
+use crate::sandbox;
 use serde::{Deserialize, Serialize};
 
 /// One question of a benchmark.
@@ -69,6 +75,23 @@ pub enum Check {
     Code {
         /// The tests, all of which must hold.
         tests: Vec<CodeTest>,
+    },
+    /// Python that passes tests, run by the machine's `python3` in a child that can do no harm: see [`crate::sandbox`]. Skill: code
+    /// that passes is there in any form.
+    Python {
+        /// Statements that must run without an exception, such as `assert f(2) == 4`.
+        tests: Vec<String>,
+        /// Statements that come after the solution and before the tests.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        before: Vec<String>,
+        /// Code in front of the answer's.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        prefix: String,
+        /// Names that the tests take from the answer.
+        own: Vec<String>,
+        /// How the code is found in the answer.
+        #[serde(default)]
+        extraction: Extraction,
     },
     /// A query that gives the same rows as the reference query: in a fenced block, or as the whole answer. Rows are
     /// compared as a multiset, in order where the reference says `ORDER BY`. Skill: a query anywhere in the text gives them.
@@ -179,25 +202,69 @@ struct Found {
     why: String,
 }
 
+impl Check {
+    /// Whether this machine can grade such an answer.
+    ///
+    /// # Errors
+    /// Names the program that is missing or cannot be confined, and the way out.
+    pub fn ready(&self) -> Result<()> {
+        match self {
+            Self::Python { .. } => sandbox::Python::find().map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Item {
     /// Grades `answer`; `truncated` says that it ran into the length limit.
     ///
     /// The grade is a function of the item and the answer alone. Nothing that an answer contains can hang, fail or leave the
-    /// grader: code runs in [`python`], SQL in a database of its own in memory, both with limits.
+    /// grader: code runs in [`python`] or [`crate::sandbox`], SQL in a database of its own in memory, all with limits. Where the machine
+    /// cannot grade (see [`Item::try_grade`]), the score is 0 and says so.
     pub fn grade(&self, answer: &str, truncated: bool) -> Score {
+        self.try_grade(answer, truncated)
+            .unwrap_or_else(|error| Score {
+                value: 0.0,
+                skill: 0.0,
+                form: Form::NoParse,
+                extracted: None,
+                why: format!("Not graded: {error}."),
+            })
+    }
+
+    /// As [`Item::grade`], for those who would rather stop than count what was not graded as wrong.
+    ///
+    /// # Errors
+    /// The item needs a program that this machine lacks or cannot confine, or its own tests cannot be run.
+    pub fn try_grade(&self, answer: &str, truncated: bool) -> Result<Score> {
         if answer.trim().is_empty() {
-            return Score {
+            return Ok(Score {
                 value: 0.0,
                 skill: 0.0,
                 form: Form::Empty,
                 extracted: None,
                 why: "The answer is empty.".into(),
-            };
+            });
         }
         let found = match &self.check {
             Check::Number { value, place } => number::grade(value, *place, answer),
             Check::Choice { letter, options } => choice::grade(*letter, options, answer),
             Check::Code { tests } => code::grade(tests, answer),
+            Check::Python {
+                tests,
+                before,
+                prefix,
+                own,
+                extraction,
+            } => program::Program {
+                tests,
+                before,
+                prefix,
+                own,
+                extraction: *extraction,
+            }
+            .grade(answer)
+            .map_err(|error| Error::invalid(format!("item {}", self.id), error.to_string()))?,
             Check::Sql { script, query } => sql::grade(script, query, answer),
             Check::Follow {
                 words,
@@ -210,13 +277,13 @@ impl Item {
             (None, true) => Form::Truncated,
             (None, false) => Form::NoParse,
         };
-        Score {
+        Ok(Score {
             value: f64::from(u8::from(found.right)),
             skill: f64::from(u8::from(found.right || found.skill)),
             form,
             extracted: found.extracted,
             why: found.why,
-        }
+        })
     }
 }
 
