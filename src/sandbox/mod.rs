@@ -161,17 +161,24 @@ impl Python {
         drop((from_checker, to_solution, from_solution, to_checker, to_us));
         let text = read_within(verdict, Duration::from_secs(limits.wall_seconds));
         let said = text.as_deref().and_then(parse);
-        if said.as_ref().is_some_and(|(kind, _)| *kind == "ended") {
-            // The pipe closes a moment before the process has ended.
-            let until = Instant::now() + Duration::from_millis(500);
-            while solution.poll().is_none() && Instant::now() < until {
+        // A pipe closes a moment before its process has ended.
+        let waits = match &said {
+            Some((kind, _)) => *kind == "ended",
+            None => text.is_some(),
+        };
+        let until = Instant::now() + Duration::from_millis(500);
+        let one = |said: bool, child: &mut system::Child| {
+            while said && child.poll().is_none() && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(2));
             }
-        }
-        let still_running = solution.poll().is_none();
-        let (of_checker, of_solution) = (checker.end(), solution.end());
-        let spent = |ended: &system::Ended| {
-            ended.signal.is_some() && ended.cpu_seconds >= limits.cpu_seconds as f64 - 0.2
+            let by_itself = child.poll().is_some();
+            (by_itself, child.end())
+        };
+        let (checker_left, of_checker) = one(waits && said.is_none(), &mut checker);
+        let (solution_left, of_solution) = one(waits && said.is_some(), &mut solution);
+        // Nothing but a limit ends a process so. The kernel counts time in ticks for the limit, so the sum may be below it.
+        let spent = |left: bool, ended: &system::Ended| {
+            left && ended.signal.is_some() && ended.cpu_seconds >= limits.cpu_seconds as f64 / 2.0
         };
         let verdict = |outcome, why: String| Ok(Verdict { outcome, why });
         let (kind, why) = match said {
@@ -183,7 +190,7 @@ impl Python {
                     format!("the tests were not done after {seconds} s"),
                 );
             }
-            None if spent(&of_checker) => {
+            None if spent(checker_left, &of_checker) => {
                 return verdict(
                     Outcome::TimedOut,
                     format!("comparing took more than {} s", limits.cpu_seconds),
@@ -210,17 +217,14 @@ impl Python {
                     self.version()
                 ),
             )),
-            "ended" if spent(&of_solution) => verdict(
+            "ended" if spent(solution_left, &of_solution) => verdict(
                 Outcome::TimedOut,
                 format!("it computed for more than {} s: {why}", limits.cpu_seconds),
             ),
-            "garbage" => verdict(
-                Outcome::Ended,
-                format!("it sent what is no value: {why}"),
-            ),
+            "garbage" => verdict(Outcome::Ended, format!("it sent what is no value: {why}")),
             "ended" => {
-                let how = match (still_running, of_solution.code, of_solution.signal) {
-                    (true, _, _) => "it cut its connection to the tests".to_string(),
+                let how = match (solution_left, of_solution.code, of_solution.signal) {
+                    (false, _, _) => "it cut its connection to the tests".to_string(),
                     (_, Some(code), _) => format!("it left by itself with exit code {code}"),
                     (_, _, Some(signal)) => format!("it was ended by signal {signal}"),
                     _ => "it is gone".to_string(),
