@@ -42,8 +42,7 @@ impl Program<'_> {
             Extraction::Better => String::new(),
             _ => answer.trim_end().to_string(),
         });
-        let mut tried = vec![self.source(&first, self.extraction)];
-        let verdict = self.run(&tried[0])?;
+        let verdict = self.run(&self.source(&first, self.extraction))?;
         if verdict.outcome == Outcome::Passed {
             return Ok(Found {
                 extracted: Some(first),
@@ -52,12 +51,14 @@ impl Program<'_> {
                 why: format!("The code runs, and {}.", verdict.why),
             });
         }
+        let mut tried = vec![self.source(first.trim_matches('\n').trim_end(), self.extraction)];
         let mut skill = false;
         for other in [Extraction::Better, Extraction::Paper] {
             let Some(code) = other.code(answer, self.own) else {
                 continue;
             };
-            let source = self.source(&code, other);
+            // The extractions mostly differ in empty lines around the code, which is not worth a second run.
+            let source = self.source(code.trim_matches('\n').trim_end(), other);
             if !skill && !tried.contains(&source) {
                 skill = self.run(&source)?.outcome == Outcome::Passed;
                 tried.push(source);
