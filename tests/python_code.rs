@@ -479,7 +479,7 @@ fn the_papers_log_of_an_evaluation_is_graded_again() {
     let file = authors.join(
         "logging/mbpp-test/bf16_trained_models-llama3_mbpp_config_lr2e-05_t2_20250126_112559.jsonl",
     );
-    let graded: Vec<(String, bool, bool, bool)> = rows(&file)
+    let mut graded: Vec<(String, bool, bool, bool)> = rows(&file)
         .par_iter()
         .map(|row| {
             let prompt = row.fields["prompt"].as_str().unwrap();
@@ -525,6 +525,8 @@ fn the_papers_log_of_an_evaluation_is_graded_again() {
         })
         .collect();
     assert_eq!(graded.len(), 92);
+    // The answer to task 123 computes for about as long as it may, so its grade depends on the machine.
+    graded.retain(|(id, ..)| id != "mbpp/test/123");
     let lost: Vec<&str> = graded
         .iter()
         .filter(|(_, passed, paper, _)| *passed && !paper)
