@@ -328,7 +328,7 @@ impl Plan {
                 Some(fd) => Some(high(fd.as_raw_fd())?),
                 None => None,
             },
-            filter: walls.seccomp.as_ref().map(Clone::clone).unwrap_or_default(),
+            filter: walls.seccomp.clone().unwrap_or_default(),
             executable: text(program.executable.as_os_str().as_bytes())?,
             arguments: std::iter::once(Ok(program.executable.as_os_str().as_bytes()))
                 .chain(program.arguments.iter().map(|a| Ok(a.as_bytes())))
