@@ -70,6 +70,9 @@ pub fn answer(
     if items.is_empty() {
         return Err(Error::invalid("benchmark", "holds no item"));
     }
+    for item in items {
+        item.check.ready()?;
+    }
     let prompts = items
         .iter()
         .map(|item| model.question(&item.prompt))
@@ -98,11 +101,13 @@ pub fn answer(
     let graded = items
         .par_iter()
         .zip(texts)
-        .map(|(item, (answer, truncated))| Graded {
-            id: item.id.clone(),
-            score: item.grade(&answer, truncated),
-            answer,
-            truncated,
+        .map(|(item, (answer, truncated))| {
+            Ok(Graded {
+                id: item.id.clone(),
+                score: item.try_grade(&answer, truncated)?,
+                answer,
+                truncated,
+            })
         });
-    Ok(graded.collect())
+    graded.collect()
 }

@@ -36,6 +36,8 @@ pub mod store;
 
 pub mod progress;
 
+pub mod sandbox;
+
 // words
 pub mod chat;
 

@@ -216,25 +216,27 @@ pub fn sample(
         *value = alone;
     }
     let mut texts = texts.iter();
-    let pool = items.iter().zip(answers).map(|(item, answers)| PoolItem {
-        id: item.id.clone(),
-        candidates: answers
-            .iter()
-            .map(|answer| {
-                let text = texts.next().expect("one text for each answer");
-                let log_prob: f64 = answer.log_probs.iter().map(|l| f64::from(*l)).sum();
-                let truncated = answer.finish == Finish::Length;
-                Candidate {
-                    tokens: answer.ids.len(),
-                    log_prob,
-                    perplexity_given_prompt: (-log_prob / answer.ids.len() as f64).exp(),
-                    perplexity_of_text_alone: unique[text.as_str()],
-                    truncated,
-                    score: item.grade(text, truncated),
-                    text: text.clone(),
-                }
-            })
-            .collect(),
+    let pool = items.iter().zip(answers).map(|(item, answers)| {
+        Ok(PoolItem {
+            id: item.id.clone(),
+            candidates: answers
+                .iter()
+                .map(|answer| {
+                    let text = texts.next().expect("one text for each answer");
+                    let log_prob: f64 = answer.log_probs.iter().map(|l| f64::from(*l)).sum();
+                    let truncated = answer.finish == Finish::Length;
+                    Ok(Candidate {
+                        tokens: answer.ids.len(),
+                        log_prob,
+                        perplexity_given_prompt: (-log_prob / answer.ids.len() as f64).exp(),
+                        perplexity_of_text_alone: unique[text.as_str()],
+                        truncated,
+                        score: item.try_grade(text, truncated)?,
+                        text: text.clone(),
+                    })
+                })
+                .collect::<Result<_>>()?,
+        })
     });
-    Ok(pool.collect())
+    pool.collect()
 }

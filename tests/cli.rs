@@ -933,6 +933,81 @@ fn doctor_looks_at_the_lab_and_fails_only_when_it_cannot_run() {
     );
 }
 
+/// Rows in MBPP's form, made up.
+fn functions() -> Vec<Value> {
+    [11, 12, 601]
+        .map(|task| {
+            json!({
+                "task_id": task, "text": format!("Add {task} to a number."), "code": format!("def add(x): return x + {task}"),
+                "test_setup_code": "", "test_list": ["assert add(0) > 0", "assert add(1) > 0", "assert add(2) > 0"]
+            })
+        })
+        .to_vec()
+}
+
+#[test]
+fn a_published_benchmark_is_asked_in_either_words() {
+    let place = Place::new();
+    place.write_rows("mbpp.jsonl", &functions());
+    let call = "evaluate --model model --benchmark mbpp --data mbpp.jsonl --max-new-tokens 4";
+    if let Err(error) = unforget::sandbox::Python::find() {
+        println!("skipped: {error}");
+        return;
+    }
+    for (options, prompt) in [
+        ("--show 2", ">>> Problem:\nAdd 11 to a number."),
+        ("--show 1 --prompts harness", "[BEGIN]"),
+        (
+            "--show 1 --split train --grading paper",
+            "Add 601 to a number.",
+        ),
+    ] {
+        // The harness shows three solved tasks, which are longer than this model's context.
+        if options.contains("harness") {
+            place.refuses(&format!("{call} {options}"), &["512"]);
+            continue;
+        }
+        let outcome = place.works(&format!("{call} {options}"));
+        assert!(outcome.stdout.contains(prompt), "{}", outcome.stdout);
+    }
+    place.refuses(
+        &format!("{call} --split validation"),
+        &["none of its 3 tasks", "`validation`"],
+    );
+    place.refuses(
+        &format!("{call} --prompts mine"),
+        &["mine", "paper, harness, official"],
+    );
+    place.refuses(
+        "evaluate --model model --benchmark mbp --data mbpp.jsonl",
+        &["none is called", "mbpp"],
+    );
+}
+
+#[test]
+fn without_python_other_tasks_go_on() {
+    let place = Place::new();
+    place.write_rows("mbpp.jsonl", &functions());
+    let call = "evaluate --model model --benchmark mbpp --data mbpp.jsonl --max-new-tokens 4";
+    let output = place
+        .command(call)
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("there is no python3"),
+        "{said}"
+    );
+    place.write_rows("items.jsonl", &items());
+    let output = place
+        .command("evaluate --model model --items items.jsonl --max-new-tokens 4")
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+}
+
 #[test]
 fn a_real_model_without_a_template_scores_and_learns_real_data() {
     let what = "perplexity and finetune of a real model";

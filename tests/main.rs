@@ -9,5 +9,6 @@ mod families;
 mod golden;
 mod operators;
 mod peft;
+mod python_code;
 mod support;
 mod training;

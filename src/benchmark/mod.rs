@@ -13,6 +13,9 @@ mod math;
 mod mmlu;
 mod spider;
 
+pub mod humaneval;
+pub mod mbpp;
+
 use crate::dataset::{self, Row};
 use crate::error::{Error, Result};
 use crate::task::{Grading, Item, Take};
@@ -57,10 +60,14 @@ pub enum Benchmark {
     Bird,
     /// Word problems of primary school: GSM8K.
     Gsm8k,
+    /// Python functions to complete: see [`humaneval`].
+    Humaneval,
     /// Prompts with instructions that a program can check: IFEval.
     Ifeval,
     /// Problems of mathematics competitions: MATH and MATH-500.
     Math,
+    /// Python functions to write, MBPP, its sanitized part and MBPP+: see [`mbpp`].
+    Mbpp,
     /// Questions of 57 subjects with four options: MMLU.
     Mmlu,
     /// Questions about databases, answered by a query: Spider and its translations.
@@ -69,12 +76,14 @@ pub enum Benchmark {
 
 impl Benchmark {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Arc,
         Self::Bird,
         Self::Gsm8k,
+        Self::Humaneval,
         Self::Ifeval,
         Self::Math,
+        Self::Mbpp,
         Self::Mmlu,
         Self::Spider,
     ];
@@ -85,8 +94,10 @@ impl Benchmark {
             Self::Arc => "arc",
             Self::Bird => "bird",
             Self::Gsm8k => "gsm8k",
+            Self::Humaneval => "humaneval",
             Self::Ifeval => "ifeval",
             Self::Math => "math",
+            Self::Mbpp => "mbpp",
             Self::Mmlu => "mmlu",
             Self::Spider => "spider",
         }
@@ -113,6 +124,7 @@ impl Benchmark {
     pub fn max_new_tokens(self) -> usize {
         match self {
             Self::Arc | Self::Bird | Self::Gsm8k | Self::Math | Self::Spider => 512,
+            Self::Humaneval | Self::Mbpp => 1_024,
             Self::Ifeval => 1_280,
             Self::Mmlu => 2_048,
         }
@@ -123,6 +135,7 @@ impl Benchmark {
         match (self, prompts) {
             (Self::Gsm8k, Prompts::Harness) => 8,
             (Self::Math, Prompts::Harness) => 4,
+            (Self::Mbpp, Prompts::Harness | Prompts::Official) => 3,
             _ => 0,
         }
     }
@@ -195,6 +208,23 @@ impl Benchmark {
             .unwrap_or_else(|| data.to_path_buf()))
     }
 
+    /// Those of `items` that are in `split`, where one file holds all splits, as MBPP's; elsewhere all of them.
+    ///
+    /// # Errors
+    /// When none is; `file` is for the message.
+    pub fn of_split(self, mut items: Vec<Item>, split: &str, file: &Path) -> Result<Vec<Item>> {
+        if self != Self::Mbpp {
+            return Ok(items);
+        }
+        let found = items.len();
+        items.retain(|item| item.id.split('/').nth(1) == Some(split));
+        if items.is_empty() {
+            let problem = format!("none of its {found} tasks is in the split `{split}`");
+            return Err(Error::file(file, problem));
+        }
+        Ok(items)
+    }
+
     /// The items of a published file, in its order.
     ///
     /// # Errors
@@ -223,7 +253,7 @@ impl Benchmark {
             if !given.is_wanted() {
                 continue;
             }
-            let item = self.item(&given, &mut databases)?;
+            let item = self.given(&given, &mut databases)?;
             if let Some(first) = seen.insert(item.id.clone(), row.number) {
                 let problem = format!("the id {:?} stands already in row {first}", item.id);
                 return Err(Error::row(path, row.number, problem));
@@ -248,13 +278,23 @@ impl Benchmark {
         Ok(items)
     }
 
-    fn item(self, given: &Given<'_>, databases: &mut Databases) -> Result<Item> {
+    /// The item of one row; `path` is for messages, and for databases beside the file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn item(self, path: &Path, row: &Row, ask: &Ask) -> Result<Item> {
+        self.given(&Given { path, row, ask }, &mut Databases::default())
+    }
+
+    fn given(self, given: &Given<'_>, databases: &mut Databases) -> Result<Item> {
         match self {
             Self::Arc => arc::item(given),
             Self::Bird => bird::item(given, databases),
             Self::Gsm8k => gsm8k::item(given),
+            Self::Humaneval => humaneval::item(given),
             Self::Ifeval => ifeval::item(given),
             Self::Math => math::item(given),
+            Self::Mbpp => mbpp::item(given),
             Self::Mmlu => mmlu::item(given),
             Self::Spider => spider::item(given, databases),
         }

@@ -9,7 +9,7 @@ use unforget::task::{Grading, Item, Take};
 /// Options that name benchmarks.
 #[derive(Args)]
 pub struct Benchmarks {
-    /// A published benchmark with its file, or a folder with it: arc, bird, gsm8k, ifeval, math, mmlu, spider; may be given several times
+    /// A published benchmark with its file, or a folder with it: arc, bird, gsm8k, humaneval, ifeval, math, mbpp, mmlu, spider; may be given several times
     #[arg(long, value_name = "NAME[=FILE]")]
     pub benchmark: Vec<String>,
     /// File or folder of benchmarks that are given without one; of several, the folder with a folder for each
@@ -130,7 +130,7 @@ impl Benchmarks {
                 ));
             }
             all.push(Asked {
-                items: benchmark.read_as(&file, &ask)?,
+                items: benchmark.of_split(benchmark.read_as(&file, &ask)?, split, &file)?,
                 name,
                 benchmark,
                 file,

@@ -5,6 +5,7 @@ use std::process::Command;
 use unforget::error::{Error, Result};
 use unforget::lab;
 use unforget::model::{Checkpoint, DeviceChoice, open_device};
+use unforget::sandbox::Python;
 use unforget::store::{Store, file_hash, write_atomic};
 
 const EXAMPLES: &str = "\
@@ -85,8 +86,24 @@ impl Doctor {
             }
             Err(error) => say("store", Bad(error.to_string())),
         }
+        match Python::find() {
+            Ok(python) => {
+                say(
+                    "python3",
+                    Well(format!(
+                        "{} {}",
+                        python.version(),
+                        python.executable().display()
+                    )),
+                );
+                say("sandbox", sandbox(python));
+            }
+            Err(error) => say(
+                "python3",
+                Lacking(format!("{error}; MBPP and HumanEval cannot be graded")),
+            ),
+        }
         for (program, what) in [
-            ("python3", "notebooks need it"),
             ("jupyter", "notebooks need it: pip install jupyterlab"),
             (
                 "evcxr_jupyter",
@@ -139,6 +156,35 @@ fn device(name: &str) -> Found {
     match name.parse::<DeviceChoice>().and_then(open_device) {
         Ok(_) => Well(format!("{name} (GPU support built in: {built})")),
         Err(error) => Bad(error.to_string()),
+    }
+}
+
+/// What keeps model-written Python in, and whether it held when tried.
+fn sandbox(python: &Python) -> Found {
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for (wall, why) in python.walls() {
+        match why {
+            None => there.push(wall.to_string()),
+            Some(why) => missing.push(format!("{wall} ({why})")),
+        }
+    }
+    let mut text = match there.is_empty() {
+        true => "no walls".to_string(),
+        false => there.join(", "),
+    };
+    if !missing.is_empty() {
+        text += &format!("; missing: {}", missing.join(", "));
+    }
+    let refused: Vec<&str> = python
+        .tried()
+        .iter()
+        .filter(|tried| !tried.done)
+        .map(|tried| tried.deed.as_str())
+        .collect();
+    text += &format!("; tried and refused: {}", refused.join(", "));
+    match python.gaps() {
+        gaps if gaps.is_empty() => Well(text),
+        gaps => Lacking(format!("{text}; NOT KEPT FROM: {}", gaps.join(", "))),
     }
 }
 

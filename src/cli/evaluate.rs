@@ -22,6 +22,8 @@ Examples:
     unforget evaluate --model lab --adapter adapter --task code,algebra,word
   Grade a model on the first 200 questions of two published benchmarks, and keep every answer:
     unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --benchmark arc=arc/test.jsonl --limit 200 --out samples
+  The first 20 tasks of MBPP's test split:
+    unforget evaluate --model gemma-2-2b-it --benchmark mbpp=mbpp.jsonl --limit 20
   As lm-evaluation-harness asks and grades:
     unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --prompts harness --grading harness --limit 0";
 
@@ -71,7 +73,10 @@ impl Evaluate {
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
-        let asked = self.asked()?;
+        let (asked, refused) = gradable(self.asked()?);
+        if asked.is_empty() {
+            return refused.map_or(Ok(()), Err);
+        }
         let longest = asked.iter().map(|task| task.max_new_tokens).max();
         let max_new_tokens = self.max_new_tokens.or(longest).unwrap_or(128);
         let sampling = Sampling::greedy(max_new_tokens);
@@ -120,7 +125,7 @@ impl Evaluate {
             let text =
                 serde_json::to_string_pretty(&all).map_err(Error::library("writing the grades"))?;
             println!("{text}");
-            return Ok(());
+            return refused.map_or(Ok(()), Err);
         }
         println!(
             "{:12} {:>5}  {:>14}  {:>6}  {:>6} {:>8} {:>9} {:>6}",
@@ -135,7 +140,7 @@ impl Evaluate {
                 );
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     /// Everything that is asked: tasks, a file of items, benchmarks.
@@ -209,6 +214,22 @@ struct Asked {
     max_new_tokens: usize,
     /// How it is asked, for the record.
     config: serde_json::Value,
+}
+
+/// The tasks that this machine can grade, and why not the others, which stderr says at once.
+fn gradable(asked: Vec<Asked>) -> (Vec<Asked>, Option<Error>) {
+    let mut refused = None;
+    let mut kept = Vec::new();
+    for task in asked {
+        match task.items.iter().try_for_each(|item| item.check.ready()) {
+            Ok(()) => kept.push(task),
+            Err(error) => {
+                eprintln!("task {} is left out: {error}", task.name);
+                refused = Some(error);
+            }
+        }
+    }
+    (kept, refused)
 }
 
 /// One line of the table.

@@ -25,12 +25,17 @@ mod instructions;
 mod letter;
 mod math;
 mod number;
+mod program;
 pub mod python;
 mod sql;
 mod text;
 
 pub use instructions::Instruction;
+pub use program::Extraction;
+pub(crate) use program::defined_names;
 
+use crate::error::{Error, Result};
+use crate::sandbox;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -77,6 +82,23 @@ pub enum Check {
     Code {
         /// The tests, all of which must hold.
         tests: Vec<CodeTest>,
+    },
+    /// Python that passes tests, run by the machine's `python3` in a child that can do no harm: see [`crate::sandbox`]. Skill: code
+    /// that passes is there in any form.
+    Python {
+        /// Statements that must run without an exception, such as `assert f(2) == 4`.
+        tests: Vec<String>,
+        /// Statements that come after the solution and before the tests.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        before: Vec<String>,
+        /// Code in front of the answer's.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        prefix: String,
+        /// Names that the tests take from the answer.
+        own: Vec<String>,
+        /// How the code is found in the answer.
+        #[serde(default)]
+        extraction: Extraction,
     },
     /// A query that gives the same rows as the reference query: in a fenced block, or as the whole answer. Rows are
     /// compared as a multiset, in order where the reference says `ORDER BY`. Skill: a query anywhere in the text gives them.
@@ -293,14 +315,44 @@ struct Found {
     why: String,
 }
 
+impl Check {
+    /// Whether this machine can grade such an answer.
+    ///
+    /// # Errors
+    /// Names the program that is missing or cannot be confined, and the way out.
+    pub fn ready(&self) -> Result<()> {
+        match self {
+            Self::Python { .. } => sandbox::Python::find().map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Item {
     /// Grades `answer`; `truncated` says that it ran into the length limit.
     ///
     /// The grade is a function of the item and the answer alone. Nothing that an answer contains can hang, fail or leave the
-    /// grader: code runs in [`python`], SQL in a database of its own in memory or on a file that is only read, all with limits.
+    /// grader: code runs in [`python`] or [`crate::sandbox`], SQL in a database of its own in memory or on a file that is only read, all
+    /// with limits. Where the machine cannot grade (see [`Item::try_grade`]), the score is 0 and says so.
     pub fn grade(&self, answer: &str, truncated: bool) -> Score {
+        self.try_grade(answer, truncated)
+            .unwrap_or_else(|error| Score {
+                value: 0.0,
+                skill: 0.0,
+                form: Form::NoParse,
+                extracted: None,
+                why: format!("Not graded: {error}."),
+                parts: Vec::new(),
+            })
+    }
+
+    /// As [`Item::grade`], for those who would rather stop than count what was not graded as wrong.
+    ///
+    /// # Errors
+    /// The item needs a program that this machine lacks or cannot confine, or its own tests cannot be run.
+    pub fn try_grade(&self, answer: &str, truncated: bool) -> Result<Score> {
         if answer.trim().is_empty() {
-            return Score {
+            return Ok(Score {
                 value: 0.0,
                 skill: 0.0,
                 form: Form::Empty,
@@ -312,13 +364,28 @@ impl Item {
                     }
                     _ => Vec::new(),
                 },
-            };
+            });
         }
         let mut parts = Vec::new();
         let found = match &self.check {
             Check::Number { value, place } => number::grade(value, *place, answer),
             Check::Choice { letter, options } => choice::grade(*letter, options, answer),
             Check::Code { tests } => code::grade(tests, answer),
+            Check::Python {
+                tests,
+                before,
+                prefix,
+                own,
+                extraction,
+            } => program::Program {
+                tests,
+                before,
+                prefix,
+                own,
+                extraction: *extraction,
+            }
+            .grade(answer)
+            .map_err(|error| Error::invalid(format!("item {}", self.id), error.to_string()))?,
             Check::Sql { script, query } => sql::grade(script, query, answer),
             Check::Follow {
                 words,
@@ -364,14 +431,14 @@ impl Item {
             (None, true) => Form::Truncated,
             (None, false) => Form::NoParse,
         };
-        Score {
+        Ok(Score {
             value: f64::from(u8::from(found.right)),
             skill: f64::from(u8::from(found.right || found.skill)),
             form,
             extracted: found.extracted,
             why: found.why,
             parts,
-        }
+        })
     }
 }
 
@@ -396,7 +463,7 @@ pub fn final_math(text: &str) -> Option<String> {
 ///
 /// # Errors
 /// Says what SQLite says.
-pub fn table_definitions(file: &Path) -> Result<Vec<String>, String> {
+pub fn table_definitions(file: &Path) -> std::result::Result<Vec<String>, String> {
     database::table_definitions(file)
 }
 

@@ -1,0 +1,66 @@
+//! HumanEval: complete a Python function, graded by its `check`. Data card: `datasets/humaneval`.
+//!
+//! The paper does not use it. The prompts `paper` put the question into the sentence of the paper's MBPP prompt, less the test cases,
+//! which are not shown; `harness` is lm-evaluation-harness's task `humaneval`, where the answer goes on with the code.
+
+use super::{Given, Prompts};
+use crate::error::{Error, Result};
+use crate::task::{Check, Extraction, Grading, Item, defined_names};
+use serde_json::Value;
+
+pub(super) fn item(given: &Given<'_>) -> Result<Item> {
+    let Given { path, row, ask } = *given;
+    let text = |key: &str| {
+        row.fields.get(key).and_then(Value::as_str).ok_or_else(|| {
+            Error::row(
+                path,
+                row.number,
+                format!("expected {key} to be a text; HumanEval has task_id, prompt, entry_point, canonical_solution and test"),
+            )
+        })
+    };
+    let (task, question, solution) = (
+        text("task_id")?,
+        text("prompt")?,
+        text("canonical_solution")?,
+    );
+    let (entry, test) = (text("entry_point")?, text("test")?);
+    let mut own: Vec<String> = vec![entry.to_string()];
+    own.extend(
+        defined_names(question)
+            .filter(|name| *name != entry && test.contains(name))
+            .map(str::to_string),
+    );
+    let (prompt, truth, extraction) = match ask.prompts {
+        Prompts::Paper => (
+            format!("{PAPER}\n>>> Problem:\n{question}"),
+            format!("```python\n{question}{solution}```"),
+            match ask.grading {
+                Grading::Paper => Extraction::Paper,
+                _ => Extraction::Better,
+            },
+        ),
+        Prompts::Harness | Prompts::Official => (
+            question.to_string(),
+            solution.to_string(),
+            Extraction::Continuation,
+        ),
+    };
+    let number = task.rsplit('/').next().unwrap_or(task);
+    Ok(Item {
+        id: format!("humaneval/test/{number}"),
+        prompt,
+        truth,
+        style: vec![],
+        check: Check::Python {
+            tests: vec![format!("{test}\ncheck({entry})")],
+            before: vec![],
+            // A function whose body is its docstring: imports and helpers are there for an answer that brings the function alone.
+            prefix: question.to_string(),
+            own,
+            extraction,
+        },
+    })
+}
+
+const PAPER: &str = "Please generate a python function for my problem. Make sure the written code is wrapped in code block : ```python\n<your code>\n```";
