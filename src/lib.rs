@@ -36,6 +36,8 @@ pub mod store;
 
 pub mod progress;
 
+pub mod hub;
+
 // words
 pub mod chat;
 

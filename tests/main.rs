@@ -5,6 +5,7 @@ mod cards;
 mod checkpoints;
 mod cli;
 mod golden;
+mod hub;
 mod operators;
 mod peft;
 mod support;

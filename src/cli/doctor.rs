@@ -3,6 +3,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use unforget::error::{Error, Result};
+use unforget::hub::Hub;
 use unforget::lab;
 use unforget::model::{Checkpoint, DeviceChoice, open_device};
 use unforget::store::{Store, file_hash, write_atomic};
@@ -85,6 +86,10 @@ impl Doctor {
             }
             Err(error) => say("store", Bad(error.to_string())),
         }
+        say(
+            "hub",
+            Hub::from_env().map_or_else(|error| Lacking(error.to_string()), |hub| models(&hub)),
+        );
         for (program, what) in [
             ("python3", "notebooks need it"),
             ("jupyter", "notebooks need it: pip install jupyterlab"),
@@ -140,6 +145,21 @@ fn device(name: &str) -> Found {
         Ok(_) => Well(format!("{name} (GPU support built in: {built})")),
         Err(error) => Bad(error.to_string()),
     }
+}
+
+/// What is in the hub's cache, and whether more can come.
+fn models(hub: &Hub) -> Found {
+    let cache = hub.cache.display();
+    let count = hub.models().len();
+    let more = match (cfg!(feature = "download"), hub.offline) {
+        (false, _) => "downloading is not built in (--features download)".to_string(),
+        (true, true) => "offline".to_string(),
+        (true, false) => {
+            let token = if hub.token.is_some() { "a" } else { "no" };
+            format!("downloads from {}, {token} token", hub.endpoint)
+        }
+    };
+    Well(format!("{count} models in {cache}; {more}"))
 }
 
 /// Every file that `hashes.txt` lists is there and as it was made.
