@@ -4,6 +4,7 @@ mod architecture;
 mod cards;
 mod checkpoints;
 mod cli;
+mod datasets;
 mod golden;
 mod hub;
 mod operators;
