@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use unforget::hub::{Hub, ModelId};
+use unforget::model::Checkpoint;
 use unforget::progress::Progress;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -267,6 +268,20 @@ fn what_is_not_there_is_named_with_the_way_out() {
     )
     .unwrap();
     assert_refused(model(&hub, "own/toy"), &["no revision main here"]);
+}
+
+#[test]
+fn a_local_folder_comes_before_the_hub() {
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/lab/model");
+    let named = Checkpoint::named(lab.to_str().unwrap()).unwrap();
+    assert_eq!(named, Checkpoint::open(&lab).unwrap());
+    // what could be a model of the hub, but is a folder where the tests run
+    let relative = unforget::hub::folder("datasets/lab", &Progress::quiet()).unwrap();
+    assert_eq!(relative, Path::new("datasets/lab"));
+    assert_refused(
+        Checkpoint::named("./no/such"),
+        &["no model folder here", "owner/name"],
+    );
 }
 
 #[cfg(feature = "download")]

@@ -206,11 +206,11 @@ fn value(array: &dyn Array, at: usize) -> Result<Value, String> {
         D::Map(..) => list(of::<MapArray>(array)?.value(at).as_ref())?,
         D::Struct(fields) => {
             let values = of::<StructArray>(array)?.values();
-            let cell = |(field, values): (&polars_arrow::datatypes::Field, &Box<dyn Array>)| {
-                Ok((field.name.to_string(), value(values.as_ref(), at)?))
-            };
-            let cells = fields.iter().zip(values).map(cell);
-            Value::Object(cells.collect::<Result<_, String>>()?)
+            let mut cells = Map::new();
+            for (field, values) in fields.iter().zip(values) {
+                cells.insert(field.name.to_string(), value(values.as_ref(), at)?);
+            }
+            Value::Object(cells)
         }
         D::Dictionary(key, ..) => match_integer_type!(key, |$T| {
             let array = of::<DictionaryArray<$T>>(array)?;

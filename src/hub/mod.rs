@@ -316,21 +316,21 @@ impl Hub {
         }
     }
 
-    /// References and commits of a model in the cache.
+    /// References and commits of a model in the cache; a reference to a commit that is not there does not count.
     fn revisions(&self, folder: &Path) -> Vec<String> {
         let names = |below: &str| {
-            let entries = std::fs::read_dir(folder.join(below))
-                .into_iter()
-                .flatten()
-                .flatten();
-            let mut names: Vec<String> = entries
-                .filter(|entry| below == "snapshots" || entry.path().is_file())
-                .filter_map(|entry| entry.file_name().into_string().ok())
-                .collect();
-            names.sort();
-            names
+            let entries = std::fs::read_dir(folder.join(below));
+            let entries = entries.into_iter().flatten().flatten();
+            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            names.collect::<BTreeSet<_>>()
         };
-        [names("refs"), names("snapshots")].concat()
+        let commits = names("snapshots");
+        let mut known = names("refs");
+        known.retain(|name| {
+            std::fs::read_to_string(folder.join("refs").join(name))
+                .is_ok_and(|commit| commits.contains(commit.trim()))
+        });
+        known.into_iter().chain(commits).collect()
     }
 }
 
