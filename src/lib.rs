@@ -36,6 +36,8 @@ pub mod store;
 
 pub mod progress;
 
+pub mod hub;
+
 pub mod sandbox;
 
 // words

@@ -27,10 +27,25 @@ impl Progress {
 
     /// A bar for `total` pieces of work; it appears once the work has taken two seconds.
     pub fn bar(&self, what: &str, total: usize) -> Bar {
+        self.start(
+            what,
+            total as u64,
+            "{msg:32} {bar:30} {pos}/{len}  {eta} left",
+        )
+    }
+
+    /// A bar for `total` bytes, with the speed.
+    pub fn bytes(&self, what: &str, total: u64) -> Bar {
+        let template = "{msg:32} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+        self.start(what, total, template)
+    }
+
+    fn start(&self, what: &str, total: u64, template: &'static str) -> Bar {
         let bars = self.bars.clone();
         Bar {
             what: what.to_string(),
             total,
+            template,
             bars,
             started: Instant::now(),
             shown: Mutex::new(None),
@@ -53,7 +68,8 @@ impl Progress {
 #[derive(Debug)]
 pub struct Bar {
     what: String,
-    total: usize,
+    total: u64,
+    template: &'static str,
     bars: Option<MultiProgress>,
     started: Instant,
     shown: Mutex<Option<ProgressBar>>,
@@ -71,8 +87,8 @@ impl Bar {
             .lock()
             .unwrap_or_else(|broken| broken.into_inner());
         let bar = shown.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template("{msg:32} {bar:30} {pos}/{len}  {eta} left");
-            let bar = ProgressBar::new(self.total as u64).with_elapsed(self.started.elapsed());
+            let style = ProgressStyle::with_template(self.template);
+            let bar = ProgressBar::new(self.total).with_elapsed(self.started.elapsed());
             bars.add(
                 bar.with_style(style.expect("the template is well formed"))
                     .with_message(self.what.clone()),

@@ -3,7 +3,7 @@
 //! Whatever goes wrong ends with an exit code that is not 0, one message that names the thing and the way out, and nothing
 //! half-written.
 
-use crate::support::shared;
+use crate::support::{reference, shared};
 use candle_core::{DType, Device, Tensor};
 use polars::prelude::{ParquetReader, SerReader};
 use serde_json::{Value, json};
@@ -1211,4 +1211,64 @@ fn a_benchmark_becomes_a_task_of_recipes() {
         &["--skip", "none of the 3"],
     );
     place.refuses("items --out x.jsonl", &["name one benchmark"]);
+}
+
+#[test]
+fn models_and_data_go_by_the_names_that_python_gives_them() {
+    let place = Place::new();
+    let model = place.path("hub/models--own--toy");
+    std::fs::create_dir_all(model.join("snapshots")).unwrap();
+    std::fs::rename(place.path("model"), model.join("snapshots/0123")).unwrap();
+    place.write("hub/models--own--toy/refs/main", "0123");
+    let data = reference("data").display().to_string();
+    let call = |arguments: &str| {
+        let arguments = arguments.replace("DATA", &data);
+        let mut command = place.command(&arguments);
+        command.env("HF_HUB_CACHE", place.path("hub"));
+        command.env("HF_HUB_OFFLINE", "1").output().unwrap()
+    };
+    place.write(
+        "own.csv",
+        "instruction,input,output\r\nWhat is,2 + 3?,5\r\n",
+    );
+    place.write(
+        "own.json",
+        r#"{"rows": [{"prompt": "2 + 3?", "completion": "5"}]}"#,
+    );
+    for (data, examples) in [
+        ("DATA/shards:train", 4),
+        ("DATA/shards/data:test", 1),
+        ("own.csv", 1),
+        ("own.json", 1),
+    ] {
+        let output = call(&format!("perplexity --model own/toy --data {data} --json"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{data}: {stderr}");
+        let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(printed["examples"], examples, "{data}");
+    }
+    let output = call(
+        "finetune --model own/toy@0123 --data DATA/shards:train --out adapter --preset lab --epochs 1",
+    );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(place.path("adapter/adapter_config.json").is_file());
+
+    for (arguments, parts) in [
+        (
+            "perplexity --model own/none --data DATA/saved:test",
+            ["no model own/none here", "HF_HUB_CACHE"],
+        ),
+        (
+            "perplexity --model own/toy --data DATA/saved",
+            ["has the splits train, test", "saved:train"],
+        ),
+    ] {
+        let output = call(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && stderr.starts_with("error: "));
+        for part in parts {
+            assert!(stderr.contains(part), "`{part}` is not in: {stderr}");
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub enum WhenTooLong {
 
 /// A rendered data set.
 pub struct Data {
-    /// Names its results for people: the file's name.
+    /// Names its results for people: the data set's name.
     pub label: String,
     /// The examples that were read.
     pub examples: Vec<Example>,
@@ -58,7 +58,10 @@ impl Data {
         }
         let tokenizer = cx.tokenizer(checkpoint)?;
         let Dataset {
-            path, mut examples, ..
+            path,
+            name,
+            mut examples,
+            ..
         } = Dataset::read(path)?;
         examples.truncate(limit.unwrap_or(usize::MAX));
         let rule = match when_too_long {
@@ -83,13 +86,8 @@ impl Data {
                 format!("every example is longer than {context} tokens, so nothing is left");
             return Err(Error::file(path, problem));
         }
-        let label = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
         Ok(Self {
-            label,
+            label: name,
             examples,
             context,
             sequences,

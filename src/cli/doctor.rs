@@ -3,6 +3,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use unforget::error::{Error, Result};
+use unforget::hub::Hub;
 use unforget::lab;
 use unforget::model::{Checkpoint, DeviceChoice, open_device};
 use unforget::sandbox::Python;
@@ -103,6 +104,10 @@ impl Doctor {
                 Lacking(format!("{error}; MBPP and HumanEval cannot be graded")),
             ),
         }
+        say(
+            "hub",
+            Hub::from_env().map_or_else(|error| Lacking(error.to_string()), |hub| models(&hub)),
+        );
         for (program, what) in [
             ("jupyter", "notebooks need it: pip install jupyterlab"),
             (
@@ -186,6 +191,21 @@ fn sandbox(python: &Python) -> Found {
         gaps if gaps.is_empty() => Well(text),
         gaps => Lacking(format!("{text}; NOT KEPT FROM: {}", gaps.join(", "))),
     }
+}
+
+/// What is in the hub's cache, and whether more can come.
+fn models(hub: &Hub) -> Found {
+    let cache = hub.cache.display();
+    let count = hub.models().len();
+    let more = match (cfg!(feature = "download"), hub.offline) {
+        (false, _) => "downloading is not built in (--features download)".to_string(),
+        (true, true) => "offline".to_string(),
+        (true, false) => {
+            let token = if hub.token.is_some() { "a" } else { "no" };
+            format!("downloads from {}, {token} token", hub.endpoint)
+        }
+    };
+    Well(format!("{count} models in {cache}; {more}"))
 }
 
 /// Every file that `hashes.txt` lists is there and as it was made.

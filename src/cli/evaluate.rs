@@ -31,7 +31,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Evaluate {
-    /// Model folder in Hugging Face layout, or `lab`
+    /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long)]
     model: String,
     /// Adapter folder in PEFT's format, put on the model
@@ -71,7 +71,7 @@ pub struct Evaluate {
 impl Evaluate {
     pub fn run(&self, common: &Common) -> Result<()> {
         let cx = common.context()?;
-        let mut checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
+        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
         let (asked, refused) = gradable(self.asked()?);
         if asked.is_empty() {

@@ -21,17 +21,16 @@ Examples:
   Every token, three epochs at a rate of 1e-4:
     unforget finetune --model my-model --data my-data.jsonl --epochs 3 --learning-rate 1e-4 --out adapter
 
-A data set is a .jsonl file, one JSON object in a line; see `unforget perplexity --help` for its forms. The adapter is in \
-PEFT's format. A call that was stopped goes on where it was when it is made again.";
+See `unforget perplexity --help` for what a data set can be. The adapter is in PEFT's format. A call that was stopped goes on where it was when it is made again.";
 
 /// `unforget finetune`
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct FinetuneModel {
-    /// Model folder in Hugging Face layout, or `lab`
+    /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// The data set: a .jsonl file, or a folder with one
+    /// The data set: a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz), or a folder, with :SPLIT where it has several
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Folder for the adapter, or for the model with --full
@@ -196,7 +195,7 @@ impl FinetuneModel {
         };
         check_out(&self.out, made)?;
         let cx = common.context()?;
-        let checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
+        let checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         let data = Data::read(
             &cx,
             &checkpoint,

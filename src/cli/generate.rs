@@ -36,13 +36,13 @@ answer in the place of the reference.";
 pub struct Generate {
     /// What the model is shown: the question, or the question with its reference answer
     kind: Kind,
-    /// Model folder in Hugging Face layout, or `lab`
+    /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter folder in PEFT's format, put on the model
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
-    /// The items: a .jsonl file, or a folder with one
+    /// The items: a .jsonl file, or any other form of a data set
     #[arg(long, value_name = "FILE")]
     items: PathBuf,
     /// Only the first N items
@@ -146,7 +146,7 @@ impl Generate {
             ));
         }
         let cx = common.context()?;
-        let mut checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
+        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
         let mut items = read_items(&self.items)?;
         items.truncate(self.limit.unwrap_or(usize::MAX));

@@ -91,12 +91,12 @@ impl Common {
     }
 }
 
-/// The folder of a model given on the command line; `lab` is the one that ships with the crate.
-fn model_folder(name: &str) -> Result<PathBuf> {
-    if name == "lab" {
-        Ok(unforget::lab::folder()?.join("model"))
-    } else {
-        Ok(PathBuf::from(name))
+/// The folder of a model given on the command line: `lab` is the one that ships with the crate, others are folders or models of
+/// the hub.
+fn model_folder(cx: &Context, name: &str) -> Result<PathBuf> {
+    match name {
+        "lab" => Ok(unforget::lab::folder()?.join("model")),
+        _ => unforget::hub::folder(name, &cx.progress),
     }
 }
 

@@ -15,23 +15,27 @@ const EXAMPLES: &str = "\
 Examples:
   Score the lab's code answers, as people wrote them:
     unforget perplexity --model lab --data datasets/lab/code/train.jsonl
+  Score what Hugging Face datasets saved, under a model of the hub:
+    unforget perplexity --model HuggingFaceTB/SmolLM2-135M-Instruct --data my-data:train
   Keep one row for each token, with what a threshold of 2.5 would mask (weight 0):
     unforget perplexity --model lab --data datasets/lab/code/train.jsonl --threshold 2.5 --out tokens.parquet
 
-A data set is a .jsonl file, one JSON object in a line, with the keys messages; prompt and completion; instruction and \
-output; question and answer; problem and solution; text and code; or the items of a benchmark (prompt and truth).";
+A data set is a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz), or a folder: one that holds such a file or its \
+shards, or one that Hugging Face datasets saved. Of several splits one is named after a colon, as in my-data:train. Rows have \
+the columns messages or conversations (role and content, or from and value); prompt and completion; instruction and output; \
+question and answer; problem and solution; text and code; or those of a benchmark's items (prompt and truth).";
 
 /// `unforget perplexity`
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Perplexity {
-    /// Model folder in Hugging Face layout, or `lab`
+    /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter folder in PEFT's format, put on the model
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
-    /// The data set: a .jsonl file, or a folder with one
+    /// The data set: a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz), or a folder, with :SPLIT where it has several
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Only the first N examples
@@ -77,7 +81,7 @@ impl Perplexity {
             ));
         }
         let cx = common.context()?;
-        let mut checkpoint = Checkpoint::open(super::model_folder(&self.model)?)?;
+        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
         let data = Data::read(
             &cx,

@@ -2,6 +2,8 @@ use super::Arm;
 use crate::dataset::read_items;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
+use crate::hub;
+use crate::progress::Progress;
 use crate::self_output::{SelfOutput, Which};
 use crate::task::Item;
 use crate::train::Finetune;
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub struct Recipe {
     /// Names the results.
     pub name: String,
-    /// Folder of the model, or `lab` for the one that ships with the crate.
+    /// Folder of the model, `owner/name@revision` of the hub, or `lab` for the one that ships with the crate.
     pub model: String,
     /// Folder with a folder for each task, in which `train.jsonl`, `validation.jsonl` and `test.jsonl` hold items; or `lab`.
     pub tasks: String,
@@ -189,12 +191,11 @@ impl Recipe {
         Ok(())
     }
 
-    /// Folder of the model.
-    pub fn model_folder(&self) -> Result<PathBuf> {
-        if self.model == "lab" {
-            Ok(crate::lab::folder()?.join("model"))
-        } else {
-            Ok(PathBuf::from(&self.model))
+    /// Folder of the model; one of the hub is fetched if it must and can be.
+    pub fn model_folder(&self, progress: &Progress) -> Result<PathBuf> {
+        match self.model.as_str() {
+            "lab" => Ok(crate::lab::folder()?.join("model")),
+            name => hub::folder(name, progress),
         }
     }
 

@@ -32,7 +32,7 @@ struct Bench {
 /// split with the first seed; of equals, the lowest rate. Test scores play no part in it.
 pub fn run(cx: &Context, recipe: &Recipe) -> Result<Results> {
     recipe.check()?;
-    let base = Checkpoint::open(recipe.model_folder()?)?;
+    let base = Checkpoint::open(recipe.model_folder(&cx.progress)?)?;
     let tasks: Vec<&String> = std::iter::once(&recipe.target)
         .chain(&recipe.non_target)
         .collect();

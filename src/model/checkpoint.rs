@@ -2,6 +2,8 @@ use super::config::{GenerationConfig, ModelConfig};
 use super::decoder::Decoder;
 use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
+use crate::hub;
+use crate::progress::Progress;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -33,7 +35,8 @@ impl Checkpoint {
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
         let model = folder.into();
         if !model.is_dir() {
-            let hint = "give a local folder in Hugging Face layout";
+            let hint =
+                "give a local folder in Hugging Face layout, or owner/name for one of the hub";
             return Err(Error::missing("model folder", model, hint));
         }
         for file in ["config.json", "tokenizer.json"] {
@@ -46,6 +49,11 @@ impl Checkpoint {
             model,
             adapter: None,
         })
+    }
+
+    /// The model that `name` means: a local folder, or `owner/name` of the Hugging Face hub, see [`crate::hub`].
+    pub fn named(name: &str) -> Result<Self> {
+        Self::open(hub::folder(name, &Progress::on_stderr())?)
     }
 
     /// The same model with an adapter on top.

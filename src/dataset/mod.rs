@@ -1,0 +1,320 @@
+//! A data set: files as examples.
+//!
+//! Each row becomes a conversation. Its columns say how, and rows of different forms may stand in one file:
+//!
+//! | columns | meaning |
+//! |---|---|
+//! | `messages` or `conversations` | a list of messages, each with `role` and `content` or with `from` and `value`; also `system` |
+//! | `prompt`, `completion` | texts, or two such lists |
+//! | `prompt`, `truth` | an [`Item`] |
+//! | `instruction`, `output` | Alpaca; also `input`, `system`, `history` |
+//! | `question`, `answer` | GSM8K |
+//! | `problem`, `solution` | MATH |
+//! | `text`, `code` or `prompt`, `code` | MBPP |
+//!
+//! | files | rows |
+//! |---|---|
+//! | `.jsonl`, `.ndjson` | one JSON object in a line |
+//! | `.json` | a list of objects, or an object that holds one, under `rows` or `data` for example |
+//! | `.csv`, `.tsv` | the first line names the columns; every cell is text |
+//! | `.parquet` | columns, also in shards such as `train-00000-of-00002.parquet` |
+//! | `.arrow` | a stream or a file, as Hugging Face `datasets` caches it |
+//!
+//! Text may be packed, as in `.jsonl.gz`. A folder means the one data set in it; what `datasets` saved with `save_to_disk` is such a
+//! folder. Where there are splits, one is named after a colon: `mbpp:train`.
+//!
+//! ```
+//! use unforget::dataset::Dataset;
+//! let rows = "{\"question\": \"What is 2 + 2?\", \"answer\": \"4\"}\n";
+//! let data = Dataset::parse(rows.as_bytes(), "sums.jsonl".as_ref())?;
+//! assert_eq!(data.examples[0].conversation.completion(), Some("4"));
+//! # Ok::<(), unforget::error::Error>(())
+//! ```
+//!
+//! A trap: a table has every column in every row, so that what a row lacks is null there. Null is read as absent, everywhere.
+
+mod arrow;
+mod conversation;
+mod source;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use crate::chat::Conversation;
+use crate::error::{Error, Result};
+use crate::task::Item;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use source::{Format, Source};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// One conversation of a data set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// Unique within its data set: the row's own `id`, `task_id` or `unique_id`, else the data set's name and the row's number.
+    pub id: String,
+    /// What is said.
+    pub conversation: Conversation,
+}
+
+/// The examples of a data set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// The file they were read from; the folder where there were several.
+    pub path: PathBuf,
+    /// The file's name without its ending, or the names of folder and split.
+    pub name: String,
+    /// SHA-256 of the file, in hex; of the hashes of all files, each on a line, where there were several.
+    pub sha256: String,
+    /// The examples, in the order of the file; at least one.
+    pub examples: Vec<Example>,
+}
+
+impl Example {
+    /// A question and its answer.
+    pub fn pair(
+        id: impl Into<String>,
+        prompt: impl Into<String>,
+        completion: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            conversation: Conversation::pair(prompt, completion),
+        }
+    }
+}
+
+impl From<&Item> for Example {
+    /// The item's question with its reference answer.
+    fn from(item: &Item) -> Self {
+        Self::pair(&item.id, &item.prompt, &item.truth)
+    }
+}
+
+impl Dataset {
+    /// Reads the data set at `path`: a file, a folder with one, or `folder:split`.
+    ///
+    /// Errors when there is no such data set, or with the row, what was expected and what stands there for the first row that does
+    /// not fit: one that cannot be learned from ([`Conversation::check_for_training`]) or whose id was seen before.
+    pub fn read(path: &Path) -> Result<Self> {
+        let source = Source::find(path)?;
+        let (rows, hashes) = read_files(&source)?;
+        let sha256 = match &hashes[..] {
+            [one] => one.clone(),
+            several => sha256((several.join("\n") + "\n").as_bytes()),
+        };
+        Self::of(source, rows, sha256)
+    }
+
+    /// The content of a file as examples; `path` tells its format, and is for messages, and for ids where rows have none.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let source = Source::file(path);
+        let rows = parse_rows(bytes, path)?;
+        Self::of(source, rows, sha256(bytes))
+    }
+
+    fn of(source: Source, rows: Vec<Row>, sha256: String) -> Result<Self> {
+        let Source { path, name, .. } = source;
+        let mut examples = Vec::new();
+        let mut seen = Seen::default();
+        for Row { number, fields } in rows {
+            let problem = |problem: String| {
+                Error::row(&path, number, format!("{problem}: {}", quote(&fields)))
+            };
+            let conversation = conversation::conversation(&fields).map_err(problem)?;
+            conversation
+                .check_for_training()
+                .map_err(|error| problem(error.to_string()))?;
+            let id = row_id(&fields).unwrap_or_else(|| format!("{name}:{number}"));
+            seen.insert(&id, number).map_err(problem)?;
+            examples.push(Example { id, conversation });
+        }
+        if examples.is_empty() {
+            return Err(Error::file(
+                path,
+                "is empty; a data set needs at least one row",
+            ));
+        }
+        Ok(Self {
+            path,
+            name,
+            sha256,
+            examples,
+        })
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// Whether there are no examples; a data set that was read has at least one.
+    pub fn is_empty(&self) -> bool {
+        self.examples.is_empty()
+    }
+}
+
+/// One row of a file, whatever the file's format.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Where it stands: its line in JSON lines and tables of text, its number from 1 elsewhere and where there are several files.
+    pub number: usize,
+    /// Its columns. Every cell of a `.csv` file is text.
+    pub fields: Map<String, Value>,
+}
+
+/// Reads the rows of a data set, as [`Dataset::read`] finds it, without asking what they mean.
+pub fn rows(path: &Path) -> Result<Vec<Row>> {
+    Ok(read_files(&Source::find(path)?)?.0)
+}
+
+/// Reads the items of a benchmark, one [`Item`] in a row.
+///
+/// Errors as [`Dataset::read`] does.
+pub fn read_items(path: &Path) -> Result<Vec<Item>> {
+    let source = Source::find(path)?;
+    let (rows, _) = read_files(&source)?;
+    let mut items: Vec<Item> = Vec::new();
+    let mut seen = Seen::default();
+    for Row { number, fields } in rows {
+        let problem = |problem: String| {
+            Error::row(
+                &source.path,
+                number,
+                format!("{problem}: {}", quote(&fields)),
+            )
+        };
+        let item: Item =
+            serde_json::from_value(Value::Object(fields.clone())).map_err(|error| {
+                problem(format!(
+                    "expected an item with id, prompt, truth and check ({error})"
+                ))
+            })?;
+        seen.insert(&item.id, number).map_err(problem)?;
+        items.push(item);
+    }
+    if items.is_empty() {
+        return Err(Error::file(
+            source.path,
+            "is empty; a benchmark needs at least one item",
+        ));
+    }
+    Ok(items)
+}
+
+/// Writes items as [`read_items`] reads them, one JSON object in a line.
+pub fn items_to_jsonl(items: &[Item]) -> Result<String> {
+    let mut text = String::new();
+    for item in items {
+        text += &serde_json::to_string(item).map_err(Error::library("writing an item"))?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// SHA-256 of `bytes`, in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The rows of all files of a data set, and each file's SHA-256.
+fn read_files(source: &Source) -> Result<(Vec<Row>, Vec<String>)> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut hashes = Vec::new();
+    for file in &source.files {
+        let bytes = std::fs::read(file).map_err(Error::io("reading the data set", file))?;
+        hashes.push(sha256(&bytes));
+        rows.append(&mut parse_rows(&bytes, file)?);
+    }
+    if source.files.len() > 1 {
+        for (row, number) in rows.iter_mut().zip(1..) {
+            row.number = number;
+        }
+    }
+    Ok((rows, hashes))
+}
+
+/// The rows of one file: Arrow, parquet and gzip say themselves what they are, text by the name's ending.
+fn parse_rows(bytes: &[u8], path: &Path) -> Result<Vec<Row>> {
+    let problem = |problem: String| Error::file(path, problem);
+    let bytes = match bytes {
+        [0x1f, 0x8b, ..] => Cow::from(arrow::unpack(bytes).map_err(problem)?),
+        _ => Cow::from(bytes),
+    };
+    if let Some(rows) = arrow::rows(&bytes) {
+        let rows = rows.map_err(problem)?.into_iter().zip(1..);
+        return Ok(rows
+            .map(|(fields, number)| Row { number, fields })
+            .collect());
+    }
+    match source::format(path) {
+        Some(Format::Json) => text::json(&bytes, path),
+        Some(Format::Separated(delimiter)) => text::separated(&bytes, delimiter, path),
+        Some(Format::Columns) => {
+            let what = "is neither parquet nor Arrow; copy or download it again";
+            Err(problem(what.to_string()))
+        }
+        Some(Format::JsonLines) | None => text::json_lines(&bytes, path),
+    }
+}
+
+/// Where ids were seen first.
+#[derive(Default)]
+struct Seen(HashMap<String, usize>);
+
+impl Seen {
+    fn insert(&mut self, id: &str, number: usize) -> std::result::Result<(), String> {
+        match self.0.insert(id.to_string(), number) {
+            Some(first) => Err(format!("the id {id:?} stands already in row {first}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn row_id(row: &Map<String, Value>) -> Option<String> {
+    ["id", "task_id", "unique_id"]
+        .iter()
+        .find_map(|key| match row.get(*key)? {
+            Value::String(id) if !id.is_empty() => Some(id.clone()),
+            Value::Number(id) => Some(id.to_string()),
+            _ => None,
+        })
+}
+
+/// A row for a message: long texts in it are shortened, so that every column is seen.
+fn quote(row: &Map<String, Value>) -> String {
+    fn short(value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::from(cut(text, 40)),
+            Value::Array(list) => list.iter().take(3).map(short).collect(),
+            Value::Object(fields) => {
+                let fields = fields
+                    .iter()
+                    .map(|(key, value)| (key.clone(), short(value)));
+                Value::Object(fields.collect())
+            }
+            other => other.clone(),
+        }
+    }
+    let row = row.iter().map(|(key, value)| (key.clone(), short(value)));
+    cut(&Value::Object(row.collect()).to_string(), 300)
+}
+
+/// The beginning of a line, for a message.
+fn shorten(line: &str) -> String {
+    cut(line, 80)
+}
+
+fn cut(text: &str, length: usize) -> String {
+    let mut short: String = text.chars().take(length).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
