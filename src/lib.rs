@@ -69,6 +69,8 @@ pub mod perplexity;
 
 pub mod ledger;
 
+pub mod export;
+
 pub mod self_output;
 
 pub mod evaluate;

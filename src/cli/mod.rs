@@ -4,6 +4,7 @@ mod data;
 mod doctor;
 mod evaluate;
 mod experiment;
+mod export;
 mod finetune;
 mod generate;
 mod lab;
@@ -60,6 +61,8 @@ enum Verb {
     Finetune(finetune::FinetuneModel),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
+    /// Write a merged model, a plain LoRA, or masked data for Python trainers
+    Export(export::Export),
     /// Write tables, figures and the report again from an experiment's results
     Report(report::WriteReport),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
+        Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),
