@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use unforget::chat::{Conversation, Message, Role};
 use unforget::dataset::Example;
-use unforget::tokens::{Sequence, Tokenizer, prompt, sequence};
+use unforget::tokens::{ChatTemplate, Sequence, Tokenizer, prompt, sequence};
 
 const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/lab/model");
 
@@ -321,4 +321,95 @@ fn the_completion_is_what_transformers_takes_for_the_assistants_tokens() {
         sequence(&tokenizer, &example(messages(conversation))).unwrap()
     };
     assert_eq!(of(&plain), of(template));
+}
+
+const TEMPLATES_OF_TRL: &str = "
+import datetime, glob, importlib.util, json, os, sys
+from transformers.utils import chat_template_utils
+asked = json.load(sys.stdin)
+class Clock(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.datetime.fromtimestamp(asked['seconds'], datetime.timezone.utc)
+chat_template_utils.datetime = Clock
+folder = os.path.join(os.path.dirname(importlib.util.find_spec('trl').origin), 'chat_templates')
+for path in sorted(glob.glob(folder + '/*.jinja')):
+    source = open(path).read()
+    for pairs in asked['conversations']:
+        messages = [{'role': role, 'content': content} for role, content in pairs]
+        for opening in [False, True]:
+            row = {'name': os.path.basename(path), 'source': source, 'messages': pairs, 'opening': opening}
+            try:
+                texts, blocks = chat_template_utils.render_jinja_template([messages], chat_template=source, add_generation_prompt=opening,
+                    return_assistant_tokens_mask=True, bos_token='<bos>', eos_token='<eos>')
+                row.update(text=texts[0], blocks=blocks[0])
+            except Exception as error:
+                row['error'] = str(error)
+            print(json.dumps(row))
+";
+
+/// TRL ships the chat templates of many models, and patched ones with `generation` blocks.
+#[test]
+fn templates_that_trl_ships_render_and_mark_as_in_transformers() {
+    let Some(python) = python_with("trl, transformers") else {
+        return;
+    };
+    const SECONDS: u64 = 1_709_210_096;
+    let asked = json!({"seconds": SECONDS, "conversations": [
+        [["user", " What is 2 + 3? "], ["assistant", "It is 5.\n\n«é» 🙂 "]],
+        [["system", "Be brief."], ["user", "x = \"<4>\""], ["assistant", "<think>\nwhy\n</think>\n\nfirst"], ["user", "y"], ["assistant", "<think>\n\n</think>\n\nsecond"]],
+        [["user", "only a question"]],
+        [["assistant", "first"], ["user", "then"]],
+    ]});
+    let special: std::collections::BTreeMap<String, String> = [
+        ("bos_token".to_string(), "<bos>".to_string()),
+        ("eos_token".to_string(), "<eos>".to_string()),
+    ]
+    .into();
+    let (mut rendered, mut refused, mut marked, mut wrong) = (0, 0, 0, Vec::new());
+    for row in run_python(&python, TEMPLATES_OF_TRL, &asked, &[]) {
+        let name = row["name"].as_str().unwrap();
+        let source = row["source"].as_str().unwrap();
+        let template = match ChatTemplate::new(source, Path::new(name), special.clone()) {
+            Ok(template) => template.at(SECONDS),
+            Err(error) => {
+                wrong.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let messages = messages(&row["messages"]);
+        let opening = row["opening"].as_bool().unwrap();
+        let got = template.render(&messages, opening);
+        match (row["text"].as_str(), got) {
+            (Some(text), Ok(got)) if got == text => rendered += 1,
+            (None, Err(_)) => refused += 1,
+            (text, got) => wrong.push(format!("{name}: {got:?}, not {text:?} {}", row["error"])),
+        }
+        let blocks = row["blocks"].as_array();
+        if let Some(blocks) = blocks.filter(|blocks| !opening && !blocks.is_empty()) {
+            let text: Vec<char> = row["text"].as_str().unwrap().chars().collect();
+            let theirs: Vec<String> = blocks
+                .iter()
+                .map(|block| {
+                    let at = |end: usize| block[end].as_u64().unwrap() as usize;
+                    text[at(0)..at(1)].iter().collect()
+                })
+                .collect();
+            let Ok(got) = template.render_marked(&messages) else {
+                continue;
+            };
+            let ours: Vec<&str> = got
+                .generation
+                .iter()
+                .map(|block| &got.text[block.clone()])
+                .collect();
+            if ours != theirs {
+                wrong.push(format!("{name}: marks {ours:?}, not {theirs:?}"));
+            }
+            marked += 1;
+        }
+    }
+    println!("{rendered} rendered alike, {refused} refused by both, {marked} with marks");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(rendered > 300 && marked > 50);
 }

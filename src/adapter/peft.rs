@@ -72,6 +72,11 @@ impl PeftAdapter {
         Ok(adapter)
     }
 
+    /// Number of layers of the model that it changes.
+    pub fn layers(&self) -> usize {
+        self.modules.len()
+    }
+
     fn put(&mut self, name: &str, tensor: Tensor) {
         type Field = fn(&mut Module) -> &mut Option<Tensor>;
         let kinds: [(&str, Field); 7] = [

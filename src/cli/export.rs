@@ -3,8 +3,11 @@ use super::data::{Data, WhenTooLong, first_names, learned, rule};
 use super::finetune::check_out;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use unforget::adapter::PeftAdapter;
 use unforget::context::Context;
+use unforget::dataset::Example;
 use unforget::error::{Error, Result};
 use unforget::export;
 use unforget::model::Checkpoint;
@@ -183,7 +186,8 @@ impl Lora {
         let checkpoint = adapted(&self.model, &self.adapter)?;
         check_out(&self.out, "adapter_config.json")?;
         let cx = common.context()?;
-        let bar = cx.progress.bar("decomposing", 0);
+        let layers = PeftAdapter::read(&self.adapter)?.layers();
+        let bar = cx.progress.bar("decomposing", layers);
         let count = std::sync::atomic::AtomicUsize::new(0);
         let done = || {
             bar.set(1 + count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
@@ -267,6 +271,9 @@ impl Masks {
         };
         let learned = learned(mask, &data.sequences, &scores, self.seed)?;
         let tokenizer = cx.tokenizer(&checkpoint)?;
+        let by_id: HashMap<&str, &Example> = (data.examples.iter())
+            .map(|example| (example.id.as_str(), example))
+            .collect();
         let (mut lines, mut labelled, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         let mut printed = Printed {
             examples: 0,
@@ -293,8 +300,7 @@ impl Masks {
                     export::segments(&tokenizer, sequence, mask).and_then(|row| line(&row))
                 }
                 Form::Swift => {
-                    let example = data.examples.iter().find(|e| e.id == sequence.id);
-                    let example = example.ok_or_else(|| {
+                    let example = by_id.get(sequence.id.as_str()).ok_or_else(|| {
                         Error::invalid(format!("example {}", sequence.id), "is not in the data")
                     })?;
                     export::messages(&tokenizer, example, sequence, mask).and_then(|row| line(&row))
