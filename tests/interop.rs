@@ -304,9 +304,24 @@ fn what_cannot_be_merged_is_explained() {
     // an adapter for another model
     let other = reference_checkpoint("llama-tied").with_adapter(case_folder("all-linear"));
     assert_refused(merged(&other), &["lora_A.weight: shape", "needed"]);
-    // a bias for a model without one
-    let other = reference_checkpoint("llama-tied").with_adapter(case_folder("lora-bias"));
-    assert_refused(merged(&other), &["k_proj.bias: the adapter brings a bias"]);
+    // a bias for a layer without one, of the same shape
+    let moved = tempfile::tempdir().unwrap();
+    let mut config = config_of(&case_folder("lora-bias"));
+    config["target_modules"] = json!(["up_proj"]);
+    let path = moved.path().join("adapter_config.json");
+    std::fs::write(path, config.to_string()).unwrap();
+    let file = "adapter_model.safetensors";
+    let tensors = candle_core::safetensors::load(case_folder("lora-bias").join(file), &Device::Cpu);
+    let tensors: HashMap<String, Tensor> = tensors
+        .unwrap()
+        .into_iter()
+        .map(|(name, tensor)| (name.replace("self_attn.k_proj", "mlp.up_proj"), tensor))
+        .collect();
+    candle_core::safetensors::save(&tensors, moved.path().join(file)).unwrap();
+    assert_refused(
+        merged(&adapted(moved.path())),
+        &["up_proj.bias: the adapter brings a bias"],
+    );
     let out = tempfile::tempdir().unwrap();
     assert_refused(
         export::as_lora(

@@ -112,7 +112,7 @@ fn a_block_that_opens_the_turn_is_refused() {
     );
     check(
         "<|assistant|>{{ m.content }}<|end|>{% generation %}x{% endgeneration %}",
-        "though it is not part of an answer",
+        "leaves out token 5, \"b\", though it is part of an answer",
     );
 }
 
