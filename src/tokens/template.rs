@@ -68,10 +68,15 @@ impl ChatTemplate {
         environment.set_unknown_method_callback(python_method);
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
-        // in Python texts and dictionaries have a length and can be indexed, and that is what Jinja asks
+        // What Jinja finds by asking Python: texts and dictionaries have a length and can be indexed, nothing can be walked
+        // through that is `none`.
         environment.add_test("sequence", |value: &Value| {
-            use minijinja::value::ValueKind::{Map, Seq, String};
-            matches!(value.kind(), Seq | Map | String)
+            use minijinja::value::ValueKind::{Map, Seq, String, Undefined};
+            matches!(value.kind(), Seq | Map | String | Undefined)
+        });
+        environment.add_test("iterable", |value: &Value| {
+            use minijinja::value::ValueKind::{Iterable, Map, Seq, String, Undefined};
+            matches!(value.kind(), Seq | Map | String | Undefined | Iterable)
         });
         // Python reads every line end as \n, in files as in templates
         let source = template.source.replace("\r\n", "\n").replace('\r', "\n");
