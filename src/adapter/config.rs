@@ -153,7 +153,7 @@ impl LoraConfig {
         // a name may be part of a layer's path, or a longer path that leads into a block
         let known = |module: &String| {
             let inside = |path: &&str| ends_with(path, module) || ends_with(module, path);
-            PROJECTIONS.iter().any(|path| inside(&path))
+            PROJECTIONS.iter().any(inside)
         };
         if let Some(module) = self.target_modules.iter().find(|module| !known(module)) {
             let known: Vec<&str> = PROJECTIONS
