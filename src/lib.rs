@@ -73,6 +73,8 @@ pub mod perplexity;
 
 pub mod ledger;
 
+pub mod export;
+
 pub mod self_output;
 
 pub mod evaluate;

@@ -384,11 +384,25 @@ fn an_adapter_that_means_something_else_is_refused_by_name() {
     load_adapter(|_| (), nothing).unwrap();
     let cases = [
         ("peft_type", json!("IA3"), "peft_type IA3"),
-        ("bias", json!("all"), "a trained bias"),
-        ("lora_bias", json!(true), "lora_bias"),
-        ("fan_in_fan_out", json!(true), "fan_in_fan_out"),
-        ("modules_to_save", json!(["lm_head"]), "modules_to_save"),
-        ("target_modules", json!(".*proj"), "`.*proj` as a pattern"),
+        ("bias", json!("some"), "bias `some`"),
+        ("modules_to_save", json!(["lm_head"]), "merge_and_unload"),
+        (
+            "init_lora_weights",
+            json!("pissa_niter_4"),
+            "as a plain LoRA",
+        ),
+        (
+            "target_parameters",
+            json!(["experts.w"]),
+            "target_parameters",
+        ),
+        (
+            "trainable_token_indices",
+            json!([1]),
+            "trainable_token_indices",
+        ),
+        ("target_modules", json!("(.*proj"), "no regular expression"),
+        ("target_modules", json!([]), "target_modules"),
         ("target_modules", Value::Null, "target_modules"),
         ("target_modules", json!(["c_attn"]), "`c_attn`"),
         ("layer_replication", json!([[0, 1]]), "layer_replication"),

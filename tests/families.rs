@@ -381,8 +381,7 @@ for folder in folders:
 
 #[test]
 fn transformers_reads_what_is_written_for_every_family() {
-    let Some(python) = crate::peft::python_with_peft() else {
-        println!("skipped: no Python with transformers and peft; name one in UNFORGET_PYTHON");
+    let Some(python) = crate::support::python_with("peft") else {
         return;
     };
     let root = tempfile::tempdir().unwrap();

@@ -3,12 +3,12 @@
 //! The numbers are made by `tests/reference/make_llama.py` (both models) and `tests/reference/make_peft.py` (`peft/`), in float64.
 
 use crate::support::{
-    assert_close, flat, max_difference, reference, reference_checkpoint, reference_decoder,
-    reference_json, reference_tensors,
+    assert_close, flat, max_difference, python_with, reference, reference_checkpoint,
+    reference_decoder, reference_json, reference_tensors,
 };
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use unforget::adapter;
 use unforget::model::{Batch, Decoder, Gradient};
@@ -306,9 +306,9 @@ fn a_saved_adapter_loads_again_with_the_same_bits() {
         let folder = tempfile::tempdir().unwrap();
         let logits = saved_by_us(case, folder.path());
         let mut decoder = reference_decoder("llama-tied");
-        let config = adapter::load(&mut decoder, folder.path()).unwrap();
+        let read = adapter::load(&mut decoder, folder.path()).unwrap();
         assert_eq!(
-            config,
+            read.config,
             adapter::read_config(&reference(&format!("peft/{case}"))).unwrap()
         );
         let again = decoder.logits(&second_sequence()).unwrap();
@@ -328,21 +328,9 @@ for folder in folders:
         print(json.dumps(model(torch.tensor([ids])).logits[0].flatten().tolist()))
 ";
 
-/// The first Python that can import PEFT: `UNFORGET_PYTHON`, `python3`, the project's `.venv`.
-pub fn python_with_peft() -> Option<PathBuf> {
-    let named = std::env::var_os("UNFORGET_PYTHON").map(PathBuf::from);
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
-    let mut candidates = named.into_iter().chain(["python3".into(), project]);
-    candidates.find(|python| {
-        let import = Command::new(python).args(["-c", "import peft"]).output();
-        import.is_ok_and(|output| output.status.success())
-    })
-}
-
 #[test]
 fn peft_loads_an_adapter_that_we_saved() {
-    let Some(python) = python_with_peft() else {
-        println!("skipped: no Python with peft; name one in UNFORGET_PYTHON");
+    let Some(python) = python_with("peft") else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();

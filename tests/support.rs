@@ -2,7 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use unforget::model::{Checkpoint, Decoder};
 
 /// A folder beside the project that holds real models and data sets, where there is one; says what is skipped otherwise.
@@ -79,4 +81,50 @@ pub fn assert_refused<T>(result: unforget::error::Result<T>, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }
+}
+
+/// The first Python that can import `module`: `UNFORGET_PYTHON`, `python3`, the project's `.venv`. Says what is skipped where there is none.
+pub fn python_with(module: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("UNFORGET_PYTHON").map(PathBuf::from);
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let mut candidates = named.into_iter().chain(["python3".into(), project]);
+    let found = candidates.find(|python| {
+        let import = Command::new(python)
+            .args(["-c", &format!("import {module}")])
+            .output();
+        import.is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        println!("skipped: no Python with {module}; name one in UNFORGET_PYTHON");
+    }
+    found
+}
+
+/// Runs a script that reads JSON from its standard input and prints one JSON value in each line.
+pub fn run_python(
+    python: &Path,
+    script: &str,
+    input: &serde_json::Value,
+    arguments: &[&Path],
+) -> Vec<serde_json::Value> {
+    let mut child = Command::new(python)
+        .args(["-c", script])
+        .args(arguments)
+        .env("HF_HUB_OFFLINE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.to_string().as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }

@@ -345,7 +345,7 @@ fn examples(data: &Data, learned: &[LossMask]) -> Vec<Example> {
 }
 
 /// Refuses, before anything is computed, to put a result in the place of something else.
-fn check_out(out: &Path, made: &str) -> Result<()> {
+pub fn check_out(out: &Path, made: &str) -> Result<()> {
     if !out.exists() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod data;
 mod doctor;
 mod evaluate;
 mod experiment;
+mod export;
 mod finetune;
 mod generate;
 mod items;
@@ -64,6 +65,8 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     /// Write a published benchmark as a file of items, which recipes and other verbs can use as a task
     Items(items::Items),
+    /// Write a merged model, a plain LoRA, or masked data for Python trainers
+    Export(export::Export),
     /// Write tables, figures and the report again from an experiment's results
     Report(report::WriteReport),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
         Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
         Verb::Items(verb) => verb.run(),
+        Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),

@@ -293,6 +293,7 @@ fn chat_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
             messages: messages.len(),
         };
         place.check_text(&text, &opening)?;
+        place.check_blocks(&rendered.generation, &text, opening.len())?;
         place.check_ids(&ids, &tokens)?;
         let end = place.end_of_content(&text, opening.len(), &message.content)?;
         prompt_tokens = tokens.len();
@@ -364,6 +365,18 @@ impl Place<'_> {
             excerpt(&text[common..]),
             excerpt(&opening[common..]),
         )))
+    }
+
+    /// No `generation` block reaches from the opening of the turn into the answer: what opens it is given to the model, not written by it.
+    fn check_blocks(&self, blocks: &[Range<usize>], text: &str, start: usize) -> Result<()> {
+        let mut blocks = blocks.iter();
+        match blocks.find(|block| block.start < start && start < block.end) {
+            None => Ok(()),
+            Some(block) => Err(self.problem(format!(
+                "the chat template's `generation` block begins before the answer, at {:?}, with what opens the assistant's turn; the block must begin after it",
+                excerpt(&text[block.start..start]),
+            ))),
+        }
     }
 
     /// The ids before the answer are the beginning of all ids.

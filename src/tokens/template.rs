@@ -8,7 +8,8 @@
 use crate::chat::Message;
 use crate::error::{Error, Result};
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, ErrorKind, syntax::SyntaxConfig};
+use minijinja::{Environment, ErrorKind, State, syntax::SyntaxConfig};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -64,11 +65,22 @@ impl ChatTemplate {
                 .map_err(Error::library("setting up the template language"))?,
         );
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(python_method);
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
-        let rewritten = rewrite_generation_blocks(&template.source);
+        // What Jinja finds by asking Python: texts and dictionaries have a length and can be indexed, nothing can be walked
+        // through that is `none`.
+        environment.add_test("sequence", |value: &Value| {
+            use minijinja::value::ValueKind::{Map, Seq, String, Undefined};
+            matches!(value.kind(), Seq | Map | String | Undefined)
+        });
+        environment.add_test("iterable", |value: &Value| {
+            use minijinja::value::ValueKind::{Iterable, Map, Seq, String, Undefined};
+            matches!(value.kind(), Seq | Map | String | Undefined | Iterable)
+        });
+        // Python reads every line end as \n, in files as in templates
+        let source = template.source.replace("\r\n", "\n").replace('\r', "\n");
+        let rewritten = rewrite_generation_blocks(&source);
         let added = template.environment.add_template_owned(NAME, rewritten);
         added.map_err(|error| template.problem("is not a template that can be read", &error))?;
         Ok(template.at(seconds_since_1970()))
@@ -211,8 +223,9 @@ fn raised(error: &minijinja::Error) -> Option<String> {
 
 /// Rewrites each `{% generation %} … {% endgeneration %}` to print a mark before and after its content.
 ///
-/// The marks stand between two `if` blocks that are always true, so that the white space around the original tags is
-/// treated as Jinja treats it around any block.
+/// The marks stand between two blocks that only hold their content, so that the white space around the original tags is
+/// treated as Jinja treats it around any block. The outer one is a scope: a variable that is set inside is not set after it, as in
+/// transformers, where the content is a macro.
 fn rewrite_generation_blocks(source: &str) -> String {
     let mut rewritten = String::with_capacity(source.len());
     let mut rest = source;
@@ -234,11 +247,13 @@ fn rewrite_generation_blocks(source: &str) -> String {
         match inner.trim() {
             "generation" => {
                 rewritten.push_str(&format!(
-                    "{open} if true %}}{{{{ {START} }}}}{{% if true {close}"
+                    "{open} with %}}{{{{ {START} }}}}{{% if true {close}"
                 ));
             }
             "endgeneration" => {
-                rewritten.push_str(&format!("{open} endif %}}{{{{ {END} }}}}{{% endif {close}"));
+                rewritten.push_str(&format!(
+                    "{open} endif %}}{{{{ {END} }}}}{{% endwith {close}"
+                ));
             }
             _ => rewritten.push_str(&rest[start..end]),
         }
@@ -248,67 +263,141 @@ fn rewrite_generation_blocks(source: &str) -> String {
     rewritten
 }
 
-/// `json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=sort_keys)` of Python.
+/// Python's string methods that minijinja's own list lacks, then that list.
+fn python_method(
+    state: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> std::result::Result<Value, minijinja::Error> {
+    let words: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
+    let found = match (value.as_str(), method, words.as_slice()) {
+        (Some(text), "removeprefix", [start]) => text.strip_prefix(start).unwrap_or(text).into(),
+        (Some(text), "removesuffix", [end]) => text.strip_suffix(end).unwrap_or(text).into(),
+        (Some(text), "partition", [at]) => {
+            let (before, after) = text.split_once(at).unwrap_or((text, ""));
+            let found = if text.contains(at) { at } else { "" };
+            Value::from_iter([before, found, after].map(Value::from))
+        }
+        (Some(text), "rpartition", [at]) => {
+            let (before, after) = text.rsplit_once(at).unwrap_or(("", text));
+            let found = if text.contains(at) { at } else { "" };
+            Value::from_iter([before, found, after].map(Value::from))
+        }
+        (Some(text), "isdigit" | "isnumeric" | "isdecimal", []) => {
+            (!text.is_empty() && text.chars().all(char::is_numeric)).into()
+        }
+        _ => return unknown_method_callback(state, value, method, args),
+    };
+    Ok(found)
+}
+
+/// `json.dumps(value, ensure_ascii=False, …)` of Python, with the arguments that transformers passes on.
 fn to_json(value: Value, kwargs: Kwargs) -> std::result::Result<String, minijinja::Error> {
+    let sort: Option<bool> = kwargs.get("sort_keys")?;
+    let ascii: Option<bool> = kwargs.get("ensure_ascii")?;
     let indent: Option<usize> = kwargs.get("indent")?;
-    let sort_keys: Option<bool> = kwargs.get("sort_keys")?;
-    let _: Option<bool> = kwargs.get("ensure_ascii")?;
+    let separators: Option<Vec<String>> = kwargs.get("separators")?;
     kwargs.assert_all_used()?;
     let value = serde_json::to_value(&value).map_err(|error| {
         minijinja::Error::new(ErrorKind::BadSerialization, "cannot be written as JSON")
             .with_source(error)
     })?;
-    let mut json = String::new();
-    write_json(&mut json, &value, indent, sort_keys.unwrap_or(false), 1);
-    Ok(json)
-}
-
-fn write_json(
-    json: &mut String,
-    value: &serde_json::Value,
-    indent: Option<usize>,
-    sort: bool,
-    depth: usize,
-) {
-    let line = |json: &mut String, depth: usize| {
-        if let Some(width) = indent {
-            json.push('\n');
-            json.push_str(&" ".repeat(width * depth));
+    let usual = if indent.is_some() { "," } else { ", " };
+    let (item, key) = match separators.as_deref() {
+        None => (usual.to_string(), ": ".to_string()),
+        Some([item, key]) => (item.clone(), key.clone()),
+        Some(_) => {
+            return Err(minijinja::Error::new(
+                ErrorKind::InvalidOperation,
+                "separators are two texts",
+            ));
         }
     };
-    let separator = if indent.is_some() { "," } else { ", " };
-    match value {
-        serde_json::Value::Array(items) if !items.is_empty() => {
-            json.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    json.push_str(separator);
-                }
-                line(json, depth);
-                write_json(json, item, indent, sort, depth + 1);
-            }
-            line(json, depth - 1);
-            json.push(']');
+    let mut json = Json {
+        text: String::new(),
+        indent,
+        item,
+        key,
+        sort: sort.unwrap_or(false),
+        ascii: ascii.unwrap_or(false),
+    };
+    json.write(&value, 1);
+    Ok(json.text)
+}
+
+/// JSON as it is written in the course of [`to_json`].
+struct Json {
+    text: String,
+    indent: Option<usize>,
+    /// Between two items.
+    item: String,
+    /// Between a key and its value.
+    key: String,
+    sort: bool,
+    ascii: bool,
+}
+
+impl Json {
+    fn line(&mut self, depth: usize) {
+        if let Some(width) = self.indent {
+            self.text.push('\n');
+            self.text.push_str(&" ".repeat(width * depth));
         }
-        serde_json::Value::Object(fields) if !fields.is_empty() => {
-            let mut fields: Vec<_> = fields.iter().collect();
-            if sort {
-                fields.sort_by_key(|(name, _)| name.as_str());
-            }
-            json.push('{');
-            for (index, (name, field)) in fields.into_iter().enumerate() {
-                if index > 0 {
-                    json.push_str(separator);
+    }
+
+    fn write(&mut self, value: &serde_json::Value, depth: usize) {
+        match value {
+            serde_json::Value::Array(items) if !items.is_empty() => {
+                self.text.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    self.separate(index, depth);
+                    self.write(item, depth + 1);
                 }
-                line(json, depth);
-                json.push_str(&serde_json::Value::from(name.as_str()).to_string());
-                json.push_str(": ");
-                write_json(json, field, indent, sort, depth + 1);
+                self.line(depth - 1);
+                self.text.push(']');
             }
-            line(json, depth - 1);
-            json.push('}');
+            serde_json::Value::Object(fields) if !fields.is_empty() => {
+                let mut fields: Vec<_> = fields.iter().collect();
+                if self.sort {
+                    fields.sort_by_key(|(name, _)| name.as_str());
+                }
+                self.text.push('{');
+                for (index, (name, field)) in fields.into_iter().enumerate() {
+                    self.separate(index, depth);
+                    self.plain(&serde_json::Value::from(name.as_str()));
+                    self.text.push_str(&self.key.clone());
+                    self.write(field, depth + 1);
+                }
+                self.line(depth - 1);
+                self.text.push('}');
+            }
+            plain => self.plain(plain),
         }
-        plain => json.push_str(&plain.to_string()),
+    }
+
+    fn separate(&mut self, index: usize, depth: usize) {
+        if index > 0 {
+            self.text.push_str(&self.item.clone());
+        }
+        self.line(depth);
+    }
+
+    fn plain(&mut self, value: &serde_json::Value) {
+        let text = value.to_string();
+        if !self.ascii {
+            self.text.push_str(&text);
+            return;
+        }
+        for character in text.chars() {
+            if character.is_ascii() {
+                self.text.push(character);
+                continue;
+            }
+            for half in character.encode_utf16(&mut [0; 2]) {
+                self.text.push_str(&format!("\\u{half:04x}"));
+            }
+        }
     }
 }
 

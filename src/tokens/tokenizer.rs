@@ -54,6 +54,15 @@ impl Tokenizer {
 
     /// Opens a tokenizer file; the other files are looked for beside it.
     pub fn open_file(file: &Path) -> Result<Self> {
+        Self::open_as(file, None)
+    }
+
+    /// As [`Tokenizer::open`], with the template called `name` where a model has several, such as `tool_use` or `rag`.
+    pub fn open_with_template(folder: &Path, name: &str) -> Result<Self> {
+        Self::open_as(&folder.join("tokenizer.json"), Some(name))
+    }
+
+    fn open_as(file: &Path, template: Option<&str>) -> Result<Self> {
         let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
         if !file.is_file() {
             return Err(Error::missing(
@@ -78,7 +87,23 @@ impl Tokenizer {
         for (name, text) in special_tokens(&read_object(&folder.join("special_tokens_map.json"))?) {
             special.entry(name).or_insert(text);
         }
-        let template = template_source(&folder, &config_path, &config)?
+        let mut templates = template_sources(&folder, &config_path, &config)?;
+        let names: Vec<&str> = templates.keys().map(String::as_str).collect();
+        let known = names.join(", ");
+        let template = match (templates.remove(template.unwrap_or("default")), template) {
+            (None, Some(name)) => {
+                let problem = format!("has no chat template called `{name}`; it has: {known}");
+                return Err(Error::file(&folder, problem));
+            }
+            (None, None) if !known.is_empty() => {
+                let problem = format!(
+                    "has several chat templates ({known}) and none called `default`; save the one you want as chat_template.jinja"
+                );
+                return Err(Error::file(&folder, problem));
+            }
+            (found, _) => found,
+        };
+        let template = template
             .map(|(source, path)| ChatTemplate::new(&source, &path, special.clone()))
             .transpose()?;
 
@@ -332,32 +357,60 @@ fn special_tokens(config: &serde_json::Map<String, Value>) -> BTreeMap<String, S
         .collect()
 }
 
-/// The template's text and the file it stands in. Of several named templates the one called `default` is used.
-fn template_source(
+/// The chat templates by name, each with the file it stands in; a single one is called `default`.
+///
+/// As in transformers, files come before the config: `chat_template.jinja`, and those of `additional_chat_templates/`.
+fn template_sources(
     folder: &Path,
     config_path: &Path,
     config: &serde_json::Map<String, Value>,
-) -> Result<Option<(String, PathBuf)>> {
-    let path = folder.join("chat_template.jinja");
-    if path.is_file() {
+) -> Result<BTreeMap<String, (String, PathBuf)>> {
+    let mut templates = BTreeMap::new();
+    let mut read = |name: String, path: PathBuf| -> Result<()> {
         let source = std::fs::read_to_string(&path)
             .map_err(Error::io("reading the chat template", &path))?;
-        return Ok(Some((source, path)));
+        templates.insert(name, (source, path));
+        Ok(())
+    };
+    let path = folder.join("chat_template.jinja");
+    if path.is_file() {
+        read("default".into(), path)?;
     }
-    let source = match config.get("chat_template") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(source)) => Some(source.as_str()),
+    let more = folder.join("additional_chat_templates");
+    if more.is_dir() {
+        for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
+            let path = entry.map_err(Error::io("listing", &more))?.path();
+            if let Some(name) = path.file_stem().and_then(|name| name.to_str())
+                && path.extension().is_some_and(|end| end == "jinja")
+            {
+                read(name.to_string(), path.clone())?;
+            }
+        }
+    }
+    if !templates.is_empty() {
+        return Ok(templates);
+    }
+    let mut put = |name: &Value, source: &Value| {
+        let (name, source) = (name.as_str()?, source.as_str()?);
+        templates.insert(name.into(), (source.into(), config_path.to_path_buf()));
+        Some(())
+    };
+    let fits = match config.get("chat_template") {
+        None | Some(Value::Null) => Some(()),
+        Some(source @ Value::String(_)) => put(&Value::from("default"), source),
         Some(Value::Array(named)) => named
             .iter()
-            .find(|template| template["name"] == "default")
-            .and_then(|template| template["template"].as_str()),
+            .try_for_each(|template| put(&template["name"], &template["template"])),
+        Some(Value::Object(named)) => named
+            .iter()
+            .try_for_each(|(name, source)| put(&Value::from(name.as_str()), source)),
         Some(_) => None,
     };
-    match source {
-        Some(source) => Ok(Some((source.to_string(), config_path.to_path_buf()))),
+    match fits {
+        Some(()) => Ok(templates),
         None => Err(Error::file(
             config_path,
-            "chat_template must be a text, or a list of named templates of which one is called `default`",
+            "chat_template must be a text, or a list of templates, each with its `name` and its `template`",
         )),
     }
 }

@@ -1,0 +1,383 @@
+use super::Common;
+use super::data::{Data, WhenTooLong, first_names, learned, rule};
+use super::finetune::check_out;
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use unforget::adapter::PeftAdapter;
+use unforget::context::Context;
+use unforget::dataset::Example;
+use unforget::error::{Error, Result};
+use unforget::export;
+use unforget::model::Checkpoint;
+use unforget::report::parquet;
+use unforget::select::Rule;
+use unforget::store::{make_folder_atomic, write_atomic, write_atomic_with};
+
+const EXAMPLES: &str = "\
+Examples:
+  A model that transformers loads without PEFT:
+    unforget export merged --model my-model --adapter adapter --out merged
+  A DoRA for a server that knows only plain LoRA; what is lost is printed for each layer:
+    unforget export lora --model my-model --adapter dora --rank 64 --out lora
+  The tokens that the model finds plausible, as labels that TRL, Axolotl and transformers' Trainer read:
+    unforget export masks --model my-model --data my-data.jsonl --threshold 2.5 --out masks.jsonl
+  The same for ms-swift:
+    unforget export masks --model my-model --data my-data.jsonl --threshold 2.5 --form swift --out messages.jsonl";
+
+/// `unforget export`
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Export {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The model with its adapter folded in, as a folder in Hugging Face layout
+    Merged(Merged),
+    /// Any adapter, DoRA too, as a plain LoRA in PEFT's format
+    Lora(Lora),
+    /// A data set with the tokens to learn marked
+    Masks(Masks),
+}
+
+#[derive(Args)]
+struct Merged {
+    /// Model folder in Hugging Face layout, or `lab`
+    #[arg(long, value_name = "FOLDER")]
+    model: String,
+    /// Adapter folder in PEFT's format
+    #[arg(long, value_name = "FOLDER")]
+    adapter: PathBuf,
+    /// Folder for the merged model
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Largest file of weights, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = export::SHARD)]
+    shard: u64,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Lora {
+    /// Model folder in Hugging Face layout, or `lab`
+    #[arg(long, value_name = "FOLDER")]
+    model: String,
+    /// Adapter folder in PEFT's format
+    #[arg(long, value_name = "FOLDER")]
+    adapter: PathBuf,
+    /// Folder for the plain LoRA
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Rank of the plain LoRA; a larger one loses less [default: the adapter's own]
+    #[arg(long, value_name = "N")]
+    rank: Option<usize>,
+    /// Print the errors as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Masks {
+    /// Model folder in Hugging Face layout, or `lab`: its template, its tokens and, with a threshold, its perplexities
+    #[arg(long, value_name = "FOLDER")]
+    model: String,
+    /// Adapter folder in PEFT's format, put on the model for scoring
+    #[arg(long, value_name = "FOLDER")]
+    adapter: Option<PathBuf>,
+    /// The data set: a .jsonl file, or a folder with one
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// File to write: .jsonl, or .parquet for labels
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value = "labels")]
+    form: Form,
+    /// Only the first N examples
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Learn only tokens whose perplexity under the model is at most T [default: the whole answer]
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        conflicts_with = "mask"
+    )]
+    threshold: Option<f64>,
+    /// Leave as many tokens out as --threshold T would, but others: random:T or lowest:T
+    #[arg(long, value_name = "KIND:T")]
+    mask: Option<String>,
+    /// Seed of random masks
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Longest example in tokens [default: the model's context]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// What to do with longer examples
+    #[arg(long, value_enum, default_value = "refuse")]
+    too_long: WhenTooLong,
+    /// Leave out, and name, examples whose pieces a trainer would split into other tokens (segments, swift), instead of stopping
+    #[arg(long)]
+    leave_out: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// input_ids, attention_mask, labels: TRL, Axolotl, transformers' Trainer
+    Labels,
+    /// Axolotl's input_output: segments of text with a label each
+    Segments,
+    /// ms-swift's messages: pieces of an answer with a loss each
+    Swift,
+}
+
+impl Export {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        match &self.what {
+            What::Merged(verb) => verb.run(common),
+            What::Lora(verb) => verb.run(common),
+            What::Masks(verb) => verb.run(common),
+        }
+    }
+}
+
+fn adapted(cx: &Context, model: &str, adapter: &Path) -> Result<Checkpoint> {
+    Ok(Checkpoint::open(super::model_folder(cx, model)?)?.with_adapter(adapter))
+}
+
+impl Merged {
+    fn run(&self, common: &Common) -> Result<()> {
+        let checkpoint = adapted(&common.context()?, &self.model, &self.adapter)?;
+        if self.shard == 0 {
+            return Err(Error::invalid("--shard", "must be at least 1"));
+        }
+        check_out(&self.out, "config.json")?;
+        let mut written = None;
+        make_folder_atomic(&self.out, |folder| {
+            written = Some(export::merged(&checkpoint, folder, self.shard)?);
+            Ok(())
+        })?;
+        let Some(written) = written else {
+            return Ok(());
+        };
+        if self.json {
+            return super::print_json(&written);
+        }
+        println!("layers changed           {:>10}", written.layers);
+        println!("tensors                  {:>10}", written.tensors);
+        println!("files of weights         {:>10}", written.files);
+        println!("copied                   {}", written.copied.join(", "));
+        println!("model in {}", self.out.display());
+        Ok(())
+    }
+}
+
+impl Lora {
+    fn run(&self, common: &Common) -> Result<()> {
+        let cx = common.context()?;
+        let checkpoint = adapted(&cx, &self.model, &self.adapter)?;
+        check_out(&self.out, "adapter_config.json")?;
+        let layers = PeftAdapter::read(&self.adapter)?.layers();
+        let bar = cx.progress.bar("decomposing", layers);
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let done = || {
+            bar.set(1 + count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        };
+        let mut layers = Vec::new();
+        make_folder_atomic(&self.out, |folder| {
+            layers = export::as_lora(&checkpoint, folder, self.rank, done)?;
+            Ok(())
+        })?;
+        drop(bar);
+        if self.json {
+            return super::print_json(&layers);
+        }
+        println!("{:<44} {:>12} {:>12}", "layer", "change", "lost of it");
+        for layer in &layers {
+            println!(
+                "{:<44} {:>10.4} % {:>10.4} %",
+                layer.layer,
+                100.0 * layer.change,
+                100.0 * layer.error
+            );
+        }
+        let worst = layers.iter().map(|layer| layer.error).fold(0.0, f64::max);
+        println!(
+            "change: of the weight's norm; lost of it: what the plain LoRA misses, {:.4} % at most",
+            100.0 * worst
+        );
+        println!("adapter in {}", self.out.display());
+        Ok(())
+    }
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Printed<'a> {
+    examples: usize,
+    tokens: usize,
+    completion_tokens: usize,
+    learned_tokens: usize,
+    /// Ids of examples that are longer than the context.
+    too_long: Vec<&'a str>,
+    /// Ids of examples whose pieces a trainer would split into other tokens.
+    left_out: Vec<&'a str>,
+    /// Answers of which no token is learned.
+    nothing_learned: usize,
+    /// Ends of turn that the mask leaves out and ms-swift learns all the same.
+    ends_learned_anyway: usize,
+    out: &'a Path,
+}
+
+impl Masks {
+    fn run(&self, common: &Common) -> Result<()> {
+        let mask = rule(self.threshold, self.mask.as_deref())?;
+        let end = self.out.extension().unwrap_or_default();
+        let table = end == "parquet";
+        if !table && end != "jsonl" {
+            let problem = "--out names a .jsonl file, or a .parquet file for --form labels";
+            return Err(Error::file(&self.out, problem));
+        }
+        if table && self.form != Form::Labels {
+            let problem = "only --form labels is written as Parquet; name a .jsonl file";
+            return Err(Error::file(&self.out, problem));
+        }
+        if self.out.is_dir() {
+            return Err(Error::file(&self.out, "is a folder; --out names a file"));
+        }
+        let cx = common.context()?;
+        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
+        checkpoint.adapter = self.adapter.clone();
+        let data = Data::read(
+            &cx,
+            &checkpoint,
+            &self.data,
+            self.limit,
+            self.max_length,
+            self.too_long,
+        )?;
+        let scores = match mask {
+            Rule::All => Vec::new(),
+            _ => data.score(&cx, &checkpoint)?,
+        };
+        let learned = learned(mask, &data.sequences, &scores, self.seed)?;
+        let tokenizer = cx.tokenizer(&checkpoint)?;
+        let by_id: HashMap<&str, &Example> = (data.examples.iter())
+            .map(|example| (example.id.as_str(), example))
+            .collect();
+        let (mut lines, mut labelled, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let mut printed = Printed {
+            examples: 0,
+            tokens: 0,
+            completion_tokens: 0,
+            learned_tokens: 0,
+            too_long: data.too_long.iter().map(|long| long.id.as_str()).collect(),
+            left_out: Vec::new(),
+            nothing_learned: 0,
+            ends_learned_anyway: 0,
+            out: &self.out,
+        };
+        for (sequence, mask) in data.sequences.iter().zip(&learned) {
+            let line = match self.form {
+                Form::Labels => {
+                    let row = export::labelled(sequence, mask)?;
+                    let line = line(&row);
+                    if table {
+                        labelled.push(row);
+                    }
+                    line
+                }
+                Form::Segments => {
+                    export::segments(&tokenizer, sequence, mask).and_then(|row| line(&row))
+                }
+                Form::Swift => {
+                    let example = by_id.get(sequence.id.as_str()).ok_or_else(|| {
+                        Error::invalid(format!("example {}", sequence.id), "is not in the data")
+                    })?;
+                    export::messages(&tokenizer, example, sequence, mask).and_then(|row| line(&row))
+                }
+            };
+            match line {
+                Ok(line) => lines.push(line),
+                Err(_) if self.leave_out && self.form != Form::Labels => {
+                    left_out.push(sequence.id.as_str());
+                    continue;
+                }
+                Err(Error::Invalid { what, problem }) if self.form != Form::Labels => {
+                    let way_out = "(--form labels, or --leave-out to go without such examples)";
+                    return Err(Error::invalid(what, format!("{problem} {way_out}")));
+                }
+                Err(error) => return Err(error),
+            }
+            printed.examples += 1;
+            printed.tokens += sequence.len();
+            printed.completion_tokens += sequence.completion.learned();
+            printed.learned_tokens += mask.learned();
+            printed.nothing_learned += usize::from(mask.learned() == 0);
+            let anyway = self.form == Form::Swift && export::end_is_masked(sequence, mask);
+            printed.ends_learned_anyway += usize::from(anyway);
+        }
+        if lines.is_empty() {
+            let problem = "no example's pieces keep their tokens; use --form labels";
+            return Err(Error::file(&self.data, problem));
+        }
+        printed.left_out = left_out;
+        if table {
+            write_atomic(&self.out, &parquet(&export::frame(&labelled)?)?)?;
+        } else {
+            write_lines(&self.out, &lines)?;
+        }
+        self.print(&cx, &printed)
+    }
+
+    fn print(&self, cx: &Context, printed: &Printed) -> Result<()> {
+        if !printed.left_out.is_empty() {
+            cx.progress.note(&format!(
+                "{} examples are left out, their pieces would be split into other tokens: {}",
+                printed.left_out.len(),
+                first_names(&printed.left_out)
+            ));
+        }
+        if printed.ends_learned_anyway > 0 {
+            cx.progress.note(&format!(
+                "ms-swift learns the end of {} answers though the mask leaves it out",
+                printed.ends_learned_anyway
+            ));
+        }
+        if self.json {
+            return super::print_json(printed);
+        }
+        println!("examples                 {:>10}", printed.examples);
+        println!("  too long               {:>10}", printed.too_long.len());
+        println!("  left out               {:>10}", printed.left_out.len());
+        println!("  nothing to learn       {:>10}", printed.nothing_learned);
+        println!("tokens                   {:>10}", printed.tokens);
+        println!("completion tokens        {:>10}", printed.completion_tokens);
+        println!("  learned                {:>10}", printed.learned_tokens);
+        println!("{}", self.out.display());
+        Ok(())
+    }
+}
+
+fn line(row: &impl Serialize) -> Result<String> {
+    serde_json::to_string(row).map_err(Error::library("writing a row"))
+}
+
+fn write_lines(path: &Path, lines: &[String]) -> Result<()> {
+    use std::io::Write;
+    write_atomic_with(path, |file| {
+        for line in lines {
+            writeln!(file, "{line}").map_err(Error::io("writing", path))?;
+        }
+        Ok(())
+    })
+}
