@@ -231,6 +231,8 @@ fn every_verb_explains_itself() {
         "generate",
         "finetune",
         "evaluate",
+        "items",
+        "export",
         "report",
         "doctor",
     ] {
@@ -248,6 +250,8 @@ fn every_verb_explains_itself() {
         "generate",
         "finetune",
         "evaluate",
+        "items",
+        "export",
         "report",
         "doctor",
     ] {

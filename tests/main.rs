@@ -13,6 +13,7 @@ mod interop;
 mod operators;
 mod peft;
 mod python_code;
+mod real;
 mod support;
 mod templates;
 mod training;

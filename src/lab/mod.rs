@@ -132,10 +132,14 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// As the benchmark of `task` has them: every phrasing alike, rare kinds a third.
-    pub fn benchmark(_task: LabTask) -> Self {
+    /// As the benchmark of `task` has them: every phrasing alike, rare kinds a third; of *algebra* three fifths, whose common kinds
+    /// the base model can do, so that there is something to learn.
+    pub fn benchmark(task: LabTask) -> Self {
         Self {
-            rare: 1.0 / 3.0,
+            rare: match task {
+                LabTask::Algebra => 0.6,
+                _ => 1.0 / 3.0,
+            },
             phrasings: [1.0; 4],
             bracketed: false,
         }
