@@ -68,20 +68,7 @@ impl Lab {
         if !self.quick {
             recipe.seeds = (1..=self.seeds).collect();
         }
-        if self.target != recipe.target {
-            let Some(place) = recipe
-                .non_target
-                .iter()
-                .position(|task| *task == self.target)
-            else {
-                return Err(Error::invalid(
-                    "--target",
-                    format!("the lab has no task `{}`", self.target),
-                ));
-            };
-            recipe.name = format!("{}-{}", recipe.name, self.target);
-            recipe.non_target[place] = std::mem::replace(&mut recipe.target, self.target.clone());
-        }
+        let recipe = recipe.with_target(&self.target)?;
         self.output.run(common, &recipe)
     }
 }

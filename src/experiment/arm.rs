@@ -13,8 +13,20 @@ pub enum Arm {
     /// The reference answers of those items only for which Self-Output found a right answer: tells the effect of fewer and easier
     /// items from that of their wording.
     GroundTruthOnSelfOutputItems,
+    /// The reference answers with plain line ends, where they have carriage returns: nearly all of MBPP's do, and to a model they are noise.
+    GroundTruthLf,
+    /// The reference answers with a carriage return at every line end, as nearly all of MBPP's have: what such noise alone does.
+    GroundTruthCrlf,
+    /// The reference answers cut down to their first fenced block of code; those without one stay as they are.
+    GroundTruthCode,
     /// The model's own right answers.
     SelfOutput,
+    /// The model's own right answers to those questions that it answered both rightly and wrongly (the paper's "100 % correct").
+    SelfOutputRight,
+    /// To the same questions, its answers of lowest perplexity, right or wrong (the paper's "mixed").
+    SelfOutputAny,
+    /// To the same questions, its wrong answers of lowest perplexity (the paper's "0 % correct").
+    SelfOutputWrong,
     /// The model's right rewrites of the reference answers.
     Rephrase,
     /// The reference answers without tokens whose perplexity is above the threshold.
@@ -52,7 +64,13 @@ impl fmt::Display for Arm {
         match self {
             Self::GroundTruth => f.write_str("ground_truth"),
             Self::GroundTruthOnSelfOutputItems => f.write_str("ground_truth_on_self_output_items"),
+            Self::GroundTruthLf => f.write_str("ground_truth_lf"),
+            Self::GroundTruthCrlf => f.write_str("ground_truth_crlf"),
+            Self::GroundTruthCode => f.write_str("ground_truth_code"),
             Self::SelfOutput => f.write_str("self_output"),
+            Self::SelfOutputRight => f.write_str("self_output_right"),
+            Self::SelfOutputAny => f.write_str("self_output_any"),
+            Self::SelfOutputWrong => f.write_str("self_output_wrong"),
             Self::Rephrase => f.write_str("rephrase"),
             Self::Stm(t) => write!(f, "stm_{t}"),
             Self::RandomMask(t) => write!(f, "random_mask_{t}"),
@@ -75,7 +93,13 @@ impl FromStr for Arm {
         match name {
             "ground_truth" => Ok(Self::GroundTruth),
             "ground_truth_on_self_output_items" => Ok(Self::GroundTruthOnSelfOutputItems),
+            "ground_truth_lf" => Ok(Self::GroundTruthLf),
+            "ground_truth_crlf" => Ok(Self::GroundTruthCrlf),
+            "ground_truth_code" => Ok(Self::GroundTruthCode),
             "self_output" => Ok(Self::SelfOutput),
+            "self_output_right" => Ok(Self::SelfOutputRight),
+            "self_output_any" => Ok(Self::SelfOutputAny),
+            "self_output_wrong" => Ok(Self::SelfOutputWrong),
             "rephrase" => Ok(Self::Rephrase),
             _ => {
                 if let Some(t) = name.strip_prefix("stm_") {
@@ -90,7 +114,13 @@ impl FromStr for Arm {
                 let known = [
                     "ground_truth",
                     "ground_truth_on_self_output_items",
+                    "ground_truth_lf",
+                    "ground_truth_crlf",
+                    "ground_truth_code",
                     "self_output",
+                    "self_output_right",
+                    "self_output_any",
+                    "self_output_wrong",
                     "rephrase",
                     "stm_2.5",
                     "random_mask_2.5",
@@ -133,7 +163,9 @@ mod tests {
     fn a_name_and_its_arm_are_one() {
         for name in [
             "ground_truth",
+            "ground_truth_crlf",
             "self_output",
+            "self_output_wrong",
             "stm_2.5",
             "random_mask_25",
             "lowest_mask_1.5",

@@ -8,7 +8,9 @@ mod data;
 mod recipe;
 pub mod results;
 mod run;
+mod setting;
 
 pub use arm::Arm;
 pub use recipe::{DataSizes, Recipe, read_split};
-pub use run::run;
+pub use run::{Experiment, run};
+pub use setting::{Setting, Variant};

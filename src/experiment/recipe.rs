@@ -1,4 +1,4 @@
-use super::Arm;
+use super::{Arm, Setting, Variant};
 use crate::dataset::read_items;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
@@ -8,6 +8,7 @@ use crate::self_output::{SelfOutput, Which};
 use crate::task::Item;
 use crate::train::Finetune;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Everything that decides an experiment. Read from TOML; the keys are the fields' names.
@@ -25,11 +26,13 @@ pub struct Recipe {
     /// The tasks that should not be lost.
     pub non_target: Vec<String>,
     /// What is compared.
-    pub arms: Vec<Arm>,
+    pub arms: Vec<Setting>,
     /// Peak rates tried for every arm with the first seed; the other seeds run at each arm's best one.
     pub learning_rates: Vec<f64>,
     /// Seeds of the adapter's start, the order of examples and random masks.
     pub seeds: Vec<u64>,
+    /// Whether every seed runs at every rate, and not only at the arm's best one.
+    pub seeds_at_every_rate: bool,
     /// Thresholds of the curve that shows what would be masked.
     pub thresholds: Vec<f64>,
     /// How many items of each split are used.
@@ -42,6 +45,8 @@ pub struct Recipe {
     pub rephrase: SelfOutput,
     /// Longest answer in evaluation, in tokens.
     pub max_new_tokens: usize,
+    /// Other ways of training, for arms that name one: `stm_2.5@dora`.
+    pub variants: BTreeMap<String, Variant>,
 }
 
 /// Items used of each split.
@@ -79,9 +84,13 @@ impl Recipe {
                 Arm::Stm(2.5),
                 Arm::RandomMask(2.5),
                 Arm::LowestMask(2.5),
-            ],
+            ]
+            .into_iter()
+            .map(Setting::from)
+            .collect(),
             learning_rates: vec![1e-4, 3e-4, 1e-3, 3e-3],
             seeds: vec![1, 2, 3],
+            seeds_at_every_rate: false,
             thresholds: vec![1.1, 1.5, 2.0, 2.5, 5.0, 10.0, 25.0, 100.0, 1000.0],
             sizes: DataSizes {
                 train: 256,
@@ -100,6 +109,7 @@ impl Recipe {
                 lowest: Which::GivenPrompt,
             },
             max_new_tokens: 128,
+            variants: BTreeMap::new(),
         }
     }
 
@@ -126,10 +136,16 @@ impl Recipe {
         Self::parse(&text).map_err(|problem| Error::file(path, problem))
     }
 
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        let given: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
+    /// A recipe from TOML; says what is wrong with it.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let mut given: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
         let defaults = toml::Table::try_from(Self::lab()).map_err(|e| e.to_string())?;
-        let merged = merge(&defaults, given, "")?;
+        let variants = given.remove("variants");
+        let mut merged = merge(&defaults, given, "")?;
+        if let Some(variants) = variants {
+            let made = with_variants(&merged, variants)?;
+            merged.insert("variants".into(), toml::Value::Table(made));
+        }
         let recipe: Self = toml::Value::Table(merged)
             .try_into()
             .map_err(|e: toml::de::Error| e.to_string())?;
@@ -155,6 +171,34 @@ impl Recipe {
         some("learning_rates", self.learning_rates.is_empty())?;
         some("seeds", self.seeds.is_empty())?;
         some("non_target", self.non_target.is_empty())?;
+        for setting in &self.arms {
+            let twice = self.arms.iter().filter(|other| *other == setting).count() > 1;
+            if twice {
+                return Err(Error::invalid("arms", format!("`{setting}` stands there twice")));
+            }
+            let Some(name) = setting.variant.as_ref() else {
+                continue;
+            };
+            if !self.variants.contains_key(name) {
+                let known: Vec<&str> = self.variants.keys().map(String::as_str).collect();
+                let problem = format!(
+                    "there is no [variants.{name}]; the recipe has: {}",
+                    if known.is_empty() { "none".into() } else { known.join(", ") }
+                );
+                return Err(Error::invalid(format!("arm `{setting}`"), problem));
+            }
+        }
+        for (name, variant) in &self.variants {
+            let what = format!("variants.{name}.learning_rates");
+            some(&what, variant.learning_rates.is_empty())?;
+            for rate in &variant.learning_rates {
+                Finetune {
+                    learning_rate: *rate,
+                    ..variant.finetune.clone()
+                }
+                .check()?;
+            }
+        }
         if self.non_target.contains(&self.target) {
             return Err(Error::invalid(
                 "non_target",
@@ -189,6 +233,40 @@ impl Recipe {
             ));
         }
         Ok(())
+    }
+
+    /// How the arm is trained.
+    pub fn finetune_of(&self, setting: &Setting) -> &Finetune {
+        let variant = setting.variant.as_ref();
+        variant
+            .and_then(|name| self.variants.get(name))
+            .map_or(&self.finetune, |variant| &variant.finetune)
+    }
+
+    /// The rates that are tried for the arm.
+    pub fn rates_of(&self, setting: &Setting) -> &[f64] {
+        let variant = setting.variant.as_ref();
+        variant
+            .and_then(|name| self.variants.get(name))
+            .map_or(&self.learning_rates, |variant| &variant.learning_rates)
+    }
+
+    /// The same recipe with another target, which trades places with the present one; its name says so.
+    ///
+    /// # Errors
+    /// A task that the recipe does not have.
+    pub fn with_target(mut self, target: &str) -> Result<Self> {
+        if target == self.target {
+            return Ok(self);
+        }
+        let Some(place) = self.non_target.iter().position(|task| task == target) else {
+            let known = self.non_target.join(", ");
+            let problem = format!("there is no task `{target}`; there are {}, {known}", self.target);
+            return Err(Error::invalid("target", problem));
+        };
+        self.name = format!("{}-{target}", self.name);
+        self.non_target[place] = std::mem::replace(&mut self.target, target.to_owned());
+        Ok(self)
     }
 
     /// Folder of the model; one of the hub is fetched if it must and can be.
@@ -239,7 +317,15 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 3] = ["top_k", "top_p", "clip"];
+    const OPTIONAL: [&str; 7] = [
+        "top_k",
+        "top_p",
+        "clip",
+        "target_pattern",
+        "exclude_modules",
+        "exclude_pattern",
+        "layers",
+    ];
     let mut merged = defaults.clone();
     for (key, value) in given {
         let at = if path.is_empty() {
@@ -248,11 +334,11 @@ fn merge(
             format!("{path}.{key}")
         };
         match (defaults.get(&key), value) {
-            // a choice between variants replaces the default's
-            (Some(toml::Value::Table(_)), value @ toml::Value::Table(_))
-                if key == "method" || key == "schedule" =>
+            // another choice replaces the default's; the same one changes it
+            (Some(toml::Value::Table(inner)), toml::Value::Table(value))
+                if (key == "method" || key == "schedule") && !inner.keys().eq(value.keys()) =>
             {
-                merged.insert(key, value);
+                merged.insert(key, toml::Value::Table(value));
             }
             (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => {
                 merged.insert(key, toml::Value::Table(merge(inner, value, &at)?));
@@ -279,9 +365,31 @@ fn merge(
     Ok(merged)
 }
 
+/// Each given variant over the recipe's own way of training.
+fn with_variants(
+    recipe: &toml::Table,
+    given: toml::Value,
+) -> std::result::Result<toml::Table, String> {
+    let toml::Value::Table(given) = given else {
+        return Err("`variants` must be tables, such as [variants.dora.finetune]".into());
+    };
+    let own = ["finetune", "learning_rates"];
+    let own = own.map(|key| (key.to_string(), recipe[key].clone()));
+    let own: toml::Table = own.into_iter().collect();
+    let variant = |(name, value): (String, toml::Value)| match value {
+        toml::Value::Table(value) => {
+            let merged = merge(&own, value, &format!("variants.{name}"))?;
+            Ok((name, toml::Value::Table(merged)))
+        }
+        _ => Err(format!("`variants.{name}` must be a table")),
+    };
+    given.into_iter().map(variant).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Method;
 
     #[test]
     fn a_recipe_survives_being_written() {
@@ -296,6 +404,35 @@ mod tests {
                 .unwrap();
         assert_eq!(recipe.finetune.batch, 8);
         assert_eq!(recipe.learning_rates, Recipe::lab().learning_rates);
+    }
+
+    #[test]
+    fn a_variant_says_only_what_differs() {
+        let text = "arms = [\"stm_2.5\", \"stm_2.5@dora\", \"stm_2.5@full\"]\n[finetune]\nbatch = 8\n\
+            [variants.dora.finetune.method.lora]\ndora = true\n\
+            [variants.full]\nlearning_rates = [1e-5]\nfinetune.method = \"full\"";
+        let recipe = Recipe::parse(text).unwrap();
+        let way = |at: usize| recipe.finetune_of(&recipe.arms[at]);
+        let Method::Lora(dora) = &way(1).method else {
+            panic!("{:?}", way(1).method);
+        };
+        assert!(dora.dora && dora.rank == 16 && way(1).batch == 8);
+        assert_eq!((&way(2).method, way(2).batch), (&Method::Full, 8));
+        assert_eq!(recipe.rates_of(&recipe.arms[1]), recipe.learning_rates);
+        assert_eq!(recipe.rates_of(&recipe.arms[2]), [1e-5]);
+        assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
+        let error = Recipe::parse("arms = [\"stm_2.5@doro\"]").unwrap_err();
+        assert!(error.contains("[variants.doro]"), "{error}");
+        let error = Recipe::parse("[variants.x.finetune]\nepoch = 1").unwrap_err();
+        assert!(error.contains("`variants.x.finetune.epoch`"), "{error}");
+    }
+
+    #[test]
+    fn a_target_trades_places() {
+        let recipe = Recipe::lab().with_target("algebra").unwrap();
+        assert_eq!((recipe.target.as_str(), recipe.name.as_str()), ("algebra", "lab-algebra"));
+        assert!(recipe.non_target.contains(&"code".to_owned()));
+        assert!(Recipe::lab().with_target("chess").is_err());
     }
 
     #[test]

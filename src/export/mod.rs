@@ -3,7 +3,7 @@
 mod labels;
 mod lora;
 mod merged;
-mod svd;
+pub(crate) mod svd;
 mod tensors;
 
 pub use labels::{

@@ -13,7 +13,7 @@ const SPARE: usize = 10;
 const PASSES: usize = 6;
 
 /// The leading part of a singular value decomposition: `left · diag(values) · rightᵀ` approximates the matrix.
-pub(super) struct Leading {
+pub(crate) struct Leading {
     /// Columns of length `rows`.
     pub left: Columns,
     /// From the largest on.
@@ -26,7 +26,7 @@ pub(super) struct Leading {
 ///
 /// Small matrices are decomposed whole by rotations (Hestenes). Large ones are first projected onto directions found by random sampling and
 /// power iteration; `seed` draws the samples.
-pub(super) fn leading(matrix: &Tensor, rank: usize, seed: u64) -> Result<Leading> {
+pub(crate) fn leading(matrix: &Tensor, rank: usize, seed: u64) -> Result<Leading> {
     let matrix = matrix.to_dtype(DType::F64)?;
     let (rows, columns) = matrix.dims2()?;
     let smaller = rows.min(columns);
@@ -125,7 +125,7 @@ fn rotate(mut work: Columns) -> Leading {
 }
 
 /// Columns that span the same space, orthogonal and of length 1; by Gram and Schmidt, twice for accuracy.
-fn orthonormal(matrix: &Tensor) -> Result<Tensor> {
+pub(crate) fn orthonormal(matrix: &Tensor) -> Result<Tensor> {
     let (rows, _) = matrix.dims2()?;
     let mut columns = columns_of(matrix)?;
     for at in 0..columns.len() {
