@@ -32,6 +32,10 @@ pub mod stats;
 
 pub mod metric;
 
+pub mod pareto;
+
+pub mod diversity;
+
 pub mod store;
 
 pub mod progress;
@@ -75,6 +79,8 @@ pub mod ledger;
 
 pub mod export;
 
+pub mod weight_change;
+
 pub mod self_output;
 
 pub mod evaluate;
@@ -90,5 +96,7 @@ pub mod experiment;
 
 // roof
 pub mod report;
+
+// pub mod paper;
 
 pub mod prelude;

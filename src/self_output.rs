@@ -34,6 +34,19 @@ pub enum Which {
     TextAlone,
 }
 
+/// Which candidates a choice is made among.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// The right ones.
+    Right,
+    /// The right ones, of items that have wrong ones too.
+    RightOfMixed,
+    /// All finished ones, right or wrong, of items that have both.
+    AnyOfMixed,
+    /// The wrong ones that are finished, of items that have right ones too.
+    WrongOfMixed,
+}
+
 impl SelfOutput {
     /// 32 answers at temperature 0.7 and top-p 0.95, of the right ones the lowest perplexity of the bare text (paper § 2.2 and the
     /// authors' script of January 2025; their later script draws one).
@@ -104,23 +117,29 @@ impl Candidate {
 }
 
 impl PoolItem {
-    /// The accepted candidate of lowest perplexity; the first one of equals.
-    pub fn chosen(&self, which: Which) -> Option<&Candidate> {
-        let accepted = self
-            .candidates
-            .iter()
-            .filter(|candidate| candidate.accepted());
-        accepted.min_by(|a, b| a.perplexity(which).total_cmp(&b.perplexity(which)))
+    /// The candidate of lowest perplexity among some; the first one of equals.
+    pub fn chosen(&self, which: Which, among: Among) -> Option<&Candidate> {
+        let finished = || self.candidates.iter().filter(|c| !c.truncated);
+        let mixed = finished().any(Candidate::accepted) && !finished().all(Candidate::accepted);
+        let wanted = |candidate: &&Candidate| match among {
+            Among::Right => candidate.accepted(),
+            Among::RightOfMixed => mixed && candidate.accepted(),
+            Among::AnyOfMixed => mixed,
+            Among::WrongOfMixed => mixed && !candidate.accepted(),
+        };
+        finished()
+            .filter(wanted)
+            .min_by(|a, b| a.perplexity(which).total_cmp(&b.perplexity(which)))
     }
 }
 
 impl Pool {
-    /// Items with their chosen answer in the place of the reference; items without an accepted answer are dropped.
-    pub fn chosen(&self, items: &[Item], which: Which) -> Vec<Item> {
+    /// Items with their chosen answer in the place of the reference; items without a candidate to choose are dropped.
+    pub fn chosen(&self, items: &[Item], which: Which, among: Among) -> Vec<Item> {
         let chosen = self
             .items
             .iter()
-            .filter_map(|pooled| Some((pooled.id.as_str(), pooled.chosen(which)?)));
+            .filter_map(|pooled| Some((pooled.id.as_str(), pooled.chosen(which, among)?)));
         let chosen: BTreeMap<&str, &Candidate> = chosen.collect();
         items
             .iter()

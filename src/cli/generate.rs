@@ -10,7 +10,7 @@ use unforget::dataset::{items_to_jsonl, read_items};
 use unforget::error::{Error, Result};
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
-use unforget::self_output::{Candidate, Pool, SelfOutput, Shown, Which};
+use unforget::self_output::{Among, Candidate, Pool, SelfOutput, Shown, Which};
 use unforget::store::{write_atomic, write_atomic_with};
 use unforget::task::{Item, rephrase_prompt};
 use unforget::{tokens, verbs};
@@ -168,7 +168,7 @@ impl Generate {
             .to_string_lossy()
             .into_owned();
         let pool = verbs::sample(&cx, &checkpoint, &label, &items, shown, &config)?;
-        let chosen = pool.chosen(&items, config.lowest);
+        let chosen = pool.chosen(&items, config.lowest, Among::Right);
         self.write(&pool, &chosen, config.lowest)?;
         let kept = |id: &str| chosen.iter().any(|item| item.id == id);
         let counts = Counts {
@@ -225,7 +225,7 @@ impl Generate {
         let path = self.out.join("pool.jsonl");
         write_atomic_with(&path, |file| {
             for item in &pool.items {
-                let best = item.chosen(lowest);
+                let best = item.chosen(lowest, Among::Right);
                 for (sample, candidate) in item.candidates.iter().enumerate() {
                     let line = Line {
                         id: &item.id,

@@ -1,19 +1,23 @@
 //! The training data of each arm.
 
-use super::results::{DataSummary, ThresholdPoint, TokenExample, TokenView};
-use super::{Arm, Recipe};
+use super::results::{
+    ClassShare, DataSummary, ThresholdPoint, TokenClass, TokenExample, TokenView,
+};
+use super::rewrite::{code_only, with_line_ends};
+use super::{Arm, Recipe, Setting};
 use crate::context::Context;
 use crate::dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metric;
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
 use crate::select::LossMask;
-use crate::self_output::{Pool, Shown, Which};
+use crate::self_output::{Among, SelfOutput, Shown};
 use crate::task::Item;
 use crate::tokens::{Sequence, Sequences, TooLong, sequences};
 use crate::train::Example;
 use crate::verbs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Items as the model reads them, with what it says of each token.
@@ -29,88 +33,146 @@ pub(super) struct Rendered {
     seconds: f64,
 }
 
+/// What an arm's answers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Truth,
+    TruthLf,
+    TruthCrlf,
+    TruthCode,
+    TruthOfSelfOutput,
+    SelfOutput,
+    SelfOutputRight,
+    SelfOutputAny,
+    SelfOutputWrong,
+    Rephrase,
+}
+
+impl Source {
+    fn of(arm: &Arm) -> Self {
+        match arm {
+            Arm::GroundTruth | Arm::Stm(_) | Arm::RandomMask(_) | Arm::LowestMask(_) => Self::Truth,
+            Arm::GroundTruthLf => Self::TruthLf,
+            Arm::GroundTruthCrlf => Self::TruthCrlf,
+            Arm::GroundTruthCode => Self::TruthCode,
+            Arm::GroundTruthOnSelfOutputItems => Self::TruthOfSelfOutput,
+            Arm::SelfOutput => Self::SelfOutput,
+            Arm::SelfOutputRight => Self::SelfOutputRight,
+            Arm::SelfOutputAny => Self::SelfOutputAny,
+            Arm::SelfOutputWrong => Self::SelfOutputWrong,
+            Arm::Rephrase => Self::Rephrase,
+        }
+    }
+
+    /// Which answers of the pool of Self-Output it takes.
+    fn among(self) -> Option<Among> {
+        match self {
+            Self::SelfOutput | Self::TruthOfSelfOutput => Some(Among::Right),
+            Self::SelfOutputRight => Some(Among::RightOfMixed),
+            Self::SelfOutputAny => Some(Among::AnyOfMixed),
+            Self::SelfOutputWrong => Some(Among::WrongOfMixed),
+            _ => None,
+        }
+    }
+
+    /// For the folders' names.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Truth => "ground-truth",
+            Self::TruthLf => "ground-truth-lf",
+            Self::TruthCrlf => "ground-truth-crlf",
+            Self::TruthCode => "ground-truth-code",
+            Self::TruthOfSelfOutput => "ground-truth-subset",
+            Self::SelfOutput => "self-output",
+            Self::SelfOutputRight => "self-output-right",
+            Self::SelfOutputAny => "self-output-any",
+            Self::SelfOutputWrong => "self-output-wrong",
+            Self::Rephrase => "rephrase",
+        }
+    }
+}
+
 /// Everything the arms are made of.
 pub(super) struct Material {
-    truth: Rendered,
-    truth_of_self_output: Option<Rendered>,
-    self_output: Option<Rendered>,
-    rephrase: Option<Rendered>,
+    rendered: BTreeMap<Source, Rendered>,
 }
 
 impl Material {
     /// Scores the ground truth and samples what the recipe's arms need.
     pub fn make(cx: &Context, recipe: &Recipe, base: &Checkpoint) -> Result<Self> {
-        let started = Instant::now();
         let items = recipe.items(&recipe.target, "train", recipe.sizes.train)?;
-        let mut truth = render(cx, base, "ground-truth", items.clone())?;
-        truth.seconds = started.elapsed().as_secs_f64();
-        let needs = |wanted: &[Arm]| recipe.arms.iter().any(|arm| wanted.contains(arm));
-        let sampled = |label: &str,
-                       shown,
-                       config: &crate::self_output::SelfOutput,
-                       which: Which|
-         -> Result<Rendered> {
+        let mut sources: BTreeSet<Source> =
+            recipe.arms.iter().map(|line| Source::of(&line.arm)).collect();
+        // the threshold curve is the ground truth's
+        sources.insert(Source::Truth);
+        let sample = |label: &str, shown, config: &SelfOutput| {
             let started = Instant::now();
-            let pool: Pool = verbs::sample(cx, base, label, &items, shown, config)?;
-            let mut rendered = render(cx, base, label, pool.chosen(&items, which))?;
-            rendered.asked = items.len();
-            rendered.sampled = pool.sampled();
-            rendered.accepted = pool.accepted();
-            rendered.seconds = started.elapsed().as_secs_f64();
-            Ok(rendered)
+            let pool = verbs::sample(cx, base, label, &items, shown, config)?;
+            Ok::<_, Error>((pool, started.elapsed().as_secs_f64()))
         };
-        let self_output = match needs(&[Arm::SelfOutput, Arm::GroundTruthOnSelfOutputItems]) {
-            true => Some(sampled(
-                "self-output",
-                Shown::Question,
-                &recipe.self_output,
-                recipe.self_output.lowest,
-            )?),
-            false => None,
-        };
-        let rephrase = match needs(&[Arm::Rephrase]) {
-            true => {
-                let shown = Shown::QuestionAndReference;
-                Some(sampled(
-                    "rephrase",
-                    shown,
-                    &recipe.rephrase,
-                    recipe.rephrase.lowest,
-                )?)
+        let own = sources.iter().any(|source| source.among().is_some());
+        let own = own.then(|| sample("self-output", Shown::Question, &recipe.self_output));
+        let own = own.transpose()?;
+        let mut rendered = BTreeMap::new();
+        for source in sources {
+            let rewritten = |rewrite: &dyn Fn(&Item) -> Item| items.iter().map(rewrite).collect();
+            let mut made = None;
+            let chosen: Vec<Item> = match source {
+                Source::Truth => items.clone(),
+                Source::TruthLf => rewritten(&|item| with_line_ends(item, "\n")),
+                Source::TruthCrlf => rewritten(&|item| with_line_ends(item, "\r\n")),
+                Source::TruthCode => rewritten(&code_only),
+                Source::Rephrase => {
+                    let shown = Shown::QuestionAndReference;
+                    let (pool, seconds) = sample("rephrase", shown, &recipe.rephrase)?;
+                    let chosen = pool.chosen(&items, recipe.rephrase.lowest, Among::Right);
+                    made = Some((pool.sampled(), pool.accepted(), seconds));
+                    chosen
+                }
+                _ => {
+                    let (pool, seconds) = own.as_ref().expect("sampled above");
+                    let among = source.among().expect("the rest comes from the pool");
+                    let chosen = pool.chosen(&items, recipe.self_output.lowest, among);
+                    if source == Source::TruthOfSelfOutput {
+                        let kept = |item: &&Item| chosen.iter().any(|other| other.id == item.id);
+                        items.iter().filter(kept).cloned().collect()
+                    } else {
+                        made = Some((pool.sampled(), pool.accepted(), *seconds));
+                        chosen
+                    }
+                }
+            };
+            if chosen.is_empty() {
+                let problem = format!(
+                    "{} has no answer left of {} items; sample more answers, or leave the arm out",
+                    source.label(),
+                    items.len()
+                );
+                return Err(Error::invalid("training data", problem));
             }
-            false => None,
-        };
-        let truth_of_self_output = match (&self_output, needs(&[Arm::GroundTruthOnSelfOutputItems]))
-        {
-            (Some(own), true) => {
-                let kept = |item: &&Item| own.items.iter().any(|other| other.id == item.id);
-                let subset = items.iter().filter(kept).cloned().collect();
-                let mut rendered = render(cx, base, "ground-truth-subset", subset)?;
-                rendered.asked = items.len();
-                Some(rendered)
+            let started = Instant::now();
+            let mut scored = render(cx, base, source.label(), chosen)?;
+            scored.seconds = started.elapsed().as_secs_f64();
+            scored.asked = items.len();
+            if let Some((sampled, accepted, seconds)) = made {
+                (scored.sampled, scored.accepted) = (sampled, accepted);
+                scored.seconds += seconds;
             }
-            _ => None,
-        };
-        Ok(Self {
-            truth,
-            truth_of_self_output,
-            self_output,
-            rephrase,
-        })
+            rendered.insert(source, scored);
+        }
+        Ok(Self { rendered })
     }
 
-    fn of(&self, arm: Arm) -> &Rendered {
-        let made = "made for every arm of the recipe";
-        match arm {
-            Arm::GroundTruth | Arm::Stm(_) | Arm::RandomMask(_) | Arm::LowestMask(_) => &self.truth,
-            Arm::GroundTruthOnSelfOutputItems => self.truth_of_self_output.as_ref().expect(made),
-            Arm::SelfOutput => self.self_output.as_ref().expect(made),
-            Arm::Rephrase => self.rephrase.as_ref().expect(made),
-        }
+    fn of(&self, arm: &Arm) -> &Rendered {
+        &self.rendered[&Source::of(arm)]
+    }
+
+    fn truth(&self) -> &Rendered {
+        &self.rendered[&Source::Truth]
     }
 
     /// The arm's training examples; `seed` draws random masks.
-    pub fn examples(&self, arm: Arm, seed: u64) -> Result<Vec<Example>> {
+    pub fn examples(&self, arm: &Arm, seed: u64) -> Result<Vec<Example>> {
         let source = self.of(arm);
         let masks = source.masks(arm, seed)?;
         let examples = source
@@ -131,10 +193,13 @@ impl Material {
     }
 
     /// How the arm's data came to be.
-    pub fn summary(&self, arm: Arm) -> DataSummary {
-        let source = self.of(arm);
+    pub fn summary(&self, setting: &Setting) -> DataSummary {
+        let source = self.of(&setting.arm);
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let given = perplexity::given_prompt(&source.sequences, &source.scores);
+        let given: Vec<f64> = given.into_iter().flatten().collect();
+        let center = mean(given.clone());
+        let squares = given.iter().map(|value| (value - center).powi(2));
         let completion = source.sequences.iter().zip(&source.scores);
         let perplexities: Vec<f32> = completion
             .flat_map(|(sequence, scores)| {
@@ -148,24 +213,27 @@ impl Material {
             .collect();
         let above = perplexities.iter().filter(|p| **p > 2.5).count();
         DataSummary {
-            arm: arm.to_string(),
+            arm: setting.to_string(),
             asked: source.asked,
             kept: source.items.len(),
             sampled: source.sampled,
             accepted: source.accepted,
-            perplexity_given_prompt: mean(given.into_iter().flatten().collect()),
+            perplexity_variance: mean(squares.collect()),
+            perplexity_given_prompt: center,
+            perplexities: given,
             perplexity_of_text_alone: mean(source.text_alone.iter().copied().flatten().collect()),
             share_above_2_5: above as f64 / perplexities.len().max(1) as f64,
+            classes: source.classes(),
             seconds: source.seconds,
         }
     }
 
     /// What each threshold would mask of the ground truth.
     pub fn threshold_curve(&self, thresholds: &[f64]) -> Result<Vec<ThresholdPoint>> {
-        let source = &self.truth;
+        let source = self.truth();
         let styled = source.items.iter().any(|item| !item.style.is_empty());
         let points = thresholds.iter().map(|&threshold| {
-            let masks = source.masks(Arm::Stm(threshold), 0)?;
+            let masks = source.masks(&Arm::Stm(threshold), 0)?;
             let (mut tokens, mut masked, mut style, mut hit) = (0usize, 0usize, 0usize, 0usize);
             let (mut surprisal, mut surprisal_masked) = (0.0, 0.0);
             for (at, mask) in masks.iter().enumerate() {
@@ -202,26 +270,22 @@ impl Material {
     /// The first items token by token under each arm that has data of its own, and under the masks.
     pub fn token_examples(
         &self,
-        arms: &[Arm],
+        arms: &[Setting],
         items: usize,
         seed: u64,
     ) -> Result<Vec<TokenExample>> {
         // items that every kind of data still has, so that arms can be compared on them
-        let has = |rendered: &Option<Rendered>, id: &str| {
-            rendered
-                .as_ref()
-                .is_none_or(|r| r.items.iter().any(|item| item.id == id))
-        };
+        let has = |rendered: &Rendered, id: &str| rendered.items.iter().any(|item| item.id == id);
         let shared = self
-            .truth
+            .truth()
             .items
             .iter()
-            .filter(|item| has(&self.self_output, &item.id) && has(&self.rephrase, &item.id));
+            .filter(|item| self.rendered.values().all(|made| has(made, &item.id)));
         let ids: Vec<&str> = shared.take(items).map(|item| item.id.as_str()).collect();
         let mut examples = Vec::new();
         for arm in arms {
-            let source = self.of(*arm);
-            let masks = source.masks(*arm, seed)?;
+            let source = self.of(&arm.arm);
+            let masks = source.masks(&arm.arm, seed)?;
             for id in &ids {
                 let Some(at) = source.items.iter().position(|item| item.id == *id) else {
                     continue;
@@ -239,10 +303,35 @@ impl Material {
 
 impl Rendered {
     /// Which completion tokens the arm learns, for each sequence.
-    fn masks(&self, arm: Arm, seed: u64) -> Result<Vec<LossMask>> {
+    fn masks(&self, arm: &Arm, seed: u64) -> Result<Vec<LossMask>> {
         let scored = self.sequences.iter().zip(&self.scores);
         let examples = scored.map(|(sequence, scores)| (&sequence.completion, scores.perplexity()));
         arm.rule().masks(examples, seed)
+    }
+
+    /// Of each kind of token, its share of all completion tokens, and the share that is of it and surprises the model.
+    fn classes(&self) -> Vec<ClassShare> {
+        let mut counts: BTreeMap<TokenClass, (usize, usize)> = BTreeMap::new();
+        let mut tokens = 0;
+        for (sequence, scores) in self.sequences.iter().zip(&self.scores) {
+            let perplexity = scores.perplexity();
+            for at in sequence.completion.positions() {
+                let (all, high) = counts
+                    .entry(TokenClass::of(sequence.token_text(at)))
+                    .or_default();
+                let above = perplexity[at].is_some_and(|p| f64::from(p) > metric::PAPER_THRESHOLD);
+                *all += 1;
+                *high += usize::from(above);
+                tokens += 1;
+            }
+        }
+        let share = |count: usize| count as f64 / f64::from(tokens.max(1));
+        let classes = counts.into_iter().map(|(class, (all, high))| ClassShare {
+            class,
+            share: share(all),
+            high: share(high),
+        });
+        classes.collect()
     }
 
     /// Which tokens of sequence `at` show the writer's style.

@@ -7,6 +7,7 @@ mod arm;
 mod data;
 mod recipe;
 pub mod results;
+mod rewrite;
 mod run;
 mod setting;
 

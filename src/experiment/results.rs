@@ -1,6 +1,7 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
 pub use crate::evaluate::{ItemScore, TaskScore};
+pub use crate::weight_change::LayerChange;
 use serde::{Deserialize, Serialize};
 
 /// Everything an experiment computed.
@@ -29,8 +30,7 @@ pub struct Results {
 /// One fine-tuning run and its evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Short name of the arm: `ground_truth`, `ground_truth_on_self_output_items`, `self_output`, `rephrase`, `stm_2.5`, `random_mask_2.5`,
-    /// `lowest_mask_2.5`.
+    /// Name of the arm as the recipe has it: `ground_truth`, `self_output`, `stm_2.5`, `stm_2.5@dora`.
     pub arm: String,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -46,6 +46,10 @@ pub struct Run {
     pub completion_tokens: usize,
     /// Those that were learned (mask true).
     pub learned_tokens: usize,
+    /// Tokens read over all steps, prompts included: what the training cost, whatever the machine.
+    pub tokens_seen: usize,
+    /// Tokens learned over all steps.
+    pub tokens_learned: usize,
     /// Mean training loss of each optimiser step.
     pub losses: Vec<f64>,
     /// Target score on the validation split after training.
@@ -54,6 +58,8 @@ pub struct Run {
     pub test: Vec<TaskScore>,
     /// Frobenius norm of the weight change, over all adapted matrices together, relative to the weights' own norm.
     pub relative_weight_change: f64,
+    /// What happened to each adapted layer.
+    pub layers: Vec<LayerChange>,
     /// Wall seconds of training.
     pub train_seconds: f64,
 }
@@ -73,12 +79,57 @@ pub struct DataSummary {
     pub accepted: Option<f64>,
     /// Mean over examples of exp(mean surprisal of the completion, given the prompt): the paper's Table 1.
     pub perplexity_given_prompt: f64,
+    /// Population variance over examples of the same.
+    pub perplexity_variance: f64,
+    /// The same for each example, in the order of the data.
+    pub perplexities: Vec<f64>,
     /// Mean over examples of exp(mean surprisal of the bare answer text without prompt or template): the paper's selector and Figure 2.
     pub perplexity_of_text_alone: f64,
     /// Share of completion tokens with a token perplexity above 2.5.
     pub share_above_2_5: f64,
+    /// The completion tokens by what they are made of.
+    pub classes: Vec<ClassShare>,
     /// Wall seconds to make the data, scoring included.
     pub seconds: f64,
+}
+
+/// What a token is made of: the paper's Figures 8 to 10 tell these three apart, without saying where the lines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenClass {
+    /// A digit and no letter.
+    Number,
+    /// Neither: signs, white space, and the token that ends the turn.
+    Symbol,
+    /// A letter, whatever else.
+    Word,
+}
+
+impl TokenClass {
+    /// The class of a token's text, as it stands in the rendered conversation. What stands in angle brackets, such as `<|eot_id|>`, is a
+    /// special token.
+    pub fn of(text: &str) -> Self {
+        if text.starts_with('<') && text.ends_with('>') && text.len() > 2 {
+            Self::Symbol
+        } else if text.chars().any(char::is_alphabetic) {
+            Self::Word
+        } else if text.chars().any(char::is_numeric) {
+            Self::Number
+        } else {
+            Self::Symbol
+        }
+    }
+}
+
+/// How many of the completion tokens are of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassShare {
+    /// The class.
+    pub class: TokenClass,
+    /// Share of all completion tokens.
+    pub share: f64,
+    /// Share of all completion tokens that are of the class and have a perplexity above 2.5.
+    pub high: f64,
 }
 
 /// One point of the threshold curve on the ground truth.
@@ -120,4 +171,21 @@ pub struct TokenView {
     pub style: bool,
     /// exp(surprisal) under the base model; `None` for the first token.
     pub perplexity: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_a_word_by_its_letters_and_a_number_by_its_digits() {
+        let check = |text: &str, class: TokenClass| assert_eq!(TokenClass::of(text), class, "{text:?}");
+        check(" frac", TokenClass::Word);
+        check("x2", TokenClass::Word);
+        check(" 12", TokenClass::Number);
+        check("3.", TokenClass::Number);
+        check("):\r\n", TokenClass::Symbol);
+        check("<|eot_id|>", TokenClass::Symbol);
+        check("<", TokenClass::Symbol);
+    }
 }

@@ -1,27 +1,32 @@
 use super::data::Material;
-use super::results::{Results, Run, TaskScore};
-use super::{Arm, Recipe};
+use super::results::{DataSummary, Results, Run, TaskScore};
+use super::{Recipe, Setting};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::task::Item;
-use crate::train::Finetune;
-use crate::verbs;
+use crate::train::{Example, Finetune};
+use crate::verbs::{self, Tuned};
+use crate::weight_change::{self, LayerChange};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// One arm at one rate with one seed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Unit {
-    arm: Arm,
+    setting: Setting,
     learning_rate: f64,
     seed: u64,
 }
 
-/// What every unit of an experiment is measured on.
-struct Bench {
-    validation: Vec<(String, Vec<Item>)>,
+/// A recipe with its model, its data and its benchmarks at hand: what [`run`] works on, for who wants more than its results.
+pub struct Experiment<'a> {
+    cx: &'a Context,
+    recipe: Recipe,
+    base: Checkpoint,
+    material: Material,
+    validation: (String, Vec<Item>),
     test: Vec<(String, Vec<Item>)>,
     sampling: Sampling,
 }
@@ -31,171 +36,213 @@ struct Bench {
 /// The rate of each arm is chosen by this rule, stated before anything is computed: the best score on the target's validation
 /// split with the first seed; of equals, the lowest rate. Test scores play no part in it.
 pub fn run(cx: &Context, recipe: &Recipe) -> Result<Results> {
-    recipe.check()?;
-    let base = Checkpoint::open(recipe.model_folder(&cx.progress)?)?;
-    let tasks: Vec<&String> = std::iter::once(&recipe.target)
-        .chain(&recipe.non_target)
-        .collect();
-    let test = tasks.iter().map(|task| {
-        Ok((
-            task.to_string(),
-            recipe.items(task, "test", recipe.sizes.test)?,
-        ))
-    });
-    let bench = Bench {
-        validation: vec![(
-            recipe.target.clone(),
-            recipe.items(&recipe.target, "validation", recipe.sizes.validation)?,
-        )],
-        test: test.collect::<Result<_>>()?,
-        sampling: Sampling::greedy(recipe.max_new_tokens),
-    };
-    let (base_validation, base_scores) = bench.measure(cx, &base, "base")?;
-    let material = Material::make(cx, recipe, &base)?;
-
-    let first = recipe.seeds[0];
-    let swept: Vec<Unit> = recipe
-        .arms
-        .iter()
-        .flat_map(|&arm| {
-            recipe
-                .learning_rates
-                .iter()
-                .map(move |&learning_rate| Unit {
-                    arm,
-                    learning_rate,
-                    seed: first,
-                })
-        })
-        .collect();
-    let compute = |units: &[Unit]| {
-        side_by_side(cx, units, |cx, unit| {
-            bench.run(cx, recipe, &base, &material, unit)
-        })
-    };
-    let mut runs = compute(&swept)?;
-    let best = |arm: Arm| {
-        let of_arm = runs.iter().zip(&swept).filter(|(_, unit)| unit.arm == arm);
-        let better = |best: Option<(f64, f64)>, (validation, rate): (f64, f64)| match best {
-            Some((v, r)) if v > validation || (v == validation && r <= rate) => Some((v, r)),
-            _ => Some((validation, rate)),
-        };
-        let rates = of_arm.map(|(run, unit)| (run.validation, unit.learning_rate));
-        rates
-            .fold(None, better)
-            .map(|(_, rate)| rate)
-            .expect("every arm was swept")
-    };
-    let chosen: Vec<(Arm, f64)> = recipe.arms.iter().map(|&arm| (arm, best(arm))).collect();
-    let more: Vec<Unit> = chosen
-        .iter()
-        .flat_map(|&(arm, learning_rate)| {
-            recipe.seeds[1..].iter().map(move |&seed| Unit {
-                arm,
-                learning_rate,
-                seed,
-            })
-        })
-        .collect();
-    runs.extend(compute(&more)?);
-    for (run, unit) in runs.iter_mut().zip(swept.iter().chain(&more)) {
-        run.chosen = chosen.contains(&(unit.arm, unit.learning_rate));
-    }
-    // in the recipe's order: arm, rate, seed
-    let place = |run: &Run| {
-        let arm = recipe
-            .arms
-            .iter()
-            .position(|arm| arm.to_string() == run.arm);
-        let rate = recipe
-            .learning_rates
-            .iter()
-            .position(|rate| *rate == run.learning_rate);
-        let seed = recipe.seeds.iter().position(|seed| *seed == run.seed);
-        (arm, rate, seed)
-    };
-    runs.sort_by_key(place);
-    Ok(Results {
-        name: recipe.name.clone(),
-        target: recipe.target.clone(),
-        non_target: recipe.non_target.clone(),
-        base: base_scores,
-        base_validation,
-        runs,
-        data: recipe
-            .arms
-            .iter()
-            .map(|arm| material.summary(*arm))
-            .collect(),
-        thresholds: material.threshold_curve(&recipe.thresholds)?,
-        examples: material.token_examples(&recipe.arms, 4, first)?,
-    })
+    Experiment::prepare(cx, recipe)?.run()
 }
 
-impl Bench {
-    /// Validation score on the target, and test scores on all tasks.
-    fn measure(
+impl<'a> Experiment<'a> {
+    /// Reads the items, scores the ground truth and samples what the arms need; trains nothing.
+    pub fn prepare(cx: &'a Context, recipe: &Recipe) -> Result<Self> {
+        recipe.check()?;
+        let base = Checkpoint::open(recipe.model_folder(&cx.progress)?)?;
+        let tasks = std::iter::once(&recipe.target).chain(&recipe.non_target);
+        let test = tasks.map(|task| {
+            let items = recipe.items(task, "test", recipe.sizes.test)?;
+            Ok((task.to_string(), items))
+        });
+        let validation = recipe.items(&recipe.target, "validation", recipe.sizes.validation)?;
+        Ok(Self {
+            cx,
+            validation: (recipe.target.clone(), validation),
+            test: test.collect::<Result<_>>()?,
+            sampling: Sampling::greedy(recipe.max_new_tokens),
+            material: Material::make(cx, recipe, &base)?,
+            recipe: recipe.clone(),
+            base,
+        })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The untouched model.
+    pub fn base(&self) -> &Checkpoint {
+        &self.base
+    }
+
+    /// How each arm's training data came to be, in the order of the recipe.
+    pub fn data(&self) -> Vec<DataSummary> {
+        let arms = self.recipe.arms.iter();
+        arms.map(|arm| self.material.summary(arm)).collect()
+    }
+
+    /// Trains and measures every arm at every rate, as [`run`] says.
+    pub fn run(&self) -> Result<Results> {
+        let recipe = &self.recipe;
+        let (base_validation, base) = self.measure(&self.base, "base")?;
+        let first = recipe.seeds[0];
+        let at = |setting: &Setting, learning_rate: f64, seed: u64| Unit {
+            setting: setting.clone(),
+            learning_rate,
+            seed,
+        };
+        let swept: Vec<Unit> = recipe
+            .arms
+            .iter()
+            .flat_map(|arm| recipe.rates_of(arm).iter().map(move |rate| at(arm, *rate, first)))
+            .collect();
+        let compute = |units: &[Unit]| side_by_side(self.cx, units, |cx, unit| self.one(cx, unit));
+        let mut runs = compute(&swept)?;
+        let best = |arm: &Setting| {
+            let of_arm = runs.iter().zip(&swept).filter(|(_, unit)| unit.setting == *arm);
+            let better = |best: Option<(f64, f64)>, (validation, rate): (f64, f64)| match best {
+                Some((v, r)) if v > validation || (v == validation && r <= rate) => Some((v, r)),
+                _ => Some((validation, rate)),
+            };
+            let rates = of_arm.map(|(run, unit)| (run.validation, unit.learning_rate));
+            rates
+                .fold(None, better)
+                .map(|(_, rate)| rate)
+                .expect("every arm was swept")
+        };
+        let chosen: Vec<f64> = recipe.arms.iter().map(best).collect();
+        let mut more = Vec::new();
+        for (arm, &chosen) in recipe.arms.iter().zip(&chosen) {
+            for &rate in recipe.rates_of(arm) {
+                if rate == chosen || recipe.seeds_at_every_rate {
+                    more.extend(recipe.seeds[1..].iter().map(|seed| at(arm, rate, *seed)));
+                }
+            }
+        }
+        runs.extend(compute(&more)?);
+        // in the recipe's order: arm, rate, seed
+        let mut placed: Vec<_> = runs
+            .into_iter()
+            .zip(swept.into_iter().chain(more))
+            .map(|(mut run, unit)| {
+                let arm = recipe.arms.iter().position(|arm| *arm == unit.setting);
+                let arm = arm.expect("made from the recipe's arms");
+                let rates = recipe.rates_of(&unit.setting);
+                let rate = rates.iter().position(|rate| *rate == unit.learning_rate);
+                let seed = recipe.seeds.iter().position(|seed| *seed == unit.seed);
+                run.chosen = unit.learning_rate == chosen[arm];
+                ((arm, rate, seed), run)
+            })
+            .collect();
+        placed.sort_by_key(|(place, _)| *place);
+        Ok(Results {
+            name: recipe.name.clone(),
+            target: recipe.target.clone(),
+            non_target: recipe.non_target.clone(),
+            base,
+            base_validation,
+            runs: placed.into_iter().map(|(_, run)| run).collect(),
+            data: self.data(),
+            thresholds: self.material.threshold_curve(&recipe.thresholds)?,
+            examples: self.material.token_examples(&recipe.arms, 4, first)?,
+        })
+    }
+
+    /// Validation score on the target, and test scores on all tasks, target first.
+    pub fn measure(&self, checkpoint: &Checkpoint, label: &str) -> Result<(f64, Vec<TaskScore>)> {
+        self.measure_in(self.cx, checkpoint, label)
+    }
+
+    fn measure_in(
         &self,
         cx: &Context,
         checkpoint: &Checkpoint,
         label: &str,
     ) -> Result<(f64, Vec<TaskScore>)> {
-        let all: Vec<(String, Vec<Item>)> =
-            self.validation.iter().chain(&self.test).cloned().collect();
+        let all: Vec<(String, Vec<Item>)> = std::iter::once(&self.validation)
+            .chain(&self.test)
+            .cloned()
+            .collect();
         let graded = verbs::evaluate(cx, checkpoint, label, &all, &self.sampling)?;
         let mut scores = all
             .iter()
             .zip(&graded)
             .map(|((task, _), graded)| TaskScore::of(task, graded));
-        let validation = scores
-            .next()
-            .expect("the validation split comes first")
-            .value();
-        Ok((validation, scores.collect()))
+        let validation = scores.next().expect("the validation split comes first");
+        Ok((validation.value(), scores.collect()))
     }
 
-    fn run(
+    /// The arm's training examples; the seed draws random masks.
+    pub fn examples(&self, setting: &Setting, seed: u64) -> Result<Vec<Example>> {
+        self.material.examples(&setting.arm, seed)
+    }
+
+    /// How the arm is trained at one rate with one seed.
+    pub fn finetune(&self, setting: &Setting, learning_rate: f64, seed: u64) -> Finetune {
+        Finetune {
+            learning_rate,
+            seed,
+            ..self.recipe.finetune_of(setting).clone()
+        }
+    }
+
+    /// The arm's model at one rate with one seed: out of the store, if [`Experiment::run`] or an earlier call trained it.
+    pub fn tuned(&self, setting: &Setting, learning_rate: f64, seed: u64) -> Result<Tuned> {
+        self.tuned_in(self.cx, setting, learning_rate, seed)
+    }
+
+    fn tuned_in(
         &self,
         cx: &Context,
-        recipe: &Recipe,
-        base: &Checkpoint,
-        material: &Material,
-        unit: Unit,
-    ) -> Result<Run> {
+        setting: &Setting,
+        learning_rate: f64,
+        seed: u64,
+    ) -> Result<Tuned> {
+        let label = format!("{setting}-{learning_rate}-{seed}");
+        let config = self.finetune(setting, learning_rate, seed);
+        verbs::finetune(cx, &self.base, &label, &self.examples(setting, seed)?, &config)
+    }
+
+    fn one(&self, cx: &Context, unit: &Unit) -> Result<Run> {
         let Unit {
-            arm,
+            setting,
             learning_rate,
             seed,
         } = unit;
-        let label = format!("{arm}-{learning_rate}-{seed}");
-        let examples = material.examples(arm, seed)?;
-        let config = Finetune {
-            learning_rate,
-            seed,
-            ..recipe.finetune.clone()
-        };
-        let tuned = verbs::finetune(cx, base, &label, &examples, &config)?;
-        let (validation, test) = self.measure(cx, &tuned.checkpoint, &label)?;
-        let learned =
-            |example: &crate::train::Example| example.weights.iter().filter(|w| **w != 0.0).count();
+        let label = format!("{setting}-{learning_rate}-{seed}");
+        let examples = self.examples(setting, *seed)?;
+        let tuned = self.tuned_in(cx, setting, *learning_rate, *seed)?;
+        let (validation, test) = self.measure_in(cx, &tuned.checkpoint, &label)?;
+        let learned = |example: &Example| example.weights.iter().filter(|w| **w != 0.0).count();
         Ok(Run {
-            arm: arm.to_string(),
-            learning_rate,
-            seed,
+            arm: setting.to_string(),
+            learning_rate: *learning_rate,
+            seed: *seed,
             chosen: false,
-            threshold: arm.threshold(),
+            threshold: setting.arm.threshold(),
             items: examples.len() - tuned.left_out.len(),
             completion_tokens: examples
                 .iter()
                 .map(|example| example.completion_tokens)
                 .sum(),
             learned_tokens: examples.iter().map(learned).sum(),
+            tokens_seen: tuned.steps.iter().map(|step| step.tokens).sum(),
+            tokens_learned: tuned.steps.iter().map(|step| step.learned).sum(),
             losses: tuned.steps.iter().map(|step| step.loss).collect(),
             validation,
             test,
             relative_weight_change: tuned.relative_weight_change,
+            layers: self.layers(cx, &tuned.checkpoint)?,
             train_seconds: tuned.seconds,
         })
+    }
+
+    /// What training did to each layer.
+    fn layers(&self, cx: &Context, tuned: &Checkpoint) -> Result<Vec<LayerChange>> {
+        let plain = |adapter: &std::path::PathBuf| {
+            Ok::<_, Error>((!crate::adapter::read_config(adapter)?.dora).then(|| adapter.clone()))
+        };
+        if let Some(adapter) = tuned.adapter.as_ref().map(plain).transpose()?.flatten() {
+            return weight_change::of_lora(&adapter);
+        }
+        let before = self.base.load_base(&cx.device)?;
+        weight_change::of_models(&before.decoder, &cx.open(tuned)?.decoder)
     }
 }
 
@@ -203,7 +250,7 @@ impl Bench {
 fn side_by_side<R: Send>(
     cx: &Context,
     units: &[Unit],
-    work: impl Fn(&Context, Unit) -> Result<R> + Sync,
+    work: impl Fn(&Context, &Unit) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let workers = if cx.device.is_cpu() {
         cx.workers.clamp(1, units.len().max(1))
@@ -223,7 +270,7 @@ fn side_by_side<R: Send>(
             if at >= units.len() || stop.load(Ordering::Relaxed) {
                 return;
             }
-            let result = work(cx, units[at]);
+            let result = work(cx, &units[at]);
             if result.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }

@@ -112,10 +112,13 @@ fn run(arm: &str, learning_rate: f64, seed: u64, gain: f64, change: f64, masked:
         items: 400,
         completion_tokens: 20_000,
         learned_tokens: (20_000.0 * (1.0 - masked)) as usize,
+        tokens_seen: 90_000,
+        tokens_learned: (60_000.0 * (1.0 - masked)) as usize,
         losses: (0..150).map(loss).collect(),
         validation: 0.42 + gain,
         test,
         relative_weight_change: 0.01 * learning_rate * 1e4,
+        layers: Vec::new(),
         train_seconds: 12.5,
     }
 }
@@ -129,8 +132,11 @@ fn data(arm: &str) -> DataSummary {
         sampled: if own { 3200 } else { 0 },
         accepted: own.then_some(0.57),
         perplexity_given_prompt: if own { 1.3 } else { 4.8 },
+        perplexity_variance: if own { 0.1 } else { 7.0 },
+        perplexities: if own { vec![1.2, 1.4] } else { vec![3.8, 5.8] },
         perplexity_of_text_alone: if own { 3.1 } else { 11.9 },
         share_above_2_5: if own { 0.03 } else { 0.22 },
+        classes: Vec::new(),
         seconds: 31.0,
     }
 }
