@@ -7,6 +7,7 @@ use crate::adapter;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Graded};
+use crate::export;
 use crate::generate::Sampling;
 use crate::model::{Checkpoint, write_model};
 use crate::perplexity::{self, TokenScores};
@@ -176,6 +177,76 @@ pub fn finetune(
         },
     };
     Ok(tuned)
+}
+
+/// As [`finetune`], with the model as it was after each epoch, the last one included. For a LoRA or DoRA; what is stopped begins anew.
+pub fn finetune_by_epoch(
+    cx: &Context,
+    base: &Checkpoint,
+    label: &str,
+    data: &[Example],
+    config: &Finetune,
+) -> Result<Vec<Tuned>> {
+    config.check()?;
+    let Method::Lora(lora) = &config.method else {
+        let problem = "keeps every epoch of an adapter only; choose a LoRA";
+        return Err(Error::invalid("method", problem));
+    };
+    let inputs = cx
+        .fingerprint(base)?
+        .with("data", data)?
+        .with("config", config)?;
+    let entry = cx.store.entry("finetune-by-epoch", label, &inputs)?;
+    let folder = |epoch: usize| format!("epoch-{epoch}");
+    let mut all: Vec<Tuned> = entry.run(|work| {
+        let model = base.load_base(&cx.device)?;
+        let before = model.decoder.detached()?;
+        let mut trainer = Trainer::new(model.decoder, data, config)?;
+        let bar = cx
+            .progress
+            .bar(&format!("training {label}"), trainer.total());
+        let (started, in_epoch) = (Instant::now(), trainer.total() / config.epochs);
+        let mut all = Vec::new();
+        for epoch in 1..=config.epochs {
+            for _ in 0..in_epoch {
+                trainer.step()?;
+                bar.set(trainer.steps().len());
+            }
+            let base_name = base.model.to_string_lossy();
+            adapter::save(trainer.decoder(), lora, &base_name, &work.path(&folder(epoch))?)?;
+            all.push(Tuned {
+                checkpoint: base.clone(),
+                steps: trainer.steps().to_vec(),
+                relative_weight_change: trainer.relative_weight_change(&before)?,
+                left_out: trainer.left_out().iter().map(|id| id.to_string()).collect(),
+                seconds: started.elapsed().as_secs_f64(),
+            });
+        }
+        Ok(all)
+    })?;
+    for (at, tuned) in all.iter_mut().enumerate() {
+        tuned.checkpoint = base.with_adapter(entry.folder().join(folder(at + 1)));
+    }
+    Ok(all)
+}
+
+/// Folds a checkpoint's adapter into its weights: a model of its own, which can be trained again. One without an adapter stays as it is.
+pub fn merge(cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Checkpoint> {
+    const MODEL: &str = "model";
+    if checkpoint.adapter.is_none() {
+        return Ok(checkpoint.clone());
+    }
+    let inputs = cx.fingerprint(checkpoint)?;
+    let entry = cx.store.entry("merged", label, &inputs)?;
+    let _layers: usize = entry.run(|work| {
+        let out = work.path(MODEL)?;
+        // what an earlier try left there is not whole
+        if out.exists() {
+            std::fs::remove_dir_all(&out).map_err(Error::io("removing", &out))?;
+        }
+        Ok(export::merged(checkpoint, &out, export::SHARD)?.layers)
+    })?;
+    Checkpoint::open(entry.folder().join(MODEL))
 }
 
 fn copy_tokenizer(base: &Checkpoint, folder: &std::path::Path) -> Result<()> {

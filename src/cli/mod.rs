@@ -10,6 +10,7 @@ mod finetune;
 mod generate;
 mod items;
 mod lab;
+mod paper;
 mod perplexity;
 mod report;
 
@@ -55,6 +56,12 @@ enum Verb {
     Lab(experiment::Lab),
     /// Run an experiment described in a TOML file
     Run(experiment::RunRecipe),
+    /// Compute a table of the paper at lab scale, beside what the paper prints
+    Table(paper::Table),
+    /// Compute a figure of the paper at lab scale
+    Figure(paper::Figure),
+    /// Judge each of the paper's hypotheses at lab scale: recipe, statistic, interval, verdict
+    Claims(paper::Claims),
     /// Score every token of a data set: how surprising it is to a model
     Perplexity(perplexity::Perplexity),
     /// Let a model write the training answers: its own right ones, or the given ones in its words
@@ -135,6 +142,9 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Lab(verb) => verb.run(&cli.common),
         Verb::Run(verb) => verb.run(&cli.common),
+        Verb::Table(verb) => verb.run(&cli.common),
+        Verb::Figure(verb) => verb.run(&cli.common),
+        Verb::Claims(verb) => verb.run(&cli.common),
         Verb::Perplexity(verb) => verb.run(&cli.common),
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Finetune(verb) => verb.run(&cli.common),

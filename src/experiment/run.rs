@@ -1,5 +1,5 @@
 use super::data::Material;
-use super::results::{DataSummary, Results, Run, TaskScore};
+use super::results::{DataSummary, Results, Run, TaskScore, TokenExample};
 use super::{Recipe, Setting};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -166,6 +166,22 @@ impl<'a> Experiment<'a> {
             .map(|((task, _), graded)| TaskScore::of(task, graded));
         let validation = scores.next().expect("the validation split comes first");
         Ok((validation.value(), scores.collect()))
+    }
+
+    /// The untouched items of the target's validation split, by which rates are chosen.
+    pub fn validation(&self) -> &[Item] {
+        &self.validation.1
+    }
+
+    /// The test items of each task, target first.
+    pub fn test(&self) -> &[(String, Vec<Item>)] {
+        &self.test
+    }
+
+    /// The first training items token by token, under each arm.
+    pub fn token_examples(&self, items: usize) -> Result<Vec<TokenExample>> {
+        let first = self.recipe.seeds[0];
+        self.material.token_examples(&self.recipe.arms, items, first)
     }
 
     /// The arm's training examples; the seed draws random masks.

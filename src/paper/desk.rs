@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Every recipe of the paper's tables and figures, by name.
-const RECIPES: [(&str, &str); 16] = [
+const RECIPES: [(&str, &str); 17] = [
     ("table-1", include_str!("recipes/table-1.toml")),
     ("table-2", include_str!("recipes/table-2.toml")),
     ("table-3", include_str!("recipes/table-3.toml")),
@@ -19,6 +19,7 @@ const RECIPES: [(&str, &str); 16] = [
     ("table-8", include_str!("recipes/table-8.toml")),
     ("table-11", include_str!("recipes/table-11.toml")),
     ("table-13", include_str!("recipes/table-13.toml")),
+    ("table-14", include_str!("recipes/table-14.toml")),
     ("table-18", include_str!("recipes/table-18.toml")),
     ("table-19", include_str!("recipes/table-19.toml")),
     ("table-20", include_str!("recipes/table-20.toml")),

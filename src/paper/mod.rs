@@ -33,7 +33,8 @@ pub use desk::{Desk, Options, recipe_text};
 pub use sheet::{Cell, Sheet};
 
 use crate::error::{Error, Result};
-use crate::report::figure::Figure;
+use crate::report::{self, figure::Figure};
+use std::path::{Path, PathBuf};
 
 /// A table or figure.
 pub struct Exhibit {
@@ -105,6 +106,33 @@ impl Exhibit {
     }
 }
 
+impl Shown {
+    /// Writes what is shown to `folder` (made if it is not there): `README.md` with all tables, `tables/NAME.csv`, and each figure as SVG and PNG
+    /// with its own table. Returns the page.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn write(&self, folder: &Path, exhibit: &Exhibit) -> Result<PathBuf> {
+        let mut page = format!("# {}: {}\n\n", exhibit.id, exhibit.title);
+        if let Some(recipe) = exhibit.recipe {
+            page.push_str(&format!("Recipe `{recipe}`, at lab scale. Made by `unforget`, not typed.\n\n"));
+        }
+        for figure in &self.figures {
+            let name = figure.name;
+            page.push_str(&format!("![{}]({name}.svg)\n\n", figure.plot.title));
+            report::put(folder, &format!("{name}.svg"), figure.plot.svg()?.as_bytes())?;
+            report::put_with(folder, &format!("{name}.png"), |path| figure.plot.write_png(path))?;
+            report::put(folder, &format!("{name}.csv"), &report::csv(&figure.table)?)?;
+        }
+        for sheet in &self.sheets {
+            page.push_str(&sheet.markdown());
+            page.push('\n');
+            report::put(folder, &format!("tables/{}.csv", sheet.name), &report::csv(&sheet.frame()?)?)?;
+        }
+        report::put(folder, "README.md", page.as_bytes())
+    }
+}
+
 const EXHIBITS: [Exhibit; 37] = [
     Exhibit::new("table-1", "Perplexity of each kind of answer", "table-1", tables::perplexity),
     Exhibit::new("table-2", "Ground truth, Self-Output, Rephrase and STM", "table-2", tables::main),
@@ -126,7 +154,7 @@ const EXHIBITS: [Exhibit; 37] = [
     Exhibit::new("table-14", "Thresholds and differences of perplexity", "table-14", tables::differences),
     Exhibit::new("table-15", "Masks and thresholds on both targets", "table-3", tables::masks_of_both),
     Exhibit::new("table-16", "In full, by LoRA and by DoRA, the other model", "table-4", tables::techniques_again),
-    Exhibit::new("table-17", "What the training data costs", "table-2", tables::cost),
+    Exhibit::new("table-17", "What the training data costs", "table-2", tables::cost_of_both),
     Exhibit::new("table-18", "Thresholds and other scorers, the smaller model", "table-18", tables::scorers),
     Exhibit::new("table-19", "One target after the other", "table-19", continual::table),
     Exhibit::new("table-20", "Right and wrong answers in Self-Output", "table-20", tables::correctness),

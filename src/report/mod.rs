@@ -132,14 +132,14 @@ pub fn parquet(frame: &DataFrame) -> Result<Vec<u8>> {
 }
 
 /// Writes `bytes` to `folder/name`, whole or not at all.
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+pub(crate) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     put_with(folder, name, |path| {
         fs::write(path, bytes).map_err(Error::io("writing the report", path))
     })
 }
 
 /// Lets `write` make a file beside `folder/name`, then moves it there.
-fn put_with(folder: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+pub(crate) fn put_with(folder: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let path = folder.join(name);
     let parent = path.parent().unwrap_or(folder);
     fs::create_dir_all(parent).map_err(Error::io("making the report's folder", parent))?;

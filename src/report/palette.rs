@@ -129,7 +129,14 @@ pub fn look(arm: &str, arms: &[&str]) -> Look {
 pub fn label(arm: &str) -> String {
     match (arm, arm.strip_prefix("stm_")) {
         ("ground_truth_on_self_output_items", _) => "ground truth, self-output items".to_owned(),
+        _ if arm.contains('@') => {
+            let (arm, variant) = arm.split_once('@').unwrap_or((arm, ""));
+            format!("{}, {}", label(arm), variant.replace('_', " "))
+        }
         ("self_output", _) => "self-output".to_owned(),
+        ("self_output_right" | "self_output_any" | "self_output_wrong", _) => {
+            arm.replacen("self_output_", "self-output, ", 1)
+        }
         (_, Some(threshold)) => format!("STM {}", threshold.replace('_', " ")),
         _ => arm.replace('_', " "),
     }
@@ -174,5 +181,7 @@ mod tests {
     fn labels_read_as_words() {
         assert_eq!(label("stm_2.5"), "STM 2.5");
         assert_eq!(label("random_mask"), "random mask");
+        assert_eq!(label("stm_2.5@dora"), "STM 2.5, dora");
+        assert_eq!(label("self_output_wrong"), "self-output, wrong");
     }
 }

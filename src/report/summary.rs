@@ -123,7 +123,7 @@ pub(super) fn non_target_pairs(results: &Results, run: &Run) -> Vec<(f64, f64)> 
 }
 
 /// Runs that were evaluated on the test split.
-pub(super) fn tested(results: &Results) -> impl Iterator<Item = &Run> {
+pub(crate) fn tested(results: &Results) -> impl Iterator<Item = &Run> {
     results.runs.iter().filter(|run| !run.test.is_empty())
 }
 

@@ -376,7 +376,7 @@ pub fn threshold_frame(results: &Results) -> Result<DataFrame> {
 }
 
 /// One run's place on the front.
-pub(super) struct FrontPoint {
+pub(crate) struct FrontPoint {
     pub target: Option<f64>,
     pub non_target: Option<f64>,
     pub target_points: Option<f64>,
@@ -385,7 +385,7 @@ pub(super) struct FrontPoint {
     pub backward_transfer: Option<f64>,
 }
 
-pub(super) fn front_point(results: &Results, run: &Run) -> FrontPoint {
+pub(crate) fn front_point(results: &Results, run: &Run) -> FrontPoint {
     let target = run.test.first().and_then(summary::score);
     let base = results.base.first().and_then(summary::score);
     let pairs = summary::non_target_pairs(results, run);
@@ -404,15 +404,15 @@ pub(super) fn front_point(results: &Results, run: &Run) -> FrontPoint {
 }
 
 /// Builds a frame; the columns of one table are equally long.
-pub(super) fn frame(columns: Vec<Column>) -> Result<DataFrame> {
+pub(crate) fn frame(columns: Vec<Column>) -> Result<DataFrame> {
     DataFrame::new_infer_height(columns).map_err(Error::library("making a table"))
 }
 
-pub(super) fn numbers(name: &str, values: impl Iterator<Item = Option<f64>>) -> Column {
+pub(crate) fn numbers(name: &str, values: impl Iterator<Item = Option<f64>>) -> Column {
     Series::new(name.into(), values.collect::<Vec<Option<f64>>>()).into()
 }
 
-pub(super) fn counts(name: &str, values: impl Iterator<Item = usize>) -> Column {
+pub(crate) fn counts(name: &str, values: impl Iterator<Item = usize>) -> Column {
     Series::new(
         name.into(),
         values.map(|count| count as i64).collect::<Vec<i64>>(),
@@ -420,7 +420,7 @@ pub(super) fn counts(name: &str, values: impl Iterator<Item = usize>) -> Column 
     .into()
 }
 
-pub(super) fn text(name: &str, values: impl Iterator<Item = String>) -> Column {
+pub(crate) fn text(name: &str, values: impl Iterator<Item = String>) -> Column {
     Series::new(name.into(), values.collect::<Vec<String>>()).into()
 }
 
@@ -460,7 +460,7 @@ fn with_error(estimate: Option<Estimate>, show: impl Fn(f64) -> String) -> Strin
 }
 
 /// With a sign, one decimal.
-pub(super) fn plus(value: f64) -> String {
+pub(crate) fn plus(value: f64) -> String {
     let text = format!("{value:+.1}");
     if text == "-0.0" || text == "+0.0" {
         "0.0".to_owned()
@@ -477,7 +477,7 @@ pub(super) fn percent(share: Option<f64>) -> String {
 }
 
 /// A learning rate as people write it: `3e-4`.
-pub(super) fn rate(rate: f64) -> String {
+pub(crate) fn rate(rate: f64) -> String {
     format!("{rate:e}")
 }
 

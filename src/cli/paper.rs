@@ -1,0 +1,185 @@
+use super::{Common, print_json};
+use clap::Args;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use unforget::error::Result;
+use unforget::paper::{self, Desk, Exhibit, Options, claims};
+use unforget::report::table::WIDTH;
+
+const TABLES: &str = "\
+Examples:
+  unforget table                 what there is, and what each needs
+  unforget table 3               the paper's Table 3 at lab scale, with five seeds
+  unforget table 3 --quick       one seed and few items: whether it works, not what comes out
+  unforget table 3 --recipe      its recipe, for `unforget run`
+  unforget table all --out results/paper
+
+Whatever another table has computed is not computed again, and a call that was stopped goes on where it was.";
+
+/// `unforget table`
+#[derive(Args)]
+#[command(after_help = TABLES)]
+pub struct Table {
+    /// The table's number, `format` or `as-published` for ours, or `all`; without it, all are listed
+    number: Option<String>,
+    #[command(flatten)]
+    options: PaperOptions,
+}
+
+/// `unforget figure`
+#[derive(Args)]
+pub struct Figure {
+    /// The figure's number, or `all`; without it, all are listed
+    number: Option<String>,
+    #[command(flatten)]
+    options: PaperOptions,
+}
+
+/// `unforget claims`
+#[derive(Args)]
+pub struct Claims {
+    #[command(flatten)]
+    options: PaperOptions,
+}
+
+#[derive(Args)]
+struct PaperOptions {
+    /// Seeds 1 to N at each arm's chosen rate [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// One seed, two rates, few items: to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Another model than the lab's: a folder, or owner/name of the hub; the tasks stay the lab's
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Folder for tables and figures [default: results/paper; with --quick nothing is written unless it is named]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Print the numbers as JSON instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Print the recipe and compute nothing
+    #[arg(long)]
+    recipe: bool,
+}
+
+impl Table {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        self.options.exhibits(common, "table", self.number.as_deref())
+    }
+}
+
+impl Figure {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        self.options.exhibits(common, "figure", self.number.as_deref())
+    }
+}
+
+impl Claims {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let cx = common.context()?;
+        let desk = Desk::new(&cx, self.options.desk());
+        let found = claims::judged(&desk)?;
+        if let Some(folder) = self.options.folder() {
+            for file in claims::write(&found, &folder)? {
+                cx.progress.note(&format!("wrote {}", file.display()));
+            }
+        }
+        if self.options.json {
+            return print_json(&found);
+        }
+        for sheet in claims::sheets(&found) {
+            println!("{}", sheet.grid().text(WIDTH));
+        }
+        Ok(())
+    }
+}
+
+impl PaperOptions {
+    fn desk(&self) -> Options {
+        Options {
+            seeds: self.seeds,
+            quick: self.quick,
+            model: self.model.clone(),
+        }
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        let usual = (!self.quick).then(|| Path::new("results/paper").to_path_buf());
+        self.out.clone().or(usual)
+    }
+
+    fn exhibits(&self, common: &Common, kind: &str, number: Option<&str>) -> Result<()> {
+        let ours = |exhibit: &&Exhibit| !exhibit.id.starts_with("table-") && !exhibit.id.starts_with("figure-");
+        let of_kind = |exhibit: &&Exhibit| {
+            exhibit.id.starts_with(&format!("{kind}-")) || (kind == "table" && ours(exhibit))
+        };
+        let all: Vec<&Exhibit> = paper::exhibits().iter().filter(of_kind).collect();
+        let chosen = match number {
+            None => return self.list(&all),
+            Some("all") => all.into_iter().filter(|exhibit| exhibit.why_not().is_none()).collect(),
+            Some(number) => {
+                let id = format!("{kind}-{number}");
+                let named = all.into_iter().find(|exhibit| exhibit.id == number || exhibit.id == id);
+                vec![match named {
+                    Some(exhibit) => exhibit,
+                    None => paper::named(&id)?,
+                }]
+            }
+        };
+        if self.recipe {
+            for exhibit in chosen {
+                let Some(recipe) = exhibit.recipe else {
+                    exhibit.compute(&Desk::new(&common.context()?, self.desk()))?;
+                    continue;
+                };
+                print!("{}", paper::recipe_text(recipe)?);
+            }
+            return Ok(());
+        }
+        let cx = common.context()?;
+        let desk = Desk::new(&cx, self.desk());
+        let mut documents = Vec::new();
+        for exhibit in &chosen {
+            let shown = exhibit.compute(&desk)?;
+            if let Some(folder) = self.folder() {
+                let page = shown.write(&folder.join(exhibit.id), exhibit)?;
+                cx.progress.note(&format!("wrote {}", page.display()));
+            }
+            if self.json {
+                documents.push(json!({"id": exhibit.id, "title": exhibit.title, "recipe": exhibit.recipe, "tables": shown.sheets}));
+                continue;
+            }
+            println!("{}: {}\n", exhibit.id, exhibit.title);
+            for sheet in &shown.sheets {
+                println!("{}", sheet.grid().text(WIDTH));
+            }
+            for figure in &shown.figures {
+                println!("figure: {}", figure.plot.title);
+            }
+        }
+        match (self.json, documents.as_slice()) {
+            (false, _) => Ok(()),
+            (true, [one]) => print_json(one),
+            (true, several) => print_json(&several),
+        }
+    }
+
+    fn list(&self, all: &[&Exhibit]) -> Result<()> {
+        if self.json {
+            let rows = all.iter().map(|exhibit| {
+                json!({"id": exhibit.id, "title": exhibit.title, "recipe": exhibit.recipe, "why_not": exhibit.why_not()})
+            });
+            return print_json(&rows.collect::<Vec<_>>());
+        }
+        for exhibit in all {
+            println!("{:13} {}", exhibit.id, exhibit.title);
+            match exhibit.why_not() {
+                Some(why) => println!("{:13}   not here: {why}", ""),
+                None => println!("{:13}   recipe {}", "", exhibit.recipe.unwrap_or_default()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! Table 19: one target after the other.
+//!
+//! `R` has a row for each stage, the untouched model first, and a column for each task. With the stages' own tasks `t_1 .. t_T`,
+//! backward transfer as Lopez-Paz and Ranzato (2017) define it is the mean over `i < T` of `R[T][t_i] − R[i][t_i]`: what later training
+//! did to what was learned before.
+
+use super::outcome::is_base;
+use super::printed;
+use super::sheet::{Cell, Sheet};
+use super::{Desk, Shown};
+use crate::error::Result;
+use crate::experiment::{Experiment, Recipe, results::Results, results::TaskScore};
+use crate::report::palette::{BASE, label};
+use crate::report::summary;
+use crate::stats::{self, Estimate};
+use crate::verbs;
+
+/// The targets, in the order in which they are trained for.
+pub(super) const STAGES: [&str; 2] = ["algebra", "code"];
+
+/// One arm's matrix of one seed: for each stage the tasks' scores, in the order of `tasks`.
+#[derive(Debug, Clone)]
+pub(super) struct Course {
+    pub arm: String,
+    /// Of the untouched model, then after each stage; each with all tasks, those of the first recipe in its order.
+    pub stages: Vec<Vec<TaskScore>>,
+}
+
+/// All courses: each arm with each seed.
+pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
+    let results: Vec<_> = STAGES
+        .iter()
+        .map(|target| desk.results("table-19", Some(target)))
+        .collect::<Result<_>>()?;
+    let chosen = |results: &Results, arm: &str| {
+        let run = results.runs.iter().find(|run| run.arm == arm && run.chosen);
+        run.map(|run| run.learning_rate)
+    };
+    let first = desk.experiment("table-19", Some(STAGES[0]))?;
+    let (_, untouched) = first.measure(first.base(), BASE)?;
+    let mut courses = Vec::new();
+    for arm in &first.recipe().arms {
+        let name = arm.to_string();
+        let Some(rates) = results.iter().map(|r| chosen(r, &name)).collect::<Option<Vec<f64>>>() else {
+            continue;
+        };
+        for &seed in &first.recipe().seeds {
+            let learned = first.tuned(arm, rates[0], seed)?;
+            let place = format!("{name}-{seed}-{}", STAGES[0]);
+            let merged = verbs::merge(desk.cx, &learned.checkpoint, &place)?;
+            let second = Recipe {
+                model: merged.model.to_string_lossy().into_owned(),
+                arms: vec![arm.clone()],
+                seeds: vec![seed],
+                ..desk.recipe("table-19", Some(STAGES[1]))?
+            };
+            // its data is scored and sampled by the model as it is by then
+            let second = Experiment::prepare(desk.cx, &second)?;
+            let then = second.tuned(arm, rates[1], seed)?;
+            let mut stages = vec![untouched.clone()];
+            for (checkpoint, at) in [(&merged, 1), (&then.checkpoint, 2)] {
+                stages.push(first.measure(checkpoint, &format!("{name}-{seed}-stage-{at}"))?.1);
+            }
+            courses.push(Course {
+                arm: name.clone(),
+                stages,
+            });
+        }
+    }
+    Ok(courses)
+}
+
+/// The course's scores of one task after each stage.
+pub(super) fn of_task(course: &Course, task: &str) -> Vec<f64> {
+    let score = |scores: &Vec<TaskScore>| {
+        scores.iter().find(|score| score.task == task).and_then(summary::score)
+    };
+    course.stages.iter().filter_map(score).collect()
+}
+
+/// Table 19.
+pub(super) fn table(desk: &Desk) -> Result<Shown> {
+    let courses = courses(desk)?;
+    let mut arms: Vec<&str> = Vec::new();
+    for course in &courses {
+        if !arms.contains(&course.arm.as_str()) {
+            arms.push(&course.arm);
+        }
+    }
+    let of_arm = |arm: &str| courses.iter().filter(move |course| course.arm == arm);
+    let stage_names = ["before", "after algebra", "after code"];
+    let keys: Vec<(&str, usize)> = arms
+        .iter()
+        .flat_map(|arm| (0..stage_names.len()).map(move |stage| (*arm, stage)))
+        .filter(|(arm, stage)| !is_base(arm) && (*stage > 0 || *arm == arms[0]))
+        .collect();
+    let mean = |values: Vec<f64>| -> Option<Estimate> {
+        Some(Estimate {
+            value: stats::mean(&values)?,
+            se: stats::standard_error(&values),
+        })
+    };
+    let tasks: Vec<String> = courses
+        .first()
+        .map(|course| course.stages[0].iter().map(|score| score.task.clone()).collect())
+        .unwrap_or_default();
+    let name = |(arm, stage): &(&str, usize)| match stage {
+        0 => BASE.to_owned(),
+        _ => label(arm),
+    };
+    let mut sheet = Sheet::new("courses", "First algebra, then code: R, a row after each stage", "arm", keys.iter().map(name))
+        .legend(
+            "Percent, mean over seeds ± its standard error over seeds. The adapter of the first stage is folded into the weights; the data of the second is scored and sampled by \
+             the model as it is by then.",
+        )
+        .column("stage", keys.iter().map(|(_, stage)| Cell::from(stage_names[*stage])));
+    for task in &tasks {
+        let cells = keys.iter().map(|(arm, stage)| {
+            let values: Vec<f64> = of_arm(arm).filter_map(|course| of_task(course, task).get(*stage).copied()).collect();
+            let mut estimate = mean(values);
+            if *stage == 0 {
+                estimate = estimate.map(|estimate| Estimate { se: None, ..estimate });
+            }
+            Cell::share(estimate)
+        });
+        sheet = sheet.column(&format!("{task} ({})", printed::benchmark(task)), cells);
+    }
+    let transfer = |arm: &&str| {
+        let values: Vec<f64> = of_arm(arm)
+            .filter_map(|course| {
+                let scores = of_task(course, STAGES[0]);
+                Some(100.0 * (scores.get(2)? - scores.get(1)?))
+            })
+            .collect();
+        Cell::change(mean(values))
+    };
+    let gain = |arm: &&str| {
+        let values: Vec<f64> = of_arm(arm)
+            .filter_map(|course| {
+                let gains = STAGES.map(|task| {
+                    let scores = of_task(course, task);
+                    Some(scores.last()? - scores.first()?)
+                });
+                let gains: Option<Vec<f64>> = gains.into_iter().collect();
+                Some(100.0 * stats::mean(&gains?)?)
+            })
+            .collect();
+        Cell::change(mean(values))
+    };
+    let transfers = Sheet::new("transfer", "What the second stage did to the first", "arm", arms.iter().map(|arm| label(arm)))
+        .legend(
+            "Points, mean over seeds ± its standard error over seeds. backward transfer: algebra after code less algebra after algebra (Lopez-Paz and Ranzato 2017). both \
+             targets: mean gain on the two over base, at the end.",
+        )
+        .column("backward transfer", arms.iter().map(transfer))
+        .column("both targets", arms.iter().map(gain));
+    let rows = printed::of("table-19", "MATH, then MBPP")?;
+    let mut paper = Sheet::new(
+        "printed",
+        "What the paper prints: STM on Llama 8B, MATH, then MBPP",
+        "stage",
+        ["base", "after MATH", "after MBPP"].map(String::from),
+    );
+    for task in ["MATH", "MBPP", "GSM8K", "ARC", "BIRD"] {
+        let cells = ["base", "after MATH", "after MBPP"].map(|stage| {
+            let quantity = format!("{task} {stage}");
+            Cell::number(rows.iter().find(|row| row.quantity == quantity).map(|row| row.value), 2)
+        });
+        paper = paper.column(task, cells);
+    }
+    Ok(Shown {
+        sheets: vec![sheet, transfers, paper],
+        figures: Vec::new(),
+    })
+}

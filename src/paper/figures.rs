@@ -1,0 +1,665 @@
+//! The paper's figures, each with the table it is drawn from.
+
+use super::outcome::percent;
+use super::printed::{self, benchmark};
+use super::sheet::{Cell, Sheet};
+use super::{Desk, Shown};
+use crate::error::Result;
+use crate::experiment::results::{DataSummary, Results, Run, TokenClass, TokenExample};
+use crate::metric::PAPER_THRESHOLD;
+use crate::report::figure::Figure;
+use crate::report::palette::{BASE, Look, label, look};
+use crate::report::plot::{Axis, INK, Key, Layer, Panel, Plot};
+use crate::report::summary::{self, Row};
+use crate::report::table::plus;
+use crate::stats;
+use crate::weight_change::{THRESHOLD, effective_rank, entropy_rank};
+
+/// Items shown in Figures 1 and 3.
+const ITEMS: usize = 1;
+/// Tokens whose variance the paper prints for Figure 3.
+const FIRST: usize = 20;
+
+fn shown(sheet: Sheet, name: &'static str, plot: Plot) -> Result<Shown> {
+    Ok(Shown {
+        figures: vec![Figure {
+            name,
+            plot,
+            table: sheet.frame()?,
+        }],
+        sheets: vec![sheet],
+    })
+}
+
+fn key(arm: &str, Look { colour, mark }: Look) -> Key {
+    Key {
+        label: label(arm),
+        colour,
+        mark: Some(mark),
+        line: false,
+        dashed: false,
+    }
+}
+
+/// Figure 1: the tokens that surprise the model, in brackets.
+pub(super) fn item(desk: &Desk) -> Result<Shown> {
+    let examples = desk.experiment("table-1", Some("algebra"))?.token_examples(ITEMS)?;
+    let text = |example: &TokenExample| {
+        let tokens = example.tokens.iter().filter(|token| token.completion);
+        tokens
+            .map(|token| match token.perplexity.is_some_and(|p| p >= PAPER_THRESHOLD) {
+                true => format!("[{}]", token.text),
+                false => token.text.clone(),
+            })
+            .collect::<String>()
+            .replace('\n', " ⏎ ")
+    };
+    let sheet = Sheet::new(
+        "item",
+        "One question's answers; in brackets the tokens of perplexity 2.5 or more",
+        "answers",
+        examples.iter().map(|example| label(&example.arm)),
+    )
+    .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
+    .column("above", examples.iter().map(|example| Cell::from(above(example))))
+    .column("text", examples.iter().map(|example| Cell::from(text(example))));
+    Ok(Shown {
+        sheets: vec![sheet],
+        figures: Vec::new(),
+    })
+}
+
+fn surprisals(example: &TokenExample) -> Vec<f64> {
+    let tokens = example.tokens.iter().filter(|token| token.completion);
+    tokens.filter_map(|token| token.perplexity).map(|p| p.max(1.0).ln()).collect()
+}
+
+fn above(example: &TokenExample) -> usize {
+    surprisals(example).iter().filter(|nats| **nats >= PAPER_THRESHOLD.ln()).count()
+}
+
+fn variance(values: &[f64]) -> Option<f64> {
+    let center = stats::mean(values)?;
+    stats::mean(&values.iter().map(|value| (value - center).powi(2)).collect::<Vec<_>>())
+}
+
+/// Figure 3.
+pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
+    let examples = desk.experiment("table-1", Some("algebra"))?.token_examples(ITEMS)?;
+    let first = |example: &TokenExample| {
+        let values = surprisals(example);
+        variance(&values[..values.len().min(FIRST)])
+    };
+    let names: Vec<&str> = examples.iter().map(|example| example.arm.as_str()).collect();
+    let mut sheet = Sheet::new("spikes", "Surprisal of one question's answers", "answers", names.iter().map(|arm| label(arm)))
+        .legend("In nats. variance: population variance over the first 20 tokens.")
+        .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
+        .column("above ln 2.5", examples.iter().map(|example| Cell::from(above(example))))
+        .column("highest", examples.iter().map(|example| Cell::number(surprisals(example).into_iter().reduce(f64::max), 2)))
+        .column("variance", examples.iter().map(|example| Cell::number(first(example), 2)));
+    super::outcome::beside(&mut sheet, "figure-3", "MATH", &names, &["variance of first 20"])?;
+    let highest = examples.iter().flat_map(surprisals).fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
+    let longest = examples.iter().map(|example| surprisals(example).len()).max().unwrap_or(1);
+    let panel = |example: &TokenExample| {
+        let colour = look(&example.arm, &names).colour;
+        let bars = surprisals(example);
+        let bars = bars.iter().enumerate().map(|(at, nats)| (at as f64 + 0.1, at as f64 + 0.9, *nats));
+        Panel {
+            heading: Some((label(&example.arm), colour)),
+            x: Axis {
+                label: "token of the answer".to_owned(),
+                from: 0.0,
+                to: 1.14 * longest as f64,
+                log: false,
+            },
+            y: Axis {
+                label: "surprisal, nats".to_owned(),
+                from: 0.0,
+                to: 1.05 * highest,
+                log: false,
+            },
+            layers: vec![
+                Layer::Bars {
+                    bars: bars.collect(),
+                    colour,
+                },
+                Layer::Level {
+                    y: PAPER_THRESHOLD.ln(),
+                    label: format!("perplexity {PAPER_THRESHOLD}"),
+                    colour: INK,
+                },
+            ],
+        }
+    };
+    let counts: Vec<String> = examples
+        .iter()
+        .map(|example| format!("{} {} of {}", label(&example.arm), above(example), surprisals(example).len()))
+        .collect();
+    let plot = Plot {
+        title: format!("Tokens of perplexity 2.5 or more: {}", counts.join(", ")),
+        note: "Surprisal of each token of the answer under base, given its question.".to_owned(),
+        panels: examples.iter().map(panel).collect(),
+        legend: Vec::new(),
+        size: (960, 120 + 190 * examples.len() as u32),
+    };
+    shown(sheet, "spikes", plot)
+}
+
+/// Figure 2.
+pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
+    let all: Vec<_> = ["code", "algebra"].into_iter().map(|target| desk.results("table-2", Some(target))).collect::<Result<_>>()?;
+    let mut points: Vec<(String, Row, f64)> = Vec::new();
+    for results in &all {
+        for row in summary::rows(results)?.into_iter().skip(1).filter(|row| row.masked_share == Some(0.0)) {
+            let runs = results.runs.iter().filter(|run| run.arm == row.arm && run.chosen);
+            let losses: Vec<f64> = runs.filter_map(|run| stats::mean(&run.losses)).collect();
+            points.push((results.target.clone(), row, stats::mean(&losses).unwrap_or(f64::NAN)));
+        }
+    }
+    let sheet = Sheet::new(
+        "perplexity-and-forgetting",
+        "Perplexity of the training answers against what training on them does to the other tasks",
+        "arm",
+        points.iter().map(|(_, row, _)| label(&row.arm)),
+    )
+    .legend(
+        "perplexity: under base, mean over examples, of the bare text as in the paper's figure, and given the prompt as in its Table 1. loss: mean over all steps. Arms that mask tokens \
+         are left out, since the perplexity of all tokens is not what they learn.",
+    )
+    .column("target", points.iter().map(|(target, ..)| Cell::from(target.as_str())))
+    .column("ppl alone", points.iter().map(|(_, row, _)| Cell::number(row.perplexity_of_text_alone, 2)))
+    .column("ppl | prompt", points.iter().map(|(_, row, _)| Cell::number(row.perplexity_given_prompt, 2)))
+    .column("BWT %", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.backward_transfer))))
+    .column("others points", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.non_target_points))))
+    .column("loss", points.iter().map(|(.., loss)| Cell::number(Some(*loss), 3)));
+    let names: Vec<&str> = all.first().map(|results| summary::arms(results)).unwrap_or_default();
+    let place = |row: &Row| row.perplexity_of_text_alone.zip(row.change.as_ref()?.non_target_points.map(|e| e.value));
+    let layers = points.iter().filter_map(|(target, row, _)| {
+        let Look { colour, mark } = look(&row.arm, &names);
+        Some(Layer::Marks {
+            points: vec![place(row)?],
+            colour,
+            mark,
+            size: 7.0,
+            // the two targets are told apart by filling
+            filled: target == "code",
+        })
+    });
+    let places: Vec<(f64, f64)> = points.iter().filter_map(|(_, row, _)| place(row)).collect();
+    let mut shown_names: Vec<&str> = Vec::new();
+    for (_, row, _) in &points {
+        if !shown_names.contains(&row.arm.as_str()) {
+            shown_names.push(&row.arm);
+        }
+    }
+    let plot = Plot {
+        title: "Perplexity of the answers against the change on the other tasks".to_owned(),
+        note: "Each arm at its chosen rate. Filled: target code; open: target algebra.".to_owned(),
+        panels: vec![Panel {
+            heading: None,
+            x: Axis::around("perplexity of the bare answers under base", places.iter().map(|place| place.0), 1.0),
+            y: Axis::around("change on the other tasks, points", places.iter().map(|place| place.1), 2.0),
+            layers: std::iter::once(Layer::Level {
+                y: 0.0,
+                label: BASE.to_owned(),
+                colour: look(BASE, &names).colour,
+            })
+            .chain(layers)
+            .collect(),
+        }],
+        legend: shown_names.iter().map(|name| key(name, look(name, &names))).collect(),
+        size: (960, 520),
+    };
+    let mut made = shown(sheet, "perplexity_and_forgetting", plot)?;
+    made.sheets.push(printed_points()?);
+    Ok(made)
+}
+
+/// The paper's twelve points.
+fn printed_points() -> Result<Sheet> {
+    let rows = printed::of("figure-2", "MBPP")?;
+    let names: Vec<&str> = rows.iter().filter(|row| row.quantity == "BWT").map(|row| row.arm.as_str()).collect();
+    let value = |arm: &&str, quantity: &str| {
+        let row = rows.iter().find(|row| row.arm == **arm && row.quantity == quantity);
+        Cell::number(row.map(|row| row.value), 2)
+    };
+    Ok(Sheet::new("printed", "What the paper draws (read off the figure)", "answers", names.iter().map(|arm| label(arm)))
+        .column("ppl alone", names.iter().map(|arm| value(arm, "perplexity of text alone")))
+        .column("BWT %", names.iter().map(|arm| value(arm, "BWT"))))
+}
+
+/// Figure 5.
+pub(super) fn masked_share(desk: &Desk) -> Result<Shown> {
+    against_masked(desk, "table-13")
+}
+
+/// Figure 6.
+pub(super) fn masked_share_again(desk: &Desk) -> Result<Shown> {
+    against_masked(desk, "table-18")
+}
+
+fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
+    let results = desk.results(recipe, None)?;
+    let mut rows = summary::rows(&results)?;
+    rows.remove(0);
+    rows.retain(|row| row.masked_share.is_some());
+    rows.sort_by(|a, b| a.masked_share.unwrap_or(0.0).total_cmp(&b.masked_share.unwrap_or(0.0)));
+    let base = summary::rows(&results)?.remove(0);
+    let title = format!("Score on each task against the share of the ground truth's tokens that is masked, target {}", results.target);
+    let mut sheet = Sheet::new("masked-share", &title, "arm", rows.iter().map(|row| label(&row.arm)))
+        .legend("Percent ± one standard error over items and seeds.")
+        .column("masked %", rows.iter().map(|row| percent(row.masked_share)));
+    for (at, task) in base.tasks.iter().enumerate() {
+        sheet = sheet.column(&task.task, rows.iter().map(|row| Cell::share(Some(row.tasks[at].score))));
+    }
+    let colour = look("stm_2.5", &["stm_2.5"]).colour;
+    let grey = look(BASE, &[]).colour;
+    let panel = |at: usize| {
+        let task = &base.tasks[at];
+        let points: Vec<(f64, f64)> = rows
+            .iter()
+            .map(|row| (100.0 * row.masked_share.unwrap_or(0.0), 100.0 * row.tasks[at].score.value))
+            .collect();
+        let level = 100.0 * task.score.value;
+        let mut layers = vec![Layer::Level {
+            y: level,
+            label: BASE.to_owned(),
+            colour: grey,
+        }];
+        for row in &rows {
+            let score = row.tasks[at].score.times(100.0);
+            let (x, se) = (100.0 * row.masked_share.unwrap_or(0.0), score.se.unwrap_or(0.0));
+            layers.push(Layer::Spread {
+                at: (x, score.value),
+                x: (x, x),
+                y: (score.value - se, score.value + se),
+                colour,
+            });
+        }
+        layers.push(Layer::Line {
+            points: points.clone(),
+            colour,
+            width: 1.5,
+            opacity: 0.7,
+            dashed: false,
+        });
+        layers.push(Layer::Marks {
+            points: points.clone(),
+            colour,
+            mark: look("stm_2.5", &["stm_2.5"]).mark,
+            size: 4.5,
+            filled: true,
+        });
+        let ys = points.iter().map(|point| point.1).chain([level]);
+        Panel {
+            heading: Some((format!("{} ({})", task.task, benchmark(&task.task)), INK)),
+            x: Axis {
+                label: "completion tokens masked, percent".to_owned(),
+                from: -1.0,
+                to: 1.05 * points.iter().map(|point| point.0).fold(1.0, f64::max),
+                log: false,
+            },
+            y: Axis::around("score, percent", ys, 6.0),
+            layers,
+        }
+    };
+    let plot = Plot {
+        title,
+        note: "Each threshold at its best validated rate; bars: one standard error; left end: nothing masked.".to_owned(),
+        panels: (0..base.tasks.len()).map(panel).collect(),
+        legend: Vec::new(),
+        size: (960, 200 * base.tasks.len() as u32 + 80),
+    };
+    shown(sheet, "masked_share", plot)
+}
+
+/// Figure 8.
+pub(super) fn classes_llama(desk: &Desk) -> Result<Shown> {
+    classes(desk, "figure-8")
+}
+
+/// Figure 9: the same data beside what the paper draws of its third model.
+pub(super) fn classes_mistral(desk: &Desk) -> Result<Shown> {
+    classes(desk, "figure-9")
+}
+
+/// Figure 10: the same data beside what the paper draws of its smaller model.
+pub(super) fn classes_gemma(desk: &Desk) -> Result<Shown> {
+    classes(desk, "figure-10")
+}
+
+fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
+    const NAMES: [(&str, TokenClass); 3] = [
+        ("numbers", TokenClass::Number),
+        ("symbols", TokenClass::Symbol),
+        ("words", TokenClass::Word),
+    ];
+    let mut data = desk.experiment("table-1", Some("algebra"))?.data();
+    data.retain(|data| data.arm != "rephrase");
+    let share = |data: &DataSummary, class: TokenClass| {
+        let share = data.classes.iter().find(|share| share.class == class);
+        share.map_or((0.0, 0.0), |share| (share.share, share.high))
+    };
+    let names: Vec<&str> = data.iter().map(|data| data.arm.as_str()).collect();
+    let mut sheet = Sheet::new("classes", "Kinds of tokens in the answers of algebra (the paper's MATH)", "answers", names.iter().map(|arm| label(arm)))
+        .legend(
+            "Percent of all answer tokens. A token with a letter is a word, one with a digit and no letter a number, any other a symbol: white space and the end of the turn too. The paper \
+             does not say where its lines are. above 2.5: of that kind and of perplexity above 2.5 under base.",
+        );
+    let mut quantities = Vec::new();
+    for (name, class) in NAMES {
+        sheet = sheet
+            .column(name, data.iter().map(|data| percent(Some(share(data, class).0))))
+            .column(&format!("{name} above 2.5"), data.iter().map(|data| percent(Some(share(data, class).1))));
+        quantities.extend([name.to_owned(), format!("{name} above 2.5")]);
+    }
+    let quantities: Vec<&str> = quantities.iter().map(String::as_str).collect();
+    super::outcome::beside(&mut sheet, exhibit, "MATH", &names, &quantities)?;
+    let panel = |(name, class): (&str, TokenClass)| {
+        let mut layers = Vec::new();
+        for (at, data) in data.iter().enumerate() {
+            let (all, high) = share(data, class);
+            let colour = look(&data.arm, &names).colour;
+            let x = at as f64;
+            layers.push(Layer::Bars {
+                bars: vec![(x + 0.1, x + 0.5, 100.0 * all)],
+                colour: look(BASE, &names).colour,
+            });
+            layers.push(Layer::Bars {
+                bars: vec![(x + 0.5, x + 0.9, 100.0 * high)],
+                colour,
+            });
+        }
+        Panel {
+            heading: Some((name.to_owned(), INK)),
+            x: Axis {
+                label: names.iter().map(|arm| label(arm)).collect::<Vec<_>>().join(", then "),
+                from: 0.0,
+                to: data.len() as f64,
+                log: false,
+            },
+            y: Axis {
+                label: "percent of tokens".to_owned(),
+                from: 0.0,
+                to: 60.0,
+                log: false,
+            },
+            layers,
+        }
+    };
+    let high = |arm: &str| {
+        let data = data.iter().find(|data| data.arm == arm);
+        100.0 * data.map_or(0.0, |data| data.share_above_2_5)
+    };
+    let mut legend = vec![Key {
+        label: "all of the kind".to_owned(),
+        colour: look(BASE, &names).colour,
+        mark: Some(look("ground_truth", &names).mark),
+        line: false,
+        dashed: false,
+    }];
+    legend.extend(names.iter().map(|name| Key {
+        label: format!("above 2.5, {}", label(name)),
+        mark: Some(look("ground_truth", &names).mark),
+        ..key(name, look(name, &names))
+    }));
+    let plot = Plot {
+        title: format!(
+            "{:.1} % of the ground truth's tokens and {:.1} % of Self-Output's surprise the model",
+            high("ground_truth"),
+            high("self_output")
+        ),
+        note: "Grey: share of the kind among all answer tokens; coloured: those of perplexity above 2.5.".to_owned(),
+        panels: NAMES.map(panel).to_vec(),
+        legend,
+        size: (960, 620),
+    };
+    shown(sheet, "token_classes", plot)
+}
+
+/// Figure 11.
+pub(super) fn regularisation_target(desk: &Desk) -> Result<Shown> {
+    regularisation(desk, "target", |row| Some(row.target))
+}
+
+/// Figure 12.
+pub(super) fn regularisation_others(desk: &Desk) -> Result<Shown> {
+    regularisation(desk, "other tasks", |row| row.non_target)
+}
+
+fn regularisation(desk: &Desk, what: &str, value: fn(&Row) -> Option<stats::Estimate>) -> Result<Shown> {
+    let results = desk.results("table-8", None)?;
+    let rows = summary::rows(&results)?;
+    let names: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
+    let sheet = Sheet::new("regularisation", &format!("Regularised training: score on the {what}"), "arm", names.iter().map(|arm| label(arm)))
+        .legend("Percent ± one standard error over items and seeds, each arm at its best validated rate.")
+        .column("score %", rows.iter().map(|row| Cell::share(value(row))));
+    let values: Vec<f64> = rows.iter().filter_map(|row| Some(100.0 * value(row)?.value)).collect();
+    let mut layers = vec![Layer::Level {
+        y: values.first().copied().unwrap_or(0.0),
+        label: BASE.to_owned(),
+        colour: look(BASE, &names).colour,
+    }];
+    for (at, row) in rows.iter().enumerate().skip(1) {
+        let Some(score) = value(row).map(|score| score.times(100.0)) else {
+            continue;
+        };
+        let Look { colour, mark } = look(&row.arm, &names);
+        let (x, se) = (at as f64, score.se.unwrap_or(0.0));
+        layers.push(Layer::Spread {
+            at: (x, score.value),
+            x: (x, x),
+            y: (score.value - se, score.value + se),
+            colour,
+        });
+        layers.push(Layer::Marks {
+            points: vec![(x, score.value)],
+            colour,
+            mark,
+            size: 6.0,
+            filled: true,
+        });
+    }
+    let change = |arm: &str| {
+        let row = rows.iter().find(|row| row.arm == arm);
+        row.and_then(|row| Some(100.0 * value(row)?.value)).unwrap_or(f64::NAN) - values.first().copied().unwrap_or(0.0)
+    };
+    let best = names
+        .iter()
+        .filter(|name| name.starts_with("ground_truth@"))
+        .max_by(|a, b| change(a).total_cmp(&change(b)));
+    let plot = Plot {
+        title: format!(
+            "On the {what} the best regularised ground truth changes by {} points, STM by {}",
+            best.map_or("–".to_owned(), |best| plus(change(best))),
+            plus(change("stm_2.5"))
+        ),
+        note: "Each arm at its best validated rate, in the recipe's order; bars: one standard error. The paper draws parallel coordinates over decay, dropout and step.".to_owned(),
+        panels: vec![Panel {
+            heading: None,
+            x: Axis {
+                label: "arm".to_owned(),
+                from: 0.0,
+                to: rows.len() as f64,
+                log: false,
+            },
+            y: Axis::around("score, percent", values.iter().copied(), 4.0),
+            layers,
+        }],
+        legend: names.iter().skip(1).map(|name| key(name, look(name, &names))).collect(),
+        size: (960, 480),
+    };
+    shown(sheet, "regularisation", plot)
+}
+
+/// The projection whose layers the paper draws.
+const PROJECTION: &str = "q_proj";
+
+/// Each arm at one rate that all share, the highest at which every arm was run, as the paper compares arms at one rate: its runs, in the recipe's order.
+fn at_one_rate(results: &Results) -> (f64, Vec<(&str, Vec<&Run>)>) {
+    let highest = results.runs.iter().filter(|run| run.chosen).map(|run| run.learning_rate).fold(0.0, f64::max);
+    let arms = summary::arms(results).into_iter().map(|arm| {
+        let runs = results.runs.iter().filter(|run| run.arm == arm && run.learning_rate == highest);
+        (arm, runs.collect())
+    });
+    (highest, arms.collect())
+}
+
+/// Singular values of one block's projection in each run.
+fn spectra<'a>(runs: &[&'a Run], block: usize) -> Vec<&'a [f64]> {
+    let path = format!("model.layers.{block}.self_attn.{PROJECTION}");
+    let of = |run: &&'a Run| run.layers.iter().find(|layer| layer.layer == path)?.singular_values.as_deref();
+    runs.iter().filter_map(of).collect()
+}
+
+fn blocks(arms: &[(&str, Vec<&Run>)]) -> usize {
+    (0..).take_while(|block| arms.iter().any(|(_, runs)| !spectra(runs, *block).is_empty())).count()
+}
+
+/// Figure 13.
+pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
+    let results = desk.results("table-7", None)?;
+    let (rate, arms) = at_one_rate(&results);
+    let names: Vec<&str> = arms.iter().map(|(arm, _)| *arm).collect();
+    let blocks = blocks(&arms);
+    let keys: Vec<(usize, usize)> = (0..blocks).flat_map(|block| (0..arms.len()).map(move |arm| (block, arm))).collect();
+    let mean = |block: usize, arm: usize, value: &dyn Fn(&[f64]) -> Option<f64>| {
+        let values: Vec<f64> = spectra(&arms[arm].1, block).into_iter().filter_map(value).collect();
+        stats::mean(&values)
+    };
+    let count = |values: &[f64]| Some(effective_rank(values, THRESHOLD) as f64);
+    let mut sheet = Sheet::new(
+        "effective-ranks",
+        &format!("Directions of the change of {PROJECTION}, all arms at the rate {rate:e}"),
+        "arm",
+        keys.iter().map(|(_, arm)| label(names[*arm])),
+    )
+    .legend(&format!(
+        "Means over seeds. rank: singular values of scale · B A above {THRESHOLD}; entropy rank: exp of the entropy of their shares of the sum, which needs no threshold. The paper names no threshold."
+    ))
+    .column("block", keys.iter().map(|(block, _)| Cell::from(*block)))
+    .column("rank", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &count), 1)))
+    .column("entropy rank", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &entropy_rank), 2)))
+    .column("largest", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &|values| values.first().copied()), 3)));
+    let whole = |arm: usize| {
+        let values: Vec<f64> = (0..blocks).filter_map(|block| mean(block, arm, &entropy_rank)).collect();
+        stats::mean(&values)
+    };
+    for row in printed::of("figure-13", "MBPP")? {
+        sheet.note(&format!("{}, {}: {:.1} ({}).", row.model, label(&row.arm), row.value, row.note));
+    }
+    let mut layers = Vec::new();
+    let mut highest: f64 = 1.0;
+    let wide = 0.8 / arms.len().max(1) as f64;
+    for (block, arm) in &keys {
+        let Some(rank) = mean(*block, *arm, &entropy_rank) else {
+            continue;
+        };
+        highest = highest.max(rank);
+        let from = *block as f64 + 0.1 + wide * *arm as f64;
+        layers.push(Layer::Bars {
+            bars: vec![(from, from + 0.9 * wide, rank)],
+            colour: look(names[*arm], &names).colour,
+        });
+    }
+    let means: Vec<String> = (0..arms.len())
+        .filter_map(|arm| Some(format!("{} {:.1}", label(names[arm]), whole(arm)?)))
+        .collect();
+    let plot = Plot {
+        title: format!("Mean entropy rank of the change of {PROJECTION}: {}", means.join(", ")),
+        note: format!("All arms at the rate {rate:e}; means over seeds."),
+        panels: vec![Panel {
+            heading: None,
+            x: Axis {
+                label: "block".to_owned(),
+                from: 0.0,
+                to: blocks.max(1) as f64,
+                log: false,
+            },
+            y: Axis {
+                label: "entropy rank".to_owned(),
+                from: 0.0,
+                to: 1.1 * highest,
+                log: false,
+            },
+            layers,
+        }],
+        legend: names.iter().map(|name| key(name, look(name, &names))).collect(),
+        size: (960, 480),
+    };
+    shown(sheet, "effective_ranks", plot)
+}
+
+/// Figure 14.
+pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
+    let results = desk.results("table-7", None)?;
+    let (rate, arms) = at_one_rate(&results);
+    let names: Vec<&str> = arms.iter().map(|(arm, _)| *arm).collect();
+    let blocks = blocks(&arms);
+    let mean = |arm: usize, block: usize, at: usize| {
+        let values: Vec<f64> = spectra(&arms[arm].1, block).iter().filter_map(|values| values.get(at).copied()).collect();
+        stats::mean(&values)
+    };
+    let count = arms.iter().flat_map(|(_, runs)| spectra(runs, 0)).map(<[f64]>::len).max().unwrap_or(0);
+    let keys: Vec<(usize, usize)> = (0..blocks).flat_map(|block| (0..count).map(move |at| (block, at))).collect();
+    let mut sheet = Sheet::new(
+        "singular-values",
+        &format!("Singular values of the change of {PROJECTION}, all arms at the rate {rate:e}"),
+        "block",
+        keys.iter().map(|(block, _)| block.to_string()),
+    )
+    .legend("Of scale · B A, means over seeds, the largest first.")
+    .column("number", keys.iter().map(|(_, at)| Cell::from(at + 1)));
+    for (arm, name) in names.iter().enumerate() {
+        sheet = sheet.column(&label(name), keys.iter().map(|(block, at)| Cell::number(mean(arm, *block, *at), 4)));
+    }
+    let panel = |block: usize| {
+        let mut layers = Vec::new();
+        let mut highest: f64 = 1e-6;
+        for (arm, name) in names.iter().enumerate() {
+            let Look { colour, mark } = look(name, &names);
+            let points: Vec<(f64, f64)> = (0..count).filter_map(|at| Some((at as f64 + 1.0, mean(arm, block, at)?))).collect();
+            highest = points.iter().map(|point| point.1).fold(highest, f64::max);
+            layers.push(Layer::Line {
+                points: points.clone(),
+                colour,
+                width: 1.5,
+                opacity: 0.8,
+                dashed: false,
+            });
+            layers.push(Layer::Marks {
+                points,
+                colour,
+                mark,
+                size: 4.0,
+                filled: true,
+            });
+        }
+        Panel {
+            heading: Some((format!("block {block}"), INK)),
+            x: Axis {
+                label: "number".to_owned(),
+                from: 0.5,
+                to: count as f64 + 0.5,
+                log: false,
+            },
+            y: Axis {
+                label: "singular value".to_owned(),
+                from: 0.0,
+                to: 1.05 * highest,
+                log: false,
+            },
+            layers,
+        }
+    };
+    let first = |arm: usize| stats::mean(&(0..blocks).filter_map(|block| mean(arm, block, 0)).collect::<Vec<_>>());
+    let firsts: Vec<String> = (0..arms.len()).filter_map(|arm| Some(format!("{} {:.2}", label(names[arm]), first(arm)?))).collect();
+    let plot = Plot {
+        title: format!("Largest singular value of the change of {PROJECTION}, mean over blocks: {}", firsts.join(", ")),
+        note: format!("All arms at the rate {rate:e}; means over seeds."),
+        panels: (0..blocks.max(1)).map(panel).collect(),
+        legend: names.iter().map(|name| key(name, look(name, &names))).collect(),
+        size: (960, 200 * blocks.max(1) as u32 + 80),
+    };
+    shown(sheet, "singular_values", plot)
+}
