@@ -121,6 +121,7 @@ pub fn run(cx: &Context, recipe: &Recipe) -> Result<Results> {
         non_target: recipe.non_target.clone(),
         base: base_scores,
         base_validation,
+        margin: recipe.margin,
         runs,
         data: recipe
             .arms
