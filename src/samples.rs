@@ -4,6 +4,10 @@
 //! and hashes are those of lm-evaluation-harness 0.4.13 with `--log_samples`. What it has no word for (skill, form, why) stands
 //! beside them under our own names. Two things differ: `arg_0` is the user's turn before the chat template, and `doc` is our item.
 
+mod read;
+
+pub use read::{Measure, Samples, beside, files, read};
+
 use crate::dataset::sha256;
 use crate::error::{Error, Result};
 use crate::evaluate::Graded;

@@ -231,6 +231,7 @@ fn every_verb_explains_itself() {
         "generate",
         "finetune",
         "evaluate",
+        "compare",
         "items",
         "export",
         "report",
@@ -250,6 +251,7 @@ fn every_verb_explains_itself() {
         "generate",
         "finetune",
         "evaluate",
+        "compare",
         "items",
         "export",
         "report",
@@ -865,7 +867,7 @@ fn an_experiment_that_was_killed_ends_in_the_same_tables_and_can_be_reported_aga
     let undisturbed = place.works("run tiny.toml --store undisturbed --out second");
     assert_eq!(again.stdout, undisturbed.stdout);
     let read = |name: &str| std::fs::read(place.path(name)).unwrap();
-    for name in ["summary", "tasks", "thresholds"] {
+    for name in ["summary", "forgetting", "tasks", "thresholds"] {
         assert!(
             read(&format!("first/tables/{name}.csv")) == read(&format!("second/tables/{name}.csv")),
             "{name}"
@@ -887,6 +889,32 @@ fn an_experiment_that_was_killed_ends_in_the_same_tables_and_can_be_reported_aga
             run["arm"]
         );
     }
+
+    // two arms of it against each other, and what is no arm
+    let forgetting = String::from_utf8(read("second/tables/forgetting.csv")).unwrap();
+    let line = forgetting
+        .lines()
+        .find(|line| line.starts_with("ground_truth,base,non-target mean,2,4,"));
+    let points: f64 = line.unwrap().split(',').nth(5).unwrap().parse().unwrap();
+    let found = place.json("compare base ground_truth --results second --margin 3");
+    let choice = &found["comparisons"][1];
+    assert_eq!(
+        (&choice["tasks"], &choice["seeds"]),
+        (&json!("choice"), &json!(2))
+    );
+    assert!(
+        (choice["difference"]["value"].as_f64().unwrap() - points).abs() < 1e-9,
+        "{choice}"
+    );
+    assert_eq!(found["design"]["margin"], json!(3.0));
+    place.refuses(
+        "compare base stm_9 --results second",
+        &["no arm `stm_9`", "base, ground_truth"],
+    );
+    place.refuses(
+        "compare base ground_truth --results second --margin 0",
+        &["margin", "above 0"],
+    );
 
     let printed = place.works("report second --out third").stdout;
     assert!(printed.contains(&undisturbed.stdout), "{printed}");
@@ -1070,7 +1098,10 @@ fn benchmarks_are_evaluated_and_kept_in_the_form_of_the_harness() {
     place.write_rows("gsm8k/test.jsonl", &word_problems());
     place.write_rows(
         "prompts.jsonl",
-        &[json!({"key": 1, "prompt": "Say hi.", "instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {}]})],
+        &[
+            json!({"key": 1, "prompt": "Say hi.", "instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {}]}),
+            json!({"key": 2, "prompt": "Say no.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}),
+        ],
     );
     let call = "evaluate --model model --benchmark gsm8k=gsm8k --benchmark ifeval=prompts.jsonl --prompts official --limit 2 --max-new-tokens 8";
     let table = place.works(&format!("{call} --out samples")).stdout;
@@ -1170,6 +1201,41 @@ fn benchmarks_are_evaluated_and_kept_in_the_form_of_the_harness() {
     );
     let of_instructions = &results["results"]["ifeval"]["inst_level_loose_acc,unforget"];
     assert!(of_instructions.is_f64());
+
+    // two evaluations side by side, as folders and as files
+    place.works(&format!("{call} --out again"));
+    let table = place.works("compare samples again").stdout;
+    for part in ["gsm8k", "ifeval", "mean", "cannot tell"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let path = |folder: &str| {
+        let files = std::fs::read_dir(place.path(&format!("{folder}/model"))).unwrap();
+        let mut names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        format!(
+            "{folder}/model/{}",
+            names
+                .find(|name| name.starts_with("samples_gsm8k_"))
+                .unwrap()
+        )
+    };
+    let files = format!("compare {} {}", path("samples"), path("again"));
+    let found = &place.json(&format!("{files} --measure skill"))["comparisons"];
+    assert_eq!(
+        (found.as_array().unwrap().len(), &found[0]["items"]),
+        (1, &json!(2))
+    );
+    assert_eq!(
+        (&found[0]["p"], &found[0]["test"]["name"]),
+        (&json!(1.0), &json!("mcnemar"))
+    );
+    place.refuses(
+        &format!("{files} --measure bleu"),
+        &["no measure `bleu`", "exact_match, skill"],
+    );
+    place.refuses(
+        &format!("compare {} none", path("samples")),
+        &["none", "samples"],
+    );
 
     // a row alone, and what does not fit
     place.works(

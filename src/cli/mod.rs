@@ -1,6 +1,7 @@
 //! Verbs on the command line: the same names as in the library. Tables go to stdout, progress and notes to stderr.
 
 mod benchmark;
+mod compare;
 mod data;
 mod doctor;
 mod evaluate;
@@ -70,6 +71,8 @@ enum Verb {
     Finetune(finetune::FinetuneModel),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
+    /// Compare two models on the same items: how much changed, whether it is there, whether it is small enough to be none
+    Compare(compare::Compare),
     /// Write a published benchmark as a file of items, which recipes and other verbs can use as a task
     Items(items::Items),
     /// Write a merged model, a plain LoRA, or masked data for Python trainers
@@ -149,6 +152,7 @@ pub fn main() -> ExitCode {
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
+        Verb::Compare(verb) => verb.run(),
         Verb::Items(verb) => verb.run(),
         Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),

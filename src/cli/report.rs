@@ -1,6 +1,6 @@
 use super::Common;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
 use unforget::report::{self, Document};
 
@@ -24,22 +24,7 @@ pub struct WriteReport {
 
 impl WriteReport {
     pub fn run(&self, _common: &Common) -> Result<()> {
-        let file = match self.results.is_dir() {
-            true => self.results.join("results.json"),
-            false => self.results.clone(),
-        };
-        if !file.is_file() {
-            let hint =
-                "give the results.json, or the folder, that `unforget lab` or `unforget run` wrote";
-            return Err(Error::missing("results", file, hint));
-        }
-        let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
-        let document: Document = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::file(
-                &file,
-                format!("these are no results of this version: {error}"),
-            )
-        })?;
+        let (file, document) = read(&self.results)?;
         let out = match (&self.out, file.parent()) {
             (Some(out), _) => out.clone(),
             (None, Some(folder)) => folder.to_path_buf(),
@@ -52,4 +37,23 @@ impl WriteReport {
         }
         Ok(())
     }
+}
+
+/// The results of an experiment and their file: results.json, or the folder that holds it.
+pub(super) fn read(results: &Path) -> Result<(PathBuf, Document)> {
+    let file = match results.is_dir() {
+        true => results.join("results.json"),
+        false => results.to_path_buf(),
+    };
+    if !file.is_file() {
+        let hint =
+            "give the results.json, or the folder, that `unforget lab` or `unforget run` wrote";
+        return Err(Error::missing("results", file, hint));
+    }
+    let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
+    let document = serde_json::from_slice(&bytes).map_err(|error| {
+        let problem = format!("these are no results of this version: {error}");
+        Error::file(&file, problem)
+    })?;
+    Ok((file, document))
 }

@@ -5,6 +5,7 @@ use crate::generate::Sampling;
 use crate::hub;
 use crate::progress::Progress;
 use crate::self_output::{SelfOutput, Which};
+use crate::stats::Design;
 use crate::task::Item;
 use crate::train::Finetune;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub struct Recipe {
     pub seeds_at_every_rate: bool,
     /// Thresholds of the curve that shows what would be masked.
     pub thresholds: Vec<f64>,
+    /// Points that may be lost in the mean of the non-target tasks and still count as nothing forgotten; decided before looking.
+    pub margin: f64,
     /// How many items of each split are used.
     pub sizes: DataSizes,
     /// How training goes; rate and seed are replaced by each run's own.
@@ -92,6 +95,7 @@ impl Recipe {
             seeds: vec![1, 2, 3],
             seeds_at_every_rate: false,
             thresholds: vec![1.1, 1.5, 2.0, 2.5, 5.0, 10.0, 25.0, 100.0, 1000.0],
+            margin: Design::default().margin,
             sizes: DataSizes {
                 train: 256,
                 validation: 100,
@@ -218,6 +222,7 @@ impl Recipe {
             }
             .check()?;
         }
+        Design::with_margin(self.margin)?;
         self.self_output.sampling.check()?;
         self.rephrase.sampling.check()?;
         let sizes = [

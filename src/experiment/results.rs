@@ -17,6 +17,9 @@ pub struct Results {
     pub base: Vec<TaskScore>,
     /// The untouched model on the validation split of the target task.
     pub base_validation: f64,
+    /// The recipe's margin: a mean loss on the non-target tasks of fewer points counts as none.
+    #[serde(default = "margin")]
+    pub margin: f64,
     /// One entry for each arm, rate and seed, in the order of the recipe.
     pub runs: Vec<Run>,
     /// What was done to make each arm's training data, in the order of the recipe.
@@ -25,6 +28,11 @@ pub struct Results {
     pub thresholds: Vec<ThresholdPoint>,
     /// Examples token by token, one per arm and item, for spike plots and heat maps.
     pub examples: Vec<TokenExample>,
+}
+
+/// Of results that were written before recipes had one.
+fn margin() -> f64 {
+    crate::stats::Design::default().margin
 }
 
 /// One fine-tuning run and its evaluation.

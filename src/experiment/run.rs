@@ -137,6 +137,7 @@ impl<'a> Experiment<'a> {
             non_target: recipe.non_target.clone(),
             base,
             base_validation,
+            margin: recipe.margin,
             runs: placed.into_iter().map(|(_, run)| run).collect(),
             data: self.data(),
             thresholds: self.material.threshold_curve(&recipe.thresholds)?,

@@ -35,6 +35,7 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
         figures => Serde(figures?),
         items => Serde(items(results)),
         threshold => PAPER_THRESHOLD,
+        margin => results.margin,
         hottest => HOTTEST,
     };
     environment

@@ -6,12 +6,13 @@
 //! ```text
 //! report.html                  everything on one page that needs no network
 //! results.json                 the results, the summary rows and the provenance
-//! tables/NAME.csv, .parquet    summary, tasks, front, data, thresholds
+//! tables/NAME.csv, .parquet    summary, forgetting, tasks, front, data, thresholds
 //! figures/NAME.svg, .png, .csv each figure with the table it is drawn from
 //! ```
 
 mod cell;
 pub mod figure;
+pub mod forgetting;
 pub mod grid;
 pub mod html;
 pub mod palette;
@@ -82,6 +83,7 @@ pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Resul
     ];
     for (name, frame) in [
         ("summary", table::summary_frame(results)?),
+        ("forgetting", forgetting::forgetting_frame(results)?),
         ("tasks", table::tasks_frame(results)?),
         ("front", table::front_frame(results)?),
         ("data", table::data_frame(results)?),

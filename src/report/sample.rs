@@ -52,6 +52,7 @@ pub fn results() -> Results {
             .collect(),
         base,
         base_validation: 0.41,
+        margin: 2.0,
         runs,
         data: ARMS.iter().map(|arm| data(arm.0)).collect(),
         thresholds: thresholds(),

@@ -3,6 +3,7 @@
 //! In a frame, scores are shares, changes are in points or percent as their name says, and `_se` is the standard error over items and seeds
 //! ([`crate::stats::crossed`]). What does not exist is null.
 
+use super::forgetting;
 use super::grid::{Grid, NOTHING, minus};
 use super::palette::label;
 use super::summary::{self, Row};
@@ -32,13 +33,14 @@ pub fn print(results: &Results) -> String {
 /// The tables that [`print()`] prints, in its order; tables without rows are left out.
 pub fn grids(results: &Results) -> Result<Vec<Grid>> {
     let rows = summary::rows(results)?;
-    let all = [
-        main_grid(results, &rows),
+    let mut all = vec![main_grid(results, &rows)];
+    all.extend(forgetting::grids(results, &forgetting::rows(results)?));
+    all.extend([
         reasons_grid(&rows),
         tasks_grid(&rows),
         data_grid(results),
         threshold_grid(results),
-    ];
+    ]);
     Ok(all
         .into_iter()
         .filter(|grid| !grid.rows.is_empty())
@@ -460,7 +462,7 @@ fn with_error(estimate: Option<Estimate>, show: impl Fn(f64) -> String) -> Strin
 }
 
 /// With a sign, one decimal.
-pub(crate) fn plus(value: f64) -> String {
+pub fn plus(value: f64) -> String {
     let text = format!("{value:+.1}");
     if text == "-0.0" || text == "+0.0" {
         "0.0".to_owned()
