@@ -45,6 +45,8 @@ pub mod chat;
 
 pub mod select;
 
+pub mod select_signals;
+
 pub mod task;
 
 pub mod dataset;
@@ -78,6 +80,8 @@ pub mod export;
 pub mod self_output;
 
 pub mod evaluate;
+
+pub mod probe;
 
 pub mod samples;
 

@@ -10,10 +10,12 @@ use crate::evaluate::{self, Graded};
 use crate::generate::Sampling;
 use crate::model::{Checkpoint, write_model};
 use crate::perplexity::{self, TokenScores};
+use crate::probe::{Log, Monitor, Row, Stopped, Watch};
 use crate::self_output::{self, Pool, SelfOutput, Shown};
 use crate::task::Item;
-use crate::train::{Example, Finetune, Method, Step, Trainer};
+use crate::train::{Example, Finetune, Method, Reweigh, Step, Trainer};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Scores every token of every sequence under `checkpoint`. `label` names the result's folder for people.
@@ -91,6 +93,40 @@ pub struct Tuned {
     pub left_out: Vec<String>,
     /// Wall seconds of training; of the last try only, if it was stopped and went on.
     pub seconds: f64,
+    /// What the probe sets said while it was trained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Row>,
+    /// Why it ended before its last step, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// Everything a fine-tuning may be given.
+#[derive(Debug, Clone, Copy)]
+pub struct Training<'a> {
+    /// What is learned.
+    pub data: &'a [Example],
+    /// How.
+    pub config: &'a Finetune,
+    /// Who makes the token weights while the model learns, with the words that name it among the inputs.
+    pub reweigh: Option<(&'a dyn Reweigh, &'a str)>,
+    /// What is looked at while it goes on.
+    pub watch: Option<&'a Watch>,
+    /// A folder for steps and probes as they come: JSON lines and an event file.
+    pub log: Option<&'a Path>,
+}
+
+impl<'a> Training<'a> {
+    /// With fixed weights, nothing watched and no log.
+    pub fn new(data: &'a [Example], config: &'a Finetune) -> Self {
+        Self {
+            data,
+            config,
+            reweigh: None,
+            watch: None,
+            log: None,
+        }
+    }
 }
 
 /// Seconds between two checkpoints of a training.
@@ -104,20 +140,49 @@ pub fn finetune(
     data: &[Example],
     config: &Finetune,
 ) -> Result<Tuned> {
+    train(cx, base, label, &Training::new(data, config))
+}
+
+/// As [`finetune`], with token weights that follow the model, probe sets that are looked at while it goes on, and a log.
+pub fn train(
+    cx: &Context,
+    base: &Checkpoint,
+    label: &str,
+    training: &Training<'_>,
+) -> Result<Tuned> {
+    let &Training {
+        data,
+        config,
+        reweigh,
+        watch,
+        log,
+    } = training;
     config.check()?;
+    watch.map(Watch::check).transpose()?;
     if base.adapter.is_some() {
         let problem = "carries an adapter already; write it as a merged model first";
         return Err(Error::invalid("base checkpoint", problem));
     }
-    let inputs = cx
+    let mut inputs = cx
         .fingerprint(base)?
         .with("data", data)?
         .with("config", config)?;
+    if let Some((_, name)) = reweigh {
+        inputs = inputs.with("reweigh", name)?;
+    }
+    if let Some(watch) = watch {
+        inputs = inputs.with("watch", watch)?;
+    }
     let entry = cx.store.entry("finetune", label, &inputs)?;
     let mut tuned: Tuned = entry.run(|work| {
         let model = base.load_base(&cx.device)?;
         let before = model.decoder.detached()?;
         let mut trainer = Trainer::new(model.decoder, data, config)?;
+        if let Some((reweigh, _)) = reweigh {
+            trainer = trainer.reweighed(reweigh);
+        }
+        let monitor = |watch| Monitor::new(watch, cx.open(base)?, before.detached()?);
+        let mut monitor = watch.map(monitor).transpose()?;
         let left_out: Vec<String> = trainer.left_out().iter().map(|id| id.to_string()).collect();
         if !left_out.is_empty() {
             let first: Vec<&str> = left_out.iter().take(5).map(String::as_str).collect();
@@ -133,18 +198,56 @@ pub fn finetune(
                 }
             ));
         }
-        work.resume(|_, folder| trainer.restore(folder))?;
+        work.resume(|_, folder| {
+            if let Some(monitor) = &mut monitor {
+                monitor.restore(folder)?;
+            }
+            trainer.restore(folder)
+        })?;
+        let rows = |monitor: &Option<Monitor<'_>>| match monitor {
+            Some(monitor) => monitor.rows().to_vec(),
+            None => Vec::new(),
+        };
+        let open = |folder| Log::open(folder, trainer.steps(), &rows(&monitor));
+        let mut log = log.map(open).transpose()?;
         let bar = cx
             .progress
             .bar(&format!("training {label}"), trainer.total());
         let (started, mut saved) = (Instant::now(), Instant::now());
-        while !trainer.done() {
-            trainer.step()?;
-            bar.set(trainer.steps().len());
+        loop {
+            if let Some(monitor) = &mut monitor {
+                let found = monitor.look(&trainer, config)?;
+                note(cx, label, &found, monitor);
+                if let Some(log) = &mut log {
+                    log.rows(&found)?;
+                }
+                if !found.is_empty() {
+                    saved = Instant::now() - SAVE_EVERY * 2; // a look is not made twice
+                }
+            }
+            let stopped = monitor
+                .as_ref()
+                .is_some_and(|monitor| monitor.stopped().is_some());
+            if trainer.done() || stopped {
+                break;
+            }
             if saved.elapsed() > SAVE_EVERY {
-                work.save_checkpoint(trainer.steps().len() as u64, |folder| trainer.save(folder))?;
+                work.save_checkpoint(trainer.steps().len() as u64, |folder| {
+                    if let Some(monitor) = &mut monitor {
+                        monitor.save(folder)?;
+                    }
+                    trainer.save(folder)
+                })?;
                 saved = Instant::now();
             }
+            let step = trainer.step()?;
+            bar.set(trainer.steps().len());
+            if let Some(log) = &mut log {
+                log.step(&step)?;
+            }
+        }
+        if let Some(monitor) = &monitor {
+            monitor.roll_back(&trainer)?;
         }
         let checkpoint = match &config.method {
             Method::Lora(lora) => {
@@ -165,8 +268,16 @@ pub fn finetune(
             steps: trainer.steps().to_vec(),
             left_out,
             seconds: started.elapsed().as_secs_f64(),
+            probes: rows(&monitor),
+            stopped: monitor
+                .as_ref()
+                .and_then(|monitor| monitor.stopped().cloned()),
         })
     })?;
+    if let Some(folder) = log {
+        // a finished training that is asked for again has a log as well
+        Log::open(folder, &tuned.steps, &tuned.probes)?;
+    }
     // the store may have moved since, so the place is not part of what is stored
     tuned.checkpoint = match &config.method {
         Method::Lora(_) => base.with_adapter(entry.folder().join("adapter")),
@@ -176,6 +287,42 @@ pub fn finetune(
         },
     };
     Ok(tuned)
+}
+
+/// Says on stderr what a look at the model found.
+fn note(cx: &Context, label: &str, rows: &[Row], monitor: &Monitor<'_>) {
+    let Some(first) = rows.first() else { return };
+    let base = |row: &Row| {
+        let rows = monitor.rows().iter();
+        rows.clone()
+            .find(|other| other.step == 0 && other.probe == row.probe)
+    };
+    let of_row = |row: &Row| match (row.score, row.kl, row.loss) {
+        (Some(score), ..) => {
+            let before = base(row).and_then(|base| base.score).unwrap_or(score);
+            format!(
+                "{} {score:.3} ({:+.1} points)",
+                row.probe,
+                100.0 * (score - before)
+            )
+        }
+        (None, Some(kl), _) => format!("{} KL {kl:.4}", row.probe),
+        (None, None, Some(loss)) => format!("{} loss {loss:.3}", row.probe),
+        _ => row.probe.clone(),
+    };
+    let all: Vec<String> = rows.iter().map(of_row).collect();
+    cx.progress
+        .note(&format!("{label}, step {}: {}", first.step, all.join(", ")));
+    if let Some(stopped) = monitor.stopped() {
+        let then = match stopped.back_to {
+            Some(step) => format!("back to step {step}"),
+            None => "the training ends here".into(),
+        };
+        cx.progress.note(&format!(
+            "{label}: {} has lost {:.1} points, more than may be forgotten: {then}",
+            stopped.probe, stopped.lost
+        ));
+    }
 }
 
 fn copy_tokenizer(base: &Checkpoint, folder: &std::path::Path) -> Result<()> {

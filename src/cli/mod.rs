@@ -12,6 +12,7 @@ mod items;
 mod lab;
 mod perplexity;
 mod report;
+mod watching;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

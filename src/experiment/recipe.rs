@@ -239,7 +239,17 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 3] = ["top_k", "top_p", "clip"];
+    const OPTIONAL: [&str; 9] = [
+        "top_k",
+        "top_p",
+        "clip",
+        "objective",
+        "kl",
+        "kl_top",
+        "kl_direction",
+        "l2_sp",
+        "reweigh_every",
+    ];
     let mut merged = defaults.clone();
     for (key, value) in given {
         let at = if path.is_empty() {

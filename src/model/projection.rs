@@ -102,6 +102,28 @@ impl Projection {
         }
     }
 
+    /// The same layer outside any graph, with copies of its variables.
+    pub fn snapshot(&self) -> Result<Self> {
+        let copy = |tensor: &Tensor| match tensor.is_variable() {
+            true => tensor.detach().copy(),
+            false => Ok(tensor.detach()),
+        };
+        let adapted = match &self.adapted {
+            None => None,
+            Some(update) => Some(AdaptedWeight {
+                a: copy(&update.a)?,
+                b: copy(&update.b)?,
+                scale: update.scale,
+                magnitude: update.magnitude.as_ref().map(copy).transpose()?,
+            }),
+        };
+        Ok(Self {
+            weight: copy(&self.weight)?,
+            bias: self.bias.as_ref().map(copy).transpose()?,
+            adapted,
+        })
+    }
+
     /// The layer with its update folded in.
     pub fn merged(&self) -> Result<Self> {
         Ok(Self::new(
