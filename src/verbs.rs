@@ -199,10 +199,12 @@ pub fn train(
             ));
         }
         work.resume(|_, folder| {
-            if let Some(monitor) = &mut monitor {
-                monitor.restore(folder)?;
+            let saved = watch.map(|_| Monitor::read(folder)).transpose()?;
+            trainer.restore(folder)?;
+            if let (Some(monitor), Some(saved)) = (&mut monitor, saved) {
+                monitor.restore(saved);
             }
-            trainer.restore(folder)
+            Ok(())
         })?;
         let rows = |monitor: &Option<Monitor<'_>>| match monitor {
             Some(monitor) => monitor.rows().to_vec(),
@@ -284,6 +286,7 @@ pub fn train(
         Method::Full => Checkpoint {
             model: entry.folder().join("model"),
             adapter: None,
+            adapter_scale: None,
         },
     };
     Ok(tuned)
@@ -367,6 +370,24 @@ pub fn evaluate(
         }
         Ok(all)
     })
+}
+
+/// [`evaluate`] at each of `scales` of the adapter's change of the weights, which draws the whole front between the base (0) and the tuned model
+/// (1) from one training.
+pub fn evaluate_scales(
+    cx: &Context,
+    checkpoint: &Checkpoint,
+    label: &str,
+    tasks: &[(String, Vec<Item>)],
+    sampling: &Sampling,
+    scales: &[f64],
+) -> Result<Vec<(f64, Vec<Vec<Graded>>)>> {
+    let at = |scale: &f64| {
+        let scaled = checkpoint.scaled(*scale)?;
+        let label = format!("{label}-scale-{scale}");
+        Ok((*scale, evaluate(cx, &scaled, &label, tasks, sampling)?))
+    };
+    scales.iter().map(at).collect()
 }
 
 fn write_lines(file: &mut impl std::io::Write, rows: &[Graded]) -> Result<()> {

@@ -112,7 +112,12 @@ pub struct FinetuneModel {
     #[arg(long, conflicts_with = "clip", help_heading = "Training")]
     no_clip: bool,
     /// Decoupled weight decay, multiplied by the learning rate
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     weight_decay: Option<f64>,
     /// Seed of the adapter's start, the order of examples, dropout and random masks
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -127,16 +132,36 @@ pub struct FinetuneModel {
     #[arg(long, value_name = "NAME", help_heading = "Staying close to the base")]
     objective: Option<Objective>,
     /// Weight of the mean divergence of the next-token distributions from the base model's, over the learned tokens
-    #[arg(long, value_name = "BETA", allow_negative_numbers = true, help_heading = "Staying close to the base")]
+    #[arg(
+        long,
+        value_name = "BETA",
+        allow_negative_numbers = true,
+        help_heading = "Staying close to the base"
+    )]
     kl: Option<f64>,
     /// The divergence over the base's N most probable tokens and all others as one [default: the whole vocabulary]
-    #[arg(long, value_name = "N", requires = "kl", help_heading = "Staying close to the base")]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "kl",
+        help_heading = "Staying close to the base"
+    )]
     kl_top: Option<usize>,
     /// KL(base || model), or KL(model || base) [default: forward]
-    #[arg(long, value_enum, requires = "kl", help_heading = "Staying close to the base")]
+    #[arg(
+        long,
+        value_enum,
+        requires = "kl",
+        help_heading = "Staying close to the base"
+    )]
     kl_direction: Option<Direction>,
     /// L2-SP: LAMBDA / 2 times the squared distance of the weights from the base's
-    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true, help_heading = "Staying close to the base")]
+    #[arg(
+        long,
+        value_name = "LAMBDA",
+        allow_negative_numbers = true,
+        help_heading = "Staying close to the base"
+    )]
     l2_sp: Option<f64>,
 
     #[command(flatten)]

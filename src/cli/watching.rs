@@ -21,22 +21,53 @@ pub struct Watching {
     #[arg(long, value_name = "NAME=FILE", help_heading = "While it trains")]
     target_probe: Vec<String>,
     /// Optimiser steps between two looks; the base model and the final one are always looked at
-    #[arg(long, value_name = "N", default_value_t = 20, help_heading = "While it trains")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        help_heading = "While it trains"
+    )]
     probe_every: usize,
     /// Largest share of the work that the looks in between may take, such as 0.2; others are left out
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "While it trains")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        allow_negative_numbers = true,
+        help_heading = "While it trains"
+    )]
     probe_share: Option<f64>,
     /// First examples of each set that are used
-    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "While it trains")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50,
+        help_heading = "While it trains"
+    )]
     probe_items: usize,
     /// Longest answer of a graded set in tokens
-    #[arg(long, value_name = "N", default_value_t = 128, help_heading = "While it trains")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 128,
+        help_heading = "While it trains"
+    )]
     probe_max_new_tokens: usize,
     /// Most points that the score of any --probe set may lie below the base model's
-    #[arg(long, value_name = "POINTS", allow_negative_numbers = true, help_heading = "While it trains")]
+    #[arg(
+        long,
+        value_name = "POINTS",
+        allow_negative_numbers = true,
+        help_heading = "While it trains"
+    )]
     forget_at_most: Option<f64>,
     /// What happens when more is lost: the training ends with the model as it is, or as it was at the last look within the budget
-    #[arg(long, value_enum, default_value = "stop", requires = "forget_at_most", help_heading = "While it trains")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "stop",
+        requires = "forget_at_most",
+        help_heading = "While it trains"
+    )]
     when_forgotten: Then,
     /// Folder for steps and probes as they come: steps.jsonl, probes.jsonl and an event file for TensorBoard
     #[arg(long, value_name = "FOLDER", help_heading = "While it trains")]
@@ -97,13 +128,25 @@ impl Watching {
         ProbeSet {
             name: "training".into(),
             role: Role::Training,
-            scored: drawn.iter().map(|at| Scored::from(&data.sequences[*at])).collect(),
+            scored: drawn
+                .iter()
+                .map(|at| Scored::from(&data.sequences[*at]))
+                .collect(),
             items: Vec::new(),
         }
     }
 
-    fn set(&self, cx: &Context, checkpoint: &Checkpoint, text: &str, role: Role) -> Result<ProbeSet> {
-        let Some((name, file)) = text.split_once('=').filter(|(name, file)| !name.is_empty() && !file.is_empty()) else {
+    fn set(
+        &self,
+        cx: &Context,
+        checkpoint: &Checkpoint,
+        text: &str,
+        role: Role,
+    ) -> Result<ProbeSet> {
+        let Some((name, file)) = text
+            .split_once('=')
+            .filter(|(name, file)| !name.is_empty() && !file.is_empty())
+        else {
             let problem = format!("`{text}` is not NAME=FILE, such as word=word/validation.jsonl");
             return Err(Error::invalid("--probe", problem));
         };

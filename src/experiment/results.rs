@@ -1,6 +1,7 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
 pub use crate::evaluate::{ItemScore, TaskScore};
+use crate::probe::{Row, Stopped};
 use serde::{Deserialize, Serialize};
 
 /// Everything an experiment computed.
@@ -56,6 +57,12 @@ pub struct Run {
     pub relative_weight_change: f64,
     /// Wall seconds of training.
     pub train_seconds: f64,
+    /// What the probe sets said while it was trained; empty if the recipe names none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Row>,
+    /// Why training ended before its last step, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
 }
 
 /// How the training data of one arm came to be.

@@ -7,7 +7,7 @@ use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::task::Item;
 use crate::train::Finetune;
-use crate::verbs;
+use crate::verbs::{self, Training};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -174,7 +174,16 @@ impl Bench {
             seed,
             ..recipe.finetune.clone()
         };
-        let tuned = verbs::finetune(cx, base, &label, &examples, &config)?;
+        let watch = recipe.watch(
+            material.scored(arm, seed, recipe.probe_items()),
+            &cx.tokenizer(base)?,
+            base.config()?.max_position_embeddings,
+        )?;
+        let training = Training {
+            watch: watch.as_ref(),
+            ..Training::new(&examples, &config)
+        };
+        let tuned = verbs::train(cx, base, &label, &training)?;
         let (validation, test) = self.measure(cx, &tuned.checkpoint, &label)?;
         let learned =
             |example: &crate::train::Example| example.weights.iter().filter(|w| **w != 0.0).count();
@@ -195,6 +204,8 @@ impl Bench {
             test,
             relative_weight_change: tuned.relative_weight_change,
             train_seconds: tuned.seconds,
+            probes: tuned.probes,
+            stopped: tuned.stopped,
         })
     }
 }

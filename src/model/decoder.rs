@@ -246,6 +246,20 @@ impl Decoder {
         self.with_projections(|projection| Ok(projection.merged()?))
     }
 
+    /// As [`Decoder::merged`], with `scale` of the adapters' change from `base`: `θ_base + scale (θ_merged − θ_base)`, biases that the adapter
+    /// brings along too.
+    pub fn merged_by(&self, scale: f64, base: &Decoder) -> Result<Self> {
+        let mut merged = self.with_projections(|projection| Ok(projection.merged_by(scale)?))?;
+        for ((_, new), (_, old)) in merged.projections_mut().zip(base.projections()) {
+            new.bias = match (new.bias.take(), &old.bias) {
+                (Some(new), Some(old)) => Some((old + ((new - old)? * scale)?)?),
+                (Some(new), None) => Some((new * scale)?),
+                (None, _) => None,
+            };
+        }
+        Ok(merged)
+    }
+
     fn with_projections(&self, change: impl Fn(&Projection) -> Result<Projection>) -> Result<Self> {
         Ok(Self {
             config: self.config.clone(),

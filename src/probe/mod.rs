@@ -20,7 +20,7 @@ mod monitor;
 mod set;
 
 pub use log::Log;
-pub use monitor::{Monitor, Row, Stopped};
+pub use monitor::{Monitor, Row, Saved, Stopped};
 pub use set::{ClassLoss, ProbeSet, Role, Scored};
 
 use crate::error::{Error, Result};

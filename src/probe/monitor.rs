@@ -82,6 +82,13 @@ struct State {
     stopped: Option<Stopped>,
 }
 
+/// A monitor's state read from disk.
+#[derive(Debug)]
+pub struct Saved {
+    state: State,
+    within: Option<(usize, BTreeMap<String, Tensor>)>,
+}
+
 impl<'a> Monitor<'a> {
     /// For a training of `base`; nothing is computed yet. `model` is the base as it is opened for inference.
     pub fn new(watch: &'a Watch, model: Opened, base: Decoder) -> Result<Self> {
@@ -298,21 +305,25 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Goes back to what [`Monitor::save`] wrote.
-    pub fn restore(&mut self, folder: &Path) -> Result<()> {
+    /// Reads what [`Monitor::save`] wrote, for [`Monitor::restore`].
+    pub fn read(folder: &Path) -> Result<Saved> {
         let path = folder.join("probes.json");
         let text = std::fs::read_to_string(&path)
             .map_err(Error::io("reading the state of the probes", &path))?;
-        self.state = serde_json::from_str(&text)
+        let state: State = serde_json::from_str(&text)
             .map_err(|e| Error::file(&path, format!("not a saved state: {e}")))?;
-        self.within = match self.state.within {
+        let within = match state.within {
             None => None,
             Some(step) => {
                 let file = folder.join("within.safetensors");
-                let values = crate::model::read_file(&file, &Device::Cpu)?;
-                Some((step, values.into_iter().collect()))
+                Some((step, crate::model::read_file(&file, &Device::Cpu)?))
             }
         };
-        Ok(())
+        Ok(Saved { state, within })
+    }
+
+    /// Goes on from what was saved.
+    pub fn restore(&mut self, saved: Saved) {
+        (self.state, self.within) = (saved.state, saved.within);
     }
 }

@@ -132,16 +132,19 @@ impl<'a> Online<'a> {
             .weights
             .iter()
             .map(|w| f32::from(u8::from(!w.is_empty())));
-        Ok(BTreeMap::from([
-            ("online.made".to_string(), tensor(made.collect())?),
-            ("online.weights".to_string(), tensor(self.weights.concat())?),
-        ]))
+        let mut state = BTreeMap::from([("online.made".to_string(), tensor(made.collect())?)]);
+        let weights = self.weights.concat();
+        if !weights.is_empty() {
+            state.insert("online.weights".to_string(), tensor(weights)?);
+        }
+        Ok(state)
     }
 
     /// Goes back to what [`Online::state`] gave; `None` if it does not fit the data.
     pub fn restore(&mut self, state: &BTreeMap<String, Tensor>, data: &[&Example]) -> Option<()> {
         let values = |name: &str| state.get(name)?.to_vec1::<f32>().ok();
-        let (made, weights) = (values("online.made")?, values("online.weights")?);
+        let made = values("online.made")?;
+        let weights = values("online.weights").unwrap_or_default();
         if made.len() != data.len() {
             return None;
         }

@@ -358,7 +358,11 @@ impl<'a> Trainer<'a> {
             let weights: Vec<Cow<'_, [f32]>> = places.iter().map(|place| weights(*place)).collect();
             let gradient = if self.is_plain() {
                 let batch = self.batch(places, |at| {
-                    let share = |w: &f32| (f64::from(*w) / totals.divisor) as f32;
+                    // where nothing at all is learned the divisor may be 0
+                    let share = |w: &f32| match *w == 0.0 {
+                        true => 0.0,
+                        false => (f64::from(*w) / totals.divisor) as f32,
+                    };
                     weights[at].iter().map(share).collect()
                 });
                 now.tokens += batch.tokens();
