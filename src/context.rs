@@ -58,8 +58,12 @@ impl Context {
     pub fn open(&self, checkpoint: &Checkpoint) -> Result<Opened> {
         let mut model = checkpoint.load_base(&self.device)?;
         if let Some(folder) = &checkpoint.adapter {
+            let base = model.decoder.detached()?;
             adapter::load(&mut model.decoder, folder)?;
-            model.decoder = model.decoder.merged()?;
+            model.decoder = match checkpoint.adapter_scale {
+                None => model.decoder.merged()?,
+                Some(scale) => model.decoder.merged_by(scale.get(), &base)?,
+            };
         }
         let tokenizer = self.tokenizer(checkpoint)?;
         let mut stop_ids = model.stop_ids;
@@ -107,7 +111,10 @@ impl Context {
                 .into_owned();
             fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
         }
-        Ok(fingerprint)
+        match checkpoint.adapter_scale {
+            Some(scale) => fingerprint.with("adapter_scale", &scale),
+            None => Ok(fingerprint),
+        }
     }
 
     fn hash(&self, path: PathBuf) -> Result<String> {

@@ -49,6 +49,8 @@ pub mod chat;
 
 pub mod select;
 
+pub mod select_signals;
+
 pub mod task;
 
 pub mod dataset;
@@ -85,6 +87,8 @@ pub mod self_output;
 
 pub mod evaluate;
 
+pub mod probe;
+
 pub mod samples;
 
 pub mod verbs;
@@ -97,6 +101,6 @@ pub mod experiment;
 // roof
 pub mod report;
 
-// pub mod paper;
+pub mod paper;
 
 pub mod prelude;

@@ -11,10 +11,12 @@ use crate::export;
 use crate::generate::Sampling;
 use crate::model::{Checkpoint, write_model};
 use crate::perplexity::{self, TokenScores};
+use crate::probe::{Log, Monitor, Row, Stopped, Watch};
 use crate::self_output::{self, Pool, SelfOutput, Shown};
 use crate::task::Item;
-use crate::train::{Example, Finetune, Method, Step, Trainer};
+use crate::train::{Example, Finetune, Method, Reweigh, Step, Trainer};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Scores every token of every sequence under `checkpoint`. `label` names the result's folder for people.
@@ -92,6 +94,40 @@ pub struct Tuned {
     pub left_out: Vec<String>,
     /// Wall seconds of training; of the last try only, if it was stopped and went on.
     pub seconds: f64,
+    /// What the probe sets said while it was trained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Row>,
+    /// Why it ended before its last step, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// Everything a fine-tuning may be given.
+#[derive(Debug, Clone, Copy)]
+pub struct Training<'a> {
+    /// What is learned.
+    pub data: &'a [Example],
+    /// How.
+    pub config: &'a Finetune,
+    /// Who makes the token weights while the model learns, with the words that name it among the inputs.
+    pub reweigh: Option<(&'a dyn Reweigh, &'a str)>,
+    /// What is looked at while it goes on.
+    pub watch: Option<&'a Watch>,
+    /// A folder for steps and probes as they come: JSON lines and an event file.
+    pub log: Option<&'a Path>,
+}
+
+impl<'a> Training<'a> {
+    /// With fixed weights, nothing watched and no log.
+    pub fn new(data: &'a [Example], config: &'a Finetune) -> Self {
+        Self {
+            data,
+            config,
+            reweigh: None,
+            watch: None,
+            log: None,
+        }
+    }
 }
 
 /// Seconds between two checkpoints of a training.
@@ -105,20 +141,49 @@ pub fn finetune(
     data: &[Example],
     config: &Finetune,
 ) -> Result<Tuned> {
+    train(cx, base, label, &Training::new(data, config))
+}
+
+/// As [`finetune`], with token weights that follow the model, probe sets that are looked at while it goes on, and a log.
+pub fn train(
+    cx: &Context,
+    base: &Checkpoint,
+    label: &str,
+    training: &Training<'_>,
+) -> Result<Tuned> {
+    let &Training {
+        data,
+        config,
+        reweigh,
+        watch,
+        log,
+    } = training;
     config.check()?;
+    watch.map(Watch::check).transpose()?;
     if base.adapter.is_some() {
         let problem = "carries an adapter already; write it as a merged model first";
         return Err(Error::invalid("base checkpoint", problem));
     }
-    let inputs = cx
+    let mut inputs = cx
         .fingerprint(base)?
         .with("data", data)?
         .with("config", config)?;
+    if let Some((_, name)) = reweigh {
+        inputs = inputs.with("reweigh", name)?;
+    }
+    if let Some(watch) = watch {
+        inputs = inputs.with("watch", watch)?;
+    }
     let entry = cx.store.entry("finetune", label, &inputs)?;
     let mut tuned: Tuned = entry.run(|work| {
         let model = base.load_base(&cx.device)?;
         let before = model.decoder.detached()?;
         let mut trainer = Trainer::new(model.decoder, data, config)?;
+        if let Some((reweigh, _)) = reweigh {
+            trainer = trainer.reweighed(reweigh);
+        }
+        let monitor = |watch| Monitor::new(watch, cx.open(base)?, before.detached()?);
+        let mut monitor = watch.map(monitor).transpose()?;
         let left_out: Vec<String> = trainer.left_out().iter().map(|id| id.to_string()).collect();
         if !left_out.is_empty() {
             let first: Vec<&str> = left_out.iter().take(5).map(String::as_str).collect();
@@ -134,18 +199,58 @@ pub fn finetune(
                 }
             ));
         }
-        work.resume(|_, folder| trainer.restore(folder))?;
+        work.resume(|_, folder| {
+            let saved = watch.map(|_| Monitor::read(folder)).transpose()?;
+            trainer.restore(folder)?;
+            if let (Some(monitor), Some(saved)) = (&mut monitor, saved) {
+                monitor.restore(saved);
+            }
+            Ok(())
+        })?;
+        let rows = |monitor: &Option<Monitor<'_>>| match monitor {
+            Some(monitor) => monitor.rows().to_vec(),
+            None => Vec::new(),
+        };
+        let open = |folder| Log::open(folder, trainer.steps(), &rows(&monitor));
+        let mut log = log.map(open).transpose()?;
         let bar = cx
             .progress
             .bar(&format!("training {label}"), trainer.total());
         let (started, mut saved) = (Instant::now(), Instant::now());
-        while !trainer.done() {
-            trainer.step()?;
-            bar.set(trainer.steps().len());
+        loop {
+            if let Some(monitor) = &mut monitor {
+                let found = monitor.look(&trainer, config)?;
+                note(cx, label, &found, monitor);
+                if let Some(log) = &mut log {
+                    log.rows(&found)?;
+                }
+                if !found.is_empty() {
+                    saved = Instant::now() - SAVE_EVERY * 2; // a look is not made twice
+                }
+            }
+            let stopped = monitor
+                .as_ref()
+                .is_some_and(|monitor| monitor.stopped().is_some());
+            if trainer.done() || stopped {
+                break;
+            }
             if saved.elapsed() > SAVE_EVERY {
-                work.save_checkpoint(trainer.steps().len() as u64, |folder| trainer.save(folder))?;
+                work.save_checkpoint(trainer.steps().len() as u64, |folder| {
+                    if let Some(monitor) = &mut monitor {
+                        monitor.save(folder)?;
+                    }
+                    trainer.save(folder)
+                })?;
                 saved = Instant::now();
             }
+            let step = trainer.step()?;
+            bar.set(trainer.steps().len());
+            if let Some(log) = &mut log {
+                log.step(&step)?;
+            }
+        }
+        if let Some(monitor) = &monitor {
+            monitor.roll_back(&trainer)?;
         }
         let checkpoint = match &config.method {
             Method::Lora(lora) => {
@@ -166,14 +271,23 @@ pub fn finetune(
             steps: trainer.steps().to_vec(),
             left_out,
             seconds: started.elapsed().as_secs_f64(),
+            probes: rows(&monitor),
+            stopped: monitor
+                .as_ref()
+                .and_then(|monitor| monitor.stopped().cloned()),
         })
     })?;
+    if let Some(folder) = log {
+        // a finished training that is asked for again has a log as well
+        Log::open(folder, &tuned.steps, &tuned.probes)?;
+    }
     // the store may have moved since, so the place is not part of what is stored
     tuned.checkpoint = match &config.method {
         Method::Lora(_) => base.with_adapter(entry.folder().join("adapter")),
         Method::Full => Checkpoint {
             model: entry.folder().join("model"),
             adapter: None,
+            adapter_scale: None,
         },
     };
     Ok(tuned)
@@ -220,6 +334,8 @@ pub fn finetune_by_epoch(
                 relative_weight_change: trainer.relative_weight_change(&before)?,
                 left_out: trainer.left_out().iter().map(|id| id.to_string()).collect(),
                 seconds: started.elapsed().as_secs_f64(),
+                probes: Vec::new(),
+                stopped: None,
             });
         }
         Ok(all)
@@ -247,6 +363,42 @@ pub fn merge(cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Check
         Ok(export::merged(checkpoint, &out, export::SHARD)?.layers)
     })?;
     Checkpoint::open(entry.folder().join(MODEL))
+}
+
+/// Says on stderr what a look at the model found.
+fn note(cx: &Context, label: &str, rows: &[Row], monitor: &Monitor<'_>) {
+    let Some(first) = rows.first() else { return };
+    let base = |row: &Row| {
+        let rows = monitor.rows().iter();
+        rows.clone()
+            .find(|other| other.step == 0 && other.probe == row.probe)
+    };
+    let of_row = |row: &Row| match (row.score, row.kl, row.loss) {
+        (Some(score), ..) => {
+            let before = base(row).and_then(|base| base.score).unwrap_or(score);
+            format!(
+                "{} {score:.3} ({:+.1} points)",
+                row.probe,
+                100.0 * (score - before)
+            )
+        }
+        (None, Some(kl), _) => format!("{} KL {kl:.4}", row.probe),
+        (None, None, Some(loss)) => format!("{} loss {loss:.3}", row.probe),
+        _ => row.probe.clone(),
+    };
+    let all: Vec<String> = rows.iter().map(of_row).collect();
+    cx.progress
+        .note(&format!("{label}, step {}: {}", first.step, all.join(", ")));
+    if let Some(stopped) = monitor.stopped() {
+        let then = match stopped.back_to {
+            Some(step) => format!("back to step {step}"),
+            None => "the training ends here".into(),
+        };
+        cx.progress.note(&format!(
+            "{label}: {} has lost {:.1} points, more than may be forgotten: {then}",
+            stopped.probe, stopped.lost
+        ));
+    }
 }
 
 fn copy_tokenizer(base: &Checkpoint, folder: &std::path::Path) -> Result<()> {
@@ -291,6 +443,24 @@ pub fn evaluate(
         }
         Ok(all)
     })
+}
+
+/// [`evaluate`] at each of `scales` of the adapter's change of the weights, which draws the whole front between the base (0) and the tuned model
+/// (1) from one training.
+pub fn evaluate_scales(
+    cx: &Context,
+    checkpoint: &Checkpoint,
+    label: &str,
+    tasks: &[(String, Vec<Item>)],
+    sampling: &Sampling,
+    scales: &[f64],
+) -> Result<Vec<(f64, Vec<Vec<Graded>>)>> {
+    let at = |scale: &f64| {
+        let scaled = checkpoint.scaled(*scale)?;
+        let label = format!("{label}-scale-{scale}");
+        Ok((*scale, evaluate(cx, &scaled, &label, tasks, sampling)?))
+    };
+    scales.iter().map(at).collect()
 }
 
 fn write_lines(file: &mut impl std::io::Write, rows: &[Graded]) -> Result<()> {

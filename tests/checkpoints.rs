@@ -56,6 +56,7 @@ impl Folder {
         Checkpoint {
             model,
             adapter: None,
+            adapter_scale: None,
         }
         .load_base(&Device::Cpu)
     }
@@ -347,6 +348,7 @@ fn a_written_model_loads_again_with_the_same_bits() {
         let again = Checkpoint {
             model,
             adapter: None,
+            adapter_scale: None,
         }
         .load_base(&Device::Cpu)
         .unwrap();

@@ -333,6 +333,7 @@ fn a_written_model_of_every_family_loads_again_with_the_same_bits() {
         let again = Checkpoint {
             model: folder.path().to_path_buf(),
             adapter: None,
+            adapter_scale: None,
         };
         let again = again.load_base(&Device::Cpu).unwrap();
         assert_eq!(again.decoder.config, merged.config, "{model}");
@@ -518,6 +519,7 @@ fn broken(model: &str, change: impl Fn(&mut Value)) -> unforget::error::Result<(
     let checkpoint = Checkpoint {
         model: folder.path().to_path_buf(),
         adapter: None,
+        adapter_scale: None,
     };
     checkpoint.load_base(&Device::Cpu).map(|_| ())
 }
@@ -592,6 +594,7 @@ fn quantised_weights_are_refused_by_name() {
         let checkpoint = Checkpoint {
             model: folder.path().to_path_buf(),
             adapter: None,
+            adapter_scale: None,
         };
         checkpoint.load_base(&Device::Cpu)
     };

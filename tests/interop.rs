@@ -201,6 +201,7 @@ fn a_merged_model_is_the_model_with_its_adapter() {
         let merged = Checkpoint {
             model: folder,
             adapter: None,
+            adapter_scale: None,
         };
         let decoder = merged.load_base(&Device::Cpu).unwrap().decoder;
         let logits = logits(&decoder, &ids());
@@ -258,6 +259,7 @@ fn merging_keeps_the_type_and_every_other_byte() {
     let checkpoint = Checkpoint {
         model: base.path().into(),
         adapter: Some(case_folder("pattern")),
+        adapter_scale: None,
     };
     let written = export::merged(&checkpoint, out.path(), export::SHARD).unwrap();
     assert_eq!(written.files, 1);

@@ -158,7 +158,9 @@ fn check_training(decoder: &Decoder, case: &str, replay: bool) {
     let mut optimizer = adamw(decoder);
     let mut compared = 0;
     for (step, want_loss) in numbers(&table["losses"]).into_iter().enumerate() {
-        let Gradient { loss, gradients } = decoder.gradient(&batch, replay, None).unwrap();
+        let Gradient {
+            loss, gradients, ..
+        } = decoder.gradient(&batch, replay, None).unwrap();
         assert!(
             (loss.loss - want_loss).abs() <= 1e-4,
             "{case}, loss {step}: {}",

@@ -31,6 +31,7 @@ pub fn reference_checkpoint(name: &str) -> Checkpoint {
     Checkpoint {
         model: reference(name),
         adapter: None,
+        adapter_scale: None,
     }
 }
 

@@ -103,6 +103,7 @@ pub fn open(folder: &Path, device: &candle_core::Device) -> Result<Decoder> {
     let checkpoint = Checkpoint {
         model: folder.to_path_buf(),
         adapter: None,
+        adapter_scale: None,
     };
     Ok(checkpoint.load_base(device)?.decoder)
 }

@@ -20,6 +20,8 @@ Examples:
     unforget evaluate --model lab --task code,algebra,word --show 2
   The same with an adapter on it:
     unforget evaluate --model lab --adapter adapter --task code,algebra,word
+  The whole front between the base and the tuned model:
+    unforget evaluate --model lab --adapter adapter --adapter-scale 0,0.25,0.5,0.75,1 --task code,algebra,word
   Grade a model on the first 200 questions of two published benchmarks, and keep every answer:
     unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --benchmark arc=arc/test.jsonl --limit 200 --out samples
   The first 20 tasks of MBPP's test split:
@@ -37,6 +39,15 @@ pub struct Evaluate {
     /// Adapter folder in PEFT's format, put on the model
     #[arg(long)]
     adapter: Option<PathBuf>,
+    /// How much of the adapter's change of the weights is put on: 0 is the base, 1 the tuned model. Several with commas
+    #[arg(
+        long,
+        value_name = "SCALE",
+        value_delimiter = ',',
+        requires = "adapter",
+        allow_negative_numbers = true
+    )]
+    adapter_scale: Vec<f64>,
     /// Tasks of the lab, or of the folder given with --tasks; several with commas
     #[arg(long, value_delimiter = ',', required_unless_present_any = ["items", "benchmark"])]
     task: Vec<String>,
@@ -84,6 +95,26 @@ impl Evaluate {
             .iter()
             .map(|task| (task.name.clone(), task.items.clone()))
             .collect();
+        let checkpoint = match &self.adapter_scale[..] {
+            [] => checkpoint,
+            [scale] => checkpoint.scaled(*scale)?,
+            _ if self.out.is_some() => {
+                let problem = "writes the answers of one model; give one --adapter-scale";
+                return Err(Error::invalid("--out", problem));
+            }
+            scales => {
+                let front = verbs::evaluate_scales(
+                    &cx,
+                    &checkpoint,
+                    "evaluate",
+                    &tasks,
+                    &sampling,
+                    scales,
+                )?;
+                self.print_front(&tasks, &front)?;
+                return refused.map_or(Ok(()), Err);
+            }
+        };
         let started = SystemTime::now();
         let graded = verbs::evaluate(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
         if let Some(folder) = &self.out {
@@ -127,10 +158,7 @@ impl Evaluate {
             println!("{text}");
             return refused.map_or(Ok(()), Err);
         }
-        println!(
-            "{:12} {:>5}  {:>14}  {:>6}  {:>6} {:>8} {:>9} {:>6}",
-            "task", "items", "score ± se", "skill", "kept", "no parse", "truncated", "empty"
-        );
+        println!("{HEADER}");
         for ((task, items), rows) in tasks.iter().zip(&graded) {
             println!("{}", summary(task, rows));
             for (item, row) in items.iter().zip(rows).take(self.show) {
@@ -141,6 +169,29 @@ impl Evaluate {
             }
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// One line for each scale and task.
+    fn print_front(
+        &self,
+        tasks: &[(String, Vec<Item>)],
+        front: &[(f64, Vec<Vec<Graded>>)],
+    ) -> Result<()> {
+        if self.json {
+            let of_scale = |(scale, graded): &(f64, Vec<Vec<Graded>>)| {
+                let named = tasks.iter().zip(graded);
+                let named: Vec<_> = named.map(|((task, _), rows)| (task, rows)).collect();
+                serde_json::json!({"adapter_scale": scale, "tasks": named})
+            };
+            return super::print_json(&front.iter().map(of_scale).collect::<Vec<_>>());
+        }
+        println!("{:>6}  {HEADER}", "scale");
+        for (scale, graded) in front {
+            for ((task, _), rows) in tasks.iter().zip(graded) {
+                println!("{scale:>6}  {}", summary(task, rows));
+            }
+        }
+        Ok(())
     }
 
     /// Everything that is asked: tasks, a file of items, benchmarks.
@@ -203,6 +254,9 @@ impl Evaluate {
         }
     }
 }
+
+/// What the columns of [`summary`] are.
+const HEADER: &str = "task         items      score ± se   skill    kept no parse truncated  empty";
 
 /// One task to ask.
 struct Asked {

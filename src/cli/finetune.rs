@@ -1,16 +1,19 @@
 use super::Common;
 use super::data::{Data, WhenTooLong, learned, rule};
+use super::watching::Watching;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use unforget::adapter::LoraConfig;
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
-use unforget::optimizer::Schedule;
+use unforget::ops::KlDirection;
+use unforget::optimizer::{AdamWConfig, Schedule};
+use unforget::probe::{Row, Stopped};
 use unforget::select::{Counts, LossMask, Rule};
 use unforget::store::make_folder_atomic;
-use unforget::train::{Example, Finetune, Method, Normalizer};
-use unforget::verbs::{self, Tuned};
+use unforget::train::{Example, Finetune, Method, Normalizer, Objective};
+use unforget::verbs::{self, Training, Tuned};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +21,11 @@ Examples:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --threshold 2.5 --out adapter
   The same number of tokens left out, but drawn at random, to compare with:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --mask random:2.5 --out adapter-random
+  ASFT, that is DFT's gradient and a pull back to the base model:
+    unforget finetune --model lab --data datasets/lab/code/train.jsonl --objective probability:1 --kl 0.1 --out adapter-asft
+  Watch what is forgotten, and end where more than 4 points are lost on arithmetic or on SQL:
+    unforget finetune --model lab --data datasets/lab/code/train.jsonl --target-probe code=lab --probe word=lab --probe sql=lab \
+      --probe-every 10 --forget-at-most 4 --when-forgotten roll-back --log log --out adapter-watched
   Every token, three epochs at a rate of 1e-4:
     unforget finetune --model my-model --data my-data.jsonl --epochs 3 --learning-rate 1e-4 --out adapter
 
@@ -103,12 +111,61 @@ pub struct FinetuneModel {
     /// Leave gradients as long as they are
     #[arg(long, conflicts_with = "clip", help_heading = "Training")]
     no_clip: bool,
+    /// Decoupled weight decay, multiplied by the learning rate
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    weight_decay: Option<f64>,
     /// Seed of the adapter's start, the order of examples, dropout and random masks
     #[arg(long, value_name = "N", help_heading = "Training")]
     seed: Option<u64>,
     /// Compute blocks again in the backward pass instead of keeping them: less memory, more time, same bits
     #[arg(long, value_name = "true|false", help_heading = "Training")]
     replay: Option<bool>,
+
+    /// What is minimised at each learned token of probability p: surprisal (-ln p), probability:Q ((1 - p^Q) / Q), or
+    /// psft:EPSILON[:STEPS] (a token pulls until p has grown by 1 + EPSILON over the base model's, or over that of the last multiple of
+    /// STEPS)
+    #[arg(long, value_name = "NAME", help_heading = "Staying close to the base")]
+    objective: Option<Objective>,
+    /// Weight of the mean divergence of the next-token distributions from the base model's, over the learned tokens
+    #[arg(
+        long,
+        value_name = "BETA",
+        allow_negative_numbers = true,
+        help_heading = "Staying close to the base"
+    )]
+    kl: Option<f64>,
+    /// The divergence over the base's N most probable tokens and all others as one [default: the whole vocabulary]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "kl",
+        help_heading = "Staying close to the base"
+    )]
+    kl_top: Option<usize>,
+    /// KL(base || model), or KL(model || base) [default: forward]
+    #[arg(
+        long,
+        value_enum,
+        requires = "kl",
+        help_heading = "Staying close to the base"
+    )]
+    kl_direction: Option<Direction>,
+    /// L2-SP: LAMBDA / 2 times the squared distance of the weights from the base's
+    #[arg(
+        long,
+        value_name = "LAMBDA",
+        allow_negative_numbers = true,
+        help_heading = "Staying close to the base"
+    )]
+    l2_sp: Option<f64>,
+
+    #[command(flatten)]
+    watching: Watching,
 
     /// Rank of the adapter
     #[arg(long, value_name = "N", help_heading = "Adapter")]
@@ -155,6 +212,12 @@ enum Falling {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Direction {
+    Forward,
+    Reverse,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Divisor {
     Kept,
     Completion,
@@ -179,6 +242,10 @@ struct Printed<'a> {
     tokens_per_second: Option<f64>,
     seconds: f64,
     relative_weight_change: f64,
+    #[serde(skip_serializing_if = "<[Row]>::is_empty")]
+    probes: &'a [Row],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<&'a Stopped>,
     config: &'a Finetune,
     out: &'a Path,
 }
@@ -216,7 +283,13 @@ impl FinetuneModel {
             .zip(&learned)
             .map(|(sequence, mask)| sequence.completion.counts(mask))
             .sum::<Result<Counts>>()?;
-        let tuned = verbs::finetune(&cx, &checkpoint, &data.label, &examples, &config)?;
+        let watch = self.watching.watch(&cx, &checkpoint, &data, config.seed)?;
+        let training = Training {
+            watch: watch.as_ref(),
+            log: self.watching.log.as_deref(),
+            ..Training::new(&examples, &config)
+        };
+        let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;
         let from = tuned
             .checkpoint
             .adapter
@@ -269,6 +342,19 @@ impl FinetuneModel {
             } else {
                 self.clip.or(preset.clip)
             },
+            adamw: AdamWConfig {
+                weight_decay: self.weight_decay.unwrap_or(preset.adamw.weight_decay),
+                ..preset.adamw
+            },
+            objective: self.objective.unwrap_or(preset.objective),
+            kl: self.kl.or(preset.kl),
+            kl_top: self.kl_top.or(preset.kl_top),
+            kl_direction: match self.kl_direction {
+                Some(Direction::Forward) => KlDirection::Forward,
+                Some(Direction::Reverse) => KlDirection::Reverse,
+                None => preset.kl_direction,
+            },
+            l2_sp: self.l2_sp.or(preset.l2_sp),
             replay: self.replay.unwrap_or(preset.replay),
             seed: self.seed.unwrap_or(preset.seed),
             ..preset
@@ -291,6 +377,8 @@ impl FinetuneModel {
             tokens_per_second: (tuned.seconds > 0.0).then(|| tokens as f64 / tuned.seconds),
             seconds: tuned.seconds,
             relative_weight_change: tuned.relative_weight_change,
+            probes: &tuned.probes,
+            stopped: tuned.stopped.as_ref(),
             config,
             out: &self.out,
         };
@@ -318,6 +406,7 @@ impl FinetuneModel {
             "relative weight change   {:>10.5}",
             printed.relative_weight_change
         );
+        super::watching::print(&tuned.probes, tuned.stopped.as_ref());
         println!(
             "{} {}",
             if self.full { "model in" } else { "adapter in" },

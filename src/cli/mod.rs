@@ -14,6 +14,7 @@ mod lab;
 mod paper;
 mod perplexity;
 mod report;
+mod watching;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::metric;
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
+use crate::probe::Scored;
+use crate::rng::Rng;
 use crate::select::LossMask;
 use crate::self_output::{Among, SelfOutput, Shown};
 use crate::task::Item;
@@ -190,6 +192,18 @@ impl Material {
                 completion_tokens: sequence.completion.learned(),
             });
         Ok(examples.collect())
+    }
+
+    /// Some of the arm's examples, drawn by `seed`, to be looked at while a model is trained on all of them.
+    pub fn scored(&self, arm: &Arm, seed: u64, count: usize) -> Vec<Scored> {
+        let sequences = &self.of(arm).sequences;
+        let count = count.min(sequences.len());
+        let mut drawn = Rng::new(seed, "training-probe").distinct(sequences.len(), count);
+        drawn.sort_unstable();
+        drawn
+            .iter()
+            .map(|at| Scored::from(&sequences[*at]))
+            .collect()
     }
 
     /// How the arm's data came to be.

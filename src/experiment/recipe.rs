@@ -3,10 +3,12 @@ use crate::dataset::read_items;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::hub;
+use crate::probe::{ProbeSet, Role, Scored, Watch, WhenForgotten};
 use crate::progress::Progress;
 use crate::self_output::{SelfOutput, Which};
 use crate::stats::Design;
 use crate::task::Item;
+use crate::tokens::Tokenizer;
 use crate::train::Finetune;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,6 +50,24 @@ pub struct Recipe {
     pub rephrase: SelfOutput,
     /// Longest answer in evaluation, in tokens.
     pub max_new_tokens: usize,
+    /// Tasks that are looked at while a model is trained, on their validation splits; some training examples are looked at beside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probe: Vec<String>,
+    /// Items of each of them [default: 50].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_items: Option<usize>,
+    /// Steps between two looks [default: 20]; see [`Watch::every`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_every: Option<usize>,
+    /// See [`Watch::share`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_share: Option<f64>,
+    /// See [`Watch::forget_at_most`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forget_at_most: Option<f64>,
+    /// See [`Watch::when_forgotten`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_forgotten: Option<WhenForgotten>,
     /// Other ways of training, for arms that name one: `stm_2.5@dora`.
     pub variants: BTreeMap<String, Variant>,
 }
@@ -113,6 +133,12 @@ impl Recipe {
                 lowest: Which::GivenPrompt,
             },
             max_new_tokens: 128,
+            probe: Vec::new(),
+            probe_items: None,
+            probe_every: None,
+            probe_share: None,
+            forget_at_most: None,
+            when_forgotten: None,
             variants: BTreeMap::new(),
         }
     }
@@ -223,6 +249,30 @@ impl Recipe {
             .check()?;
         }
         Design::with_margin(self.margin)?;
+        for task in &self.probe {
+            if *task != self.target && !self.non_target.contains(task) {
+                let problem = format!("`{task}` is neither the target nor one of `non_target`");
+                return Err(Error::invalid("probe", problem));
+            }
+        }
+        let of_probes = [
+            ("probe_items", self.probe_items.is_some()),
+            ("probe_every", self.probe_every.is_some()),
+            ("probe_share", self.probe_share.is_some()),
+            ("forget_at_most", self.forget_at_most.is_some()),
+            ("when_forgotten", self.when_forgotten.is_some()),
+        ];
+        if let Some((name, _)) = of_probes
+            .iter()
+            .find(|(_, given)| *given && self.probe.is_empty())
+        {
+            let problem =
+                "is about tasks that are looked at while a model is trained; name them in `probe`";
+            return Err(Error::invalid(*name, problem));
+        }
+        if self.probe_items == Some(0) {
+            return Err(Error::invalid("probe_items", "must be at least 1"));
+        }
         self.self_output.sampling.check()?;
         self.rephrase.sampling.check()?;
         let sizes = [
@@ -282,6 +332,48 @@ impl Recipe {
         }
     }
 
+    /// What is looked at while a model is trained on examples of which `training` are some; nothing, if the recipe names no task.
+    pub fn watch(
+        &self,
+        training: Vec<Scored>,
+        tokenizer: &Tokenizer,
+        context: usize,
+    ) -> Result<Option<Watch>> {
+        if self.probe.is_empty() {
+            return Ok(None);
+        }
+        let mut sets = vec![ProbeSet {
+            name: "training".into(),
+            role: Role::Training,
+            scored: training,
+            items: Vec::new(),
+        }];
+        for task in &self.probe {
+            let role = match *task == self.target {
+                true => Role::Target,
+                false => Role::NonTarget,
+            };
+            let items = self.items(task, "validation", self.probe_items())?;
+            sets.push(ProbeSet::of_items(task, role, items, tokenizer, context)?);
+        }
+        let preset = Watch::default();
+        let watch = Watch {
+            sets,
+            every: self.probe_every.unwrap_or(preset.every),
+            share: self.probe_share,
+            max_new_tokens: self.max_new_tokens,
+            forget_at_most: self.forget_at_most,
+            when_forgotten: self.when_forgotten.unwrap_or_default(),
+        };
+        watch.check()?;
+        Ok(Some(watch))
+    }
+
+    /// Items of each task that is looked at while a model is trained.
+    pub fn probe_items(&self) -> usize {
+        self.probe_items.unwrap_or(50)
+    }
+
     /// The first items of a split of a task.
     pub fn items(&self, task: &str, split: &str, count: usize) -> Result<Vec<Item>> {
         let folder = if self.tasks == "lab" {
@@ -322,7 +414,7 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 7] = [
+    const OPTIONAL: [&str; 19] = [
         "top_k",
         "top_p",
         "clip",
@@ -330,6 +422,18 @@ fn merge(
         "exclude_modules",
         "exclude_pattern",
         "layers",
+        "objective",
+        "kl",
+        "kl_top",
+        "kl_direction",
+        "l2_sp",
+        "reweigh_every",
+        "probe",
+        "probe_items",
+        "probe_every",
+        "probe_share",
+        "forget_at_most",
+        "when_forgotten",
     ];
     let mut merged = defaults.clone();
     for (key, value) in given {
@@ -438,6 +542,31 @@ mod tests {
         assert_eq!((recipe.target.as_str(), recipe.name.as_str()), ("algebra", "lab-algebra"));
         assert!(recipe.non_target.contains(&"code".to_owned()));
         assert!(Recipe::lab().with_target("chess").is_err());
+    }
+
+    #[test]
+    fn a_recipe_may_say_what_is_looked_at_and_how_close_to_the_base_to_stay() {
+        let recipe = Recipe::parse(
+            "probe = [\"code\", \"word\"]\nprobe_every = 5\nforget_at_most = 2.0\nwhen_forgotten = \"roll_back\"\n\
+             [finetune]\nkl = 0.1\nkl_top = 50\nl2_sp = 0.01\nobjective = \"psft:0.28\"",
+        )
+        .unwrap();
+        assert_eq!(
+            (recipe.finetune.kl, recipe.finetune.kl_top),
+            (Some(0.1), Some(50))
+        );
+        assert_eq!(recipe.finetune.objective.to_string(), "psft:0.28");
+        assert_eq!(recipe.when_forgotten, Some(WhenForgotten::RollBack));
+        assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
+        for (text, part) in [
+            ("probe = [\"chess\"]", "`chess` is neither"),
+            ("forget_at_most = 2.0", "name them in `probe`"),
+            ("[finetune]\nobjective = \"dpo\"", "`dpo` is none of"),
+            ("[finetune]\nkl_top = 5", "`kl`"),
+        ] {
+            let error = Recipe::parse(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

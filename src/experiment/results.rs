@@ -2,6 +2,7 @@
 
 pub use crate::evaluate::{ItemScore, TaskScore};
 pub use crate::weight_change::LayerChange;
+use crate::probe::{Row, Stopped};
 use serde::{Deserialize, Serialize};
 
 /// Everything an experiment computed.
@@ -70,6 +71,12 @@ pub struct Run {
     pub layers: Vec<LayerChange>,
     /// Wall seconds of training.
     pub train_seconds: f64,
+    /// What the probe sets said while it was trained; empty if the recipe names none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Row>,
+    /// Why training ended before its last step, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
 }
 
 /// How the training data of one arm came to be.

@@ -7,7 +7,7 @@ use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::task::Item;
 use crate::train::{Example, Finetune};
-use crate::verbs::{self, Tuned};
+use crate::verbs::{self, Training, Tuned};
 use crate::weight_change::{self, LayerChange};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -213,7 +213,17 @@ impl<'a> Experiment<'a> {
     ) -> Result<Tuned> {
         let label = format!("{setting}-{learning_rate}-{seed}");
         let config = self.finetune(setting, learning_rate, seed);
-        verbs::finetune(cx, &self.base, &label, &self.examples(setting, seed)?, &config)
+        let examples = self.examples(setting, seed)?;
+        let watch = self.recipe.watch(
+            self.material.scored(&setting.arm, seed, self.recipe.probe_items()),
+            &cx.tokenizer(&self.base)?,
+            self.base.config()?.max_position_embeddings,
+        )?;
+        let training = Training {
+            watch: watch.as_ref(),
+            ..Training::new(&examples, &config)
+        };
+        verbs::train(cx, &self.base, &label, &training)
     }
 
     fn one(&self, cx: &Context, unit: &Unit) -> Result<Run> {
@@ -247,6 +257,8 @@ impl<'a> Experiment<'a> {
             relative_weight_change: tuned.relative_weight_change,
             layers: self.layers(cx, &tuned.checkpoint)?,
             train_seconds: tuned.seconds,
+            probes: tuned.probes,
+            stopped: tuned.stopped,
         })
     }
 

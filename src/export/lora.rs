@@ -33,6 +33,7 @@ pub fn as_lora(
     rank: Option<usize>,
     done: impl Fn() + Sync,
 ) -> Result<Vec<Approximated>> {
+    super::refuse_scaled(checkpoint)?;
     let Some(folder) = &checkpoint.adapter else {
         let problem = "names no adapter to write as a plain LoRA";
         return Err(Error::invalid("checkpoint", problem));

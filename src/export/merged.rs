@@ -29,6 +29,7 @@ pub const SHARD: u64 = 5_000_000_000;
 /// is copied byte for byte, and so are the configs, the tokenizer and the chat template. Files of weights hold at most `shard` bytes
 /// unless one tensor alone is larger; several come with their index.
 pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged> {
+    super::refuse_scaled(checkpoint)?;
     let Some(folder) = &checkpoint.adapter else {
         let problem = "names no adapter to fold into the model";
         return Err(Error::invalid("checkpoint", problem));

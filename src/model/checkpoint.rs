@@ -19,6 +19,63 @@ pub struct Checkpoint {
     /// Folder with `adapter_config.json` and `adapter_model.safetensors`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
+    /// How much of the adapter's change of the weights is put on; all of it if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter_scale: Option<AdapterScale>,
+}
+
+/// A factor `α` of an adapter's change of the weights: the model has `θ_base + α (θ_tuned − θ_base)`, so that 0 is the base and 1 the tuned
+/// model (WiSE-FT, arXiv 2109.01903). Beyond 1 it goes further than the training did.
+///
+/// With LoRA that is `α` times its own scale. DoRA also changes the rows' lengths, so the weights themselves are interpolated.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct AdapterScale(f64);
+
+impl AdapterScale {
+    /// The factor `scale`.
+    ///
+    /// # Errors
+    /// When it is not a number of at least 0.
+    pub fn new(scale: f64) -> Result<Self> {
+        match scale.is_finite() && scale >= 0.0 {
+            // no negative zero, so that equal factors have equal bits
+            true => Ok(Self(scale + 0.0)),
+            false => Err(Error::invalid(
+                "adapter_scale",
+                format!(
+                    "must be a number of at least 0, got {scale}; 0 is the base model, 1 the tuned one"
+                ),
+            )),
+        }
+    }
+
+    /// The factor.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+// no factor is NaN
+impl Eq for AdapterScale {}
+
+impl std::hash::Hash for AdapterScale {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl TryFrom<f64> for AdapterScale {
+    type Error = Error;
+    fn try_from(scale: f64) -> Result<Self> {
+        Self::new(scale)
+    }
+}
+
+impl From<AdapterScale> for f64 {
+    fn from(scale: AdapterScale) -> Self {
+        scale.0
+    }
 }
 
 /// A checkpoint's decoder, with the ids at which it stops.
@@ -48,6 +105,7 @@ impl Checkpoint {
         Ok(Self {
             model,
             adapter: None,
+            adapter_scale: None,
         })
     }
 
@@ -60,8 +118,28 @@ impl Checkpoint {
     pub fn with_adapter(&self, folder: impl Into<PathBuf>) -> Self {
         Self {
             adapter: Some(folder.into()),
+            adapter_scale: None,
             ..self.clone()
         }
+    }
+
+    /// The same checkpoint with `scale` of its adapter's change of the weights: 0 is the model without it.
+    ///
+    /// # Errors
+    /// When there is no adapter, or `scale` is not a number of at least 0.
+    pub fn scaled(&self, scale: f64) -> Result<Self> {
+        let scale = AdapterScale::new(scale)?;
+        if self.adapter.is_none() {
+            let problem = "there is no adapter to scale; name one";
+            return Err(Error::invalid("adapter_scale", problem));
+        }
+        let mut scaled = self.clone();
+        // the two ends are what they are without a scale, and are found in the store under their own names
+        scaled.adapter_scale = Some(scale).filter(|scale| scale.get() != 1.0);
+        if scale.get() == 0.0 {
+            (scaled.adapter, scaled.adapter_scale) = (None, None);
+        }
+        Ok(scaled)
     }
 
     /// Sizes of the model.

@@ -2,10 +2,11 @@ use super::batch::Batch;
 use super::block::{Block, Drop, Dropout, PROJECTIONS, Pass, projection_sizes};
 use super::cache::Cache;
 use super::config::ModelConfig;
+use super::loss::{BatchLoss, BatchRow};
 use super::projection::Projection;
 use super::weights::Shelf;
 use crate::error::{Error, Result};
-use crate::ops::{self, Gradients, NormWeight, Rope, RopeTable, TokenLoss};
+use crate::ops::{self, Divergence, Gradients, NormWeight, Rope, RopeTable, TokenLoss};
 use crate::rng::Rng;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
@@ -34,6 +35,8 @@ pub struct Decoder {
 pub struct Gradient {
     /// Loss and the predicted tokens' facts.
     pub loss: TokenLoss,
+    /// Divergence of each predicted token from the anchor, in nats; empty without one.
+    pub kl: Vec<f32>,
     /// One for each of [`Decoder::trainable`], in that order; `None` where none arrived.
     pub gradients: Vec<Option<Tensor>>,
 }
@@ -206,9 +209,55 @@ impl Decoder {
         self.with_projections(|projection| Ok(projection.detached()))
     }
 
+    /// The model as it is now, outside any graph: later steps of a training, which change its variables in place, do not change it.
+    pub fn snapshot(&self) -> Result<Self> {
+        let copy = |tensor: &Tensor| match tensor.is_variable() {
+            true => tensor.detach().copy(),
+            false => Ok(tensor.detach()),
+        };
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for block in &self.layers {
+            let mut copied = block.map(|projection| Ok(projection.snapshot()?))?;
+            for ((_, new), (_, old)) in copied.norms_mut().zip(block.norms()) {
+                *new = copy(old)?;
+            }
+            layers.push(copied);
+        }
+        Ok(Self {
+            embed_tokens: copy(&self.embed_tokens)?,
+            layers,
+            norm: copy(&self.norm)?,
+            lm_head: self.lm_head.as_ref().map(copy).transpose()?,
+            ..self.detached()?
+        })
+    }
+
+    /// The model without its adapters, outside any graph, sharing its weights: what it was before a low-rank training.
+    pub fn without_adapters(&self) -> Result<Self> {
+        self.with_projections(|projection| {
+            let mut bare = projection.detached();
+            bare.adapted = None;
+            Ok(bare)
+        })
+    }
+
     /// The model for inference: adapters folded into the weights.
     pub fn merged(&self) -> Result<Self> {
         self.with_projections(|projection| Ok(projection.merged()?))
+    }
+
+    /// As [`Decoder::merged`], with `scale` of the adapters' change from `base`: `θ_base + scale (θ_merged − θ_base)`, biases that the adapter
+    /// brings along too.
+    pub fn merged_by(&self, scale: f64, base: &Decoder) -> Result<Self> {
+        let mut merged = self.with_projections(|projection| Ok(projection.merged_by(scale)?))?;
+        for ((_, new), (_, old)) in merged.projections_mut().zip(base.projections()) {
+            new.bias = match (new.bias.take(), &old.bias) {
+                (Some(new), Some(old)) => Some((old + ((new - old)? * scale)?)?),
+                (Some(new), None) => Some((new * scale)?),
+                (None, _) => None,
+            };
+        }
+        Ok(merged)
     }
 
     fn with_projections(&self, change: impl Fn(&Projection) -> Result<Projection>) -> Result<Self> {
@@ -316,16 +365,73 @@ impl Decoder {
             return Ok(TokenLoss::default());
         }
         let model = self.detached()?;
-        let x = model.last_block(batch)?;
-        let x = model.final_norm(&model.select(&x, &batch.rows)?)?;
         Ok(ops::token_loss(
-            &x,
+            &model.predicted(batch, None)?,
             model.head(),
             &batch.targets,
             &batch.weights,
             self.config.final_logit_softcapping,
             Gradients::None,
         )?)
+    }
+
+    /// As [`Decoder::score`], with dropout as [`Decoder::gradient_of`] has it, and the entropy among the `top` most probable tokens
+    /// where that is asked for.
+    pub fn facts(
+        &self,
+        batch: &Batch,
+        dropout: Option<&Dropout>,
+        top: Option<usize>,
+    ) -> Result<TokenLoss> {
+        if batch.rows.is_empty() {
+            return Ok(TokenLoss::default());
+        }
+        let model = self.detached()?;
+        let (x, cap) = (
+            model.predicted(batch, dropout)?,
+            self.config.final_logit_softcapping,
+        );
+        let (head, targets) = (model.head(), &batch.targets);
+        let mut facts = ops::token_loss(&x, head, targets, &batch.weights, cap, Gradients::None)?;
+        if let Some(top) = top {
+            facts.top_entropy = ops::top_entropy(&x, head, top, cap)?;
+        }
+        Ok(facts)
+    }
+
+    /// Divergence of this model's next-token distribution from the reference's at every predicted token of the batch, in order, in
+    /// nats; no gradients.
+    pub fn divergence(
+        &self,
+        reference: &Decoder,
+        batch: &Batch,
+        divergence: Divergence,
+    ) -> Result<Vec<f32>> {
+        if batch.rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (own, other) = (self.detached()?, reference.detached()?);
+        let measured = ops::token_kl(
+            &own.predicted(batch, None)?,
+            own.head(),
+            &other.predicted(batch, None)?,
+            other.head(),
+            &batch.weights,
+            self.config.final_logit_softcapping,
+            divergence,
+            Gradients::None,
+        )?;
+        Ok(measured.kl)
+    }
+
+    /// Hidden states of the batch's predicted tokens, ready for the head, `(predicted, hidden)`; for a model outside any graph.
+    fn predicted(&self, batch: &Batch, dropout: Option<&Dropout>) -> Result<Tensor> {
+        let pass = self.pass(&batch.starts, batch.longest());
+        let mut x = self.embed(&batch.ids)?;
+        for (layer, block) in self.layers.iter().enumerate() {
+            x = pass.block(block, &x, &Drop { dropout, layer })?;
+        }
+        Ok(self.final_norm(&self.select(&x, &batch.rows)?)?)
     }
 
     /// Loss and gradient of one batch.
@@ -338,17 +444,40 @@ impl Decoder {
         replay: bool,
         dropout: Option<&Dropout>,
     ) -> Result<Gradient> {
+        self.gradient_by(batch, replay, dropout, None)
+    }
+
+    /// As [`Decoder::gradient`], of another loss than the weighted surprisal; the batch's weights then only say which tokens are
+    /// predicted.
+    pub fn gradient_of(
+        &self,
+        batch: &Batch,
+        replay: bool,
+        dropout: Option<&Dropout>,
+        loss: &BatchLoss<'_>,
+    ) -> Result<Gradient> {
+        self.gradient_by(batch, replay, dropout, Some(loss))
+    }
+
+    fn gradient_by(
+        &self,
+        batch: &Batch,
+        replay: bool,
+        dropout: Option<&Dropout>,
+        of: Option<&BatchLoss<'_>>,
+    ) -> Result<Gradient> {
         let pass = self.pass(&batch.starts, batch.longest());
         let drop = |layer| Drop { dropout, layer };
         if batch.rows.is_empty() {
             let gradients = self.trainable.iter().map(|_| None).collect();
             return Ok(Gradient {
                 loss: TokenLoss::default(),
+                kl: Vec::new(),
                 gradients,
             });
         }
         let embedded = self.embed(&batch.ids)?;
-        let (loss, grads) = if replay {
+        let (loss, kl, grads) = if replay {
             let bare = self.detached()?;
             let mut inputs = Vec::with_capacity(self.layers.len());
             let mut x = embedded.detach();
@@ -357,7 +486,7 @@ impl Decoder {
                 inputs.push(std::mem::replace(&mut x, next));
             }
             let top = Var::from_tensor(&x)?;
-            let (loss, mut grads) = self.loss_and_seed(top.as_tensor(), batch)?;
+            let (loss, kl, mut grads) = self.loss_and_seed(top.as_tensor(), batch, of)?;
             let mut dx = take(&mut grads, &top)?;
             for (layer, block) in self.layers.iter().enumerate().rev() {
                 let input = Var::from_tensor(&inputs.pop().expect("one input for each block"))?;
@@ -369,13 +498,13 @@ impl Decoder {
             if embedded.track_op() {
                 grads.extend(ops::seed_gradient(&embedded, &dx)?.backward()?)?;
             }
-            (loss, grads)
+            (loss, kl, grads)
         } else {
             let mut x = embedded;
             for (layer, block) in self.layers.iter().enumerate() {
                 x = pass.block(block, &x, &drop(layer))?;
             }
-            self.loss_and_seed(&x, batch)?
+            self.loss_and_seed(&x, batch, of)?
         };
         self.refuse_frozen_gradients(&grads)?;
         let gradients = self
@@ -383,11 +512,20 @@ impl Decoder {
             .iter()
             .map(|(_, var)| grads.get(var).cloned())
             .collect();
-        Ok(Gradient { loss, gradients })
+        Ok(Gradient {
+            loss,
+            kl,
+            gradients,
+        })
     }
 
-    /// Loss on top of the last block's output, and the gradients that flow back from it.
-    fn loss_and_seed(&self, x: &Tensor, batch: &Batch) -> Result<(TokenLoss, GradStore)> {
+    /// Loss on top of the last block's output, divergences from the anchor, and the gradients that flow back from both.
+    fn loss_and_seed(
+        &self,
+        x: &Tensor,
+        batch: &Batch,
+        of: Option<&BatchLoss<'_>>,
+    ) -> Result<(TokenLoss, Vec<f32>, GradStore)> {
         let normed = self.final_norm(&self.select(x, &batch.rows)?)?;
         let head = self.head();
         let want = if head.track_op() {
@@ -395,14 +533,14 @@ impl Decoder {
         } else {
             Gradients::Hidden
         };
-        let mut loss = ops::token_loss(
-            &normed,
-            head,
-            &batch.targets,
-            &batch.weights,
-            self.config.final_logit_softcapping,
-            want,
-        )?;
+        let (targets, cap) = (&batch.targets, self.config.final_logit_softcapping);
+        let (mut loss, kl) = match of {
+            None => {
+                let loss = ops::token_loss(&normed, head, targets, &batch.weights, cap, want)?;
+                (loss, Vec::new())
+            }
+            Some(of) => self.loss_of(&normed, batch, of, want)?,
+        };
         let seed = loss.hidden_gradient.take().expect("asked for");
         let mut grads = ops::seed_gradient(&normed, &seed)?.backward()?;
         if let Some(more) = loss.head_gradient.take() {
@@ -412,7 +550,55 @@ impl Decoder {
             };
             grads.insert(head, sum);
         }
-        Ok((loss, grads))
+        Ok((loss, kl, grads))
+    }
+
+    /// The loss that `of` asks for, at the normed hidden states of the predicted tokens.
+    fn loss_of(
+        &self,
+        normed: &Tensor,
+        batch: &Batch,
+        of: &BatchLoss<'_>,
+        want: Gradients,
+    ) -> Result<(TokenLoss, Vec<f32>)> {
+        let (head, cap) = (self.head(), self.config.final_logit_softcapping);
+        let mut kl_weights = Vec::new();
+        let rows = |facts: &TokenLoss| -> Result<Vec<ops::RowLoss>> {
+            let rows: Vec<BatchRow> = (of.rows)(facts)?;
+            kl_weights = rows.iter().map(|row| row.kl_weight).collect();
+            Ok(rows.into_iter().map(|row| row.loss).collect())
+        };
+        let mut loss = ops::token_loss_by(
+            normed,
+            head,
+            &batch.targets,
+            cap,
+            want,
+            of.top_entropy,
+            rows,
+        )?;
+        let Some(anchor) = of.anchor else {
+            return Ok((loss, Vec::new()));
+        };
+        let reference = anchor.reference.detached()?;
+        let kl = ops::token_kl(
+            normed,
+            head,
+            &reference.predicted(batch, None)?,
+            reference.head(),
+            &kl_weights,
+            cap,
+            anchor.divergence,
+            want,
+        )?;
+        let sum = |a: Option<Tensor>, b: Option<Tensor>| match (a, b) {
+            (Some(a), Some(b)) => (a + b).map(Some),
+            (a, b) => Ok(a.or(b)),
+        };
+        loss.loss += kl.loss;
+        loss.hidden_gradient = sum(loss.hidden_gradient, kl.hidden_gradient)?;
+        loss.head_gradient = sum(loss.head_gradient, kl.head_gradient)?;
+        Ok((loss, kl.kl))
     }
 
     /// A frozen weight with a gradient would be a broken invariant: memory and time lost in silence.

@@ -1,7 +1,7 @@
 //! A linear layer as the decoder uses it: frozen, with a low-rank update, or trained itself.
 
 use crate::ops;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 /// A linear layer `x Wᵀ + bias`, perhaps with an adapter.
 #[derive(Debug, Clone)]
@@ -102,6 +102,47 @@ impl Projection {
         }
     }
 
+    /// The same layer outside any graph, with copies of its variables.
+    pub fn snapshot(&self) -> Result<Self> {
+        let copy = |tensor: &Tensor| match tensor.is_variable() {
+            true => tensor.detach().copy(),
+            false => Ok(tensor.detach()),
+        };
+        let adapted = match &self.adapted {
+            None => None,
+            Some(update) => Some(AdaptedWeight {
+                a: copy(&update.a)?,
+                b: copy(&update.b)?,
+                scale: update.scale,
+                magnitude: update.magnitude.as_ref().map(copy).transpose()?,
+            }),
+        };
+        Ok(Self {
+            weight: copy(&self.weight)?,
+            bias: self.bias.as_ref().map(copy).transpose()?,
+            adapted,
+        })
+    }
+
+    /// The layer with `scale` of its update's change of the weight folded in.
+    pub fn merged_by(&self, scale: f64) -> Result<Self> {
+        let mut scaled = self.clone();
+        let weight = match &mut scaled.adapted {
+            Some(update) if update.magnitude.is_none() => {
+                update.scale *= scale;
+                scaled.merged_weight()?
+            }
+            // the length of a row is no multiple of the scale
+            Some(_) => {
+                let before = self.weight.detach().to_dtype(DType::F32)?;
+                let change = (self.merged_weight()?.to_dtype(DType::F32)? - &before)?;
+                (before + (change * scale)?)?.to_dtype(self.weight.dtype())?
+            }
+            None => self.weight.detach(),
+        };
+        Ok(Self::new(weight, self.bias.as_ref().map(Tensor::detach)))
+    }
+
     /// The layer with its update folded in.
     pub fn merged(&self) -> Result<Self> {
         Ok(Self::new(
@@ -128,7 +169,7 @@ impl AdaptedWeight {
 mod tests {
     use super::*;
     use crate::rng::Rng;
-    use candle_core::{DType, Device, Var};
+    use candle_core::{Device, Var};
 
     fn random(shape: (usize, usize), name: &str) -> Tensor {
         let mut rng = Rng::new(1, name);

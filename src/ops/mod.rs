@@ -10,7 +10,8 @@
 //! | [`rms_norm`] | `x / rms(x) · w`, or `· (1 + w)` | `x`; `w` only if it is a variable |
 //! | [`gated`] | `silu(gate) · up`, or with GeLU | both |
 //! | [`attention`] | rotary, causal, grouped-query attention over sequences laid end to end; windowed, soft-capped | `q`, `k`, `v` |
-//! | [`token_loss`] | head and cross-entropy in chunks, logits perhaps soft-capped | the hidden states; the head if asked |
+//! | [`token_loss`], [`token_loss_by`] | head and cross-entropy in chunks, logits perhaps soft-capped | the hidden states; the head if asked |
+//! | [`token_kl`] | head and divergence from another model in chunks, over all tokens or the most probable ones | the hidden states; the head if asked |
 //! | [`seed_gradient`] | none | starts a backward pass from a known gradient |
 //!
 //! On a CPU in f32 they are fused and run on the current rayon pool. Everywhere else, and in f64, they are composed of candle
@@ -33,6 +34,7 @@ mod linear;
 mod norm;
 mod rope;
 mod seed;
+mod token_kl;
 mod token_loss;
 
 pub use attention::{Attention, CachedRow, attention, cached_attention};
@@ -42,7 +44,10 @@ pub use linear::{linear, lora_linear};
 pub use norm::{NormWeight, rms_norm};
 pub use rope::{Rope, RopeTable};
 pub use seed::seed_gradient;
-pub use token_loss::{Gradients, TokenLoss, soft_cap, token_loss};
+pub use token_kl::{Divergence, KlDirection, TokenKl, token_kl};
+pub use token_loss::{
+    Gradients, RowLoss, TokenLoss, soft_cap, token_loss, token_loss_by, top_entropy,
+};
 
 use candle_core::{DType, Tensor};
 

@@ -14,6 +14,8 @@ pub struct TokenLoss {
     pub entropy: Vec<f32>,
     /// How many tokens of the vocabulary are more probable than the target; 0 is the greedy choice.
     pub rank: Vec<u32>,
+    /// Entropy among the most probable tokens, in nats, their probabilities made to sum to 1; empty unless it was asked for.
+    pub top_entropy: Vec<f32>,
     /// `d loss / d hidden`, of `hidden`'s shape, if asked for.
     pub hidden_gradient: Option<Tensor>,
     /// `d loss / d head`, of `head`'s shape, if asked for.
@@ -31,8 +33,17 @@ pub enum Gradients {
     HiddenAndHead,
 }
 
+/// What one predicted token adds to the loss, as a function of its log-probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowLoss {
+    /// Its part of the loss.
+    pub value: f64,
+    /// `−d value / d ln p(target)`: its weight, where the value is a weighted surprisal.
+    pub slope: f32,
+}
+
 /// Logits that exist at one time, so that a large vocabulary never makes a large tensor.
-const LOGITS_AT_ONCE: usize = 1 << 20;
+pub(super) const LOGITS_AT_ONCE: usize = 1 << 20;
 
 /// `cap · tanh(logits / cap)`: Gemma 2's bound on the logits; no gradients.
 pub fn soft_cap(logits: &Tensor, cap: Option<f64>) -> Result<Tensor> {
@@ -103,6 +114,92 @@ pub fn token_loss(
         whole.hidden_gradient = Some(Tensor::cat(&hidden_gradients, 0)?);
     }
     Ok(whole)
+}
+
+/// As [`token_loss`], for losses that are any function of what the head says of each token: `rows` turns these facts into each
+/// token's [`RowLoss`], all at once, so that it may also look at them together.
+///
+/// One product with the head serves facts and gradient where the head is frozen, since a row's gradient is its slope times the
+/// gradient of its surprisal; a trained head costs another product. `top` asks for the entropy among that many tokens.
+pub fn token_loss_by<E: From<candle_core::Error>>(
+    hidden: &Tensor,
+    head: &Tensor,
+    targets: &[u32],
+    cap: Option<f64>,
+    want: Gradients,
+    top: Option<usize>,
+    rows: impl FnOnce(&TokenLoss) -> std::result::Result<Vec<RowLoss>, E>,
+) -> std::result::Result<TokenLoss, E> {
+    let ones = vec![1.0; targets.len()];
+    let first = match want {
+        Gradients::HiddenAndHead => Gradients::None,
+        other => other,
+    };
+    let mut facts = token_loss(hidden, head, targets, &ones, cap, first)?;
+    if let Some(top) = top {
+        facts.top_entropy = top_entropy(hidden, head, top, cap)?;
+    }
+    let rows = rows(&facts)?;
+    if rows.len() != targets.len() {
+        return Err(candle_core::Error::Msg(format!(
+            "{} losses for {} predicted tokens",
+            rows.len(),
+            targets.len()
+        ))
+        .into());
+    }
+    let slopes: Vec<f32> = rows.iter().map(|row| row.slope).collect();
+    if want == Gradients::HiddenAndHead {
+        let again = token_loss(hidden, head, targets, &slopes, cap, want)?;
+        facts.hidden_gradient = again.hidden_gradient;
+        facts.head_gradient = again.head_gradient;
+    } else if let Some(gradient) = facts.hidden_gradient.take() {
+        let slopes = Tensor::from_vec(slopes, (targets.len(), 1), gradient.device())?;
+        let scaled = gradient.broadcast_mul(&slopes.to_dtype(gradient.dtype())?)?;
+        facts.hidden_gradient = Some(scaled);
+    }
+    facts.loss = rows.iter().map(|row| row.value).sum();
+    Ok(facts)
+}
+
+/// Entropy in nats among the `top` most probable tokens of each row, their probabilities made to sum to 1 (EAFT, arXiv 2601.02151,
+/// which divides it by `ln top`). No gradients.
+pub fn top_entropy(
+    hidden: &Tensor,
+    head: &Tensor,
+    top: usize,
+    cap: Option<f64>,
+) -> Result<Vec<f32>> {
+    let (rows, vocabulary) = (hidden.dim(0)?, head.dim(0)?);
+    let (hidden, head) = (hidden.detach(), head.detach());
+    let chunk = (LOGITS_AT_ONCE / vocabulary).clamp(16, rows.max(16));
+    let mut entropies = Vec::with_capacity(rows);
+    for from in (0..rows).step_by(chunk) {
+        let hidden = hidden.narrow(0, from, chunk.min(rows - from))?;
+        let logits = hidden.contiguous()?.matmul(&head.t()?)?;
+        let logits = soft_cap(&logits.to_dtype(DType::F32)?, cap)?;
+        let mut logits = logits.flatten_all()?.to_vec1::<f32>()?;
+        let of_row = |row: &mut [f32]| entropy_of_largest(row, top);
+        entropies.par_extend(logits.par_chunks_mut(vocabulary).map(of_row));
+    }
+    Ok(entropies)
+}
+
+/// Entropy of the softmax over the `top` largest values of a row, whose order is lost.
+fn entropy_of_largest(row: &mut [f32], top: usize) -> f32 {
+    let top = top.clamp(1, row.len());
+    row.select_nth_unstable_by(top - 1, |a, b| b.total_cmp(a));
+    let kept = &mut row[..top];
+    // in one order, so that the sums do not depend on how they were selected
+    kept.sort_unstable_by(|a, b| b.total_cmp(a));
+    let largest = kept[0];
+    let (mut sum, mut moment) = (0f64, 0f64);
+    for value in kept.iter() {
+        let x = f64::from(value - largest);
+        sum += x.exp();
+        moment += x * x.exp();
+    }
+    (sum.ln() - moment / sum) as f32
 }
 
 fn on_host(

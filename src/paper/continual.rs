@@ -87,7 +87,7 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
             arms.push(&course.arm);
         }
     }
-    let of_arm = |arm: &str| courses.iter().filter(move |course| course.arm == arm);
+    let of_arm = |arm: &str| -> Vec<&Course> { courses.iter().filter(|course| course.arm == arm).collect() };
     let stage_names = ["before", "after algebra", "after code"];
     let keys: Vec<(&str, usize)> = arms
         .iter()
@@ -116,7 +116,7 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
         .column("stage", keys.iter().map(|(_, stage)| Cell::from(stage_names[*stage])));
     for task in &tasks {
         let cells = keys.iter().map(|(arm, stage)| {
-            let values: Vec<f64> = of_arm(arm).filter_map(|course| of_task(course, task).get(*stage).copied()).collect();
+            let values: Vec<f64> = of_arm(arm).into_iter().filter_map(|course| of_task(course, task).get(*stage).copied()).collect();
             let mut estimate = mean(values);
             if *stage == 0 {
                 estimate = estimate.map(|estimate| Estimate { se: None, ..estimate });
@@ -127,6 +127,7 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
     }
     let transfer = |arm: &&str| {
         let values: Vec<f64> = of_arm(arm)
+            .into_iter()
             .filter_map(|course| {
                 let scores = of_task(course, STAGES[0]);
                 Some(100.0 * (scores.get(2)? - scores.get(1)?))
@@ -136,6 +137,7 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
     };
     let gain = |arm: &&str| {
         let values: Vec<f64> = of_arm(arm)
+            .into_iter()
             .filter_map(|course| {
                 let gains = STAGES.map(|task| {
                     let scores = of_task(course, task);

@@ -1,0 +1,210 @@
+//! Options for what is looked at while a model is trained.
+
+use super::data::Data;
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use unforget::context::Context;
+use unforget::dataset::{Dataset, read_items};
+use unforget::error::{Error, Result};
+use unforget::model::Checkpoint;
+use unforget::probe::{ProbeSet, Role, Row, Scored, Stopped, Watch, WhenForgotten};
+use unforget::rng::Rng;
+
+/// Looking at a training while it goes on.
+#[derive(Args)]
+pub struct Watching {
+    /// A set of what should not be lost: a file of items, which are asked and graded, `lab` for the lab's validation split of that
+    /// name, or any data set, whose answers are only scored. May be given several times
+    #[arg(long, value_name = "NAME=FILE", help_heading = "While it trains")]
+    probe: Vec<String>,
+    /// The same for what is trained for
+    #[arg(long, value_name = "NAME=FILE", help_heading = "While it trains")]
+    target_probe: Vec<String>,
+    /// Optimiser steps between two looks; the base model and the final one are always looked at
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        help_heading = "While it trains"
+    )]
+    probe_every: usize,
+    /// Largest share of the work that the looks in between may take, such as 0.2; others are left out
+    #[arg(
+        long,
+        value_name = "SHARE",
+        allow_negative_numbers = true,
+        help_heading = "While it trains"
+    )]
+    probe_share: Option<f64>,
+    /// First examples of each set that are used
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50,
+        help_heading = "While it trains"
+    )]
+    probe_items: usize,
+    /// Longest answer of a graded set in tokens
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 128,
+        help_heading = "While it trains"
+    )]
+    probe_max_new_tokens: usize,
+    /// Most points that the score of any --probe set may lie below the base model's
+    #[arg(
+        long,
+        value_name = "POINTS",
+        allow_negative_numbers = true,
+        help_heading = "While it trains"
+    )]
+    forget_at_most: Option<f64>,
+    /// What happens when more is lost: the training ends with the model as it is, or as it was at the last look within the budget
+    #[arg(
+        long,
+        value_enum,
+        default_value = "stop",
+        requires = "forget_at_most",
+        help_heading = "While it trains"
+    )]
+    when_forgotten: Then,
+    /// Folder for steps and probes as they come: steps.jsonl, probes.jsonl and an event file for TensorBoard
+    #[arg(long, value_name = "FOLDER", help_heading = "While it trains")]
+    pub log: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Then {
+    Stop,
+    RollBack,
+}
+
+impl Watching {
+    /// What the options ask for; nothing, if they name no set. Some of the training examples are looked at beside the sets.
+    pub fn watch(
+        &self,
+        cx: &Context,
+        checkpoint: &Checkpoint,
+        data: &Data,
+        seed: u64,
+    ) -> Result<Option<Watch>> {
+        if self.probe.is_empty() && self.target_probe.is_empty() {
+            if self.forget_at_most.is_some() {
+                let problem = "needs a set to lose points on; name one with --probe";
+                return Err(Error::invalid("--forget-at-most", problem));
+            }
+            return Ok(None);
+        }
+        if self.probe_items == 0 {
+            return Err(Error::invalid("--probe-items", "must be at least 1"));
+        }
+        let named = self.target_probe.iter().map(|text| (text, Role::Target));
+        let named = named.chain(self.probe.iter().map(|text| (text, Role::NonTarget)));
+        let mut sets = vec![self.training(data, seed)];
+        for (text, role) in named {
+            sets.push(self.set(cx, checkpoint, text, role)?);
+        }
+        let watch = Watch {
+            sets,
+            every: self.probe_every,
+            share: self.probe_share,
+            max_new_tokens: self.probe_max_new_tokens,
+            forget_at_most: self.forget_at_most,
+            when_forgotten: match self.when_forgotten {
+                Then::Stop => WhenForgotten::Stop,
+                Then::RollBack => WhenForgotten::RollBack,
+            },
+        };
+        watch.check()?;
+        Ok(Some(watch))
+    }
+
+    /// Examples of the training data, drawn from all of it.
+    fn training(&self, data: &Data, seed: u64) -> ProbeSet {
+        let all = data.sequences.len();
+        let mut drawn = Rng::new(seed, "training-probe").distinct(all, self.probe_items.min(all));
+        drawn.sort_unstable();
+        ProbeSet {
+            name: "training".into(),
+            role: Role::Training,
+            scored: drawn
+                .iter()
+                .map(|at| Scored::from(&data.sequences[*at]))
+                .collect(),
+            items: Vec::new(),
+        }
+    }
+
+    fn set(
+        &self,
+        cx: &Context,
+        checkpoint: &Checkpoint,
+        text: &str,
+        role: Role,
+    ) -> Result<ProbeSet> {
+        let Some((name, file)) = text
+            .split_once('=')
+            .filter(|(name, file)| !name.is_empty() && !file.is_empty())
+        else {
+            let problem = format!("`{text}` is not NAME=FILE, such as word=word/validation.jsonl");
+            return Err(Error::invalid("--probe", problem));
+        };
+        let file = match file {
+            "lab" => unforget::lab::folder()?.join(name).join("validation.jsonl"),
+            file => Path::new(file).to_path_buf(),
+        };
+        let tokenizer = cx.tokenizer(checkpoint)?;
+        let context = checkpoint.config()?.max_position_embeddings;
+        match read_items(&file) {
+            Ok(mut items) => {
+                items.truncate(self.probe_items);
+                ProbeSet::of_items(name, role, items, &tokenizer, context)
+            }
+            Err(_) => {
+                let mut examples = Dataset::read(&file)?.examples;
+                examples.truncate(self.probe_items);
+                cx.progress.note(&format!(
+                    "{} holds no items that can be graded: the answers of probe set {name} are only scored",
+                    file.display()
+                ));
+                ProbeSet::of_examples(name, role, &examples, &tokenizer, context)
+            }
+        }
+    }
+}
+
+/// The first and the last look as a table; nothing if there was none.
+pub fn print(rows: &[Row], stopped: Option<&Stopped>) {
+    let Some(last) = rows.last().map(|row| row.step) else {
+        return;
+    };
+    let shown = |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
+    println!(
+        "\n{:16} {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}",
+        "probe", "step", "loss", "KL", "score", "skill", "form"
+    );
+    for row in rows.iter().filter(|row| row.step == 0 || row.step == last) {
+        println!(
+            "{:16} {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}",
+            row.probe,
+            row.step,
+            shown(row.loss),
+            shown(row.kl),
+            shown(row.score),
+            shown(row.skill),
+            shown(row.form)
+        );
+    }
+    if let Some(stopped) = stopped {
+        let then = match stopped.back_to {
+            Some(step) => format!("went back to step {step}"),
+            None => "ended there".into(),
+        };
+        println!(
+            "after step {} `{}` had lost {:.1} points, more than may be forgotten: the training {then}",
+            stopped.step, stopped.probe, stopped.lost
+        );
+    }
+    println!();
+}

@@ -1,0 +1,155 @@
+use crate::dataset::Example;
+use crate::error::{Error, Result};
+use crate::perplexity::TokenScores;
+use crate::select_signals::TokenClass;
+use crate::task::Item;
+use crate::tokens::{Sequence, Tokenizer, TooLong, sequences};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a probe set is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Examples of the training data. Here the divergence from the base model is measured, which predicts forgetting (RL's Razor, arXiv
+    /// 2509.04259).
+    Training,
+    /// What is trained for.
+    Target,
+    /// What should not be lost.
+    NonTarget,
+}
+
+/// What one looks at between two steps of a training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeSet {
+    /// Its name in rows, logs and messages.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// Answers that are given, and scored.
+    pub scored: Vec<Scored>,
+    /// Questions that are asked, and graded.
+    pub items: Vec<Item>,
+}
+
+/// A rendered example of which each token of the completion is scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// Token ids, prompt and completion.
+    pub ids: Vec<u32>,
+    /// What kind of text each token of the completion is; `None` for tokens of the prompt.
+    pub class: Vec<Option<TokenClass>>,
+}
+
+/// Surprisal of the tokens of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassLoss {
+    /// Tokens of that class.
+    pub tokens: usize,
+    /// Their mean surprisal, in nats.
+    pub loss: f64,
+}
+
+impl ProbeSet {
+    /// A benchmark: its questions are asked and graded, and its reference answers scored.
+    pub fn of_items(
+        name: &str,
+        role: Role,
+        items: Vec<Item>,
+        tokenizer: &Tokenizer,
+        context: usize,
+    ) -> Result<Self> {
+        let examples: Vec<Example> = items.iter().map(Example::from).collect();
+        Ok(Self {
+            items,
+            ..Self::of_examples(name, role, &examples, tokenizer, context)?
+        })
+    }
+
+    /// Conversations whose answers are scored.
+    pub fn of_examples(
+        name: &str,
+        role: Role,
+        examples: &[Example],
+        tokenizer: &Tokenizer,
+        context: usize,
+    ) -> Result<Self> {
+        let rendered = sequences(tokenizer, examples, context, TooLong::Refuse)?;
+        Ok(Self {
+            name: name.to_string(),
+            role,
+            scored: rendered.sequences.iter().map(Scored::from).collect(),
+            items: Vec::new(),
+        })
+    }
+
+    /// Refuses a set that says nothing, or asks what this machine cannot grade.
+    pub(super) fn check(&self) -> Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            let problem = format!(
+                "must be made of letters, digits, `_`, `-` and `.`, got {:?}",
+                self.name
+            );
+            return Err(Error::invalid("name of a probe set", problem));
+        }
+        if self.items.is_empty() && self.scored.is_empty() {
+            return Err(Error::invalid(
+                &self.name,
+                "this probe set holds no example",
+            ));
+        }
+        self.items.iter().try_for_each(|item| item.check.ready())
+    }
+
+    /// Tokens that are scored.
+    pub(super) fn tokens(&self) -> usize {
+        self.scored.iter().map(|scored| scored.ids.len()).sum()
+    }
+
+    /// Mean surprisal over all tokens of the completions, and over those of each class. `None` where there are none.
+    pub(super) fn losses(
+        &self,
+        scores: &[TokenScores],
+    ) -> (Option<f64>, BTreeMap<String, ClassLoss>) {
+        let mut sums: BTreeMap<TokenClass, (usize, f64)> = BTreeMap::new();
+        for (scored, scores) in self.scored.iter().zip(scores) {
+            for (class, log_prob) in scored.class.iter().zip(&scores.log_prob) {
+                if let (Some(class), Some(log_prob)) = (class, log_prob) {
+                    let (tokens, sum) = sums.entry(*class).or_default();
+                    *tokens += 1;
+                    *sum -= f64::from(*log_prob);
+                }
+            }
+        }
+        let (tokens, sum) = sums
+            .values()
+            .fold((0, 0.0), |(n, s), (m, t)| (n + m, s + t));
+        let of_class = |(class, (tokens, sum)): (TokenClass, (usize, f64))| {
+            let loss = sum / tokens as f64;
+            (class.name().to_string(), ClassLoss { tokens, loss })
+        };
+        let loss = (tokens > 0).then(|| sum / tokens as f64);
+        (loss, sums.into_iter().map(of_class).collect())
+    }
+}
+
+impl From<&Sequence> for Scored {
+    fn from(sequence: &Sequence) -> Self {
+        let class = |at: usize| {
+            if !sequence.completion.learns(at) {
+                return None;
+            }
+            let ends = Some(sequence.ids[at]) == sequence.end_of_turn;
+            Some(match ends {
+                true => TokenClass::EndOfTurn,
+                false => TokenClass::of(sequence.token_text(at)),
+            })
+        };
+        Self {
+            ids: sequence.ids.clone(),
+            class: (0..sequence.len()).map(class).collect(),
+        }
+    }
+}
