@@ -121,8 +121,8 @@ pub fn pairs_of(
         Ok(score.items.iter().map(|item| item.value).collect())
     };
     let pair = |task: &usize| {
-        let rows = |side: fn(&Side) -> &'_ [TaskScore]| -> Result<Vec<Vec<f64>>> {
-            sides.iter().map(|one| values(side(one), *task)).collect()
+        let rows = |of: fn(Side) -> &[TaskScore]| -> Result<Vec<Vec<f64>>> {
+            sides.iter().map(|side| values(of(*side), *task)).collect()
         };
         Ok(Pair {
             weight,

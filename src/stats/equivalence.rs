@@ -198,7 +198,7 @@ mod tests {
         );
         assert_eq!(
             Equivalence::of_constant(-0.5, 200, 0.02).not_lower(0.05),
-            Verdict::CannotTell
+            Verdict::No
         );
     }
 }
