@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::{Batch, Decoder, Dropout};
 use crate::optimizer::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
 use crate::rng::Rng;
+pub use crate::select::Normalizer;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,21 +35,6 @@ pub enum Method {
     Lora(LoraConfig),
     /// Every weight.
     Full,
-}
-
-/// What the weighted sum of surprisals of one optimiser step is divided by. Same mask, four effective learning rates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Normalizer {
-    /// Tokens whose weight is not 0, as transformers does with labels of -100: the paper's.
-    #[default]
-    Kept,
-    /// All completion tokens, masked ones too.
-    Completion,
-    /// The sum of the weights.
-    Weights,
-    /// Examples.
-    Batch,
 }
 
 /// How to fine-tune.

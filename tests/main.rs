@@ -17,3 +17,4 @@ mod real;
 mod support;
 mod templates;
 mod training;
+mod weights;

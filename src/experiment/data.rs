@@ -8,11 +8,12 @@ use crate::error::Result;
 use crate::metric;
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
-use crate::select::LossMask;
+use crate::scorer;
+use crate::select::{LossMask, Signals, TokenClass};
 use crate::self_output::{Pool, Shown, Which};
 use crate::task::Item;
 use crate::tokens::{Sequence, Sequences, TooLong, sequences};
-use crate::train::Example;
+use crate::train::{Example, Finetune};
 use crate::verbs;
 use std::time::Instant;
 
@@ -21,6 +22,9 @@ pub(super) struct Rendered {
     items: Vec<Item>,
     sequences: Vec<Sequence>,
     scores: Vec<TokenScores>,
+    classes: Vec<Vec<TokenClass>>,
+    /// What the reference model says of each token; empty if no arm asks.
+    reference: Vec<TokenScores>,
     text_alone: Vec<Option<f64>>,
     /// Where it came from: items asked for, answers sampled, share accepted, seconds.
     asked: usize,
@@ -44,6 +48,15 @@ impl Material {
         let items = recipe.items(&recipe.target, "train", recipe.sizes.train)?;
         let mut truth = render(cx, base, "ground-truth", items.clone())?;
         truth.seconds = started.elapsed().as_secs_f64();
+        let mut compared = false;
+        for arm in &recipe.arms {
+            // a rule that cannot be trained is refused before anything is computed
+            arm.finetune(recipe.finetune.clone())?;
+            compared |= arm.weighting()?.needs().reference;
+        }
+        if compared {
+            truth.reference = reference(cx, recipe, base, &truth)?;
+        }
         let needs = |wanted: &[Arm]| recipe.arms.iter().any(|arm| wanted.contains(arm));
         let sampled = |label: &str,
                        shown,
@@ -102,7 +115,11 @@ impl Material {
     fn of(&self, arm: Arm) -> &Rendered {
         let made = "made for every arm of the recipe";
         match arm {
-            Arm::GroundTruth | Arm::Stm(_) | Arm::RandomMask(_) | Arm::LowestMask(_) => &self.truth,
+            Arm::GroundTruth
+            | Arm::Stm(_)
+            | Arm::RandomMask(_)
+            | Arm::LowestMask(_)
+            | Arm::Weights(_) => &self.truth,
             Arm::GroundTruthOnSelfOutputItems => self.truth_of_self_output.as_ref().expect(made),
             Arm::SelfOutput => self.self_output.as_ref().expect(made),
             Arm::Rephrase => self.rephrase.as_ref().expect(made),
@@ -111,23 +128,7 @@ impl Material {
 
     /// The arm's training examples; `seed` draws random masks.
     pub fn examples(&self, arm: Arm, seed: u64) -> Result<Vec<Example>> {
-        let source = self.of(arm);
-        let masks = source.masks(arm, seed)?;
-        let examples = source
-            .sequences
-            .iter()
-            .zip(masks)
-            .map(|(sequence, mask)| Example {
-                id: sequence.id.clone(),
-                ids: sequence.ids.clone(),
-                weights: mask
-                    .as_slice()
-                    .iter()
-                    .map(|learned| f32::from(u8::from(*learned)))
-                    .collect(),
-                completion_tokens: sequence.completion.learned(),
-            });
-        Ok(examples.collect())
+        self.of(arm).examples(arm, seed)
     }
 
     /// How the arm's data came to be.
@@ -238,11 +239,32 @@ impl Material {
 }
 
 impl Rendered {
+    /// What is known of each token of each sequence.
+    fn signals(&self) -> Vec<Signals> {
+        scorer::signals(
+            &self.sequences,
+            &self.classes,
+            &self.scores,
+            &self.reference,
+        )
+    }
+
     /// Which completion tokens the arm learns, for each sequence.
     fn masks(&self, arm: Arm, seed: u64) -> Result<Vec<LossMask>> {
-        let scored = self.sequences.iter().zip(&self.scores);
-        let examples = scored.map(|(sequence, scores)| (&sequence.completion, scores.perplexity()));
-        arm.rule().masks(examples, seed)
+        arm.weighting()?.masks(&self.signals(), seed)
+    }
+
+    /// The arm's training examples.
+    fn examples(&self, arm: Arm, seed: u64) -> Result<Vec<Example>> {
+        let weights = arm.weighting()?.weights(&self.signals(), seed)?;
+        let pairs = self.sequences.iter().zip(weights);
+        let examples = pairs.map(|(sequence, weights)| Example {
+            id: sequence.id.clone(),
+            ids: sequence.ids.clone(),
+            weights,
+            completion_tokens: sequence.completion.learned(),
+        });
+        Ok(examples.collect())
     }
 
     /// Which tokens of sequence `at` show the writer's style.
@@ -279,6 +301,28 @@ impl Rendered {
     }
 }
 
+/// What a reference model says of the ground truth: the base, fine-tuned on all tokens of it as the recipe's `finetune` says, its
+/// rate included, with the first seed. That is DPF's first fine-tune.
+fn reference(
+    cx: &Context,
+    recipe: &Recipe,
+    base: &Checkpoint,
+    truth: &Rendered,
+) -> Result<Vec<TokenScores>> {
+    let config = Finetune {
+        seed: recipe.seeds[0],
+        ..recipe.finetune.clone()
+    };
+    let examples = truth.examples(Arm::GroundTruth, config.seed)?;
+    let tuned = verbs::finetune(cx, base, "reference", &examples, &config)?;
+    let ids: Vec<&[u32]> = truth.sequences.iter().map(|s| s.ids.as_slice()).collect();
+    let scores = verbs::score(cx, &tuned.checkpoint, "ground-truth-reference", &ids)?;
+    for (sequence, scores) in truth.sequences.iter().zip(&scores) {
+        scores.check(&tuned.checkpoint, &sequence.id)?;
+    }
+    Ok(scores)
+}
+
 /// Renders and scores items under the base model.
 fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Result<Rendered> {
     let tokenizer = cx.tokenizer(base)?;
@@ -308,8 +352,11 @@ fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Res
         .iter()
         .map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp))
         .collect();
+    let classes = sequences.iter().map(|s| s.classes(&tokenizer)).collect();
     Ok(Rendered {
         asked: items.len(),
+        classes,
+        reference: Vec::new(),
         items,
         sequences,
         scores,

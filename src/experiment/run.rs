@@ -169,11 +169,11 @@ impl Bench {
         } = unit;
         let label = format!("{arm}-{learning_rate}-{seed}");
         let examples = material.examples(arm, seed)?;
-        let config = Finetune {
+        let config = arm.finetune(Finetune {
             learning_rate,
             seed,
             ..recipe.finetune.clone()
-        };
+        })?;
         let tuned = verbs::finetune(cx, base, &label, &examples, &config)?;
         let (validation, test) = self.measure(cx, &tuned.checkpoint, &label)?;
         let learned =
