@@ -93,6 +93,8 @@ pub mod samples;
 
 pub mod verbs;
 
+pub mod scorer;
+
 pub mod lab;
 
 // experiment

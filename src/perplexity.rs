@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{Batch, Checkpoint, Decoder};
+use crate::select::ModelSignals;
 use crate::tokens::{Sequence, Tokenizer};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,17 @@ impl TokenScores {
             .map(|l| -f64::from(l))
             .collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+}
+
+impl From<&TokenScores> for ModelSignals {
+    fn from(scores: &TokenScores) -> Self {
+        Self {
+            log_prob: scores.log_prob.clone(),
+            entropy: scores.entropy.clone(),
+            rank: scores.rank.clone(),
+            top_entropy: None,
+        }
     }
 }
 

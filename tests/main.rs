@@ -19,3 +19,4 @@ mod real;
 mod support;
 mod templates;
 mod training;
+mod weights;

@@ -1,13 +1,14 @@
 //! What `perplexity` and `finetune` do alike: read and render a data set, score it, choose the tokens to learn.
 
-use clap::ValueEnum;
-use std::path::Path;
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
 use unforget::context::Context;
 use unforget::dataset::{Dataset, Example};
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
 use unforget::perplexity::TokenScores;
-use unforget::select::{LossMask, Rule};
+use unforget::scorer;
+use unforget::select::{Signals, Weighting};
 use unforget::tokens::{LongExample, Sequence, Sequences, TooLong, sequences};
 use unforget::verbs;
 
@@ -134,8 +135,37 @@ pub fn first_names(names: &[&str]) -> String {
     names[..names.len().min(SHOWN)].join(", ") + more
 }
 
-/// The rule that `--threshold T` and `--mask random:T|lowest:T` ask for.
-pub fn rule(threshold: Option<f64>, mask: Option<&str>) -> Result<Rule> {
+/// Which other model is asked.
+#[derive(Args)]
+#[command(next_help_heading = "Reference model")]
+pub struct Reference {
+    /// Folder or hub name of another model, for rules of reference signals such as dpf(0); its tokenizer may be another one
+    #[arg(long, value_name = "FOLDER")]
+    reference: Option<String>,
+    /// Adapter folder in PEFT's format, put on the reference [alone: on the model that is trained]
+    #[arg(long, value_name = "FOLDER")]
+    reference_adapter: Option<PathBuf>,
+}
+
+impl Reference {
+    /// Its checkpoint, if one is named; `model` is the one that is trained.
+    pub fn checkpoint(&self, cx: &Context, model: &Checkpoint) -> Result<Option<Checkpoint>> {
+        let mut checkpoint = match (&self.reference, &self.reference_adapter) {
+            (None, None) => return Ok(None),
+            (Some(name), _) => Checkpoint::open(super::model_folder(cx, name)?)?,
+            (None, Some(_)) => model.clone(),
+        };
+        checkpoint.adapter = self.reference_adapter.clone();
+        Ok(Some(checkpoint))
+    }
+}
+
+/// The weights that `--threshold T`, `--mask random:T|lowest:T` or `--weights EXPR` ask for: all tokens alike if none does.
+pub fn weighting(
+    threshold: Option<f64>,
+    mask: Option<&str>,
+    weights: Option<&str>,
+) -> Result<Weighting> {
     let checked = |name: &str, value: f64| match value.is_finite() && value > 0.0 {
         true => Ok(value),
         false => Err(Error::invalid(
@@ -146,10 +176,16 @@ pub fn rule(threshold: Option<f64>, mask: Option<&str>) -> Result<Rule> {
         )),
     };
     if let Some(threshold) = threshold {
-        return Ok(Rule::LowPerplexity(checked("--threshold", threshold)?));
+        return Weighting::stm(checked("--threshold", threshold)?);
+    }
+    if let Some(line) = weights {
+        return line.parse().map_err(|error| match error {
+            Error::Invalid { problem, .. } => Error::invalid("--weights", problem),
+            other => other,
+        });
     }
     let Some(mask) = mask else {
-        return Ok(Rule::All);
+        return "all".parse();
     };
     let wrong = || {
         Error::invalid(
@@ -162,29 +198,82 @@ pub fn rule(threshold: Option<f64>, mask: Option<&str>) -> Result<Rule> {
     let (kind, threshold) = mask.split_once(':').ok_or_else(wrong)?;
     let threshold = checked("--mask", threshold.parse().map_err(|_| wrong())?)?;
     match kind {
-        "random" => Ok(Rule::Random(threshold)),
-        "lowest" => Ok(Rule::WithoutLowest(threshold)),
+        "random" | "lowest" => format!("{kind}_mask({threshold})").parse(),
         _ => Err(wrong()),
     }
 }
 
-/// The tokens of each sequence that `rule` learns, under `scores` of the base model. `seed` draws random masks, the same ones as in
-/// an experiment.
-pub fn learned(
-    rule: Rule,
-    sequences: &[Sequence],
-    scores: &[TokenScores],
-    seed: u64,
-) -> Result<Vec<LossMask>> {
-    let perplexity = |at: usize| {
-        scores
-            .get(at)
-            .map(TokenScores::perplexity)
-            .unwrap_or_default()
-    };
-    let examples = sequences
-        .iter()
-        .enumerate()
-        .map(|(at, s)| (&s.completion, perplexity(at)));
-    rule.masks(examples, seed)
+/// Refuses a rule that needs what is not there, before anything is computed.
+pub fn check_offline(weighting: &Weighting, reference: Option<&Checkpoint>) -> Result<()> {
+    let needs = weighting.needs();
+    if needs.online() {
+        let problem = format!(
+            "`{weighting}` follows the model while it learns; here weights are computed once, before: take a rule of base or reference signals"
+        );
+        return Err(Error::invalid("--weights", problem));
+    }
+    if needs.top_entropy {
+        let problem = format!(
+            "`{weighting}` needs the entropy of the 20 most probable tokens, which scoring does not give; entropy_base is that of all tokens"
+        );
+        return Err(Error::invalid("--weights", problem));
+    }
+    if needs.reference && reference.is_none() {
+        let problem = format!(
+            "`{weighting}` needs another model: name it with --reference, or --reference-adapter"
+        );
+        return Err(Error::invalid("--weights", problem));
+    }
+    Ok(())
+}
+
+impl Data {
+    /// What `weighting` needs to be known of each token. The model `checkpoint` is the base.
+    pub fn signals(
+        &self,
+        cx: &Context,
+        checkpoint: &Checkpoint,
+        weighting: &Weighting,
+        reference: Option<&Checkpoint>,
+    ) -> Result<Vec<Signals>> {
+        check_offline(weighting, reference)?;
+        let needs = weighting.needs();
+        let tokenizer = cx.tokenizer(checkpoint)?;
+        let classes: Vec<_> = match needs.class {
+            true => self
+                .sequences
+                .iter()
+                .map(|s| s.classes(&tokenizer))
+                .collect(),
+            false => Vec::new(),
+        };
+        let base = match needs.base {
+            true => self.score(cx, checkpoint)?,
+            false => Vec::new(),
+        };
+        let other = match reference.filter(|_| needs.reference) {
+            Some(reference) => self.score_by(cx, checkpoint, reference)?,
+            None => Vec::new(),
+        };
+        Ok(scorer::signals(&self.sequences, &classes, &base, &other))
+    }
+
+    /// Scores every token under another model than the one that rendered the data.
+    pub fn score_by(
+        &self,
+        cx: &Context,
+        checkpoint: &Checkpoint,
+        scorer: &Checkpoint,
+    ) -> Result<Vec<TokenScores>> {
+        let label = format!("{}-reference", self.label);
+        let tokenizer = cx.tokenizer(checkpoint)?;
+        scorer::score(
+            cx,
+            scorer,
+            &label,
+            &tokenizer,
+            &self.examples,
+            &self.sequences,
+        )
+    }
 }

@@ -1,5 +1,5 @@
 use super::Common;
-use super::data::{Data, WhenTooLong, first_names, learned, rule};
+use super::data::{Data, Reference, WhenTooLong, check_offline, first_names, weighting};
 use super::finetune::check_out;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -12,7 +12,6 @@ use unforget::error::{Error, Result};
 use unforget::export;
 use unforget::model::Checkpoint;
 use unforget::report::parquet;
-use unforget::select::Rule;
 use unforget::store::{make_folder_atomic, write_atomic, write_atomic_with};
 
 const EXAMPLES: &str = "\
@@ -113,6 +112,11 @@ struct Masks {
     /// Leave as many tokens out as --threshold T would, but others: random:T or lowest:T
     #[arg(long, value_name = "KIND:T")]
     mask: Option<String>,
+    /// Which tokens are learned, as an expression or a published method whose weights are 0 and 1: see `unforget weights`
+    #[arg(long, value_name = "EXPR", conflicts_with_all = ["threshold", "mask"])]
+    weights: Option<String>,
+    #[command(flatten)]
+    reference: Reference,
     /// Seed of random masks
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -240,7 +244,13 @@ struct Printed<'a> {
 
 impl Masks {
     fn run(&self, common: &Common) -> Result<()> {
-        let mask = rule(self.threshold, self.mask.as_deref())?;
+        let weights = self.weights.as_deref();
+        let weighting = weighting(self.threshold, self.mask.as_deref(), weights)?;
+        if !weighting.is_mask() {
+            let problem =
+                format!("`{weighting}` gives other weights than 0 and 1, which labels cannot say");
+            return Err(Error::invalid("--weights", problem));
+        }
         let end = self.out.extension().unwrap_or_default();
         let table = end == "parquet";
         if !table && end != "jsonl" {
@@ -257,6 +267,8 @@ impl Masks {
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
+        let reference = self.reference.checkpoint(&cx, &checkpoint)?;
+        check_offline(&weighting, reference.as_ref())?;
         let data = Data::read(
             &cx,
             &checkpoint,
@@ -265,11 +277,8 @@ impl Masks {
             self.max_length,
             self.too_long,
         )?;
-        let scores = match mask {
-            Rule::All => Vec::new(),
-            _ => data.score(&cx, &checkpoint)?,
-        };
-        let learned = learned(mask, &data.sequences, &scores, self.seed)?;
+        let signals = data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?;
+        let learned = weighting.masks(&signals, self.seed)?;
         let tokenizer = cx.tokenizer(&checkpoint)?;
         let by_id: HashMap<&str, &Example> = (data.examples.iter())
             .map(|example| (example.id.as_str(), example))

@@ -1,5 +1,5 @@
 use super::Common;
-use super::data::{Data, WhenTooLong, learned, rule};
+use super::data::{Data, Reference, WhenTooLong, check_offline, weighting};
 use super::watching::Watching;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use unforget::model::Checkpoint;
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
-use unforget::select::{Counts, LossMask, Rule};
+use unforget::select::{Counts, LossMask, Weighting};
 use unforget::store::make_folder_atomic;
 use unforget::train::{Example, Finetune, Method, Normalizer, Objective};
 use unforget::verbs::{self, Training, Tuned};
@@ -21,6 +21,8 @@ Examples:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --threshold 2.5 --out adapter
   The same number of tokens left out, but drawn at random, to compare with:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --mask random:2.5 --out adapter-random
+  Any other rule of `unforget weights`: here the paper's without the token that ends the turn:
+    unforget finetune --model lab --data datasets/lab/code/train.jsonl --weights 'stm(2.5) & !class(end_of_turn)' --out adapter-ends
   ASFT, that is DFT's gradient and a pull back to the base model:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --objective probability:1 --kl 0.1 --out adapter-asft
   Watch what is forgotten, and end where more than 4 points are lost on arithmetic or on SQL:
@@ -61,6 +63,16 @@ pub struct FinetuneModel {
     /// (lowest:T)
     #[arg(long, value_name = "KIND:T", help_heading = "Tokens to learn")]
     mask: Option<String>,
+    /// How much each token weighs, as an expression or a published method: see `unforget weights`
+    #[arg(
+        long,
+        value_name = "EXPR",
+        conflicts_with_all = ["threshold", "mask"],
+        help_heading = "Tokens to learn"
+    )]
+    weights: Option<String>,
+    #[command(flatten)]
+    reference: Reference,
     /// Longest example in tokens [default: the model's context]
     #[arg(long, value_name = "N", help_heading = "Tokens to learn")]
     max_length: Option<usize>,
@@ -97,7 +109,8 @@ pub struct FinetuneModel {
     /// Steps over which the rate rises from 0
     #[arg(long, value_name = "N", help_heading = "Training")]
     warmup_steps: Option<usize>,
-    /// What a step's loss is divided by: learned tokens, all completion tokens, the sum of the weights, or examples
+    /// What a step's loss is divided by: learned tokens, all completion tokens, the sum of the weights, or examples [default: as
+    /// --weights says or its method was published, else learned tokens]
     #[arg(long, value_enum, help_heading = "Training")]
     normalizer: Option<Divisor>,
     /// Largest norm of a step's gradient
@@ -235,6 +248,8 @@ struct Printed<'a> {
     too_long: Vec<&'a str>,
     completion_tokens: usize,
     learned_tokens: usize,
+    /// The rule by which tokens are weighed.
+    weights: &'a Weighting,
     steps: usize,
     loss_first: Option<f64>,
     loss_last: Option<f64>,
@@ -252,8 +267,9 @@ struct Printed<'a> {
 
 impl FinetuneModel {
     pub fn run(&self, common: &Common) -> Result<()> {
-        let mask = rule(self.threshold, self.mask.as_deref())?;
-        let config = self.config();
+        let weights = self.weights.as_deref();
+        let weighting = weighting(self.threshold, self.mask.as_deref(), weights)?;
+        let config = self.config(&weighting);
         config.check()?;
         let made = if self.full {
             "config.json"
@@ -263,6 +279,8 @@ impl FinetuneModel {
         check_out(&self.out, made)?;
         let cx = common.context()?;
         let checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
+        let reference = self.reference.checkpoint(&cx, &checkpoint)?;
+        check_offline(&weighting, reference.as_ref())?;
         let data = Data::read(
             &cx,
             &checkpoint,
@@ -271,12 +289,11 @@ impl FinetuneModel {
             self.max_length,
             self.too_long,
         )?;
-        let scores = match mask {
-            Rule::All => Vec::new(),
-            _ => data.score(&cx, &checkpoint)?,
-        };
-        let learned = learned(mask, &data.sequences, &scores, config.seed)?;
-        let examples = examples(&data, &learned);
+        let signals = data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?;
+        let weights = weighting.weights(&signals, config.seed)?;
+        let learned = |weights: &Vec<f32>| weights.iter().map(|weight| *weight != 0.0).collect();
+        let learned: Vec<LossMask> = weights.iter().map(learned).collect();
+        let examples = examples(&data, weights);
         let counts: Counts = data
             .sequences
             .iter()
@@ -296,10 +313,10 @@ impl FinetuneModel {
             .as_ref()
             .unwrap_or(&tuned.checkpoint.model);
         make_folder_atomic(&self.out, |folder| copy_files(from, folder))?;
-        self.print(&tuned, &data, counts, &config)
+        self.print(&tuned, &data, counts, &weighting, &config)
     }
 
-    fn config(&self) -> Finetune {
+    fn config(&self, weighting: &Weighting) -> Finetune {
         let preset = self.preset.unwrap_or(if self.model == "lab" {
             Preset::Lab
         } else {
@@ -335,7 +352,7 @@ impl FinetuneModel {
                 Some(Divisor::Completion) => Normalizer::Completion,
                 Some(Divisor::Weights) => Normalizer::Weights,
                 Some(Divisor::Batch) => Normalizer::Batch,
-                None => preset.normalizer,
+                None => weighting.normalizer().unwrap_or(preset.normalizer),
             },
             clip: if self.no_clip {
                 None
@@ -361,7 +378,14 @@ impl FinetuneModel {
         }
     }
 
-    fn print(&self, tuned: &Tuned, data: &Data, counts: Counts, config: &Finetune) -> Result<()> {
+    fn print(
+        &self,
+        tuned: &Tuned,
+        data: &Data,
+        counts: Counts,
+        weights: &Weighting,
+        config: &Finetune,
+    ) -> Result<()> {
         let steps = &tuned.steps;
         let tokens: usize = steps.iter().map(|step| step.tokens).sum();
         let printed = Printed {
@@ -370,6 +394,7 @@ impl FinetuneModel {
             too_long: data.too_long.iter().map(|long| long.id.as_str()).collect(),
             completion_tokens: counts.completion,
             learned_tokens: counts.learned,
+            weights,
             steps: steps.len(),
             loss_first: steps.first().map(|step| step.loss),
             loss_last: steps.last().map(|step| step.loss),
@@ -416,18 +441,14 @@ impl FinetuneModel {
     }
 }
 
-/// Examples as the training loop wants them: a weight of 1 for each token that is learned.
-fn examples(data: &Data, learned: &[LossMask]) -> Vec<Example> {
-    let pairs = data.sequences.iter().zip(learned);
+/// Examples as the training loop wants them.
+fn examples(data: &Data, weights: Vec<Vec<f32>>) -> Vec<Example> {
+    let pairs = data.sequences.iter().zip(weights);
     pairs
-        .map(|(sequence, mask)| Example {
+        .map(|(sequence, weights)| Example {
             id: sequence.id.clone(),
             ids: sequence.ids.clone(),
-            weights: mask
-                .as_slice()
-                .iter()
-                .map(|learned| f32::from(u8::from(*learned)))
-                .collect(),
+            weights,
             completion_tokens: sequence.completion.learned(),
         })
         .collect()

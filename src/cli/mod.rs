@@ -15,6 +15,7 @@ mod paper;
 mod perplexity;
 mod report;
 mod watching;
+mod weights;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ enum Verb {
     Perplexity(perplexity::Perplexity),
     /// Let a model write the training answers: its own right ones, or the given ones in its words
     Generate(generate::Generate),
+    /// Read a rule of token weights: what it is, what it needs, and what it keeps of a scored data set
+    Weights(weights::Weights),
     /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
     Finetune(finetune::FinetuneModel),
     /// Grade a model's answers on benchmarks
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
         Verb::Claims(verb) => verb.run(&cli.common),
         Verb::Perplexity(verb) => verb.run(&cli.common),
         Verb::Generate(verb) => verb.run(&cli.common),
+        Verb::Weights(verb) => verb.run(),
         Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
         Verb::Compare(verb) => verb.run(),

@@ -1,5 +1,5 @@
 use super::Common;
-use super::data::{Data, WhenTooLong, learned, rule};
+use super::data::{Data, Reference, WhenTooLong, check_offline, weighting};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use unforget::error::{Error, Result};
 use unforget::ledger::{self, Summary};
 use unforget::model::Checkpoint;
 use unforget::report::parquet;
+use unforget::scorer;
 use unforget::store::write_atomic;
 use unforget::verbs;
 
@@ -52,6 +53,19 @@ pub struct Perplexity {
         requires = "out"
     )]
     threshold: Option<f64>,
+    /// The weights in the file of tokens, as an expression or a published method: see `unforget weights`
+    #[arg(
+        long,
+        value_name = "EXPR",
+        requires = "out",
+        conflicts_with = "threshold"
+    )]
+    weights: Option<String>,
+    /// Seed of what a rule draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    reference: Reference,
     /// Write one row for each token to this Parquet file
     #[arg(long, value_name = "FILE.parquet")]
     out: Option<PathBuf>,
@@ -73,7 +87,7 @@ struct Printed<'a> {
 
 impl Perplexity {
     pub fn run(&self, common: &Common) -> Result<()> {
-        let mask = rule(self.threshold, None)?;
+        let weighting = weighting(self.threshold, None, self.weights.as_deref())?;
         if let Some(out) = self.out.as_ref().filter(|out| out.is_dir()) {
             return Err(Error::file(
                 out,
@@ -83,6 +97,8 @@ impl Perplexity {
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
+        let reference = self.reference.checkpoint(&cx, &checkpoint)?;
+        check_offline(&weighting, reference.as_ref())?;
         let data = Data::read(
             &cx,
             &checkpoint,
@@ -98,11 +114,18 @@ impl Perplexity {
             &text_alone(&cx, &checkpoint, &data)?,
         );
         if let Some(out) = &self.out {
-            let learned = learned(mask, &data.sequences, &scores, 0)?;
-            write_atomic(
-                out,
-                &parquet(&ledger::frame(&data.sequences, &scores, &learned)?)?,
-            )?;
+            let tokenizer = cx.tokenizer(&checkpoint)?;
+            let classes: Vec<_> = (data.sequences.iter())
+                .map(|sequence| sequence.classes(&tokenizer))
+                .collect();
+            let other = match &reference {
+                Some(reference) => data.score_by(&cx, &checkpoint, reference)?,
+                None => Vec::new(),
+            };
+            let signals = scorer::signals(&data.sequences, &classes, &scores, &other);
+            let weights = weighting.weights(&signals, self.seed)?;
+            let frame = ledger::frame(&data.sequences, &scores, &other, &classes, &weights)?;
+            write_atomic(out, &parquet(&frame)?)?;
         }
         if self.json {
             let too_long = data.too_long.iter().map(|long| long.id.as_str()).collect();

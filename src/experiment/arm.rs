@@ -1,5 +1,6 @@
 use crate::error::{Error, Result};
-use crate::select::Rule;
+use crate::select::{Preset, Weighting};
+use crate::train::Finetune;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -35,6 +36,10 @@ pub enum Arm {
     RandomMask(f64),
     /// As many tokens masked in each example as by STM at the threshold, those of lowest perplexity.
     LowestMask(f64),
+    /// The reference answers, each token weighed by a rule: written as a published method, such as `dpf(0)` or `dft`, or as
+    /// `weights: keep(ppl_base <= 2.5) & !class(end_of_turn)`. See [`select`](crate::select). A rule lives as long as the program, so that
+    /// an arm stays a small value that is copied; a recipe has a handful.
+    Weights(&'static Weighting),
 }
 
 impl Arm {
@@ -48,16 +53,50 @@ impl Arm {
 }
 
 impl Arm {
-    /// Which completion tokens the arm learns.
-    pub fn rule(self) -> Rule {
+    /// How much each completion token weighs.
+    ///
+    /// # Errors
+    /// When its threshold is not above 0.
+    pub fn weighting(self) -> Result<Weighting> {
         match self {
-            Self::Stm(threshold) => Rule::LowPerplexity(threshold),
-            Self::RandomMask(threshold) => Rule::Random(threshold),
-            Self::LowestMask(threshold) => Rule::WithoutLowest(threshold),
-            _ => Rule::All,
+            Self::Stm(threshold) => Weighting::stm(threshold),
+            Self::RandomMask(threshold) => format!("random_mask({threshold})").parse(),
+            Self::LowestMask(threshold) => format!("lowest_mask({threshold})").parse(),
+            Self::Weights(weighting) => Ok(weighting.clone()),
+            _ => "all".parse(),
         }
     }
+
+    /// `config` as the arm is trained: a rule that says what its loss is divided by has it so.
+    ///
+    /// # Errors
+    /// When the rule follows the model while it learns.
+    pub fn finetune(self, config: Finetune) -> Result<Finetune> {
+        let Self::Weights(weighting) = self else {
+            return Ok(config);
+        };
+        if weighting.needs().online() {
+            let problem = "follows the model while it learns, which no trainer of an experiment does yet; take a rule of base or reference signals";
+            return Err(Error::invalid(format!("arm `{self}`"), problem));
+        }
+        Ok(Finetune {
+            normalizer: weighting.normalizer().unwrap_or(config.normalizer),
+            ..config
+        })
+    }
+
+    /// The arm that weighs tokens by `line`.
+    fn weighed(name: &str, line: &str) -> Result<Self> {
+        let weighting = line.parse().map_err(|error: Error| match error {
+            Error::Invalid { problem, .. } => Error::invalid(format!("arm `{name}`"), problem),
+            other => other,
+        })?;
+        Ok(Self::Weights(Box::leak(Box::new(weighting))))
+    }
 }
+
+/// What an arm of a rule begins with, if the rule is not one published method.
+const WEIGHTS: &str = "weights:";
 
 impl fmt::Display for Arm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,8 +114,23 @@ impl fmt::Display for Arm {
             Self::Stm(t) => write!(f, "stm_{t}"),
             Self::RandomMask(t) => write!(f, "random_mask_{t}"),
             Self::LowestMask(t) => write!(f, "lowest_mask_{t}"),
+            Self::Weights(weighting) => match published(&weighting.to_string()) {
+                true => write!(f, "{weighting}"),
+                false => write!(f, "{WEIGHTS} {weighting}"),
+            },
         }
     }
+}
+
+/// Whether `name` is a published method, with its numbers if it has any and nothing behind them.
+fn published(name: &str) -> bool {
+    let (preset, numbers) = match name.split_once('(') {
+        Some((preset, rest)) => (preset, rest.find(')') == Some(rest.len() - 1)),
+        None => (name, true),
+    };
+    let preset = Preset::named(preset);
+    let takes = |preset: &Preset| preset.by_class || !preset.parameters.is_empty();
+    numbers && preset.is_some_and(|preset| takes(preset) == name.contains('('))
 }
 
 impl FromStr for Arm {
@@ -102,6 +156,12 @@ impl FromStr for Arm {
             "self_output_wrong" => Ok(Self::SelfOutputWrong),
             "rephrase" => Ok(Self::Rephrase),
             _ => {
+                if let Some(line) = name.strip_prefix(WEIGHTS) {
+                    return Self::weighed(name, line.trim());
+                }
+                if published(name) {
+                    return Self::weighed(name, name);
+                }
                 if let Some(t) = name.strip_prefix("stm_") {
                     return threshold(t).map(Self::Stm);
                 }
@@ -125,6 +185,8 @@ impl FromStr for Arm {
                     "stm_2.5",
                     "random_mask_2.5",
                     "lowest_mask_2.5",
+                    "dpf(0)",
+                    "weights: keep(ppl_base <= 2.5)",
                 ];
                 let nearest = known.iter().max_by(|a, b| {
                     strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
@@ -158,6 +220,7 @@ impl From<Arm> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select::Normalizer;
 
     #[test]
     fn a_name_and_its_arm_are_one() {
@@ -169,6 +232,12 @@ mod tests {
             "stm_2.5",
             "random_mask_25",
             "lowest_mask_1.5",
+            "dft",
+            "dpf(0)",
+            "stm_by_class(words: 2.5, else: 10)",
+            "weights: keep(ppl_base <= 2.5) & !class(end_of_turn)",
+            "weights: dpf(0) over batch",
+            "weights: stm(2.5) & stm_scorer(3)",
         ] {
             assert_eq!(name.parse::<Arm>().unwrap().to_string(), name);
         }
@@ -188,5 +257,35 @@ mod tests {
         );
         let error = "self_ouput".parse::<Arm>().unwrap_err().to_string();
         assert!(error.contains("did you mean `self_output`"), "{error}");
+        let error = "weights: keep(ppl_bas <= 2)".parse::<Arm>().unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("arm `weights: keep(ppl_bas <= 2)`: `ppl_bas` is not known"));
+        assert!(
+            error.ends_with("\n  keep(ppl_bas <= 2)\n       ^^^^^^^"),
+            "{error}"
+        );
+        assert!(
+            "dpf".parse::<Arm>().is_err(),
+            "its number is part of its name"
+        );
+    }
+
+    #[test]
+    fn a_rule_brings_what_its_loss_is_divided_by() {
+        let of = |name: &str| {
+            let arm: Arm = name.parse().unwrap();
+            arm.finetune(Finetune::lab())
+                .map(|config| config.normalizer)
+        };
+        assert_eq!(of("stm_2.5").unwrap(), Finetune::lab().normalizer);
+        assert_eq!(of("flow").unwrap(), Normalizer::Completion);
+        assert_eq!(of("weights: flow over batch").unwrap(), Normalizer::Batch);
+        assert_eq!(of("weights: all").unwrap(), Finetune::lab().normalizer);
+        assert!(
+            of("dft")
+                .unwrap_err()
+                .to_string()
+                .contains("while it learns")
+        );
     }
 }

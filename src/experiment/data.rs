@@ -1,7 +1,7 @@
 //! The training data of each arm.
 
 use super::results::{
-    ClassShare, DataSummary, ThresholdPoint, TokenClass, TokenExample, TokenView,
+    ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView,
 };
 use super::rewrite::{code_only, with_line_ends};
 use super::{Arm, Recipe, Setting};
@@ -13,11 +13,12 @@ use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
 use crate::probe::Scored;
 use crate::rng::Rng;
-use crate::select::LossMask;
+use crate::scorer;
+use crate::select::{LossMask, Signals, TokenClass};
 use crate::self_output::{Among, SelfOutput, Shown};
 use crate::task::Item;
 use crate::tokens::{Sequence, Sequences, TooLong, sequences};
-use crate::train::Example;
+use crate::train::{Example, Finetune};
 use crate::verbs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -27,6 +28,9 @@ pub(super) struct Rendered {
     items: Vec<Item>,
     sequences: Vec<Sequence>,
     scores: Vec<TokenScores>,
+    classes: Vec<Vec<TokenClass>>,
+    /// What the reference model says of each token; empty if no arm asks.
+    reference: Vec<TokenScores>,
     text_alone: Vec<Option<f64>>,
     /// Where it came from: items asked for, answers sampled, share accepted, seconds.
     asked: usize,
@@ -53,7 +57,11 @@ enum Source {
 impl Source {
     fn of(arm: &Arm) -> Self {
         match arm {
-            Arm::GroundTruth | Arm::Stm(_) | Arm::RandomMask(_) | Arm::LowestMask(_) => Self::Truth,
+            Arm::GroundTruth
+            | Arm::Stm(_)
+            | Arm::RandomMask(_)
+            | Arm::LowestMask(_)
+            | Arm::Weights(_) => Self::Truth,
             Arm::GroundTruthLf => Self::TruthLf,
             Arm::GroundTruthCrlf => Self::TruthCrlf,
             Arm::GroundTruthCode => Self::TruthCode,
@@ -103,6 +111,12 @@ impl Material {
     /// Scores the ground truth and samples what the recipe's arms need.
     pub fn make(cx: &Context, recipe: &Recipe, base: &Checkpoint) -> Result<Self> {
         let items = recipe.items(&recipe.target, "train", recipe.sizes.train)?;
+        let mut compared = false;
+        for line in &recipe.arms {
+            // a rule that cannot be trained is refused before anything is computed
+            line.arm.finetune(recipe.finetune_of(line).clone())?;
+            compared |= line.arm.weighting()?.needs().reference;
+        }
         let mut sources: BTreeSet<Source> =
             recipe.arms.iter().map(|line| Source::of(&line.arm)).collect();
         // the threshold curve is the ground truth's
@@ -160,6 +174,9 @@ impl Material {
                 (scored.sampled, scored.accepted) = (sampled, accepted);
                 scored.seconds += seconds;
             }
+            if source == Source::Truth && compared {
+                scored.reference = reference(cx, recipe, base, &scored)?;
+            }
             rendered.insert(source, scored);
         }
         Ok(Self { rendered })
@@ -175,23 +192,7 @@ impl Material {
 
     /// The arm's training examples; `seed` draws random masks.
     pub fn examples(&self, arm: &Arm, seed: u64) -> Result<Vec<Example>> {
-        let source = self.of(arm);
-        let masks = source.masks(arm, seed)?;
-        let examples = source
-            .sequences
-            .iter()
-            .zip(masks)
-            .map(|(sequence, mask)| Example {
-                id: sequence.id.clone(),
-                ids: sequence.ids.clone(),
-                weights: mask
-                    .as_slice()
-                    .iter()
-                    .map(|learned| f32::from(u8::from(*learned)))
-                    .collect(),
-                completion_tokens: sequence.completion.learned(),
-            });
-        Ok(examples.collect())
+        self.of(arm).examples(arm, seed)
     }
 
     /// Some of the arm's examples, drawn by `seed`, to be looked at while a model is trained on all of them.
@@ -237,7 +238,7 @@ impl Material {
             perplexities: given,
             perplexity_of_text_alone: mean(source.text_alone.iter().copied().flatten().collect()),
             share_above_2_5: above as f64 / perplexities.len().max(1) as f64,
-            classes: source.classes(),
+            classes: source.class_shares(),
             seconds: source.seconds,
         }
     }
@@ -316,30 +317,50 @@ impl Material {
 }
 
 impl Rendered {
+    /// What is known of each token of each sequence.
+    fn signals(&self) -> Vec<Signals> {
+        scorer::signals(
+            &self.sequences,
+            &self.classes,
+            &self.scores,
+            &self.reference,
+        )
+    }
+
     /// Which completion tokens the arm learns, for each sequence.
     fn masks(&self, arm: &Arm, seed: u64) -> Result<Vec<LossMask>> {
-        let scored = self.sequences.iter().zip(&self.scores);
-        let examples = scored.map(|(sequence, scores)| (&sequence.completion, scores.perplexity()));
-        arm.rule().masks(examples, seed)
+        arm.weighting()?.masks(&self.signals(), seed)
+    }
+
+    /// The arm's training examples.
+    fn examples(&self, arm: &Arm, seed: u64) -> Result<Vec<Example>> {
+        let weights = arm.weighting()?.weights(&self.signals(), seed)?;
+        let pairs = self.sequences.iter().zip(weights);
+        let examples = pairs.map(|(sequence, weights)| Example {
+            id: sequence.id.clone(),
+            ids: sequence.ids.clone(),
+            weights,
+            completion_tokens: sequence.completion.learned(),
+        });
+        Ok(examples.collect())
     }
 
     /// Of each kind of token, its share of all completion tokens, and the share that is of it and surprises the model.
-    fn classes(&self) -> Vec<ClassShare> {
+    fn class_shares(&self) -> Vec<ClassShare> {
         let mut counts: BTreeMap<TokenClass, (usize, usize)> = BTreeMap::new();
         let mut tokens = 0;
-        for (sequence, scores) in self.sequences.iter().zip(&self.scores) {
+        let scored = self.sequences.iter().zip(&self.scores);
+        for ((sequence, scores), classes) in scored.zip(&self.classes) {
             let perplexity = scores.perplexity();
             for at in sequence.completion.positions() {
-                let (all, high) = counts
-                    .entry(TokenClass::of(sequence.token_text(at)))
-                    .or_default();
+                let (all, high) = counts.entry(classes[at]).or_default();
                 let above = perplexity[at].is_some_and(|p| f64::from(p) > metric::PAPER_THRESHOLD);
                 *all += 1;
                 *high += usize::from(above);
                 tokens += 1;
             }
         }
-        let share = |count: usize| count as f64 / f64::from(tokens.max(1));
+        let share = |count: usize| count as f64 / f64::from(tokens.max(1_u32));
         let classes = counts.into_iter().map(|(class, (all, high))| ClassShare {
             class,
             share: share(all),
@@ -382,6 +403,28 @@ impl Rendered {
     }
 }
 
+/// What a reference model says of the ground truth: the base, fine-tuned on all tokens of it as the recipe's `finetune` says, its
+/// rate included, with the first seed. That is DPF's first fine-tune.
+fn reference(
+    cx: &Context,
+    recipe: &Recipe,
+    base: &Checkpoint,
+    truth: &Rendered,
+) -> Result<Vec<TokenScores>> {
+    let config = Finetune {
+        seed: recipe.seeds[0],
+        ..recipe.finetune.clone()
+    };
+    let examples = truth.examples(&Arm::GroundTruth, config.seed)?;
+    let tuned = verbs::finetune(cx, base, "reference", &examples, &config)?;
+    let ids: Vec<&[u32]> = truth.sequences.iter().map(|s| s.ids.as_slice()).collect();
+    let scores = verbs::score(cx, &tuned.checkpoint, "ground-truth-reference", &ids)?;
+    for (sequence, scores) in truth.sequences.iter().zip(&scores) {
+        scores.check(&tuned.checkpoint, &sequence.id)?;
+    }
+    Ok(scores)
+}
+
 /// Renders and scores items under the base model.
 fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Result<Rendered> {
     let tokenizer = cx.tokenizer(base)?;
@@ -411,8 +454,11 @@ fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Res
         .iter()
         .map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp))
         .collect();
+    let classes = sequences.iter().map(|s| s.classes(&tokenizer)).collect();
     Ok(Rendered {
         asked: items.len(),
+        classes,
+        reference: Vec::new(),
         items,
         sequences,
         scores,

@@ -3,6 +3,7 @@
 pub use crate::evaluate::{ItemScore, TaskScore};
 pub use crate::weight_change::LayerChange;
 use crate::probe::{Row, Stopped};
+use crate::select::TokenClass;
 use serde::{Deserialize, Serialize};
 
 /// Everything an experiment computed.
@@ -108,34 +109,6 @@ pub struct DataSummary {
     pub seconds: f64,
 }
 
-/// What a token is made of: the paper's Figures 8 to 10 tell these three apart, without saying where the lines are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenClass {
-    /// A digit and no letter.
-    Number,
-    /// Neither: signs, white space, and the token that ends the turn.
-    Symbol,
-    /// A letter, whatever else.
-    Word,
-}
-
-impl TokenClass {
-    /// The class of a token's text, as it stands in the rendered conversation. What stands in angle brackets, such as `<|eot_id|>`, is a
-    /// special token.
-    pub fn of(text: &str) -> Self {
-        if text.starts_with('<') && text.ends_with('>') && text.len() > 2 {
-            Self::Symbol
-        } else if text.chars().any(char::is_alphabetic) {
-            Self::Word
-        } else if text.chars().any(char::is_numeric) {
-            Self::Number
-        } else {
-            Self::Symbol
-        }
-    }
-}
-
 /// How many of the completion tokens are of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ClassShare {
@@ -186,21 +159,4 @@ pub struct TokenView {
     pub style: bool,
     /// exp(surprisal) under the base model; `None` for the first token.
     pub perplexity: Option<f64>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_a_word_by_its_letters_and_a_number_by_its_digits() {
-        let check = |text: &str, class: TokenClass| assert_eq!(TokenClass::of(text), class, "{text:?}");
-        check(" frac", TokenClass::Word);
-        check("x2", TokenClass::Word);
-        check(" 12", TokenClass::Number);
-        check("3.", TokenClass::Number);
-        check("):\r\n", TokenClass::Symbol);
-        check("<|eot_id|>", TokenClass::Symbol);
-        check("<", TokenClass::Symbol);
-    }
 }

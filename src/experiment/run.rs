@@ -191,12 +191,15 @@ impl<'a> Experiment<'a> {
     }
 
     /// How the arm is trained at one rate with one seed.
-    pub fn finetune(&self, setting: &Setting, learning_rate: f64, seed: u64) -> Finetune {
-        Finetune {
+    ///
+    /// # Errors
+    /// A rule of token weights that no trainer of an experiment can follow.
+    pub fn finetune(&self, setting: &Setting, learning_rate: f64, seed: u64) -> Result<Finetune> {
+        setting.arm.finetune(Finetune {
             learning_rate,
             seed,
             ..self.recipe.finetune_of(setting).clone()
-        }
+        })
     }
 
     /// The arm's model at one rate with one seed: out of the store, if [`Experiment::run`] or an earlier call trained it.
@@ -212,7 +215,7 @@ impl<'a> Experiment<'a> {
         seed: u64,
     ) -> Result<Tuned> {
         let label = format!("{setting}-{learning_rate}-{seed}");
-        let config = self.finetune(setting, learning_rate, seed);
+        let config = self.finetune(setting, learning_rate, seed)?;
         let examples = self.examples(setting, seed)?;
         let watch = self.recipe.watch(
             self.material.scored(&setting.arm, seed, self.recipe.probe_items()),

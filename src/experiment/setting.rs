@@ -46,7 +46,7 @@ impl FromStr for Setting {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let (arm, variant) = match name.split_once('@') {
+        let (arm, variant) = match name.rsplit_once('@') {
             None => (name, None),
             Some((_, "")) => {
                 let problem = "names no variant after the `@`";

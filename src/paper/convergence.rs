@@ -49,7 +49,7 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
         let mut seeds = Vec::new();
         for &seed in &recipe.seeds {
             let name = format!("{arm}-{rate}-{seed}-by-epoch");
-            let config = experiment.finetune(arm, rate, seed);
+            let config = experiment.finetune(arm, rate, seed)?;
             let examples = experiment.examples(arm, seed)?;
             let epochs = verbs::finetune_by_epoch(desk.cx, experiment.base(), &name, &examples, &config)?;
             let mut points = vec![base];

@@ -5,13 +5,14 @@ use super::printed::{self, benchmark};
 use super::sheet::{Cell, Sheet};
 use super::{Desk, Shown};
 use crate::error::Result;
-use crate::experiment::results::{DataSummary, Results, Run, TokenClass, TokenExample};
+use crate::experiment::results::{DataSummary, Results, Run, TokenExample};
 use crate::metric::PAPER_THRESHOLD;
 use crate::report::figure::Figure;
 use crate::report::palette::{BASE, Look, label, look};
 use crate::report::plot::{Axis, INK, Key, Layer, Panel, Plot};
 use crate::report::summary::{self, Row};
 use crate::report::table::plus;
+use crate::select::TokenClass;
 use crate::stats;
 use crate::weight_change::{THRESHOLD, effective_rank, entropy_rank};
 
@@ -329,16 +330,21 @@ pub(super) fn classes_gemma(desk: &Desk) -> Result<Shown> {
 }
 
 fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
-    const NAMES: [(&str, TokenClass); 3] = [
-        ("numbers", TokenClass::Number),
-        ("symbols", TokenClass::Symbol),
-        ("words", TokenClass::Word),
+    // the paper has three kinds; all that is neither word nor number is a symbol here
+    const NAMES: [(&str, Option<TokenClass>); 3] = [
+        ("numbers", Some(TokenClass::Numbers)),
+        ("symbols", None),
+        ("words", Some(TokenClass::Words)),
     ];
     let mut data = desk.experiment("table-1", Some("algebra"))?.data();
     data.retain(|data| data.arm != "rephrase");
-    let share = |data: &DataSummary, class: TokenClass| {
-        let share = data.classes.iter().find(|share| share.class == class);
-        share.map_or((0.0, 0.0), |share| (share.share, share.high))
+    let share = |data: &DataSummary, class: Option<TokenClass>| {
+        let named = [TokenClass::Numbers, TokenClass::Words];
+        let of_kind = data.classes.iter().filter(|share| match class {
+            Some(class) => share.class == class,
+            None => !named.contains(&share.class),
+        });
+        of_kind.fold((0.0, 0.0), |sum, share| (sum.0 + share.share, sum.1 + share.high))
     };
     let names: Vec<&str> = data.iter().map(|data| data.arm.as_str()).collect();
     let mut sheet = Sheet::new("classes", "Kinds of tokens in the answers of algebra (the paper's MATH)", "answers", names.iter().map(|arm| label(arm)))
@@ -355,7 +361,7 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
     }
     let quantities: Vec<&str> = quantities.iter().map(String::as_str).collect();
     super::outcome::beside(&mut sheet, exhibit, "MATH", &names, &quantities)?;
-    let panel = |(name, class): (&str, TokenClass)| {
+    let panel = |(name, class): (&str, Option<TokenClass>)| {
         let mut layers = Vec::new();
         for (at, data) in data.iter().enumerate() {
             let (all, high) = share(data, class);

@@ -4,7 +4,7 @@ use super::{Encoding, Tokenizer};
 use crate::chat::{Conversation, Message, Role};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
-use crate::select::LossMask;
+use crate::select::{LossMask, TokenClass};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -244,6 +244,15 @@ impl Sequence {
             .copied()
             .collect();
         self.end_of_turn = None;
+    }
+
+    /// What kind of text each token is; the token that ends a turn is known by its number, special tokens by `tokenizer`.
+    pub fn classes(&self, tokenizer: &Tokenizer) -> Vec<TokenClass> {
+        let class = |(at, id): (usize, &u32)| match self.end_of_turn == Some(*id) {
+            true => TokenClass::EndOfTurn,
+            false => TokenClass::of(self.token_text(at), tokenizer.is_special(*id)),
+        };
+        self.ids.iter().enumerate().map(class).collect()
     }
 
     /// Ends a plain text with the tokenizer's end of text.

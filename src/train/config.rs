@@ -1,4 +1,4 @@
-use super::Objective;
+use super::{Normalizer, Objective};
 use crate::adapter::LoraConfig;
 use crate::error::{Error, Result};
 use crate::ops::{Divergence, KlDirection};
@@ -13,21 +13,6 @@ pub enum Method {
     Lora(LoraConfig),
     /// Every weight.
     Full,
-}
-
-/// What the weighted sum of surprisals of one optimiser step is divided by. Same mask, four effective learning rates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Normalizer {
-    /// Tokens whose weight is not 0, as transformers does with labels of -100: the paper's.
-    #[default]
-    Kept,
-    /// All completion tokens, masked ones too.
-    Completion,
-    /// The sum of the weights.
-    Weights,
-    /// Examples.
-    Batch,
 }
 
 /// How to fine-tune.

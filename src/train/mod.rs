@@ -27,7 +27,8 @@ mod online;
 mod penalty;
 mod trainer;
 
-pub use config::{Finetune, Method, Normalizer};
+pub use crate::select::Normalizer;
+pub use config::{Finetune, Method};
 pub use example::{Example, Reweigh};
 pub use objective::Objective;
 pub use trainer::{Step, Trainer};

@@ -1,4 +1,5 @@
-use super::config::{Finetune, Method, Normalizer};
+use super::Normalizer;
+use super::config::{Finetune, Method};
 use super::example::{Example, Reweigh};
 use super::objective::Objective;
 use super::online::{self, Online};

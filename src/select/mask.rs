@@ -1,22 +1,6 @@
-//! Which tokens to learn from.
-//!
-//! The paper's finding is one rule: learn a token only if the base model already finds it plausible.
-//! Perplexities come in, a mask goes out; no model is needed here, so the rule can be read and tested alone.
-//!
-//! ```
-//! use unforget::select::{LossMask, low_perplexity};
-//! // Two prompt tokens, then four tokens of an answer, the second of which surprises the base model.
-//! let completion = LossMask::from_iter([false, false, true, true, true, true]);
-//! let perplexity = [None, Some(90.0), Some(1.2), Some(31.0), Some(2.5), Some(1.0)];
-//! let learned = low_perplexity(&completion, &perplexity, 2.5)?;
-//! assert_eq!(learned.as_slice(), [false, false, true, false, true, true]);
-//! # Ok::<(), unforget::error::Error>(())
-//! ```
-//!
-//! A control that masks other tokens says something only if it masks *as many*: [`random_mask`] and
-//! [`lowest_perplexity_mask`] take the number of tokens to mask, example by example, from the mask they are compared with
-//! ([`Counts::masked`]).
+//! Which tokens of a sequence are learned, and controls that mask as many.
 
+use super::TokenClass;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -144,50 +128,6 @@ impl std::iter::Sum for Counts {
     }
 }
 
-/// Which completion tokens are learned: all, by the paper's rule, or by one of its controls.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rule {
-    /// Every token.
-    All,
-    /// Those whose perplexity is at most the threshold: [`low_perplexity`].
-    LowPerplexity(f64),
-    /// As many as by the rule at the threshold, drawn at random: [`random_mask`].
-    Random(f64),
-    /// As many as by the rule at the threshold, without those of lowest perplexity: [`lowest_perplexity_mask`].
-    WithoutLowest(f64),
-}
-
-impl Rule {
-    /// The learned tokens of each example, given as its completion and its tokens' perplexities. `seed` draws random masks, those
-    /// of an example by its place.
-    ///
-    /// # Errors
-    /// Those of the functions named at the variants.
-    pub fn masks<'a>(
-        self,
-        examples: impl IntoIterator<Item = (&'a LossMask, Vec<Option<f32>>)>,
-        seed: u64,
-    ) -> Result<Vec<LossMask>> {
-        let rng = Rng::new(seed, "random-mask");
-        let mask = |(at, (completion, perplexity)): (usize, (&LossMask, Vec<Option<f32>>))| {
-            let (Self::LowPerplexity(threshold)
-            | Self::Random(threshold)
-            | Self::WithoutLowest(threshold)) = self
-            else {
-                return Ok(completion.clone());
-            };
-            let low = low_perplexity(completion, &perplexity, threshold as f32)?;
-            let masked = completion.counts(&low)?.masked;
-            match self {
-                Self::Random(_) => random_mask(completion, masked, &mut rng.fork(at as u64)),
-                Self::WithoutLowest(_) => lowest_perplexity_mask(completion, &perplexity, masked),
-                _ => Ok(low),
-            }
-        };
-        examples.into_iter().enumerate().map(mask).collect()
-    }
-}
-
 /// The paper's rule (§ 4, Selective Token Masking): keeps the completion tokens whose perplexity is at most `threshold`.
 ///
 /// `perplexity[t]` is exp(−ln p(token t | tokens before it)) under the base model, so 2.5, the paper's value, keeps what the
@@ -216,7 +156,7 @@ pub fn low_perplexity(
 /// A control: masks `count` tokens of the completion, drawn without replacement.
 ///
 /// Errors when the completion has fewer than `count` tokens.
-pub fn random_mask(completion: &LossMask, count: usize, rng: &mut Rng) -> Result<LossMask> {
+pub(super) fn random_mask(completion: &LossMask, count: usize, rng: &mut Rng) -> Result<LossMask> {
     let positions: Vec<usize> = completion.positions().collect();
     enough("random mask", &positions, count)?;
     let mut masked = vec![false; completion.len()];
@@ -226,30 +166,82 @@ pub fn random_mask(completion: &LossMask, count: usize, rng: &mut Rng) -> Result
     Ok(completion.keep_where(|position| !masked[position]))
 }
 
-/// A control: masks the `count` tokens of the completion that have the *lowest* perplexity.
+/// Keeps the `keep` tokens of the completion whose value is lowest; of equal values the earlier token.
 ///
-/// Of equal perplexities the earlier token is masked; a token without a perplexity comes after all others.
-/// Errors when the completion has fewer than `count` tokens, or the perplexities do not fit as in [`low_perplexity`].
-pub fn lowest_perplexity_mask(
+/// A token without a value is not kept. Errors when fewer than `keep` tokens have one, or there is not one entry for each token.
+pub(super) fn lowest_mask(
     completion: &LossMask,
-    perplexity: &[Option<f32>],
-    count: usize,
+    values: &[Option<f64>],
+    keep: usize,
 ) -> Result<LossMask> {
-    check_perplexity(completion, perplexity)?;
-    let mut positions: Vec<usize> = completion.positions().collect();
-    enough("lowest-perplexity mask", &positions, count)?;
-    let height = |position: usize| perplexity[position].unwrap_or(f32::INFINITY);
-    // A stable sort: equal perplexities stay in the order of the text.
-    positions.sort_by(|a, b| {
-        (perplexity[*a].is_none(), height(*a))
-            .partial_cmp(&(perplexity[*b].is_none(), height(*b)))
-            .expect("perplexities were checked to be numbers")
-    });
-    let mut masked = vec![false; completion.len()];
-    for position in &positions[..count] {
-        masked[*position] = true;
+    ranked_mask(completion, values, keep, |known| known[..keep].to_vec())
+}
+
+/// Keeps the `keep` tokens of the completion whose value is highest; of equal values the later token, so that it is the
+/// complement of [`lowest_mask`].
+pub(super) fn highest_mask(
+    completion: &LossMask,
+    values: &[Option<f64>],
+    keep: usize,
+) -> Result<LossMask> {
+    let highest = |known: &[usize]| known[known.len() - keep..].to_vec();
+    ranked_mask(completion, values, keep, highest)
+}
+
+/// Keeps the positions that `choose` takes out of those that have a value, in the order of their values and then of the text.
+fn ranked_mask(
+    completion: &LossMask,
+    values: &[Option<f64>],
+    keep: usize,
+    choose: impl Fn(&[usize]) -> Vec<usize>,
+) -> Result<LossMask> {
+    same_length("values", values.len(), completion)?;
+    let mut known: Vec<(f64, usize)> = completion
+        .positions()
+        .filter_map(|position| Some((values[position]?, position)))
+        .collect();
+    if known.len() < keep {
+        let problem = format!(
+            "{keep} tokens are to be kept, but only {} of the completion have a value to choose them by",
+            known.len()
+        );
+        return Err(Error::invalid("mask by rank", problem));
     }
-    Ok(completion.keep_where(|position| !masked[position]))
+    known.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let known: Vec<usize> = known.into_iter().map(|(_, position)| position).collect();
+    let mut kept = vec![false; completion.len()];
+    for position in choose(&known) {
+        kept[position] = true;
+    }
+    Ok(LossMask(kept))
+}
+
+/// A control: masks as many tokens of each class as `like` does, drawn without replacement.
+///
+/// Errors when `class` does not have one entry for each token, or `like` is no mask of the completion.
+pub(super) fn shuffled_mask(
+    completion: &LossMask,
+    class: &[TokenClass],
+    like: &LossMask,
+    rng: &mut Rng,
+) -> Result<LossMask> {
+    same_length("classes", class.len(), completion)?;
+    completion.counts(like)?;
+    let mut kept = vec![false; completion.len()];
+    for (_, of) in TokenClass::NAMES {
+        let positions: Vec<usize> = completion
+            .positions()
+            .filter(|position| class[*position] == of)
+            .collect();
+        let keep = positions
+            .iter()
+            .filter(|position| like.learns(**position))
+            .count();
+        for drawn in rng.distinct(positions.len(), keep) {
+            kept[positions[drawn]] = true;
+        }
+    }
+    Ok(LossMask(kept))
 }
 
 fn check_perplexity(completion: &LossMask, perplexity: &[Option<f32>]) -> Result<()> {
@@ -331,6 +323,13 @@ mod tests {
         }
     }
 
+    fn values(perplexity: &[Option<f32>]) -> Vec<Option<f64>> {
+        perplexity
+            .iter()
+            .map(|value| value.map(f64::from))
+            .collect()
+    }
+
     #[test]
     fn controls_mask_exactly_as_many_tokens_in_each_example() {
         let mut rng = Rng::new(2, "select");
@@ -340,24 +339,38 @@ mod tests {
             let count = completion.counts(&high).unwrap().masked;
             let random =
                 random_mask(&completion, count, &mut Rng::new(3, "mask").fork(index)).unwrap();
-            let lowest = lowest_perplexity_mask(&completion, &perplexity, count).unwrap();
-            for control in [&random, &lowest] {
+            let highest = highest_mask(&completion, &values(&perplexity), high.learned()).unwrap();
+            let class: Vec<TokenClass> = (0..completion.len())
+                .map(|_| rng.choose(&TokenClass::NAMES[..3]).1)
+                .collect();
+            let shuffled = shuffled_mask(&completion, &class, &high, &mut rng.fork(index)).unwrap();
+            for control in [&random, &highest, &shuffled] {
                 assert_eq!(completion.counts(control).unwrap().masked, count);
+            }
+            for (_, of) in TokenClass::NAMES {
+                let of_class =
+                    |mask: &LossMask| mask.positions().filter(|t| class[*t] == of).count();
+                assert_eq!(of_class(&shuffled), of_class(&high), "{of:?}");
             }
         }
     }
 
     #[test]
-    fn the_lowest_mask_leaves_nothing_lower_than_what_it_masks() {
+    fn masks_by_rank_keep_one_end_and_are_each_others_complement() {
         let mut rng = Rng::new(4, "select");
         for _ in 0..100 {
             let (completion, perplexity) = example(&mut rng);
-            let count = completion.learned() / 3;
-            let mask = lowest_perplexity_mask(&completion, &perplexity, count).unwrap();
-            let height = |t: usize| perplexity[t].unwrap_or(f32::INFINITY);
-            let masked = completion.positions().filter(|t| !mask.learns(*t));
-            let highest_masked = masked.map(height).fold(0.0, f32::max);
-            assert!(mask.positions().all(|t| height(t) >= highest_masked));
+            let values = values(&perplexity);
+            let known = completion.keep_where(|t| values[t].is_some());
+            let keep = known.learned() / 3;
+            let high = highest_mask(&completion, &values, keep).unwrap();
+            let low = lowest_mask(&completion, &values, known.learned() - keep).unwrap();
+            assert_eq!(high, known.keep_where(|t| !low.learns(t)));
+            let highest_low = low
+                .positions()
+                .map(|t| values[t].unwrap())
+                .fold(0.0, f64::max);
+            assert!(high.positions().all(|t| values[t].unwrap() >= highest_low));
         }
     }
 
@@ -387,7 +400,8 @@ mod tests {
         assert!(low_perplexity(&completion, &[None], 2.5).is_err());
         assert!(low_perplexity(&completion, &[None, Some(f32::NAN)], 2.5).is_err());
         assert!(random_mask(&completion, 2, &mut Rng::new(1, "mask")).is_err());
-        assert!(lowest_perplexity_mask(&completion, &[None, Some(1.0)], 2).is_err());
+        assert!(lowest_mask(&completion, &[Some(1.0), None], 1).is_err());
+        assert!(highest_mask(&completion, &[None], 0).is_err());
         assert!(completion.counts(&LossMask::new(vec![true, true])).is_err());
     }
 

@@ -1,0 +1,269 @@
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+use unforget::error::{Error, Result};
+use unforget::ledger;
+use unforget::select::{Needs, Normalizer, PRESETS, Signals, TokenClass, Weighting};
+
+const EXAMPLES: &str = "\
+Examples:
+  What a rule is, and what it needs:
+    unforget weights 'keep(ppl_base <= 2.5) & !class(end_of_turn)'
+  What it keeps of a scored data set, for each class of tokens:
+    unforget perplexity --model lab --data datasets/lab/code/train.jsonl --out tokens.parquet
+    unforget weights 'stm(2.5)' --tokens tokens.parquet
+  The published methods by their names:
+    unforget weights --list
+
+A mask keeps tokens: keep(A <= B), class(words, numbers, …), all, !M, M & N, M | N, top(SHARE, A, per: S), bottom(…), and with equal
+counts in each example random(like: M), shuffled(like: M), highest(A, like: M), lowest(A, like: M). A number weighs them: ppl_base, p_base,
+log_prob_base, surprisal_base, entropy_base, entropy_top_base, rank_base, the same with _current and _reference, uniform, + - * / ^,
+ln, exp, abs, min, max, if(M, A, B), by_class(words: A, else: B), mean(A, per: S), median(…), quantile(SHARE, A, per: S). S is example,
+batch or data. Behind it may stand `over kept|completion|weights|batch` and `every N`.
+
+Classes of tokens: words, numbers, symbols, whitespace, carriage_return, code_fence, end_of_turn, special, fragment.";
+
+/// `unforget weights`
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Weights {
+    /// The rule
+    #[arg(value_name = "EXPR", required_unless_present = "list")]
+    rule: Option<String>,
+    /// A record of tokens, as `unforget perplexity --out` writes it, on which the rule is computed
+    #[arg(long, value_name = "FILE.parquet", requires = "rule")]
+    tokens: Option<PathBuf>,
+    /// Seed of what a rule draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// List the published methods
+    #[arg(long, conflicts_with = "rule")]
+    list: bool,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed as JSON of a rule.
+#[derive(Serialize)]
+struct Printed<'a> {
+    weights: &'a Weighting,
+    expanded: String,
+    mask: bool,
+    online: bool,
+    needs: Needs,
+    normalizer: Option<Normalizer>,
+    every: usize,
+    source: Option<&'a str>,
+    kept: Option<&'a [Kept]>,
+}
+
+/// What is printed as JSON of a published method.
+#[derive(Serialize)]
+struct Method {
+    name: &'static str,
+    call: String,
+    expression: &'static str,
+    normalizer: Normalizer,
+    what: &'static str,
+    source: &'static str,
+}
+
+/// What a rule keeps of the completion tokens of a class.
+#[derive(Debug, Serialize)]
+struct Kept {
+    class: &'static str,
+    tokens: usize,
+    kept: usize,
+    /// Mean over the class's tokens; none without tokens.
+    mean_weight: Option<f64>,
+}
+
+impl Weights {
+    pub fn run(&self) -> Result<()> {
+        let Some(rule) = &self.rule else {
+            return self.list();
+        };
+        let weighting: Weighting = rule.parse()?;
+        let kept = match &self.tokens {
+            Some(path) => {
+                let record = ledger::read(path)?;
+                let signals: Vec<Signals> = record
+                    .into_iter()
+                    .map(|(_, signals)| Signals {
+                        // before the first step the current model is the base
+                        current: signals.base.clone(),
+                        ..signals
+                    })
+                    .collect();
+                let weights =
+                    weighting
+                        .weights(&signals, self.seed)
+                        .map_err(|error| match error {
+                            Error::Invalid { what, problem } => {
+                                Error::file(path, format!("{what}: {problem}"))
+                            }
+                            other => other,
+                        })?;
+                Some(kept(&signals, &weights))
+            }
+            None => None,
+        };
+        if self.json {
+            return super::print_json(&Printed {
+                expanded: weighting.expanded(),
+                mask: weighting.is_mask(),
+                online: weighting.needs().online(),
+                needs: weighting.needs(),
+                normalizer: weighting.normalizer(),
+                every: weighting.every(),
+                source: weighting.preset().map(|preset| preset.source),
+                kept: kept.as_deref(),
+                weights: &weighting,
+            });
+        }
+        describe(&weighting);
+        if let Some(kept) = kept {
+            if weighting.needs().online() {
+                println!("\nBefore the first step, the whole record taken as one batch:");
+            }
+            println!(
+                "\n{:<16} {:>10} {:>10} {:>8} {:>12}",
+                "class", "tokens", "kept", "", "mean weight"
+            );
+            for row in &kept {
+                let mean = row
+                    .mean_weight
+                    .map_or("–".into(), |mean| format!("{mean:.4}"));
+                let share = match row.tokens {
+                    0 => "–".into(),
+                    tokens => format!("{:.2} %", 100.0 * row.kept as f64 / tokens as f64),
+                };
+                println!(
+                    "{:<16} {:>10} {:>10} {share:>8} {mean:>12}",
+                    row.class, row.tokens, row.kept
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<()> {
+        let methods: Vec<Method> = PRESETS
+            .iter()
+            .map(|preset| Method {
+                name: preset.name,
+                call: preset.signature(),
+                expression: preset.expression,
+                normalizer: preset.normalizer,
+                what: preset.what,
+                source: preset.source,
+            })
+            .collect();
+        if self.json {
+            return super::print_json(&methods);
+        }
+        for method in methods {
+            println!(
+                "{}\n    {}\n    {} over {}\n    {}\n",
+                method.call,
+                method.what,
+                method.expression,
+                method.normalizer.name(),
+                method.source
+            );
+        }
+        Ok(())
+    }
+}
+
+fn describe(weighting: &Weighting) {
+    let needs = weighting.needs();
+    println!("rule        {weighting}");
+    let expanded = weighting.expanded();
+    if expanded != weighting.to_string() {
+        println!("computed    {expanded}");
+    }
+    if let Some(preset) = weighting.preset() {
+        println!("method      {}", preset.what);
+        println!("published   {}", preset.source);
+    }
+    println!(
+        "weights     {}",
+        if weighting.is_mask() {
+            "0 and 1"
+        } else {
+            "any from 0 on"
+        }
+    );
+    let normalizer = weighting.normalizer();
+    println!(
+        "divided by  {}",
+        normalizer.map_or("what the training says", Normalizer::name)
+    );
+    let models: Vec<&str> = [
+        (needs.base, "the base model's scores"),
+        (needs.current, "the current model's scores"),
+        (needs.reference, "a reference model's scores"),
+        (
+            needs.top_entropy,
+            "the entropy of the 20 most probable tokens",
+        ),
+        (needs.class, "the tokens' classes"),
+    ]
+    .into_iter()
+    .filter_map(|(needed, what)| needed.then_some(what))
+    .collect();
+    let models = if models.is_empty() {
+        "nothing but the data".into()
+    } else {
+        models.join(", ")
+    };
+    println!("needs       {models}");
+    let together = match (needs.batch, needs.whole_set) {
+        (true, _) => "the examples of each step",
+        (_, true) => "the whole data set",
+        _ => "each example alone",
+    };
+    println!("looks at    {together}");
+    match needs.online() {
+        true if weighting.every() == 1 => println!("computed    at every step (online)"),
+        true => println!("computed    every {} steps (online)", weighting.every()),
+        false => println!("computed    once, before training (offline)"),
+    }
+}
+
+/// What is kept of each class that the data has, and of all.
+fn kept(signals: &[Signals], weights: &[Vec<f32>]) -> Vec<Kept> {
+    let tokens: Vec<(TokenClass, f32)> = signals
+        .iter()
+        .zip(weights)
+        .flat_map(|(signals, weights)| {
+            let positions = signals.completion.positions();
+            positions
+                .map(|at| (signals.class[at], weights[at]))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let row = |name: &'static str, of: &dyn Fn(TokenClass) -> bool| {
+        let weights: Vec<f64> = tokens
+            .iter()
+            .filter(|(class, _)| of(*class))
+            .map(|(_, weight)| f64::from(*weight))
+            .collect();
+        Kept {
+            class: name,
+            tokens: weights.len(),
+            kept: weights.iter().filter(|weight| **weight != 0.0).count(),
+            mean_weight: (!weights.is_empty())
+                .then(|| weights.iter().sum::<f64>() / weights.len() as f64),
+        }
+    };
+    let mut rows: Vec<Kept> = TokenClass::NAMES
+        .into_iter()
+        .map(|(name, class)| row(name, &|other| other == class))
+        .filter(|row| row.tokens > 0)
+        .collect();
+    rows.push(row("all", &|_| true));
+    rows
+}
