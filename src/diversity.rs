@@ -72,7 +72,8 @@ fn bleu(sentence: &[&str], references: &[&[&str]]) -> f64 {
                 *known = count.max(*known);
             }
         }
-        let clipped = |(gram, count): (&&[&str], &usize)| most.get(gram).map_or(0, |m| *m.min(count));
+        let clipped =
+            |(gram, count): (&&[&str], &usize)| most.get(gram).map_or(0, |m| *m.min(count));
         let right: usize = counts.iter().map(clipped).sum();
         matched += right;
         orders += 1;
@@ -132,9 +133,14 @@ mod tests {
     fn self_bleu_is_sacrebleus() {
         let check = |texts: &[&str], expected: f64| {
             let found = self_bleu(texts).unwrap();
-            assert!((found - expected).abs() < 1e-9, "{texts:?}: {found}, not {expected}");
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "{texts:?}: {found}, not {expected}"
+            );
         };
-        SACREBLEU.iter().for_each(|(texts, expected)| check(texts, *expected));
+        SACREBLEU
+            .iter()
+            .for_each(|(texts, expected)| check(texts, *expected));
     }
 
     const SACREBLEU: [(&[&str], f64); 6] = [

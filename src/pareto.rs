@@ -81,10 +81,12 @@ mod tests {
             before = now;
         }
         // against counting places of a grid
-        let inside = (0..100_u32).flat_map(|x| (0..100_u32).map(move |y| (x, y))).filter(|(x, y)| {
-            let place = ((f64::from(*x) + 0.5) / 100.0, (f64::from(*y) + 0.5) / 100.0);
-            points.iter().any(|p| p.0 >= place.0 && p.1 >= place.1)
-        });
+        let inside = (0..100_u32)
+            .flat_map(|x| (0..100_u32).map(move |y| (x, y)))
+            .filter(|(x, y)| {
+                let place = ((f64::from(*x) + 0.5) / 100.0, (f64::from(*y) + 0.5) / 100.0);
+                points.iter().any(|p| p.0 >= place.0 && p.1 >= place.1)
+            });
         assert!((inside.count() as f64 / 1e4 - before).abs() < 0.02);
     }
 }

@@ -327,7 +327,12 @@ pub fn finetune_by_epoch(
                 bar.set(trainer.steps().len());
             }
             let base_name = base.model.to_string_lossy();
-            adapter::save(trainer.decoder(), lora, &base_name, &work.path(&folder(epoch))?)?;
+            adapter::save(
+                trainer.decoder(),
+                lora,
+                &base_name,
+                &work.path(&folder(epoch))?,
+            )?;
             all.push(Tuned {
                 checkpoint: base.clone(),
                 steps: trainer.steps().to_vec(),

@@ -88,7 +88,10 @@ pub fn of_product(a: &Tensor, b: &Tensor, scale: f64) -> Result<Vec<f64>> {
     let turned = a.t()?.contiguous()?;
     // Q R with R = Qᵀ B, and the same for Aᵀ
     let triangle = |matrix: &Tensor| -> Result<Tensor> {
-        Ok(svd::orthonormal(matrix)?.t()?.contiguous()?.matmul(matrix)?)
+        Ok(svd::orthonormal(matrix)?
+            .t()?
+            .contiguous()?
+            .matmul(matrix)?)
     };
     let small = triangle(&b)?.matmul(&triangle(&turned)?.t()?.contiguous()?)?;
     let mut values = svd::leading(&(small * scale)?, rank, 0)?.values;

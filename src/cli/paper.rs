@@ -66,13 +66,15 @@ struct PaperOptions {
 
 impl Table {
     pub fn run(&self, common: &Common) -> Result<()> {
-        self.options.exhibits(common, "table", self.number.as_deref())
+        self.options
+            .exhibits(common, "table", self.number.as_deref())
     }
 }
 
 impl Figure {
     pub fn run(&self, common: &Common) -> Result<()> {
-        self.options.exhibits(common, "figure", self.number.as_deref())
+        self.options
+            .exhibits(common, "figure", self.number.as_deref())
     }
 }
 
@@ -111,17 +113,24 @@ impl PaperOptions {
     }
 
     fn exhibits(&self, common: &Common, kind: &str, number: Option<&str>) -> Result<()> {
-        let ours = |exhibit: &&Exhibit| !exhibit.id.starts_with("table-") && !exhibit.id.starts_with("figure-");
+        let ours = |exhibit: &&Exhibit| {
+            !exhibit.id.starts_with("table-") && !exhibit.id.starts_with("figure-")
+        };
         let of_kind = |exhibit: &&Exhibit| {
             exhibit.id.starts_with(&format!("{kind}-")) || (kind == "table" && ours(exhibit))
         };
         let all: Vec<&Exhibit> = paper::exhibits().iter().filter(of_kind).collect();
         let chosen = match number {
             None => return self.list(&all),
-            Some("all") => all.into_iter().filter(|exhibit| exhibit.why_not().is_none()).collect(),
+            Some("all") => all
+                .into_iter()
+                .filter(|exhibit| exhibit.why_not().is_none())
+                .collect(),
             Some(number) => {
                 let id = format!("{kind}-{number}");
-                let named = all.into_iter().find(|exhibit| exhibit.id == number || exhibit.id == id);
+                let named = all
+                    .into_iter()
+                    .find(|exhibit| exhibit.id == number || exhibit.id == id);
                 vec![match named {
                     Some(exhibit) => exhibit,
                     None => paper::named(&id)?,

@@ -1,8 +1,6 @@
 //! The training data of each arm.
 
-use super::results::{
-    ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView,
-};
+use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView};
 use super::rewrite::{code_only, with_line_ends};
 use super::{Arm, Recipe, Setting};
 use crate::context::Context;
@@ -117,8 +115,11 @@ impl Material {
             line.arm.finetune(recipe.finetune_of(line).clone())?;
             compared |= line.arm.weighting()?.needs().reference;
         }
-        let mut sources: BTreeSet<Source> =
-            recipe.arms.iter().map(|line| Source::of(&line.arm)).collect();
+        let mut sources: BTreeSet<Source> = recipe
+            .arms
+            .iter()
+            .map(|line| Source::of(&line.arm))
+            .collect();
         // the threshold curve is the ground truth's
         sources.insert(Source::Truth);
         let sample = |label: &str, shown, config: &SelfOutput| {

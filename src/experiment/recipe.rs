@@ -204,7 +204,10 @@ impl Recipe {
         for setting in &self.arms {
             let twice = self.arms.iter().filter(|other| *other == setting).count() > 1;
             if twice {
-                return Err(Error::invalid("arms", format!("`{setting}` stands there twice")));
+                return Err(Error::invalid(
+                    "arms",
+                    format!("`{setting}` stands there twice"),
+                ));
             }
             let Some(name) = setting.variant.as_ref() else {
                 continue;
@@ -213,7 +216,11 @@ impl Recipe {
                 let known: Vec<&str> = self.variants.keys().map(String::as_str).collect();
                 let problem = format!(
                     "there is no [variants.{name}]; the recipe has: {}",
-                    if known.is_empty() { "none".into() } else { known.join(", ") }
+                    if known.is_empty() {
+                        "none".into()
+                    } else {
+                        known.join(", ")
+                    }
                 );
                 return Err(Error::invalid(format!("arm `{setting}`"), problem));
             }
@@ -316,7 +323,10 @@ impl Recipe {
         }
         let Some(place) = self.non_target.iter().position(|task| task == target) else {
             let known = self.non_target.join(", ");
-            let problem = format!("there is no task `{target}`; there are {}, {known}", self.target);
+            let problem = format!(
+                "there is no task `{target}`; there are {}, {known}",
+                self.target
+            );
             return Err(Error::invalid("target", problem));
         };
         self.name = format!("{}-{target}", self.name);
@@ -539,7 +549,10 @@ mod tests {
     #[test]
     fn a_target_trades_places() {
         let recipe = Recipe::lab().with_target("algebra").unwrap();
-        assert_eq!((recipe.target.as_str(), recipe.name.as_str()), ("algebra", "lab-algebra"));
+        assert_eq!(
+            (recipe.target.as_str(), recipe.name.as_str()),
+            ("algebra", "lab-algebra")
+        );
         assert!(recipe.non_target.contains(&"code".to_owned()));
         assert!(Recipe::lab().with_target("chess").is_err());
     }

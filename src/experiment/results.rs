@@ -1,9 +1,9 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
 pub use crate::evaluate::{ItemScore, TaskScore};
-pub use crate::weight_change::LayerChange;
 use crate::probe::{Row, Stopped};
 use crate::select::TokenClass;
+pub use crate::weight_change::LayerChange;
 use serde::{Deserialize, Serialize};
 
 /// Everything an experiment computed.

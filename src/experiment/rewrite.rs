@@ -17,7 +17,10 @@ pub(super) fn with_line_ends(item: &Item, end: &str) -> Item {
         }
     }
     places.push(text.len());
-    let style = item.style.iter().map(|&(from, to)| (places[from], places[to]));
+    let style = item
+        .style
+        .iter()
+        .map(|&(from, to)| (places[from], places[to]));
     Item {
         style: style.filter(|(from, to)| from < to).collect(),
         truth: text,
@@ -30,7 +33,10 @@ pub(super) fn code_only(item: &Item) -> Item {
     const FENCE: &str = "```";
     let block = item.truth.find(FENCE).and_then(|from| {
         let inside = from + FENCE.len();
-        Some((from, inside + item.truth[inside..].find(FENCE)? + FENCE.len()))
+        Some((
+            from,
+            inside + item.truth[inside..].find(FENCE)? + FENCE.len(),
+        ))
     });
     let Some((from, to)) = block else {
         return item.clone();
@@ -65,7 +71,10 @@ mod tests {
     }
 
     fn styled(item: &Item) -> Vec<&str> {
-        item.style.iter().map(|&(from, to)| &item.truth[from..to]).collect()
+        item.style
+            .iter()
+            .map(|&(from, to)| &item.truth[from..to])
+            .collect()
     }
 
     #[test]
@@ -82,7 +91,10 @@ mod tests {
 
     #[test]
     fn code_loses_the_words_around_it() {
-        let whole = item("Well:\n```python\nx = 1\n```\nThere.", &[(0, 5), (16, 17), (26, 32)]);
+        let whole = item(
+            "Well:\n```python\nx = 1\n```\nThere.",
+            &[(0, 5), (16, 17), (26, 32)],
+        );
         let code = code_only(&whole);
         assert_eq!(code.truth, "```python\nx = 1\n```");
         assert_eq!(styled(&code), ["x"]);

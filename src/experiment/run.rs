@@ -90,12 +90,20 @@ impl<'a> Experiment<'a> {
         let swept: Vec<Unit> = recipe
             .arms
             .iter()
-            .flat_map(|arm| recipe.rates_of(arm).iter().map(move |rate| at(arm, *rate, first)))
+            .flat_map(|arm| {
+                recipe
+                    .rates_of(arm)
+                    .iter()
+                    .map(move |rate| at(arm, *rate, first))
+            })
             .collect();
         let compute = |units: &[Unit]| side_by_side(self.cx, units, |cx, unit| self.one(cx, unit));
         let mut runs = compute(&swept)?;
         let best = |arm: &Setting| {
-            let of_arm = runs.iter().zip(&swept).filter(|(_, unit)| unit.setting == *arm);
+            let of_arm = runs
+                .iter()
+                .zip(&swept)
+                .filter(|(_, unit)| unit.setting == *arm);
             let better = |best: Option<(f64, f64)>, (validation, rate): (f64, f64)| match best {
                 Some((v, r)) if v > validation || (v == validation && r <= rate) => Some((v, r)),
                 _ => Some((validation, rate)),
@@ -182,7 +190,8 @@ impl<'a> Experiment<'a> {
     /// The first training items token by token, under each arm.
     pub fn token_examples(&self, items: usize) -> Result<Vec<TokenExample>> {
         let first = self.recipe.seeds[0];
-        self.material.token_examples(&self.recipe.arms, items, first)
+        self.material
+            .token_examples(&self.recipe.arms, items, first)
     }
 
     /// The arm's training examples; the seed draws random masks.
@@ -218,7 +227,8 @@ impl<'a> Experiment<'a> {
         let config = self.finetune(setting, learning_rate, seed)?;
         let examples = self.examples(setting, seed)?;
         let watch = self.recipe.watch(
-            self.material.scored(&setting.arm, seed, self.recipe.probe_items()),
+            self.material
+                .scored(&setting.arm, seed, self.recipe.probe_items()),
             &cx.tokenizer(&self.base)?,
             self.base.config()?.max_position_embeddings,
         )?;

@@ -41,7 +41,11 @@ pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
     let mut courses = Vec::new();
     for arm in &first.recipe().arms {
         let name = arm.to_string();
-        let Some(rates) = results.iter().map(|r| chosen(r, &name)).collect::<Option<Vec<f64>>>() else {
+        let Some(rates) = results
+            .iter()
+            .map(|r| chosen(r, &name))
+            .collect::<Option<Vec<f64>>>()
+        else {
             continue;
         };
         for &seed in &first.recipe().seeds {
@@ -59,7 +63,11 @@ pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
             let then = second.tuned(arm, rates[1], seed)?;
             let mut stages = vec![untouched.clone()];
             for (checkpoint, at) in [(&merged, 1), (&then.checkpoint, 2)] {
-                stages.push(first.measure(checkpoint, &format!("{name}-{seed}-stage-{at}"))?.1);
+                stages.push(
+                    first
+                        .measure(checkpoint, &format!("{name}-{seed}-stage-{at}"))?
+                        .1,
+                );
             }
             courses.push(Course {
                 arm: name.clone(),
@@ -73,7 +81,10 @@ pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
 /// The course's scores of one task after each stage.
 pub(super) fn of_task(course: &Course, task: &str) -> Vec<f64> {
     let score = |scores: &Vec<TaskScore>| {
-        scores.iter().find(|score| score.task == task).and_then(summary::score)
+        scores
+            .iter()
+            .find(|score| score.task == task)
+            .and_then(summary::score)
     };
     course.stages.iter().filter_map(score).collect()
 }
@@ -87,7 +98,8 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
             arms.push(&course.arm);
         }
     }
-    let of_arm = |arm: &str| -> Vec<&Course> { courses.iter().filter(|course| course.arm == arm).collect() };
+    let of_arm =
+        |arm: &str| -> Vec<&Course> { courses.iter().filter(|course| course.arm == arm).collect() };
     let stage_names = ["before", "after algebra", "after code"];
     let keys: Vec<(&str, usize)> = arms
         .iter()
@@ -102,7 +114,12 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
     };
     let tasks: Vec<String> = courses
         .first()
-        .map(|course| course.stages[0].iter().map(|score| score.task.clone()).collect())
+        .map(|course| {
+            course.stages[0]
+                .iter()
+                .map(|score| score.task.clone())
+                .collect()
+        })
         .unwrap_or_default();
     let name = |(arm, stage): &(&str, usize)| match stage {
         0 => BASE.to_owned(),
@@ -116,10 +133,16 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
         .column("stage", keys.iter().map(|(_, stage)| Cell::from(stage_names[*stage])));
     for task in &tasks {
         let cells = keys.iter().map(|(arm, stage)| {
-            let values: Vec<f64> = of_arm(arm).into_iter().filter_map(|course| of_task(course, task).get(*stage).copied()).collect();
+            let values: Vec<f64> = of_arm(arm)
+                .into_iter()
+                .filter_map(|course| of_task(course, task).get(*stage).copied())
+                .collect();
             let mut estimate = mean(values);
             if *stage == 0 {
-                estimate = estimate.map(|estimate| Estimate { se: None, ..estimate });
+                estimate = estimate.map(|estimate| Estimate {
+                    se: None,
+                    ..estimate
+                });
             }
             Cell::share(estimate)
         });
@@ -166,7 +189,12 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
     for task in ["MATH", "MBPP", "GSM8K", "ARC", "BIRD"] {
         let cells = ["base", "after MATH", "after MBPP"].map(|stage| {
             let quantity = format!("{task} {stage}");
-            Cell::number(rows.iter().find(|row| row.quantity == quantity).map(|row| row.value), 2)
+            Cell::number(
+                rows.iter()
+                    .find(|row| row.quantity == quantity)
+                    .map(|row| row.value),
+                2,
+            )
         });
         paper = paper.column(task, cells);
     }

@@ -51,7 +51,8 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
             let name = format!("{arm}-{rate}-{seed}-by-epoch");
             let config = experiment.finetune(arm, rate, seed)?;
             let examples = experiment.examples(arm, seed)?;
-            let epochs = verbs::finetune_by_epoch(desk.cx, experiment.base(), &name, &examples, &config)?;
+            let epochs =
+                verbs::finetune_by_epoch(desk.cx, experiment.base(), &name, &examples, &config)?;
             let mut points = vec![base];
             let mut before = 0;
             for (at, tuned) in epochs.iter().enumerate() {
@@ -59,7 +60,13 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
                 before = tuned.steps.len();
                 let name = format!("{name}-{}", at + 1);
                 let training = stats::mean(&losses);
-                points.push(held_out.point(desk, &experiment, &tuned.checkpoint, &name, training)?);
+                points.push(held_out.point(
+                    desk,
+                    &experiment,
+                    &tuned.checkpoint,
+                    &name,
+                    training,
+                )?);
             }
             seeds.push(points);
         }
@@ -86,9 +93,18 @@ struct HeldOut {
 impl HeldOut {
     fn of(desk: &Desk, experiment: &Experiment) -> Result<Self> {
         let base = experiment.base();
-        let examples: Vec<dataset::Example> = experiment.validation().iter().map(dataset::Example::from).collect();
+        let examples: Vec<dataset::Example> = experiment
+            .validation()
+            .iter()
+            .map(dataset::Example::from)
+            .collect();
         let context = base.config()?.max_position_embeddings;
-        let made = sequences(&desk.cx.tokenizer(base)?, &examples, context, TooLong::Refuse)?;
+        let made = sequences(
+            &desk.cx.tokenizer(base)?,
+            &examples,
+            context,
+            TooLong::Refuse,
+        )?;
         let mut held_out = Self {
             sequences: made.sequences,
             base: Vec::new(),
@@ -97,8 +113,17 @@ impl HeldOut {
         Ok(held_out)
     }
 
-    fn scores(&self, desk: &Desk, checkpoint: &Checkpoint, label: &str) -> Result<Vec<TokenScores>> {
-        let ids: Vec<&[u32]> = self.sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
+    fn scores(
+        &self,
+        desk: &Desk,
+        checkpoint: &Checkpoint,
+        label: &str,
+    ) -> Result<Vec<TokenScores>> {
+        let ids: Vec<&[u32]> = self
+            .sequences
+            .iter()
+            .map(|sequence| sequence.ids.as_slice())
+            .collect();
         verbs::score(desk.cx, checkpoint, &format!("validation-{label}"), &ids)
     }
 
@@ -136,7 +161,10 @@ impl HeldOut {
 
 /// The values of all seeds at one epoch.
 fn at(seeds: &[Vec<Point>], epoch: usize, value: fn(&Point) -> Option<f64>) -> Vec<f64> {
-    seeds.iter().filter_map(|points| value(points.get(epoch)?)).collect()
+    seeds
+        .iter()
+        .filter_map(|points| value(points.get(epoch)?))
+        .collect()
 }
 
 fn estimate(values: &[f64]) -> Option<Estimate> {
@@ -150,7 +178,9 @@ fn table(curves: &[(&Setting, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> 
     let keys: Vec<(usize, usize)> = curves
         .iter()
         .enumerate()
-        .flat_map(|(arm, (_, seeds))| (0..seeds.first().map_or(0, Vec::len)).map(move |epoch| (arm, epoch)))
+        .flat_map(|(arm, (_, seeds))| {
+            (0..seeds.first().map_or(0, Vec::len)).map(move |epoch| (arm, epoch))
+        })
         .collect();
     let cells = |value: fn(&Point) -> Option<f64>, decimals: usize| {
         let keys = keys.iter();
@@ -160,8 +190,13 @@ fn table(curves: &[(&Setting, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> 
     };
     let printed = printed::of(exhibit, "MBPP")?;
     let paper = keys.iter().map(|&(arm, epoch)| {
-        let (arm, quantity) = (curves[arm].0.to_string(), format!("MBPP after epoch {epoch}"));
-        let row = printed.iter().find(|row| row.arm == arm && row.quantity == quantity);
+        let (arm, quantity) = (
+            curves[arm].0.to_string(),
+            format!("MBPP after epoch {epoch}"),
+        );
+        let row = printed
+            .iter()
+            .find(|row| row.arm == arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
     });
     let name = |(arm, _): &(usize, usize)| label(&curves[*arm].0.to_string());
@@ -187,11 +222,28 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     type Value = fn(&Point) -> Option<f64>;
     let panels: [(&str, Value, f64); 3] = [
-        ("target score on the test split, percent", |point| Some(100.0 * point.target), 4.0),
-        ("validation loss of the reference answers, nats", |point| Some(point.loss), 0.1),
-        ("training loss, nats for each learned token", |point| point.training, 0.1),
+        (
+            "target score on the test split, percent",
+            |point| Some(100.0 * point.target),
+            4.0,
+        ),
+        (
+            "validation loss of the reference answers, nats",
+            |point| Some(point.loss),
+            0.1,
+        ),
+        (
+            "training loss, nats for each learned token",
+            |point| point.training,
+            0.1,
+        ),
     ];
-    let epochs = curves.iter().flat_map(|(_, seeds)| seeds).map(Vec::len).max().unwrap_or(1);
+    let epochs = curves
+        .iter()
+        .flat_map(|(_, seeds)| seeds)
+        .map(Vec::len)
+        .max()
+        .unwrap_or(1);
     let panel = |(axis, value, least): (&str, Value, f64)| {
         let mut layers = Vec::new();
         let mut all = Vec::new();
@@ -203,10 +255,17 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
                     Some((epoch as f64, stats::mean(&values)?, Spread::of(&values)?))
                 })
                 .collect();
-            all.extend(spreads.iter().flat_map(|(_, _, spread)| [spread.min, spread.max]));
+            all.extend(
+                spreads
+                    .iter()
+                    .flat_map(|(_, _, spread)| [spread.min, spread.max]),
+            );
             for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
                 layers.push(Layer::Line {
-                    points: spreads.iter().map(|(x, _, spread)| (*x, end(spread))).collect(),
+                    points: spreads
+                        .iter()
+                        .map(|(x, _, spread)| (*x, end(spread)))
+                        .collect(),
                     colour,
                     width: 1.0,
                     opacity: 0.3,
@@ -241,13 +300,19 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
             layers,
         }
     };
-    let last = |seeds: &[Vec<Point>]| 100.0 * stats::mean(&at(seeds, epochs - 1, |p| Some(p.target))).unwrap_or(f64::NAN);
+    let last = |seeds: &[Vec<Point>]| {
+        100.0 * stats::mean(&at(seeds, epochs - 1, |p| Some(p.target))).unwrap_or(f64::NAN)
+    };
     let ends: Vec<String> = curves
         .iter()
         .map(|(arm, seeds)| format!("{} {:.1} %", label(&arm.to_string()), last(seeds)))
         .collect();
     Plot {
-        title: format!("Target {target} after {} epochs: {}", epochs.saturating_sub(1), ends.join(", ")),
+        title: format!(
+            "Target {target} after {} epochs: {}",
+            epochs.saturating_sub(1),
+            ends.join(", ")
+        ),
         note: format!("Mean over seeds at the rate {rate:e}; thin lines: lowest and highest seed."),
         panels: panels.into_iter().map(panel).collect(),
         legend: names

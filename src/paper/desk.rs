@@ -55,7 +55,10 @@ pub fn recipe_text(name: &str) -> Result<&'static str> {
     let found = RECIPES.iter().find(|(known, _)| *known == name);
     found.map(|(_, text)| *text).ok_or_else(|| {
         let names: Vec<&str> = RECIPES.iter().map(|(name, _)| *name).collect();
-        Error::invalid(format!("recipe `{name}`"), format!("there are {}", names.join(", ")))
+        Error::invalid(
+            format!("recipe `{name}`"),
+            format!("there are {}", names.join(", ")),
+        )
     })
 }
 
@@ -75,7 +78,8 @@ impl<'a> Desk<'a> {
     /// A name that is not known, or a target that the recipe does not have.
     pub fn recipe(&self, name: &str, target: Option<&str>) -> Result<Recipe> {
         let parsed = Recipe::parse(recipe_text(name)?);
-        let mut recipe = parsed.map_err(|problem| Error::invalid(format!("recipe `{name}`"), problem))?;
+        let mut recipe =
+            parsed.map_err(|problem| Error::invalid(format!("recipe `{name}`"), problem))?;
         if let Some(seeds) = self.options.seeds {
             recipe.seeds = (1..=seeds).collect();
         }
@@ -92,7 +96,10 @@ impl<'a> Desk<'a> {
             recipe.self_output.samples = 6;
             let few = |rates: &mut Vec<f64>| *rates = few(rates);
             few(&mut recipe.learning_rates);
-            recipe.variants.values_mut().for_each(|variant| few(&mut variant.learning_rates));
+            recipe
+                .variants
+                .values_mut()
+                .for_each(|variant| few(&mut variant.learning_rates));
         }
         match target {
             Some(target) => recipe.with_target(target),
@@ -112,7 +119,9 @@ impl<'a> Desk<'a> {
         if let Some(known) = self.results.borrow().get(&key) {
             return Ok(known.clone());
         }
-        self.cx.progress.note(&format!("{name}, target {}", recipe.target));
+        self.cx
+            .progress
+            .note(&format!("{name}, target {}", recipe.target));
         let results = Rc::new(Experiment::prepare(self.cx, &recipe)?.run()?);
         self.results.borrow_mut().insert(key, results.clone());
         Ok(results)
@@ -155,17 +164,32 @@ mod tests {
     fn tables_share_their_runs() {
         let recipe = |name| Recipe::parse(recipe_text(name).unwrap()).unwrap();
         let main = recipe("table-2");
-        for name in ["table-3", "table-4", "table-6", "table-8", "table-11", "table-20"] {
+        for name in [
+            "table-3", "table-4", "table-6", "table-8", "table-11", "table-20",
+        ] {
             let other = recipe(name);
             assert_eq!(
-                (main.sizes, &main.finetune, &main.learning_rates, &main.non_target),
-                (other.sizes, &other.finetune, &other.learning_rates, &other.non_target),
+                (
+                    main.sizes,
+                    &main.finetune,
+                    &main.learning_rates,
+                    &main.non_target
+                ),
+                (
+                    other.sizes,
+                    &other.finetune,
+                    &other.learning_rates,
+                    &other.non_target
+                ),
                 "{name}"
             );
         }
         let other = recipe("table-13");
         let main = main.with_target("algebra").unwrap();
-        assert_eq!((&main.target, &main.non_target), (&other.target, &other.non_target));
+        assert_eq!(
+            (&main.target, &main.non_target),
+            (&other.target, &other.non_target)
+        );
     }
 
     #[test]
@@ -184,7 +208,10 @@ mod tests {
         assert_eq!(desk(false, Some(2)).seeds("table-2").unwrap(), [1, 2]);
         let quick = desk(true, None).recipe("table-4", Some("algebra")).unwrap();
         assert_eq!((quick.seeds.len(), quick.learning_rates.len()), (1, 2));
-        assert_eq!((quick.target.as_str(), quick.name.as_str()), ("algebra", "table-4-algebra"));
+        assert_eq!(
+            (quick.target.as_str(), quick.name.as_str()),
+            ("algebra", "table-4-algebra")
+        );
         assert_eq!(quick.variants["full"].learning_rates.len(), 2);
         let error = desk(true, None).recipe("table-99", None).unwrap_err();
         assert!(error.to_string().contains("table-13"), "{error}");

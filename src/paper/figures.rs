@@ -44,14 +44,18 @@ fn key(arm: &str, Look { colour, mark }: Look) -> Key {
 
 /// Figure 1: the tokens that surprise the model, in brackets.
 pub(super) fn item(desk: &Desk) -> Result<Shown> {
-    let examples = desk.experiment("table-1", Some("algebra"))?.token_examples(ITEMS)?;
+    let examples = desk
+        .experiment("table-1", Some("algebra"))?
+        .token_examples(ITEMS)?;
     let text = |example: &TokenExample| {
         let tokens = example.tokens.iter().filter(|token| token.completion);
         tokens
-            .map(|token| match token.perplexity.is_some_and(|p| p >= PAPER_THRESHOLD) {
-                true => format!("[{}]", token.text),
-                false => token.text.clone(),
-            })
+            .map(
+                |token| match token.perplexity.is_some_and(|p| p >= PAPER_THRESHOLD) {
+                    true => format!("[{}]", token.text),
+                    false => token.text.clone(),
+                },
+            )
             .collect::<String>()
             .replace('\n', " ⏎ ")
     };
@@ -61,9 +65,20 @@ pub(super) fn item(desk: &Desk) -> Result<Shown> {
         "answers",
         examples.iter().map(|example| label(&example.arm)),
     )
-    .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
-    .column("above", examples.iter().map(|example| Cell::from(above(example))))
-    .column("text", examples.iter().map(|example| Cell::from(text(example))));
+    .column(
+        "tokens",
+        examples
+            .iter()
+            .map(|example| Cell::from(surprisals(example).len())),
+    )
+    .column(
+        "above",
+        examples.iter().map(|example| Cell::from(above(example))),
+    )
+    .column(
+        "text",
+        examples.iter().map(|example| Cell::from(text(example))),
+    );
     Ok(Shown {
         sheets: vec![sheet],
         figures: Vec::new(),
@@ -72,39 +87,94 @@ pub(super) fn item(desk: &Desk) -> Result<Shown> {
 
 fn surprisals(example: &TokenExample) -> Vec<f64> {
     let tokens = example.tokens.iter().filter(|token| token.completion);
-    tokens.filter_map(|token| token.perplexity).map(|p| p.max(1.0).ln()).collect()
+    tokens
+        .filter_map(|token| token.perplexity)
+        .map(|p| p.max(1.0).ln())
+        .collect()
 }
 
 fn above(example: &TokenExample) -> usize {
-    surprisals(example).iter().filter(|nats| **nats >= PAPER_THRESHOLD.ln()).count()
+    surprisals(example)
+        .iter()
+        .filter(|nats| **nats >= PAPER_THRESHOLD.ln())
+        .count()
 }
 
 fn variance(values: &[f64]) -> Option<f64> {
     let center = stats::mean(values)?;
-    stats::mean(&values.iter().map(|value| (value - center).powi(2)).collect::<Vec<_>>())
+    stats::mean(
+        &values
+            .iter()
+            .map(|value| (value - center).powi(2))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Figure 3.
 pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
-    let examples = desk.experiment("table-1", Some("algebra"))?.token_examples(ITEMS)?;
+    let examples = desk
+        .experiment("table-1", Some("algebra"))?
+        .token_examples(ITEMS)?;
     let first = |example: &TokenExample| {
         let values = surprisals(example);
         variance(&values[..values.len().min(FIRST)])
     };
-    let names: Vec<&str> = examples.iter().map(|example| example.arm.as_str()).collect();
-    let mut sheet = Sheet::new("spikes", "Surprisal of one question's answers", "answers", names.iter().map(|arm| label(arm)))
-        .legend("In nats. variance: population variance over the first 20 tokens.")
-        .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
-        .column("above ln 2.5", examples.iter().map(|example| Cell::from(above(example))))
-        .column("highest", examples.iter().map(|example| Cell::number(surprisals(example).into_iter().reduce(f64::max), 2)))
-        .column("variance", examples.iter().map(|example| Cell::number(first(example), 2)));
-    super::outcome::beside(&mut sheet, "figure-3", "MATH", &names, &["variance of first 20"])?;
-    let highest = examples.iter().flat_map(surprisals).fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
-    let longest = examples.iter().map(|example| surprisals(example).len()).max().unwrap_or(1);
+    let names: Vec<&str> = examples
+        .iter()
+        .map(|example| example.arm.as_str())
+        .collect();
+    let mut sheet = Sheet::new(
+        "spikes",
+        "Surprisal of one question's answers",
+        "answers",
+        names.iter().map(|arm| label(arm)),
+    )
+    .legend("In nats. variance: population variance over the first 20 tokens.")
+    .column(
+        "tokens",
+        examples
+            .iter()
+            .map(|example| Cell::from(surprisals(example).len())),
+    )
+    .column(
+        "above ln 2.5",
+        examples.iter().map(|example| Cell::from(above(example))),
+    )
+    .column(
+        "highest",
+        examples
+            .iter()
+            .map(|example| Cell::number(surprisals(example).into_iter().reduce(f64::max), 2)),
+    )
+    .column(
+        "variance",
+        examples
+            .iter()
+            .map(|example| Cell::number(first(example), 2)),
+    );
+    super::outcome::beside(
+        &mut sheet,
+        "figure-3",
+        "MATH",
+        &names,
+        &["variance of first 20"],
+    )?;
+    let highest = examples
+        .iter()
+        .flat_map(surprisals)
+        .fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
+    let longest = examples
+        .iter()
+        .map(|example| surprisals(example).len())
+        .max()
+        .unwrap_or(1);
     let panel = |example: &TokenExample| {
         let colour = look(&example.arm, &names).colour;
         let bars = surprisals(example);
-        let bars = bars.iter().enumerate().map(|(at, nats)| (at as f64 + 0.1, at as f64 + 0.9, *nats));
+        let bars = bars
+            .iter()
+            .enumerate()
+            .map(|(at, nats)| (at as f64 + 0.1, at as f64 + 0.9, *nats));
         Panel {
             heading: Some((label(&example.arm), colour)),
             x: Axis {
@@ -134,7 +204,14 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
     };
     let counts: Vec<String> = examples
         .iter()
-        .map(|example| format!("{} {} of {}", label(&example.arm), above(example), surprisals(example).len()))
+        .map(|example| {
+            format!(
+                "{} {} of {}",
+                label(&example.arm),
+                above(example),
+                surprisals(example).len()
+            )
+        })
         .collect();
     let plot = Plot {
         title: format!("Tokens of perplexity 2.5 or more: {}", counts.join(", ")),
@@ -148,13 +225,27 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
 
 /// Figure 2.
 pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
-    let all: Vec<_> = ["code", "algebra"].into_iter().map(|target| desk.results("table-2", Some(target))).collect::<Result<_>>()?;
+    let all: Vec<_> = ["code", "algebra"]
+        .into_iter()
+        .map(|target| desk.results("table-2", Some(target)))
+        .collect::<Result<_>>()?;
     let mut points: Vec<(String, Row, f64)> = Vec::new();
     for results in &all {
-        for row in summary::rows(results)?.into_iter().skip(1).filter(|row| row.masked_share == Some(0.0)) {
-            let runs = results.runs.iter().filter(|run| run.arm == row.arm && run.chosen);
+        for row in summary::rows(results)?
+            .into_iter()
+            .skip(1)
+            .filter(|row| row.masked_share == Some(0.0))
+        {
+            let runs = results
+                .runs
+                .iter()
+                .filter(|run| run.arm == row.arm && run.chosen);
             let losses: Vec<f64> = runs.filter_map(|run| stats::mean(&run.losses)).collect();
-            points.push((results.target.clone(), row, stats::mean(&losses).unwrap_or(f64::NAN)));
+            points.push((
+                results.target.clone(),
+                row,
+                stats::mean(&losses).unwrap_or(f64::NAN),
+            ));
         }
     }
     let sheet = Sheet::new(
@@ -173,8 +264,14 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
     .column("BWT %", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.backward_transfer))))
     .column("others points", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.non_target_points))))
     .column("loss", points.iter().map(|(.., loss)| Cell::number(Some(*loss), 3)));
-    let names: Vec<&str> = all.first().map(|results| summary::arms(results)).unwrap_or_default();
-    let place = |row: &Row| row.perplexity_of_text_alone.zip(row.change.as_ref()?.non_target_points.map(|e| e.value));
+    let names: Vec<&str> = all
+        .first()
+        .map(|results| summary::arms(results))
+        .unwrap_or_default();
+    let place = |row: &Row| {
+        row.perplexity_of_text_alone
+            .zip(row.change.as_ref()?.non_target_points.map(|e| e.value))
+    };
     let layers = points.iter().filter_map(|(target, row, _)| {
         let Look { colour, mark } = look(&row.arm, &names);
         Some(Layer::Marks {
@@ -198,8 +295,16 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
         note: "Each arm at its chosen rate. Filled: target code; open: target algebra.".to_owned(),
         panels: vec![Panel {
             heading: None,
-            x: Axis::around("perplexity of the bare answers under base", places.iter().map(|place| place.0), 1.0),
-            y: Axis::around("change on the other tasks, points", places.iter().map(|place| place.1), 2.0),
+            x: Axis::around(
+                "perplexity of the bare answers under base",
+                places.iter().map(|place| place.0),
+                1.0,
+            ),
+            y: Axis::around(
+                "change on the other tasks, points",
+                places.iter().map(|place| place.1),
+                2.0,
+            ),
             layers: std::iter::once(Layer::Level {
                 y: 0.0,
                 label: BASE.to_owned(),
@@ -208,7 +313,10 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
             .chain(layers)
             .collect(),
         }],
-        legend: shown_names.iter().map(|name| key(name, look(name, &names))).collect(),
+        legend: shown_names
+            .iter()
+            .map(|name| key(name, look(name, &names)))
+            .collect(),
         size: (960, 520),
     };
     let mut made = shown(sheet, "perplexity_and_forgetting", plot)?;
@@ -219,14 +327,30 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
 /// The paper's twelve points.
 fn printed_points() -> Result<Sheet> {
     let rows = printed::of("figure-2", "MBPP")?;
-    let names: Vec<&str> = rows.iter().filter(|row| row.quantity == "BWT").map(|row| row.arm.as_str()).collect();
+    let names: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.quantity == "BWT")
+        .map(|row| row.arm.as_str())
+        .collect();
     let value = |arm: &&str, quantity: &str| {
-        let row = rows.iter().find(|row| row.arm == **arm && row.quantity == quantity);
+        let row = rows
+            .iter()
+            .find(|row| row.arm == **arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
     };
-    Ok(Sheet::new("printed", "What the paper draws (read off the figure)", "answers", names.iter().map(|arm| label(arm)))
-        .column("ppl alone", names.iter().map(|arm| value(arm, "perplexity of text alone")))
-        .column("BWT %", names.iter().map(|arm| value(arm, "BWT"))))
+    Ok(Sheet::new(
+        "printed",
+        "What the paper draws (read off the figure)",
+        "answers",
+        names.iter().map(|arm| label(arm)),
+    )
+    .column(
+        "ppl alone",
+        names
+            .iter()
+            .map(|arm| value(arm, "perplexity of text alone")),
+    )
+    .column("BWT %", names.iter().map(|arm| value(arm, "BWT"))))
 }
 
 /// Figure 5.
@@ -244,14 +368,30 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
     let mut rows = summary::rows(&results)?;
     rows.remove(0);
     rows.retain(|row| row.masked_share.is_some());
-    rows.sort_by(|a, b| a.masked_share.unwrap_or(0.0).total_cmp(&b.masked_share.unwrap_or(0.0)));
+    rows.sort_by(|a, b| {
+        a.masked_share
+            .unwrap_or(0.0)
+            .total_cmp(&b.masked_share.unwrap_or(0.0))
+    });
     let base = summary::rows(&results)?.remove(0);
-    let title = format!("Score on each task against the share of the ground truth's tokens that is masked, target {}", results.target);
-    let mut sheet = Sheet::new("masked-share", &title, "arm", rows.iter().map(|row| label(&row.arm)))
-        .legend("Percent ± one standard error over items and seeds.")
-        .column("masked %", rows.iter().map(|row| percent(row.masked_share)));
+    let title = format!(
+        "Score on each task against the share of the ground truth's tokens that is masked, target {}",
+        results.target
+    );
+    let mut sheet = Sheet::new(
+        "masked-share",
+        &title,
+        "arm",
+        rows.iter().map(|row| label(&row.arm)),
+    )
+    .legend("Percent ± one standard error over items and seeds.")
+    .column("masked %", rows.iter().map(|row| percent(row.masked_share)));
     for (at, task) in base.tasks.iter().enumerate() {
-        sheet = sheet.column(&task.task, rows.iter().map(|row| Cell::share(Some(row.tasks[at].score))));
+        sheet = sheet.column(
+            &task.task,
+            rows.iter()
+                .map(|row| Cell::share(Some(row.tasks[at].score))),
+        );
     }
     let colour = look("stm_2.5", &["stm_2.5"]).colour;
     let grey = look(BASE, &[]).colour;
@@ -259,7 +399,12 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         let task = &base.tasks[at];
         let points: Vec<(f64, f64)> = rows
             .iter()
-            .map(|row| (100.0 * row.masked_share.unwrap_or(0.0), 100.0 * row.tasks[at].score.value))
+            .map(|row| {
+                (
+                    100.0 * row.masked_share.unwrap_or(0.0),
+                    100.0 * row.tasks[at].score.value,
+                )
+            })
             .collect();
         let level = 100.0 * task.score.value;
         let mut layers = vec![Layer::Level {
@@ -269,7 +414,10 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         }];
         for row in &rows {
             let score = row.tasks[at].score.times(100.0);
-            let (x, se) = (100.0 * row.masked_share.unwrap_or(0.0), score.se.unwrap_or(0.0));
+            let (x, se) = (
+                100.0 * row.masked_share.unwrap_or(0.0),
+                score.se.unwrap_or(0.0),
+            );
             layers.push(Layer::Spread {
                 at: (x, score.value),
                 x: (x, x),
@@ -344,7 +492,9 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
             Some(class) => share.class == class,
             None => !named.contains(&share.class),
         });
-        of_kind.fold((0.0, 0.0), |sum, share| (sum.0 + share.share, sum.1 + share.high))
+        of_kind.fold((0.0, 0.0), |sum, share| {
+            (sum.0 + share.share, sum.1 + share.high)
+        })
     };
     let names: Vec<&str> = data.iter().map(|data| data.arm.as_str()).collect();
     let mut sheet = Sheet::new("classes", "Kinds of tokens in the answers of algebra (the paper's MATH)", "answers", names.iter().map(|arm| label(arm)))
@@ -355,8 +505,14 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
     let mut quantities = Vec::new();
     for (name, class) in NAMES {
         sheet = sheet
-            .column(name, data.iter().map(|data| percent(Some(share(data, class).0))))
-            .column(&format!("{name} above 2.5"), data.iter().map(|data| percent(Some(share(data, class).1))));
+            .column(
+                name,
+                data.iter().map(|data| percent(Some(share(data, class).0))),
+            )
+            .column(
+                &format!("{name} above 2.5"),
+                data.iter().map(|data| percent(Some(share(data, class).1))),
+            );
         quantities.extend([name.to_owned(), format!("{name} above 2.5")]);
     }
     let quantities: Vec<&str> = quantities.iter().map(String::as_str).collect();
@@ -379,7 +535,11 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
         Panel {
             heading: Some((name.to_owned(), INK)),
             x: Axis {
-                label: names.iter().map(|arm| label(arm)).collect::<Vec<_>>().join(", then "),
+                label: names
+                    .iter()
+                    .map(|arm| label(arm))
+                    .collect::<Vec<_>>()
+                    .join(", then "),
                 from: 0.0,
                 to: data.len() as f64,
                 log: false,
@@ -433,14 +593,28 @@ pub(super) fn regularisation_others(desk: &Desk) -> Result<Shown> {
     regularisation(desk, "other tasks", |row| row.non_target)
 }
 
-fn regularisation(desk: &Desk, what: &str, value: fn(&Row) -> Option<stats::Estimate>) -> Result<Shown> {
+fn regularisation(
+    desk: &Desk,
+    what: &str,
+    value: fn(&Row) -> Option<stats::Estimate>,
+) -> Result<Shown> {
     let results = desk.results("table-8", None)?;
     let rows = summary::rows(&results)?;
     let names: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
-    let sheet = Sheet::new("regularisation", &format!("Regularised training: score on the {what}"), "arm", names.iter().map(|arm| label(arm)))
-        .legend("Percent ± one standard error over items and seeds, each arm at its best validated rate.")
-        .column("score %", rows.iter().map(|row| Cell::share(value(row))));
-    let values: Vec<f64> = rows.iter().filter_map(|row| Some(100.0 * value(row)?.value)).collect();
+    let sheet = Sheet::new(
+        "regularisation",
+        &format!("Regularised training: score on the {what}"),
+        "arm",
+        names.iter().map(|arm| label(arm)),
+    )
+    .legend(
+        "Percent ± one standard error over items and seeds, each arm at its best validated rate.",
+    )
+    .column("score %", rows.iter().map(|row| Cell::share(value(row))));
+    let values: Vec<f64> = rows
+        .iter()
+        .filter_map(|row| Some(100.0 * value(row)?.value))
+        .collect();
     let mut layers = vec![Layer::Level {
         y: values.first().copied().unwrap_or(0.0),
         label: BASE.to_owned(),
@@ -468,7 +642,9 @@ fn regularisation(desk: &Desk, what: &str, value: fn(&Row) -> Option<stats::Esti
     }
     let change = |arm: &str| {
         let row = rows.iter().find(|row| row.arm == arm);
-        row.and_then(|row| Some(100.0 * value(row)?.value)).unwrap_or(f64::NAN) - values.first().copied().unwrap_or(0.0)
+        row.and_then(|row| Some(100.0 * value(row)?.value))
+            .unwrap_or(f64::NAN)
+            - values.first().copied().unwrap_or(0.0)
     };
     let best = names
         .iter()
@@ -503,9 +679,17 @@ const PROJECTION: &str = "q_proj";
 
 /// Each arm at one rate that all share, the highest at which every arm was run, as the paper compares arms at one rate: its runs, in the recipe's order.
 fn at_one_rate(results: &Results) -> (f64, Vec<(&str, Vec<&Run>)>) {
-    let highest = results.runs.iter().filter(|run| run.chosen).map(|run| run.learning_rate).fold(0.0, f64::max);
+    let highest = results
+        .runs
+        .iter()
+        .filter(|run| run.chosen)
+        .map(|run| run.learning_rate)
+        .fold(0.0, f64::max);
     let arms = summary::arms(results).into_iter().map(|arm| {
-        let runs = results.runs.iter().filter(|run| run.arm == arm && run.learning_rate == highest);
+        let runs = results
+            .runs
+            .iter()
+            .filter(|run| run.arm == arm && run.learning_rate == highest);
         (arm, runs.collect())
     });
     (highest, arms.collect())
@@ -514,12 +698,23 @@ fn at_one_rate(results: &Results) -> (f64, Vec<(&str, Vec<&Run>)>) {
 /// Singular values of one block's projection in each run.
 fn spectra<'a>(runs: &[&'a Run], block: usize) -> Vec<&'a [f64]> {
     let path = format!("model.layers.{block}.self_attn.{PROJECTION}");
-    let of = |run: &&'a Run| run.layers.iter().find(|layer| layer.layer == path)?.singular_values.as_deref();
+    let of = |run: &&'a Run| {
+        run.layers
+            .iter()
+            .find(|layer| layer.layer == path)?
+            .singular_values
+            .as_deref()
+    };
     runs.iter().filter_map(of).collect()
 }
 
 fn blocks(arms: &[(&str, Vec<&Run>)]) -> usize {
-    (0..).take_while(|block| arms.iter().any(|(_, runs)| !spectra(runs, *block).is_empty())).count()
+    (0..)
+        .take_while(|block| {
+            arms.iter()
+                .any(|(_, runs)| !spectra(runs, *block).is_empty())
+        })
+        .count()
 }
 
 /// Figure 13.
@@ -528,9 +723,14 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
     let (rate, arms) = at_one_rate(&results);
     let names: Vec<&str> = arms.iter().map(|(arm, _)| *arm).collect();
     let blocks = blocks(&arms);
-    let keys: Vec<(usize, usize)> = (0..blocks).flat_map(|block| (0..arms.len()).map(move |arm| (block, arm))).collect();
+    let keys: Vec<(usize, usize)> = (0..blocks)
+        .flat_map(|block| (0..arms.len()).map(move |arm| (block, arm)))
+        .collect();
     let mean = |block: usize, arm: usize, value: &dyn Fn(&[f64]) -> Option<f64>| {
-        let values: Vec<f64> = spectra(&arms[arm].1, block).into_iter().filter_map(value).collect();
+        let values: Vec<f64> = spectra(&arms[arm].1, block)
+            .into_iter()
+            .filter_map(value)
+            .collect();
         stats::mean(&values)
     };
     let count = |values: &[f64]| Some(effective_rank(values, THRESHOLD) as f64);
@@ -548,11 +748,19 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
     .column("entropy rank", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &entropy_rank), 2)))
     .column("largest", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &|values| values.first().copied()), 3)));
     let whole = |arm: usize| {
-        let values: Vec<f64> = (0..blocks).filter_map(|block| mean(block, arm, &entropy_rank)).collect();
+        let values: Vec<f64> = (0..blocks)
+            .filter_map(|block| mean(block, arm, &entropy_rank))
+            .collect();
         stats::mean(&values)
     };
     for row in printed::of("figure-13", "MBPP")? {
-        sheet.note(&format!("{}, {}: {:.1} ({}).", row.model, label(&row.arm), row.value, row.note));
+        sheet.note(&format!(
+            "{}, {}: {:.1} ({}).",
+            row.model,
+            label(&row.arm),
+            row.value,
+            row.note
+        ));
     }
     let mut layers = Vec::new();
     let mut highest: f64 = 1.0;
@@ -572,7 +780,10 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
         .filter_map(|arm| Some(format!("{} {:.1}", label(names[arm]), whole(arm)?)))
         .collect();
     let plot = Plot {
-        title: format!("Mean entropy rank of the change of {PROJECTION}: {}", means.join(", ")),
+        title: format!(
+            "Mean entropy rank of the change of {PROJECTION}: {}",
+            means.join(", ")
+        ),
         note: format!("All arms at the rate {rate:e}; means over seeds."),
         panels: vec![Panel {
             heading: None,
@@ -590,7 +801,10 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
             },
             layers,
         }],
-        legend: names.iter().map(|name| key(name, look(name, &names))).collect(),
+        legend: names
+            .iter()
+            .map(|name| key(name, look(name, &names)))
+            .collect(),
         size: (960, 480),
     };
     shown(sheet, "effective_ranks", plot)
@@ -603,11 +817,21 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
     let names: Vec<&str> = arms.iter().map(|(arm, _)| *arm).collect();
     let blocks = blocks(&arms);
     let mean = |arm: usize, block: usize, at: usize| {
-        let values: Vec<f64> = spectra(&arms[arm].1, block).iter().filter_map(|values| values.get(at).copied()).collect();
+        let values: Vec<f64> = spectra(&arms[arm].1, block)
+            .iter()
+            .filter_map(|values| values.get(at).copied())
+            .collect();
         stats::mean(&values)
     };
-    let count = arms.iter().flat_map(|(_, runs)| spectra(runs, 0)).map(<[f64]>::len).max().unwrap_or(0);
-    let keys: Vec<(usize, usize)> = (0..blocks).flat_map(|block| (0..count).map(move |at| (block, at))).collect();
+    let count = arms
+        .iter()
+        .flat_map(|(_, runs)| spectra(runs, 0))
+        .map(<[f64]>::len)
+        .max()
+        .unwrap_or(0);
+    let keys: Vec<(usize, usize)> = (0..blocks)
+        .flat_map(|block| (0..count).map(move |at| (block, at)))
+        .collect();
     let mut sheet = Sheet::new(
         "singular-values",
         &format!("Singular values of the change of {PROJECTION}, all arms at the rate {rate:e}"),
@@ -617,14 +841,20 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
     .legend("Of scale · B A, means over seeds, the largest first.")
     .column("number", keys.iter().map(|(_, at)| Cell::from(at + 1)));
     for (arm, name) in names.iter().enumerate() {
-        sheet = sheet.column(&label(name), keys.iter().map(|(block, at)| Cell::number(mean(arm, *block, *at), 4)));
+        sheet = sheet.column(
+            &label(name),
+            keys.iter()
+                .map(|(block, at)| Cell::number(mean(arm, *block, *at), 4)),
+        );
     }
     let panel = |block: usize| {
         let mut layers = Vec::new();
         let mut highest: f64 = 1e-6;
         for (arm, name) in names.iter().enumerate() {
             let Look { colour, mark } = look(name, &names);
-            let points: Vec<(f64, f64)> = (0..count).filter_map(|at| Some((at as f64 + 1.0, mean(arm, block, at)?))).collect();
+            let points: Vec<(f64, f64)> = (0..count)
+                .filter_map(|at| Some((at as f64 + 1.0, mean(arm, block, at)?)))
+                .collect();
             highest = points.iter().map(|point| point.1).fold(highest, f64::max);
             layers.push(Layer::Line {
                 points: points.clone(),
@@ -658,13 +888,27 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
             layers,
         }
     };
-    let first = |arm: usize| stats::mean(&(0..blocks).filter_map(|block| mean(arm, block, 0)).collect::<Vec<_>>());
-    let firsts: Vec<String> = (0..arms.len()).filter_map(|arm| Some(format!("{} {:.2}", label(names[arm]), first(arm)?))).collect();
+    let first = |arm: usize| {
+        stats::mean(
+            &(0..blocks)
+                .filter_map(|block| mean(arm, block, 0))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let firsts: Vec<String> = (0..arms.len())
+        .filter_map(|arm| Some(format!("{} {:.2}", label(names[arm]), first(arm)?)))
+        .collect();
     let plot = Plot {
-        title: format!("Largest singular value of the change of {PROJECTION}, mean over blocks: {}", firsts.join(", ")),
+        title: format!(
+            "Largest singular value of the change of {PROJECTION}, mean over blocks: {}",
+            firsts.join(", ")
+        ),
         note: format!("All arms at the rate {rate:e}; means over seeds."),
         panels: (0..blocks.max(1)).map(panel).collect(),
-        legend: names.iter().map(|name| key(name, look(name, &names))).collect(),
+        legend: names
+            .iter()
+            .map(|name| key(name, look(name, &names)))
+            .collect(),
         size: (960, 200 * blocks.max(1) as u32 + 80),
     };
     shown(sheet, "singular_values", plot)

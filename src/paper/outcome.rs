@@ -12,7 +12,12 @@ use crate::report::table::front_point;
 use crate::stats;
 
 /// Base and each arm at its chosen rate, with the paper's TI and BWT beside ours, then what it cost.
-pub(super) fn shown(desk: &Desk, recipe: &str, target: Option<&str>, exhibit: &str) -> Result<Shown> {
+pub(super) fn shown(
+    desk: &Desk,
+    recipe: &str,
+    target: Option<&str>,
+    exhibit: &str,
+) -> Result<Shown> {
     let results = desk.results(recipe, target)?;
     Ok(Shown {
         sheets: vec![outcome(&results, exhibit)?, cost(&results)],
@@ -49,7 +54,13 @@ pub(super) fn outcome(results: &Results, exhibit: &str) -> Result<Sheet> {
     .column("TI %", change(|change| change.target_improvement))
     .column("BWT %", change(|change| change.backward_transfer));
     let arms: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
-    beside(&mut sheet, exhibit, benchmark, &arms, &["masked", "TI", "BWT"])?;
+    beside(
+        &mut sheet,
+        exhibit,
+        benchmark,
+        &arms,
+        &["masked", "TI", "BWT"],
+    )?;
     Ok(sheet)
 }
 
@@ -81,7 +92,9 @@ pub(super) fn beside(
                 continue;
             }
             used.extend(found.iter().flatten());
-            let cells = found.iter().map(|row| Cell::number(row.map(|row| row.value), 2));
+            let cells = found
+                .iter()
+                .map(|row| Cell::number(row.map(|row| row.value), 2));
             *sheet = std::mem::replace(sheet, Sheet::new("", "", "", []))
                 .column(&format!("{quantity}, {model}"), cells);
         }
@@ -90,7 +103,13 @@ pub(super) fn beside(
         sheet.note("Columns with a model's name: the paper's.");
     }
     for row in used.iter().filter(|row| !row.note.is_empty()) {
-        sheet.note(&format!("{}, {}, {}: {}.", row.model, label(&row.arm), row.quantity, row.note));
+        sheet.note(&format!(
+            "{}, {}, {}: {}.",
+            row.model,
+            label(&row.arm),
+            row.quantity,
+            row.note
+        ));
     }
     Ok(())
 }
@@ -110,11 +129,20 @@ pub(super) fn cost(results: &Results) -> Sheet {
         arms.iter().map(of).collect()
     };
     let data = |value: fn(&DataSummary) -> Option<f64>| -> Vec<Option<f64>> {
-        let of = |arm: &&str| results.data.iter().find(|data| data.arm == **arm).and_then(value);
+        let of = |arm: &&str| {
+            results
+                .data
+                .iter()
+                .find(|data| data.arm == **arm)
+                .and_then(value)
+        };
         arms.iter().map(of).collect()
     };
     let cells = |values: Vec<Option<f64>>, decimals: usize| -> Vec<Cell> {
-        values.into_iter().map(|value| Cell::number(value, decimals)).collect()
+        values
+            .into_iter()
+            .map(|value| Cell::number(value, decimals))
+            .collect()
     };
     let base = results
         .base
@@ -168,7 +196,9 @@ pub(super) fn scores(results: &Results, name: &str, title: &str) -> Result<(Shee
         .legend("Percent ± one standard error over items and seeds.");
     for at in 0..results.base.len() {
         let task = &results.base[at].task;
-        let cells = rows.iter().map(|row| Cell::share(row.tasks.get(at).map(|task| task.score)));
+        let cells = rows
+            .iter()
+            .map(|row| Cell::share(row.tasks.get(at).map(|task| task.score)));
         sheet = sheet.column(&format!("{task} ({})", printed::benchmark(task)), cells);
     }
     Ok((sheet, rows))
@@ -181,7 +211,9 @@ pub(super) fn is_base(arm: &str) -> bool {
 
 /// A learning rate as people write it.
 pub(super) fn rate(rate: Option<f64>) -> Cell {
-    rate.map_or(Cell::Nothing, |rate| Cell::Text(crate::report::table::rate(rate)))
+    rate.map_or(Cell::Nothing, |rate| {
+        Cell::Text(crate::report::table::rate(rate))
+    })
 }
 
 /// A share in percent, one decimal.

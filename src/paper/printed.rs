@@ -36,8 +36,8 @@ pub fn all() -> Result<Vec<Printed>> {
     let wrong = |line: usize| Error::invalid("printed.csv", format!("line {line} does not read"));
     let lines = TEXT.lines().enumerate().skip(1);
     let row = |(at, line): (usize, &str)| -> Result<Printed> {
-        let [exhibit, model, target, arm, quantity, value, note] = <[String; 7]>::try_from(cells(line))
-            .map_err(|_| wrong(at + 1))?;
+        let [exhibit, model, target, arm, quantity, value, note] =
+            <[String; 7]>::try_from(cells(line)).map_err(|_| wrong(at + 1))?;
         Ok(Printed {
             exhibit,
             model,
@@ -104,7 +104,13 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for row in &rows {
             assert!(super::super::named(&row.exhibit).is_ok(), "{row:?}");
-            let key = (&row.exhibit, &row.model, &row.target, &row.arm, &row.quantity);
+            let key = (
+                &row.exhibit,
+                &row.model,
+                &row.target,
+                &row.arm,
+                &row.quantity,
+            );
             assert!(seen.insert(key), "twice: {row:?}");
             assert!(row.value.is_finite());
         }
@@ -140,10 +146,21 @@ mod tests {
                 };
                 let found = match row.quantity.as_str() {
                     "TI" => change(target),
-                    _ => TASKS.iter().filter(|task| **task != target).map(|task| change(task)).sum::<f64>() / 4.0,
+                    _ => {
+                        TASKS
+                            .iter()
+                            .filter(|task| **task != target)
+                            .map(|task| change(task))
+                            .sum::<f64>()
+                            / 4.0
+                    }
                 };
                 // Llama's two bases on MBPP are .5926 and .5979
-                let slack = if row.model == "Llama 8B" && target == "MBPP" { 1.0 } else { 0.5 };
+                let slack = if row.model == "Llama 8B" && target == "MBPP" {
+                    1.0
+                } else {
+                    0.5
+                };
                 assert!((found - row.value).abs() < slack, "{row:?}: {found}");
                 checked += 1;
             }

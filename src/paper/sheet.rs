@@ -123,7 +123,12 @@ impl From<usize> for Cell {
 
 impl Sheet {
     /// A table whose rows have names and nothing else yet.
-    pub fn new(name: &str, title: &str, first: &str, rows: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(
+        name: &str,
+        title: &str,
+        first: &str,
+        rows: impl IntoIterator<Item = String>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             title: title.to_owned(),
@@ -249,7 +254,10 @@ mod tests {
         assert_eq!(frame.get_column_names_str(), names);
         assert_eq!(frame.column("points se").unwrap().null_count(), 1);
         let json = serde_json::to_value(sheet()).unwrap();
-        assert_eq!(json["rows"][0][1], serde_json::json!({"value": -12.34, "se": 1.26}));
+        assert_eq!(
+            json["rows"][0][1],
+            serde_json::json!({"value": -12.34, "se": 1.26})
+        );
         assert_eq!(json["rows"][1][2], serde_json::Value::Null);
     }
 }

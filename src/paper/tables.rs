@@ -36,7 +36,13 @@ pub(super) fn perplexity(desk: &Desk) -> Result<Shown> {
         .column("variance", data.iter().map(|data| Cell::number(Some(data.perplexity_variance), 2)))
         .column("alone", data.iter().map(|data| Cell::number(Some(data.perplexity_of_text_alone), 2)))
         .column(">2.5 %", data.iter().map(|data| percent(Some(data.share_above_2_5))));
-        beside(&mut sheet, "table-1", benchmark(target), &arms, &["perplexity", "variance"])?;
+        beside(
+            &mut sheet,
+            "table-1",
+            benchmark(target),
+            &arms,
+            &["perplexity", "variance"],
+        )?;
         shown.sheets.push(sheet);
     }
     Ok(shown)
@@ -46,7 +52,9 @@ pub(super) fn perplexity(desk: &Desk) -> Result<Shown> {
 pub(super) fn main(desk: &Desk) -> Result<Shown> {
     let mut shown = Shown::default();
     for target in TARGETS {
-        shown.sheets.extend(outcome::shown(desk, "table-2", Some(target), "table-2")?.sheets);
+        shown
+            .sheets
+            .extend(outcome::shown(desk, "table-2", Some(target), "table-2")?.sheets);
     }
     Ok(shown)
 }
@@ -54,7 +62,9 @@ pub(super) fn main(desk: &Desk) -> Result<Shown> {
 /// Table 3.
 pub(super) fn masks(desk: &Desk) -> Result<Shown> {
     let mut shown = outcome::shown(desk, "table-3", None, "table-3")?;
-    shown.sheets.push(threshold_curve(&*desk.results("table-3", None)?));
+    shown
+        .sheets
+        .push(threshold_curve(&*desk.results("table-3", None)?));
     shown.sheets[0].note(
         "The paper's last row, scores of a larger model of the same family, has no counterpart: there is one lab model.",
     );
@@ -106,7 +116,9 @@ pub(super) fn rates(desk: &Desk) -> Result<Shown> {
 fn every_rate(results: &Results, title: &str) -> Result<Sheet> {
     let points = arms_and_rates(results);
     let of = |value: fn(&Results, &Run) -> Option<f64>| {
-        points.iter().map(move |(_, _, runs)| Cell::change(over_seeds(results, runs, value)))
+        points
+            .iter()
+            .map(move |(_, _, runs)| Cell::change(over_seeds(results, runs, value)))
     };
     Ok(Sheet::new("rates", title, "arm", points.iter().map(|(arm, ..)| label(arm)))
         .legend(
@@ -178,11 +190,16 @@ fn printed_rates() -> Result<Sheet> {
             .find(|row| row.model == *model && row.arm == *arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
     };
-    Ok(Sheet::new("printed", "What the paper prints", "model", keys.iter().map(|key| key.0.to_owned()))
-        .column("arm", keys.iter().map(|key| Cell::from(label(key.1))))
-        .column("rate", keys.iter().map(|key| Cell::from(key.2)))
-        .column("TI %", keys.iter().map(|key| value(key, "TI")))
-        .column("BWT %", keys.iter().map(|key| value(key, "BWT"))))
+    Ok(Sheet::new(
+        "printed",
+        "What the paper prints",
+        "model",
+        keys.iter().map(|key| key.0.to_owned()),
+    )
+    .column("arm", keys.iter().map(|key| Cell::from(label(key.1))))
+    .column("rate", keys.iter().map(|key| Cell::from(key.2)))
+    .column("TI %", keys.iter().map(|key| value(key, "TI")))
+    .column("BWT %", keys.iter().map(|key| value(key, "BWT"))))
 }
 
 /// Table 7.
@@ -191,7 +208,8 @@ pub(super) fn norms(desk: &Desk) -> Result<Shown> {
     let points = arms_and_rates(&results);
     let of = |value: &dyn Fn(&Run) -> Option<f64>, decimals: usize| -> Vec<Cell> {
         let cell = |(_, _, runs): &(&str, f64, Vec<&Run>)| {
-            let mean = over_seeds(&results, runs, |_, run| value(run)).map(|estimate| estimate.value);
+            let mean =
+                over_seeds(&results, runs, |_, run| value(run)).map(|estimate| estimate.value);
             Cell::number(mean, decimals)
         };
         points.iter().map(cell).collect()
@@ -203,7 +221,10 @@ pub(super) fn norms(desk: &Desk) -> Result<Shown> {
     });
     let ranks = |value: fn(&[f64]) -> Option<f64>| {
         move |run: &Run| {
-            let values = run.layers.iter().filter_map(|layer| layer.singular_values.as_deref());
+            let values = run
+                .layers
+                .iter()
+                .filter_map(|layer| layer.singular_values.as_deref());
             stats::mean(&values.filter_map(value).collect::<Vec<_>>())
         }
     };
@@ -228,7 +249,13 @@ pub(super) fn norms(desk: &Desk) -> Result<Shown> {
     .column("rank > max/10", of(&ranks(|values| Some(effective_rank(values, values.first()? / 10.0) as f64)), 1))
     .column("entropy rank", of(&ranks(entropy_rank), 1));
     let arms: Vec<&str> = points.iter().map(|(arm, ..)| *arm).collect();
-    beside(&mut sheet, "table-7", benchmark(&results.target), &arms, &["norm"])?;
+    beside(
+        &mut sheet,
+        "table-7",
+        benchmark(&results.target),
+        &arms,
+        &["norm"],
+    )?;
     Ok(Shown {
         sheets: vec![sheet, cost(&results)],
         figures: Vec::new(),
@@ -241,12 +268,26 @@ pub(super) fn regularisation(desk: &Desk) -> Result<Shown> {
     let mut sheet = outcome::outcome(&results, "table-8")?;
     let rows = summary::rows(&results)?;
     let norm = |arm: &str| {
-        let runs: Vec<&Run> = summary::tested(&results).filter(|run| run.arm == arm && run.chosen).collect();
-        over_seeds(&results, &runs, |_, run| Some(weight_change::total_norm(&run.layers)))
+        let runs: Vec<&Run> = summary::tested(&results)
+            .filter(|run| run.arm == arm && run.chosen)
+            .collect();
+        over_seeds(&results, &runs, |_, run| {
+            Some(weight_change::total_norm(&run.layers))
+        })
     };
-    sheet = sheet.column("‖Δ‖", rows.iter().map(|row| Cell::number(norm(&row.arm).map(|e| e.value), 3)));
+    sheet = sheet.column(
+        "‖Δ‖",
+        rows.iter()
+            .map(|row| Cell::number(norm(&row.arm).map(|e| e.value), 3)),
+    );
     let arms: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
-    beside(&mut sheet, "table-8", benchmark(&results.target), &arms, &["norm"])?;
+    beside(
+        &mut sheet,
+        "table-8",
+        benchmark(&results.target),
+        &arms,
+        &["norm"],
+    )?;
     Ok(Shown {
         sheets: vec![sheet, cost(&results)],
         figures: Vec::new(),
@@ -259,12 +300,15 @@ pub(super) fn instructions(desk: &Desk) -> Result<Shown> {
     let results = desk.results("table-5", None)?;
     let points = arms_and_rates(&results);
     let score = |tasks: &[crate::experiment::results::TaskScore]| {
-        tasks.iter().find(|task| task.task == TASK).and_then(summary::score)
+        tasks
+            .iter()
+            .find(|task| task.task == TASK)
+            .and_then(summary::score)
     };
     let base = score(&results.base);
-    let cells = points.iter().map(|(_, _, runs)| {
-        Cell::share(over_seeds(&results, runs, |_, run| score(&run.test)))
-    });
+    let cells = points
+        .iter()
+        .map(|(_, _, runs)| Cell::share(over_seeds(&results, runs, |_, run| score(&run.test))));
     let names = std::iter::once("base").chain(points.iter().map(|(arm, ..)| *arm));
     let sheet = Sheet::new("instructions", "Instructions followed, strictly", "arm", names.map(label))
         .legend(&format!(
@@ -274,15 +318,24 @@ pub(super) fn instructions(desk: &Desk) -> Result<Shown> {
         .column("followed %", std::iter::once(percent(base)).chain(cells));
     let mut paper = Sheet::new("printed", "What the paper prints", "arm", {
         let rows = printed::of("table-9", "MBPP")?;
-        rows.into_iter().map(|row| format!("{}, {}", row.model, label(&row.arm))).collect::<Vec<_>>()
+        rows.into_iter()
+            .map(|row| format!("{}, {}", row.model, label(&row.arm)))
+            .collect::<Vec<_>>()
     });
     let rows = printed::of("table-9", "MBPP")?;
     paper = paper
-        .column("rate", rows.iter().map(|row| match row.quantity.split_once(" at ") {
-            Some((_, rate)) => Cell::from(rate),
-            None => Cell::Nothing,
-        }))
-        .column("followed %", rows.iter().map(|row| Cell::number(Some(row.value), 2)));
+        .column(
+            "rate",
+            rows.iter()
+                .map(|row| match row.quantity.split_once(" at ") {
+                    Some((_, rate)) => Cell::from(rate),
+                    None => Cell::Nothing,
+                }),
+        )
+        .column(
+            "followed %",
+            rows.iter().map(|row| Cell::number(Some(row.value), 2)),
+        );
     Ok(Shown {
         sheets: vec![sheet, paper],
         figures: Vec::new(),
@@ -302,7 +355,9 @@ pub(super) fn accuracies(desk: &Desk) -> Result<Shown> {
         let title = format!("Score on each task after training on {target}");
         let (sheet, _) = scores(&results, &format!("scores-{target}"), &title)?;
         shown.sheets.push(sheet);
-        shown.sheets.push(printed_scores("table-12", benchmark(target))?);
+        shown
+            .sheets
+            .push(printed_scores("table-12", benchmark(target))?);
     }
     Ok(shown)
 }
@@ -320,8 +375,13 @@ fn printed_scores(exhibit: &str, target: &str) -> Result<Sheet> {
     }
     let name = format!("printed-{}", target.to_lowercase());
     let title = format!("What the paper prints for {target}");
-    let mut sheet = Sheet::new(&name, &title, "model", keys.iter().map(|key| key.0.to_owned()))
-        .column("arm", keys.iter().map(|key| Cell::from(label(key.1))));
+    let mut sheet = Sheet::new(
+        &name,
+        &title,
+        "model",
+        keys.iter().map(|key| key.0.to_owned()),
+    )
+    .column("arm", keys.iter().map(|key| Cell::from(label(key.1))));
     for task in TASKS {
         let value = |key: &(&str, &str)| {
             let row = rows
@@ -332,7 +392,13 @@ fn printed_scores(exhibit: &str, target: &str) -> Result<Sheet> {
         sheet = sheet.column(task, keys.iter().map(value));
     }
     for row in rows.iter().filter(|row| !row.note.is_empty()) {
-        sheet.note(&format!("{}, {}, {}: {}.", row.model, label(&row.arm), row.quantity, row.note));
+        sheet.note(&format!(
+            "{}, {}, {}: {}.",
+            row.model,
+            label(&row.arm),
+            row.quantity,
+            row.note
+        ));
     }
     Ok(sheet)
 }
@@ -352,7 +418,12 @@ fn of_thresholds(desk: &Desk, recipe: &str, exhibit: &str) -> Result<Shown> {
     let target = benchmark(&results.target);
     beside(&mut sheet, exhibit, target, &arms, &["masked", target])?;
     Ok(Shown {
-        sheets: vec![sheet, outcome::outcome(&results, exhibit)?, threshold_curve(&results), cost(&results)],
+        sheets: vec![
+            sheet,
+            outcome::outcome(&results, exhibit)?,
+            threshold_curve(&results),
+            cost(&results),
+        ],
         figures: Vec::new(),
     })
 }
@@ -366,7 +437,9 @@ pub(super) fn differences(desk: &Desk) -> Result<Shown> {
 pub(super) fn masks_of_both(desk: &Desk) -> Result<Shown> {
     let mut shown = Shown::default();
     for recipe in ["table-3", "table-13"] {
-        shown.sheets.extend(outcome::shown(desk, recipe, None, "table-15")?.sheets);
+        shown
+            .sheets
+            .extend(outcome::shown(desk, recipe, None, "table-15")?.sheets);
     }
     Ok(shown)
 }
@@ -398,7 +471,13 @@ pub(super) fn cost_of_data(desk: &Desk, target: &str) -> Result<Sheet> {
         }),
     )
     .column("seconds", data.iter().map(|data| Cell::number(Some(data.seconds), 1)));
-    beside(&mut sheet, "table-17", benchmark(target), &arms, &["kept", "GPU hours"])?;
+    beside(
+        &mut sheet,
+        "table-17",
+        benchmark(target),
+        &arms,
+        &["kept", "GPU hours"],
+    )?;
     Ok(sheet)
 }
 
@@ -414,7 +493,9 @@ pub(super) fn cost_of_both(desk: &Desk) -> Result<Shown> {
 /// Table 18.
 pub(super) fn scorers(desk: &Desk) -> Result<Shown> {
     let mut shown = of_thresholds(desk, "table-18", "table-18")?;
-    shown.sheets[0].note("The paper's rows scored by a larger model have no counterpart: there is one lab model.");
+    shown.sheets[0].note(
+        "The paper's rows scored by a larger model have no counterpart: there is one lab model.",
+    );
     Ok(shown)
 }
 
@@ -431,15 +512,22 @@ pub(super) fn correctness_again(desk: &Desk) -> Result<Shown> {
 fn of_pools(desk: &Desk, exhibit: &str) -> Result<Shown> {
     let results = desk.results("table-20", None)?;
     let target = benchmark(&results.target);
-    let (mut sheet, rows) = scores(&results, "scores", "Right, mixed and wrong answers to the same questions")?;
+    let (mut sheet, rows) = scores(
+        &results,
+        "scores",
+        "Right, mixed and wrong answers to the same questions",
+    )?;
     let tokens = |arm: &str| {
         let run = results.runs.iter().find(|run| run.arm == arm && run.chosen);
         Cell::number(run.map(|run| run.completion_tokens as f64), 0)
     };
-    sheet = sheet.column("answer tokens", rows.iter().map(|row| match is_base(&row.arm) {
-        true => Cell::Nothing,
-        false => tokens(&row.arm),
-    }));
+    sheet = sheet.column(
+        "answer tokens",
+        rows.iter().map(|row| match is_base(&row.arm) {
+            true => Cell::Nothing,
+            false => tokens(&row.arm),
+        }),
+    );
     let arms: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
     let others = ["tokens", "MBPP", "MATH", "GSM8K", "ARC", "BIRD"];
     beside(&mut sheet, exhibit, target, &arms, &others)?;
@@ -454,9 +542,21 @@ fn of_pools(desk: &Desk, exhibit: &str) -> Result<Shown> {
 pub(super) fn format(desk: &Desk) -> Result<Shown> {
     let mut shown = outcome::shown(desk, "format", None, "format")?;
     let data = desk.experiment("format", None)?.data();
-    let sheet = Sheet::new("perplexity", "Perplexity of the answers under base", "arm", data.iter().map(|data| label(&data.arm)))
-        .column("perplexity", data.iter().map(|data| Cell::number(Some(data.perplexity_given_prompt), 2)))
-        .column(">2.5 %", data.iter().map(|data| percent(Some(data.share_above_2_5))));
+    let sheet = Sheet::new(
+        "perplexity",
+        "Perplexity of the answers under base",
+        "arm",
+        data.iter().map(|data| label(&data.arm)),
+    )
+    .column(
+        "perplexity",
+        data.iter()
+            .map(|data| Cell::number(Some(data.perplexity_given_prompt), 2)),
+    )
+    .column(
+        ">2.5 %",
+        data.iter().map(|data| percent(Some(data.share_above_2_5))),
+    );
     shown.sheets.push(sheet);
     shown.sheets[0].note(
         "crlf: with a carriage return at every line end, as 373 of MBPP's 374 reference answers have; lf: without any, which on the lab's own data is the ground truth itself; code: \
@@ -468,7 +568,10 @@ pub(super) fn format(desk: &Desk) -> Result<Shown> {
 /// Ours: what the two trainers of the published arms do to the comparison.
 pub(super) fn as_published(desk: &Desk) -> Result<Shown> {
     let results = desk.results("as-published", None)?;
-    let mut sheet = every_rate(&results, "The published arms, each by the trainer it was published with, and the same arms by one trainer")?;
+    let mut sheet = every_rate(
+        &results,
+        "The published arms, each by the trainer it was published with, and the same arms by one trainer",
+    )?;
     sheet.note(
         "axolotl, stm script: rank, alpha, schedule and warm-up as published; batch, epochs and rates are the lab's. The paper used one rate for all arms: compare rows of \
          one rate.",

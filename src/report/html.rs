@@ -43,6 +43,54 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
         .map_err(Error::library("filling in the report's page"))
 }
 
+/// A page of tables alone, in plain HTML that needs no network.
+pub fn tables(title: &str, note: &str, grids: &[Grid]) -> Result<String> {
+    const PAGE: &str = r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{{ title }}</title>
+<style>
+body { margin: 0 auto; padding: 1.5rem; max-width: 74rem; font: 1rem/1.5 system-ui, sans-serif; }
+h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem; max-width: 56rem; }
+p { max-width: 56rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .28rem .6rem; text-align: right; border-bottom: 1px solid #8886; }
+th:first-child { text-align: left; padding-left: 0; font-weight: 500; }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+<p>{{ note }}</p>
+{%- for grid in grids %}
+<h2>{{ grid.title }}</h2>
+<div class="scroll" tabindex="0" role="region" aria-label="{{ grid.title }}">
+<table>
+<thead><tr>{% for column in grid.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for row in grid.rows %}
+<tr>{% for cell in row %}{% if loop.first %}<th scope="row">{{ cell }}</th>{% else %}<td>{{ cell }}</td>{% endif %}{% endfor %}</tr>
+{%- endfor %}
+</tbody>
+</table>
+</div>
+<p>{{ grid.legend }}</p>
+{%- endfor %}
+</body>
+</html>
+"#;
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let values = context! { title => title, note => note, grids => Serde(grids) };
+    environment
+        .render_named_str("tables.html", PAGE, values)
+        .map_err(Error::library("filling in a page of tables"))
+}
+
 /// A figure inside the page.
 #[derive(Serialize)]
 struct Picture {

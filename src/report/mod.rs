@@ -141,7 +141,11 @@ pub(crate) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
 }
 
 /// Lets `write` make a file beside `folder/name`, then moves it there.
-pub(crate) fn put_with(folder: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+pub(crate) fn put_with(
+    folder: &Path,
+    name: &str,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let path = folder.join(name);
     let parent = path.parent().unwrap_or(folder);
     fs::create_dir_all(parent).map_err(Error::io("making the report's folder", parent))?;
