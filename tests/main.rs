@@ -12,6 +12,7 @@ mod hub;
 mod interop;
 mod objectives;
 mod operators;
+mod paper;
 mod peft;
 mod probes;
 mod python_code;

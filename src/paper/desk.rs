@@ -126,16 +126,6 @@ impl<'a> Desk<'a> {
         self.results.borrow_mut().insert(key, results.clone());
         Ok(results)
     }
-
-    /// Seeds by which everything is repeated.
-    pub fn seeds(&self, name: &str) -> Result<Vec<u64>> {
-        Ok(self.recipe(name, None)?.seeds)
-    }
-
-    /// Whether this is only a try.
-    pub fn quick(&self) -> bool {
-        self.options.quick
-    }
 }
 
 /// The two middle rates of some.
@@ -205,7 +195,10 @@ mod tests {
             };
             Desk::new(&cx, options)
         };
-        assert_eq!(desk(false, Some(2)).seeds("table-2").unwrap(), [1, 2]);
+        assert_eq!(
+            desk(false, Some(2)).recipe("table-2", None).unwrap().seeds,
+            [1, 2]
+        );
         let quick = desk(true, None).recipe("table-4", Some("algebra")).unwrap();
         assert_eq!((quick.seeds.len(), quick.learning_rates.len()), (1, 2));
         assert_eq!(
