@@ -9,9 +9,11 @@ use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::perplexity::TokenScores;
-use crate::select::{ModelSignals, Signals, TokenClass, Weighting, carry_over};
+use crate::select::{ModelSignals, Signals, TOP, TokenClass, Weighting, carry_over};
 use crate::tokens::{Form, Sequence, Tokenizer, sequence};
+use crate::train::{self, Reweigh};
 use crate::verbs;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -198,37 +200,81 @@ impl Answer {
     }
 }
 
+/// Whether what `weighting` needs can be computed; else why not.
+///
+/// Scoring gives no entropy of the most probable tokens: only the trainer does, of the current model.
+pub fn check(weighting: &Weighting) -> std::result::Result<(), String> {
+    let needs = weighting.needs();
+    let only_current = needs.current && !needs.base && !needs.reference;
+    match needs.top_entropy && !only_current {
+        true => Err(format!(
+            "`{weighting}` needs the entropy of the {TOP} most probable tokens, which is known of the model in training only, and then without base or reference signals; entropy_base is that of all tokens"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Weight 1 for each token of the completions: what may be learned at all where weights follow the model.
+pub fn every_token(sequences: &[Sequence]) -> Vec<Vec<f32>> {
+    let ones = |sequence: &Sequence| {
+        let completion = sequence.completion.as_slice().iter();
+        completion.map(|own| f32::from(u8::from(*own))).collect()
+    };
+    sequences.iter().map(ones).collect()
+}
+
 /// Weights that follow the model while it learns: the rule, with everything of its signals that does not change.
 #[derive(Debug, Clone)]
 pub struct Following {
     weighting: Weighting,
     signals: HashMap<String, Signals>,
     seed: u64,
+    name: String,
 }
 
 impl Following {
-    /// `signals` has those of each example by its name, without the current model's.
-    pub fn new(weighting: Weighting, signals: HashMap<String, Signals>, seed: u64) -> Self {
+    /// `signals` are those of `sequences`, without the current model's.
+    pub fn new(
+        weighting: Weighting,
+        sequences: &[Sequence],
+        signals: Vec<Signals>,
+        seed: u64,
+    ) -> Self {
+        let mut hash = Sha256::new();
+        for signals in &signals {
+            for model in [&signals.base, &signals.reference] {
+                let values = model.iter().flat_map(|model| &model.log_prob);
+                for value in values {
+                    hash.update(value.unwrap_or(f32::NAN).to_le_bytes());
+                }
+                hash.update([u8::from(model.is_some())]);
+            }
+        }
+        let ids = sequences.iter().map(|sequence| sequence.id.clone());
         Self {
+            name: format!("{weighting} of {:x} with seed {seed}", hash.finalize()),
+            signals: ids.zip(signals).collect(),
             weighting,
-            signals,
             seed,
         }
     }
 
-    /// One weight for each token of the examples named `ids`, from what the model says of them at optimiser step `step`.
-    ///
-    /// # Errors
-    /// When an example is not known, and those of [`Weighting::weights`].
-    pub fn weights(
+    /// Names the rule and what it is computed from among the inputs of a training.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Reweigh for Following {
+    fn weights(
         &self,
-        ids: &[&str],
+        examples: &[&train::Example],
         current: &[ModelSignals],
         step: usize,
     ) -> Result<Vec<Vec<f32>>> {
-        let known = ids.iter().zip(current).map(|(id, current)| {
-            let unknown = || Error::invalid(*id, "has no signals to make weights of");
-            let signals = self.signals.get(*id).ok_or_else(unknown)?;
+        let known = examples.iter().zip(current).map(|(example, current)| {
+            let unknown = || Error::invalid(&example.id, "has no signals to make weights of");
+            let signals = self.signals.get(&example.id).ok_or_else(unknown)?;
             Ok(Signals {
                 current: Some(current.clone()),
                 ..signals.clone()
@@ -237,6 +283,10 @@ impl Following {
         let known = known.collect::<Result<Vec<_>>>()?;
         self.weighting
             .weights(&known, self.seed.wrapping_add(step as u64))
+    }
+
+    fn top_entropy(&self) -> Option<usize> {
+        self.weighting.needs().top_entropy.then_some(TOP)
     }
 }
 
@@ -355,14 +405,23 @@ mod tests {
             ..Signals::default()
         };
         let weighting = "keep(surprisal_current < surprisal_base)".parse().unwrap();
-        let following = Following::new(weighting, HashMap::from([("one".into(), known)]), 0);
+        let sequence = sequence(&[("q", false), ("a", true), ("b", true)]);
+        let following = Following::new(weighting, &[sequence], vec![known], 0);
         let current = ModelSignals {
             log_prob: vec![None, Some(-0.5), Some(-2.0)],
             ..ModelSignals::default()
         };
-        let weights = following.weights(&["one"], std::slice::from_ref(&current), 4);
+        let example = |id: &str| train::Example {
+            id: id.into(),
+            ids: vec![0; 3],
+            weights: vec![0.0, 1.0, 1.0],
+            completion_tokens: 2,
+        };
+        let weights = following.weights(&[&example("one")], std::slice::from_ref(&current), 4);
         assert_eq!(weights.unwrap(), [[0.0, 1.0, 0.0]]);
-        let unknown = following.weights(&["two"], &[current], 4).unwrap_err();
+        let unknown = following
+            .weights(&[&example("two")], &[current], 4)
+            .unwrap_err();
         assert!(unknown.to_string().contains("two"));
     }
 }

@@ -9,7 +9,7 @@ use unforget::error::Result;
 use unforget::model::{Batch, Decoder};
 use unforget::ops::{self, Divergence, Gradients, KlDirection, RowLoss};
 use unforget::rng::Rng;
-use unforget::select_signals::ModelSignals;
+use unforget::select::ModelSignals;
 use unforget::train::{Example, Finetune, Method, Objective, Reweigh, Step, Trainer};
 
 fn numbers(value: &Value) -> Vec<f64> {

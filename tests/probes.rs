@@ -65,7 +65,10 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
     let training = ProbeSet {
         name: "training".into(),
         role: Role::Training,
-        scored: rendered[..8].iter().map(Scored::from).collect(),
+        scored: rendered[..8]
+            .iter()
+            .map(|sequence| Scored::new(sequence, &sequence.classes(&tokenizer)))
+            .collect(),
         items: Vec::new(),
     };
     let graded = |task: &str, role, count| {
