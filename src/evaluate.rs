@@ -77,6 +77,11 @@ pub fn answer(
         .iter()
         .map(|item| model.question(&item.prompt))
         .collect::<Result<Vec<_>>>()?;
+    fit(
+        items,
+        &prompts,
+        model.decoder.config.max_position_embeddings,
+    )?;
     let mut count = 0;
     let answers = generate(
         &model.decoder,
@@ -110,4 +115,24 @@ pub fn answer(
             })
         });
     graded.collect()
+}
+
+/// Refuses questions that leave no room for an answer, by name: leaving them out would change the score.
+fn fit(items: &[Item], prompts: &[Vec<u32>], context: usize) -> Result<()> {
+    let mut long = items
+        .iter()
+        .zip(prompts)
+        .filter(|(_, prompt)| prompt.len() >= context);
+    let Some((item, prompt)) = long.next() else {
+        return Ok(());
+    };
+    let problem = format!(
+        "the question has {} tokens and the model's context is {context}{}; ask in fewer words (--prompts), or leave such items out of the file",
+        prompt.len(),
+        match long.count() {
+            0 => String::new(),
+            more => format!(", as it is with {more} more of {} items", items.len()),
+        }
+    );
+    Err(Error::invalid(format!("item {}", item.id), problem))
 }

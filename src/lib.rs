@@ -49,8 +49,6 @@ pub mod chat;
 
 pub mod select;
 
-pub mod select_signals;
-
 pub mod task;
 
 pub mod dataset;

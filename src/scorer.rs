@@ -9,9 +9,11 @@ use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::perplexity::TokenScores;
-use crate::select::{ModelSignals, Signals, TokenClass, Weighting, carry_over};
-use crate::tokens::{Sequence, Tokenizer, sequence};
+use crate::select::{ModelSignals, Signals, TOP, TokenClass, Weighting, carry_over};
+use crate::tokens::{Form, Sequence, Tokenizer, sequence};
+use crate::train::{self, Reweigh};
 use crate::verbs;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -102,19 +104,22 @@ fn carried(
 ) -> Result<TokenScores> {
     let mut log_prob = vec![None; onto.len()];
     let messages = example.conversation.messages.iter();
-    let answers = messages.filter(|message| message.role == Role::Assistant);
-    let mut places = (0, 0);
-    for answer in answers {
-        let answer = answer.content.trim();
+    let answers: Vec<&str> = messages
+        .filter(|message| message.role == Role::Assistant)
+        .map(|message| message.content.trim())
+        .collect();
+    let (own, others) = (turns(onto, answers.len()), turns(read, answers.len()));
+    for ((answer, here), there) in answers.into_iter().zip(own).zip(others) {
+        let Some(here) = here else { continue };
+        let found = Answer::find(onto, answer, here);
         let (Some(here), Some(there)) = (
-            Answer::find(onto, answer, places.0),
-            Answer::find(read, answer, places.1),
+            found,
+            there.and_then(|there| Answer::find(read, answer, there)),
         ) else {
             let problem = "an answer does not stand in the rendered text as it is, so that it cannot be carried over to other tokens; \
                            is it cut off, or does the template change it?";
             return Err(Error::invalid(&onto.id, problem));
         };
-        places = (here.text.end, there.text.end);
         let surprisal = |at: usize| scores.log_prob[at].map(|log_prob| -log_prob);
         let scored: Vec<(Range<usize>, Option<f32>)> = there
             .tokens
@@ -136,10 +141,27 @@ fn carried(
     })
 }
 
+/// For each of `count` answers its tokens and what belongs to its turn; a form without turns has the last answer only.
+fn turns(sequence: &Sequence, count: usize) -> Vec<Option<Range<usize>>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for at in sequence.completion.positions() {
+        match found.last_mut() {
+            Some(last) if last.end == at => last.end += 1,
+            _ => found.push(at..at + 1),
+        }
+    }
+    let before = match sequence.form {
+        Form::Chat => 0,
+        Form::Plain => count.saturating_sub(found.len()),
+    };
+    let mut turns = vec![None; before];
+    turns.extend(found.into_iter().map(Some));
+    turns.resize(count, None);
+    turns
+}
+
 /// Where an answer stands in a sequence.
 struct Answer {
-    /// Its bytes in the rendered text.
-    text: Range<usize>,
     /// The tokens of it, with their characters counted from its first one. What a token has outside the answer is the template's.
     tokens: Vec<(usize, Range<usize>)>,
     /// The token that ends its turn.
@@ -147,15 +169,15 @@ struct Answer {
 }
 
 impl Answer {
-    /// The first place after byte `from` at which `text` stands in the completion of `sequence`.
-    fn find(sequence: &Sequence, text: &str, from: usize) -> Option<Self> {
-        let of_completion = sequence.completion.positions();
-        let first = of_completion
-            .map(|at| sequence.spans[at].clone())
-            .find(|span| span.end > from && !span.is_empty())?;
-        let from = first.start.max(from);
+    /// The first place at which `text` stands in the `turn` of `sequence`, which is given by its tokens.
+    fn find(sequence: &Sequence, text: &str, turn: Range<usize>) -> Option<Self> {
+        let from = sequence.spans[turn.start].start;
         let start = from + sequence.text.get(from..)?.find(text)?;
         let text = start..start + text.len();
+        // an answer that stands behind its turn is another one, and one that goes on behind it is cut off
+        if sequence.spans[turn.end - 1].end < text.end {
+            return None;
+        }
         let characters = |byte: usize| {
             let byte = byte.clamp(text.start, text.end);
             sequence.text[text.start..byte].chars().count()
@@ -164,20 +186,41 @@ impl Answer {
             let span = &sequence.spans[*at];
             span.start < text.end && span.end > text.start
         };
-        let tokens: Vec<(usize, Range<usize>)> = sequence
-            .completion
-            .positions()
+        let tokens: Vec<(usize, Range<usize>)> = turn
+            .clone()
             .filter(within)
             .map(|at| {
                 let span = &sequence.spans[at];
                 (at, characters(span.start)..characters(span.end))
             })
             .collect();
-        let last = tokens.last().map_or(0, |(at, _)| *at);
-        let ends = |at: &usize| *at > last && Some(sequence.ids[*at]) == sequence.end_of_turn;
-        let end = sequence.completion.positions().find(ends);
-        Some(Self { text, tokens, end })
+        let last = tokens.last().map_or(turn.start, |(at, _)| *at);
+        let end = (last..turn.end).find(|at| Some(sequence.ids[*at]) == sequence.end_of_turn);
+        Some(Self { tokens, end })
     }
+}
+
+/// Whether what `weighting` needs can be computed; else why not.
+///
+/// Scoring gives no entropy of the most probable tokens: only the trainer does, of the current model.
+pub fn check(weighting: &Weighting) -> std::result::Result<(), String> {
+    let needs = weighting.needs();
+    let only_current = needs.current && !needs.base && !needs.reference;
+    match needs.top_entropy && !only_current {
+        true => Err(format!(
+            "`{weighting}` needs the entropy of the {TOP} most probable tokens, which is known of the model in training only, and then without base or reference signals; entropy_base is that of all tokens"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Weight 1 for each token of the completions: what may be learned at all where weights follow the model.
+pub fn every_token(sequences: &[Sequence]) -> Vec<Vec<f32>> {
+    let ones = |sequence: &Sequence| {
+        let completion = sequence.completion.as_slice().iter();
+        completion.map(|own| f32::from(u8::from(*own))).collect()
+    };
+    sequences.iter().map(ones).collect()
 }
 
 /// Weights that follow the model while it learns: the rule, with everything of its signals that does not change.
@@ -186,31 +229,52 @@ pub struct Following {
     weighting: Weighting,
     signals: HashMap<String, Signals>,
     seed: u64,
+    name: String,
 }
 
 impl Following {
-    /// `signals` has those of each example by its name, without the current model's.
-    pub fn new(weighting: Weighting, signals: HashMap<String, Signals>, seed: u64) -> Self {
+    /// `signals` are those of `sequences`, without the current model's.
+    pub fn new(
+        weighting: Weighting,
+        sequences: &[Sequence],
+        signals: Vec<Signals>,
+        seed: u64,
+    ) -> Self {
+        let mut hash = Sha256::new();
+        for signals in &signals {
+            for model in [&signals.base, &signals.reference] {
+                let values = model.iter().flat_map(|model| &model.log_prob);
+                for value in values {
+                    hash.update(value.unwrap_or(f32::NAN).to_le_bytes());
+                }
+                hash.update([u8::from(model.is_some())]);
+            }
+        }
+        let ids = sequences.iter().map(|sequence| sequence.id.clone());
         Self {
+            name: format!("{weighting} of {:x} with seed {seed}", hash.finalize()),
+            signals: ids.zip(signals).collect(),
             weighting,
-            signals,
             seed,
         }
     }
 
-    /// One weight for each token of the examples named `ids`, from what the model says of them at optimiser step `step`.
-    ///
-    /// # Errors
-    /// When an example is not known, and those of [`Weighting::weights`].
-    pub fn weights(
+    /// Names the rule and what it is computed from among the inputs of a training.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Reweigh for Following {
+    fn weights(
         &self,
-        ids: &[&str],
+        examples: &[&train::Example],
         current: &[ModelSignals],
         step: usize,
     ) -> Result<Vec<Vec<f32>>> {
-        let known = ids.iter().zip(current).map(|(id, current)| {
-            let unknown = || Error::invalid(*id, "has no signals to make weights of");
-            let signals = self.signals.get(*id).ok_or_else(unknown)?;
+        let known = examples.iter().zip(current).map(|(example, current)| {
+            let unknown = || Error::invalid(&example.id, "has no signals to make weights of");
+            let signals = self.signals.get(&example.id).ok_or_else(unknown)?;
             Ok(Signals {
                 current: Some(current.clone()),
                 ..signals.clone()
@@ -219,5 +283,145 @@ impl Following {
         let known = known.collect::<Result<Vec<_>>>()?;
         self.weighting
             .weights(&known, self.seed.wrapping_add(step as u64))
+    }
+
+    fn top_entropy(&self) -> Option<usize> {
+        self.weighting.needs().top_entropy.then_some(TOP)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Conversation, Message};
+    use crate::select::LossMask;
+
+    /// A rendered conversation from its pieces: text, and whether the assistant wrote it. The end of a turn is number 1.
+    fn sequence(pieces: &[(&str, bool)]) -> Sequence {
+        let (mut text, mut spans) = (String::new(), Vec::new());
+        for (piece, _) in pieces {
+            spans.push(text.len()..text.len() + piece.len());
+            text.push_str(piece);
+        }
+        let ends = |piece: &str| u32::from(piece.starts_with('<') && piece.ends_with("end>"));
+        Sequence {
+            id: "one".into(),
+            text,
+            ids: pieces.iter().map(|(piece, _)| ends(piece)).collect(),
+            spans,
+            completion: pieces.iter().map(|(_, own)| *own).collect(),
+            prompt_tokens: 1,
+            form: Form::Chat,
+            end_of_turn: Some(1),
+        }
+    }
+
+    fn example(messages: Vec<Message>) -> Example {
+        Example {
+            id: "one".into(),
+            conversation: Conversation::new(messages),
+        }
+    }
+
+    fn scores(surprisal: &[f32]) -> TokenScores {
+        TokenScores {
+            log_prob: surprisal.iter().map(|value| Some(-value)).collect(),
+            ..TokenScores::default()
+        }
+    }
+
+    #[test]
+    fn a_scorer_with_other_tokens_and_another_template_is_carried_over_answer_by_answer() {
+        // both answers are in the prompts too, and have letters of more than one byte
+        let example = example(vec![
+            Message::user("déjà vu? hé"),
+            Message::assistant("déjà vu"),
+            Message::user("and? hé\nho"),
+            Message::assistant("hé\nho"),
+        ]);
+        let read = sequence(&[
+            ("[U]déjà vu? hé[A]", false),
+            ("dé", true),
+            ("jà", true),
+            (" vu", true),
+            ("<|end>", true),
+            ("[U]and? hé\nho[A]", false),
+            ("hé", true),
+            ("\nho", true),
+            ("<|end>", true),
+        ]);
+        let surprisal = scores(&[9.0, 2.0, 4.0, 3.0, 0.5, 9.0, 1.0, 6.0, 0.25]);
+        let onto = sequence(&[
+            ("### question: déjà vu? hé\n### answer:", false),
+            (" d", true),
+            ("éjà", true),
+            (" vu", true),
+            ("<end>", true),
+            ("\n### question: and? hé\nho\n### answer:", false),
+            (" hé\n", true),
+            ("ho", true),
+            ("<end>", true),
+        ]);
+        let carried = carried(&example, &onto, &read, &surprisal).unwrap();
+        let surprisal: Vec<Option<f32>> = carried.log_prob.iter().map(|l| l.map(|l| -l)).collect();
+        // " d" is half of "dé": its space is the template's; "\n" is a third of "\nho"
+        let expected = [
+            None,
+            Some(1.0),
+            Some(5.0),
+            Some(3.0),
+            Some(0.5),
+            None,
+            Some(3.0),
+            Some(4.0),
+            Some(0.25),
+        ];
+        assert_eq!(surprisal, expected);
+        assert_eq!(carried.entropy, vec![None; 9]);
+    }
+
+    #[test]
+    fn an_answer_that_a_template_changes_is_refused() {
+        let example = example(vec![Message::user("a"), Message::assistant("yes, please")]);
+        let onto = sequence(&[("a", false), ("yes, please", true), ("<end>", true)]);
+        let cut = sequence(&[("a", false), ("yes", true)]);
+        let error = carried(&example, &onto, &cut, &scores(&[1.0, 1.0])).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("one") && error.contains("cut off"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_rule_that_follows_the_model_is_given_what_does_not_change() {
+        let base = ModelSignals {
+            log_prob: vec![None, Some(-1.0), Some(-1.0)],
+            ..ModelSignals::default()
+        };
+        let known = Signals {
+            completion: LossMask::new(vec![false, true, true]),
+            base: Some(base.clone()),
+            ..Signals::default()
+        };
+        let weighting = "keep(surprisal_current < surprisal_base)".parse().unwrap();
+        let sequence = sequence(&[("q", false), ("a", true), ("b", true)]);
+        let following = Following::new(weighting, &[sequence], vec![known], 0);
+        let current = ModelSignals {
+            log_prob: vec![None, Some(-0.5), Some(-2.0)],
+            ..ModelSignals::default()
+        };
+        let example = |id: &str| train::Example {
+            id: id.into(),
+            ids: vec![0; 3],
+            weights: vec![0.0, 1.0, 1.0],
+            completion_tokens: 2,
+        };
+        let weights = following.weights(&[&example("one")], std::slice::from_ref(&current), 4);
+        assert_eq!(weights.unwrap(), [[0.0, 1.0, 0.0]]);
+        let unknown = following
+            .weights(&[&example("two")], &[current], 4)
+            .unwrap_err();
+        assert!(unknown.to_string().contains("two"));
     }
 }

@@ -65,7 +65,10 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
     let training = ProbeSet {
         name: "training".into(),
         role: Role::Training,
-        scored: rendered[..8].iter().map(Scored::from).collect(),
+        scored: rendered[..8]
+            .iter()
+            .map(|sequence| Scored::new(sequence, &sequence.classes(&tokenizer)))
+            .collect(),
         items: Vec::new(),
     };
     let graded = |task: &str, role, count| {
@@ -349,6 +352,45 @@ fn a_killed_training_goes_on_to_the_same_bytes() {
     );
     assert!(read(&log) == want_log, "the log");
     assert!(read(&killed.path().join("adapter")) == want, "the adapter");
+}
+
+#[test]
+fn options_of_watching_that_make_no_sense_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = unforget::lab::folder().unwrap().join("code/train.jsonl");
+    for (options, part) in [
+        ("--probe word", "`word` is not NAME=FILE"),
+        ("--probe word=nowhere.jsonl", "nowhere.jsonl"),
+        ("--forget-at-most 2", "name one with --probe"),
+        (
+            "--target-probe code=lab --forget-at-most 2",
+            "beside the target",
+        ),
+        ("--probe word=lab --probe-share 2", "probe_share"),
+        ("--probe word=lab --probe-items 0", "--probe-items"),
+        ("--when-forgotten roll-back", "--forget-at-most"),
+        ("--kl-top 5", "--kl"),
+        ("--objective dpo", "`dpo` is none of"),
+        ("--l2-sp 0.1 --dora", "DoRA"),
+        ("--weight-decay -1", "weight_decay"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unforget"));
+        command.arg("--store").arg(folder.path().join("store"));
+        command
+            .args(["finetune", "--model", "lab", "--limit", "4"])
+            .args(options.split(' '));
+        command
+            .arg("--data")
+            .arg(&data)
+            .arg("--out")
+            .arg(folder.path().join("adapter"));
+        let output = command.output().unwrap();
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && problem.contains(part),
+            "{options}: {problem}"
+        );
+    }
 }
 
 fn step(loss: f64) -> Step {
@@ -652,6 +694,40 @@ fn the_front_runs_from_the_base_to_the_tuned_model() {
     assert_eq!(front[0], (0.0, alone(&lab())));
     assert_eq!(front[2], (1.0, alone(&tuned)));
     assert_eq!(front[1], (0.5, alone(&tuned.scaled(0.5).unwrap())));
+    let adapter = tuned.adapter.as_ref().unwrap();
+    let command = |options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unforget"));
+        command.arg("--store").arg(folder.path());
+        command.args([
+            "evaluate", "--model", "lab", "--task", "word", "--limit", "4",
+        ]);
+        command.arg("--adapter").arg(adapter).args(options);
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.success(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let (done, table, problem) = command(&["--adapter-scale", "0,0.5,1"]);
+    assert!(done, "{problem}");
+    let scales: Vec<&str> = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(scales, ["0", "0.5", "1"], "{table}");
+    for (options, parts) in [
+        (&["--adapter-scale", "-1"][..], "at least 0"),
+        (
+            &["--adapter-scale", "0,1", "--out", "answers"][..],
+            "give one --adapter-scale",
+        ),
+    ] {
+        let (done, _, problem) = command(options);
+        assert!(!done && problem.contains(parts), "{problem}");
+    }
     assert_refused(lab().scaled(0.5), &["adapter_scale", "no adapter"]);
     for scale in [-0.5, f64::NAN, f64::INFINITY] {
         assert_refused(tuned.scaled(scale), &["adapter_scale", "at least 0"]);

@@ -333,7 +333,7 @@ fn rows_that_do_not_fit_are_named() {
         Benchmark::named("mbp")
             .unwrap_err()
             .to_string()
-            .contains("mbpp, humaneval")
+            .contains("mbpp, mmlu")
     );
 }
 

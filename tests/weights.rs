@@ -2,6 +2,7 @@
 
 use super::support::reference_json;
 use serde_json::Value;
+use std::process::Command;
 use unforget::select::{
     LossMask, ModelSignals, Normalizer, PRESETS, Signals, TokenClass, Weighting,
 };
@@ -126,4 +127,61 @@ fn a_random_share_is_about_that_share() {
     // ten thousand draws: three standard deviations are 90
     assert!((8910..9090).contains(&kept), "{kept}");
     assert_ne!(masks[0], masks[1]);
+}
+
+/// What `unforget finetune` says of 16 answers of the lab's code in two steps under `rule`.
+fn two_steps(place: &std::path::Path, rule: &str) -> Value {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/lab/code/train.jsonl");
+    let call = [
+        "finetune", "--model", "lab", "--data", data, "--limit", "16", "--out", rule,
+    ];
+    let options = ["--batch", "8", "--epochs", "1", "--json", "--weights", rule];
+    let output = Command::new(env!("CARGO_BIN_EXE_unforget"))
+        .args(call.iter().chain(&options))
+        .current_dir(place)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{rule}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_rule_of_the_current_model_begins_as_the_same_rule_of_the_base() {
+    let place = tempfile::tempdir().unwrap();
+    // before the first step the adapter changes nothing, so the current model is the base
+    for (current, base) in [
+        (
+            "keep(p_current >= 0.1) over kept",
+            "keep(p_base >= 0.1) over kept",
+        ),
+        ("p_current over completion", "p_base over completion"),
+        (
+            "keep(p_current >= 0.1) over kept every 2",
+            "keep(p_base >= 0.1) over kept",
+        ),
+    ] {
+        let (current, base) = (
+            two_steps(place.path(), current),
+            two_steps(place.path(), base),
+        );
+        let losses = |done: &Value| numbers(&done["losses"]);
+        let (online, offline) = (losses(&current), losses(&base));
+        assert_eq!(online.len(), 2);
+        assert!(
+            (online[0] - offline[0]).abs() < 1e-5,
+            "{online:?} {offline:?}"
+        );
+    }
+    for rule in [
+        "dft",
+        "profit(0.1)",
+        "eaft(1)",
+        "talr",
+        "keep(ppl_current <= ppl_base)",
+    ] {
+        let done = two_steps(place.path(), rule);
+        let finite = numbers(&done["losses"]).iter().all(|loss| loss.is_finite());
+        assert!(finite && done["weights"] == *rule, "{done}");
+    }
 }

@@ -205,20 +205,19 @@ pub fn weighting(
 
 /// Refuses a rule that needs what is not there, before anything is computed.
 pub fn check_offline(weighting: &Weighting, reference: Option<&Checkpoint>) -> Result<()> {
-    let needs = weighting.needs();
-    if needs.online() {
+    if weighting.needs().online() {
         let problem = format!(
             "`{weighting}` follows the model while it learns; here weights are computed once, before: take a rule of base or reference signals"
         );
         return Err(Error::invalid("--weights", problem));
     }
-    if needs.top_entropy {
-        let problem = format!(
-            "`{weighting}` needs the entropy of the 20 most probable tokens, which scoring does not give; entropy_base is that of all tokens"
-        );
-        return Err(Error::invalid("--weights", problem));
-    }
-    if needs.reference && reference.is_none() {
+    check_known(weighting, reference)
+}
+
+/// Refuses a rule whose signals cannot be computed.
+pub fn check_known(weighting: &Weighting, reference: Option<&Checkpoint>) -> Result<()> {
+    scorer::check(weighting).map_err(|problem| Error::invalid("--weights", problem))?;
+    if weighting.needs().reference && reference.is_none() {
         let problem = format!(
             "`{weighting}` needs another model: name it with --reference, or --reference-adapter"
         );
@@ -236,7 +235,6 @@ impl Data {
         weighting: &Weighting,
         reference: Option<&Checkpoint>,
     ) -> Result<Vec<Signals>> {
-        check_offline(weighting, reference)?;
         let needs = weighting.needs();
         let tokenizer = cx.tokenizer(checkpoint)?;
         let classes: Vec<_> = match needs.class {

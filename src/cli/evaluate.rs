@@ -118,7 +118,11 @@ impl Evaluate {
         let started = SystemTime::now();
         let graded = verbs::evaluate(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
         if let Some(folder) = &self.out {
-            let adapter = self.adapter.as_ref().map(|a| a.to_string_lossy());
+            let adapter = checkpoint.adapter.as_ref().map(|adapter| {
+                let scale = checkpoint.adapter_scale.map(f64::from);
+                let scale = scale.map_or(String::new(), |scale| format!(",adapter_scale={scale}"));
+                format!("{}{scale}", adapter.display())
+            });
             let tokenizer = cx.tokenizer(&checkpoint)?;
             let about = Evaluation {
                 model: &self.model,

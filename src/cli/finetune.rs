@@ -1,5 +1,5 @@
 use super::Common;
-use super::data::{Data, Reference, WhenTooLong, check_offline, weighting};
+use super::data::{Data, Reference, WhenTooLong, check_known, weighting};
 use super::watching::Watching;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -10,9 +10,10 @@ use unforget::model::Checkpoint;
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
+use unforget::scorer::{self, Following};
 use unforget::select::{Counts, LossMask, Weighting};
 use unforget::store::make_folder_atomic;
-use unforget::train::{Example, Finetune, Method, Normalizer, Objective};
+use unforget::train::{Example, Finetune, Method, Normalizer, Objective, Reweigh};
 use unforget::verbs::{self, Training, Tuned};
 
 const EXAMPLES: &str = "\
@@ -280,7 +281,7 @@ impl FinetuneModel {
         let cx = common.context()?;
         let checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
-        check_offline(&weighting, reference.as_ref())?;
+        check_known(&weighting, reference.as_ref())?;
         let data = Data::read(
             &cx,
             &checkpoint,
@@ -290,7 +291,13 @@ impl FinetuneModel {
             self.too_long,
         )?;
         let signals = data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?;
-        let weights = weighting.weights(&signals, config.seed)?;
+        let online = weighting.needs().online();
+        let weights = match online {
+            true => scorer::every_token(&data.sequences),
+            false => weighting.weights(&signals, config.seed)?,
+        };
+        let following = online
+            .then(|| Following::new(weighting.clone(), &data.sequences, signals, config.seed));
         let learned = |weights: &Vec<f32>| weights.iter().map(|weight| *weight != 0.0).collect();
         let learned: Vec<LossMask> = weights.iter().map(learned).collect();
         let examples = examples(&data, weights);
@@ -302,6 +309,7 @@ impl FinetuneModel {
             .sum::<Result<Counts>>()?;
         let watch = self.watching.watch(&cx, &checkpoint, &data, config.seed)?;
         let training = Training {
+            reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),
             ..Training::new(&examples, &config)
@@ -372,6 +380,7 @@ impl FinetuneModel {
                 None => preset.kl_direction,
             },
             l2_sp: self.l2_sp.or(preset.l2_sp),
+            reweigh_every: (weighting.every() > 1).then_some(weighting.every()),
             replay: self.replay.unwrap_or(preset.replay),
             seed: self.seed.unwrap_or(preset.seed),
             ..preset

@@ -9,6 +9,7 @@ use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
 use unforget::probe::{ProbeSet, Role, Row, Scored, Stopped, Watch, WhenForgotten};
 use unforget::rng::Rng;
+use unforget::tokens::Tokenizer;
 
 /// Looking at a training while it goes on.
 #[derive(Args)]
@@ -101,7 +102,7 @@ impl Watching {
         }
         let named = self.target_probe.iter().map(|text| (text, Role::Target));
         let named = named.chain(self.probe.iter().map(|text| (text, Role::NonTarget)));
-        let mut sets = vec![self.training(data, seed)];
+        let mut sets = vec![self.training(data, &cx.tokenizer(checkpoint)?, seed)];
         for (text, role) in named {
             sets.push(self.set(cx, checkpoint, text, role)?);
         }
@@ -121,7 +122,7 @@ impl Watching {
     }
 
     /// Examples of the training data, drawn from all of it.
-    fn training(&self, data: &Data, seed: u64) -> ProbeSet {
+    fn training(&self, data: &Data, tokenizer: &Tokenizer, seed: u64) -> ProbeSet {
         let all = data.sequences.len();
         let mut drawn = Rng::new(seed, "training-probe").distinct(all, self.probe_items.min(all));
         drawn.sort_unstable();
@@ -130,7 +131,10 @@ impl Watching {
             role: Role::Training,
             scored: drawn
                 .iter()
-                .map(|at| Scored::from(&data.sequences[*at]))
+                .map(|at| {
+                    let sequence = &data.sequences[*at];
+                    Scored::new(sequence, &sequence.classes(tokenizer))
+                })
                 .collect(),
             items: Vec::new(),
         }

@@ -182,7 +182,7 @@ fn describe(weighting: &Weighting) {
     println!("rule        {weighting}");
     let expanded = weighting.expanded();
     if expanded != weighting.to_string() {
-        println!("computed    {expanded}");
+        println!("in full     {expanded}");
     }
     if let Some(preset) = weighting.preset() {
         println!("method      {}", preset.what);

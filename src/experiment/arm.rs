@@ -1,4 +1,5 @@
 use crate::error::{Error, Result};
+use crate::scorer;
 use crate::select::{Preset, Weighting};
 use crate::train::Finetune;
 use serde::{Deserialize, Serialize};
@@ -67,20 +68,19 @@ impl Arm {
         }
     }
 
-    /// `config` as the arm is trained: a rule that says what its loss is divided by has it so.
+    /// `config` as the arm is trained: a rule that says what its loss is divided by, or how often it is computed, has it so.
     ///
     /// # Errors
-    /// When the rule follows the model while it learns.
+    /// When the rule needs what scoring does not give.
     pub fn finetune(self, config: Finetune) -> Result<Finetune> {
         let Self::Weights(weighting) = self else {
             return Ok(config);
         };
-        if weighting.needs().online() {
-            let problem = "follows the model while it learns, which no trainer of an experiment does yet; take a rule of base or reference signals";
-            return Err(Error::invalid(format!("arm `{self}`"), problem));
-        }
+        scorer::check(weighting)
+            .map_err(|problem| Error::invalid(format!("arm `{self}`"), problem))?;
         Ok(Finetune {
             normalizer: weighting.normalizer().unwrap_or(config.normalizer),
+            reweigh_every: (weighting.every() > 1).then_some(weighting.every()),
             ..config
         })
     }

@@ -11,7 +11,7 @@ use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
 use crate::probe::Scored;
 use crate::rng::Rng;
-use crate::scorer;
+use crate::scorer::{self, Following};
 use crate::select::{LossMask, Signals, TokenClass};
 use crate::self_output::{Among, SelfOutput, Shown};
 use crate::task::Item;
@@ -196,15 +196,22 @@ impl Material {
         self.of(arm).examples(arm, seed)
     }
 
+    /// What makes the arm's weights while the model learns, if it is not done before.
+    pub fn following(&self, arm: &Arm, seed: u64) -> Result<Option<Following>> {
+        self.of(arm).following(arm, seed)
+    }
+
     /// Some of the arm's examples, drawn by `seed`, to be looked at while a model is trained on all of them.
     pub fn scored(&self, arm: &Arm, seed: u64, count: usize) -> Vec<Scored> {
-        let sequences = &self.of(arm).sequences;
+        let Rendered {
+            sequences, classes, ..
+        } = self.of(arm);
         let count = count.min(sequences.len());
         let mut drawn = Rng::new(seed, "training-probe").distinct(sequences.len(), count);
         drawn.sort_unstable();
         drawn
             .iter()
-            .map(|at| Scored::from(&sequences[*at]))
+            .map(|at| Scored::new(&sequences[*at], &classes[*at]))
             .collect()
     }
 
@@ -328,14 +335,35 @@ impl Rendered {
         )
     }
 
-    /// Which completion tokens the arm learns, for each sequence.
+    /// Which completion tokens the arm learns, for each sequence. Where weights follow the model: those that may be learned.
     fn masks(&self, arm: &Arm, seed: u64) -> Result<Vec<LossMask>> {
-        arm.weighting()?.masks(&self.signals(), seed)
+        let weighting = arm.weighting()?;
+        match weighting.needs().online() {
+            true => Ok(self
+                .sequences
+                .iter()
+                .map(|s| s.completion.clone())
+                .collect()),
+            false => weighting.masks(&self.signals(), seed),
+        }
+    }
+
+    /// What makes the arm's weights while the model learns, if it is not done before.
+    fn following(&self, arm: &Arm, seed: u64) -> Result<Option<Following>> {
+        let weighting = arm.weighting()?;
+        Ok(weighting
+            .needs()
+            .online()
+            .then(|| Following::new(weighting, &self.sequences, self.signals(), seed)))
     }
 
     /// The arm's training examples.
     fn examples(&self, arm: &Arm, seed: u64) -> Result<Vec<Example>> {
-        let weights = arm.weighting()?.weights(&self.signals(), seed)?;
+        let weighting = arm.weighting()?;
+        let weights = match weighting.needs().online() {
+            true => scorer::every_token(&self.sequences),
+            false => weighting.weights(&self.signals(), seed)?,
+        };
         let pairs = self.sequences.iter().zip(weights);
         let examples = pairs.map(|(sequence, weights)| Example {
             id: sequence.id.clone(),

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::task::Item;
-use crate::train::{Example, Finetune};
+use crate::train::{Example, Finetune, Reweigh};
 use crate::verbs::{self, Training, Tuned};
 use crate::weight_change::{self, LayerChange};
 use std::sync::Mutex;
@@ -200,9 +200,6 @@ impl<'a> Experiment<'a> {
     }
 
     /// How the arm is trained at one rate with one seed.
-    ///
-    /// # Errors
-    /// A rule of token weights that no trainer of an experiment can follow.
     pub fn finetune(&self, setting: &Setting, learning_rate: f64, seed: u64) -> Result<Finetune> {
         setting.arm.finetune(Finetune {
             learning_rate,
@@ -232,7 +229,9 @@ impl<'a> Experiment<'a> {
             &cx.tokenizer(&self.base)?,
             self.base.config()?.max_position_embeddings,
         )?;
+        let following = self.material.following(&setting.arm, seed)?;
         let training = Training {
+            reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
             watch: watch.as_ref(),
             ..Training::new(&examples, &config)
         };
@@ -250,6 +249,7 @@ impl<'a> Experiment<'a> {
         let tuned = self.tuned_in(cx, setting, *learning_rate, *seed)?;
         let (validation, test) = self.measure_in(cx, &tuned.checkpoint, &label)?;
         let learned = |example: &Example| example.weights.iter().filter(|w| **w != 0.0).count();
+        let tokens_learned = tuned.steps.iter().map(|step| step.learned).sum();
         Ok(Run {
             arm: setting.to_string(),
             learning_rate: *learning_rate,
@@ -261,9 +261,13 @@ impl<'a> Experiment<'a> {
                 .iter()
                 .map(|example| example.completion_tokens)
                 .sum(),
-            learned_tokens: examples.iter().map(learned).sum(),
+            // of weights that follow the model: the mean over epochs
+            learned_tokens: match setting.arm.weighting()?.needs().online() {
+                true => tokens_learned / self.recipe.finetune_of(setting).epochs,
+                false => examples.iter().map(learned).sum(),
+            },
             tokens_seen: tuned.steps.iter().map(|step| step.tokens).sum(),
-            tokens_learned: tuned.steps.iter().map(|step| step.learned).sum(),
+            tokens_learned,
             losses: tuned.steps.iter().map(|step| step.loss).collect(),
             validation,
             test,

@@ -251,7 +251,7 @@ mod tests {
         assert!(text.contains("| t\\|wo | – |"), "{text}");
         let frame = sheet().frame().unwrap();
         let names = ["arm", "points", "points se", "share", "seeds"];
-        assert_eq!(frame.get_column_names_str(), names);
+        assert_eq!(frame.get_column_names(), names);
         assert_eq!(frame.column("points se").unwrap().null_count(), 1);
         let json = serde_json::to_value(sheet()).unwrap();
         assert_eq!(

@@ -1,7 +1,7 @@
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::perplexity::TokenScores;
-use crate::select_signals::TokenClass;
+use crate::select::TokenClass;
 use crate::task::Item;
 use crate::tokens::{Sequence, Tokenizer, TooLong, sequences};
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,11 @@ impl ProbeSet {
         Ok(Self {
             name: name.to_string(),
             role,
-            scored: rendered.sequences.iter().map(Scored::from).collect(),
+            scored: rendered
+                .sequences
+                .iter()
+                .map(|sequence| Scored::new(sequence, &sequence.classes(tokenizer)))
+                .collect(),
             items: Vec::new(),
         })
     }
@@ -135,21 +139,14 @@ impl ProbeSet {
     }
 }
 
-impl From<&Sequence> for Scored {
-    fn from(sequence: &Sequence) -> Self {
-        let class = |at: usize| {
-            if !sequence.completion.learns(at) {
-                return None;
-            }
-            let ends = Some(sequence.ids[at]) == sequence.end_of_turn;
-            Some(match ends {
-                true => TokenClass::EndOfTurn,
-                false => TokenClass::of(sequence.token_text(at)),
-            })
-        };
+impl Scored {
+    /// `sequence` with the classes of its tokens ([`Sequence::classes`]).
+    pub fn new(sequence: &Sequence, classes: &[TokenClass]) -> Self {
+        let class =
+            |(at, class): (usize, &TokenClass)| sequence.completion.learns(at).then_some(*class);
         Self {
             ids: sequence.ids.clone(),
-            class: (0..sequence.len()).map(class).collect(),
+            class: classes.iter().enumerate().map(class).collect(),
         }
     }
 }

@@ -258,11 +258,8 @@ fn nothing_hangs_and_nothing_grows_without_end() {
     refused("import sys\nsys.setrecursionlimit(10**9)\ndef f(x):\n    return [f(x)]");
     refused("import sys\nsys.setrecursionlimit(10**9)\ndef f(x):\n    return sorted([1], key=f)");
     check("def f(x):\n    return [0] * 10**10", Failed, "MemoryError");
-    check(
-        "def f(x):\n    a = []\n    while True: a.append('x' * 10**6)",
-        Failed,
-        "MemoryError",
-    );
+    // stopped by the limit of memory, or on a slow machine by that of time
+    refused("def f(x):\n    a = []\n    while True: a.append('x' * 10**6)");
     check(
         "def f(x):\n    return 'x' * 10**8",
         Failed,

@@ -743,7 +743,8 @@ fn unknown(name: &str, at: Range<usize>) -> Problem {
 }
 
 fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
-    let near = |known: &String| (strsim::jaro_winkler(known, name) * 1e6) as u64;
+    // two letters turned round are one mistake
+    let near = |known: &String| (strsim::normalized_damerau_levenshtein(known, name) * 1e6) as u64;
     known.max_by_key(near).unwrap_or_default()
 }
 

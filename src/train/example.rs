@@ -1,5 +1,5 @@
 use crate::error::Result;
-use crate::select_signals::ModelSignals;
+use crate::select::ModelSignals;
 use serde::{Deserialize, Serialize};
 
 /// One training example: a rendered conversation and how much each token counts.

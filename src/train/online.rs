@@ -4,7 +4,7 @@ use super::example::{Example, Reweigh};
 use crate::error::{Error, Result};
 use crate::model::{Batch, Decoder, Dropout};
 use crate::ops::TokenLoss;
-use crate::select_signals::ModelSignals;
+use crate::select::ModelSignals;
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 
