@@ -293,6 +293,7 @@ fn perplexity_prints_a_summary_and_writes_one_row_for_each_token() {
             "char_start",
             "char_end",
             "role",
+            "class",
             "log_prob",
             "entropy",
             "rank",

@@ -182,6 +182,8 @@ fn a_rule_of_the_current_model_begins_as_the_same_rule_of_the_base() {
     ] {
         let done = two_steps(place.path(), rule);
         let finite = numbers(&done["losses"]).iter().all(|loss| loss.is_finite());
-        assert!(finite && done["weights"] == *rule, "{done}");
+        let name = rule.split('(').next().unwrap();
+        let said = done["weights"].as_str().unwrap();
+        assert!(finite && said.starts_with(name), "{done}");
     }
 }

@@ -382,7 +382,7 @@ fn a_mistake_is_answered_with_its_place_and_what_is_expected() {
     );
     check(
         "keep(p_base == 1)",
-        "             ^",
+        "            ^",
         "compared with <, <=, > and >=",
     );
     check("1 < p_base < 2", "           ^", "one comparison at a time");
