@@ -116,8 +116,6 @@ pub(super) struct Line {
     pub filtered: Option<f64>,
     pub backward_transfer: Option<Percent>,
     pub target_improvement: Option<Percent>,
-    /// Perplexity of the training data as the row says it.
-    pub perplexity: Option<f64>,
 }
 
 impl Line {
@@ -144,13 +142,6 @@ impl Line {
             .filter(|word| !word.is_empty() && *word != "-" && *word != "?")
             .collect();
         format!("{model} on {target} ({})", words.join(" · "))
-    }
-
-    /// Whether all of `words` are cells of the row, read without case and blanks at the ends.
-    pub fn says(&self, words: &[&str]) -> bool {
-        words
-            .iter()
-            .all(|word| self.words.iter().any(|own| own.eq_ignore_ascii_case(word)))
     }
 }
 
@@ -189,7 +180,6 @@ struct Columns {
     filtered: Option<Column>,
     backward_transfer: Column,
     target_improvement: Column,
-    perplexity: Column,
 }
 
 static TRUTH: Columns = Columns {
@@ -211,7 +201,6 @@ static TRUTH: Columns = Columns {
     filtered: None,
     backward_transfer: (11, "BWT"),
     target_improvement: (12, "improve"),
-    perplexity: (14, "ppl"),
 };
 
 static MASKS: Columns = Columns {
@@ -239,7 +228,6 @@ static MASKS: Columns = Columns {
     filtered: Some((6, "% token filtered")),
     backward_transfer: (15, "forget metric"),
     target_improvement: (16, "improve metric"),
-    perplexity: (7, "avg ppl (overall)"),
 };
 
 static SAMPLES: Columns = Columns {
@@ -267,7 +255,6 @@ static SAMPLES: Columns = Columns {
     filtered: None,
     backward_transfer: (22, "BWT"),
     target_improvement: (23, "improve target"),
-    perplexity: (7, "avg ppl (overall)"),
 };
 
 impl Columns {
@@ -278,7 +265,6 @@ impl Columns {
             self.arc_cot,
             self.backward_transfer,
             self.target_improvement,
-            self.perplexity,
         ];
         all.extend(self.scores);
         all.extend(self.model);
@@ -364,7 +350,6 @@ fn parse(csv: Csv, path: &Path, records: &[(usize, Vec<String>)]) -> Result<Vec<
                 .and_then(|column| cell(column).strip_suffix('%').and_then(number)),
             backward_transfer: percent(cell(columns.backward_transfer)),
             target_improvement: percent(cell(columns.target_improvement)),
-            perplexity: number(cell(columns.perplexity)),
         });
     }
     Ok(lines)
