@@ -73,7 +73,11 @@ pub(super) fn of_improvement(
     explain(improvement_slips(line, bases), printed, tolerance)
 }
 
+/// Room for a slip's value: the score that it takes from elsewhere may have been longer than the four digits that are known.
+const ROOM: f64 = 0.0075;
+
 fn explain(tried: Vec<Tried>, printed: f64, tolerance: f64) -> Explained {
+    let tolerance = tolerance.max(ROOM);
     let off = |tried: &Tried| (tried.value - printed).abs();
     let slip = tried.iter().find(|tried| off(tried) <= tolerance);
     let slip = slip.map(|tried| (tried.slip.clone(), tried.value));

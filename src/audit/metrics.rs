@@ -60,10 +60,13 @@ fn backward_transfer(
         None => {
             let missing = missing(line, bases);
             // A printed number that a missing score cannot give is a finding about the number.
-            match explained
+            let lacks_scores = line.target.is_some_and(|target| {
+                (0..5).any(|task| task != target && line.scores[task].is_none())
+            });
+            let explained = explained
                 .as_ref()
-                .is_some_and(|e| e.slip.is_some() || e.nearest.is_some())
-            {
+                .is_some_and(|e| e.slip.is_some() || (lacks_scores && e.nearest.is_some()));
+            match explained {
                 true => claim.note(missing).note(words).finding(
                     format!("{:.*}", printed.decimals, printed.value),
                     "undefined",
