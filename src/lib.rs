@@ -98,6 +98,8 @@ pub mod lab;
 // experiment
 pub mod experiment;
 
+pub mod audit;
+
 // roof
 pub mod report;
 

@@ -1,6 +1,7 @@
 //! All tests of the crate from outside, one module for each subject.
 
 mod architecture;
+mod audit;
 mod benchmarks;
 mod cards;
 mod checkpoints;

@@ -1,5 +1,6 @@
 //! Verbs on the command line: the same names as in the library. Tables go to stdout, progress and notes to stderr.
 
+mod audit;
 mod benchmark;
 mod compare;
 mod data;
@@ -83,6 +84,8 @@ enum Verb {
     Export(export::Export),
     /// Write tables, figures and the report again from an experiment's results
     Report(report::WriteReport),
+    /// Recompute the numbers of the paper from the files its authors published
+    Audit(audit::AuditFiles),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
     /// Say what this machine has and lacks
@@ -161,6 +164,7 @@ pub fn main() -> ExitCode {
         Verb::Items(verb) => verb.run(),
         Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),
+        Verb::Audit(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),
     };

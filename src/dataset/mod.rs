@@ -171,6 +171,20 @@ pub fn rows(path: &Path) -> Result<Vec<Row>> {
     Ok(read_files(&Source::find(path)?)?.0)
 }
 
+/// Reads the cells of a `.csv` or `.tsv` file, each record with the line where it begins, without taking the first record for names:
+/// for tables whose columns have no names or the same one twice.
+///
+/// # Errors
+/// The file cannot be read or is no text in UTF-8.
+pub fn records(path: &Path) -> Result<Vec<(usize, Vec<String>)>> {
+    let bytes = std::fs::read(path).map_err(Error::io("reading the table", path))?;
+    let delimiter = match source::format(path) {
+        Some(Format::Separated(delimiter)) => delimiter,
+        _ => b',',
+    };
+    text::records(&bytes, delimiter, path)
+}
+
 /// Reads the items of a benchmark, one [`Item`] in a row.
 ///
 /// Errors as [`Dataset::read`] does.

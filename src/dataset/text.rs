@@ -114,12 +114,6 @@ fn rows_within(fields: &Map<String, Value>) -> std::result::Result<Option<String
 
 /// A table with a line of names; every cell is text, so that ids keep their zeros. `number` is the line where a row begins.
 pub(super) fn separated(bytes: &[u8], delimiter: u8, path: &Path) -> Result<Vec<Row>> {
-    let bytes = without_mark(bytes);
-    let line_at = |at: usize| 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
-    if let Err(error) = std::str::from_utf8(bytes) {
-        let line = line_at(error.valid_up_to());
-        return Err(Error::row(path, line, "expected text in UTF-8"));
-    }
     let mut records = records(bytes, delimiter, path)?.into_iter();
     let Some((_, names)) = records.next() else {
         return Ok(Vec::new());
@@ -151,7 +145,17 @@ pub(super) fn separated(bytes: &[u8], delimiter: u8, path: &Path) -> Result<Vec<
 }
 
 /// The cells of each record, with the line where it begins. Blank lines are none.
-fn records(bytes: &[u8], delimiter: u8, path: &Path) -> Result<Vec<(usize, Vec<String>)>> {
+pub(super) fn records(
+    bytes: &[u8],
+    delimiter: u8,
+    path: &Path,
+) -> Result<Vec<(usize, Vec<String>)>> {
+    let bytes = without_mark(bytes);
+    let line_at = |at: usize| 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    if let Err(error) = std::str::from_utf8(bytes) {
+        let line = line_at(error.valid_up_to());
+        return Err(Error::row(path, line, "expected text in UTF-8"));
+    }
     const MOST: usize = 4096;
     let mut reader = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
     let (mut text, mut ends) = (vec![0; bytes.len() + 1], vec![0; MOST]);

@@ -93,7 +93,7 @@ th:first-child { text-align: left; padding-left: 0; font-weight: 500; }
 
 /// A figure inside the page.
 #[derive(Serialize)]
-struct Picture {
+pub(super) struct Picture {
     name: &'static str,
     title: String,
     svg: String,
@@ -102,7 +102,7 @@ struct Picture {
 }
 
 impl Picture {
-    fn of(figure: &Figure) -> Result<Self> {
+    pub(super) fn of(figure: &Figure) -> Result<Self> {
         // Black and white become the page's own ink and paper, so that the picture follows light and dark.
         let hex = |colour: super::plot::Colour| {
             format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2)

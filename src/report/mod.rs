@@ -10,6 +10,7 @@
 //! figures/NAME.svg, .png, .csv each figure with the table it is drawn from
 //! ```
 
+mod audit;
 mod cell;
 pub mod figure;
 pub mod forgetting;

@@ -1,0 +1,549 @@
+//! The files of the authors' published folder: where each lies, which columns it has, which bytes it was published with.
+//!
+//! A file that every copy has is `needed`; others are left out of light copies, and what depends on them cannot be computed there.
+
+use super::fact::Facts;
+use crate::dataset::{self, Row, sha256};
+use crate::error::{Error, Result};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// One file of the folder.
+pub(super) struct File {
+    place: Place,
+    columns: &'static [(&'static str, Kind)],
+    /// Rows of the published file.
+    rows: usize,
+    /// First 16 hex digits of the published file's SHA-256; none where the file was not seen.
+    sha256: Option<&'static str>,
+    /// Whether a copy without it is not whole.
+    needed: bool,
+}
+
+/// Where a file lies below the folder.
+enum Place {
+    At(&'static str),
+    /// The first file of this folder, by name, that has all these parts in its name.
+    In(&'static str, &'static [&'static str]),
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Text,
+    Whole,
+    Flag,
+    Texts,
+    Wholes,
+    Numbers,
+    /// A list of objects with these two texts: who speaks and what.
+    Turns(&'static str, &'static str),
+    /// A list of objects.
+    Objects,
+    Object,
+    List,
+}
+use Kind::{Flag, List, Numbers, Object, Objects, Text, Texts, Turns, Whole, Wholes};
+use Place::{At, In};
+
+const CONVERSATION: Kind = Turns("from", "value");
+const MESSAGES: &[(&str, Kind)] = &[("conversations", Turns("role", "content"))];
+const MBPP: &[(&str, Kind)] = &[
+    ("task_id", Whole),
+    ("text", Text),
+    ("code", Text),
+    ("test_list", Texts),
+    ("conversations", CONVERSATION),
+    ("test", Text),
+];
+const MATH: &[(&str, Kind)] = &[
+    ("problem", Text),
+    ("level", Text),
+    ("type", Text),
+    ("solution", Text),
+    ("conversations", CONVERSATION),
+];
+const ARC: &[(&str, Kind)] = &[
+    ("id", Text),
+    ("question", Text),
+    ("choices", Object),
+    ("answerKey", Text),
+];
+const POOL: &[(&str, Kind)] = &[
+    ("instruction", Text),
+    ("accept", Objects),
+    ("rejection", List),
+    ("row_id", Whole),
+];
+const LOG: &[(&str, Kind)] = &[
+    ("id", Whole),
+    ("prompt", Text),
+    ("generation", Text),
+    ("passed", Flag),
+];
+
+const fn file(
+    place: Place,
+    columns: &'static [(&'static str, Kind)],
+    rows: usize,
+    sha256: &'static str,
+) -> File {
+    File {
+        place,
+        columns,
+        rows,
+        sha256: Some(sha256),
+        needed: true,
+    }
+}
+
+const fn rare(place: Place, columns: &'static [(&'static str, Kind)], rows: usize) -> File {
+    File {
+        place,
+        columns,
+        rows,
+        sha256: None,
+        needed: false,
+    }
+}
+
+/// MBPP's ground truth with token perplexities.
+pub(super) static STM: File = file(
+    At("dataset/stm/meta-llama-Meta-Llama-3-8B-Instruct_mbpp/data-00000-of-00001.arrow"),
+    &[
+        ("task_id", Whole),
+        ("text", Text),
+        ("code", Text),
+        ("conversations", CONVERSATION),
+        ("ppl", Numbers),
+    ],
+    374,
+    "1bacd689adb0bd02",
+);
+/// The same with token ids.
+pub(super) static STM_IDS: File = file(
+    At("dataset/stm/meta-llama-Meta-Llama-3-8B-Instruct_mbpp/cache-322c25a34199de5b.arrow"),
+    &[
+        ("task_id", Whole),
+        ("text", Text),
+        ("ppl", Numbers),
+        ("input_ids", Wholes),
+        ("attention_mask", Wholes),
+    ],
+    374,
+    "41af3b6287d1d512",
+);
+pub(super) static MBPP_TRAIN: File = file(
+    At("dataset/ground_truth/mbpp/train/data-00000-of-00001.arrow"),
+    MBPP,
+    374,
+    "a2e883491af7b5ba",
+);
+pub(super) static MBPP_VALIDATION: File = file(
+    At("dataset/ground_truth/mbpp/validation/data-00000-of-00001.arrow"),
+    MBPP,
+    90,
+    "234555bc67da6b6f",
+);
+pub(super) static MBPP_TEST: File = rare(
+    At("dataset/ground_truth/mbpp/test/data-00000-of-00001.arrow"),
+    MBPP,
+    378,
+);
+pub(super) static MATH_TRAIN: File = rare(
+    At("dataset/ground_truth/math/train/data-00000-of-00001.arrow"),
+    MATH,
+    6766,
+);
+pub(super) static MATH_VALIDATION: File = file(
+    At("dataset/ground_truth/math/validation/data-00000-of-00001.arrow"),
+    MATH,
+    734,
+    "9ce691aa08e145ca",
+);
+pub(super) static MATH_TEST: File = file(
+    At("dataset/ground_truth/math/test/data-00000-of-00001.arrow"),
+    MATH,
+    1000,
+    "3641251629bdd7a8",
+);
+pub(super) static GSM8K: File = file(
+    At("dataset/ground_truth/gsm8k/data-00000-of-00001.arrow"),
+    &[
+        ("conversations", CONVERSATION),
+        ("question", Text),
+        ("answer", Text),
+    ],
+    747,
+    "dffd1ef1141cd71f",
+);
+pub(super) static ARC_TRAIN: File = file(
+    At("dataset/ground_truth/arc_challenge/train/data-00000-of-00001.arrow"),
+    ARC,
+    1119,
+    "c668ddb6ddc7fa27",
+);
+pub(super) static ARC_VALIDATION: File = file(
+    At("dataset/ground_truth/arc_challenge/validation/data-00000-of-00001.arrow"),
+    ARC,
+    299,
+    "186663673300e11d",
+);
+pub(super) static ARC_TEST: File = file(
+    At("dataset/ground_truth/arc_challenge/test/data-00000-of-00001.arrow"),
+    ARC,
+    1172,
+    "8a7f81e3d85713fc",
+);
+pub(super) static SELF_OUTPUT_TRAIN: File = file(
+    At(
+        "dataset/self-output/mbpp/meta-llama-meta-llama-3-8b-instruct-lowest-ppl/train/data-00000-of-00001.arrow",
+    ),
+    MESSAGES,
+    312,
+    "f4da65b1635243e7",
+);
+pub(super) static SELF_OUTPUT_VALIDATION: File = file(
+    At(
+        "dataset/self-output/mbpp/meta-llama-meta-llama-3-8b-instruct-lowest-ppl/validation/data-00000-of-00001.arrow",
+    ),
+    MESSAGES,
+    71,
+    "82026247e02ad82c",
+);
+pub(super) static REPHRASE_TRAIN: File = file(
+    At(
+        "dataset/rephrase/mbpp/meta-llama-meta-llama-3-8b-instruct-lowest-ppl/train/data-00000-of-00001.arrow",
+    ),
+    MESSAGES,
+    325,
+    "70adaeeeb5811e4a",
+);
+pub(super) static REPHRASE_VALIDATION: File = file(
+    At(
+        "dataset/rephrase/mbpp/meta-llama-meta-llama-3-8b-instruct-lowest-ppl/validation/data-00000-of-00001.arrow",
+    ),
+    MESSAGES,
+    78,
+    "29fee12c5854f598",
+);
+pub(super) static REPHRASE_POOL_TRAIN: File = file(
+    In(
+        "dataset/rephrase",
+        &["sample_train_t_0.7_1_wrejppl", ".jsonl"],
+    ),
+    POOL,
+    325,
+    "8b27627394a6435e",
+);
+pub(super) static REPHRASE_POOL_VALIDATION: File = file(
+    In(
+        "dataset/rephrase",
+        &["sample_validation_t_0.7_1_wrejppl", ".jsonl"],
+    ),
+    POOL,
+    78,
+    "610213beb9d635b5",
+);
+pub(super) static SELF_OUTPUT_POOL_VALIDATION: File = rare(
+    In(
+        "dataset/self-output",
+        &["sample_validation_t_0.7_32_wrejppl", ".jsonl"],
+    ),
+    POOL,
+    71,
+);
+pub(super) static MBPP_LOG: File = file(
+    In("logging/mbpp-test", &[".jsonl"]),
+    &[
+        ("id", Whole),
+        ("prompt", Text),
+        ("generation", Text),
+        ("passed", Flag),
+        ("final_output", Object),
+    ],
+    92,
+    "ebf9d63dc90f2724",
+);
+pub(super) static MATH_LOG: File = rare(In("logging/math-test", &[".jsonl"]), LOG, 8);
+pub(super) static GSM8K_LOG: File = rare(In("logging/gsm8k-test", &[".jsonl"]), LOG, 6);
+/// The three tables of raw results have their columns in `raw_digits`.
+pub(super) static TRUTH_CSV: File = file(
+    At("raw_digits/ground truth finetune.csv"),
+    &[],
+    28,
+    "95223a04a263162f",
+);
+pub(super) static MASKS_CSV: File =
+    file(At("raw_digits/rho-sft.csv"), &[], 137, "bb729e476d7bb6b3");
+pub(super) static SAMPLES_CSV: File = file(
+    At("raw_digits/self-output.csv"),
+    &[],
+    272,
+    "f099f8c2360f012c",
+);
+
+/// Every file that an audit knows.
+static ALL: [&File; 25] = [
+    &STM,
+    &STM_IDS,
+    &MBPP_TRAIN,
+    &MBPP_VALIDATION,
+    &MBPP_TEST,
+    &MATH_TRAIN,
+    &MATH_VALIDATION,
+    &MATH_TEST,
+    &GSM8K,
+    &ARC_TRAIN,
+    &ARC_VALIDATION,
+    &ARC_TEST,
+    &SELF_OUTPUT_TRAIN,
+    &SELF_OUTPUT_VALIDATION,
+    &REPHRASE_TRAIN,
+    &REPHRASE_VALIDATION,
+    &REPHRASE_POOL_TRAIN,
+    &REPHRASE_POOL_VALIDATION,
+    &SELF_OUTPUT_POOL_VALIDATION,
+    &MBPP_LOG,
+    &MATH_LOG,
+    &GSM8K_LOG,
+    &TRUTH_CSV,
+    &MASKS_CSV,
+    &SAMPLES_CSV,
+];
+
+impl File {
+    /// Its name for people: where it lies below the folder.
+    pub fn name(&self) -> String {
+        match self.place {
+            At(path) => path.to_string(),
+            In(folder, parts) => format!("{folder}/*{}", parts.join("*")),
+        }
+    }
+
+    /// As [`Self::name`], with the row at which to look.
+    pub fn row(&self, row: impl std::fmt::Display) -> String {
+        format!("{}, {row}", self.name())
+    }
+}
+
+/// A copy of the authors' published folder.
+#[derive(Debug)]
+pub(super) struct Copy {
+    root: PathBuf,
+}
+
+const WAY_OUT: &str = "copy or download the authors' published folder again, whole";
+
+impl Copy {
+    /// # Errors
+    /// `root` is not there, or holds neither `dataset` nor `raw_digits`.
+    pub fn open(root: &Path) -> Result<Self> {
+        let known = ["dataset", "raw_digits", "logging"];
+        if !known.iter().any(|name| root.join(name).is_dir()) {
+            return Err(Error::missing(
+                "copy of the authors' published folder",
+                root,
+                "give the folder that holds `dataset`, `raw_digits` and `logging`",
+            ));
+        }
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
+    }
+
+    /// Where `file` lies; `None` if it is not there and need not be.
+    ///
+    /// # Errors
+    /// A needed file is not there.
+    pub fn find(&self, file: &File) -> Result<Option<PathBuf>> {
+        let found = match file.place {
+            At(path) => Some(self.root.join(path)).filter(|path| path.is_file()),
+            In(folder, parts) => self.first(&self.root.join(folder), parts)?,
+        };
+        match found {
+            None if file.needed => {
+                let path = self.root.join(file.name());
+                Err(Error::missing("such file", path, WAY_OUT))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn first(&self, folder: &Path, parts: &[&str]) -> Result<Option<PathBuf>> {
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(Error::io("listing the folder", folder))? {
+            let path = entry
+                .map_err(Error::io("listing the folder", folder))?
+                .path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_file() && parts.iter().all(|part| name.contains(part)) {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found.into_iter().next())
+    }
+
+    /// The rows of `file`, each with the columns that it is to have; `None` if the file is not there and need not be.
+    ///
+    /// # Errors
+    /// A needed file is not there, or a file is not whole, has no rows or rows of another schema.
+    pub fn rows(&self, file: &File) -> Result<Option<Vec<Row>>> {
+        let Some(path) = self.find(file)? else {
+            return Ok(None);
+        };
+        let rows = dataset::rows(&path)?;
+        if rows.is_empty() {
+            return Err(Error::file(path, format!("holds no rows; {WAY_OUT}")));
+        }
+        for row in &rows {
+            for (column, kind) in file.columns {
+                let value = row.fields.get(*column).unwrap_or(&Value::Null);
+                if !kind.fits(value) {
+                    let found = match value {
+                        Value::Null => "nothing",
+                        _ => "something else",
+                    };
+                    let problem = format!(
+                        "expected {} in the column {column}, found {found}; {WAY_OUT}",
+                        kind.words()
+                    );
+                    return Err(Error::row(&path, row.number, problem));
+                }
+            }
+        }
+        Ok(Some(rows))
+    }
+
+    /// As [`Self::rows`] of a file that is needed.
+    pub fn needed(&self, file: &File) -> Result<Vec<Row>> {
+        match self.rows(file)? {
+            Some(rows) => Ok(rows),
+            None => {
+                let path = self.root.join(file.name());
+                Err(Error::missing("such file", path, WAY_OUT))
+            }
+        }
+    }
+
+    /// Its path, and the records of a table of text, the first of which names the columns.
+    ///
+    /// # Errors
+    /// The file is not there or is no such table.
+    pub fn table(&self, file: &File) -> Result<(PathBuf, Vec<(usize, Vec<String>)>)> {
+        let path = self
+            .find(file)?
+            .unwrap_or_else(|| self.root.join(file.name()));
+        let records = dataset::records(&path)?;
+        Ok((path, records))
+    }
+}
+
+impl Kind {
+    fn words(self) -> String {
+        match self {
+            Text => "a text".into(),
+            Whole => "a whole number".into(),
+            Flag => "true or false".into(),
+            Texts => "a list of texts".into(),
+            Wholes => "a list of whole numbers".into(),
+            Numbers => "a list of numbers".into(),
+            Turns(who, what) => format!("two or more turns with {who} and {what}"),
+            Objects => "a list of objects".into(),
+            Object => "an object".into(),
+            List => "a list".into(),
+        }
+    }
+
+    fn fits(self, value: &Value) -> bool {
+        let all = |fits: fn(&Value) -> bool| value.as_array().is_some_and(|l| l.iter().all(fits));
+        match self {
+            Text => value.is_string(),
+            Whole => value.is_u64(),
+            Flag => value.is_boolean(),
+            Texts => all(Value::is_string),
+            Wholes => all(Value::is_u64),
+            Numbers => all(Value::is_number),
+            Turns(who, what) => value.as_array().is_some_and(|turns| {
+                turns.len() >= 2
+                    && turns
+                        .iter()
+                        .all(|turn| turn[who].is_string() && turn[what].is_string())
+            }),
+            Objects => all(Value::is_object),
+            Object => value.is_object(),
+            List => value.is_array(),
+        }
+    }
+}
+
+/// The text in a column that the schema promises.
+pub(super) fn text<'a>(row: &'a Row, column: &str) -> &'a str {
+    row.fields
+        .get(column)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// The number in a column that the schema promises.
+pub(super) fn whole(row: &Row, column: &str) -> u64 {
+    row.fields
+        .get(column)
+        .and_then(Value::as_u64)
+        .unwrap_or_default()
+}
+
+/// What the user and the assistant say, by either spelling of the turns.
+pub(super) fn turns(row: &Row) -> (&str, &str) {
+    let turn = |at: usize| {
+        let turn = &row.fields["conversations"][at];
+        turn["value"]
+            .as_str()
+            .or(turn["content"].as_str())
+            .unwrap_or_default()
+    };
+    (turn(0), turn(1))
+}
+
+/// Every file: whether it is there, has its schema, and is the published one.
+pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
+    for file in ALL {
+        let name = file.name();
+        let Some(path) = copy.find(file)? else {
+            facts
+                .claim("rows", &name, "protocol § i")
+                .cannot(file.rows.to_string(), "the file is not in this copy");
+            continue;
+        };
+        let rows = match file.columns.is_empty() {
+            // without the line of names
+            true => copy.table(file)?.1.len().saturating_sub(1),
+            false => copy.rows(file)?.map_or(0, |rows| rows.len()),
+        };
+        facts
+            .claim("rows", &name, "protocol § i")
+            .count(file.rows, rows);
+        let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
+        let hash = sha256(&bytes)[..16].to_string();
+        let claim = facts.claim(
+            "SHA-256, first 16 digits",
+            &name,
+            "published files, commit 5ea67bd",
+        );
+        match file.sha256 {
+            Some(expected) if expected == hash => claim.text(expected, hash),
+            Some(expected) => claim
+                .note("other bytes than the published file; what is said of it below is said of this copy")
+                .text(expected, hash),
+            None => claim.cannot(
+                "not known",
+                format!("begins with {hash}; the published file was not seen before"),
+            ),
+        }
+    }
+    Ok(())
+}

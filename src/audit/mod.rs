@@ -1,0 +1,134 @@
+//! The authors' published files, recomputed: which stated numbers follow from them, and which do not.
+//!
+//! [`run`] reads a copy of the folder that was published with the paper (`dataset`, `raw_digits`, `logging`), recomputes what its files
+//! allow, and sets it beside what the paper's tables, the files' own cells and the notes on the paper's protocol (`protocol § k 2`) state:
+//! one [`Fact`] each. No model is needed. A number that does not follow is a result, with its diagnosis; a file that is missing, cut
+//! off or of another schema is an error.
+//!
+//! ```no_run
+//! use unforget::audit::{self, Options, Part, Verdict};
+//! use unforget::progress::Progress;
+//! let options = Options { only: vec![Part::Metrics], ..Options::default() };
+//! let audit = audit::run("../shared/authors".as_ref(), &options, &Progress::quiet())?;
+//! let wrong = audit.facts.iter().filter(|fact| fact.verdict == Verdict::DoesNotFollow);
+//! println!("{} rows do not follow", wrong.count());
+//! # Ok::<(), unforget::error::Error>(())
+//! ```
+//!
+//! Nothing of those files is part of this crate: numbers of the paper stand here as constants with their table named, cells of the files are
+//! read when the audit runs.
+
+mod bases;
+mod classes;
+mod draw;
+mod executor;
+mod explain;
+mod fact;
+mod layout;
+mod leak;
+mod masks;
+mod metrics;
+mod pieces;
+mod printed;
+mod raw_digits;
+mod samples;
+mod scored;
+mod tables;
+mod tasks;
+
+pub use fact::{Fact, Part, Verdict};
+pub use masks::CurvePoint;
+
+use crate::error::Result;
+use crate::progress::Progress;
+use fact::Facts;
+use layout::{Copy, MBPP_TRAIN, MBPP_VALIDATION};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What to audit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options {
+    /// Only these parts; all of them if empty.
+    pub only: Vec<Part>,
+    /// A file with the task numbers of MBPP's test split (MBPP+), for copies that lack it.
+    pub mbpp_test: Option<PathBuf>,
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The folder that was read.
+    pub folder: PathBuf,
+    /// All facts, part by part.
+    pub facts: Vec<Fact>,
+    /// The threshold curve of the STM set; empty where masks were not audited.
+    pub curve: Vec<CurvePoint>,
+    /// Wall seconds of each part that was audited.
+    pub seconds: Vec<(Part, f64)>,
+}
+
+impl Audit {
+    /// How many facts of `part` have this verdict.
+    pub fn count(&self, part: Part, verdict: Verdict) -> usize {
+        let fits = |fact: &&Fact| fact.part == part && fact.verdict == verdict;
+        self.facts.iter().filter(fits).count()
+    }
+
+    /// Wall seconds of the whole audit.
+    pub fn total_seconds(&self) -> f64 {
+        self.seconds.iter().map(|(_, seconds)| seconds).sum()
+    }
+}
+
+/// Audits a copy of the authors' published folder.
+///
+/// # Errors
+/// Names the file that is missing, cut off or of another schema, and what was expected of it.
+pub fn run(folder: &Path, options: &Options, progress: &Progress) -> Result<Audit> {
+    let copy = Copy::open(folder)?;
+    let mut audit = Audit {
+        folder: folder.to_path_buf(),
+        facts: Vec::new(),
+        curve: Vec::new(),
+        seconds: Vec::new(),
+    };
+    let wanted = |part: Part| options.only.is_empty() || options.only.contains(&part);
+    // The checks of a whole copy come before the parts that take long.
+    for part in Part::ALL.into_iter().filter(|part| wanted(*part)) {
+        let started = Instant::now();
+        let mut facts = Facts::new(part);
+        match part {
+            Part::Files => layout::audit(&copy, &mut facts)?,
+            Part::Masks => {
+                let scored = scored::read(&copy)?;
+                masks::audit(&scored, &mut facts)?;
+                audit.curve = masks::curve(&scored);
+            }
+            Part::Classes => {
+                classes::audit(&scored::read(&copy)?, &mut facts)?;
+                let (train, validation) =
+                    (copy.needed(&MBPP_TRAIN)?, copy.needed(&MBPP_VALIDATION)?);
+                classes::line_ends(&train, &validation, &mut facts);
+            }
+            Part::Metrics => {
+                let lines = raw_digits::read(&copy)?;
+                let bases = bases::Bases::read(&lines, &mut facts);
+                metrics::audit(&lines, &bases, &mut facts);
+            }
+            Part::Tables => {
+                let lines = raw_digits::read(&copy)?;
+                let bases = bases::Bases::read(&lines, &mut Facts::new(Part::Metrics));
+                tables::audit(&lines, &bases, &mut facts);
+            }
+            Part::Samples => samples::audit(&copy, &mut facts)?,
+            Part::Executor => executor::audit(&copy, progress, &mut facts)?,
+            Part::Tasks => tasks::audit(&copy, &mut facts)?,
+            Part::Leak => leak::audit(&copy, options.mbpp_test.as_deref(), &mut facts)?,
+        }
+        audit.facts.extend(facts.facts);
+        audit.seconds.push((part, started.elapsed().as_secs_f64()));
+    }
+    Ok(audit)
+}

@@ -1,0 +1,68 @@
+use super::{Common, print_json};
+use clap::Args;
+use std::path::PathBuf;
+use unforget::audit::{self, Options, Part};
+use unforget::error::Result;
+use unforget::progress::Progress;
+use unforget::report::table::WIDTH;
+
+const EXAMPLES: &str = "\
+The exit code is 0 when every file is there and has its schema. A number that does not follow is a result, not an error.
+
+Parts: files, masks, classes, metrics, tables, samples, executor, tasks, leak. Only executor needs python3 and minutes.
+
+Examples:
+  Everything, with a report:
+    unforget audit ../authors --out results/audit
+  Only what needs no code to run:
+    unforget audit ../authors --only masks,metrics,tables";
+
+/// `unforget audit`
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AuditFiles {
+    /// A copy of the folder that the authors published: it holds `dataset`, `raw_digits` and `logging`
+    folder: PathBuf,
+    /// Only these parts, separated by commas [default: all]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    only: Vec<String>,
+    /// A file with the task numbers of MBPP's test split, such as MBPP+, where the copy lacks it
+    #[arg(long, value_name = "FILE")]
+    mbpp_test: Option<PathBuf>,
+    /// Folder for the report: report.html, facts.csv, .parquet and .json, figures
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+impl AuditFiles {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let options = Options {
+            only: self
+                .only
+                .iter()
+                .map(|name| Part::named(name.trim()))
+                .collect::<Result<_>>()?,
+            mbpp_test: self.mbpp_test.clone(),
+        };
+        let progress = match common.quiet {
+            true => Progress::quiet(),
+            false => Progress::on_stderr(),
+        };
+        let audit = audit::run(&self.folder, &options, &progress)?;
+        let files = match &self.out {
+            Some(out) => audit.write(out)?,
+            None => Vec::new(),
+        };
+        match self.json {
+            true => print_json(&audit)?,
+            false => print!("{}", audit.text(WIDTH)),
+        }
+        if let (Some(page), false) = (files.first(), self.json) {
+            println!("\nreport: {}", page.display());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,483 @@
+//! The audit of the authors' files as tables, figures and a page.
+//!
+//! ```text
+//! report.html                         everything on one page that needs no network
+//! facts.csv, .parquet, .json          one row for each fact
+//! figures/NAME.svg, .png, .csv        the threshold curve; printed against recomputed BWT
+//! ```
+
+use super::grid::{Grid, NOTHING, minus};
+use super::html::Picture;
+use super::plot::{Axis, Colour, INK, Key, Layer, Mark, Panel, Plot};
+use super::table::{frame, numbers, text};
+use super::{csv, figure::Figure, palette, parquet, put, put_with};
+use crate::audit::{Audit, Fact, Part, Verdict};
+use crate::error::{Error, Result};
+use crate::metric::PAPER_THRESHOLD;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use polars::prelude::DataFrame;
+use std::path::{Path, PathBuf};
+
+const TEMPLATE: &str = include_str!("audit.html");
+const VERDICTS: [Verdict; 3] = [
+    Verdict::Follows,
+    Verdict::DoesNotFollow,
+    Verdict::CannotBeComputed,
+];
+/// Masked share of the STM set: the threshold curve's first line.
+const MASKED: Colour = INK;
+const CARRIED: Colour = Colour(0xd5, 0x5e, 0x00);
+
+impl Audit {
+    /// How many facts of each part follow, and the time each part took.
+    pub fn summary(&self) -> Grid {
+        let mut rows: Vec<Vec<String>> = self
+            .seconds
+            .iter()
+            .map(|(part, seconds)| {
+                let counts = VERDICTS.map(|verdict| self.count(*part, verdict));
+                row(part.name(), counts, *seconds)
+            })
+            .collect();
+        let all = VERDICTS.map(|verdict| {
+            self.facts
+                .iter()
+                .filter(|fact| fact.verdict == verdict)
+                .count()
+        });
+        rows.push(row("all", all, self.total_seconds()));
+        let mut columns = vec!["part".to_owned()];
+        columns.extend(VERDICTS.map(|verdict| verdict.words().to_owned()));
+        columns.push("seconds".to_owned());
+        Grid {
+            title: format!("Audit of {}", self.folder.display()),
+            legend: "A fact follows when what is recomputed agrees with what is stated to its last digit.".to_owned(),
+            columns,
+            rows,
+        }
+    }
+
+    /// The facts of each part that was audited.
+    pub fn grids(&self) -> Vec<(Part, Grid)> {
+        self.seconds
+            .iter()
+            .map(|(part, _)| {
+                let facts = self.facts.iter().filter(|fact| fact.part == *part);
+                let grid = Grid {
+                    title: part.title().to_owned(),
+                    legend: String::new(),
+                    columns: [
+                        "fact",
+                        "stated",
+                        "recomputed",
+                        "verdict",
+                        "stated in",
+                        "file",
+                        "note",
+                    ]
+                    .map(str::to_owned)
+                    .to_vec(),
+                    rows: facts
+                        .map(|fact| {
+                            vec![
+                                fact.what.clone(),
+                                minus(&fact.expected),
+                                shown(fact),
+                                fact.verdict.words().to_owned(),
+                                fact.stated.clone(),
+                                fact.file.clone(),
+                                fact.note.clone(),
+                            ]
+                        })
+                        .collect(),
+                };
+                (*part, grid)
+            })
+            .collect()
+    }
+
+    /// Every fact for a terminal, no line longer than `width`: a line of verdict, values and subject, and under it where it stands and
+    /// why.
+    pub fn text(&self, width: usize) -> String {
+        let mut out = self.summary().text(width);
+        for (part, _) in &self.seconds {
+            out.push_str(&format!("\n{}\n{}\n", part.title(), "─".repeat(width)));
+            for fact in self.facts.iter().filter(|fact| fact.part == *part) {
+                let mark = match fact.verdict {
+                    Verdict::Follows => "ok",
+                    Verdict::DoesNotFollow => "NO",
+                    Verdict::CannotBeComputed => "--",
+                };
+                let values = match fact.verdict {
+                    Verdict::Follows => shown(fact),
+                    Verdict::DoesNotFollow => {
+                        format!("{}, stated {}", shown(fact), minus(&fact.expected))
+                    }
+                    Verdict::CannotBeComputed => format!("stated {}", minus(&fact.expected)),
+                };
+                out.push_str(&indented(
+                    &format!("{mark}  {}: {values}", fact.what),
+                    width,
+                    4,
+                    0,
+                ));
+                let from = format!("[{}; {}]", fact.stated, fact.file);
+                let below = match fact.verdict {
+                    Verdict::Follows => continue,
+                    _ if fact.note.is_empty() => from,
+                    _ => format!("{from} {}", fact.note),
+                };
+                out.push_str(&indented(&below, width, 6, 6));
+            }
+        }
+        out
+    }
+
+    /// One row for each fact.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub fn frame(&self) -> Result<DataFrame> {
+        let facts = || self.facts.iter();
+        let words = |name: &str, of: fn(&Fact) -> String| text(name, self.facts.iter().map(of));
+        frame(vec![
+            words("part", |fact| fact.part.name().to_owned()),
+            words("fact", |fact| fact.what.clone()),
+            words("file", |fact| fact.file.clone()),
+            words("stated_in", |fact| fact.stated.clone()),
+            words("stated", |fact| fact.expected.clone()),
+            words("recomputed", |fact| {
+                fact.recomputed.clone().unwrap_or_default()
+            }),
+            numbers("stated_value", facts().map(|fact| fact.expected_value)),
+            numbers(
+                "recomputed_value",
+                facts().map(|fact| fact.recomputed_value),
+            ),
+            words("verdict", |fact| fact.verdict.words().to_owned()),
+            words("note", |fact| fact.note.clone()),
+        ])
+    }
+
+    /// The figures that the audit has numbers for.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub fn figures(&self) -> Result<Vec<Figure>> {
+        let figures = [threshold_curve(self)?, transfers(self)?];
+        Ok(figures.into_iter().flatten().collect())
+    }
+
+    /// Writes the report to `folder` and returns its files, `report.html` first.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let (figures, table) = (self.figures()?, self.frame()?);
+        let json =
+            serde_json::to_vec_pretty(self).map_err(Error::library("writing the facts as JSON"))?;
+        let mut files = vec![
+            put(folder, "report.html", self.page(&figures)?.as_bytes())?,
+            put(folder, "facts.csv", &csv(&table)?)?,
+            put(folder, "facts.parquet", &parquet(&table)?)?,
+            put(folder, "facts.json", &json)?,
+        ];
+        for figure in &figures {
+            let name = |ending: &str| format!("figures/{}.{ending}", figure.name);
+            let svg = figure.plot.svg()?;
+            files.push(put(folder, &name("svg"), svg.as_bytes())?);
+            files.push(put_with(folder, &name("png"), |path| {
+                figure.plot.write_png(path)
+            })?);
+            files.push(put(folder, &name("csv"), &csv(&figure.table)?)?);
+        }
+        Ok(files)
+    }
+
+    fn page(&self, figures: &[Figure]) -> Result<String> {
+        let pictures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
+        let mut environment = Environment::new();
+        environment.set_auto_escape_callback(|_| AutoEscape::Html);
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let grids: Vec<(&str, Grid)> = self
+            .grids()
+            .into_iter()
+            .map(|(part, grid)| (part.name(), grid))
+            .collect();
+        let values = context! {
+            summary => Serde(self.summary()),
+            grids => Serde(grids),
+            figures => Serde(pictures?),
+            version => env!("CARGO_PKG_VERSION"),
+        };
+        environment
+            .render_named_str("audit.html", TEMPLATE, values)
+            .map_err(Error::library("filling in the audit's page"))
+    }
+}
+
+fn row(name: &str, counts: [usize; 3], seconds: f64) -> Vec<String> {
+    let mut row = vec![name.to_owned()];
+    row.extend(counts.map(|count| count.to_string()));
+    row.push(format!("{seconds:.1}"));
+    row
+}
+
+fn shown(fact: &Fact) -> String {
+    fact.recomputed.as_deref().map_or(NOTHING.to_owned(), minus)
+}
+
+/// `text` in lines of at most `width` characters, the first indented by `first` blanks and the others by `rest`.
+fn indented(text: &str, width: usize, rest: usize, first: usize) -> String {
+    let mut out = " ".repeat(first);
+    let mut used = first;
+    let mut begun = false;
+    for word in text.split(' ') {
+        let long = word.chars().count();
+        if begun && used + 1 + long > width {
+            out.push('\n');
+            out.push_str(&" ".repeat(rest));
+            used = rest;
+        } else if begun {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += long;
+        begun = true;
+    }
+    out.push('\n');
+    out
+}
+
+/// What each threshold masks; `None` where masks were not audited.
+fn threshold_curve(audit: &Audit) -> Result<Option<Figure>> {
+    let mut curve = audit.curve.clone();
+    curve.sort_by(|a, b| a.threshold.total_cmp(&b.threshold));
+    curve.dedup_by(|a, b| a.threshold == b.threshold);
+    let at = curve
+        .iter()
+        .find(|point| point.threshold == PAPER_THRESHOLD);
+    let (Some(at), Some(first), Some(last)) = (at, curve.first(), curve.last()) else {
+        return Ok(None);
+    };
+    let lines = [
+        ("answer tokens masked", MASKED, false),
+        ("−ln p that they carry", CARRIED, true),
+    ];
+    let mut layers = vec![Layer::Upright {
+        x: PAPER_THRESHOLD,
+        label: format!("the paper's {PAPER_THRESHOLD}"),
+        colour: palette::look(palette::BASE, &[]).colour,
+    }];
+    let mut legend = Vec::new();
+    for (place, (label, colour, dashed)) in lines.into_iter().enumerate() {
+        let share = |point: &crate::audit::CurvePoint| match place {
+            0 => point.masked,
+            _ => point.surprisal_masked,
+        };
+        layers.push(Layer::Line {
+            points: curve
+                .iter()
+                .map(|point| (point.threshold, 100.0 * share(point)))
+                .collect(),
+            colour,
+            width: 2.0,
+            opacity: 1.0,
+            dashed,
+        });
+        legend.push(Key {
+            label: label.to_owned(),
+            colour,
+            mark: None,
+            line: true,
+            dashed,
+        });
+    }
+    let plot = Plot {
+        title: format!(
+            "Above {PAPER_THRESHOLD} lie {:.1} % of the answers' tokens, and {:.1} % of their −ln p",
+            100.0 * at.masked,
+            100.0 * at.surprisal_masked
+        ),
+        note: "MBPP's ground truth under Llama 3 8B Instruct, from the authors' perplexities; a token above the threshold is not learned."
+            .to_owned(),
+        panels: vec![Panel {
+            heading: None,
+            x: Axis {
+                label: "threshold of the token perplexity".to_owned(),
+                from: first.threshold,
+                to: last.threshold,
+                log: true,
+            },
+            y: Axis {
+                label: "share, percent".to_owned(),
+                from: 0.0,
+                to: 100.0,
+                log: false,
+            },
+            layers,
+        }],
+        legend,
+        size: (960, 480),
+    };
+    let points = || curve.iter();
+    let table = frame(vec![
+        numbers("threshold", points().map(|point| Some(point.threshold))),
+        numbers("masked", points().map(|point| Some(point.masked))),
+        numbers(
+            "surprisal_masked",
+            points().map(|point| Some(point.surprisal_masked)),
+        ),
+    ])?;
+    Ok(Some(Figure {
+        name: "threshold_curve",
+        plot,
+        table,
+    }))
+}
+
+/// Printed against recomputed BWT of the authors' rows; `None` where there are none.
+fn transfers(audit: &Audit) -> Result<Option<Figure>> {
+    let rows: Vec<(&Fact, f64, f64)> = audit
+        .facts
+        .iter()
+        .filter(|fact| fact.part == Part::Metrics && fact.what.starts_with("BWT, "))
+        .filter_map(|fact| Some((fact, fact.expected_value?, fact.recomputed_value?)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let both = || {
+        rows.iter()
+            .flat_map(|(_, printed, found)| [*printed, *found])
+    };
+    let axis = |label: &str| Axis::around(label, both(), 1.0);
+    let (x, y) = (
+        axis("BWT recomputed, percent"),
+        axis("BWT printed, percent"),
+    );
+    let of = |verdict: Verdict| -> Vec<(f64, f64)> {
+        let fits = rows.iter().filter(|(fact, ..)| fact.verdict == verdict);
+        fits.map(|(_, printed, found)| (*found, *printed)).collect()
+    };
+    let (right, wrong) = (of(Verdict::Follows), of(Verdict::DoesNotFollow));
+    let title = format!(
+        "{} of {} printed BWT do not follow from their rows' scores",
+        wrong.len(),
+        rows.len()
+    );
+    let mut layers = vec![Layer::Line {
+        points: vec![(x.from, x.from), (x.to, x.to)],
+        colour: palette::look(palette::BASE, &[]).colour,
+        width: 1.0,
+        opacity: 1.0,
+        dashed: true,
+    }];
+    let mut legend = Vec::new();
+    for (label, colour, mark, points) in [
+        ("follows", MASKED, Mark::Circle, right),
+        ("does not follow", CARRIED, Mark::Cross, wrong),
+    ] {
+        layers.push(Layer::Marks {
+            points,
+            colour,
+            mark,
+            size: 5.0,
+            filled: true,
+        });
+        legend.push(Key {
+            label: label.to_owned(),
+            colour,
+            mark: Some(mark),
+            line: false,
+            dashed: false,
+        });
+    }
+    let table = frame(vec![
+        text("row", rows.iter().map(|(fact, ..)| fact.file.clone())),
+        text("what", rows.iter().map(|(fact, ..)| fact.what.clone())),
+        numbers("recomputed", rows.iter().map(|(_, _, found)| Some(*found))),
+        numbers("printed", rows.iter().map(|(_, printed, _)| Some(*printed))),
+    ])?;
+    Ok(Some(Figure {
+        name: "transfers",
+        plot: Plot {
+            title,
+            note: "Each mark is a row of the authors' tables; on the dashed line the two agree."
+                .to_owned(),
+            panels: vec![Panel {
+                heading: None,
+                x,
+                y,
+                layers,
+            }],
+            legend,
+            size: (960, 560),
+        },
+        table,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::CurvePoint;
+
+    fn sample() -> Audit {
+        let fact = |part, verdict, recomputed: Option<f64>| Fact {
+            part,
+            what: "BWT, <a model> on MBPP".into(),
+            file: "raw_digits/rho-sft.csv, line 7".into(),
+            stated: "the row's own cell".into(),
+            expected: "-1.50".into(),
+            recomputed: recomputed.map(|value| format!("{value:.4}")),
+            expected_value: Some(-1.5),
+            recomputed_value: recomputed,
+            verdict,
+            note: "the bases of ARC and GSM8K exchanged gives −1.50 & so on".into(),
+        };
+        let point = |threshold, masked| CurvePoint {
+            threshold,
+            masked,
+            surprisal_masked: masked,
+        };
+        Audit {
+            folder: "copy".into(),
+            facts: vec![
+                fact(Part::Metrics, Verdict::Follows, Some(-1.5)),
+                fact(Part::Metrics, Verdict::DoesNotFollow, Some(4.0)),
+                fact(Part::Metrics, Verdict::CannotBeComputed, None),
+            ],
+            curve: vec![point(1.5, 0.5), point(2.5, 0.25), point(10.0, 0.1)],
+            seconds: vec![(Part::Metrics, 0.5)],
+        }
+    }
+
+    #[test]
+    fn every_fact_is_in_the_text_and_no_line_is_too_long() {
+        let text = sample().text(80);
+        for part in ["ok  BWT", "NO  BWT", "--  BWT", "stated −1.50", "exchanged"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_report_is_whole_and_escaped() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = sample().write(folder.path()).unwrap();
+        assert_eq!(files.len(), 4 + 2 * 3);
+        let page = std::fs::read_to_string(&files[0]).unwrap();
+        assert!(page.contains("&lt;a model&gt;") && !page.contains("<a model>"));
+        assert_eq!(page.matches("<svg ").count(), 2);
+        let json = std::fs::read(folder.path().join("facts.json")).unwrap();
+        assert_eq!(serde_json::from_slice::<Audit>(&json).unwrap(), sample());
+        let csv = std::fs::read_to_string(folder.path().join("facts.csv")).unwrap();
+        assert_eq!(csv.lines().count(), 4);
+    }
+}

@@ -1,0 +1,295 @@
+//! The audit of the authors' files: on the real ones where they are, and on a made-up copy with the same layout.
+
+use crate::support::shared;
+use std::path::Path;
+use unforget::audit::{self, Audit, Fact, Options, Part, Verdict};
+use unforget::progress::Progress;
+
+fn run(folder: &Path, only: &[Part]) -> unforget::error::Result<Audit> {
+    let options = Options {
+        only: only.to_vec(),
+        ..Options::default()
+    };
+    audit::run(folder, &options, &Progress::quiet())
+}
+
+/// Every part that runs no code.
+const QUICK: [Part; 8] = [
+    Part::Files,
+    Part::Masks,
+    Part::Classes,
+    Part::Metrics,
+    Part::Tables,
+    Part::Samples,
+    Part::Tasks,
+    Part::Leak,
+];
+
+fn fact<'a>(audit: &'a Audit, what: &str, file: &str) -> &'a Fact {
+    let fits = |fact: &&Fact| fact.what.contains(what) && fact.file.contains(file);
+    let found = audit.facts.iter().find(fits);
+    found.unwrap_or_else(|| panic!("no fact about {what} of {file}"))
+}
+
+#[test]
+fn the_published_files_give_what_is_known_of_them() {
+    let Some(folder) = shared("authors", "the audit of the authors' files") else {
+        return;
+    };
+    let audit = run(&folder, &QUICK).unwrap();
+    // facts 2 to 8 of the protocol's list, and the classes: all of them but Table 1's last digit and the csv's 23.57 %
+    let wrong: Vec<&str> = audit
+        .facts
+        .iter()
+        .filter(|fact| matches!(fact.part, Part::Masks | Part::Classes))
+        .filter(|fact| fact.verdict == Verdict::DoesNotFollow)
+        .map(|fact| fact.what.as_str())
+        .collect();
+    assert_eq!(
+        wrong,
+        [
+            "Table 1, MBPP ground truth, its variance",
+            "% masked at 2.5 on MBPP"
+        ]
+    );
+    let check = |what: &str, file: &str, value: f64, verdict| {
+        let fact = fact(&audit, what, file);
+        let found = fact.recomputed_value.unwrap();
+        assert!((found - value).abs() < 0.0051, "{fact:?}");
+        assert_eq!(fact.verdict, verdict, "{fact:?}");
+    };
+    use Verdict::{DoesNotFollow, Follows};
+    check("answer tokens above 2.5", "stm", 4917.0, Follows);
+    check(
+        "BWT, Llama 3 8B on MBPP",
+        "self-output.csv, line 36",
+        1.55,
+        Follows,
+    );
+    check(
+        "BWT, Llama 3 8B on MATH",
+        "rho-sft.csv, line 82",
+        -6.23,
+        DoesNotFollow,
+    );
+    check(
+        "BWT, Llama 3 8B on MATH",
+        "rho-sft.csv, line 85",
+        -1.28,
+        DoesNotFollow,
+    );
+    check(
+        "BWT, Llama 3 8B on MATH",
+        "rho-sft.csv, line 86",
+        -0.30,
+        Follows,
+    );
+    check(
+        "BWT, Llama 3 8B on MBPP",
+        "rho-sft.csv, line 66",
+        0.19,
+        DoesNotFollow,
+    );
+    check(
+        "BWT, Llama 3 8B on MBPP",
+        "ground truth finetune.csv, line 3",
+        -34.71,
+        Follows,
+    );
+    check(
+        "BWT, Gemma 2 2B on MBPP",
+        "rho-sft.csv, line 12",
+        0.42,
+        Follows,
+    );
+    check(
+        "BWT, OLMo 2 7B on MBPP",
+        "rho-sft.csv, line 115",
+        -0.50,
+        Follows,
+    );
+    check("Llama 3 8B, untouched, GSM8K", "", 0.7756, DoesNotFollow);
+    let slip = |what: &str, file: &str, slip: &str| {
+        let fact = fact(&audit, what, file);
+        assert!(fact.note.contains(slip), "{fact:?}");
+    };
+    slip(
+        "BWT",
+        "rho-sft.csv, line 82",
+        "the score of MATH in the place of MBPP's",
+    );
+    slip(
+        "BWT",
+        "self-output.csv, line 80",
+        "the bases of ARC and GSM8K exchanged",
+    );
+    slip(
+        "BWT",
+        "rho-sft.csv, line 66",
+        "the value of rho-sft.csv, line 86",
+    );
+    slip(
+        "Table 2, Llama 3 8B, MBPP, Self-Output: BWT",
+        "self-output",
+        "exchanged",
+    );
+    // light copies lack MBPP's test split
+    let leak = fact(&audit, "test tasks that are training tasks", "mbpp");
+    assert_ne!(leak.verdict, DoesNotFollow, "{leak:?}");
+}
+
+/// A csv in the authors' layout: names of columns by place, the others empty.
+fn table(width: usize, names: &[(usize, &str)], rows: &[&[(usize, &str)]]) -> String {
+    let line = |cells: &[(usize, &str)]| {
+        let mut all = vec![""; width];
+        cells.iter().for_each(|(at, cell)| all[*at] = cell);
+        all.join(",") + "\n"
+    };
+    line(names) + &rows.iter().map(|row| line(row)).collect::<String>()
+}
+
+/// The three tables with a few made-up rows: one right, one with exchanged bases, one that nothing explains.
+fn made_up(folder: &Path) {
+    let raw = folder.join("raw_digits");
+    std::fs::create_dir_all(&raw).unwrap();
+    let truth = table(
+        15,
+        &[
+            (0, "model"),
+            (1, "selected"),
+            (2, "name"),
+            (3, "gt data"),
+            (4, "MBPP - test"),
+            (5, "GSM8k - test (0-shot CoT)"),
+            (6, "MATH - test (0-shot CoT)"),
+            (7, "arc_challenge-test (CoT)"),
+            (8, "arc_challenge-test (noCoT)"),
+            (9, "bird-test"),
+            (11, "BWT"),
+            (12, "improve"),
+            (14, "ppl"),
+        ],
+        &[],
+    );
+    let row = |mbpp, transfer, improvement| {
+        vec![
+            (0, "gemma2-2b-it"),
+            (1, "MBPP"),
+            (3, "2.5"),
+            (8, mbpp),
+            (9, "0.281"),
+            (11, "0.7474"),
+            (12, "0.5000"),
+            (13, "0.1389"),
+            (15, transfer),
+            (16, improvement),
+        ]
+    };
+    // (0.5 / 0.5845 − 1) / 4 = −3.6142 %; with the two bases exchanged
+    // (0.7474 / 0.5845 − 1 + 0.5 / 0.7474 − 1) / 4 = −1.3074 %; TI = 0.4 / 0.5106 − 1 = −21.66 %
+    let rows = [
+        row("0.4", "-3.61%", "-21.66%"),
+        row("0.4", "-1.31%", "-11.06%"),
+        row("0.4", "-77.00%", ""),
+    ];
+    let rows: Vec<&[(usize, &str)]> = rows.iter().map(Vec::as_slice).collect();
+    let masks = table(
+        18,
+        &[
+            (0, "source code: xxx"),
+            (1, "in-domain-dataset"),
+            (2, "lr"),
+            (3, "filter < threshold"),
+            (4, "selected epoch"),
+            (5, "in domain score"),
+            (6, "% token filtered"),
+            (8, "mbpp"),
+            (9, "math"),
+            (10, "arc-cot"),
+            (11, "arc-da"),
+            (12, "gsm8k"),
+            (13, "bird"),
+            (15, "forget metric"),
+            (16, "improve metric"),
+        ],
+        &rows,
+    );
+    let samples = table(
+        38,
+        &[
+            (1, "method"),
+            (2, "model"),
+            (3, "in-domain-dataset"),
+            (4, "selected"),
+            (5, "training task"),
+            (6, "self-output criteria"),
+            (15, "original base"),
+            (16, "mbpp test"),
+            (17, "math test"),
+            (18, "arc test (cot)"),
+            (19, "arc test"),
+            (20, "gsm8k"),
+            (21, "bird-test"),
+            (22, "BWT"),
+            (23, "improve target"),
+        ],
+        &[],
+    );
+    std::fs::write(raw.join("ground truth finetune.csv"), truth).unwrap();
+    std::fs::write(raw.join("rho-sft.csv"), masks).unwrap();
+    std::fs::write(raw.join("self-output.csv"), samples).unwrap();
+}
+
+#[test]
+fn made_up_rows_follow_or_are_explained_or_neither() {
+    let folder = tempfile::tempdir().unwrap();
+    made_up(folder.path());
+    let audit = run(folder.path(), &[Part::Metrics, Part::Tables]).unwrap();
+    let verdict = |what: &str, line: usize| fact(&audit, what, &format!("line {line}"));
+    assert_eq!(verdict("BWT", 2).verdict, Verdict::Follows);
+    assert_eq!(verdict("TI", 2).verdict, Verdict::Follows);
+    let exchanged = verdict("BWT", 3);
+    assert_eq!(exchanged.verdict, Verdict::DoesNotFollow);
+    assert!(
+        exchanged
+            .note
+            .contains("the bases of ARC and GSM8K exchanged"),
+        "{exchanged:?}"
+    );
+    let points = verdict("TI", 3);
+    assert!(
+        points.note.contains("in points, not relative"),
+        "{points:?}"
+    );
+    let never = verdict("BWT", 4);
+    assert!(never.note.contains("no slip gives it"), "{never:?}");
+    let absent = fact(&audit, "Table 2, Llama 3 8B, MBPP, STM: BWT", "rho-sft");
+    assert_eq!(absent.verdict, Verdict::CannotBeComputed);
+}
+
+#[test]
+fn files_that_are_not_as_expected_are_errors_that_name_them() {
+    let refused = |folder: &Path, parts: &[&str]| {
+        let error = run(folder, &[Part::Metrics]).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "`{part}` is not in: {error}");
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    refused(folder.path(), &["no copy of the authors' published folder"]);
+    made_up(folder.path());
+    let file = folder.path().join("raw_digits/rho-sft.csv");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    // cut off within a row
+    std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();
+    refused(folder.path(), &["rho-sft.csv:4", "cut off"]);
+    std::fs::write(&file, whole.replace("forget metric", "forgetting")).unwrap();
+    refused(
+        folder.path(),
+        &["rho-sft.csv:1", "`forget metric`", "`forgetting`"],
+    );
+    std::fs::remove_file(&file).unwrap();
+    refused(folder.path(), &["rho-sft.csv", "no such file"]);
+    let error = run(folder.path(), &[Part::Masks]).unwrap_err().to_string();
+    assert!(error.contains("data-00000-of-00001.arrow"), "{error}");
+}
