@@ -59,7 +59,7 @@ fn the_published_files_give_what_is_known_of_them() {
         assert_eq!(fact.verdict, verdict, "{fact:?}");
     };
     use Verdict::{DoesNotFollow, Follows};
-    check("answer tokens above 2.5", "stm", 4917.0, Follows);
+    check("first row: masked at 2.5", "stm", 22.0, Follows);
     check(
         "BWT, Llama 3 8B on MBPP",
         "self-output.csv, line 36",
