@@ -365,6 +365,7 @@ pub fn merge(cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Check
         if out.exists() {
             std::fs::remove_dir_all(&out).map_err(Error::io("removing", &out))?;
         }
+        std::fs::create_dir_all(&out).map_err(Error::io("making", &out))?;
         Ok(export::merged(checkpoint, &out, export::SHARD)?.layers)
     })?;
     Checkpoint::open(entry.folder().join(MODEL))
