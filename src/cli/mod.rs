@@ -61,7 +61,7 @@ enum Verb {
     /// Let a model write the training answers: its own right ones, or the given ones in its words
     Generate(generate::Generate),
     /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
-    Finetune(finetune::FinetuneModel),
+    Finetune(Box<finetune::FinetuneModel>),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
     /// Write a published benchmark as a file of items, which recipes and other verbs can use as a task
