@@ -73,7 +73,7 @@ enum Verb {
     /// Read a rule of token weights: what it is, what it needs, and what it keeps of a scored data set
     Weights(weights::Weights),
     /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
-    Finetune(finetune::FinetuneModel),
+    Finetune(Box<finetune::FinetuneModel>),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
     /// Compare two models on the same items: how much changed, whether it is there, whether it is small enough to be none

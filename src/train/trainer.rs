@@ -522,7 +522,7 @@ impl<'a> Trainer<'a> {
         let rng = Rng::new(self.config.seed, "dropout")
             .fork(at as u64)
             .fork(part as u64);
-        (lora.dropout > 0.0).then(|| Dropout {
+        (lora.dropout > 0.0).then_some(Dropout {
             share: lora.dropout,
             rng,
         })
