@@ -135,8 +135,7 @@ pub fn frame(
             return Err(Error::invalid(&sequence.id, problem));
         }
         let characters = characters_before(&sequence.text);
-        for at in 0..sequence.len() {
-            let span = &sequence.spans[at];
+        for (at, span) in sequence.spans.iter().enumerate() {
             example.push(&sequence.id);
             position.push(at as u32);
             token_id.push(sequence.ids[at]);
@@ -148,8 +147,8 @@ pub fn frame(
             } else {
                 "prompt"
             });
-            class.push(classes[at].name());
         }
+        class.extend(classes.iter().map(|class| class.name()));
         weight.extend(weights);
         log_prob_reference.extend(other.into_iter().flatten());
         log_prob.extend(&scores.log_prob);

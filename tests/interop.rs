@@ -225,7 +225,8 @@ fn a_merged_model_is_the_model_with_its_adapter() {
 /// A copy of llama-scaled with its weights in another type, in two files.
 fn copy_as(dtype: DType, folder: &Path) {
     let from = reference("llama-scaled");
-    for file in ["config.json"] {
+    {
+        let file = "config.json";
         std::fs::copy(from.join(file), folder.join(file)).unwrap();
     }
     let tensors =

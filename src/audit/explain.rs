@@ -199,12 +199,12 @@ fn transfer_slips(line: &Line, bases: &Bases) -> Vec<Tried> {
         add(slip.to_string(), mean_change(&others, after, before, 4));
     }
     // the wrong column
-    for one in 0..5 {
-        for other in one + 1..5 {
+    for (one, name) in TASKS.iter().enumerate() {
+        for (other, second) in TASKS.iter().enumerate().skip(one + 1) {
             let mut exchanged = *before;
             exchanged.swap(one, other);
             add(
-                format!("the bases of {} and {} exchanged", TASKS[one], TASKS[other]),
+                format!("the bases of {name} and {second} exchanged"),
                 mean_change(&others, &after, &exchanged, 4),
             );
         }

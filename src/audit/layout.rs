@@ -335,6 +335,9 @@ pub(super) struct Copy {
 
 const WAY_OUT: &str = "copy or download the authors' published folder again, whole";
 
+/// Records of a table of text: line numbers from 1, and fields.
+pub type Records = Vec<(usize, Vec<String>)>;
+
 impl Copy {
     /// # Errors
     /// `root` is not there, or holds neither `dataset` nor `raw_digits`.
@@ -434,7 +437,7 @@ impl Copy {
     ///
     /// # Errors
     /// The file is not there or is no such table.
-    pub fn table(&self, file: &File) -> Result<(PathBuf, Vec<(usize, Vec<String>)>)> {
+    pub fn table(&self, file: &File) -> Result<(PathBuf, Records)> {
         let path = self
             .find(file)?
             .unwrap_or_else(|| self.root.join(file.name()));

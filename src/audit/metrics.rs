@@ -380,23 +380,20 @@ fn within_rows(lines: &[Line], bases: &Bases, facts: &mut Facts) {
     for line in lines {
         let Some(model) = line.model else { continue };
         let mut found = Vec::new();
-        for one in 0..5 {
+        for (one, name) in TASKS.iter().enumerate() {
             let Some(score) = line.scores[one].filter(|score| *score > 0.0) else {
                 continue;
             };
-            for other in one + 1..5 {
+            for (other, second) in TASKS.iter().enumerate().skip(one + 1) {
                 if line.scores[other] == Some(score) {
-                    found.push(format!(
-                        "{} and {} are both {score}",
-                        TASKS[one], TASKS[other]
-                    ));
+                    found.push(format!("{name} and {second} are both {score}"));
                 }
             }
             for (other, base) in bases.of(model).into_iter().flatten().enumerate() {
                 if other != one && *base == Some(score) && !line.base {
                     found.push(format!(
-                        "{} is {score}, which is the untouched model's {}",
-                        TASKS[one], TASKS[other]
+                        "{name} is {score}, which is the untouched model's {}",
+                        TASKS[other]
                     ));
                 }
             }
