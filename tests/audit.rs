@@ -37,7 +37,7 @@ fn the_published_files_give_what_is_known_of_them() {
         return;
     };
     let audit = run(&folder, &QUICK).unwrap();
-    // facts 2 to 8 of the protocol's list, and the classes: all of them but Table 1's last digit and the csv's 23.57 %
+    // of masks and classes: all of them but Table 1's last digit and the csv's 23.57 %
     let wrong: Vec<&str> = audit
         .facts
         .iter()

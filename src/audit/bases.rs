@@ -14,7 +14,7 @@ pub(super) const TABLE_12: [(Model, [f64; 5]); 3] = [
     (Model::Mistral, [0.4868, 0.1720, 0.6408, 0.3169, 0.1284]),
     (Model::Llama, [0.5926, 0.3140, 0.7816, 0.7255, 0.2053]),
 ];
-/// ARC with chain of thought (protocol § e; the csvs' `arc-cot` of the Gemma base row).
+/// ARC with chain of thought (earlier count; the csvs' `arc-cot` of the Gemma base row).
 const ARC_COT: [(Model, f64); 3] = [
     (Model::Gemma2b, 0.7466),
     (Model::Llama, 0.8157),
@@ -154,7 +154,7 @@ impl Changed {
         let task = TASKS[self.task];
         let also = match (self.model, self.task) {
             (Model::Llama, GSM8K) => {
-                "; protocol § e finds the same. Table 12's 0.7255 gives the 1.9 of Table 8, 0.7756 the 0.2 of Table 5"
+                "; an earlier count finds the same. Table 12's 0.7255 gives the 1.9 of Table 8, 0.7756 the 0.2 of Table 5"
             }
             _ => "",
         };

@@ -69,7 +69,7 @@ pub(super) fn audit(scored: &[Scored], facts: &mut Facts) -> Result<()> {
         .claim(
             "rows whose cl100k ids are the ids here",
             &file,
-            "protocol § k 22",
+            "earlier count",
         )
         .cannot(
             "372",
@@ -128,7 +128,7 @@ fn shares(sums: &BTreeMap<Class, Sums>, all: &Sums, facts: &mut Facts) {
         share(part as f64, all.masked as f64)
     };
     let cr = of(Class::CarriageReturn);
-    let stated = "protocol § i";
+    let stated = "earlier count";
     let mut say = |what: &str, expected: f64, found: Option<f64>, note: &str| {
         facts.claim(what, STM.name(), stated).note(note).maybe(
             expected,
@@ -200,7 +200,7 @@ fn frequent(spelled: &Spelled, often: &BTreeMap<&str, (usize, usize)>, facts: &m
         let claim = facts.claim(
             format!("\"{shown}\": masked of all"),
             STM.name(),
-            "protocol § i, most often masked",
+            "earlier count, most often masked",
         );
         let expected = format!("{masked} of {tokens}");
         match often.get(text) {
@@ -232,7 +232,7 @@ pub(super) fn line_ends(
                 .filter(|row| text(row, "code").contains(mark))
                 .count()
         };
-        let stated = "protocol § b.1";
+        let stated = "earlier count";
         facts
             .claim(
                 "reference solutions with carriage returns",

@@ -105,7 +105,7 @@ fn groups(copy: &Copy) -> Result<Vec<Group>> {
         };
         items.items.iter().zip(&items.rows).map(run).collect()
     };
-    let stated = "protocol § k 13";
+    let stated = "earlier count";
     let mut bare = references(&train);
     for (run, row) in bare.iter_mut().zip(&train.rows) {
         let own = text(row, "test");
@@ -215,7 +215,7 @@ fn groups(copy: &Copy) -> Result<Vec<Group>> {
         groups.push(Group {
             what,
             file,
-            stated: "protocol § k 13",
+            stated: "earlier count",
             expected,
             of: expected,
             note: "the code is found as the authors' labelling finds it; rejected samples, with which the notes count 374 and 90, are not in this file",
@@ -227,7 +227,7 @@ fn groups(copy: &Copy) -> Result<Vec<Group>> {
     groups.push(Group {
         what: "logged answers to MBPP+ that pass the asserts their prompts show",
         file: &MBPP_LOG,
-        stated: "protocol § k 14",
+        stated: "earlier count",
         expected: 71,
         of: 92,
         note: "MBPP+ has many more tests than the prompt shows, so fewer pass there",
@@ -385,7 +385,7 @@ fn run(groups: &[Group], progress: &Progress) -> Result<Vec<Vec<Option<bool>>>> 
 fn log(copy: &Copy, facts: &mut Facts) -> Result<()> {
     let rows = copy.needed(&MBPP_LOG)?;
     let file = MBPP_LOG.name();
-    let stated = "protocol § k 14";
+    let stated = "earlier count";
     let passed = rows
         .iter()
         .filter(|row| row.fields["passed"] == true)
@@ -410,7 +410,7 @@ fn log(copy: &Copy, facts: &mut Facts) -> Result<()> {
         .claim("logged as passed", &file, stated)
         .count(60, passed);
     facts
-        .claim("logged as timed out", &file, "protocol § i")
+        .claim("logged as timed out", &file, "earlier count")
         .count(2, late);
     facts
         .claim("ids that are the rows' places", &file, stated)
@@ -446,7 +446,7 @@ fn stray(copy: &Copy, facts: &mut Facts) -> Result<()> {
         .claim(
             "accepted answers with a stray line `python` after the fence",
             "dataset/{rephrase,self-output}",
-            "protocol § k 12",
+            "earlier count",
         )
         .note("labelling runs that line, which fails, so none can be accepted; evaluation would drop it. The rejected samples that it cost are not in these files")
         .count(0, stray);

@@ -121,7 +121,7 @@ pub struct Fact {
     pub what: String,
     /// The file and row that it is computed from.
     pub file: String,
-    /// Where it is stated: a table of the paper, a cell, or a paragraph of the notes on the paper's protocol (`protocol § k 2`).
+    /// Where it is stated: a table of the paper, a cell, or our earlier count, made by other means.
     pub stated: String,
     /// The stated value, as stated.
     pub expected: String,

@@ -518,7 +518,7 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
         let name = file.name();
         let Some(path) = copy.find(file)? else {
             facts
-                .claim("rows", &name, "protocol § i")
+                .claim("rows", &name, "earlier count")
                 .cannot(file.rows.to_string(), "the file is not in this copy");
             continue;
         };
@@ -528,7 +528,7 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
             false => copy.rows(file)?.map_or(0, |rows| rows.len()),
         };
         facts
-            .claim("rows", &name, "protocol § i")
+            .claim("rows", &name, "earlier count")
             .count(file.rows, rows);
         let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
         let hash = sha256(&bytes)[..16].to_string();

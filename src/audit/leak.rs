@@ -32,7 +32,7 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
         let range = |pick: Option<&u64>| pick.map_or(0, |task| *task as usize);
         let (low, high) = (range(rows.iter().min()), range(rows.iter().max()));
         facts
-            .claim("task numbers", file.name(), "protocol § i")
+            .claim("task numbers", file.name(), "earlier count")
             .text(format!("{first} to {last}"), format!("{low} to {high}"));
     }
     let filled = |rows: &[dataset::Row]| {
@@ -44,7 +44,7 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
         .claim(
             "validation rows with a test program",
             MBPP_VALIDATION.name(),
-            "protocol § d.1",
+            "earlier count",
         )
         .note("so the accuracy by which epochs were chosen only asks whether the code runs")
         .count(0, filled(&validation));
@@ -52,7 +52,7 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
         .claim(
             "train rows with a test program",
             MBPP_TRAIN.name(),
-            "protocol § d.1",
+            "earlier count",
         )
         .note("task 927")
         .count(1, filled(&train));
@@ -72,7 +72,7 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
         ),
     ];
     for (what, expected, of) in questions {
-        let stated = "protocol § d.1";
+        let stated = "earlier count";
         match &tested {
             Some((file, tasks)) => facts.claim(what, file, stated).count(
                 expected,

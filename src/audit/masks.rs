@@ -21,7 +21,7 @@ pub struct CurvePoint {
     pub surprisal_masked: f64,
 }
 
-/// The stated share of tokens above each threshold, in percent (protocol § i).
+/// The stated share of tokens above each threshold, in percent (earlier count).
 const SHARES: [(f64, f64); 12] = [
     (1.5, 27.54),
     (1.75, 24.96),
@@ -153,7 +153,7 @@ fn perplexities(scored: &[Scored], facts: &mut Facts) {
     );
     say(
         "mean sequence perplexity",
-        "protocol § k 5",
+        "earlier count",
         4.8311,
         4,
         average,
@@ -161,7 +161,7 @@ fn perplexities(scored: &[Scored], facts: &mut Facts) {
     );
     say(
         "population variance",
-        "protocol § k 5",
+        "earlier count",
         7.0504,
         4,
         variance,
@@ -169,7 +169,7 @@ fn perplexities(scored: &[Scored], facts: &mut Facts) {
     );
     say(
         "median",
-        "protocol § k 5",
+        "earlier count",
         4.275,
         3,
         quantile(&each, 0.5),
@@ -177,7 +177,7 @@ fn perplexities(scored: &[Scored], facts: &mut Facts) {
     );
     say(
         "minimum",
-        "protocol § k 5",
+        "earlier count",
         1.161,
         3,
         each.first().copied(),
@@ -185,14 +185,14 @@ fn perplexities(scored: &[Scored], facts: &mut Facts) {
     );
     say(
         "maximum",
-        "protocol § k 5",
+        "earlier count",
         17.241,
         3,
         each.last().copied(),
         "",
     );
     let all = sorted(scored);
-    let stated = "protocol § i";
+    let stated = "earlier count";
     for (share, expected, decimals) in [
         (0.10, 1.00001, 5),
         (0.25, 1.00016, 5),
@@ -211,7 +211,7 @@ fn perplexities(scored: &[Scored], facts: &mut Facts) {
         claim.within(expected, decimals, half, quantile(&all, share));
     }
     facts
-        .claim("mean token perplexity", &file, "protocol § k 24")
+        .claim("mean token perplexity", &file, "earlier count")
         .note("so averages must be taken of logarithms: the median is near 1")
         .within(7.6e7, 0, 0.05e7, mean(&all));
 }
@@ -221,41 +221,45 @@ fn alignment(scored: &[Scored], facts: &mut Facts) {
     let file = STM_IDS.name();
     let count = |test: &dyn Fn(&Scored) -> bool| scored.iter().filter(|row| test(row)).count();
     facts
-        .claim("rows", STM.name(), "protocol § k 2")
+        .claim("rows", STM.name(), "earlier count")
         .count(374, rows);
     facts
-        .claim("tokens", STM.name(), "protocol § k 2")
+        .claim("tokens", STM.name(), "earlier count")
         .count(79_374, scored.iter().map(|row| row.perplexity.len()).sum());
     facts
-        .claim("tokens of prompts and template", STM.name(), "protocol § i")
+        .claim(
+            "tokens of prompts and template",
+            STM.name(),
+            "earlier count",
+        )
         .count(56_162, scored.iter().map(|row| row.start).sum());
     facts
-        .claim("tokens of answers", STM.name(), "protocol § k 2")
+        .claim("tokens of answers", STM.name(), "earlier count")
         .count(23_212, scored.iter().map(|row| row.answer().len()).sum());
     facts
         .claim(
             "rows whose first token has the stand-in 10.0",
             STM.name(),
-            "protocol § k 3",
+            "earlier count",
         )
         .count(rows, count(&|row| row.perplexity.first() == Some(&10.0)));
     facts
         .claim(
             "rows with one id more than perplexities",
             &file,
-            "protocol § k 3",
+            "earlier count",
         )
         .note("the beginning of text stands twice in the cached ids")
         .count(rows, count(&|row| row.doubled == 1));
     facts
-        .claim("rows that end with id 128009", &file, "protocol § k 3")
+        .claim("rows that end with id 128009", &file, "earlier count")
         .count(rows, count(&|row| row.ids.last() == Some(&END_OF_TURN)));
     let answers = sorted(scored);
     facts
         .claim(
             "answer tokens of perplexity exactly 1",
             STM.name(),
-            "protocol § k 3",
+            "earlier count",
         )
         .count(278, answers.iter().filter(|ppl| **ppl == 1.0).count());
     let tokens = |which: &dyn Fn(&Scored) -> usize| -> Vec<f64> {
@@ -290,7 +294,7 @@ fn alignment(scored: &[Scored], facts: &mut Facts) {
             answer.last().copied(),
         ),
     ] {
-        facts.claim(what, STM.name(), "protocol § i").maybe(
+        facts.claim(what, STM.name(), "earlier count").maybe(
             expected,
             decimals,
             found,
@@ -307,7 +311,7 @@ fn shares(scored: &[Scored], facts: &mut Facts) -> Result<()> {
             .claim(
                 format!("% of answer tokens above {threshold}"),
                 &file,
-                "protocol § i",
+                "earlier count",
             )
             .note(format!("{} of {}", found.masked, found.completion))
             .number(expected, 2, 100.0 * found.masked_share());
@@ -317,7 +321,7 @@ fn shares(scored: &[Scored], facts: &mut Facts) -> Result<()> {
             .claim(
                 format!("answer tokens above {threshold}"),
                 &file,
-                "protocol § k 2",
+                "earlier count",
             )
             .count(expected, counts(scored, threshold)?.masked);
     }
@@ -335,7 +339,7 @@ fn shares(scored: &[Scored], facts: &mut Facts) -> Result<()> {
         .claim(
             format!("% of answer tokens below {LOW}"),
             &file,
-            "rho-sft.csv, line 69; protocol § k 2",
+            "rho-sft.csv, line 69; earlier count",
         )
         .note("the control that masks low perplexities")
         .maybe(
@@ -356,7 +360,7 @@ fn shares(scored: &[Scored], facts: &mut Facts) -> Result<()> {
         ("the most in a row", 54.8, 1, rows.last().copied()),
         ("standard deviation over rows", 8.5, 1, spread),
     ] {
-        facts.claim(what, &file, "protocol § i").maybe(
+        facts.claim(what, &file, "earlier count").maybe(
             expected,
             decimals,
             found,
@@ -375,19 +379,19 @@ fn shares(scored: &[Scored], facts: &mut Facts) -> Result<()> {
         .claim(
             "% of all tokens above 2.5, prompts included",
             &file,
-            "protocol § k 7",
+            "earlier count",
         )
         .note("whoever forgets to leave the prompt out sees it here")
         .maybe(36.26, 2, above(&all), "there are no tokens");
     facts
-        .claim("% of prompt tokens above 2.5", &file, "protocol § i")
+        .claim("% of prompt tokens above 2.5", &file, "earlier count")
         .maybe(42.49, 2, above(&prompts), "there are no tokens");
     let drawn: usize = scored.iter().map(random_mask).sum();
     facts
         .claim(
             "% of answer tokens in the authors' random mask",
             &file,
-            "protocol § k 8",
+            "earlier count",
         )
         .note("drawn with replacement from all positions, seed 42 anew in each row, so it does not mask as many as STM does")
         .maybe(
@@ -433,49 +437,49 @@ fn surprisal(scored: &[Scored], facts: &mut Facts) {
     for (what, stated, expected, decimals, found) in [
         (
             "mean −ln p, rows weighed alike",
-            "protocol § k 6",
+            "earlier count",
             1.4377,
             4,
             rows(&all),
         ),
         (
             "mean −ln p over tokens",
-            "protocol § k 6",
+            "earlier count",
             1.2082,
             4,
             tokens(&all),
         ),
         (
             "perplexity over all tokens",
-            "protocol § i",
+            "earlier count",
             3.347,
             3,
             metric::perplexity_per_token(&all),
         ),
         (
             "kept tokens: mean −ln p, rows weighed alike",
-            "protocol § k 6",
+            "earlier count",
             0.0905,
             4,
             rows(&kept),
         ),
         (
             "kept tokens: mean −ln p over tokens",
-            "protocol § i",
+            "earlier count",
             0.0840,
             4,
             tokens(&kept),
         ),
         (
             "masked tokens: mean −ln p",
-            "protocol § i",
+            "earlier count",
             5.391,
             3,
             tokens(&masked),
         ),
         (
             "% of −ln p that masked tokens carry",
-            "protocol § k 6",
+            "earlier count",
             94.5,
             1,
             carried,
@@ -489,7 +493,7 @@ fn surprisal(scored: &[Scored], facts: &mut Facts) {
         );
     }
     facts
-        .claim("threshold 2.5 as −ln p", "–", "protocol § k 1")
+        .claim("threshold 2.5 as −ln p", "–", "earlier count")
         .note("a probability below 0.4")
         .number(0.916291, 6, PAPER_THRESHOLD.ln());
 }
@@ -507,13 +511,13 @@ fn places(scored: &[Scored], facts: &mut Facts) {
     first.sort_by(f64::total_cmp);
     let why = "no answer is that long";
     facts
-        .claim("% masked of first answer tokens", &file, "protocol § i")
+        .claim("% masked of first answer tokens", &file, "earlier count")
         .maybe(7.8, 1, above(&first), why);
     facts
         .claim(
             "median perplexity of first answer tokens",
             &file,
-            "protocol § i",
+            "earlier count",
         )
         .maybe(1.62, 2, quantile(&first, 0.5), why);
     for (place, expected) in [(1, 0.0), (2, 0.0), (7, 45.0)] {
@@ -521,7 +525,7 @@ fn places(scored: &[Scored], facts: &mut Facts) {
             .claim(
                 format!("% masked of answer tokens at place {place}, from 0"),
                 &file,
-                "protocol § i",
+                "earlier count",
             )
             .maybe(expected, 0, above(&at(place)), why);
     }
@@ -530,7 +534,7 @@ fn places(scored: &[Scored], facts: &mut Facts) {
         .claim(
             "highest perplexity of an end of turn",
             &file,
-            "protocol § i",
+            "earlier count",
         )
         .note("it is never masked")
         .maybe(1.005, 3, ends.reduce(f64::max), why);
@@ -541,7 +545,7 @@ fn first_row(scored: &[Scored], facts: &mut Facts) -> Result<()> {
         return Ok(());
     };
     let file = STM.row("row 1");
-    let stated = "protocol § k 4";
+    let stated = "earlier count";
     let answer = row.answer();
     let kept: Vec<f64> = answer
         .iter()

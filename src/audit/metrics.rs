@@ -200,7 +200,7 @@ fn systematic(slips: &[String], facts: &mut Facts) {
             .claim(
                 format!("rows of BWT explained by: {slip}"),
                 "raw_digits/*.csv",
-                "protocol § e",
+                "earlier count",
             )
             .note("one slip in many rows is no chance")
             .finding("–", count.to_string(), true);
@@ -253,7 +253,7 @@ fn implied_bases(lines: &[Line], bases: &Bases, facts: &mut Facts) {
             .claim(
                 format!("{}, untouched, BIRD: what the rows' BWT imply", model.name()),
                 Csv::Masks.file().name(),
-                "protocol § e",
+                "earlier count",
             )
             .note("the other three base scores are known, so each row's BWT gives the fourth; if rows disagree, no base explains them")
             .finding("one score", said.join(", "), agree);
@@ -285,7 +285,7 @@ fn implied_bases(lines: &[Line], bases: &Bases, facts: &mut Facts) {
                         rows.len()
                     ),
                     Csv::Masks.file().name(),
-                    "protocol § e",
+                    "earlier count",
                 )
                 .finding(
                     "one score",
@@ -315,7 +315,7 @@ fn granularity(lines: &[Line], facts: &mut Facts) {
             .claim(
                 format!("{} scores that are k/{items}", TASKS[task]),
                 "raw_digits/*.csv",
-                "protocol § k 21",
+                "earlier count",
             )
             .note(match odd.is_empty() {
                 true => "rounded or cut off at the last digit shown".to_string(),

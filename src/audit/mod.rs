@@ -1,7 +1,7 @@
 //! The authors' published files, recomputed: which stated numbers follow from them, and which do not.
 //!
 //! [`run`] reads a copy of the folder that was published with the paper (`dataset`, `raw_digits`, `logging`), recomputes what its files
-//! allow, and sets it beside what the paper's tables, the files' own cells and the notes on the paper's protocol (`protocol § k 2`) state:
+//! allow, and sets it beside what the paper's tables, the files' own cells and our earlier counts (`earlier count`) state:
 //! one [`Fact`] each. No model is needed. A number that does not follow is a result, with its diagnosis; a file that is missing, cut
 //! off or of another schema is an error.
 //!

@@ -1,6 +1,6 @@
 //! What the paper's tables print, and which row of the authors' tables each line of them is about.
 //!
-//! Only what is known to be printed is here: of Tables 13 to 15 and 18 the cells that the notes on the protocol carry.
+//! Only what is known to be printed is here: of Tables 13 to 15 and 18 the cells that we could read.
 
 use super::raw_digits::Line;
 use super::raw_digits::{ARC, BIRD, GSM8K, MATH, MBPP};

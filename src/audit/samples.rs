@@ -68,7 +68,7 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
             .cannot(expected, table_1);
     }
     facts
-        .claim("order of Table 1: Self-Output below Rephrase below ground truth", "–", "protocol § k 23")
+        .claim("order of Table 1: Self-Output below Rephrase below ground truth", "–", "earlier count")
         .cannot("1.16 < 1.69 < 4.83", "only the ground truth's can be computed; the stored perplexities of Rephrase are of the text alone");
     let sets = [
         Set {
@@ -151,7 +151,7 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
             .claim(
                 "Self-Output, validation: chosen answers of the lowest perplexity of their row",
                 SELF_OUTPUT_POOL_VALIDATION.name(),
-                "protocol § k 9",
+                "earlier count",
             )
             .cannot("all", "the file is not in this copy"),
     }
@@ -184,24 +184,20 @@ impl Set<'_> {
         let count = |test: fn(&str) -> bool| answers.iter().filter(|a| test(a)).count();
         let share = 100.0 * self.rows.len() as f64 / self.of.len().max(1) as f64;
         facts
-            .claim(format!("{what}: rows"), &file, "protocol § k 10, 11")
+            .claim(format!("{what}: rows"), &file, "earlier count")
             .count(self.kept, self.rows.len());
         facts
             .claim(
                 format!("{what}: prompts that are the ground truth's"),
                 &file,
-                "protocol § k 11",
+                "earlier count",
             )
             .count(
                 self.rows.len(),
                 own.iter().filter(|p| prompts.contains(*p)).count(),
             );
         facts
-            .claim(
-                format!("{what}: different prompts"),
-                &file,
-                "protocol § k 11",
-            )
+            .claim(format!("{what}: different prompts"), &file, "earlier count")
             .count(self.rows.len(), different.len());
         if let Some((rows, percent)) = self.table_17 {
             let note = "the published set is not the one that the table counts";
@@ -223,7 +219,7 @@ impl Set<'_> {
             .claim(
                 format!("{what}: answers with carriage returns"),
                 &file,
-                "protocol § i",
+                "earlier count",
             )
             .count(self.returns, count(|answer| answer.contains('\r')));
         if let Some(fenced) = self.fenced {
@@ -231,7 +227,7 @@ impl Set<'_> {
                 .claim(
                     format!("{what}: answers that begin with the fence"),
                     &file,
-                    "protocol § i",
+                    "earlier count",
                 )
                 .count(fenced, count(|answer| answer.starts_with("```")));
         }
@@ -240,7 +236,7 @@ impl Set<'_> {
                 .claim(
                     format!("{what}: answers that go on after the code"),
                     &file,
-                    "protocol § i",
+                    "earlier count",
                 )
                 .note("text behind the last fence")
                 .count(
@@ -279,7 +275,7 @@ fn pool(
         .collect();
     let with = rows.iter().filter(|row| !written(row).is_empty()).count();
     if let Some([average, median, variance, of_reference]) = perplexities {
-        let stated = "protocol § k 10, § i";
+        let stated = "earlier count";
         let mut sorted = model.clone();
         sorted.sort_by(f64::total_cmp);
         let spread = mean(&model).and_then(|middle| {
@@ -327,7 +323,7 @@ fn pool(
             .claim(
                 format!("{what}: % of rows with an accepted answer"),
                 &name,
-                "protocol § k 10",
+                "earlier count",
             )
             .note(format!("{with} of {} rows", truth.len()))
             .number(expected, 1, 100.0 * with as f64 / truth.len().max(1) as f64);
@@ -358,7 +354,7 @@ fn pool(
         .claim(
             format!("{what}: chosen answers of the lowest perplexity of their row"),
             &name,
-            "protocol § k 9",
+            "earlier count",
         )
         .note(format!(
             "rows have up to {most} accepted answers of the model"
@@ -376,7 +372,7 @@ fn pool(
         .claim(
             format!("{what}: rejected answers with a perplexity"),
             &name,
-            "protocol § i",
+            "earlier count",
         )
         .count(0, scored);
     let references: HashMap<&str, &str> = truth.iter().map(turns).collect();
@@ -394,7 +390,7 @@ fn pool(
         .claim(
             format!("{what}: rows whose `rejection` is a rejected sample"),
             &name,
-            "protocol § i",
+            "earlier count",
         )
         .note(format!(
             "in {same} of {} rows it is the reference answer itself, which `accept` has as well; rejected samples are not in the file",

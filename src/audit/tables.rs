@@ -27,7 +27,7 @@ pub(super) fn audit(lines: &[Line], bases: &Bases, facts: &mut Facts) {
         .claim(
             "Llama 3 8B on MATH: GSM8K and ARC stand in each other's column",
             "–",
-            "Tables 13 and 14; protocol § e",
+            "Tables 13 and 14; earlier count",
         )
         .cannot("exchanged", "the tables' cells are not in these files");
     for row in ["DoRA", "DoRA with STM"] {

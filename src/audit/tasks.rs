@@ -40,13 +40,13 @@ fn math(copy: &Copy, facts: &mut Facts) -> Result<()> {
             .filter(|row| turns(row).1 == text(row, "solution"))
             .count();
         facts
-            .claim("solutions with \\boxed", file.name(), "protocol § k 20")
+            .claim("solutions with \\boxed", file.name(), "earlier count")
             .count(expected, boxed);
         facts
             .claim(
                 "answers that are the solution",
                 file.name(),
-                "protocol § b.1",
+                "earlier count",
             )
             .count(expected, same);
     }
@@ -63,7 +63,7 @@ fn math(copy: &Copy, facts: &mut Facts) -> Result<()> {
         .claim(
             "test items of levels 1 to 5",
             MATH_TEST.name(),
-            "protocol § d.2",
+            "earlier count",
         )
         .text(
             "84/180/226/243/267",
@@ -76,7 +76,7 @@ fn math(copy: &Copy, facts: &mut Facts) -> Result<()> {
         .claim(
             "test items of Algebra, Intermediate Algebra, Prealgebra, Precalculus, Number Theory, Counting & Probability, Geometry",
             MATH_TEST.name(),
-            "protocol § d.2",
+            "earlier count",
         )
         .text(
             "240/182/175/108/107/94/94",
@@ -121,10 +121,18 @@ fn math(copy: &Copy, facts: &mut Facts) -> Result<()> {
     }
     match copy.rows(&MATH_TRAIN)? {
         Some(rows) => facts
-            .claim("rows of the train split", MATH_TRAIN.name(), "protocol § d")
+            .claim(
+                "rows of the train split",
+                MATH_TRAIN.name(),
+                "earlier count",
+            )
             .count(6766, rows.len()),
         None => facts
-            .claim("rows of the train split", MATH_TRAIN.name(), "protocol § d")
+            .claim(
+                "rows of the train split",
+                MATH_TRAIN.name(),
+                "earlier count",
+            )
             .cannot("6766", "the file is not in this copy"),
     }
     Ok(())
@@ -183,7 +191,7 @@ fn math_log(copy: &Copy, facts: &mut Facts) -> Result<()> {
     let Some(rows) = copy.rows(&MATH_LOG)? else {
         for (what, expected) in [(what, "8 of 8"), ("logged MATH answers that pass", "3")] {
             facts
-                .claim(what, MATH_LOG.name(), "protocol § k 15")
+                .claim(what, MATH_LOG.name(), "earlier count")
                 .cannot(expected, "the file is not in this copy");
         }
         return Ok(());
@@ -201,11 +209,11 @@ fn math_log(copy: &Copy, facts: &mut Facts) -> Result<()> {
         .claim(
             "logged MATH answers that pass",
             MATH_LOG.name(),
-            "protocol § k 15",
+            "earlier count",
         )
         .count(3, rows.iter().filter(passed).count());
     facts
-        .claim(what, MATH_LOG.name(), "protocol § k 15")
+        .claim(what, MATH_LOG.name(), "earlier count")
         .note("the log's judge was a language model")
         .text("8 of 8", format!("{same} of {}", rows.len()));
     Ok(())
@@ -224,7 +232,7 @@ fn gsm8k(copy: &Copy, facts: &mut Facts) -> Result<()> {
         .filter(|row| text(row, "answer").contains("####"))
         .count();
     facts
-        .claim("answers with ####", GSM8K.name(), "protocol § i")
+        .claim("answers with ####", GSM8K.name(), "earlier count")
         .count(747, marked);
     let item = |gold: String| Item {
         id: "gsm8k".into(),
@@ -247,13 +255,13 @@ fn gsm8k(copy: &Copy, facts: &mut Facts) -> Result<()> {
         .claim(
             "references that the paper's parser takes for right",
             GSM8K.name(),
-            "protocol § d.3",
+            "earlier count",
         )
         .count(rows.len(), right);
     let what = "logged GSM8K answers whose grade the paper's parser gives again";
     let Some(log) = copy.rows(&GSM8K_LOG)? else {
         facts
-            .claim(what, GSM8K_LOG.name(), "protocol § k 16")
+            .claim(what, GSM8K_LOG.name(), "earlier count")
             .cannot("6 of 6", "the file is not in this copy");
         return Ok(());
     };
@@ -269,7 +277,7 @@ fn gsm8k(copy: &Copy, facts: &mut Facts) -> Result<()> {
             same += usize::from(right == (row.fields["passed"] == true));
         }
     }
-    let claim = facts.claim(what, GSM8K_LOG.name(), "protocol § k 16");
+    let claim = facts.claim(what, GSM8K_LOG.name(), "earlier count");
     match found {
         0 => claim.cannot(
             "6 of 6",
@@ -287,7 +295,7 @@ fn arc(
     letters: Option<usize>,
     facts: &mut Facts,
 ) {
-    let stated = "protocol § k 19";
+    let stated = "earlier count";
     let labels = |row: &Row| -> Vec<String> {
         let labels = row.fields["choices"]["label"].as_array();
         let text = |label: &Value| label.as_str().map(str::to_string);
@@ -313,7 +321,7 @@ fn arc(
             .count(expected, found);
         let five = rows.iter().filter(|row| labels(row).len() == 5).count();
         facts
-            .claim("rows with five options", file.name(), "protocol § d.4")
+            .claim("rows with five options", file.name(), "earlier count")
             .count(3, five);
     }
     let lost = rows
