@@ -235,9 +235,9 @@ impl Compare {
             cells
         };
         let margin = design.margin;
-        let test = match lines.first().map(|line| line.comparison.test) {
-            Some(Test::T) => format!("Student's t over items and {seeds} seeds"),
-            _ => "McNemar's exact test, or sign flips where values are shares or tasks are taken together".to_owned(),
+        let test = match seeds > 1 {
+            true => format!("Student's t over items and {seeds} seeds, sign flips where all items moved alike"),
+            false => "McNemar's exact test, or sign flips where values are shares or tasks are taken together".to_owned(),
         };
         let holm = if several {
             ", adjusted by Holm over the tasks (the last line is not)"
@@ -260,7 +260,7 @@ impl Compare {
             "n differ",
             "n equal",
         ];
-        Grid {
+        let mut grid = Grid {
             title: format!(
                 "{} against {}; margin {margin} points",
                 self.second, self.first
@@ -273,7 +273,15 @@ impl Compare {
             ),
             columns: columns.map(str::to_owned).to_vec(),
             rows: lines.iter().map(cells).collect(),
+        };
+        // Counts are there with one seed only.
+        let said = |column: usize| grid.rows.iter().any(|row| row[column] != NOTHING);
+        let kept: Vec<bool> = (0..grid.columns.len()).map(said).collect();
+        for cells in grid.rows.iter_mut().chain([&mut grid.columns]) {
+            let mut kept = kept.iter();
+            cells.retain(|_| *kept.next().unwrap_or(&true));
         }
+        grid
     }
 }
 

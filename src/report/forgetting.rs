@@ -206,11 +206,7 @@ pub fn grids(results: &Results, rows: &[Row]) -> Vec<Grid> {
         ];
         grids.push(Grid {
             title,
-            legend: legend(
-                of,
-                margin,
-                base.clone().next().map(|row| row.comparison.test),
-            ),
+            legend: legend(of, margin, base.clone().map(|row| row.comparison.test)),
             columns: columns.map(str::to_owned).to_vec(),
             rows,
         });
@@ -238,12 +234,18 @@ fn difference(row: Option<&Row>) -> [String; 3] {
     }
 }
 
-fn legend(of: Of, margin: f64, test: Option<Test>) -> String {
-    let test = match test {
-        Some(Test::McNemar(_)) => "McNemar's exact test",
-        Some(Test::SignFlip) => "sign flips over items",
-        _ => "Student's t over items and seeds",
-    };
+fn legend(of: Of, margin: f64, tests: impl Iterator<Item = Test>) -> String {
+    // Student's t gives way to sign flips where all items moved alike, so one row does not speak for all.
+    let mut names: Vec<&str> = tests
+        .map(|test| match test {
+            Test::McNemar(_) => "McNemar's exact test",
+            Test::SignFlip => "sign flips over items",
+            Test::T => "Student's t over items and seeds",
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let test = names.join(" or ");
     let claim = match of {
         Of::NonTarget => format!(
             "does not forget: yes if a loss of {margin} points or more can be ruled out (TOST's lower test adjusted by Holm, and the 90 % interval), no if any smaller \
