@@ -148,8 +148,8 @@ pub fn frame(
             } else {
                 "prompt"
             });
-            class.push(classes[at].name());
         }
+        class.extend(classes.iter().map(|class| class.name()));
         weight.extend(weights);
         log_prob_reference.extend(other.into_iter().flatten());
         log_prob.extend(&scores.log_prob);

@@ -109,7 +109,8 @@ mod tests {
             [Some(2.0), Some(2.0), Some(2.0), Some(1.0)]
         );
         let scored = [(0..1, Some(2.0)), (0..1, Some(3.0)), (1..2, Some(1.0))];
-        assert_eq!(carry_over(&scored, &[0..2]), [Some(6.0)]);
+        let both = 0..2;
+        assert_eq!(carry_over(&scored, &[both]), [Some(6.0)]);
         assert_eq!(carry_over(&scored, &[0..1, 1..2]), [Some(5.0), Some(1.0)]);
     }
 
