@@ -9,7 +9,7 @@ use crate::pareto;
 use crate::report::palette::{BASE, label};
 use crate::report::summary::{self, Row};
 use crate::report::table::front_point;
-use crate::stats;
+use crate::stats::{self, Estimate};
 
 /// Base and each arm at its chosen rate, with the paper's TI and BWT beside ours, then what it cost.
 pub(super) fn shown(
@@ -20,7 +20,14 @@ pub(super) fn shown(
 ) -> Result<Shown> {
     let results = desk.results(recipe, target)?;
     Ok(Shown {
-        sheets: vec![outcome(&results, exhibit)?, cost(&results)],
+        sheets: vec![
+            outcome(&results, exhibit)?,
+            every_rate(
+                &results,
+                "Every rate that was run: compare arms at one rate, as the paper does",
+            )?,
+            cost(&results),
+        ],
         figures: Vec::new(),
     })
 }
@@ -219,4 +226,62 @@ pub(super) fn rate(rate: Option<f64>) -> Cell {
 /// A share in percent, one decimal.
 pub(super) fn percent(share: Option<f64>) -> Cell {
     Cell::number(share.map(|share| 100.0 * share), 1)
+}
+
+/// A row for each arm and rate.
+pub(super) fn every_rate(results: &Results, title: &str) -> Result<Sheet> {
+    let points = arms_and_rates(results);
+    let of = |value: fn(&Results, &Run) -> Option<f64>| {
+        points
+            .iter()
+            .map(move |(_, _, runs)| Cell::change(over_seeds(results, runs, value)))
+    };
+    Ok(Sheet::new(&format!("rates-{}", results.target), title, "arm", points.iter().map(|(arm, ..)| label(arm)))
+        .legend(
+            "Mean over seeds ± its standard error over seeds, where there are two or more. chosen: the rate with the best validation score with the first \
+             seed. ‖Δ‖/‖W‖: the weights' change, in percent.",
+        )
+        .column("rate", points.iter().map(|(_, r, _)| rate(Some(*r))))
+        .column("chosen", points.iter().map(|(_, _, runs)| Cell::from(if runs[0].chosen { "yes" } else { "" })))
+        .column("seeds", points.iter().map(|(_, _, runs)| Cell::from(runs.len())))
+        .column("target points", of(|results, run| front_point(results, run).target_points))
+        .column("others points", of(|results, run| front_point(results, run).non_target_points))
+        .column("TI %", of(|results, run| front_point(results, run).target_improvement))
+        .column("BWT %", of(|results, run| front_point(results, run).backward_transfer))
+        .column(
+            "‖Δ‖/‖W‖ %",
+            points.iter().map(|(_, _, runs)| {
+                let values: Vec<f64> = runs.iter().map(|run| 100.0 * run.relative_weight_change).collect();
+                Cell::number(stats::mean(&values), 2)
+            }),
+        ))
+}
+
+/// Each arm at each rate with its runs, in the recipe's order.
+pub(super) fn arms_and_rates(results: &Results) -> Vec<(&str, f64, Vec<&Run>)> {
+    let mut points: Vec<(&str, f64, Vec<&Run>)> = Vec::new();
+    for run in summary::tested(results) {
+        let known = points
+            .iter_mut()
+            .find(|(arm, rate, _)| *arm == run.arm && *rate == run.learning_rate);
+        match known {
+            Some((_, _, runs)) => runs.push(run),
+            None => points.push((&run.arm, run.learning_rate, vec![run])),
+        }
+    }
+    points
+}
+
+/// Mean over seeds with its standard error over seeds.
+pub(super) fn over_seeds(
+    results: &Results,
+    runs: &[&Run],
+    value: impl Fn(&Results, &Run) -> Option<f64>,
+) -> Option<Estimate> {
+    let values: Option<Vec<f64>> = runs.iter().map(|run| value(results, run)).collect();
+    let values = values?;
+    Some(Estimate {
+        value: stats::mean(&values)?,
+        se: stats::standard_error(&values),
+    })
 }

@@ -1,6 +1,8 @@
 //! The paper's tables, and two of ours.
 
-use super::outcome::{self, beside, cost, is_base, percent, rate, scores};
+use super::outcome::{
+    self, arms_and_rates, beside, cost, every_rate, is_base, over_seeds, percent, rate, scores,
+};
 use super::printed::{self, benchmark};
 use super::sheet::{Cell, Sheet};
 use super::{Desk, Shown};
@@ -8,8 +10,7 @@ use crate::error::Result;
 use crate::experiment::results::{Results, Run};
 use crate::report::palette::label;
 use crate::report::summary;
-use crate::report::table::front_point;
-use crate::stats::{self, Estimate};
+use crate::stats;
 use crate::weight_change::{self, THRESHOLD, effective_rank, entropy_rank};
 
 /// The two targets.
@@ -110,64 +111,6 @@ pub(super) fn rates(desk: &Desk) -> Result<Shown> {
     shown.sheets.push(printed_rates()?);
     shown.sheets.push(cost(&results));
     Ok(shown)
-}
-
-/// A row for each arm and rate.
-fn every_rate(results: &Results, title: &str) -> Result<Sheet> {
-    let points = arms_and_rates(results);
-    let of = |value: fn(&Results, &Run) -> Option<f64>| {
-        points
-            .iter()
-            .map(move |(_, _, runs)| Cell::change(over_seeds(results, runs, value)))
-    };
-    Ok(Sheet::new("rates", title, "arm", points.iter().map(|(arm, ..)| label(arm)))
-        .legend(
-            "Mean over seeds ± its standard error over seeds, where there are two or more. chosen: the rate with the best validation score with the first \
-             seed. ‖Δ‖/‖W‖: the weights' change, in percent.",
-        )
-        .column("rate", points.iter().map(|(_, r, _)| rate(Some(*r))))
-        .column("chosen", points.iter().map(|(_, _, runs)| Cell::from(if runs[0].chosen { "yes" } else { "" })))
-        .column("seeds", points.iter().map(|(_, _, runs)| Cell::from(runs.len())))
-        .column("target points", of(|results, run| front_point(results, run).target_points))
-        .column("others points", of(|results, run| front_point(results, run).non_target_points))
-        .column("TI %", of(|results, run| front_point(results, run).target_improvement))
-        .column("BWT %", of(|results, run| front_point(results, run).backward_transfer))
-        .column(
-            "‖Δ‖/‖W‖ %",
-            points.iter().map(|(_, _, runs)| {
-                let values: Vec<f64> = runs.iter().map(|run| 100.0 * run.relative_weight_change).collect();
-                Cell::number(stats::mean(&values), 2)
-            }),
-        ))
-}
-
-/// Each arm at each rate with its runs, in the recipe's order.
-pub(super) fn arms_and_rates(results: &Results) -> Vec<(&str, f64, Vec<&Run>)> {
-    let mut points: Vec<(&str, f64, Vec<&Run>)> = Vec::new();
-    for run in summary::tested(results) {
-        let known = points
-            .iter_mut()
-            .find(|(arm, rate, _)| *arm == run.arm && *rate == run.learning_rate);
-        match known {
-            Some((_, _, runs)) => runs.push(run),
-            None => points.push((&run.arm, run.learning_rate, vec![run])),
-        }
-    }
-    points
-}
-
-/// Mean over seeds with its standard error over seeds.
-pub(super) fn over_seeds(
-    results: &Results,
-    runs: &[&Run],
-    value: impl Fn(&Results, &Run) -> Option<f64>,
-) -> Option<Estimate> {
-    let values: Option<Vec<f64>> = runs.iter().map(|run| value(results, run)).collect();
-    let values = values?;
-    Some(Estimate {
-        value: stats::mean(&values)?,
-        se: stats::standard_error(&values),
-    })
 }
 
 /// The paper's Table 5 as printed: its rates are those of models a thousand times larger, so the two do not share rows.
