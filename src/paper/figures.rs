@@ -439,7 +439,13 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
             size: 4.5,
             filled: true,
         });
-        let ys = points.iter().map(|point| point.1).chain([level]);
+        // the axis holds the bars too
+        let ends = rows.iter().flat_map(|row| {
+            let score = row.tasks[at].score.times(100.0);
+            let se = score.se.unwrap_or(0.0);
+            [score.value - se, score.value + se]
+        });
+        let ys = ends.chain([level]);
         Panel {
             heading: Some((format!("{} ({})", task.task, benchmark(&task.task)), INK)),
             x: Axis {
@@ -615,6 +621,11 @@ fn regularisation(
         .iter()
         .filter_map(|row| Some(100.0 * value(row)?.value))
         .collect();
+    // the axis holds the bars too
+    let ends = rows.iter().filter_map(&value).flat_map(|score| {
+        let (score, se) = (score.times(100.0), 100.0 * score.se.unwrap_or(0.0));
+        [score.value - se, score.value + se]
+    });
     let mut layers = vec![Layer::Level {
         y: values.first().copied().unwrap_or(0.0),
         label: BASE.to_owned(),
@@ -665,7 +676,7 @@ fn regularisation(
                 to: rows.len() as f64,
                 log: false,
             },
-            y: Axis::around("score, percent", values.iter().copied(), 4.0),
+            y: Axis::around("score, percent", ends, 4.0),
             layers,
         }],
         legend: names.iter().skip(1).map(|name| key(name, look(name, &names))).collect(),
