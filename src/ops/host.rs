@@ -1,6 +1,7 @@
 //! Slices, matrix products and loops on the CPU.
 
 use candle_core::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor, bail};
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 
 /// The contiguous f32 values of a storage.
@@ -81,11 +82,46 @@ pub(super) enum Into {
     Add,
 }
 
+/// `lhs (m × k) · rhs (k × n) · scale`, row-major, on the current rayon pool. Its memory is written once, not cleared before.
+pub(super) fn multiplied(
+    (m, n, k): (usize, usize, usize),
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    scale: f32,
+) -> Vec<f32> {
+    if k == 0 {
+        return vec![0f32; m * n];
+    }
+    let mut out = Vec::with_capacity(m * n);
+    let spare = &mut out.spare_capacity_mut()[..m * n];
+    into_memory((m, n, k), spare, n, lhs, rhs, scale, Into::Overwrite, true);
+    // SAFETY: a product of k > 0 that overwrites has written every one of the m · n values.
+    unsafe { out.set_len(m * n) };
+    out
+}
+
 /// `dst (m × n, rows dst_row apart) = or += scale · lhs (m × k) · rhs (k × n)`, on the current rayon pool.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn product(
     (m, n, k): (usize, usize, usize),
     dst: &mut [f32],
+    dst_row: usize,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    scale: f32,
+    into: Into,
+    parallel: bool,
+) {
+    // SAFETY: values that are there may be seen as values that may be there, and a product leaves none undefined.
+    let dst = unsafe { &mut *(dst as *mut [f32] as *mut [MaybeUninit<f32>]) };
+    into_memory((m, n, k), dst, dst_row, lhs, rhs, scale, into, parallel);
+}
+
+/// [`product`] into memory that need not hold values when it is overwritten.
+#[allow(clippy::too_many_arguments)]
+fn into_memory(
+    (m, n, k): (usize, usize, usize),
+    dst: &mut [MaybeUninit<f32>],
     dst_row: usize,
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
@@ -106,13 +142,14 @@ pub(super) fn product(
     } else {
         gemm::Parallelism::None
     };
-    // SAFETY: the assertion above keeps every element inside its slice, and `dst` is borrowed exclusively.
+    // SAFETY: the assertion above keeps every element inside its slice, `dst` is borrowed exclusively, and is read only with `Into::Add`,
+    // which only `product` passes on, with values.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            dst.as_mut_ptr(),
+            dst.as_mut_ptr().cast::<f32>(),
             1,
             dst_row as isize,
             into == Into::Add,
@@ -312,6 +349,32 @@ mod tests {
         }
         assert_eq!(tanh(0.0), 0.0);
         assert!((tanh(1e30) - 1.0).abs() < 4e-7);
+    }
+
+    #[test]
+    fn a_product_of_nothing_is_nothing_and_of_no_columns_is_zero() {
+        let (none, some) = (Matrix::rows(&[], 0), Matrix::rows(&[1.0, 2.0], 1));
+        assert_eq!(multiplied((2, 2, 0), none, none, 1.0), [0.0; 4]);
+        assert_eq!(multiplied((0, 2, 1), none, some, 1.0), []);
+        let (square, turned) = (Matrix::rows(&[1.0, 2.0, 3.0, 4.0], 2), some.t());
+        assert_eq!(multiplied((2, 1, 2), square, turned.t(), 0.5), [2.5, 5.5]);
+    }
+
+    #[test]
+    fn overwriting_never_reads_what_was_there() {
+        let ones = vec![1f32; 70 * 70];
+        let sizes = [1, 2, 3, 15, 16, 17, 33, 70];
+        for (m, n) in sizes.into_iter().flat_map(|m| sizes.map(|n| (m, n))) {
+            for k in sizes {
+                let (plain, wide) = (Matrix::rows(&ones, k), Matrix::rows(&ones, n));
+                let turned = [Matrix::rows(&ones, m).t(), Matrix::rows(&ones, k).t()];
+                for (lhs, rhs) in [(plain, wide), (plain, turned[1]), (turned[0], wide)] {
+                    let mut dst = vec![f32::NAN; m * n];
+                    product((m, n, k), &mut dst, n, lhs, rhs, 1.0, Into::Overwrite, true);
+                    assert!(dst.iter().all(|x| *x == k as f32), "{m} {n} {k}: {dst:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::fused;
-use super::host::{Into, Matrix, floats, product, values};
+use super::host::{Into, Matrix, floats, multiplied, product, values};
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape,
@@ -72,21 +72,11 @@ fn cpu_forward(
         return forward(x, lx, w, lw);
     }
     let (rows, out, inner) = shapes(lx.shape(), lw.shape())?;
-    let mut y = vec![0f32; rows * out];
     let (x, w) = (
         Matrix::rows(floats(x, lx)?, inner),
         Matrix::rows(floats(w, lw)?, inner),
     );
-    product(
-        (rows, out, inner),
-        &mut y,
-        out,
-        x,
-        w.t(),
-        1.0,
-        Into::Overwrite,
-        true,
-    );
+    let y = multiplied((rows, out, inner), x, w.t(), 1.0);
     Ok((CpuStorage::F32(y), Shape::from((rows, out))))
 }
 
@@ -96,7 +86,6 @@ fn times(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         return a.matmul(b);
     }
     let ((m, k), n) = (a.dims2()?, b.dim(1)?);
-    let mut out = vec![0f32; m * n];
     let strides = |t: &Tensor| (t.stride()[0], t.stride()[1]);
     let view = |t: &Tensor| {
         if t.is_contiguous() {
@@ -111,7 +100,7 @@ fn times(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let rhs = Matrix::rows(&b_values, strides(&b).0);
     let lhs = if a_turned { lhs.t() } else { lhs };
     let rhs = if b_turned { rhs.t() } else { rhs };
-    product((m, n, k), &mut out, n, lhs, rhs, 1.0, Into::Overwrite, true);
+    let out = multiplied((m, n, k), lhs, rhs, 1.0);
     Tensor::from_vec(out, (m, n), a.device())
 }
 
@@ -235,28 +224,8 @@ impl CustomOp3 for Lora {
             Matrix::rows(floats(a, la)?, inner),
             Matrix::rows(floats(b, lb)?, rank),
         );
-        let mut y = vec![0f32; rows * out];
-        product(
-            (rows, out, inner),
-            &mut y,
-            out,
-            x,
-            weight.t(),
-            1.0,
-            Into::Overwrite,
-            true,
-        );
-        let mut down = vec![0f32; rows * rank]; // in → rank
-        product(
-            (rows, rank, inner),
-            &mut down,
-            rank,
-            x,
-            a.t(),
-            1.0,
-            Into::Overwrite,
-            true,
-        );
+        let mut y = multiplied((rows, out, inner), x, weight.t(), 1.0);
+        let down = multiplied((rows, rank, inner), x, a.t(), 1.0); // in → rank
         product(
             (rows, out, rank),
             &mut y,
@@ -293,40 +262,10 @@ impl CustomOp3 for Lora {
             Matrix::rows(&b, rank),
             Matrix::rows(&grad, out),
         );
-        let mut down = vec![0f32; rows * rank]; // x Aᵀ, cheaper to compute again than to keep
-        product(
-            (rows, rank, inner),
-            &mut down,
-            rank,
-            xs,
-            a.t(),
-            1.0,
-            Into::Overwrite,
-            true,
-        );
-        let mut d_down = vec![0f32; rows * rank];
-        product(
-            (rows, rank, out),
-            &mut d_down,
-            rank,
-            grad,
-            b,
-            self.scale,
-            Into::Overwrite,
-            true,
-        );
+        let down = multiplied((rows, rank, inner), xs, a.t(), 1.0); // x Aᵀ, cheaper to compute again than to keep
+        let d_down = multiplied((rows, rank, out), grad, b, self.scale);
         let (down, d_down) = (Matrix::rows(&down, rank), Matrix::rows(&d_down, rank));
-        let mut dx = vec![0f32; rows * inner];
-        product(
-            (rows, inner, out),
-            &mut dx,
-            inner,
-            grad,
-            weight,
-            1.0,
-            Into::Overwrite,
-            true,
-        );
+        let mut dx = multiplied((rows, inner, out), grad, weight, 1.0);
         product(
             (rows, inner, rank),
             &mut dx,
@@ -337,28 +276,8 @@ impl CustomOp3 for Lora {
             Into::Add,
             true,
         );
-        let mut da = vec![0f32; rank * inner];
-        product(
-            (rank, inner, rows),
-            &mut da,
-            inner,
-            d_down.t(),
-            xs,
-            1.0,
-            Into::Overwrite,
-            true,
-        );
-        let mut db = vec![0f32; out * rank];
-        product(
-            (out, rank, rows),
-            &mut db,
-            rank,
-            grad.t(),
-            down,
-            self.scale,
-            Into::Overwrite,
-            true,
-        );
+        let da = multiplied((rank, inner, rows), d_down.t(), xs, 1.0);
+        let db = multiplied((out, rank, rows), grad.t(), down, self.scale);
         let cpu = x.device();
         Ok((
             Some(Tensor::from_vec(dx, (rows, inner), cpu)?),

@@ -1,5 +1,5 @@
 use super::fused;
-use super::host::{Into, Matrix, exp, product, tanh, values, vectorised};
+use super::host::{Matrix, exp, multiplied, tanh, values, vectorised};
 use super::largest_and_exp_sum;
 use super::token_loss::{Gradients, LOGITS_AT_ONCE, soft_cap};
 use candle_core::{D, DType, Result, Tensor, bail};
@@ -119,20 +119,9 @@ fn on_host(
     let ((rows, width), vocabulary) = (hidden.dims2()?, head.dim(0)?);
     let logits = |hidden: &Tensor, head: &Tensor| -> Result<Vec<f32>> {
         let (h, w) = (values(hidden)?, values(head)?);
-        let mut logits = vec![0f32; rows * vocabulary];
         let (h, w) = (Matrix::rows(&h, width), Matrix::rows(&w, width).t());
         let shape = (rows, vocabulary, width);
-        product(
-            shape,
-            &mut logits,
-            vocabulary,
-            h,
-            w,
-            1.0,
-            Into::Overwrite,
-            true,
-        );
-        Ok(logits)
+        Ok(multiplied(shape, h, w, 1.0))
     };
     let (mut own, mut others) = (logits(hidden, head)?, logits(reference, reference_head)?);
     let cap = cap.map(|cap| cap as f32);
@@ -152,34 +141,14 @@ fn on_host(
     let d_logits = Matrix::rows(&own, vocabulary);
     if want != Gradients::None {
         let w = values(head)?;
-        let mut gradient = vec![0f32; rows * width];
         let (w, shape) = (Matrix::rows(&w, width), (rows, width, vocabulary));
-        product(
-            shape,
-            &mut gradient,
-            width,
-            d_logits,
-            w,
-            1.0,
-            Into::Overwrite,
-            true,
-        );
+        let gradient = multiplied(shape, d_logits, w, 1.0);
         result.hidden_gradient = Some(Tensor::from_vec(gradient, (rows, width), hidden.device())?);
     }
     if want == Gradients::HiddenAndHead {
         let h = values(hidden)?;
-        let mut gradient = vec![0f32; vocabulary * width];
         let (h, shape) = (Matrix::rows(&h, width), (vocabulary, width, rows));
-        product(
-            shape,
-            &mut gradient,
-            width,
-            d_logits.t(),
-            h,
-            1.0,
-            Into::Overwrite,
-            true,
-        );
+        let gradient = multiplied(shape, d_logits.t(), h, 1.0);
         let shape = (vocabulary, width);
         result.head_gradient = Some(Tensor::from_vec(gradient, shape, hidden.device())?);
     }
