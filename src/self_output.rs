@@ -100,6 +100,8 @@ pub struct PoolItem {
 pub struct Pool {
     /// In the order of the items.
     pub items: Vec<PoolItem>,
+    /// Wall seconds of sampling and grading; of the last try only, if it was stopped and went on.
+    pub seconds: f64,
 }
 
 impl Candidate {

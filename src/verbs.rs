@@ -61,6 +61,7 @@ pub fn sample(
         let bar = cx
             .progress
             .bar(&format!("sampling {label}"), items.len() * config.samples);
+        let started = Instant::now();
         let (mut pool, mut lines) = work.lines::<self_output::PoolItem>("pool.jsonl")?;
         // a part is kept whole or made again, so that its random streams start where they should
         let whole = pool.len() / PART * PART;
@@ -77,7 +78,10 @@ pub fn sample(
                 pool.push(item);
             }
         }
-        Ok(Pool { items: pool })
+        Ok(Pool {
+            items: pool,
+            seconds: started.elapsed().as_secs_f64(),
+        })
     })
 }
 

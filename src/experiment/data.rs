@@ -19,7 +19,6 @@ use crate::tokens::{Sequence, Sequences, TooLong, sequences};
 use crate::train::{Example, Finetune};
 use crate::verbs;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 /// Items as the model reads them, with what it says of each token.
 pub(super) struct Rendered {
@@ -123,9 +122,7 @@ impl Material {
         // the threshold curve is the ground truth's
         sources.insert(Source::Truth);
         let sample = |label: &str, shown, config: &SelfOutput| {
-            let started = Instant::now();
-            let pool = verbs::sample(cx, base, label, &items, shown, config)?;
-            Ok::<_, Error>((pool, started.elapsed().as_secs_f64()))
+            verbs::sample(cx, base, label, &items, shown, config)
         };
         let own = sources.iter().any(|source| source.among().is_some());
         let own = own.then(|| sample("self-output", Shown::Question, &recipe.self_output));
@@ -141,20 +138,20 @@ impl Material {
                 Source::TruthCode => rewritten(&code_only),
                 Source::Rephrase => {
                     let shown = Shown::QuestionAndReference;
-                    let (pool, seconds) = sample("rephrase", shown, &recipe.rephrase)?;
+                    let pool = sample("rephrase", shown, &recipe.rephrase)?;
                     let chosen = pool.chosen(&items, recipe.rephrase.lowest, Among::Right);
-                    made = Some((pool.sampled(), pool.accepted(), seconds));
+                    made = Some((pool.sampled(), pool.accepted(), pool.seconds));
                     chosen
                 }
                 _ => {
-                    let (pool, seconds) = own.as_ref().expect("sampled above");
+                    let pool = own.as_ref().expect("sampled above");
                     let among = source.among().expect("the rest comes from the pool");
                     let chosen = pool.chosen(&items, recipe.self_output.lowest, among);
                     if source == Source::TruthOfSelfOutput {
                         let kept = |item: &&Item| chosen.iter().any(|other| other.id == item.id);
                         items.iter().filter(kept).cloned().collect()
                     } else {
-                        made = Some((pool.sampled(), pool.accepted(), *seconds));
+                        made = Some((pool.sampled(), pool.accepted(), pool.seconds));
                         chosen
                     }
                 }
@@ -167,13 +164,11 @@ impl Material {
                 );
                 return Err(Error::invalid("training data", problem));
             }
-            let started = Instant::now();
             let mut scored = render(cx, base, source.label(), chosen)?;
-            scored.seconds = started.elapsed().as_secs_f64();
             scored.asked = items.len();
             if let Some((sampled, accepted, seconds)) = made {
                 (scored.sampled, scored.accepted) = (sampled, accepted);
-                scored.seconds += seconds;
+                scored.seconds = seconds;
             }
             if source == Source::Truth && compared {
                 scored.reference = reference(cx, recipe, base, &scored)?;

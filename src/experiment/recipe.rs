@@ -118,7 +118,7 @@ impl Recipe {
             margin: Design::default().margin,
             sizes: DataSizes {
                 train: 256,
-                validation: 100,
+                validation: 250,
                 test: 100,
             },
             finetune: Finetune::lab(),
@@ -151,7 +151,7 @@ impl Recipe {
             seeds: vec![1],
             sizes: DataSizes {
                 train: 128,
-                validation: 50,
+                validation: 100,
                 test: 50,
             },
             ..Self::lab()

@@ -105,7 +105,7 @@ pub struct DataSummary {
     pub share_above_2_5: f64,
     /// The completion tokens by what they are made of.
     pub classes: Vec<ClassShare>,
-    /// Wall seconds to make the data, scoring included.
+    /// Wall seconds of sampling and grading its answers; 0 for what was there already.
     pub seconds: f64,
 }
 

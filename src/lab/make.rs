@@ -10,7 +10,7 @@ use std::path::Path;
 /// Items of each split of each task.
 const SIZES: [(Split, usize); 3] = [
     (Split::Train, 400),
-    (Split::Validation, 100),
+    (Split::Validation, 250),
     (Split::Test, 200),
 ];
 

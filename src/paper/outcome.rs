@@ -165,7 +165,7 @@ pub(super) fn cost(results: &Results) -> Sheet {
         arms.iter().map(|arm| label(arm)),
     )
     .legend(&format!(
-        "Items, tokens and steps: of training at the chosen rate, mean over seeds; tokens read include prompts. data s, train s: wall seconds, of one \
+        "Items, tokens and steps: of training at the chosen rate, mean over seeds; tokens read include prompts. train s, data s (sampling and grading): wall seconds, of one \
          core each, as busy as the machine then was. sampled/kept: answers sampled for each item that was kept. rates: tried with the first seed. area: of the places (target score, mean other score) \
          that some rate reaches or exceeds, in percent of the square from (0, 0) to (1, 1), first seed; base alone has {area_of_base:.1}."
     ))
