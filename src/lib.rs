@@ -105,4 +105,6 @@ pub mod report;
 
 pub mod paper;
 
+pub mod book;
+
 pub mod prelude;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod benchmark;
+mod book;
 mod compare;
 mod data;
 mod doctor;
@@ -86,6 +87,8 @@ enum Verb {
     Report(report::WriteReport),
     /// Recompute the numbers of the paper from the files its authors published
     Audit(audit::AuditFiles),
+    /// Build the book: notebooks as pages, results as computed, every link followed
+    Book(book::Book),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
     /// Say what this machine has and lacks
@@ -165,6 +168,7 @@ pub fn main() -> ExitCode {
         Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),
         Verb::Audit(verb) => verb.run(&cli.common),
+        Verb::Book(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),
     };

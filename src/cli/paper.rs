@@ -84,7 +84,7 @@ impl Claims {
         let desk = Desk::new(&cx, self.options.desk());
         let found = claims::judged(&desk)?;
         if let Some(folder) = self.options.folder() {
-            for file in claims::write(&found, &folder)? {
+            for file in claims::write(&found, &folder.join("claims"), &desk)? {
                 cx.progress.note(&format!("wrote {}", file.display()));
             }
         }
@@ -153,7 +153,7 @@ impl PaperOptions {
         for exhibit in &chosen {
             let shown = exhibit.compute(&desk)?;
             if let Some(folder) = self.folder() {
-                let page = shown.write(&folder.join(exhibit.id), exhibit)?;
+                let page = shown.write(&folder.join(exhibit.id), exhibit, &desk)?;
                 cx.progress.note(&format!("wrote {}", page.display()));
             }
             if self.json {

@@ -7,7 +7,7 @@
 //! as stated. What holds for a model of a million parameters need not hold for one of billions, nor the reverse.
 
 use super::sheet::{Cell, Sheet};
-use super::{Desk, continual, diversity};
+use super::{Desk, Made, continual, diversity, recipe_names};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, Run};
 use crate::report::forgetting::{Of, p_value, pairs, pairs_of, range};
@@ -786,11 +786,11 @@ fn capital(text: &str) -> String {
     })
 }
 
-/// Writes `claims.md`, `claims.html` and `claims.json` to `folder`, made if it is not there.
+/// Writes `claims.md`, `claims.html`, `claims.json` and `made.json` to `folder`, made if it is not there.
 ///
 /// # Errors
 /// Names the file that cannot be written.
-pub fn write(claims: &[Claim], folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn write(claims: &[Claim], folder: &Path, desk: &Desk) -> Result<Vec<PathBuf>> {
     const NOTE: &str = "Made by `unforget claims`, not typed. A statement is a difference with a direction, or that nothing that matters is lost; all were written down before anything was \
                         computed. p: adjusted by Holm's method for all statements together; without one, the interval alone decides. Intervals are of 95 %, of 90 % where the statement is that \
                         nothing is lost.";
@@ -811,6 +811,7 @@ pub fn write(claims: &[Claim], folder: &Path) -> Result<Vec<PathBuf>> {
             .as_bytes(),
         )?,
         report::put(folder, "claims.json", &json)?,
+        Made::of("claims", &recipe_names().collect::<Vec<_>>(), desk)?.write(folder)?,
     ])
 }
 

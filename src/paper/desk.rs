@@ -54,12 +54,17 @@ pub struct Desk<'a> {
 pub fn recipe_text(name: &str) -> Result<&'static str> {
     let found = RECIPES.iter().find(|(known, _)| *known == name);
     found.map(|(_, text)| *text).ok_or_else(|| {
-        let names: Vec<&str> = RECIPES.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = recipe_names().collect();
         Error::invalid(
             format!("recipe `{name}`"),
             format!("there are {}", names.join(", ")),
         )
     })
+}
+
+/// The names of all recipes.
+pub fn recipe_names() -> impl Iterator<Item = &'static str> {
+    RECIPES.iter().map(|(name, _)| *name)
 }
 
 impl<'a> Desk<'a> {
@@ -70,6 +75,11 @@ impl<'a> Desk<'a> {
             options,
             results: RefCell::default(),
         }
+    }
+
+    /// What is changed for all recipes.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The recipe as it will be run, for the target given or else its own.

@@ -24,12 +24,14 @@ mod convergence;
 mod desk;
 mod diversity;
 mod figures;
+mod made;
 mod outcome;
 pub mod printed;
 mod sheet;
 mod tables;
 
-pub use desk::{Desk, Options, recipe_text};
+pub use desk::{Desk, Options, recipe_names, recipe_text};
+pub use made::{Made, stale};
 pub use sheet::{Cell, Sheet};
 
 use crate::error::{Error, Result};
@@ -111,11 +113,11 @@ impl Exhibit {
 
 impl Shown {
     /// Writes what is shown to `folder` (made if it is not there): `README.md` with all tables, `tables/NAME.csv`, and each figure as SVG and PNG
-    /// with its own table. Returns the page.
+    /// with its own table; and `made.json`, by which [`stale`] tells whether it would come out otherwise today. Returns the page.
     ///
     /// # Errors
     /// Names the file that cannot be written.
-    pub fn write(&self, folder: &Path, exhibit: &Exhibit) -> Result<PathBuf> {
+    pub fn write(&self, folder: &Path, exhibit: &Exhibit, desk: &Desk) -> Result<PathBuf> {
         let mut page = format!("# {}: {}\n\n", exhibit.id, exhibit.title);
         if let Some(recipe) = exhibit.recipe {
             page.push_str(&format!(
@@ -144,6 +146,7 @@ impl Shown {
                 &report::csv(&sheet.frame()?)?,
             )?;
         }
+        Made::of(exhibit.id, exhibit.recipe.as_slice(), desk)?.write(folder)?;
         report::put(folder, "README.md", page.as_bytes())
     }
 }

@@ -1,0 +1,83 @@
+// The page where a slider moves the threshold. Data: `unforget book` writes threshold-data.js.
+"use strict";
+(() => {
+  const place = document.getElementById("threshold-page");
+  if (!place || !window.unforgetThresholds) return;
+  const data = window.unforgetThresholds;
+  const add = (parent, tag, attributes = {}, text = "") => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.textContent = text;
+    parent.append(element);
+    return element;
+  };
+  const labelled = (text, tag, attributes) => {
+    const label = add(place, "label", {}, text + " ");
+    return add(label, tag, attributes);
+  };
+  const target = labelled("Target", "select", { id: "threshold-target" });
+  data.forEach((one, at) => add(target, "option", { value: at }, one.target));
+  const item = labelled("Item", "select", { id: "threshold-item" });
+  // the slider goes by the logarithm, from 1 to 10,000
+  const slider = labelled("Threshold", "input", { type: "range", id: "threshold", min: 0, max: 4, step: 0.01, value: Math.log10(2.5) });
+  const shown = add(slider.parentElement, "output", { for: "threshold" });
+  const facts = add(place, "p", { id: "threshold-facts", "aria-live": "polite" });
+  const tokens = add(place, "div", { id: "threshold-tokens", tabindex: 0, role: "group", "aria-label": "Tokens of the answer" });
+  const table = add(place, "div", { id: "threshold-measured", class: "table-wrapper" });
+
+  const number = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits));
+  const points = (value, error) => (value === null ? "–" : (value > 0 ? "+" : "") + value.toFixed(1)) + (error === null || value === null ? "" : " ± " + error.toFixed(1));
+  const chosen = () => data[target.value];
+
+  function items() {
+    item.replaceChildren();
+    chosen().examples.forEach((example, at) => add(item, "option", { value: at }, example.item));
+    draw();
+  }
+
+  function draw() {
+    const threshold = 10 ** Number(slider.value);
+    const { examples, measured, source } = chosen();
+    const example = examples[item.value];
+    let masked = 0, total = 0, lost = 0, style = 0, hit = 0;
+    tokens.replaceChildren();
+    for (const [text, perplexity, isStyle] of example.tokens) {
+      const out = perplexity === null || perplexity > threshold;
+      const surprisal = perplexity === null ? 0 : Math.log(perplexity);
+      total += surprisal;
+      style += isStyle;
+      if (out) { masked += 1; lost += surprisal; hit += isStyle; }
+      const names = [out && "masked", isStyle && "style"].filter(Boolean).join(" ");
+      const title = (perplexity === null ? "no perplexity" : "perplexity " + number(perplexity)) + (out ? ", masked" : ", learned") + (isStyle ? ", the annotator's manner" : "");
+      add(tokens, "span", { class: names, title }, text);
+    }
+    shown.textContent = number(threshold);
+    slider.setAttribute("aria-valuetext", number(threshold));
+    const count = example.tokens.length;
+    const share = (part, whole) => (whole > 0 ? (100 * part / whole).toFixed(1) + " %" : "–");
+    facts.textContent = `${masked} of ${count} tokens are masked (${share(masked, count)}). The tokens that are left carry ${share(total - lost, total)} of the loss. `
+      + `Of ${style} tokens in the annotator's manner, ${hit} are masked.`;
+
+    // the measured threshold that is nearest on the slider's scale
+    const rows = measured.filter((row) => row[0] !== null);
+    const distance = (row) => Math.abs(Math.log10(row[0]) - Number(slider.value));
+    const nearest = rows.reduce((best, row) => (distance(row) < distance(best) ? row : best));
+    table.replaceChildren();
+    const grid = add(table, "table");
+    add(grid, "caption", {}, `What the lab measured at these thresholds (${source}); the nearest to the slider is marked.`);
+    const head = add(add(grid, "thead"), "tr");
+    ["threshold", "masked, %", "target, points", "other tasks, points"].forEach((name) => add(head, "th", { scope: "col" }, name));
+    const body = add(grid, "tbody");
+    for (const row of measured) {
+      const line = add(body, "tr", row === nearest ? { "aria-current": "true" } : {});
+      const name = row[0] === null ? "none (ground truth)" : String(row[0]);
+      const cells = [row === nearest ? "→ " + name : name, number(row[1], 1), points(row[2], row[3]), points(row[4], row[5])];
+      cells.forEach((text) => add(line, "td", {}, text));
+    }
+  }
+
+  target.addEventListener("change", items);
+  item.addEventListener("change", draw);
+  slider.addEventListener("input", draw);
+  items();
+})();

@@ -1,0 +1,107 @@
+use super::Common;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use unforget::book;
+use unforget::error::{Error, Result};
+
+const AFTER: &str = "\
+Run it from the project's folder. It needs mdBook:
+  cargo install mdbook --version 0.5.4 --locked --no-default-features --features search
+
+Examples:
+  unforget book                  the site in target/book, to be opened from disk
+  unforget book --api            with the API reference, which `cargo doc` makes
+  unforget book --check          only whether tables and figures are those of today's recipes, and pages can be made";
+
+/// `unforget book`
+#[derive(Args)]
+#[command(after_help = AFTER)]
+pub struct Book {
+    /// Folder of the finished site
+    #[arg(long, value_name = "FOLDER", default_value = "target/book")]
+    out: PathBuf,
+    /// The mdBook program
+    #[arg(long, value_name = "PROGRAM", default_value = "mdbook")]
+    mdbook: PathBuf,
+    /// Make the API reference too
+    #[arg(long)]
+    api: bool,
+    /// Prepare the pages and stop
+    #[arg(long)]
+    check: bool,
+}
+
+impl Book {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let root = Path::new(".");
+        let chapters = root.join(book::CHAPTERS);
+        if !chapters.join("SUMMARY.md").is_file() {
+            let hint = "run `unforget book` from the project's folder";
+            return Err(Error::missing("the book's chapters", chapters, hint));
+        }
+        let cx = common.context()?;
+        for file in book::prepare(&cx, root)? {
+            cx.progress.note(&format!("wrote {}", file.display()));
+        }
+        if self.check {
+            return Ok(());
+        }
+        // mdBook takes a relative folder from the book's, not from here
+        std::fs::create_dir_all(&self.out)
+            .map_err(Error::io("making the site's folder", &self.out))?;
+        let out = std::path::absolute(&self.out).map_err(Error::io("finding", &self.out))?;
+        let mdbook = Command::new(&self.mdbook)
+            .args(["build", "book", "--dest-dir"])
+            .arg(&out)
+            .status();
+        succeed(
+            &self.mdbook.display().to_string(),
+            mdbook,
+            "install it: `cargo install mdbook --version 0.5.4 --locked`, or name it with --mdbook",
+        )?;
+        if self.api {
+            // one target folder for everything that is built
+            let doc = Command::new("cargo")
+                .args(["doc", "--release", "--no-deps", "--lib"])
+                .status();
+            succeed("cargo doc", doc, "run it alone to see why")?;
+            copy(&root.join("target/doc"), &out.join("api"))?;
+        }
+        let broken = book::broken_links(&out)?;
+        if !broken.is_empty() {
+            return Err(Error::invalid("links of the book", broken.join("; ")));
+        }
+        println!("{}", out.join("index.html").display());
+        Ok(())
+    }
+}
+
+fn succeed(
+    name: &str,
+    status: std::io::Result<std::process::ExitStatus>,
+    hint: &str,
+) -> Result<()> {
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Error::invalid(name, format!("ended with {status}; {hint}"))),
+        Err(problem) => Err(Error::invalid(
+            name,
+            format!("cannot be run ({problem}); {hint}"),
+        )),
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).map_err(Error::io("making", to))?;
+    for entry in std::fs::read_dir(from).map_err(Error::io("reading", from))? {
+        let path = entry.map_err(Error::io("reading", from))?.path();
+        let place = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy(&path, &place)?;
+        } else {
+            std::fs::copy(&path, &place).map_err(Error::io("copying", &path))?;
+        }
+    }
+    Ok(())
+}
