@@ -11,6 +11,8 @@ mod families;
 mod golden;
 mod hub;
 mod interop;
+#[path = "../book/listings/mod.rs"]
+mod listings;
 mod objectives;
 mod operators;
 mod paper;

@@ -879,7 +879,16 @@ mod tests {
             vec![statement(1.0, 3.0, Some(0.001), Kind::Above)],
         )];
         adjust(&mut claims);
-        for file in write(&claims, folder.path()).unwrap() {
+        let store = crate::store::Store::open(&folder.path().join("store")).unwrap();
+        let cpu = crate::model::DeviceChoice::Cpu;
+        let cx = crate::context::Context::new(store, cpu, crate::progress::Progress::quiet());
+        let cx = cx.unwrap();
+        let desk = Desk::new(&cx, crate::paper::Options::default());
+        for file in write(&claims, folder.path(), &desk).unwrap() {
+            if file.ends_with("made.json") {
+                assert!(!Made::read(folder.path()).unwrap().recipes.is_empty());
+                continue;
+            }
             let text = std::fs::read_to_string(&file).unwrap();
             assert!(text.contains("a above b") && text.contains("H1"), "{text}");
             assert!(!file.ends_with("claims.html") || !text.contains("<more>"));
