@@ -3,6 +3,7 @@
 mod architecture;
 mod audit;
 mod benchmarks;
+mod book;
 mod cards;
 mod checkpoints;
 mod cli;

@@ -19,10 +19,11 @@
   data.forEach((one, at) => add(target, "option", { value: at }, one.target));
   const item = labelled("Item", "select", { id: "threshold-item" });
   // the slider goes by the logarithm, from 1 to 10,000
-  const slider = labelled("Threshold", "input", { type: "range", id: "threshold", min: 0, max: 4, step: 0.01, value: Math.log10(2.5) });
+  const slider = labelled("Threshold", "input", { type: "range", id: "threshold", min: 0, max: 4, step: 0.001, value: Math.log10(2.5) });
   const shown = add(slider.parentElement, "output", { for: "threshold" });
   const facts = add(place, "p", { id: "threshold-facts", "aria-live": "polite" });
   const tokens = add(place, "div", { id: "threshold-tokens", tabindex: 0, role: "group", "aria-label": "Tokens of the answer" });
+  const rate = labelled("Learning rate", "select", { id: "threshold-rate" });
   const table = add(place, "div", { id: "threshold-measured", class: "table-wrapper" });
 
   const number = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits));
@@ -32,6 +33,12 @@
   function items() {
     item.replaceChildren();
     chosen().examples.forEach((example, at) => add(item, "option", { value: at }, example.item));
+    const before = rate.value;
+    rate.replaceChildren();
+    add(rate, "option", { value: "" }, "each arm's validated best");
+    const rates = [...new Set(chosen().measured.map((row) => row[2]))].sort((a, b) => a - b);
+    rates.forEach((value) => add(rate, "option", { value }, value.toExponential()));
+    rate.value = rates.some((value) => String(value) === before) ? before : String(rates[rates.length - 1]);
     draw();
   }
 
@@ -58,26 +65,27 @@
     facts.textContent = `${masked} of ${count} tokens are masked (${share(masked, count)}). The tokens that are left carry ${share(total - lost, total)} of the loss. `
       + `Of ${style} tokens in the annotator's manner, ${hit} are masked.`;
 
-    // the measured threshold that is nearest on the slider's scale
-    const rows = measured.filter((row) => row[0] !== null);
+    // of the measured thresholds, the nearest on the slider's scale
+    const runs = measured.filter((row) => (rate.value === "" ? row[3] : String(row[2]) === rate.value));
     const distance = (row) => Math.abs(Math.log10(row[0]) - Number(slider.value));
-    const nearest = rows.reduce((best, row) => (distance(row) < distance(best) ? row : best));
+    const nearest = runs.filter((row) => row[0] !== null).reduce((best, row) => (best === null || distance(row) < distance(best) ? row : best), null);
     table.replaceChildren();
     const grid = add(table, "table");
-    add(grid, "caption", {}, `What the lab measured at these thresholds (${source}); the nearest to the slider is marked.`);
+    add(grid, "caption", {}, `What the lab measured (${source}); the threshold nearest to the slider is marked. Points: change against base.`);
     const head = add(add(grid, "thead"), "tr");
-    ["threshold", "masked, %", "target, points", "other tasks, points"].forEach((name) => add(head, "th", { scope: "col" }, name));
+    ["threshold", "masked, %", "rate", "seeds", "target, points", "other tasks, points"].forEach((name) => add(head, "th", { scope: "col" }, name));
     const body = add(grid, "tbody");
-    for (const row of measured) {
+    for (const row of runs) {
       const line = add(body, "tr", row === nearest ? { "aria-current": "true" } : {});
       const name = row[0] === null ? "none (ground truth)" : String(row[0]);
-      const cells = [row === nearest ? "→ " + name : name, number(row[1], 1), points(row[2], row[3]), points(row[4], row[5])];
+      const cells = [row === nearest ? "→ " + name : name, number(row[1], 1), row[2].toExponential(), number(row[4], 0), points(row[5], row[6]), points(row[7], row[8])];
       cells.forEach((text) => add(line, "td", {}, text));
     }
   }
 
   target.addEventListener("change", items);
   item.addEventListener("change", draw);
+  rate.addEventListener("change", draw);
   slider.addEventListener("input", draw);
   items();
 })();

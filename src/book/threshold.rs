@@ -3,24 +3,26 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::experiment::{Arm, DataSizes, Experiment, Recipe};
-use polars::prelude::{CsvReadOptions, DataFrame, SerReader};
+use polars::prelude::{Column, CsvReadOptions, DataFrame, DataType, SerReader};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Examples that the page shows for each target.
 const EXAMPLES: usize = 6;
 
-/// For each target of the lab: the first examples of its training data, token by token, and the rows of the thresholds' table that is kept in `results`.
+/// The table that has the thresholds of both targets.
+const EXHIBIT: &str = "table-15";
+
+/// For each target of the lab: the first examples of its training data, token by token, and the runs with thresholds that [`EXHIBIT`] keeps in
+/// `results`.
 ///
 /// # Errors
 /// Those of scoring; a table that is missing or lacks a column.
 pub fn data(cx: &Context, results: &Path) -> Result<Value> {
-    let targets = [
-        ("code", "table-3", "outcome-code"),
-        ("algebra", "table-13", "outcome-algebra"),
-    ];
+    let tables = results.join(EXHIBIT).join("tables");
     let mut all = Vec::new();
-    for (target, exhibit, table) in targets {
+    for target in ["code", "algebra"] {
         let mut recipe = Recipe::lab().with_target(target)?;
         recipe.arms = vec![Arm::GroundTruth.into()];
         recipe.sizes = DataSizes {
@@ -38,60 +40,103 @@ pub fn data(cx: &Context, results: &Path) -> Result<Value> {
                 json!({"item": example.item, "tokens": tokens})
             })
             .collect();
-        let path = results
-            .join(exhibit)
-            .join("tables")
-            .join(format!("{table}.csv"));
-        all.push(json!({"target": target, "source": exhibit, "examples": examples, "measured": measured(&path)?}));
+        let measured = measured(
+            &tables.join(format!("outcome-{target}.csv")),
+            &tables.join(format!("rates-{target}.csv")),
+        )?;
+        all.push(json!({"target": target, "source": EXHIBIT, "examples": examples, "measured": measured}));
     }
     Ok(Value::Array(all))
 }
 
-/// The rows of a table of thresholds: ground truth (no threshold) and each STM, with points and standard errors.
-fn measured(path: &Path) -> Result<Vec<Value>> {
-    let wrong = |problem: String| Error::invalid(path.display().to_string(), problem);
-    let options = CsvReadOptions::default().with_has_header(true);
-    let reader = options.try_into_reader_with_file_path(Some(path.to_path_buf()));
-    let frame = reader.and_then(|reader| reader.finish());
-    let frame = frame.map_err(|problem| wrong(problem.to_string()))?;
-    let arms = frame.column("arm").and_then(|column| column.str().cloned());
-    let arms = arms.map_err(|problem| wrong(problem.to_string()))?;
-    let columns = [
-        "masked %",
+/// Ground truth (no threshold) and each STM at each rate: threshold, masked percent, rate, whether that rate was chosen, seeds, points on the target and
+/// on the others with their standard errors.
+fn measured(outcome: &Path, rates: &Path) -> Result<Vec<Value>> {
+    let shares = Table::read(outcome)?;
+    let (arms, masked) = (shares.words("arm")?, shares.numbers("masked %")?);
+    let masked: BTreeMap<String, Option<f64>> = arms.into_iter().zip(masked).collect();
+    let runs = Table::read(rates)?;
+    let (arms, rate, chosen) = (
+        runs.words("arm")?,
+        runs.numbers("rate")?,
+        runs.words("chosen")?,
+    );
+    let names = [
+        "seeds",
         "target points",
         "target points se",
         "others points",
         "others points se",
     ];
-    let columns = columns.map(|name| numbers(&frame, name).map_err(&wrong));
+    let columns = names
+        .iter()
+        .map(|name| runs.numbers(name))
+        .collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::new();
     for (at, arm) in arms.iter().enumerate() {
-        let threshold = match arm {
-            Some("ground truth") => Value::Null,
-            Some(arm) => match arm.strip_prefix("STM ").and_then(|t| t.parse::<f64>().ok()) {
-                Some(threshold) => json!(threshold),
-                None => continue,
-            },
-            None => continue,
+        let threshold = match (arm.as_str(), arm.strip_prefix("STM ")) {
+            ("ground truth", _) => Value::Null,
+            (_, Some(threshold)) => json!(threshold.parse::<f64>().ok()),
+            _ => continue,
         };
-        let mut row = vec![threshold];
-        for column in &columns {
-            let column = column.as_ref().map_err(|error| wrong(error.to_string()))?;
-            row.push(json!(column[at]));
-        }
+        let share = masked.get(arm).copied().flatten();
+        let mut row = vec![
+            threshold,
+            json!(share),
+            json!(rate[at]),
+            json!(chosen[at] == "yes"),
+        ];
+        row.extend(columns.iter().map(|column| json!(column[at])));
         rows.push(Value::Array(row));
     }
     if rows.is_empty() {
-        return Err(wrong("has no row of an STM arm".to_owned()));
+        let problem = "has no row of ground truth or STM".to_owned();
+        return Err(Error::invalid(rates.display().to_string(), problem));
     }
     Ok(rows)
 }
 
-fn numbers(frame: &DataFrame, name: &str) -> std::result::Result<Vec<Option<f64>>, String> {
-    let column = frame.column(name).map_err(|problem| problem.to_string())?;
-    let values = column.cast(&polars::prelude::DataType::Float64);
-    let values = values.and_then(|values| values.f64().cloned());
-    Ok(values.map_err(|problem| problem.to_string())?.to_vec())
+/// A table that a command wrote.
+struct Table {
+    name: String,
+    frame: DataFrame,
+}
+
+impl Table {
+    fn read(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let options = CsvReadOptions::default().with_has_header(true);
+        let frame = options
+            .try_into_reader_with_file_path(Some(path.to_path_buf()))
+            .and_then(|reader| reader.finish())
+            .map_err(|problem| Error::invalid(&name, problem.to_string()))?;
+        Ok(Self { name, frame })
+    }
+
+    fn column(&self, name: &str, kind: &DataType) -> Result<Column> {
+        let column = self.frame.column(name).and_then(|column| column.cast(kind));
+        column.map_err(|problem| Error::invalid(&self.name, problem.to_string()))
+    }
+
+    /// A missing word is an empty one.
+    fn words(&self, name: &str) -> Result<Vec<String>> {
+        let column = self.column(name, &DataType::String)?;
+        let words = column
+            .str()
+            .map_err(|e| Error::invalid(&self.name, e.to_string()))?;
+        Ok(words
+            .iter()
+            .map(|word| word.unwrap_or_default().to_owned())
+            .collect())
+    }
+
+    fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>> {
+        let column = self.column(name, &DataType::Float64)?;
+        let numbers = column
+            .f64()
+            .map_err(|e| Error::invalid(&self.name, e.to_string()))?;
+        Ok(numbers.to_vec())
+    }
 }
 
 #[cfg(test)]
@@ -99,26 +144,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_stm_and_ground_truth_are_read_with_their_errors() {
+    fn runs_of_stm_and_ground_truth_are_read_with_rates_and_errors() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("outcome.csv");
-        let text = "arm,masked %,target points,target points se,others points,others points se\n\
-                    base,,,,,\nground truth,0.0,-1.5,0.5,-2.0,0.25\nSTM 2.5,15.5,1.0,,0.5,0.5\nrandom mask 2.5,15.5,0,0,0,0\n";
-        std::fs::write(&path, text).unwrap();
-        let rows = measured(&path).unwrap();
+        let [outcome, rates] = ["outcome.csv", "rates.csv"].map(|name| folder.path().join(name));
+        let shares = "arm,masked %\nbase,\nground truth,0.0\nSTM 2.5,15.5\nrandom mask 2.5,15.5\n";
+        std::fs::write(&outcome, shares).unwrap();
+        let runs = "arm,rate,chosen,seeds,target points,target points se,others points,others points se\n\
+                    ground truth,1e-4,yes,5.0,-1.5,0.5,-2.0,0.25\nSTM 2.5,3e-3,\"\",1.0,1.0,,0.5,\nrandom mask 2.5,1e-4,yes,1,0,0,0,0\n";
+        std::fs::write(&rates, runs).unwrap();
         assert_eq!(
-            rows,
+            measured(&outcome, &rates).unwrap(),
             [
-                json!([null, 0.0, -1.5, 0.5, -2.0, 0.25]),
-                json!([2.5, 15.5, 1.0, null, 0.5, 0.5])
+                json!([null, 0.0, 1e-4, true, 5.0, -1.5, 0.5, -2.0, 0.25]),
+                json!([2.5, 15.5, 3e-3, false, 1.0, 1.0, null, 0.5, null])
             ]
         );
-        std::fs::write(&path, "arm,masked %\nbase,1\n").unwrap();
-        let error = measured(&path).unwrap_err().to_string();
+        let error = measured(&outcome, &outcome).unwrap_err().to_string();
         assert!(
-            error.contains("outcome.csv") && error.contains("target points"),
+            error.contains("outcome.csv") && error.contains("rate"),
             "{error}"
         );
-        assert!(measured(&folder.path().join("gone.csv")).is_err());
+        assert!(measured(&folder.path().join("gone.csv"), &rates).is_err());
     }
 }
