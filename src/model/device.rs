@@ -118,11 +118,11 @@ fn driver_says(code: u32, text: Option<&str>) -> String {
         34 => "the libcuda.so.1 that was found is the CUDA toolkit's stub, not the driver's",
         36 => "the driver is older than the CUDA that this program was built with",
         46 => "the GPU is taken by another process, or prohibited, as its compute mode says",
-        100 => "the driver finds none; look at CUDA_VISIBLE_DEVICES",
-        802 => "the driver is not ready yet; on machines with NVSwitch its fabric manager must run",
-        803 => "the driver's library and its kernel module differ in version; restart the machine",
+        100 => "the driver finds none (CUDA_VISIBLE_DEVICES can hide one)",
+        802 => "the driver is not ready (on machines with NVSwitch its fabric manager must run)",
+        803 => "the driver's library and its kernel module differ in version, as before a restart",
         999 => {
-            "the driver gives no reason, as one that is half installed or a stub does (CUDA_ERROR_UNKNOWN)"
+            "the driver gives no reason (CUDA_ERROR_UNKNOWN), as a stub or one that is half installed does"
         }
         _ => {
             return match text {
