@@ -661,20 +661,24 @@ fn a_loss_that_is_no_number_stops_training_and_says_where() {
 #[test]
 fn a_gpu_that_is_not_there_is_refused() {
     let place = with_sums();
-    for device in ["cuda", "metal"] {
-        if cfg!(all(feature = "cuda", not(feature = "metal"))) && device == "cuda" {
-            println!("skipped: built with cuda");
-            continue;
-        }
-        place.refuses(
-            &format!("{SCORE} --device {device}"),
-            &[device, "--device cpu"],
-        );
+    let wrong = |device: &str, parts: &[&str]| {
+        let Outcome { stderr, .. } = place.refuses(&format!("{SCORE} --device {device}"), parts);
+        assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    };
+    // with the feature too: no machine has a hundred GPUs
+    wrong("cuda:99", &["device cuda:99: ", "`--device cpu`"]);
+    match cfg!(feature = "cuda") {
+        true => println!("skipped: built with cuda, so the first GPU may be there"),
+        false => wrong("cuda", &["device cuda:0: ", "--features cuda"]),
     }
-    place.refuses(
-        &format!("{SCORE} --device tpu"),
-        &["device", "`tpu` is none of cpu, cuda, metal"],
-    );
+    match cfg!(feature = "metal") {
+        true => println!("skipped: built with metal, so the GPU may be there"),
+        false => wrong("metal", &["device metal: ", "--features metal"]),
+    }
+    for device in ["tpu", "cuda:", "cuda:first"] {
+        let none = format!("`{device}` is none of cpu, cuda, cuda:N");
+        wrong(device, &["device", &none]);
+    }
 }
 
 /// A small file system of its own, gone when dropped.

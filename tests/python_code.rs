@@ -166,6 +166,26 @@ fn all_humaneval_solutions_pass() {
 }
 
 #[test]
+fn the_rows_that_were_made_up_for_the_cards_pass() {
+    if let Err(error) = Python::find() {
+        println!("skipped: {error}");
+        return;
+    }
+    for (benchmark, name) in [
+        (Benchmark::Mbpp, "mbpp"),
+        (Benchmark::Humaneval, "humaneval"),
+    ] {
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("datasets/{name}/sample.jsonl"));
+        for prompts in [Prompts::Paper, Prompts::Harness] {
+            let items = items(benchmark, &file, prompts);
+            assert_eq!(items.len(), 1);
+            all_pass(&items, &format!("{name}, {prompts:?}"));
+        }
+    }
+}
+
+#[test]
 fn a_block_with_the_function_alone_is_enough_for_humaneval() {
     if Python::find().is_err() {
         println!("skipped: no python3");

@@ -11,16 +11,12 @@ pub(super) fn item(given: &Given<'_>, databases: &mut Databases) -> Result<Item>
     let prompt = match given.ask.prompts {
         Prompts::Paper => without_evidence(&database, question),
         Prompts::Official => {
-            // Without `SELECT ` at its end, with which the authors begin the completion of a model that does not chat.
-            let evidence = given.text("evidence").unwrap_or("").trim();
-            let instruction = match evidence.is_empty() {
-                true => "-- Using valid SQLite, answer the following questions for the tables provided above.".to_owned(),
-                false => format!(
-                    "-- External Knowledge: {evidence}\n-- Using valid SQLite and understanding External Knowledge, answer the following questions for the tables provided above."
-                ),
-            };
+            // Word for word `bird/llm/src/gpt_request.py` at 03898f5f of AlibabaResearch/DAMO-ConvAI, its spelling too, but for the
+            // `SELECT ` at its end, with which the authors begin the completion of a model that does not chat. A question without
+            // evidence keeps the line: there, the other sentence is never reached.
+            let evidence = given.text("evidence").unwrap_or("");
             format!(
-                "{}\n\n{instruction}\n-- {question}\nGenerate the SQL after thinking step by step: ",
+                "{}\n\n-- External Knowledge: {evidence}\n-- Using valid SQLite and understading External Knowledge, answer the following questions for the tables provided above.\n-- {question}\nGenerate the SQL after thinking step by step: ",
                 database.tables.join("\n\n")
             )
         }
@@ -39,7 +35,8 @@ pub(super) fn item(given: &Given<'_>, databases: &mut Databases) -> Result<Item>
     )
 }
 
-/// The paper's prompt, which is StreamBench's: tables, question, no evidence; every line trimmed.
+/// The paper's prompt, which is StreamBench's: tables, question, no evidence; every line trimmed. Word for word
+/// `get_zeroshot_prompt` in `stream_bench/benchmarks/text_to_sql.py` at 5ed35b9b of stream-bench/stream-bench.
 pub(super) fn without_evidence(database: &Database, question: &str) -> String {
     let text = format!(
         "{}\n\n-- Using valid SQLite, answer the following question for the tables provided above.\n-- Question: {question}\n\nNow, generate the correct SQL code directly (Do NOT generate other text except the SQL code):",

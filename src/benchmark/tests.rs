@@ -207,21 +207,23 @@ fn questions_about_databases_are_asked_with_their_tables() {
     assert!(
         paper
             .prompt
-            .starts_with("CREATE TABLE pets (\nname TEXT,\nage INT)\n\nCREATE TABLE owners"),
+            .starts_with("CREATE TABLE pets (\nname TEXT,\nage INT)\n\nCREATE TABLE owners (id INTEGER PRIMARY KEY AUTOINCREMENT)\n\nCREATE TABLE sqlite_sequence(name,seq)\n\n-- Using valid SQLite, answer the following question for the tables provided above.\n-- Question: "),
         "{}",
         paper.prompt
     );
     assert!(paper.prompt.ends_with("-- Question: Who?\n\nNow, generate the correct SQL code directly (Do NOT generate other text except the SQL code):"));
-    assert!(!paper.prompt.contains("who means name") && !paper.prompt.contains("sqlite_sequence"));
+    assert!(!paper.prompt.contains("who means name"));
     assert_eq!(paper.grade(&paper.truth, false).value, 1.0);
     let official = Benchmark::Bird
         .read(&file, Prompts::Official)
         .unwrap()
         .remove(0);
     assert!(
-        official
-            .prompt
-            .contains("-- External Knowledge: who means name\n")
+        official.prompt.ends_with(
+            "CREATE TABLE sqlite_sequence(name,seq)\n\n-- External Knowledge: who means name\n-- Using valid SQLite and understading External Knowledge, answer the following questions for the tables provided above.\n-- Who?\nGenerate the SQL after thinking step by step: "
+        ),
+        "{}",
+        official.prompt
     );
     let harness = Benchmark::Bird
         .read(&file, Prompts::Harness)

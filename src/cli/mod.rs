@@ -44,7 +44,7 @@ struct Common {
     /// Folder of cached results; finished ones are returned at once, unfinished ones go on
     #[arg(long, global = true, value_name = "FOLDER", env = "UNFORGET_STORE")]
     store: Option<PathBuf>,
-    /// Where to compute: cpu, cuda or metal
+    /// Where to compute: cpu, cuda, cuda:N (the N-th NVIDIA GPU, from 0) or metal
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
     /// Runs computed side by side on a CPU, each on one thread [default: the number of processors]

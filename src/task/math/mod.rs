@@ -100,17 +100,24 @@ fn said(line: &str) -> String {
     last_formula(told).unwrap_or(told).to_owned()
 }
 
-/// The paper's rule: the rest of the line behind the first `Answer:`, in any case, else the last box.
+/// The paper's rule: the rest of the line behind the first `Answer:`, in any case, else the last box. A line with a box says what is
+/// in the box: the paper's judge, a language model, reads it so.
 fn as_the_paper(answer: &str) -> Option<String> {
     const MARK: &str = "answer:";
-    let at = answer.to_ascii_lowercase().find(MARK);
-    let found = match at {
-        Some(at) => answer[at + MARK.len()..].lines().next().map(str::to_owned),
-        None => text::boxes(answer).pop().map(|(_, b)| b.to_owned()),
+    let boxed = |text: &str| {
+        text::boxes(text)
+            .pop()
+            .map(|(_, content)| content.to_owned())
     };
-    found
-        .map(|content| content.trim().to_owned())
-        .filter(|content| !content.is_empty())
+    let found = match answer.to_ascii_lowercase().find(MARK) {
+        Some(at) => {
+            let line = answer[at + MARK.len()..].lines().next()?;
+            boxed(line).unwrap_or_else(|| line.to_owned())
+        }
+        None => boxed(answer)?,
+    };
+    let found = found.trim();
+    (!found.is_empty()).then(|| found.to_owned())
 }
 
 /// The rule of lm-evaluation-harness's `minerva_math`: what stands in its sentence, whose second half may be missing.
@@ -267,6 +274,27 @@ mod tests {
                 "{answer}"
             );
         }
+    }
+
+    /// Three reference solutions of MATH say `answer:` in the middle of a sentence; these texts are made up in their form.
+    #[test]
+    fn the_paper_reads_the_line_behind_its_first_mark() {
+        let right =
+            |gold: &str, grading, answer: &str| verdict(gold, grading, Take::Last, answer).0;
+        let chain = "We square both and find our answer: $2^2+3^2=4+9=\\boxed{13}$, a prime.";
+        let units = "This gives the answer: $6\\text{ mugs} = 6\\text{ mugs}\\times\\frac{8\\text{ cups}}{3\\text{ mugs}}=\\boxed{16} \\text{ cups}$.";
+        let aside = "We do not need the form of the answer: the angle will do.\nIt is $\\boxed{\\frac{\\pi}{5}}$.";
+        for grading in [Grading::Paper, Grading::Robust] {
+            assert!(right("13", grading, chain), "{grading:?}");
+            assert!(right("16", grading, units), "{grading:?}");
+        }
+        // here the rule is at fault: what it takes is an aside
+        assert!(right("\\frac{\\pi}{5}", Grading::Robust, aside));
+        assert!(!right("\\frac{\\pi}{5}", Grading::Paper, aside));
+        let none = "the answer: 13\n\\boxed{5}";
+        assert!(right("13", Grading::Paper, none) && !right("5", Grading::Paper, none));
+        assert_eq!(as_the_paper("Answer:"), None);
+        assert_eq!(as_the_paper("no mark, no box"), None);
     }
 
     #[test]
