@@ -21,4 +21,5 @@ mod real;
 mod support;
 mod templates;
 mod training;
+mod verify;
 mod weights;

@@ -312,6 +312,7 @@ impl FinetuneModel {
             reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),
+            rule: Some((&weighting, &data.sequences)),
             ..Training::new(&examples, &config)
         };
         let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod benchmark;
+mod card;
 mod compare;
 mod data;
 mod doctor;
@@ -78,6 +79,10 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     /// Compare two models on the same items: how much changed, whether it is there, whether it is small enough to be none
     Compare(compare::Compare),
+    /// Show what a run was made from, or in what two runs differ
+    Card(card::ShowCard),
+    /// Make a part of a run again and hold it against what the store says
+    Verify(card::Verify),
     /// Write a published benchmark as a file of items, which recipes and other verbs can use as a task
     Items(items::Items),
     /// Write a merged model, a plain LoRA, or masked data for Python trainers
@@ -161,6 +166,8 @@ pub fn main() -> ExitCode {
         Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
         Verb::Compare(verb) => verb.run(),
+        Verb::Card(verb) => verb.run(&cli.common),
+        Verb::Verify(verb) => verb.run(&cli.common),
         Verb::Items(verb) => verb.run(),
         Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),

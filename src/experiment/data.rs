@@ -196,6 +196,11 @@ impl Material {
         self.of(arm).examples(arm, seed)
     }
 
+    /// The arm's rendered answers, in the order of its examples.
+    pub fn sequences(&self, arm: &Arm) -> &[Sequence] {
+        &self.of(arm).sequences
+    }
+
     /// What makes the arm's weights while the model learns, if it is not done before.
     pub fn following(&self, arm: &Arm, seed: u64) -> Result<Option<Following>> {
         self.of(arm).following(arm, seed)
