@@ -228,6 +228,7 @@ fn every_verb_explains_itself() {
     for verb in [
         "run",
         "perplexity",
+        "ledger",
         "generate",
         "finetune",
         "evaluate",
@@ -250,6 +251,7 @@ fn every_verb_explains_itself() {
         "lab",
         "run",
         "perplexity",
+        "ledger",
         "generate",
         "finetune",
         "evaluate",

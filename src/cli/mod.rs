@@ -13,6 +13,7 @@ mod finetune;
 mod generate;
 mod items;
 mod lab;
+mod ledger;
 mod paper;
 mod perplexity;
 mod report;
@@ -69,6 +70,8 @@ enum Verb {
     Claims(paper::Claims),
     /// Score every token of a data set: how surprising it is to a model
     Perplexity(perplexity::Perplexity),
+    /// Query scored tokens: what thresholds mask, classes, quantiles
+    Ledger(ledger::QueryLedger),
     /// Let a model write the training answers: its own right ones, or the given ones in its words
     Generate(generate::Generate),
     /// Read a rule of token weights: what it is, what it needs, and what it keeps of a scored data set
@@ -161,6 +164,7 @@ pub fn main() -> ExitCode {
         Verb::Figure(verb) => verb.run(&cli.common),
         Verb::Claims(verb) => verb.run(&cli.common),
         Verb::Perplexity(verb) => verb.run(&cli.common),
+        Verb::Ledger(verb) => verb.run(&cli.common),
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Weights(verb) => verb.run(),
         Verb::Finetune(verb) => verb.run(&cli.common),
