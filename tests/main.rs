@@ -2,6 +2,7 @@
 
 mod architecture;
 mod audit;
+mod audit_copy;
 mod benchmarks;
 mod cards;
 mod checkpoints;
