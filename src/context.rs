@@ -117,7 +117,11 @@ impl Context {
         }
     }
 
-    fn hash(&self, path: PathBuf) -> Result<String> {
+    /// SHA-256 of a file, read once for as long as its size and time stay.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn hash(&self, path: PathBuf) -> Result<String> {
         let seen = std::fs::metadata(&path).map_err(Error::io("looking at", &path))?;
         let (size, time) = (seen.len(), seen.modified().ok());
         let known = |hashes: &Hashes| {

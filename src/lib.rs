@@ -71,6 +71,8 @@ pub mod context;
 
 pub mod train;
 
+pub mod card;
+
 pub mod generate;
 
 pub mod perplexity;
@@ -92,6 +94,8 @@ pub mod samples;
 pub mod verbs;
 
 pub mod scorer;
+
+pub mod verify;
 
 pub mod lab;
 

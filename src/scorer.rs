@@ -240,6 +240,17 @@ impl Following {
         signals: Vec<Signals>,
         seed: u64,
     ) -> Self {
+        let ids = sequences.iter().map(|sequence| sequence.id.clone());
+        Self::of(weighting, ids.collect(), signals, seed)
+    }
+
+    /// The same for examples of the names `ids`.
+    pub(crate) fn of(
+        weighting: Weighting,
+        ids: Vec<String>,
+        signals: Vec<Signals>,
+        seed: u64,
+    ) -> Self {
         let mut hash = Sha256::new();
         for signals in &signals {
             for model in [&signals.base, &signals.reference] {
@@ -250,10 +261,9 @@ impl Following {
                 hash.update([u8::from(model.is_some())]);
             }
         }
-        let ids = sequences.iter().map(|sequence| sequence.id.clone());
         Self {
             name: format!("{weighting} of {:x} with seed {seed}", hash.finalize()),
-            signals: ids.zip(signals).collect(),
+            signals: ids.into_iter().zip(signals).collect(),
             weighting,
             seed,
         }

@@ -33,6 +33,7 @@
 
 mod disk;
 mod fingerprint;
+mod kept;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -42,7 +43,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 pub use disk::{make_folder_atomic, write_atomic, write_atomic_with};
-pub use fingerprint::{Fingerprint, file_hash, folder_hash};
+pub use fingerprint::{Fingerprint, bytes_hash, file_hash, folder_hash};
+pub use kept::Kept;
 pub use work::{Lines, Work};
 
 const RESULT: &str = "result.json";
@@ -148,6 +150,11 @@ impl Entry {
     /// The entry's folder, which need not exist yet.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What the result depends on.
+    pub fn inputs(&self) -> &Fingerprint {
+        &self.inputs
     }
 
     /// How far this entry is. A result file that is not whole JSON counts as unfinished.

@@ -4,6 +4,7 @@
 //! returned at once, an unfinished one goes on from its last checkpoint.
 
 use crate::adapter;
+use crate::card::Card;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Graded};
@@ -12,8 +13,10 @@ use crate::generate::Sampling;
 use crate::model::{Checkpoint, write_model};
 use crate::perplexity::{self, TokenScores};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
+use crate::select::Weighting;
 use crate::self_output::{self, Pool, SelfOutput, Shown};
 use crate::task::Item;
+use crate::tokens::Sequence;
 use crate::train::{Example, Finetune, Method, Reweigh, Step, Trainer};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -27,12 +30,16 @@ pub fn score(
     sequences: &[&[u32]],
 ) -> Result<Vec<TokenScores>> {
     let inputs = cx.fingerprint(checkpoint)?.with("sequences", sequences)?;
-    cx.store.entry("scores", label, &inputs)?.run(|_| {
+    let entry = cx.store.entry("scores", label, &inputs)?;
+    entry.run(|work| {
+        let card = Card::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let bar = cx
             .progress
             .bar(&format!("scoring {label}"), sequences.len());
-        perplexity::score(&model.decoder, sequences, |done| bar.set(done))
+        let scores = perplexity::score(&model.decoder, sequences, |done| bar.set(done))?;
+        card.write(work)?;
+        Ok(scores)
     })
 }
 
@@ -56,7 +63,9 @@ pub fn sample(
         .with("items", items)?
         .with("shown", &shown)?
         .with("config", config)?;
-    cx.store.entry("pool", label, &inputs)?.run(|work| {
+    let entry = cx.store.entry("pool", label, &inputs)?;
+    entry.run(|work| {
+        let card = Card::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let bar = cx
             .progress
@@ -78,6 +87,7 @@ pub fn sample(
                 pool.push(item);
             }
         }
+        card.write(work)?;
         Ok(Pool {
             items: pool,
             seconds: started.elapsed().as_secs_f64(),
@@ -119,6 +129,43 @@ pub struct Training<'a> {
     pub watch: Option<&'a Watch>,
     /// A folder for steps and probes as they come: JSON lines and an event file.
     pub log: Option<&'a Path>,
+    /// The rule that made the weights of `data`, and the sequences they are of, in the order of `data`: for the run's card, and so that the
+    /// mask can be made again.
+    pub rule: Option<(&'a Weighting, &'a [Sequence])>,
+}
+
+/// How the weights of a training's data were made: `mask.json` beside the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MaskOrigin {
+    /// The rule.
+    pub rule: Weighting,
+    /// Seed of what it drew.
+    pub seed: u64,
+    /// For each example, the ranges of tokens that are its completion: first, and the one after the last.
+    pub completion: Vec<Vec<(usize, usize)>>,
+}
+
+impl MaskOrigin {
+    /// The file beside the result.
+    pub const FILE: &str = "mask.json";
+
+    fn new(rule: &Weighting, seed: u64, sequences: &[Sequence]) -> Self {
+        let ranges = |sequence: &Sequence| {
+            let mut ranges: Vec<(usize, usize)> = Vec::new();
+            for at in sequence.completion.positions() {
+                match ranges.last_mut() {
+                    Some((_, end)) if *end == at => *end += 1,
+                    _ => ranges.push((at, at + 1)),
+                }
+            }
+            ranges
+        };
+        Self {
+            rule: rule.clone(),
+            seed,
+            completion: sequences.iter().map(ranges).collect(),
+        }
+    }
 }
 
 impl<'a> Training<'a> {
@@ -130,6 +177,7 @@ impl<'a> Training<'a> {
             reweigh: None,
             watch: None,
             log: None,
+            rule: None,
         }
     }
 }
@@ -161,6 +209,7 @@ pub fn train(
         reweigh,
         watch,
         log,
+        rule,
     } = training;
     config.check()?;
     watch.map(Watch::check).transpose()?;
@@ -180,6 +229,15 @@ pub fn train(
     }
     let entry = cx.store.entry("finetune", label, &inputs)?;
     let mut tuned: Tuned = entry.run(|work| {
+        let mut card = Card::begin(cx, &entry, base)?;
+        let named = reweigh.map(|(_, name)| name.to_string());
+        card.training(data, rule.map(|(rule, _)| rule.to_string()).or(named));
+        if let Some((rule, sequences)) = rule {
+            let origin = MaskOrigin::new(rule, config.seed, sequences);
+            let text =
+                serde_json::to_vec(&origin).map_err(Error::library("packing the mask's origin"))?;
+            work.write(MaskOrigin::FILE, &text)?;
+        }
         let model = base.load_base(&cx.device)?;
         let before = model.decoder.detached()?;
         let mut trainer = Trainer::new(model.decoder, data, config)?;
@@ -269,6 +327,7 @@ pub fn train(
                 base.clone()
             }
         };
+        card.write(work)?;
         Ok(Tuned {
             checkpoint,
             relative_weight_change: trainer.relative_weight_change(&before)?,
@@ -317,6 +376,8 @@ pub fn finetune_by_epoch(
     let entry = cx.store.entry("finetune-by-epoch", label, &inputs)?;
     let folder = |epoch: usize| format!("epoch-{epoch}");
     let mut all: Vec<Tuned> = entry.run(|work| {
+        let mut card = Card::begin(cx, &entry, base)?;
+        card.training(data, None);
         let model = base.load_base(&cx.device)?;
         let before = model.decoder.detached()?;
         let mut trainer = Trainer::new(model.decoder, data, config)?;
@@ -347,6 +408,7 @@ pub fn finetune_by_epoch(
                 stopped: None,
             });
         }
+        card.write(work)?;
         Ok(all)
     })?;
     for (at, tuned) in all.iter_mut().enumerate() {
@@ -364,13 +426,16 @@ pub fn merge(cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Check
     let inputs = cx.fingerprint(checkpoint)?;
     let entry = cx.store.entry("merged", label, &inputs)?;
     let _layers: usize = entry.run(|work| {
+        let card = Card::begin(cx, &entry, checkpoint)?;
         let out = work.path(MODEL)?;
         // what an earlier try left there is not whole
         if out.exists() {
             std::fs::remove_dir_all(&out).map_err(Error::io("removing", &out))?;
         }
         std::fs::create_dir_all(&out).map_err(Error::io("making", &out))?;
-        Ok(export::merged(checkpoint, &out, export::SHARD)?.layers)
+        let layers = export::merged(checkpoint, &out, export::SHARD)?.layers;
+        card.write(work)?;
+        Ok(layers)
     })?;
     Checkpoint::open(entry.folder().join(MODEL))
 }
@@ -439,7 +504,9 @@ pub fn evaluate(
         .fingerprint(checkpoint)?
         .with("tasks", tasks)?
         .with("sampling", sampling)?;
-    cx.store.entry("evaluate", label, &inputs)?.run(|work| {
+    let entry = cx.store.entry("evaluate", label, &inputs)?;
+    entry.run(|work| {
+        let card = Card::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let total = tasks.iter().map(|(_, items)| items.len()).sum();
         let bar = cx.progress.bar(&format!("evaluating {label}"), total);
@@ -451,6 +518,7 @@ pub fn evaluate(
             work.write_with(&format!("{task}.jsonl"), |file| write_lines(file, &graded))?;
             all.push(graded);
         }
+        card.write(work)?;
         Ok(all)
     })
 }

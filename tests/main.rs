@@ -2,6 +2,7 @@
 
 mod architecture;
 mod audit;
+mod audit_copy;
 mod benchmarks;
 mod book;
 mod cards;
@@ -12,6 +13,7 @@ mod families;
 mod golden;
 mod hub;
 mod interop;
+mod ledger;
 #[path = "../book/listings/mod.rs"]
 mod listings;
 mod objectives;
@@ -24,4 +26,5 @@ mod real;
 mod support;
 mod templates;
 mod training;
+mod verify;
 mod weights;

@@ -1,7 +1,8 @@
 use super::Common;
 use clap::Args;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
+use unforget::card::utc;
 use unforget::error::{Error, Result};
 use unforget::experiment::{Recipe, run};
 use unforget::report::{self, Provenance};
@@ -112,32 +113,4 @@ impl Output {
         }
         Ok(())
     }
-}
-
-/// A time as `2026-11-23 12:00 UTC`.
-fn utc(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    // days to a date by Howard Hinnant's civil_from_days
-    let (days, second) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) = (
-        day_of_year - (153 * shifted + 2) / 5 + 1,
-        if shifted < 10 {
-            shifted + 3
-        } else {
-            shifted - 9
-        },
-    );
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC",
-        second / 3600,
-        second % 3600 / 60
-    )
 }

@@ -10,6 +10,7 @@ use unforget::model::Checkpoint;
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
+use unforget::report;
 use unforget::scorer::{self, Following};
 use unforget::select::{Counts, LossMask, Weighting};
 use unforget::store::make_folder_atomic;
@@ -312,6 +313,7 @@ impl FinetuneModel {
             reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),
+            rule: Some((&weighting, &data.sequences)),
             ..Training::new(&examples, &config)
         };
         let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;
@@ -321,6 +323,10 @@ impl FinetuneModel {
             .as_ref()
             .unwrap_or(&tuned.checkpoint.model);
         make_folder_atomic(&self.out, |folder| copy_files(from, folder))?;
+        if let Some(log) = &self.watching.log {
+            let title = format!("{} on {}", weighting, data.label);
+            report::write_probes(&title, &tuned.probes, log)?;
+        }
         self.print(&tuned, &data, counts, &weighting, &config)
     }
 

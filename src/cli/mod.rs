@@ -3,6 +3,7 @@
 mod audit;
 mod benchmark;
 mod book;
+mod card;
 mod compare;
 mod data;
 mod doctor;
@@ -13,6 +14,7 @@ mod finetune;
 mod generate;
 mod items;
 mod lab;
+mod ledger;
 mod paper;
 mod perplexity;
 mod report;
@@ -69,6 +71,8 @@ enum Verb {
     Claims(paper::Claims),
     /// Score every token of a data set: how surprising it is to a model
     Perplexity(perplexity::Perplexity),
+    /// Query scored tokens: what thresholds mask, classes, quantiles
+    Ledger(ledger::QueryLedger),
     /// Let a model write the training answers: its own right ones, or the given ones in its words
     Generate(generate::Generate),
     /// Read a rule of token weights: what it is, what it needs, and what it keeps of a scored data set
@@ -79,6 +83,10 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     /// Compare two models on the same items: how much changed, whether it is there, whether it is small enough to be none
     Compare(compare::Compare),
+    /// Show what a run was made from, or in what two runs differ
+    Card(card::ShowCard),
+    /// Make a part of a run again and hold it against what the store says
+    Verify(card::Verify),
     /// Write a published benchmark as a file of items, which recipes and other verbs can use as a task
     Items(items::Items),
     /// Write a merged model, a plain LoRA, or masked data for Python trainers
@@ -159,11 +167,14 @@ pub fn main() -> ExitCode {
         Verb::Figure(verb) => verb.run(&cli.common),
         Verb::Claims(verb) => verb.run(&cli.common),
         Verb::Perplexity(verb) => verb.run(&cli.common),
+        Verb::Ledger(verb) => verb.run(&cli.common),
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Weights(verb) => verb.run(),
         Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
         Verb::Compare(verb) => verb.run(),
+        Verb::Card(verb) => verb.run(&cli.common),
+        Verb::Verify(verb) => verb.run(&cli.common),
         Verb::Items(verb) => verb.run(),
         Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),

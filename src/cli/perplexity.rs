@@ -2,14 +2,15 @@ use super::Common;
 use super::data::{Data, Reference, WhenTooLong, check_offline, weighting};
 use clap::Args;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use unforget::context::Context;
+use unforget::dataset::{files, read_items};
 use unforget::error::{Error, Result};
-use unforget::ledger::{self, Summary};
+use unforget::ledger::{self, Origin, Rows, Summary};
 use unforget::model::Checkpoint;
-use unforget::report::parquet;
 use unforget::scorer;
-use unforget::store::write_atomic;
+use unforget::task::Item;
 use unforget::verbs;
 
 const EXAMPLES: &str = "\
@@ -20,6 +21,8 @@ Examples:
     unforget perplexity --model HuggingFaceTB/SmolLM2-135M-Instruct --data my-data:train
   Keep one row for each token, with what a threshold of 2.5 would mask (weight 0):
     unforget perplexity --model lab --data datasets/lab/code/train.jsonl --threshold 2.5 --out tokens.parquet
+  The same as a folder of files, for large data; `unforget ledger` queries either:
+    unforget perplexity --model lab --data datasets/lab/code/train.jsonl --out tokens
 
 A data set is a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz), or a folder: one that holds such a file or its \
 shards, or one that Hugging Face datasets saved. Of several splits one is named after a colon, as in my-data:train. Rows have \
@@ -66,8 +69,8 @@ pub struct Perplexity {
     seed: u64,
     #[command(flatten)]
     reference: Reference,
-    /// Write one row for each token to this Parquet file
-    #[arg(long, value_name = "FILE.parquet")]
+    /// Write one row for each token: to this Parquet file if the name ends with .parquet, else to a folder of files of a million rows
+    #[arg(long, value_name = "LEDGER")]
     out: Option<PathBuf>,
     /// Print the summary as JSON
     #[arg(long)]
@@ -88,11 +91,8 @@ struct Printed<'a> {
 impl Perplexity {
     pub fn run(&self, common: &Common) -> Result<()> {
         let weighting = weighting(self.threshold, None, self.weights.as_deref())?;
-        if let Some(out) = self.out.as_ref().filter(|out| out.is_dir()) {
-            return Err(Error::file(
-                out,
-                "is a folder; --out names a file, such as tokens.parquet",
-            ));
+        if let Some(out) = &self.out {
+            check_out(out)?;
         }
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
@@ -124,8 +124,26 @@ impl Perplexity {
             };
             let signals = scorer::signals(&data.sequences, &classes, &scores, &other);
             let weights = weighting.weights(&signals, self.seed)?;
-            let frame = ledger::frame(&data.sequences, &scores, &other, &classes, &weights)?;
-            write_atomic(out, &parquet(&frame)?)?;
+            let rule =
+                (self.threshold.is_some() || self.weights.is_some()).then(|| weighting.to_string());
+            let data_files = files(&self.data)?;
+            let origin = Origin::of(
+                &cx,
+                &checkpoint,
+                reference.as_ref(),
+                &data_files,
+                &data.sequences,
+                rule,
+            )?;
+            let rows = Rows {
+                sequences: &data.sequences,
+                scores: &scores,
+                reference: &other,
+                classes: &classes,
+                style: &style(&self.data, &data),
+                weights: &weights,
+            };
+            ledger::write(out, &origin, |writer| writer.add(&rows))?;
         }
         if self.json {
             let too_long = data.too_long.iter().map(|long| long.id.as_str()).collect();
@@ -142,6 +160,51 @@ impl Perplexity {
         }
         Ok(())
     }
+}
+
+/// Refuses, before anything is computed, to put a ledger in the place of something else.
+fn check_out(out: &std::path::Path) -> Result<()> {
+    let one = out.extension().is_some_and(|ending| ending == "parquet");
+    if one && out.is_dir() {
+        return Err(Error::file(
+            out,
+            "is a folder; a name that ends with .parquet is that of a file",
+        ));
+    }
+    if !one && out.is_file() {
+        return Err(Error::file(
+            out,
+            "is a file; name a folder, or a file that ends with .parquet",
+        ));
+    }
+    if one || !out.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(out).map_err(Error::io("listing", out))? {
+        let path = entry.map_err(Error::io("listing", out))?.path();
+        if path.extension().is_none_or(|ending| ending != "parquet") {
+            let problem = format!(
+                "holds other things than an earlier ledger ({}); name a new folder with --out",
+                path.display()
+            );
+            return Err(Error::file(out, problem));
+        }
+    }
+    Ok(())
+}
+
+/// Which tokens show the writer's own style, where the data are items that say so; else nothing.
+fn style(path: &std::path::Path, data: &Data) -> Vec<Vec<bool>> {
+    let items = read_items(path).unwrap_or_default();
+    if items.iter().all(|item| item.style.is_empty()) {
+        return Vec::new();
+    }
+    let items: HashMap<&str, &Item> = items.iter().map(|item| (item.id.as_str(), item)).collect();
+    let marked = |sequence: &unforget::tokens::Sequence| match items.get(sequence.id.as_str()) {
+        Some(item) => ledger::marked(sequence, &item.truth, &item.style),
+        None => vec![false; sequence.len()],
+    };
+    data.sequences.iter().map(marked).collect()
 }
 
 /// Perplexity of each bare answer: the last answer of the conversation, or what is left of it in a truncated example.

@@ -70,7 +70,8 @@ pub struct Watching {
         help_heading = "While it trains"
     )]
     when_forgotten: Then,
-    /// Folder for steps and probes as they come: steps.jsonl, probes.jsonl and an event file for TensorBoard
+    /// Folder for steps and probes as they come: steps.jsonl, probes.jsonl, an event file for TensorBoard, and at the end
+    /// probes.html with the curves
     #[arg(long, value_name = "FOLDER", help_heading = "While it trains")]
     pub log: Option<PathBuf>,
 }

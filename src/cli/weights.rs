@@ -2,7 +2,7 @@ use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
 use unforget::error::{Error, Result};
-use unforget::ledger;
+use unforget::ledger::Ledger;
 use unforget::select::{Needs, Normalizer, PRESETS, Signals, TokenClass, Weighting};
 
 const EXAMPLES: &str = "\
@@ -30,8 +30,8 @@ pub struct Weights {
     /// The rule
     #[arg(value_name = "EXPR", required_unless_present = "list")]
     rule: Option<String>,
-    /// A record of tokens, as `unforget perplexity --out` writes it, on which the rule is computed
-    #[arg(long, value_name = "FILE.parquet", requires = "rule")]
+    /// A ledger of tokens, as `unforget perplexity --out` writes it, on which the rule is computed
+    #[arg(long, value_name = "LEDGER", requires = "rule")]
     tokens: Option<PathBuf>,
     /// Seed of what a rule draws
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -87,12 +87,14 @@ impl Weights {
         let weighting: Weighting = rule.parse()?;
         let kept = match &self.tokens {
             Some(path) => {
-                let record = ledger::read(path)?;
+                let record = Ledger::open(&[path])?.signals()?;
                 let signals: Vec<Signals> = record
                     .into_iter()
                     .map(|(_, signals)| Signals {
                         // before the first step the current model is the base
-                        current: signals.base.clone(),
+                        current: (signals.base.as_ref())
+                            .filter(|_| weighting.needs().online())
+                            .cloned(),
                         ..signals
                     })
                     .collect();

@@ -185,6 +185,14 @@ pub fn records(path: &Path) -> Result<Vec<(usize, Vec<String>)>> {
     text::records(&bytes, delimiter, path)
 }
 
+/// The files that a data set's path means, in their order: [`Dataset::read`] reads these.
+///
+/// # Errors
+/// When there are none.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    Ok(Source::find(path)?.files)
+}
+
 /// Reads the items of a benchmark, one [`Item`] in a row.
 ///
 /// Errors as [`Dataset::read`] does.

@@ -3,10 +3,11 @@
 use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView};
 use super::rewrite::{code_only, with_line_ends};
 use super::{Arm, Recipe, Setting};
+use crate::card::Card;
 use crate::context::Context;
 use crate::dataset;
 use crate::error::{Error, Result};
-use crate::metric;
+use crate::ledger::{self, Ledger, Origin, Rows, Tally};
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
 use crate::probe::Scored;
@@ -29,6 +30,10 @@ pub(super) struct Rendered {
     /// What the reference model says of each token; empty if no arm asks.
     reference: Vec<TokenScores>,
     text_alone: Vec<Option<f64>>,
+    /// The ledger of its tokens, in the store.
+    ledger: Ledger,
+    /// What it is made of, and how much of it is above the paper's threshold: read from the ledger.
+    shares: (Vec<ClassShare>, f64),
     /// Where it came from: items asked for, answers sampled, share accepted, seconds.
     asked: usize,
     sampled: usize,
@@ -191,6 +196,11 @@ impl Material {
         self.of(arm).examples(arm, seed)
     }
 
+    /// The arm's rendered answers, in the order of its examples.
+    pub fn sequences(&self, arm: &Arm) -> &[Sequence] {
+        &self.of(arm).sequences
+    }
+
     /// What makes the arm's weights while the model learns, if it is not done before.
     pub fn following(&self, arm: &Arm, seed: u64) -> Result<Option<Following>> {
         self.of(arm).following(arm, seed)
@@ -218,18 +228,6 @@ impl Material {
         let given: Vec<f64> = given.into_iter().flatten().collect();
         let center = mean(given.clone());
         let squares = given.iter().map(|value| (value - center).powi(2));
-        let completion = source.sequences.iter().zip(&source.scores);
-        let perplexities: Vec<f32> = completion
-            .flat_map(|(sequence, scores)| {
-                let perplexity = scores.perplexity();
-                sequence
-                    .completion
-                    .positions()
-                    .filter_map(move |at| perplexity[at])
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        let above = perplexities.iter().filter(|p| **p > 2.5).count();
         DataSummary {
             arm: setting.to_string(),
             asked: source.asked,
@@ -240,49 +238,15 @@ impl Material {
             perplexity_given_prompt: center,
             perplexities: given,
             perplexity_of_text_alone: mean(source.text_alone.iter().copied().flatten().collect()),
-            share_above_2_5: above as f64 / perplexities.len().max(1) as f64,
-            classes: source.class_shares(),
+            share_above_2_5: source.shares.1,
+            classes: source.shares.0.clone(),
             seconds: source.seconds,
         }
     }
 
     /// What each threshold would mask of the ground truth.
     pub fn threshold_curve(&self, thresholds: &[f64]) -> Result<Vec<ThresholdPoint>> {
-        let source = self.truth();
-        let styled = source.items.iter().any(|item| !item.style.is_empty());
-        let points = thresholds.iter().map(|&threshold| {
-            let masks = source.masks(&Arm::Stm(threshold), 0)?;
-            let (mut tokens, mut masked, mut style, mut hit) = (0usize, 0usize, 0usize, 0usize);
-            let (mut surprisal, mut surprisal_masked) = (0.0, 0.0);
-            for (at, mask) in masks.iter().enumerate() {
-                let flags = source.style(at);
-                for position in source.sequences[at].completion.positions() {
-                    let nats = source.scores[at].log_prob[position].map_or(0.0, |l| -f64::from(l));
-                    let is_masked = !mask.learns(position);
-                    tokens += 1;
-                    surprisal += nats;
-                    masked += usize::from(is_masked);
-                    style += usize::from(flags[position]);
-                    hit += usize::from(is_masked && flags[position]);
-                    surprisal_masked += if is_masked { nats } else { 0.0 };
-                }
-            }
-            let share = |part: usize, whole: usize| {
-                (styled && whole > 0).then(|| part as f64 / whole as f64)
-            };
-            Ok(ThresholdPoint {
-                threshold,
-                masked: metric::masked_share(tokens, tokens - masked).unwrap_or(0.0),
-                precision: share(hit, masked),
-                recall: share(hit, style),
-                surprisal_masked: if surprisal > 0.0 {
-                    surprisal_masked / surprisal
-                } else {
-                    0.0
-                },
-            })
-        });
-        points.collect()
+        Ok(Tally::of(&self.truth().ledger, thresholds)?.thresholds())
     }
 
     /// The first items token by token under each arm that has data of its own, and under the masks.
@@ -369,47 +333,10 @@ impl Rendered {
         Ok(examples.collect())
     }
 
-    /// Of each kind of token, its share of all completion tokens, and the share that is of it and surprises the model.
-    fn class_shares(&self) -> Vec<ClassShare> {
-        let mut counts: BTreeMap<TokenClass, (usize, usize)> = BTreeMap::new();
-        let mut tokens = 0;
-        let scored = self.sequences.iter().zip(&self.scores);
-        for ((sequence, scores), classes) in scored.zip(&self.classes) {
-            let perplexity = scores.perplexity();
-            for at in sequence.completion.positions() {
-                let (all, high) = counts.entry(classes[at]).or_default();
-                let above = perplexity[at].is_some_and(|p| f64::from(p) > metric::PAPER_THRESHOLD);
-                *all += 1;
-                *high += usize::from(above);
-                tokens += 1;
-            }
-        }
-        let share = |count: usize| count as f64 / f64::from(tokens.max(1_u32));
-        let classes = counts.into_iter().map(|(class, (all, high))| ClassShare {
-            class,
-            share: share(all),
-            high: share(high),
-        });
-        classes.collect()
-    }
-
     /// Which tokens of sequence `at` show the writer's style.
     fn style(&self, at: usize) -> Vec<bool> {
-        let (sequence, item) = (&self.sequences[at], &self.items[at]);
-        // the answer stands in the rendered text as it is
-        let Some(offset) = sequence.text.rfind(item.truth.as_str()) else {
-            return vec![false; sequence.len()];
-        };
-        let styled = |span: &std::ops::Range<usize>| {
-            item.style
-                .iter()
-                .any(|(from, to)| span.start < offset + to && offset + from < span.end)
-        };
-        sequence
-            .spans
-            .iter()
-            .map(|span| styled(&(span.start..span.end)))
-            .collect()
+        let item = &self.items[at];
+        ledger::marked(&self.sequences[at], &item.truth, &item.style)
     }
 
     fn tokens(&self, at: usize, mask: &LossMask) -> Vec<TokenView> {
@@ -478,10 +405,14 @@ fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Res
         .iter()
         .map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp))
         .collect();
-    let classes = sequences.iter().map(|s| s.classes(&tokenizer)).collect();
+    let classes: Vec<Vec<TokenClass>> = sequences.iter().map(|s| s.classes(&tokenizer)).collect();
+    let ledger = keep(cx, base, label, &items, &sequences, &scores, &classes)?;
+    let tally = Tally::of(&ledger, &[])?;
     Ok(Rendered {
         asked: items.len(),
         classes,
+        ledger,
+        shares: (tally.classes(), tally.share_above_paper_threshold()),
         reference: Vec::new(),
         items,
         sequences,
@@ -491,4 +422,44 @@ fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Res
         accepted: None,
         seconds: 0.0,
     })
+}
+
+/// The ledger of scored items, written into the store if it is not there. Each token of an answer has weight 1: arms mask it in their own ways.
+fn keep(
+    cx: &Context,
+    base: &Checkpoint,
+    label: &str,
+    items: &[Item],
+    sequences: &[Sequence],
+    scores: &[TokenScores],
+    classes: &[Vec<TokenClass>],
+) -> Result<Ledger> {
+    let styled = items.iter().any(|item| !item.style.is_empty());
+    let style: Vec<Vec<bool>> = match styled {
+        true => sequences
+            .iter()
+            .zip(items)
+            .map(|(of, item)| ledger::marked(of, &item.truth, &item.style))
+            .collect(),
+        false => Vec::new(),
+    };
+    let inputs = cx.fingerprint(base)?.with("items", items)?;
+    let entry = cx.store.entry("ledger", label, &inputs)?;
+    const FOLDER: &str = "tokens";
+    let origin = Origin::of(cx, base, None, &[], sequences, None)?;
+    let _tokens: usize = entry.run(|work| {
+        let card = Card::begin(cx, &entry, base)?;
+        let rows = Rows {
+            sequences,
+            scores,
+            reference: &[],
+            classes,
+            style: &style,
+            weights: &scorer::every_token(sequences),
+        };
+        ledger::write(&work.path(FOLDER)?, &origin, |writer| writer.add(&rows))?;
+        card.write(work)?;
+        Ok(sequences.iter().map(Sequence::len).sum())
+    })?;
+    Ledger::made_from(&entry.folder().join(FOLDER), &origin)
 }

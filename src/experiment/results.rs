@@ -1,8 +1,8 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
 pub use crate::evaluate::{ItemScore, TaskScore};
+pub use crate::ledger::{ClassShare, ThresholdPoint};
 use crate::probe::{Row, Stopped};
-use crate::select::TokenClass;
 pub use crate::weight_change::LayerChange;
 use serde::{Deserialize, Serialize};
 
@@ -107,32 +107,6 @@ pub struct DataSummary {
     pub classes: Vec<ClassShare>,
     /// Wall seconds of sampling and grading its answers; 0 for what was there already.
     pub seconds: f64,
-}
-
-/// How many of the completion tokens are of one class.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ClassShare {
-    /// The class.
-    pub class: TokenClass,
-    /// Share of all completion tokens.
-    pub share: f64,
-    /// Share of all completion tokens that are of the class and have a perplexity above 2.5.
-    pub high: f64,
-}
-
-/// One point of the threshold curve on the ground truth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ThresholdPoint {
-    /// Threshold of the token perplexity.
-    pub threshold: f64,
-    /// Share of completion tokens masked.
-    pub masked: f64,
-    /// Of the masked tokens, the share that are style tokens; `None` without masked tokens or known styles.
-    pub precision: Option<f64>,
-    /// Of the style tokens, the share that is masked.
-    pub recall: Option<f64>,
-    /// Share of the summed surprisal that the masked tokens carry.
-    pub surprisal_masked: f64,
 }
 
 /// One training example token by token.

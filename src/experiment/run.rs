@@ -230,7 +230,9 @@ impl<'a> Experiment<'a> {
             self.base.config()?.max_position_embeddings,
         )?;
         let following = self.material.following(&setting.arm, seed)?;
+        let weighting = setting.arm.weighting()?;
         let training = Training {
+            rule: Some((&weighting, self.material.sequences(&setting.arm))),
             reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
             watch: watch.as_ref(),
             ..Training::new(&examples, &config)

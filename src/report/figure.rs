@@ -30,7 +30,8 @@ pub fn all(results: &Results) -> Result<Vec<Figure>> {
         thresholds(results)?,
         losses(results)?,
     ];
-    Ok(figures.into_iter().flatten().collect())
+    let probes = super::probes::figures(&super::probes::Watched::of(results))?;
+    Ok(figures.into_iter().flatten().chain(probes).collect())
 }
 
 /// Target against non-target score: one mark for each arm and rate, the mean over seeds; `None` without tested runs.

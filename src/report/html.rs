@@ -45,6 +45,15 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
 
 /// A page of tables alone, in plain HTML that needs no network.
 pub fn tables(title: &str, note: &str, grids: &[Grid]) -> Result<String> {
+    plain(title, note, &[], grids)
+}
+
+/// A page of figures, each with its table folded below it, and of tables, in plain HTML that needs no network.
+pub fn figures(title: &str, figures: &[Figure], grids: &[Grid]) -> Result<String> {
+    plain(title, "", figures, grids)
+}
+
+fn plain(title: &str, note: &str, figures: &[Figure], grids: &[Grid]) -> Result<String> {
     const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <head>
@@ -60,11 +69,32 @@ p { max-width: 56rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .6rem; text-align: right; border-bottom: 1px solid #8886; }
 th:first-child { text-align: left; padding-left: 0; font-weight: 500; }
+figure { margin: 2rem 0; } figure svg { max-width: 100%; height: auto; }
+.ink-fill { fill: CanvasText; } .ink-line { stroke: CanvasText; } .paper-fill { fill: Canvas; }
 </style>
 </head>
 <body>
 <h1>{{ title }}</h1>
+{%- if note %}
 <p>{{ note }}</p>
+{%- endif %}
+{%- for figure in figures %}
+<figure aria-label="{{ figure.title }}">
+{{ figure.svg | safe }}
+<details><summary>Its table</summary>
+<div class="scroll" tabindex="0" role="region" aria-label="table of {{ figure.name }}">
+<table>
+<thead><tr>{% for column in figure.table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for row in figure.table.rows %}
+<tr>{% for cell in row %}{% if loop.first %}<th scope="row">{{ cell }}</th>{% else %}<td>{{ cell }}</td>{% endif %}{% endfor %}</tr>
+{%- endfor %}
+</tbody>
+</table>
+</div>
+</details>
+</figure>
+{%- endfor %}
 {%- for grid in grids %}
 <h2>{{ grid.title }}</h2>
 <div class="scroll" tabindex="0" role="region" aria-label="{{ grid.title }}">
@@ -85,7 +115,8 @@ th:first-child { text-align: left; padding-left: 0; font-weight: 500; }
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    let values = context! { title => title, note => note, grids => Serde(grids) };
+    let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
+    let values = context! { title => title, note => note, figures => Serde(figures?), grids => Serde(grids) };
     environment
         .render_named_str("tables.html", PAGE, values)
         .map_err(Error::library("filling in a page of tables"))

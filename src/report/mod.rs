@@ -6,7 +6,7 @@
 //! ```text
 //! report.html                  everything on one page that needs no network
 //! results.json                 the results, the summary rows and the provenance
-//! tables/NAME.csv, .parquet    summary, forgetting, tasks, front, data, thresholds
+//! tables/NAME.csv, .parquet    summary, forgetting, tasks, front, data, thresholds; probes, where there are any
 //! figures/NAME.svg, .png, .csv each figure with the table it is drawn from
 //! ```
 
@@ -18,6 +18,7 @@ pub mod grid;
 pub mod html;
 pub mod palette;
 pub mod plot;
+pub mod probes;
 #[cfg(test)]
 mod sample;
 pub mod summary;
@@ -82,14 +83,19 @@ pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Resul
         put(folder, "report.html", page.as_bytes())?,
         put(folder, "results.json", &json)?,
     ];
-    for (name, frame) in [
+    let mut tables = vec![
         ("summary", table::summary_frame(results)?),
         ("forgetting", forgetting::forgetting_frame(results)?),
         ("tasks", table::tasks_frame(results)?),
         ("front", table::front_frame(results)?),
         ("data", table::data_frame(results)?),
         ("thresholds", table::threshold_frame(results)?),
-    ] {
+    ];
+    let watched = probes::Watched::of(results);
+    if !watched.is_empty() {
+        tables.push(("probes", probes::probes_frame(&watched)?));
+    }
+    for (name, frame) in tables {
         files.push(put(folder, &format!("tables/{name}.csv"), &csv(&frame)?)?);
         files.push(put(
             folder,
@@ -114,6 +120,31 @@ pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Resul
         )?);
     }
     Ok(files)
+}
+
+/// One training that was watched as a page to read in a browser, `probes.html` in `folder`: the curves of its probe sets with their tables.
+/// Nothing is written where nothing was looked at.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn write_probes(
+    title: &str,
+    rows: &[crate::probe::Row],
+    folder: &Path,
+) -> Result<Option<PathBuf>> {
+    let watched = [probes::Watched {
+        arm: title,
+        seeds: vec![rows],
+    }];
+    let figures = match rows.is_empty() {
+        true => Vec::new(),
+        false => probes::figures(&watched)?,
+    };
+    if figures.is_empty() {
+        return Ok(None);
+    }
+    let page = html::figures(title, &figures, &[probes::grid(&watched)])?;
+    put(folder, "probes.html", page.as_bytes()).map(Some)
 }
 
 /// `frame` as CSV with a header; null is an empty cell.

@@ -40,6 +40,7 @@ pub fn grids(results: &Results) -> Result<Vec<Grid>> {
         tasks_grid(&rows),
         data_grid(results),
         threshold_grid(results),
+        super::probes::grid(&super::probes::Watched::of(results)),
     ]);
     Ok(all
         .into_iter()

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -22,7 +23,8 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// A name given twice is an error, and JSON's limits apply: a number that is not finite counts as `null`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(from = "BTreeMap<String, Value>")]
 pub struct Fingerprint {
     inputs: BTreeMap<String, Value>,
 }
@@ -63,6 +65,25 @@ impl Fingerprint {
         self.with(name, &folder_hash(path)?)
     }
 
+    /// The inputs by name, in the order of names.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.inputs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The input `name` as a value of its kind.
+    ///
+    /// # Errors
+    /// When there is no such input, or it is of another kind.
+    pub fn input<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let value = self.inputs.get(name);
+        let value = value.ok_or_else(|| Error::invalid(name, "is none of the run's inputs"))?;
+        T::deserialize(value).map_err(|error| {
+            Error::invalid(name, format!("does not read as this version's: {error}"))
+        })
+    }
+
     /// The first 16 hexadecimal digits of the SHA-256 of the inputs as JSON with sorted keys and no spaces.
     pub fn hash(&self) -> String {
         let json = serde_json::to_string(&self.inputs).expect("a JSON value can be written");
@@ -87,6 +108,22 @@ impl Fingerprint {
                     .all(|(name, value)| stored.get(name) == Some(value))
         })
     }
+}
+
+impl From<BTreeMap<String, Value>> for Fingerprint {
+    fn from(inputs: BTreeMap<String, Value>) -> Self {
+        let inputs = inputs
+            .into_iter()
+            .map(|(name, value)| (name, sorted(value)));
+        Self {
+            inputs: inputs.collect(),
+        }
+    }
+}
+
+/// SHA-256 of bytes, 64 hexadecimal digits.
+pub fn bytes_hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// SHA-256 of a file's bytes, 64 hexadecimal digits; reads in pieces.

@@ -1,4 +1,4 @@
-//! The record of a scored data set, one row for each token: what heat maps, class shares and threshold curves are queries over.
+//! The record of scored data, one row for each token: what heat maps, class shares and threshold curves are queries over.
 //!
 //! | column | |
 //! |---|---|
@@ -7,17 +7,39 @@
 //! | `text`, `char_start`, `char_end` | the piece, and where it stands in the rendered text, in characters |
 //! | `role` | `prompt` or `completion` |
 //! | `class` | what kind of text it is: see [`TokenClass`] |
+//! | `style` | whether the writer's own style shows in it, where that is known |
 //! | `log_prob`, `entropy`, `rank` | see [`TokenScores`]; null for the first token, which has no context |
 //! | `log_prob_reference` | the log-probability under another model, if one was asked |
 //! | `weight` | weight in the training loss: 0 for the prompt and for masked tokens |
+//!
+//! A ledger is one Parquet file, or a folder of them that are read in the order of their names. Each file carries its [`Origin`] under the key
+//! `unforget`: the hashes of weights, tokenizer, template and data that it was made from. [`Ledger::open`] refuses files of different
+//! models, and a ledger whose model or data have changed since.
+//!
+//! Files are written and read in row groups of at most [`BLOCK`] rows, only the columns that a query needs, so that memory does not grow with
+//! the ledger, except where a query keeps a value of each token. Ten million tokens, six million of them in answers (26 November 2026; resident
+//! memory at most, CPU seconds): written in 11 files of 74 MB together with 90 MB and 3.5 s; thresholds, precision and recall, classes and
+//! quantiles with 79 MB and 1 s; a rule, which may look at the whole set, with 663 MB and 2.8 s. `tests/ledger.rs` does the like with
+//! `--ignored`. Polars' lazy frames could do the queries, too, but the feature `lazy` adds 128 crates to the 136 that polars is now, an HTTP
+//! client and a TLS library among them: too much to build for queries that are one pass over blocks.
+
+mod origin;
+mod read;
+mod tally;
+mod write;
+
+pub use origin::{Origin, Stamp};
+pub use read::Ledger;
+pub use tally::{ClassShare, Tally, ThresholdPoint};
+pub use write::{Writer, write};
 
 use crate::error::{Error, Result};
 use crate::perplexity::{TokenScores, given_prompt};
-use crate::select::{LossMask, ModelSignals, Signals, TokenClass};
+use crate::select::TokenClass;
 use crate::tokens::Sequence;
-use polars::prelude::{Column, DataFrame, NamedFrom, ParquetReader, SerReader, Series};
+use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use serde::Serialize;
-use std::path::Path;
+use std::ops::Range;
 
 /// The perplexities for which a [`Summary`] says how many tokens are above.
 pub const LEVELS: [f64; 6] = [1.5, 2.5, 10.0, 25.0, 100.0, 1000.0];
@@ -84,30 +106,99 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The rows, in the order of the sequences: `classes` and `weights` have one entry for each token, `reference` is empty if no other model
-/// was asked.
-///
-/// Errors when the lists are not equally long or do not have one entry for each token.
-pub fn frame(
-    sequences: &[Sequence],
-    scores: &[TokenScores],
-    reference: &[TokenScores],
-    classes: &[Vec<TokenClass>],
-    weights: &[Vec<f32>],
-) -> Result<DataFrame> {
-    let lists = [scores.len(), classes.len(), weights.len()];
-    let compared = !reference.is_empty();
-    if lists != [sequences.len(); 3] || compared && reference.len() != sequences.len() {
-        let problem = format!(
-            "{} sequences, {} scores, {} lists of classes, {} of weights and {} scores of a reference do not belong together",
-            sequences.len(),
-            scores.len(),
-            classes.len(),
-            weights.len(),
-            reference.len()
-        );
-        return Err(Error::invalid("ledger", problem));
+/// Most rows of a row group, which is what is read at one time.
+pub const BLOCK: usize = 1 << 17;
+
+/// Scored sequences, of which rows are made; every list has one entry for each sequence, and that has one for each token.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// What was scored.
+    pub sequences: &'a [Sequence],
+    /// What the model says of it.
+    pub scores: &'a [TokenScores],
+    /// What another model says; empty if none was asked.
+    pub reference: &'a [TokenScores],
+    /// What kind of text each token is.
+    pub classes: &'a [Vec<TokenClass>],
+    /// Where the writer's own style shows; empty if that is not known.
+    pub style: &'a [Vec<bool>],
+    /// Weights in the training loss.
+    pub weights: &'a [Vec<f32>],
+}
+
+impl<'a> Rows<'a> {
+    /// Those of the sequences in `range`.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        let some = |all: &'a [Vec<bool>]| {
+            if all.is_empty() {
+                all
+            } else {
+                &all[range.clone()]
+            }
+        };
+        Self {
+            sequences: &self.sequences[range.clone()],
+            scores: &self.scores[range.clone()],
+            reference: match self.reference.is_empty() {
+                true => &[],
+                false => &self.reference[range.clone()],
+            },
+            classes: &self.classes[range.clone()],
+            style: some(self.style),
+            weights: &self.weights[range.clone()],
+        }
     }
+
+    /// Refuses lists of other lengths.
+    fn check(&self) -> Result<()> {
+        let lists = [self.scores.len(), self.classes.len(), self.weights.len()];
+        let optional = |length: usize| length == 0 || length == self.sequences.len();
+        if lists == [self.sequences.len(); 3]
+            && optional(self.reference.len())
+            && optional(self.style.len())
+        {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} sequences, {} scores, {} lists of classes, {} of weights, {} of style and {} scores of a reference do not belong together",
+            self.sequences.len(),
+            self.scores.len(),
+            self.classes.len(),
+            self.weights.len(),
+            self.style.len(),
+            self.reference.len()
+        );
+        Err(Error::invalid("ledger", problem))
+    }
+}
+
+/// Where `spans` of `answer`, in bytes, stand in the tokens of `sequence`; nowhere if the answer does not stand in its text as it is.
+pub fn marked(sequence: &Sequence, answer: &str, spans: &[(usize, usize)]) -> Vec<bool> {
+    let Some(offset) = sequence.text.rfind(answer) else {
+        return vec![false; sequence.len()];
+    };
+    let marked = |span: &Range<usize>| {
+        let mut spans = spans.iter();
+        spans.any(|(from, to)| span.start < offset + to && offset + from < span.end)
+    };
+    sequence.spans.iter().map(marked).collect()
+}
+
+/// The rows as a frame, in the order of the sequences.
+///
+/// # Errors
+/// When the lists are not equally long or do not have one entry for each token.
+pub fn frame(rows: &Rows<'_>) -> Result<DataFrame> {
+    rows.check()?;
+    let &Rows {
+        sequences,
+        scores,
+        reference,
+        classes,
+        style,
+        weights,
+    } = rows;
+    let compared = !reference.is_empty();
     let rows: usize = sequences.iter().map(Sequence::len).sum();
     let (mut example, mut text, mut role) = (
         Vec::<&str>::with_capacity(rows),
@@ -119,14 +210,17 @@ pub fn frame(
     let (mut log_prob, mut entropy) = (Vec::<Option<f32>>::new(), Vec::<Option<f32>>::new());
     let (mut rank, mut weight) = (Vec::<Option<u32>>::new(), Vec::<f32>::new());
     let (mut class, mut log_prob_reference) = (Vec::<&str>::new(), Vec::<Option<f32>>::new());
+    let mut styled = Vec::<bool>::new();
     for (index, (sequence, scores)) in sequences.iter().zip(scores).enumerate() {
         let (classes, weights) = (&classes[index], &weights[index]);
         let other = reference.get(index).map(|scores| &scores.log_prob);
         let lengths = [scores.log_prob.len(), classes.len(), weights.len()];
         let others = other.map_or(sequence.len(), Vec::len);
-        if lengths != [sequence.len(); 3] || others != sequence.len() {
+        let style = style.get(index);
+        let styles = style.map_or(sequence.len(), Vec::len);
+        if lengths != [sequence.len(); 3] || [others, styles] != [sequence.len(); 2] {
             let problem = format!(
-                "{} scores, {} classes, {} weights and {others} scores of a reference for {} tokens",
+                "{} scores, {} classes, {} weights, {styles} styles and {others} scores of a reference for {} tokens",
                 lengths[0],
                 lengths[1],
                 lengths[2],
@@ -150,6 +244,7 @@ pub fn frame(
         }
         class.extend(classes.iter().map(|class| class.name()));
         weight.extend(weights);
+        styled.extend(style.into_iter().flatten());
         log_prob_reference.extend(other.into_iter().flatten());
         log_prob.extend(&scores.log_prob);
         entropy.extend(&scores.entropy);
@@ -164,86 +259,20 @@ pub fn frame(
         column("char_end", char_end),
         column("role", role),
         column("class", class),
+    ];
+    if !style.is_empty() {
+        columns.push(column("style", styled));
+    }
+    columns.extend([
         column("log_prob", log_prob),
         column("entropy", entropy),
         column("rank", rank),
-    ];
+    ]);
     if compared {
         columns.push(column("log_prob_reference", log_prob_reference));
     }
     columns.push(column("weight", weight));
     DataFrame::new_infer_height(columns).map_err(Error::library("making the ledger"))
-}
-
-/// Reads the record of tokens at `path`, as `unforget perplexity --out` writes it: each example's name and what is known of its tokens, the
-/// scored model being the base.
-///
-/// # Errors
-/// When the file cannot be read, or lacks a column or a value that every token has.
-pub fn read(path: &Path) -> Result<Vec<(String, Signals)>> {
-    let file =
-        std::fs::File::open(path).map_err(Error::io("reading the record of tokens", path))?;
-    let frame = ParquetReader::new(file)
-        .finish()
-        .map_err(|e| Error::file(path, format!("not a Parquet file that can be read: {e}")))?;
-    signals(&frame).map_err(|problem| {
-        let way_out = "write it with `unforget perplexity --out`";
-        Error::file(path, format!("{problem}; {way_out}"))
-    })
-}
-
-/// The examples of a record of tokens, or what is wrong with it.
-fn signals(frame: &DataFrame) -> std::result::Result<Vec<(String, Signals)>, String> {
-    let of = |name: &str| {
-        frame
-            .column(name)
-            .map_err(|_| format!("has no column `{name}`"))
-    };
-    let kind = |name: &'static str| move |_| format!("column `{name}` is of another type");
-    let text = |name: &'static str| of(name)?.str().map_err(kind(name));
-    let number = |name: &'static str| of(name)?.f32().map_err(kind(name));
-    let (example, role, class) = (text("example")?, text("role")?, text("class")?);
-    let (log_prob, entropy) = (number("log_prob")?, number("entropy")?);
-    let rank = of("rank")?.u32().map_err(kind("rank"))?;
-    let reference = match frame.column("log_prob_reference") {
-        Ok(_) => Some(number("log_prob_reference")?),
-        Err(_) => None,
-    };
-    let mut examples: Vec<(String, Signals)> = Vec::new();
-    let mut completion: Vec<Vec<bool>> = Vec::new();
-    for row in 0..frame.height() {
-        let missing = |name: &str| format!("row {row} has no `{name}`");
-        let id = example.get(row).ok_or_else(|| missing("example"))?;
-        if examples.last().is_none_or(|(last, _)| last != id) {
-            let signals = Signals {
-                base: Some(ModelSignals::default()),
-                reference: reference.map(|_| ModelSignals::default()),
-                ..Signals::default()
-            };
-            examples.push((id.to_string(), signals));
-            completion.push(Vec::new());
-        }
-        let ((_, signals), completion) = (examples.last_mut())
-            .zip(completion.last_mut())
-            .ok_or_else(|| missing("example"))?;
-        completion.push(role.get(row).ok_or_else(|| missing("role"))? == "completion");
-        let named = class.get(row).ok_or_else(|| missing("class"))?;
-        let known = TokenClass::named(named);
-        let unknown = || format!("row {row} has the class `{named}`, which is not known");
-        signals.class.push(known.ok_or_else(unknown)?);
-        if let Some(base) = &mut signals.base {
-            base.log_prob.push(log_prob.get(row));
-            base.entropy.push(entropy.get(row));
-            base.rank.push(rank.get(row));
-        }
-        if let (Some(model), Some(column)) = (&mut signals.reference, reference) {
-            model.log_prob.push(column.get(row));
-        }
-    }
-    for ((_, signals), completion) in examples.iter_mut().zip(completion) {
-        signals.completion = LossMask::new(completion);
-    }
-    Ok(examples)
 }
 
 fn column<T>(name: &str, values: Vec<T>) -> Column
@@ -267,6 +296,7 @@ fn characters_before(text: &str) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select::LossMask;
     use crate::tokens::Form;
 
     /// `<u>é?<a>ja<e>`: a prompt of two tokens, a completion of two.
@@ -297,54 +327,47 @@ mod tests {
 
     #[test]
     fn there_is_one_row_for_each_token_and_places_are_in_characters() {
+        let (sequences, scores, classes) = ([sequence()], [scores()], classes());
         let weights = [vec![0.0, 0.0, 1.0, 0.0]];
-        let frame = frame(
-            &[sequence()],
-            &[scores()],
-            &[scores()],
-            &classes(),
-            &weights,
-        )
-        .unwrap();
-        assert_eq!(frame.height(), 4);
+        let rows = Rows {
+            sequences: &sequences,
+            scores: &scores,
+            reference: &scores,
+            classes: &classes,
+            style: &[],
+            weights: &weights,
+        };
+        let made = frame(&rows).unwrap();
+        assert_eq!(made.height(), 4);
         let numbers = |name: &str| -> Vec<u32> {
-            let column = frame.column(name).unwrap();
+            let column = made.column(name).unwrap();
             column.u32().unwrap().into_no_null_iter().collect()
         };
         assert_eq!(numbers("char_start"), [0, 1, 2, 4]);
         assert_eq!(numbers("char_end"), [1, 2, 4, 4]);
-        assert_eq!(frame.column("log_prob").unwrap().null_count(), 1);
-        let weight = frame.column("weight").unwrap();
+        assert_eq!(made.column("log_prob").unwrap().null_count(), 1);
+        assert!(made.column("style").is_err());
+        let weight = made.column("weight").unwrap();
         let weight = weight.f32().unwrap();
         assert_eq!((weight.get(2), weight.get(3)), (Some(1.0), Some(0.0)));
+        let short = [vec![true; 3]];
+        let error = frame(&Rows {
+            style: &short,
+            ..rows
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(error.contains("3 styles"), "{error}");
     }
 
     #[test]
-    fn a_record_is_read_back_as_what_is_known_of_the_tokens() {
-        let weights = [vec![0.0; 4]];
-        let with = frame(
-            &[sequence()],
-            &[scores()],
-            &[scores()],
-            &classes(),
-            &weights,
-        )
-        .unwrap();
-        let read = signals(&with).unwrap();
-        let [(id, of)] = read.as_slice() else {
-            panic!("one example, not {}", read.len())
-        };
-        assert_eq!(id, "one");
+    fn style_is_marked_where_the_answer_stands() {
+        // "ja" is the token 2; its second letter is marked
         assert_eq!(
-            (&of.completion, &of.class),
-            (&sequence().completion, &classes()[0])
+            marked(&sequence(), "ja", &[(1, 2)]),
+            [false, false, true, false]
         );
-        assert_eq!(of.base, Some(ModelSignals::from(&scores())));
-        assert_eq!(of.reference.as_ref().unwrap().log_prob, scores().log_prob);
-        let without = frame(&[sequence()], &[scores()], &[], &classes(), &weights).unwrap();
-        assert_eq!(signals(&without).unwrap()[0].1.reference, None);
-        let error = signals(&without.drop("rank").unwrap()).unwrap_err();
-        assert_eq!(error, "has no column `rank`");
+        assert_eq!(marked(&sequence(), "nein", &[(0, 4)]), [false; 4]);
     }
 
     #[test]
@@ -360,13 +383,15 @@ mod tests {
 
     #[test]
     fn scores_of_another_sequence_are_refused() {
-        let error = frame(
-            &[sequence()],
-            &[TokenScores::default()],
-            &[],
-            &classes(),
-            &[vec![0.0; 4]],
-        );
+        let (sequences, classes) = ([sequence()], classes());
+        let error = frame(&Rows {
+            sequences: &sequences,
+            scores: &[TokenScores::default()],
+            reference: &[],
+            classes: &classes,
+            style: &[],
+            weights: &[vec![0.0; 4]],
+        });
         assert!(error.unwrap_err().to_string().contains("for 4 tokens"));
     }
 }

@@ -1,0 +1,155 @@
+use super::Common;
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+use unforget::error::{Error, Result};
+use unforget::ledger::{ClassShare, Ledger, Tally, ThresholdPoint};
+
+const EXAMPLES: &str = "\
+Examples:
+  What thresholds would mask of the lab's answers, and how much of it is the annotators' style:
+    unforget perplexity --model lab --data datasets/lab/code/train.jsonl --out code-tokens
+    unforget ledger code-tokens
+  Other thresholds and quantiles, over several data sets scored under one model:
+    unforget ledger code-tokens word-tokens --thresholds 1.5,2.5,10 --quantiles 0.5,0.9,0.99
+  What an experiment scored (the store keeps a ledger of each kind of answers):
+    unforget ledger unforget-store/ledger/ground-truth-*/tokens
+
+A ledger is a Parquet file, or a folder of them, with one row for each token. It says what it was made from and is refused when the model, its tokenizer, its
+template or the data has changed since. `unforget weights RULE --tokens LEDGER` computes any other rule on it.
+
+Memory does not grow with the ledger but for 4 bytes a completion token, of which the quantiles are made: 79 MB for ten million tokens.";
+
+/// `unforget ledger`
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct QueryLedger {
+    /// Files, or folders of files, that `unforget perplexity --out` wrote; they are taken together
+    #[arg(required = true, value_name = "LEDGER")]
+    ledgers: Vec<PathBuf>,
+    /// Thresholds of the token perplexity
+    #[arg(
+        long,
+        value_name = "T,...",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        default_values_t = [1.1, 1.5, 2.0, 2.5, 5.0, 10.0, 25.0, 100.0, 1000.0]
+    )]
+    thresholds: Vec<f64>,
+    /// Quantiles of the token perplexity
+    #[arg(long, value_name = "Q,...", value_delimiter = ',', allow_negative_numbers = true, default_values_t = [0.05, 0.25, 0.5, 0.75, 0.95])]
+    quantiles: Vec<f64>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Printed {
+    files: usize,
+    examples: usize,
+    tokens: usize,
+    completion_tokens: usize,
+    learned_tokens: usize,
+    style_tokens: Option<usize>,
+    perplexity_per_token: Option<f64>,
+    thresholds: Vec<ThresholdPoint>,
+    classes: Vec<ClassShare>,
+    quantiles: Vec<Quantile>,
+}
+
+/// A quantile of the token perplexity.
+#[derive(Serialize)]
+struct Quantile {
+    quantile: f64,
+    perplexity: Option<f64>,
+}
+
+impl QueryLedger {
+    pub fn run(&self, _common: &Common) -> Result<()> {
+        if let Some(threshold) = self
+            .thresholds
+            .iter()
+            .find(|t| !(t.is_finite() && **t > 0.0))
+        {
+            let problem = format!("must be perplexities above 0, got {threshold}");
+            return Err(Error::invalid("--thresholds", problem));
+        }
+        let ledger = Ledger::open(&self.ledgers)?;
+        let mut tally = Tally::of(&ledger, &self.thresholds)?;
+        let values = tally.quantiles(&self.quantiles)?;
+        let quantiles = self.quantiles.iter().zip(values);
+        let printed = Printed {
+            files: ledger.files(),
+            examples: tally.examples,
+            tokens: tally.tokens,
+            completion_tokens: tally.completion_tokens,
+            learned_tokens: tally.learned_tokens,
+            style_tokens: tally.style_tokens,
+            perplexity_per_token: tally.perplexity(),
+            thresholds: tally.thresholds(),
+            classes: tally.classes(),
+            quantiles: quantiles
+                .map(|(quantile, nats)| Quantile {
+                    quantile: *quantile,
+                    perplexity: nats.map(f64::exp),
+                })
+                .collect(),
+        };
+        if self.json {
+            return super::print_json(&printed);
+        }
+        print(&printed);
+        Ok(())
+    }
+}
+
+fn print(of: &Printed) {
+    let share =
+        |value: Option<f64>| value.map_or("–".into(), |value| format!("{:.2} %", 100.0 * value));
+    let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
+    println!("files                    {:>10}", of.files);
+    println!("examples                 {:>10}", of.examples);
+    println!("tokens                   {:>10}", of.tokens);
+    println!("completion tokens        {:>10}", of.completion_tokens);
+    println!("  with a weight          {:>10}", of.learned_tokens);
+    if let Some(style) = of.style_tokens {
+        println!("  in the writer's style  {style:>10}");
+    }
+    println!(
+        "perplexity per token     {:>10}",
+        number(of.perplexity_per_token)
+    );
+    println!(
+        "\n{:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
+        "threshold", "masked", "surprisal", "precision", "recall"
+    );
+    for point in &of.thresholds {
+        println!(
+            "{:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
+            point.threshold,
+            share(Some(point.masked)),
+            share(Some(point.surprisal_masked)),
+            share(point.precision),
+            share(point.recall)
+        );
+    }
+    println!("\n{:<16}  {:>10}  {:>10}", "class", "share", "above 2.5");
+    for class in &of.classes {
+        let name = class.class.name();
+        println!(
+            "{name:<16}  {:>10}  {:>10}",
+            share(Some(class.share)),
+            share(Some(class.high))
+        );
+    }
+    println!("\n{:>10}  {:>10}", "quantile", "perplexity");
+    for quantile in &of.quantiles {
+        println!(
+            "{:>10}  {:>10}",
+            quantile.quantile,
+            number(quantile.perplexity)
+        );
+    }
+}

@@ -1,0 +1,236 @@
+//! A result as it lies on disk, found by its folder's name rather than by its inputs.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::{Fingerprint, INPUTS, RESULT, Store, disk};
+use crate::error::{Error, Result};
+
+/// Digits of a hash that are enough to name a result.
+const SHORT: usize = 4;
+
+/// A folder of the store that [`Entry::run`](super::Entry::run) made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// The result that `name` means: its folder, or in this store `verb/label-hash`, or a short key, that is the beginning of either the
+    /// label or the hash, alone or behind `verb/`.
+    ///
+    /// # Errors
+    /// When there is none, or more than one; the message lists them.
+    pub fn find(&self, name: &str) -> Result<Kept> {
+        let folder = Path::new(name);
+        for folder in [folder.to_path_buf(), self.root.join(folder)] {
+            if folder.join(INPUTS).is_file() {
+                return Ok(Kept { folder });
+            }
+        }
+        let (verb, key) = match name.trim_end_matches('/').split_once('/') {
+            Some((verb, key)) => (Some(verb), key),
+            None => (None, name),
+        };
+        let mut found: Vec<(usize, PathBuf)> = Vec::new();
+        for (kind, is) in self.list(&self.root)? {
+            let named = kind
+                .file_name()
+                .is_some_and(|own| verb.is_none_or(|verb| own == verb));
+            if !is.is_dir() || !named {
+                continue;
+            }
+            for (entry, _) in self.list(&kind)? {
+                if let Some(rank) = rank(&entry, key).filter(|_| entry.join(INPUTS).is_file()) {
+                    found.push((rank, entry));
+                }
+            }
+        }
+        let best = found.iter().map(|(rank, _)| *rank).min();
+        found.retain(|(rank, _)| Some(*rank) == best);
+        match found.len() {
+            1 => Ok(Kept {
+                folder: found.remove(0).1,
+            }),
+            0 if folder.is_dir() => Err(Error::file(
+                folder,
+                "is no run of a store: a run's folder holds inputs.json, as those under finetune/ and evaluate/ of the store do",
+            )),
+            0 => Err(Error::missing(
+                format!("run `{name}`"),
+                &self.root,
+                "give its folder, verb/label-hash, or the beginning of its label or hash; --store names the store",
+            )),
+            count => {
+                const SHOWN: usize = 8;
+                let names: Vec<String> = found
+                    .iter()
+                    .take(SHOWN)
+                    .map(|(_, folder)| short(folder))
+                    .collect();
+                let more = if count > SHOWN { ", …" } else { "" };
+                let problem = format!(
+                    "names {count} runs: {}{more}; give one of them",
+                    names.join(", ")
+                );
+                Err(Error::invalid(format!("run `{name}`"), problem))
+            }
+        }
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<(PathBuf, std::fs::FileType)>> {
+        match folder.is_dir() {
+            true => disk::list(folder),
+            false => Ok(Vec::new()),
+        }
+    }
+}
+
+/// How well a folder fits a key: 0 is best; `None` if not at all.
+fn rank(folder: &Path, key: &str) -> Option<usize> {
+    let name = folder.file_name()?.to_str()?;
+    let (label, hash) = name.rsplit_once('-').unwrap_or(("", name));
+    if key == name {
+        return Some(0);
+    }
+    if key == label && !key.is_empty() {
+        return Some(1);
+    }
+    let begins = key.len() >= SHORT && hash.starts_with(key);
+    (begins || !key.is_empty() && name.starts_with(key)).then_some(2)
+}
+
+/// `verb/label-hash`.
+fn short(folder: &Path) -> String {
+    let name = |path: Option<&Path>| {
+        let name = path.and_then(Path::file_name).unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    format!("{}/{}", name(folder.parent()), name(Some(folder)))
+}
+
+impl Kept {
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `verb/label-hash`.
+    pub fn name(&self) -> String {
+        short(&self.folder)
+    }
+
+    /// The verb that made it.
+    pub fn verb(&self) -> String {
+        self.name()
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .to_string()
+    }
+
+    /// Its inputs, as they lie there.
+    ///
+    /// # Errors
+    /// When they cannot be read, or were changed since: their hash is in the folder's name.
+    pub fn inputs(&self) -> Result<Fingerprint> {
+        let path = self.folder.join(INPUTS);
+        let inputs: Fingerprint = self.read(INPUTS)?;
+        let hash = inputs.hash();
+        match self.name().ends_with(&hash) {
+            true => Ok(inputs),
+            false => Err(Error::file(
+                path,
+                format!(
+                    "these inputs have the hash {hash}, which is not that of the folder's name; they were changed, or the folder was renamed"
+                ),
+            )),
+        }
+    }
+
+    /// Its result.
+    ///
+    /// # Errors
+    /// When the run is not finished, or the result is none of this kind.
+    pub fn result<T: DeserializeOwned>(&self) -> Result<T> {
+        if !self.folder.join(RESULT).is_file() {
+            return Err(Error::file(
+                &self.folder,
+                "this run is not finished; make the call again that began it, and it goes on",
+            ));
+        }
+        self.read(RESULT)
+    }
+
+    /// One of its JSON files.
+    ///
+    /// # Errors
+    /// When it is not there, or holds something else.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.folder.join(name);
+        let bytes = std::fs::read(&path).map_err(Error::io("reading the run", &path))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::file(&path, format!("does not read: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+
+    #[test]
+    fn a_result_is_found_by_label_by_hash_and_by_folder() -> Result<()> {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let store = Store::open(scratch.path())?;
+        let make = |kind: &str, label: &str, value: u32| -> Result<PathBuf> {
+            let inputs = Fingerprint::new().with("value", &value)?;
+            let entry = store.entry(kind, label, &inputs)?;
+            entry.run(|_| Ok(value))?;
+            Ok(entry.folder().to_path_buf())
+        };
+        let one = make("sum", "stm_2.5", 1)?;
+        let other = make("sum", "stm_2.5-more", 2)?;
+        make("product", "stm_2.5", 3)?;
+        let hash = |folder: &Path| {
+            let name = folder.to_string_lossy().into_owned();
+            name[name.len() - 16..].to_string()
+        };
+        for name in [
+            hash(&one)[..6].to_string(),
+            "sum/stm_2.5".into(),
+            short(&one),
+            one.display().to_string(),
+        ] {
+            assert_eq!(store.find(&name)?.folder(), one, "{name}");
+        }
+        assert_eq!(store.find("stm_2.5-m")?.folder(), other);
+        let error = store.find("stm_2.5").unwrap_err().to_string();
+        assert!(
+            error.contains("names 2 runs") && error.contains("product/stm_2.5-"),
+            "{error}"
+        );
+        let error = store.find("absent").unwrap_err().to_string();
+        assert!(error.contains("run `absent`"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_changed_or_is_not_finished_is_refused() -> Result<()> {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let store = Store::open(scratch.path())?;
+        let inputs = Fingerprint::new().with("rate", &0.1f32)?;
+        let entry = store.entry("sum", "one", &inputs)?;
+        let stopped: Result<u32> = entry.run(|_| Err(Error::invalid("work", "was stopped")));
+        assert!(stopped.is_err());
+        let kept = store.find("one")?;
+        assert_eq!(kept.inputs()?, inputs);
+        let error = kept.result::<u32>().unwrap_err().to_string();
+        assert!(error.contains("not finished"), "{error}");
+        std::fs::write(kept.folder().join(INPUTS), "{\"rate\": 1}\n").expect("scratch is writable");
+        let error = kept.inputs().unwrap_err().to_string();
+        assert!(error.contains("were changed"), "{error}");
+        Ok(())
+    }
+}
