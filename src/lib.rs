@@ -98,11 +98,17 @@ pub mod lab;
 // experiment
 pub mod experiment;
 
+pub mod lesson;
+
 pub mod audit;
 
 // roof
 pub mod report;
 
 pub mod paper;
+
+pub mod display;
+
+pub mod notebook;
 
 pub mod prelude;

@@ -11,6 +11,7 @@ mod families;
 mod golden;
 mod hub;
 mod interop;
+mod notebooks;
 mod objectives;
 mod operators;
 mod paper;

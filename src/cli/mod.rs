@@ -12,6 +12,7 @@ mod finetune;
 mod generate;
 mod items;
 mod lab;
+mod notebook;
 mod paper;
 mod perplexity;
 mod report;
@@ -86,6 +87,8 @@ enum Verb {
     Report(report::WriteReport),
     /// Recompute the numbers of the paper from the files its authors published
     Audit(audit::AuditFiles),
+    /// Open the notebooks in Jupyter with the Rust kernel set up, or run them without a browser
+    Notebook(notebook::Notebook),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
     /// Say what this machine has and lacks
@@ -165,6 +168,7 @@ pub fn main() -> ExitCode {
         Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),
         Verb::Audit(verb) => verb.run(&cli.common),
+        Verb::Notebook(verb) => verb.run(),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),
     };

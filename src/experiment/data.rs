@@ -398,38 +398,50 @@ impl Rendered {
         classes.collect()
     }
 
-    /// Which tokens of sequence `at` show the writer's style.
     fn style(&self, at: usize) -> Vec<bool> {
-        let (sequence, item) = (&self.sequences[at], &self.items[at]);
-        // the answer stands in the rendered text as it is
-        let Some(offset) = sequence.text.rfind(item.truth.as_str()) else {
-            return vec![false; sequence.len()];
-        };
-        let styled = |span: &std::ops::Range<usize>| {
-            item.style
-                .iter()
-                .any(|(from, to)| span.start < offset + to && offset + from < span.end)
-        };
-        sequence
-            .spans
-            .iter()
-            .map(|span| styled(&(span.start..span.end)))
-            .collect()
+        style(&self.items[at], &self.sequences[at])
     }
 
     fn tokens(&self, at: usize, mask: &LossMask) -> Vec<TokenView> {
-        let (sequence, scores) = (&self.sequences[at], &self.scores[at]);
-        let (style, perplexity) = (self.style(at), scores.perplexity());
-        (0..sequence.len())
-            .map(|position| TokenView {
-                text: sequence.token_text(position).to_string(),
-                completion: sequence.completion.learns(position),
-                learned: mask.learns(position),
-                style: style[position],
-                perplexity: perplexity[position].map(f64::from),
-            })
-            .collect()
+        token_views(&self.items[at], &self.sequences[at], &self.scores[at], mask)
     }
+}
+
+/// Which tokens of an item show the writer's style.
+fn style(item: &Item, sequence: &Sequence) -> Vec<bool> {
+    // the answer stands in the rendered text as it is
+    let Some(offset) = sequence.text.rfind(item.truth.as_str()) else {
+        return vec![false; sequence.len()];
+    };
+    let styled = |span: &std::ops::Range<usize>| {
+        item.style
+            .iter()
+            .any(|(from, to)| span.start < offset + to && offset + from < span.end)
+    };
+    sequence
+        .spans
+        .iter()
+        .map(|span| styled(&(span.start..span.end)))
+        .collect()
+}
+
+/// The tokens of one item as they are looked at; `mask` says which are learned.
+pub fn token_views(
+    item: &Item,
+    sequence: &Sequence,
+    scores: &TokenScores,
+    mask: &LossMask,
+) -> Vec<TokenView> {
+    let (style, perplexity) = (style(item, sequence), scores.perplexity());
+    (0..sequence.len())
+        .map(|position| TokenView {
+            text: sequence.token_text(position).to_string(),
+            completion: sequence.completion.learns(position),
+            learned: mask.learns(position),
+            style: style[position],
+            perplexity: perplexity[position].map(f64::from),
+        })
+        .collect()
 }
 
 /// What a reference model says of the ground truth: the base, fine-tuned on all tokens of it as the recipe's `finetune` says, its
