@@ -217,13 +217,10 @@ fn a_kernel_is_quick_small_and_right() {
         "let loss: candle_core::Tensor = w.matmul(&v)?.sqr()?.sum_all()?;",
         1.5,
     );
-    let text = timed(
-        &mut kernel,
-        "let gradients: candle_core::backprop::GradStore = loss.backward()?;\nlet of = |v: &candle_core::Var| gradients.get(v).unwrap().to_vec2::<f32>().unwrap();\nprintln!(\"{:?} {:?}\", of(&w), of(&v));",
-        1.5,
-    );
+    let shown = "{\n    let gradients = loss.backward().unwrap();\n    let of = |of: &candle_core::Var| gradients.get(of).unwrap().to_vec2::<f32>().unwrap();\n    println!(\"{:?} {:?}\", of(&w), of(&v));\n}";
+    let text = timed(&mut kernel, shown, 1.5);
     assert_eq!(text, GRADIENTS);
-    // a static has one value for all cells
+    // polars is at hand, and its frames show themselves
     timed(
         &mut kernel,
         "use polars::prelude::df;\nlet frame: polars::prelude::DataFrame = df!(\"n\" => [1, 2])?;\nframe",
@@ -252,8 +249,11 @@ fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
         mistake.contains("no-such-folder: no ") && mistake.lines().count() <= 3,
         "{mistake}"
     );
-    let untyped = said("let model = Checkpoint::open(lab::folder()?.join(\"model\"))?;\nmodel");
-    println!("{untyped}");
     let panicked = said("let empty: Vec<i32> = vec![];\nempty[0]");
-    println!("{panicked}");
+    assert!(panicked.contains("the cell stopped: index out of bounds") && panicked.lines().count() <= 4, "{panicked}");
+    let claim = said("assert!(1 + 1 == 3, \"sums are {}\", 2);");
+    assert!(claim.contains("the cell stopped: sums are 2"), "{claim}");
+    // older variables and names stay
+    assert!(said("let two: i32 = 2;\nRecipe::quick()").contains("recipe lab-quick"));
+    assert_eq!(said("two"), "\"2\"");
 }

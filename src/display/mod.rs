@@ -97,6 +97,21 @@ impl Media {
     }
 }
 
+/// From now on a panic in a cell is one line, without the long list of calls that the kernel asks for.
+pub fn plain_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(payload.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("it panicked");
+        // where it happened is of use in this crate's files, not in those that the kernel makes of cells
+        match panic.location().filter(|place| !place.file().ends_with("src/lib.rs")) {
+            Some(place) => eprintln!("the cell stopped: {text} ({place})"),
+            None => eprintln!("the cell stopped: {text}"),
+        }
+    }));
+}
+
 /// `text` with everything that HTML reads as markup escaped.
 fn escaped(text: &str) -> String {
     HtmlEscape(text).to_string()

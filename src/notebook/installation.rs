@@ -13,7 +13,7 @@ const EVCXR: &str = "0.22.0";
 /// Any of these will do; the folder of notebooks is opened in it.
 const JUPYTER: &str = "jupyterlab>=4,<5";
 /// What cells begin with.
-const PRELUDE: &str = "use unforget::prelude::*;\n";
+const PRELUDE: &str = "use unforget::prelude::*;\nunforget::display::plain_panics();\n";
 /// The kernel's name, which a notebook's file has.
 pub const KERNEL: &str = "unforget";
 

@@ -26,7 +26,10 @@ pub struct Kernel {
     key: String,
     shell: Socket,
     published: Receiver<Message>,
-    listening: TcpStream,
+    /// Both connections, to be closed under those who read from them.
+    streams: [TcpStream; 2],
+    /// The port at which it is told to end.
+    control: u16,
     asked: usize,
     /// From the start of the process until it answered.
     pub ready: Duration,
@@ -87,9 +90,15 @@ impl Kernel {
                 return Err(error);
             }
         };
-        let listening = heard
-            .handle()
-            .map_err(Error::library("listening to the kernel"))?;
+        let handle = |socket: &Socket| {
+            socket
+                .handle()
+                .map_err(Error::library("listening to the kernel"))
+        };
+        let streams = [handle(&shell)?, handle(&heard)?];
+        // all that is needed is published; what the shell answers is read so that it does not pile up
+        let mut answers = handle(&shell)?;
+        std::thread::spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
         let (send, published) = channel();
         std::thread::spawn(move || {
             while let Ok(parts) = heard.receive() {
@@ -107,7 +116,8 @@ impl Kernel {
             key,
             shell,
             published,
-            listening,
+            streams,
+            control: ports[2],
             asked: 0,
             ready: Duration::ZERO,
         };
@@ -232,10 +242,20 @@ impl Kernel {
     }
 
     fn ask(&mut self, kind: &str, content: &Value) -> Result<String> {
+        let (id, message) = self.message(kind, content);
+        let parts: Vec<&[u8]> = message.iter().map(Vec::as_slice).collect();
+        let sent = self.shell.send(&parts);
+        sent.map_err(Error::library("asking the kernel"))?;
+        Ok(id)
+    }
+
+    /// A signed message and its number.
+    fn message(&mut self, kind: &str, content: &Value) -> (String, Vec<Vec<u8>>) {
         self.asked += 1;
-        let id = format!("{}-{}", &self.key[..16], self.asked);
+        let session = &self.key[..16];
+        let id = format!("{session}-{}", self.asked);
         let header = json!({
-            "msg_id": id, "msg_type": kind, "session": &self.key[..16], "username": "unforget", "version": "5.3",
+            "msg_id": id, "msg_type": kind, "session": session, "username": "unforget", "version": "5.3",
             "date": "2026-01-01T00:00:00Z",
         });
         let parts = [
@@ -243,36 +263,44 @@ impl Kernel {
             "{}".into(),
             "{}".into(),
             content.to_string(),
-        ];
-        let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
-        let signature = signature(self.key.as_bytes(), &parts);
-        let message = [&[MARK, signature.as_bytes()], &parts[..]].concat();
-        self.shell
-            .send(&message)
-            .map_err(Error::library("asking the kernel"))?;
-        Ok(id)
+        ]
+        .map(String::into_bytes);
+        let signed: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let signature = signature(self.key.as_bytes(), &signed).into_bytes();
+        (
+            id,
+            [MARK.to_vec(), signature]
+                .into_iter()
+                .chain(parts)
+                .collect(),
+        )
     }
 }
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        // asked kindly it ends the process of its cells too
-        if self.lives()
-            && self
-                .ask("shutdown_request", &json!({"restart": false}))
-                .is_ok()
-        {
+        // asked kindly it ends the process of its cells and removes their folder
+        let cells: Vec<u32> = family(self.process.id()).unwrap_or_default();
+        let (_, parts) = self.message("shutdown_request", &json!({"restart": false}));
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let asked = Socket::connect(self.control, Kind::Dealer).and_then(|mut control| {
+            control.send(&parts)?;
+            Ok(control)
+        });
+        if asked.is_ok() {
             let began = Instant::now();
-            while self.lives() && began.elapsed() < Duration::from_millis(200) {
+            while self.lives() && began.elapsed() < Duration::from_secs(3) {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
-        let cells: Vec<u32> = family(self.process.id()).unwrap_or_default();
-        end(&mut self.process);
-        for process in cells.into_iter().skip(1) {
-            kill(process);
+        if self.lives() {
+            end(&mut self.process);
+            cells.into_iter().skip(1).for_each(kill);
         }
-        let _ = self.listening.shutdown(Shutdown::Both);
+        for stream in &self.streams {
+            // whoever reads from it ends
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         let _ = std::fs::remove_file(&self.connection);
     }
 }
@@ -312,8 +340,6 @@ fn connect(
             .and_then(|shell| Ok((shell, Socket::connect(ports[1], Kind::Subscriber)?)));
         match both {
             Ok((shell, heard)) => {
-                // what the shell answers is not read: all that is needed is published
-                let _ = shell.limit(Duration::from_secs(10));
                 return Ok((shell, heard));
             }
             Err(error) if began.elapsed() > START => {

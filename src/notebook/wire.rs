@@ -1,7 +1,7 @@
 //! As much of ZeroMQ's protocol (ZMTP 3.0, RFC 23, mechanism NULL) as a client of a Jupyter kernel on this machine needs, and the signature of
 //! Jupyter's messages.
 //!
-//! Hundred lines stand here in the place of an asynchronous runtime, which is what the ZeroMQ crate needs and nothing else here does.
+//! A hundred lines stand here in the place of an asynchronous runtime, which is what the ZeroMQ crate needs and nothing else here does.
 
 use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
@@ -70,11 +70,6 @@ impl Socket {
     /// A second handle, to close the connection under a reader.
     pub fn handle(&self) -> io::Result<TcpStream> {
         self.stream.try_clone()
-    }
-
-    /// Gives up reading after `limit`.
-    pub fn limit(&self, limit: Duration) -> io::Result<()> {
-        self.stream.set_read_timeout(Some(limit))
     }
 
     /// Sends a message of several parts.
