@@ -250,7 +250,10 @@ fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
         "{mistake}"
     );
     let panicked = said("let empty: Vec<i32> = vec![];\nempty[0]");
-    assert!(panicked.contains("the cell stopped: index out of bounds") && panicked.lines().count() <= 4, "{panicked}");
+    assert!(
+        panicked.contains("the cell stopped: index out of bounds") && panicked.lines().count() <= 4,
+        "{panicked}"
+    );
     let claim = said("assert!(1 + 1 == 3, \"sums are {}\", 2);");
     assert!(claim.contains("the cell stopped: sums are 2"), "{claim}");
     // older variables and names stay

@@ -1,6 +1,6 @@
 use super::Common;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use unforget::error::{Error, Result};
 use unforget::hub::Hub;

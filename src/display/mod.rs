@@ -105,7 +105,10 @@ pub fn plain_panics() {
         let text = text.or(payload.downcast_ref::<&str>().copied());
         let text = text.unwrap_or("it panicked");
         // where it happened is of use in this crate's files, not in those that the kernel makes of cells
-        match panic.location().filter(|place| !place.file().ends_with("src/lib.rs")) {
+        match panic
+            .location()
+            .filter(|place| !place.file().ends_with("src/lib.rs"))
+        {
             Some(place) => eprintln!("the cell stopped: {text} ({place})"),
             None => eprintln!("the cell stopped: {text}"),
         }

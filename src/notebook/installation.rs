@@ -15,7 +15,7 @@ const JUPYTER: &str = "jupyterlab>=4,<5";
 /// What cells begin with.
 const PRELUDE: &str = "use unforget::prelude::*;\nunforget::display::plain_panics();\n";
 /// The kernel's name, which a notebook's file has.
-pub const KERNEL: &str = "unforget";
+const KERNEL: &str = "unforget";
 
 /// The folders and files that make notebooks work for one copy of the sources.
 #[derive(Debug, Clone)]
@@ -377,13 +377,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
 
 /// Runs a command whose output the user sees on stderr.
 fn must(command: &mut Command, what: &str) -> Result<()> {
-    use std::os::fd::AsFd;
-    let stderr = std::io::stderr()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(Error::library("sharing stderr"))?;
-    let status = command.stdout(stderr).status();
-    match status {
+    match command.stdout(std::io::stderr()).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Error::invalid(
             what,

@@ -23,7 +23,6 @@ pub struct Library {
 /// What a shared library was made of, kept beside it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct MadeOf {
-    built: PathBuf,
     bytes: u64,
     nanoseconds: u128,
     compiler: String,
@@ -99,7 +98,6 @@ impl Library {
             .ok()
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Ok(MadeOf {
-            built: self.built.clone(),
             bytes: seen.len(),
             nanoseconds: time.map_or(0, |time| time.as_nanos()),
             compiler: compiler()?,
