@@ -1,9 +1,10 @@
 //! The notebooks: every cell compiles, and a real kernel runs cells fast, in little memory, and with right gradients.
 
+use std::ffi::{CStr, CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
-use unforget::notebook::{self, Document, Installation, Kernel, Output};
+use unforget::notebook::{self, Document, Installation, Kernel, Library, Output};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks")
@@ -114,20 +115,27 @@ fn notebooks_name_our_kernel_and_keep_what_they_showed() {
     }
 }
 
-/// A kernel, with the library made if need be; says what is skipped where no kernel is installed.
-fn kernel(skipped: &str) -> Option<Kernel> {
-    let mut installation = Installation::find().unwrap();
-    let parts = installation.parts().unwrap();
-    if parts
-        .iter()
-        .any(|part| part.name == "kernel" && part.found.is_none())
-    {
+/// The shared library of what this test stands on.
+fn library(folder: &Path) -> Library {
+    let built = built();
+    let library = Library {
+        dependencies: built.parent().unwrap().to_owned(),
+        built,
+        ..Library::of(folder)
+    };
+    library.link().unwrap();
+    library
+}
+
+/// A kernel with a library and a configuration of its own; says what is skipped where none is installed.
+fn kernel(scratch: &Path, skipped: &str) -> Option<Kernel> {
+    let found = Installation::find().unwrap().has_kernel();
+    if !found {
         println!("skipped: {skipped}: no evcxr_jupyter; `unforget notebook --prepare` installs it");
         return None;
     }
-    installation
-        .prepare(false, &mut |line| println!("{line}"))
-        .unwrap();
+    let installation = Installation::with(library(scratch), scratch.join("config")).unwrap();
+    installation.configure().unwrap();
     Some(installation.start(&folder()).unwrap())
 }
 
@@ -155,9 +163,90 @@ w = torch.tensor([[1., 2.], [3., 4.]], requires_grad=True); v = torch.tensor([[0
 ((w @ v) ** 2).sum().backward(); print(w.grad.tolist(), v.grad.tolist())   # torch 2.11 */
 const GRADIENTS: &str = "[[2.5, 20.0], [7.5, 40.0]] [[66.0, 8.0], [94.0, 12.0]]";
 
+const FIRST_CELL: &str = r#"
+use unforget::prelude::candle_core::{Device, Var};
+#[unsafe(no_mangle)]
+pub extern "C" fn weights() -> *mut std::ffi::c_void {
+    let of = |rows: &[[f32; 2]; 2]| Var::new(rows, &Device::Cpu).unwrap();
+    Box::into_raw(Box::new([of(&[[1., 2.], [3., 4.]]), of(&[[0.5, -1.], [2., 1.]])])).cast()
+}
+"#;
+const SECOND_CELL: &str = r#"
+use unforget::prelude::candle_core::Var;
+#[unsafe(no_mangle)]
+pub extern "C" fn differentiate(weights: *mut std::ffi::c_void, into: &mut [f32; 8]) {
+    let [w, v] = *unsafe { Box::from_raw(weights.cast::<[Var; 2]>()) };
+    let gradients = w.matmul(&v).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
+    let of = |of: &Var| gradients.get(of).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    into.copy_from_slice(&[of(&w), of(&v)].concat());
+}
+"#;
+
+/// What a kernel does with two cells, without a kernel: two libraries, compiled apart as cells are, loaded one after the other.
+#[test]
+fn weights_of_one_cell_have_right_gradients_in_another() {
+    let scratch = tempfile::tempdir().unwrap();
+    let library = library(scratch.path());
+    let cell = |name: &str, code: &str| {
+        let source = scratch.path().join(name).with_extension("rs");
+        std::fs::write(&source, code).unwrap();
+        let output = Command::new("rustc")
+            .args(["--edition", "2024", "--crate-type", "cdylib", "--out-dir"])
+            .arg(scratch.path())
+            .args(library.flags().split(' '))
+            .arg(&source)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        scratch
+            .path()
+            .join(format!("lib{name}{}", std::env::consts::DLL_SUFFIX))
+    };
+    let (first, second) = (cell("first", FIRST_CELL), cell("second", SECOND_CELL));
+    let symbol = |file: &Path, name: &CStr| {
+        let file = CString::new(file.to_str().unwrap()).unwrap();
+        // SAFETY: the libraries were made above; what their beginning runs is the standard library's own.
+        unsafe {
+            let handle = libc::dlopen(file.as_ptr(), libc::RTLD_NOW);
+            assert!(
+                !handle.is_null(),
+                "{}",
+                CStr::from_ptr(libc::dlerror()).to_string_lossy()
+            );
+            let symbol = libc::dlsym(handle, name.as_ptr());
+            assert!(!symbol.is_null());
+            symbol
+        }
+    };
+    let mut gradients = [0.0; 8];
+    // SAFETY: the functions have these types, as the sources above say.
+    unsafe {
+        let weights: extern "C" fn() -> *mut c_void =
+            std::mem::transmute(symbol(&first, c"weights"));
+        let differentiate: extern "C" fn(*mut c_void, &mut [f32; 8]) =
+            std::mem::transmute(symbol(&second, c"differentiate"));
+        differentiate(weights(), &mut gradients);
+    }
+    let rows = |rows: &[f32]| {
+        format!(
+            "[[{:?}, {:?}], [{:?}, {:?}]]",
+            rows[0], rows[1], rows[2], rows[3]
+        )
+    };
+    assert_eq!(
+        format!("{} {}", rows(&gradients[..4]), rows(&gradients[4..])),
+        GRADIENTS
+    );
+}
+
 #[test]
 fn a_kernel_is_quick_small_and_right() {
-    let Some(mut kernel) = kernel("cells in a real kernel") else {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(mut kernel) = kernel(scratch.path(), "cells in a real kernel") else {
         return;
     };
     // Goals are for two free cores; a busy machine has them too in processor time, which does not count waiting.
@@ -230,7 +319,8 @@ fn a_kernel_is_quick_small_and_right() {
 
 #[test]
 fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
-    let Some(mut kernel) = kernel("mistakes in a real kernel") else {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(mut kernel) = kernel(scratch.path(), "mistakes in a real kernel") else {
         return;
     };
     let mut said = |code: &str| {

@@ -150,7 +150,7 @@ mod tests {
                 entropy: vec![None; count],
                 rank: vec![None; count],
             }],
-            classes: vec![vec![TokenClass::Word; count]],
+            classes: vec![vec![TokenClass::Words; count]],
             sequences: vec![sequence],
         }
     }

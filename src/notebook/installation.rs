@@ -23,6 +23,8 @@ pub struct Installation {
     project: PathBuf,
     /// What is put there by us, and taken away again.
     home: PathBuf,
+    /// What the kernel reads when it starts.
+    config: PathBuf,
     /// Where Jupyter and editors look for kernels of this user.
     kernels: PathBuf,
     /// What cells see.
@@ -55,10 +57,20 @@ impl Installation {
         let folders = program.ancestors().skip(1);
         let built = folders.take(2).find(|folder| folder.join("deps").is_dir());
         let built = built.map_or_else(|| project.join("target/release"), Path::to_owned);
+        Self::with(Library::of(&built), project.join(".notebook/config"))
+    }
+
+    /// The same with another library, and a folder for the configuration that tells the kernel of it.
+    ///
+    /// # Errors
+    /// As [`Installation::find`].
+    pub fn with(library: Library, config: PathBuf) -> Result<Self> {
+        let project = project()?;
         Ok(Self {
             home: project.join(".notebook"),
+            config,
             kernels: kernels()?,
-            library: Library::of(&built),
+            library,
             project,
         })
     }
@@ -105,8 +117,8 @@ impl Installation {
             ),
             part(
                 "configuration",
-                self.configured().then(|| shown(self.config())),
-                format!("will be written into {}", self.config().display()),
+                self.configured().then(|| shown(self.config.clone())),
+                format!("will be written into {}", self.config.display()),
             ),
         ];
         parts.push(Part {
@@ -158,9 +170,7 @@ impl Installation {
         }
         if !self.configured() {
             say("writing the kernel's configuration");
-            for (name, text) in self.config_files() {
-                write_atomic(&self.config().join(name), text.as_bytes())?;
-            }
+            self.configure()?;
         }
         if !browser {
             return Ok(());
@@ -192,6 +202,21 @@ impl Installation {
         Ok(())
     }
 
+    /// Tells the kernel of the library.
+    ///
+    /// # Errors
+    /// The configuration cannot be written.
+    pub fn configure(&self) -> Result<()> {
+        self.config_files()
+            .into_iter()
+            .try_for_each(|(name, text)| write_atomic(&self.config.join(name), text.as_bytes()))
+    }
+
+    /// Whether there is a kernel that can be started.
+    pub fn has_kernel(&self) -> bool {
+        self.kernel().is_some()
+    }
+
     /// Takes away what [`Installation::prepare`] put there, and returns it.
     ///
     /// # Errors
@@ -201,7 +226,7 @@ impl Installation {
         let spec = self.spec();
         // another copy of the sources may have told Jupyter of its own
         let ours = std::fs::read_to_string(&spec)
-            .is_ok_and(|text| text.contains(&*self.config().to_string_lossy()));
+            .is_ok_and(|text| text.contains(&*self.config.to_string_lossy()));
         let folders = [
             Some(self.home.clone()),
             spec.parent().filter(|_| ours).map(Path::to_owned),
@@ -274,10 +299,6 @@ impl Installation {
             .and_then(|lab| Some(lab.with_file_name("jupyter")).filter(|jupyter| jupyter.is_file()))
     }
 
-    fn config(&self) -> PathBuf {
-        self.home.join("config")
-    }
-
     fn config_files(&self) -> [(&'static str, String); 2] {
         let flags = self.library.flags();
         [
@@ -288,7 +309,7 @@ impl Installation {
 
     fn configured(&self) -> bool {
         let same = |(name, text): (&str, String)| {
-            std::fs::read_to_string(self.config().join(name)).is_ok_and(|kept| kept == text)
+            std::fs::read_to_string(self.config.join(name)).is_ok_and(|kept| kept == text)
         };
         self.config_files().into_iter().all(same)
     }
@@ -334,7 +355,7 @@ impl Installation {
     fn environment(&self) -> Vec<(String, String)> {
         let pair = |name: &str, value: String| (name.to_owned(), value);
         let mut environment = vec![
-            pair("EVCXR_CONFIG_DIR", self.config().display().to_string()),
+            pair("EVCXR_CONFIG_DIR", self.config.display().to_string()),
             // what analyses cells would otherwise ask rustup to fetch sources, over the network and into the user's toolchain
             pair("RUSTUP_DIST_SERVER", "http://127.0.0.1:9".into()),
             // candle's own pool spins on waiting, which costs more than it gives beside ours

@@ -104,7 +104,11 @@ impl Library {
         })
     }
 
-    fn link(&self) -> Result<()> {
+    /// Makes it of what cargo built.
+    ///
+    /// # Errors
+    /// The compiler is not there or fails.
+    pub fn link(&self) -> Result<()> {
         let made_of = self.made_of()?;
         let source = self.file.with_extension("rs");
         std::fs::write(&source, SOURCE).map_err(Error::io("writing", &source))?;
