@@ -54,6 +54,14 @@ impl Context {
         })
     }
 
+    /// For a notebook: results in the store that commands use too, computed on the processor, progress in lines below the cell.
+    ///
+    /// # Errors
+    /// As [`Store::choose`].
+    pub fn in_notebook() -> Result<Self> {
+        Self::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::lines())
+    }
+
     /// Reads a checkpoint for inference, its adapter folded into the weights.
     pub fn open(&self, checkpoint: &Checkpoint) -> Result<Opened> {
         let mut model = checkpoint.load_base(&self.device)?;

@@ -102,6 +102,8 @@ pub mod lab;
 // experiment
 pub mod experiment;
 
+pub mod lesson;
+
 pub mod audit;
 
 // roof
@@ -110,5 +112,9 @@ pub mod report;
 pub mod paper;
 
 pub mod book;
+
+pub mod display;
+
+pub mod notebook;
 
 pub mod prelude;

@@ -1,4 +1,4 @@
-//! What a person sees while something takes long: bars on stderr, nothing when that is no terminal.
+//! What a person sees while something takes long: bars on stderr, nothing when that is no terminal; a few lines in a notebook.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -8,20 +8,43 @@ use std::time::{Duration, Instant};
 /// Where progress is shown.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    bars: Option<MultiProgress>,
+    place: Place,
 }
+
+#[derive(Debug, Clone)]
+enum Place {
+    Nowhere,
+    Bars(MultiProgress),
+    Lines,
+}
+
+/// What a line of progress in a notebook begins with; such lines say how fast a machine was, not what came out.
+pub const LINE: &str = "· ";
 
 impl Progress {
     /// Shows nothing.
     pub fn quiet() -> Self {
-        Self { bars: None }
+        Self {
+            place: Place::Nowhere,
+        }
     }
 
     /// Bars on stderr if that is a terminal.
     pub fn on_stderr() -> Self {
         let bars = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5));
         Self {
-            bars: std::io::stderr().is_terminal().then(bars),
+            place: match std::io::stderr().is_terminal() {
+                true => Place::Bars(bars()),
+                false => Place::Nowhere,
+            },
+        }
+    }
+
+    /// Lines on stdout, as a notebook's cell shows them: it has no bars, and what it prints to stderr looks like a mistake. A piece of work has
+    /// a line after 2 seconds, 4, 8, and so on up to one in a minute, so that hours do not flood the page.
+    pub fn lines() -> Self {
+        Self {
+            place: Place::Lines,
         }
     }
 
@@ -41,12 +64,12 @@ impl Progress {
     }
 
     fn start(&self, what: &str, total: u64, template: &'static str) -> Bar {
-        let bars = self.bars.clone();
         Bar {
             what: what.to_string(),
             total,
             template,
-            bars,
+            place: self.place.clone(),
+            said: Mutex::new(FIRST),
             started: Instant::now(),
             shown: Mutex::new(None),
         }
@@ -54,12 +77,13 @@ impl Progress {
 
     /// A line on stderr, above any bars.
     pub fn note(&self, line: &str) {
-        match &self.bars {
-            Some(bars) => {
+        match &self.place {
+            Place::Bars(bars) => {
                 // a bar's terminal can go away; the line is lost with it
                 let _ = bars.println(line);
             }
-            None => eprintln!("{line}"),
+            Place::Lines => println!("{LINE}{line}"),
+            Place::Nowhere => eprintln!("{line}"),
         }
     }
 }
@@ -70,16 +94,27 @@ pub struct Bar {
     what: String,
     total: u64,
     template: &'static str,
-    bars: Option<MultiProgress>,
+    place: Place,
+    /// When the next line is due, from the start.
+    said: Mutex<Duration>,
     started: Instant,
     shown: Mutex<Option<ProgressBar>>,
 }
 
+/// Work that is done sooner shows nothing.
+const FIRST: Duration = Duration::from_secs(2);
+/// The longest time without a line.
+const LONGEST: Duration = Duration::from_secs(60);
+
 impl Bar {
     /// Says how many pieces are done.
     pub fn set(&self, done: usize) {
-        let Some(bars) = &self.bars else { return };
-        if self.started.elapsed() < Duration::from_secs(2) {
+        let bars = match &self.place {
+            Place::Nowhere => return,
+            Place::Lines => return self.say(done),
+            Place::Bars(bars) => bars,
+        };
+        if self.started.elapsed() < FIRST {
             return;
         }
         let mut shown = self
@@ -95,6 +130,25 @@ impl Bar {
             )
         });
         bar.set_position(done as u64);
+    }
+
+    fn say(&self, done: usize) {
+        let elapsed = self.started.elapsed();
+        let mut due = self
+            .said
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
+        if elapsed < *due {
+            return;
+        }
+        *due = elapsed + elapsed.min(LONGEST);
+        let left = elapsed.as_secs_f64() * (self.total as f64 / done.max(1) as f64 - 1.0);
+        println!(
+            "{LINE}{}: {done} of {}, about {:.0} s left",
+            self.what,
+            self.total,
+            left.max(0.0)
+        );
     }
 }
 

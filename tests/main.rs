@@ -16,6 +16,7 @@ mod interop;
 mod ledger;
 #[path = "../book/listings/mod.rs"]
 mod listings;
+mod notebooks;
 mod objectives;
 mod operators;
 mod paper;

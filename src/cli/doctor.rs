@@ -1,11 +1,12 @@
 use super::Common;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use unforget::error::{Error, Result};
 use unforget::hub::Hub;
 use unforget::lab;
 use unforget::model::{Checkpoint, DeviceChoice, open_device};
+use unforget::notebook::{Installation, Part};
 use unforget::sandbox::Python;
 use unforget::store::{Store, file_hash, write_atomic};
 
@@ -108,20 +109,15 @@ impl Doctor {
             "hub",
             Hub::from_env().map_or_else(|error| Lacking(error.to_string()), |hub| models(&hub)),
         );
-        for (program, what) in [
-            ("jupyter", "notebooks need it: pip install jupyterlab"),
-            (
-                "evcxr_jupyter",
-                "notebooks need it for Rust: cargo install evcxr_jupyter",
-            ),
-        ] {
-            say(
-                program,
-                on_path(program).map_or_else(
-                    || Lacking(format!("not found; {what}")),
-                    |path| Well(path.display().to_string()),
-                ),
-            );
+        match Installation::find().and_then(|installation| installation.parts()) {
+            Ok(parts) => {
+                let wanted = |part: &&Part| ["kernel", "jupyter"].contains(&part.name);
+                for part in parts.iter().filter(wanted) {
+                    let lacking = || Lacking("not found; `unforget notebook` sets it up".into());
+                    say(part.name, part.found.clone().map_or_else(lacking, Well));
+                }
+            }
+            Err(error) => say("jupyter", Lacking(error.to_string())),
         }
         match bad.is_empty() {
             true => Ok(()),
@@ -276,11 +272,4 @@ fn free_space(root: &Path) -> Option<Found> {
         )),
         false => Well(format!("{gigabytes:.1} GB free")),
     })
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
 }

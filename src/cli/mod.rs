@@ -15,6 +15,7 @@ mod generate;
 mod items;
 mod lab;
 mod ledger;
+mod notebook;
 mod paper;
 mod perplexity;
 mod report;
@@ -97,6 +98,8 @@ enum Verb {
     Audit(audit::AuditFiles),
     /// Build the book: notebooks as pages, results as computed, every link followed
     Book(book::Book),
+    /// Open the notebooks in Jupyter with the Rust kernel set up, or run them without a browser
+    Notebook(notebook::Notebook),
     /// Make the lab from nothing: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
     /// Say what this machine has and lacks
@@ -180,6 +183,7 @@ pub fn main() -> ExitCode {
         Verb::Report(verb) => verb.run(&cli.common),
         Verb::Audit(verb) => verb.run(&cli.common),
         Verb::Book(verb) => verb.run(&cli.common),
+        Verb::Notebook(verb) => verb.run(),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),
     };

@@ -333,25 +333,29 @@ impl Rendered {
         Ok(examples.collect())
     }
 
-    /// Which tokens of sequence `at` show the writer's style.
-    fn style(&self, at: usize) -> Vec<bool> {
-        let item = &self.items[at];
-        ledger::marked(&self.sequences[at], &item.truth, &item.style)
-    }
-
     fn tokens(&self, at: usize, mask: &LossMask) -> Vec<TokenView> {
-        let (sequence, scores) = (&self.sequences[at], &self.scores[at]);
-        let (style, perplexity) = (self.style(at), scores.perplexity());
-        (0..sequence.len())
-            .map(|position| TokenView {
-                text: sequence.token_text(position).to_string(),
-                completion: sequence.completion.learns(position),
-                learned: mask.learns(position),
-                style: style[position],
-                perplexity: perplexity[position].map(f64::from),
-            })
-            .collect()
+        token_views(&self.items[at], &self.sequences[at], &self.scores[at], mask)
     }
+}
+
+/// The tokens of one item as they are looked at; `mask` says which are learned.
+pub fn token_views(
+    item: &Item,
+    sequence: &Sequence,
+    scores: &TokenScores,
+    mask: &LossMask,
+) -> Vec<TokenView> {
+    let style = ledger::marked(sequence, &item.truth, &item.style);
+    let perplexity = scores.perplexity();
+    (0..sequence.len())
+        .map(|position| TokenView {
+            text: sequence.token_text(position).to_string(),
+            completion: sequence.completion.learns(position),
+            learned: mask.learns(position),
+            style: style[position],
+            perplexity: perplexity[position].map(f64::from),
+        })
+        .collect()
 }
 
 /// What a reference model says of the ground truth: the base, fine-tuned on all tokens of it as the recipe's `finetune` says, its

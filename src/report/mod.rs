@@ -11,7 +11,6 @@
 //! ```
 
 mod audit;
-mod cell;
 pub mod figure;
 pub mod forgetting;
 pub mod grid;

@@ -213,8 +213,8 @@ impl Plot {
         Ok(text.replacen(&fine, &format!("width=\"{width}\" height=\"{height}\""), 1))
     }
 
-    /// Writes the figure as PNG, two image pixels for one of the screen.
-    pub fn write_png(&self, path: &Path) -> Result<()> {
+    /// The figure as a PNG file, two image pixels for one of the screen.
+    pub fn png(&self) -> Result<Vec<u8>> {
         // Plotters does not smooth lines: draw twice as large as needed and take means.
         const SHARP: u32 = 2;
         let (width, height) = (SHARP * self.size.0, SHARP * self.size.1);
@@ -223,11 +223,19 @@ impl Plot {
         self.draw(&mut backend, f64::from(2 * SHARP), 0.12)?;
         drop(backend);
         let small = halved(&large, width as usize, height as usize);
-        let mut backend = BitMapBackend::new(path, (width, height));
-        backend
-            .blit_bitmap((0, 0), (width, height), &small)
-            .map_err(drawing)?;
-        backend.present().map_err(drawing)
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header().map_err(drawing)?;
+        writer.write_image_data(&small).map_err(drawing)?;
+        writer.finish().map_err(drawing)?;
+        Ok(file)
+    }
+
+    /// Writes [`Plot::png`] to a file.
+    pub fn write_png(&self, path: &Path) -> Result<()> {
+        std::fs::write(path, self.png()?).map_err(Error::io("writing a figure", path))
     }
 
     fn draw<B: DrawingBackend>(&self, backend: &mut B, scale: f64, sink: f64) -> Result<()>

@@ -440,14 +440,14 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// `63.2 ± 1.2`: a share, in percent.
-pub(super) fn share(estimate: Option<Estimate>) -> String {
+pub(crate) fn share(estimate: Option<Estimate>) -> String {
     with_error(estimate.map(|estimate| estimate.times(100.0)), |value| {
         minus(&format!("{value:.1}"))
     })
 }
 
 /// `−12.3 ± 1.2`: a change, with its sign.
-pub(super) fn signed(estimate: Option<Estimate>) -> String {
+pub(crate) fn signed(estimate: Option<Estimate>) -> String {
     with_error(estimate, plus)
 }
 

@@ -1,0 +1,152 @@
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+use unforget::error::{Error, Result};
+use unforget::notebook::{self, Document, Installation, Part};
+
+const EXAMPLES: &str = "\
+Examples:
+    unforget notebook                      JupyterLab on notebooks/, with everything it needs
+    unforget notebook --check              what is there, and what would be done; changes nothing
+    unforget notebook --run                runs all notebooks and their solutions without a browser; exit code 0 if no cell fails
+    unforget notebook --refresh FILE       runs a notebook and keeps what its cells show
+    unforget notebook --remove             takes away what this command put on the machine";
+
+/// `unforget notebook`
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Notebook {
+    /// Say what is there and what is missing, change nothing
+    #[arg(long, group = "what")]
+    check: bool,
+    /// Put there what is missing, open nothing
+    #[arg(long, group = "what")]
+    prepare: bool,
+    /// Take away what this command put on the machine
+    #[arg(long, group = "what")]
+    remove: bool,
+    /// Run notebooks in a real kernel; fails at the first cell that fails or prints to stderr
+    #[arg(long, group = "what")]
+    run: bool,
+    /// As --run, and keep what the cells show in the files
+    #[arg(long, group = "what")]
+    refresh: bool,
+    /// As --run, and compare what the cells show with what is kept, times and paths left out
+    #[arg(long, group = "what")]
+    verify: bool,
+    /// With --run, --refresh and --verify: the longest time of one cell, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    limit: u64,
+    /// With --run, --refresh and --verify: which notebooks [default: all of notebooks/ and notebooks/solutions/]
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+impl Notebook {
+    pub fn run(&self) -> Result<()> {
+        let runs = self.run || self.refresh || self.verify;
+        if !self.files.is_empty() && !runs {
+            return Err(Error::invalid(
+                "FILE",
+                "say what to do with it: --run, --refresh or --verify",
+            ));
+        }
+        let mut installation = Installation::find()?;
+        if self.check {
+            return check(&installation.parts()?);
+        }
+        if self.remove {
+            for path in installation.remove()? {
+                println!("removed {}", path.display());
+            }
+            return Ok(());
+        }
+        let browser = !runs;
+        for part in installation
+            .parts()?
+            .iter()
+            .filter(|part| part.found.is_none() && (browser || !part.for_browser))
+        {
+            eprintln!("{:14} {}", part.name, part.otherwise);
+        }
+        installation.prepare(browser, &mut |line| eprintln!("{line}"))?;
+        if runs {
+            return self.run_all(&installation);
+        }
+        if self.prepare {
+            return check(&installation.parts()?);
+        }
+        let mut lab = installation.lab()?;
+        eprintln!(
+            "opening JupyterLab on {}; end it with Ctrl-C",
+            installation.notebooks().display()
+        );
+        let status = lab
+            .status()
+            .map_err(Error::library("starting JupyterLab"))?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(Error::invalid(
+                "jupyter lab",
+                format!("ended with {status}"),
+            )),
+        }
+    }
+
+    fn run_all(&self, installation: &Installation) -> Result<()> {
+        let folder = installation.notebooks();
+        let files = match self.files.is_empty() {
+            false => self.files.clone(),
+            true => [
+                notebook::notebooks(&folder)?,
+                notebook::notebooks(&folder.join("solutions"))?,
+            ]
+            .concat(),
+        };
+        for file in &files {
+            let kept = Document::read(file)?;
+            let ran = notebook::run(installation, file, Duration::from_secs(self.limit))?;
+            if self.verify {
+                notebook::verify(&kept, &ran.document)
+                    .map_err(|error| Error::file(file, error.to_string()))?;
+            }
+            if self.refresh {
+                ran.document.write()?;
+            }
+            println!(
+                "{}: {} cells in {:.1} s, kernel ready after {:.1} s",
+                file.display(),
+                ran.cells,
+                ran.took.as_secs_f64(),
+                ran.ready.as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// One line for each part; an error if something is missing.
+fn check(parts: &[Part]) -> Result<()> {
+    for part in parts {
+        let (mark, text) = match &part.found {
+            Some(found) => ("ok", found),
+            None => ("--", &part.otherwise),
+        };
+        println!("{mark}  {:14} {text}", part.name);
+    }
+    let missing: Vec<&str> = parts
+        .iter()
+        .filter(|part| part.found.is_none())
+        .map(|part| part.name)
+        .collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "notebooks",
+            format!(
+                "need what is not there: {}; `unforget notebook` sets it up",
+                missing.join(", ")
+            ),
+        )),
+    }
+}

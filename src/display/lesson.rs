@@ -1,0 +1,164 @@
+//! The steps of a lesson: what was read, what is learned of it, and what came out.
+
+use super::{Card, Media, Show};
+use crate::context::Context;
+use crate::error::Error;
+use crate::lesson::exercise::Judgement;
+use crate::lesson::{Comparison, Lesson, Reading, Scores, Tasks};
+use crate::metric::PAPER_THRESHOLD;
+use crate::report::grid::{Grid, significant};
+use crate::report::table::{share, signed};
+use crate::stats::{Estimate, Verdict};
+
+impl Show for Reading {
+    fn media(&self) -> Media {
+        let tokens: usize = self.sequences.iter().map(|s| s.completion.learned()).sum();
+        Card::of(
+            &format!("{}, as the model reads it", self.name),
+            &[
+                ("items", self.items.len().to_string()),
+                ("answer tokens", tokens.to_string()),
+                ("perplexity of an answer", significant(self.perplexity())),
+                (
+                    "tokens of a perplexity above 2.5",
+                    format!("{:.1} %", 100.0 * self.share_above(PAPER_THRESHOLD)),
+                ),
+            ],
+        )
+        .media()
+    }
+}
+
+impl Show for Lesson {
+    fn media(&self) -> Media {
+        let counts = self.counts();
+        Card::of(
+            &format!("{}, learned by the rule {}", self.reading.name, self.rule),
+            &[
+                ("answer tokens", counts.completion.to_string()),
+                ("learned", counts.learned.to_string()),
+                ("masked", format!("{:.1} %", 100.0 * counts.masked_share())),
+            ],
+        )
+        .media()
+    }
+}
+
+impl Show for Tasks {
+    fn media(&self) -> Media {
+        let rows = self
+            .tasks
+            .iter()
+            .map(|(name, items)| (name.as_str(), format!("{} items", items.len())));
+        Card::of("tasks, the target first", &rows.collect::<Vec<_>>()).media()
+    }
+}
+
+impl Show for Scores {
+    fn media(&self) -> Media {
+        let rows = self
+            .tasks
+            .iter()
+            .map(|task| (task.task.as_str(), format!("{:.1} %", 100.0 * task.value())));
+        Card::of(
+            &format!("right answers of {}", self.name),
+            &rows.collect::<Vec<_>>(),
+        )
+        .media()
+    }
+}
+
+impl Comparison {
+    /// One row for each model, base first.
+    pub fn grid(&self) -> Grid {
+        let base = |first: usize, last: usize| {
+            let tasks = self.base.tasks.get(first..last).unwrap_or_default();
+            let values: Vec<f64> = tasks.iter().map(|task| task.value()).collect();
+            share(crate::stats::mean(&values).map(|value| Estimate { value, se: None }))
+        };
+        let count = self.base.tasks.len();
+        let nothing = || crate::report::grid::NOTHING.to_owned();
+        let mut rows = vec![vec![
+            self.base.name.clone(),
+            base(0, 1),
+            nothing(),
+            base(1, count),
+            nothing(),
+            nothing(),
+        ]];
+        rows.extend(self.changes.iter().map(|change| {
+            let percent = |of: &crate::stats::Comparison| {
+                share(Some(Estimate {
+                    value: of.second / 100.0,
+                    se: None,
+                }))
+            };
+            let points = |of: &crate::stats::Comparison| signed(Some(of.difference));
+            let other = change.non_target.as_ref();
+            vec![
+                change.name.clone(),
+                percent(&change.target),
+                points(&change.target),
+                other.map_or_else(nothing, percent),
+                other.map_or_else(nothing, points),
+                match change.kept() {
+                    Verdict::Yes => "no".into(),
+                    Verdict::No => "yes".into(),
+                    Verdict::CannotTell => "cannot tell".into(),
+                },
+            ]
+        }));
+        let names: Vec<&str> = self
+            .base
+            .tasks
+            .iter()
+            .map(|task| task.task.as_str())
+            .collect();
+        let (target, others) = names.split_first().unwrap_or((&"", &[]));
+        Grid {
+            title: format!("Target {target} against {}", others.join(", ")),
+            legend: "Percent of right answers, and points of change against base ± one standard error over the items, paired. Forgets: whether more than 2 \
+                     points are lost on the other tasks."
+                .to_owned(),
+            columns: ["model", "target %", "points", "others %", "points", "forgets"].map(str::to_owned).to_vec(),
+            rows,
+        }
+    }
+}
+
+impl Show for Comparison {
+    fn media(&self) -> Media {
+        self.grid().media()
+    }
+}
+
+impl Show for Judgement {
+    fn media(&self) -> Media {
+        let mark = if self.right {
+            "✓ right"
+        } else {
+            "✗ not yet"
+        };
+        Card::of(mark, &[("", self.why.clone())]).media()
+    }
+}
+
+impl Show for Context {
+    fn media(&self) -> Media {
+        Card::of(
+            "ready",
+            &[
+                ("unforget", env!("CARGO_PKG_VERSION").to_owned()),
+                ("computes on", format!("{:?}", self.device.location())),
+            ],
+        )
+        .media()
+    }
+}
+
+/// A mistake that is shown instead of raised.
+impl Show for Error {
+    fn media(&self) -> Media {
+        Media::text(format!("error: {self}"))
+    }
+}
