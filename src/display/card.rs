@@ -96,8 +96,12 @@ impl Show for Card {
 
 impl From<&Checkpoint> for Card {
     fn from(checkpoint: &Checkpoint) -> Self {
-        let folder = checkpoint.model.file_name().unwrap_or_default();
-        let card = Self::new(format!("model {}", folder.to_string_lossy()));
+        let parts = checkpoint.model.components().rev().take(2);
+        let folder: Vec<_> = parts
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect();
+        let folder: Vec<&str> = folder.iter().rev().map(|part| &**part).collect();
+        let card = Self::new(format!("model {}", folder.join("/")));
         let card = match checkpoint.config() {
             Ok(config) => card
                 .row("family", format!("{:?}", config.family))

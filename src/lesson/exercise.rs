@@ -94,7 +94,7 @@ pub fn is_control(mine: &Lesson, low: &Lesson) -> Judgement {
 pub fn keeps(comparison: &Comparison, name: &str, points: f64) -> Result<Judgement> {
     let change = comparison.of(name)?;
     let found = format!(
-        "{name} changed the target by {:+.1} points and lost {:.1} elsewhere",
+        "{name} changed the target by {:.1} points and lost {:.1} elsewhere",
         change.gained(),
         change.lost()
     );

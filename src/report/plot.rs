@@ -227,6 +227,8 @@ impl Plot {
         let mut encoder = png::Encoder::new(&mut file, width, height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Best);
+        encoder.set_filter(png::FilterType::NoFilter); // much of it is white
         let mut writer = encoder.write_header().map_err(drawing)?;
         writer.write_image_data(&small).map_err(drawing)?;
         writer.finish().map_err(drawing)?;
