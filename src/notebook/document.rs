@@ -112,21 +112,22 @@ impl Document {
         write_atomic(&self.path, self.text().as_bytes())
     }
 
-    /// All code, one cell after the other as a Rust block in a function, to be compiled without a kernel. Commands of the kernel are left out.
+    /// All code, one cell after the other in a function, to be compiled without a kernel. Commands of the kernel are left out; a variable that a cell
+    /// ends in is only looked at, as the kernel does.
     pub fn program(&self) -> String {
         let code = self.cells.iter().filter(|cell| cell.code);
         let cells: String = code
             .enumerate()
             .map(|(at, cell)| {
-                let lines = cell
-                    .source
-                    .lines()
-                    .filter(|line| !line.trim_start().starts_with(':'));
-                format!(
-                    "// cell {}\n{}\n;\n",
-                    at + 1,
-                    lines.collect::<Vec<_>>().join("\n")
-                )
+                let lines = cell.source.trim_end().lines();
+                let lines = lines.filter(|line| !line.trim_start().starts_with(':'));
+                let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+                let name =
+                    |line: &&mut String| line.chars().all(|c| c.is_alphanumeric() || c == '_');
+                if let Some(last) = lines.last_mut().filter(name) {
+                    last.insert(0, '&');
+                }
+                format!("// cell {}\n{}\n;\n", at + 1, lines.join("\n"))
             })
             .collect();
         format!(
