@@ -1,5 +1,6 @@
 //! An executed notebook as a page of the book.
 
+use fancy_regex::Regex;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -16,7 +17,7 @@ pub fn page(notebook: &str) -> std::result::Result<String, String> {
         let source = text(&cell["source"]);
         match cell["cell_type"].as_str() {
             Some("markdown") => {
-                let _ = write!(page, "{}\n\n", source.trim_end());
+                let _ = write!(page, "{}\n\n", in_the_book(source.trim_end()));
             }
             Some("code") => {
                 let _ = write!(page, "```rust\n{}\n```\n\n", source.trim_end());
@@ -33,6 +34,16 @@ pub fn page(notebook: &str) -> std::result::Result<String, String> {
         return Err("has no output: run it and save it before it becomes a page".to_owned());
     }
     Ok(page)
+}
+
+/// Links as they lead from the book's folder of notebooks: into the book, or nowhere if it holds no such page (the words stay).
+fn in_the_book(text: &str) -> String {
+    let solution = Regex::new(r"\[([^\]]*)\]\(solutions/[^)]*\)").expect("a pattern of ours");
+    let result = Regex::new(r"\]\(\.\./book/src/([^)]*)README\.md\)").expect("a pattern of ours");
+    let page = Regex::new(r"\]\(\.\./book/src/").expect("a pattern of ours");
+    let text = solution.replace_all(text, "$1");
+    let text = result.replace_all(&text, "](../${1}index.html)");
+    page.replace_all(&text, "](../").into_owned()
 }
 
 /// A notebook keeps a text as one string or as a list of lines.
@@ -110,6 +121,13 @@ mod tests {
         let want = "# Title\nwords\n\n```rust\nlet x = 1;\n```\n\n````text\na\n```\n````\n\n<div class=\"cell-output\">\n<table>\n</table>\n</div>\n\n\
                     ![a  picture](data:image/png;base64,QUJD)\n\n";
         assert_eq!(page(&text).unwrap(), want);
+    }
+
+    #[test]
+    fn links_lead_to_pages_of_the_book() {
+        let text = "[a](../book/src/results/table-2/README.md) [b](solutions/01.ipynb) [c](../book/src/masking.md) [d](https://x.org/)";
+        let want = "[a](../results/table-2/index.html) b [c](../masking.md) [d](https://x.org/)";
+        assert_eq!(in_the_book(text), want);
     }
 
     #[test]
