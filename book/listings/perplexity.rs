@@ -19,7 +19,7 @@ fn how_surprising_is_each_token() -> Result<()> {
     assert_eq!(perplexity[0], None, "the first token has no context");
 
     // ANCHOR: sequence
-    let given_prompt = perplexity::given_prompt(&[sequence.clone()], &scores)[0];
+    let given_prompt = perplexity::given_prompt(std::slice::from_ref(&sequence), &scores)[0];
     // ANCHOR_END: sequence
     let surprisal: Vec<f64> = sequence
         .completion

@@ -879,7 +879,7 @@ mod tests {
             vec![statement(1.0, 3.0, Some(0.001), Kind::Above)],
         )];
         adjust(&mut claims);
-        let store = crate::store::Store::open(&folder.path().join("store")).unwrap();
+        let store = crate::store::Store::open(folder.path().join("store")).unwrap();
         let cpu = crate::model::DeviceChoice::Cpu;
         let cx = crate::context::Context::new(store, cpu, crate::progress::Progress::quiet());
         let cx = cx.unwrap();
