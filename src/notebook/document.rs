@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn the_program_has_the_code_and_not_the_commands() {
         let program = Document::parse(SMALL).unwrap().program();
-        assert!(program.contains("let x: i32 = 1;\nx\n;"), "{program}");
+        assert!(program.contains("let x: i32 = 1;\n&x\n;"), "{program}");
         assert!(
             !program.contains(":version") && !program.contains("# One"),
             "{program}"
