@@ -38,7 +38,7 @@ impl Book {
         let chapters = root.join(book::CHAPTERS);
         if !chapters.join("SUMMARY.md").is_file() {
             let hint = "run `unforget book` from the project's folder";
-            return Err(Error::missing("the book's chapters", chapters, hint));
+            return Err(Error::missing("chapters of the book", chapters, hint));
         }
         let cx = common.context()?;
         for file in book::prepare(&cx, root)? {
