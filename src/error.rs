@@ -79,6 +79,9 @@ pub enum Error {
         /// Why, and what to try.
         problem: String,
     },
+    /// Somebody asked to stop.
+    #[error("interrupted; what was computed is kept: run it again and it goes on there")]
+    Interrupted,
     /// The compute device cannot be used.
     #[error("device {device}: {problem}")]
     Device {

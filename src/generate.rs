@@ -5,6 +5,7 @@
 //! sampled token under the model itself (temperature 1, nothing cut) is kept.
 
 use crate::error::{Error, Result};
+use crate::interruption;
 use crate::model::{Cache, Decoder};
 use crate::ops::largest_and_exp_sum;
 use crate::rng::Rng;
@@ -154,6 +155,7 @@ pub fn generate(
     let mut waiting: VecDeque<usize> = (0..prompts.len()).collect();
     let mut rows: Vec<Row> = Vec::new();
     while samples > 0 && (!rows.is_empty() || !waiting.is_empty()) {
+        interruption::check()?;
         // let waiting prompts in
         let (mut joining, mut tokens) = (Vec::new(), 0);
         while let Some(&next) = waiting.front() {

@@ -38,6 +38,8 @@ pub mod diversity;
 
 pub mod store;
 
+pub mod interruption;
+
 pub mod progress;
 
 pub mod hub;

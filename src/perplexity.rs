@@ -4,6 +4,7 @@
 //! of the bare text without prompt or template (its selector and Figure 2). Functions here say which.
 
 use crate::error::{Error, Result};
+use crate::interruption;
 use crate::model::{Batch, Checkpoint, Decoder};
 use crate::select::ModelSignals;
 use crate::tokens::{Sequence, Tokenizer};
@@ -80,6 +81,7 @@ pub fn score(
     let mut scores = vec![TokenScores::default(); sequences.len()];
     let mut rest = order.as_slice();
     while !rest.is_empty() {
+        interruption::check()?;
         let mut batch = Batch::new();
         let mut count = 0;
         while count < rest.len() {

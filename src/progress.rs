@@ -1,5 +1,6 @@
 //! What a person sees while something takes long: bars on stderr, nothing when that is no terminal; a few lines in a notebook.
 
+use crate::interruption::Working;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -72,6 +73,7 @@ impl Progress {
             said: Mutex::new(FIRST),
             started: Instant::now(),
             shown: Mutex::new(None),
+            _working: Working::begin(),
         }
     }
 
@@ -99,6 +101,7 @@ pub struct Bar {
     said: Mutex<Duration>,
     started: Instant,
     shown: Mutex<Option<ProgressBar>>,
+    _working: Working,
 }
 
 /// Work that is done sooner shows nothing.

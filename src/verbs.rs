@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::{self, Graded};
 use crate::export;
 use crate::generate::Sampling;
+use crate::interruption;
 use crate::model::{Checkpoint, write_model};
 use crate::perplexity::{self, TokenScores};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
@@ -296,7 +297,8 @@ pub fn train(
             if trainer.done() || stopped {
                 break;
             }
-            if saved.elapsed() > SAVE_EVERY {
+            let going_on = interruption::check();
+            if saved.elapsed() > SAVE_EVERY || going_on.is_err() {
                 work.save_checkpoint(trainer.steps().len() as u64, |folder| {
                     if let Some(monitor) = &mut monitor {
                         monitor.save(folder)?;
@@ -305,6 +307,7 @@ pub fn train(
                 })?;
                 saved = Instant::now();
             }
+            going_on?;
             let step = trainer.step()?;
             bar.set(trainer.steps().len());
             if let Some(log) = &mut log {
@@ -388,6 +391,7 @@ pub fn finetune_by_epoch(
         let mut all = Vec::new();
         for epoch in 1..=config.epochs {
             for _ in 0..in_epoch {
+                interruption::check()?;
                 trainer.step()?;
                 bar.set(trainer.steps().len());
             }

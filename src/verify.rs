@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Graded};
 use crate::generate::Sampling;
+use crate::interruption;
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
 use crate::scorer::{Following, check};
@@ -415,6 +416,7 @@ fn training(
     let steps = first(replay.steps, tuned.steps.len());
     let bar = cx.progress.bar("training again", steps);
     for step in 1..=steps {
+        interruption::check()?;
         trainer.step()?;
         bar.set(step);
     }

@@ -335,3 +335,36 @@ fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
     assert!(said("let two: i32 = 2;\nRecipe::quick()").contains("recipe lab-quick"));
     assert_eq!(said("two"), "\"2\"");
 }
+
+/// An interrupt ends what a cell does, not the page: variables stay, and run again the work goes on where it was.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_cell_keeps_its_page_and_goes_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(mut kernel) = kernel(scratch.path(), "interrupting a real kernel") else {
+        return;
+    };
+    let store = scratch.path().join("store");
+    let begin = format!(
+        "let cx: Context = Context::new(Store::open({store:?})?, DeviceChoice::Cpu, Progress::quiet())?;"
+    );
+    for code in [
+        begin.as_str(),
+        "let recipe: Recipe = Recipe::quick();\nlet base: Checkpoint = lesson::base(&cx, &recipe)?;",
+        "let items: Vec<Item> = recipe.items(\"code\", \"train\", 16)?;\nlet read: Reading = lesson::read(&cx, &base, \"ground truth\", &items)?;",
+        "let long: Finetune = Finetune { epochs: 60, batch: 16, ..recipe.finetune.clone() };",
+    ] {
+        assert_eq!(value(&mut kernel, code), "", "{code}");
+    }
+    let train = "let tuned: Tuned = lesson::finetune(&cx, &base, &read.learn(\"all\")?, &long)?;";
+    let error = kernel.execute(train, Duration::from_secs(2), &mut |_| {});
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("has not finished within 2 s"), "{error}");
+    // its variables are there, so that it was not killed; and it kept a state to go on from
+    assert_eq!(value(&mut kernel, "read.items.len()"), "16");
+    let kept = std::fs::read_dir(store.join("finetune")).unwrap();
+    let states = kept.map(|entry| std::fs::read_dir(entry.unwrap().path()).unwrap().count());
+    assert!(states.sum::<usize>() > 0, "nothing was kept");
+    let steps = value(&mut kernel, &format!("{train}\ntuned.steps.len()"));
+    assert_eq!(steps, "60");
+}

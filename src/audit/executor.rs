@@ -10,6 +10,7 @@ use super::samples::accepted;
 use crate::benchmark::{Ask, Benchmark};
 use crate::dataset::Row;
 use crate::error::Result;
+use crate::interruption;
 use crate::progress::Progress;
 use crate::sandbox::Python;
 use crate::task::{Check, Extraction, Grading, Item, defined_names};
@@ -361,7 +362,7 @@ fn run(groups: &[Group], progress: &Progress) -> Result<Vec<Vec<Option<bool>>>> 
     std::thread::scope(|scope| {
         for _ in 0..threads.min(different.len()) {
             scope.spawn(|| {
-                loop {
+                while interruption::check().is_ok() {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(run) = different.get(at) else { break };
                     let passed = run.item.try_grade(&run.answer, false);
@@ -372,6 +373,7 @@ fn run(groups: &[Group], progress: &Progress) -> Result<Vec<Vec<Option<bool>>>> 
             });
         }
     });
+    interruption::check()?;
     let verdicts = verdicts
         .into_inner()
         .unwrap_or_else(|broken| broken.into_inner());

@@ -2,11 +2,13 @@ use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
 use unforget::error::{Error, Result};
+use unforget::interruption;
 use unforget::notebook::{self, Document, Installation, Part};
 
 const EXAMPLES: &str = "\
 Examples:
     unforget notebook                      JupyterLab on notebooks/, with everything it needs
+    unforget notebook -- --no-browser --port 8890 --ip 0.0.0.0    the same with options for JupyterLab, here for a machine without a screen
     unforget notebook --check              what is there, and what would be done; changes nothing
     unforget notebook --run                runs all notebooks and their solutions without a browser; exit code 0 if no cell fails
     unforget notebook --refresh FILE       runs a notebook and keeps what its cells show
@@ -40,6 +42,9 @@ pub struct Notebook {
     /// With --run, --refresh and --verify: which notebooks [default: all of notebooks/ and notebooks/solutions/]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Options for JupyterLab, after `--`
+    #[arg(value_name = "OPTION", last = true)]
+    jupyter: Vec<String>,
 }
 
 impl Notebook {
@@ -49,6 +54,12 @@ impl Notebook {
             return Err(Error::invalid(
                 "FILE",
                 "say what to do with it: --run, --refresh or --verify",
+            ));
+        }
+        if !self.jupyter.is_empty() && (runs || self.check || self.prepare || self.remove) {
+            return Err(Error::invalid(
+                "--",
+                "what follows it is for JupyterLab, which is not opened here",
             ));
         }
         let mut installation = Installation::find()?;
@@ -77,6 +88,7 @@ impl Notebook {
             return check(&installation.parts()?);
         }
         let mut lab = installation.lab()?;
+        lab.args(&self.jupyter);
         eprintln!(
             "opening JupyterLab on {}; end it with Ctrl-C",
             installation.notebooks().display()
@@ -103,6 +115,8 @@ impl Notebook {
             ]
             .concat(),
         };
+        // a kernel does not end by Ctrl-C; it is ended when this does
+        interruption::heed();
         for file in &files {
             let kept = Document::read(file)?;
             let ran = notebook::run(installation, file, Duration::from_secs(self.limit))?;

@@ -13,7 +13,12 @@ const EVCXR: &str = "0.22.0";
 /// Any of these will do; the folder of notebooks is opened in it.
 const JUPYTER: &str = "jupyterlab>=4,<5";
 /// What cells begin with.
-const PRELUDE: &str = "use unforget::prelude::*;\nunforget::display::plain_panics();\n";
+const PRELUDE: &str = "use unforget::prelude::*;\nunforget::display::plain_panics();\nunforget::interruption::heed();\n";
+/// What analyses cells believes to be the sources of the standard library: it reads them if they are there, 300 MB and a second of every kernel's start,
+/// and else has rustup fetch them into the user's toolchain. Types of kept variables are written, so that it needs none.
+const NO_SOURCES: &str = "no-sources/core/why.txt";
+const NO_SOURCES_WHY: &str =
+    "Where the kernel looks for the sources of Rust's standard library. It starts sooner and is smaller without them.\n";
 /// The kernel's name, which a notebook's file has.
 const KERNEL: &str = "unforget";
 
@@ -299,11 +304,12 @@ impl Installation {
             .and_then(|lab| Some(lab.with_file_name("jupyter")).filter(|jupyter| jupyter.is_file()))
     }
 
-    fn config_files(&self) -> [(&'static str, String); 2] {
+    fn config_files(&self) -> [(&'static str, String); 3] {
         let flags = self.library.flags();
         [
             ("init.evcxr", format!(":build_env RUSTFLAGS={flags}\n")),
             ("prelude.rs", PRELUDE.to_owned()),
+            (NO_SOURCES, NO_SOURCES_WHY.to_owned()),
         ]
     }
 
@@ -328,7 +334,7 @@ impl Installation {
             "argv": self.command()?,
             "display_name": "Rust (unforget)",
             "language": "rust",
-            "interrupt_mode": "message",
+            "interrupt_mode": match cfg!(unix) { true => "signal", false => "message" },
             "env": environment,
         });
         serde_json::to_string_pretty(&spec).map_err(Error::library("writing the kernelspec"))
@@ -345,19 +351,25 @@ impl Installation {
         let kernel = kernel.ok_or_else(|| {
             Error::missing("kernel", &self.home, "run `unforget notebook --prepare`")
         })?;
-        Ok(vec![
-            kernel.display().to_string(),
-            "--control_file".into(),
-            "{connection_file}".into(),
-        ])
+        let kernel = kernel.display().to_string();
+        let options = ["--control_file", "{connection_file}"].map(str::to_owned);
+        if cfg!(not(unix)) {
+            return Ok([vec![kernel], options.to_vec()].concat());
+        }
+        // an interrupt goes to the kernel and to the process of its cells: the kernel shall live on, and in the cells it is an error of the
+        // work that goes on, see `interruption`; what a shell ignores, the programs that it becomes and starts ignore too
+        let ignoring = ["sh", "-c", "trap '' INT; exec \"$0\" \"$@\""].map(str::to_owned);
+        Ok([ignoring.to_vec(), vec![kernel], options.to_vec()].concat())
     }
 
     fn environment(&self) -> Vec<(String, String)> {
         let pair = |name: &str, value: String| (name.to_owned(), value);
         let mut environment = vec![
             pair("EVCXR_CONFIG_DIR", self.config.display().to_string()),
-            // what analyses cells would otherwise ask rustup to fetch sources, over the network and into the user's toolchain
-            pair("RUSTUP_DIST_SERVER", "http://127.0.0.1:9".into()),
+            pair(
+                "RUST_SRC_PATH",
+                self.config.join("no-sources").display().to_string(),
+            ),
             // candle's own pool spins on waiting, which costs more than it gives beside ours
             pair("CANDLE_NUM_THREADS", "1".into()),
         ];

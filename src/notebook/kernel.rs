@@ -3,6 +3,7 @@
 use super::document::Output;
 use super::wire::{Kind, Socket, signature};
 use crate::error::{Error, Result};
+use crate::interruption;
 use serde_json::{Map, Value, json};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -139,7 +140,7 @@ impl Kernel {
     /// Runs a cell and waits until it is done; `limit` is the longest time. `hear` is told of every output as it comes; printed text comes by lines.
     ///
     /// # Errors
-    /// The kernel ends, or the time is over. A cell that fails is no error here: it has an [`Output::Failed`].
+    /// The kernel ends, somebody asks to stop, or the time is over: then the cell is interrupted, and what it computed is kept. A cell that fails is no error here: it has an [`Output::Failed`].
     pub fn execute(
         &mut self,
         code: &str,
@@ -200,11 +201,20 @@ impl Kernel {
                     return Err(self.gone("ended; are there files in target/release/deps? restart it, or build again with `unforget notebook --prepare`"));
                 }
                 Err(_) if began.elapsed() > limit => {
+                    self.interrupt();
                     let problem = format!("has not finished within {} s", limit.as_secs());
                     return Err(Error::invalid("cell", problem));
                 }
-                Err(_) => {}
+                Err(_) => interruption::check()?,
             }
+        }
+    }
+
+    /// Interrupts what its cells do, as Jupyter does: work that asks [`interruption::check`] ends, variables stay.
+    fn interrupt(&self) {
+        #[cfg(unix)]
+        for process in family(self.process.id()).unwrap_or_default() {
+            signal(process, libc::SIGINT);
         }
     }
 
@@ -430,9 +440,14 @@ fn end(process: &mut Child) {
 /// Ends a process that a kernel started and left behind.
 fn kill(process: u32) {
     #[cfg(unix)]
+    signal(process, libc::SIGKILL);
+}
+
+#[cfg(unix)]
+fn signal(process: u32, signal: libc::c_int) {
     if let Ok(process) = i32::try_from(process) {
         // SAFETY: a plain call of the C library; the worst that a wrong number does is to fail.
-        unsafe { libc::kill(process, libc::SIGKILL) };
+        unsafe { libc::kill(process, signal) };
     }
 }
 

@@ -1,0 +1,101 @@
+//! A notebook's interrupt, turned into an error at the next step, so that the variables of the page live on.
+//!
+//! A kernel that ends the process of its cells loses all variables. With [`heed`] the first interrupt is remembered instead: what takes long asks
+//! [`check`] at each step, keeps what it has, and returns [`Error::Interrupted`]; run again, it goes on there. A second interrupt ends the
+//! process, for code that does not ask. Whether somebody has asked to stop concerns a whole process, so this is the one thing that the
+//! crate keeps for all of it.
+
+use crate::error::{Error, Result};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// When an interrupt came, in milliseconds of a clock that only runs forward; 0 for none.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+/// Whether work has ended because of it.
+static HEEDED: AtomicBool = AtomicBool::new(false);
+/// Pieces of work that go on.
+static WORKING: AtomicUsize = AtomicUsize::new(0);
+
+/// An interrupt that came this long before a piece of work was not meant for it; a second one within it is the same press.
+const STALE: Duration = Duration::from_secs(1);
+
+/// From now on an interrupt (`SIGINT`) is an error of the work that goes on. Where there are no such signals this does nothing.
+pub fn heed() {
+    #[cfg(unix)]
+    // SAFETY: the handler only touches atomics and calls `clock_gettime`, `write` and `_exit`, which a handler may.
+    unsafe {
+        let handler: extern "C" fn(libc::c_int) = asked;
+        libc::signal(libc::SIGINT, handler as libc::sighandler_t);
+    }
+}
+
+/// Called by what takes long, at each step.
+///
+/// # Errors
+/// Somebody asked to stop: [`Error::Interrupted`].
+pub fn check() -> Result<()> {
+    match ASKED.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        _ => {
+            HEEDED.store(true, Ordering::Relaxed);
+            Err(Error::Interrupted)
+        }
+    }
+}
+
+/// A piece of work that goes on until this is dropped. When the last one has ended because of an interrupt, it is forgotten.
+#[derive(Debug)]
+pub(crate) struct Working(());
+
+impl Working {
+    pub(crate) fn begin() -> Self {
+        let first = WORKING.fetch_add(1, Ordering::Relaxed) == 0;
+        let asked = ASKED.load(Ordering::Relaxed);
+        if first && asked > 0 && now().saturating_sub(asked) > STALE.as_millis() as u64 {
+            ASKED.store(0, Ordering::Relaxed);
+        }
+        Self(())
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if WORKING.fetch_sub(1, Ordering::Relaxed) == 1 && HEEDED.swap(false, Ordering::Relaxed) {
+            ASKED.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(unix)]
+extern "C" fn asked(_signal: libc::c_int) {
+    let now = now();
+    match ASKED.load(Ordering::Relaxed) {
+        0 => ASKED.store(now, Ordering::Relaxed),
+        first if now.saturating_sub(first) > STALE.as_millis() as u64 => {
+            let text = b"interrupted twice: this process ends, and what was not kept is gone\n";
+            // SAFETY: both may be called in a handler; the text outlives the call.
+            unsafe {
+                let _ = libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+                libc::_exit(130);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Milliseconds of the system's clock that only runs forward, at least 1.
+#[cfg(unix)]
+fn now() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a place to write to.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    (time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000).max(1)
+}
+
+#[cfg(not(unix))]
+fn now() -> u64 {
+    1
+}
