@@ -113,10 +113,10 @@ pub mod report;
 
 pub mod paper;
 
-pub mod book;
-
 pub mod display;
 
 pub mod notebook;
+
+pub mod book;
 
 pub mod prelude;

@@ -480,3 +480,67 @@ fn rows_keep_their_order_over_blocks_and_files() {
     assert!(empty.unwrap_err().to_string().contains("no token"));
     assert!(!folder.path().join("none").exists());
 }
+
+#[test]
+fn training_takes_its_scores_from_a_ledger_and_learns_the_same() {
+    let place = place();
+    let folder = place.path();
+    call(
+        folder,
+        "perplexity --model model --data code.jsonl --reference model --out tokens",
+    )
+    .unwrap();
+    let common = "finetune --model model --data code.jsonl --preset lab --epochs 1 --weights";
+    let tensors =
+        |name: &str| std::fs::read(folder.join(name).join("adapter_model.safetensors")).unwrap();
+    call(folder, &format!("{common} stm(2.5) --out scored")).unwrap();
+    call(
+        folder,
+        &format!("{common} stm(2.5) --tokens tokens --store other --out read"),
+    )
+    .unwrap();
+    assert_eq!(tensors("scored"), tensors("read"));
+    // nothing was scored there, and the other model's scores are at hand
+    assert!(!folder.join("other/scores").exists());
+    call(
+        folder,
+        &format!("{common} dpf(0) --tokens tokens --out with-reference"),
+    )
+    .unwrap();
+    // fewer rows than the ledger has are found by their names; others are not
+    call(
+        folder,
+        &format!("{common} stm(2.5) --tokens tokens --limit 2 --out two"),
+    )
+    .unwrap();
+    let refused = |arguments: &str, parts: &[&str]| {
+        let error = call(folder, arguments).unwrap_err();
+        for part in parts {
+            assert!(error.contains(part), "`{part}` is not in: {error}");
+        }
+    };
+    let text = std::fs::read_to_string(folder.join("code.jsonl")).unwrap();
+    std::fs::write(
+        folder.join("changed.jsonl"),
+        text.replace("return", "yield"),
+    )
+    .unwrap();
+    refused(
+        "finetune --model model --data changed.jsonl --tokens tokens --threshold 2.5 --out no",
+        &["has other tokens in it than in the data", "code/train/0"],
+    );
+    call(
+        folder,
+        "perplexity --model model --data code.jsonl --limit 2 --out few",
+    )
+    .unwrap();
+    refused(
+        "finetune --model model --data code.jsonl --tokens few --threshold 2.5 --out no",
+        &["is not in it"],
+    );
+    refused(
+        &format!("{common} dpf(0) --tokens few --out no"),
+        &["needs another model", "perplexity --reference"],
+    );
+    assert!(!folder.join("no").exists());
+}

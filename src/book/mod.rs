@@ -4,14 +4,14 @@
 //! folder as `unforget table`, `figure` and `claims` wrote them, and a stale one is an error. [`links`] follows every link of the finished site.
 
 mod links;
-mod notebook;
+mod page;
 mod threshold;
 
 pub use links::broken as broken_links;
-pub use notebook::page as notebook_page;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::notebook::{Document, notebooks};
 use crate::{paper, report};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ pub const CHAPTERS: &str = "book/src";
 /// the files.
 ///
 /// # Errors
-/// A table or figure that is stale (each is named, with the command that makes it again), a notebook that is malformed or was committed without
-/// having been run, or a file that cannot be written.
+/// A table or figure that is stale (each is named, with the command that makes it again), a notebook that is malformed, was committed without
+/// having been run or is missing in `SUMMARY.md`, or a file that cannot be written.
 pub fn prepare(cx: &Context, root: &Path) -> Result<Vec<PathBuf>> {
     let chapters = root.join(CHAPTERS);
     let stale = paper::stale(&chapters.join("results"))?;
@@ -36,15 +36,24 @@ pub fn prepare(cx: &Context, root: &Path) -> Result<Vec<PathBuf>> {
         return Err(Error::invalid("the book's results", problem));
     }
     let mut files = Vec::new();
-    for (name, path) in notebooks(&root.join("notebooks"))? {
-        let text = fs::read_to_string(&path).map_err(Error::io("reading the notebook", &path))?;
-        let page = notebook::page(&text)
-            .map_err(|problem| Error::invalid(path.display().to_string(), problem))?;
-        files.push(report::put(
-            &chapters,
-            &format!("notebooks/{name}.md"),
-            page.as_bytes(),
-        )?);
+    let summary = chapters.join("SUMMARY.md");
+    let listed =
+        fs::read_to_string(&summary).map_err(Error::io("reading the book's summary", &summary))?;
+    for path in notebooks(&root.join("notebooks"))? {
+        let page =
+            page::page(&Document::read(&path)?).map_err(|problem| Error::file(&path, problem))?;
+        let name = path.with_extension("md");
+        let name = format!(
+            "notebooks/{}",
+            name.file_name().unwrap_or_default().display()
+        );
+        if !listed.contains(&format!("]({name})")) {
+            return Err(Error::file(
+                &summary,
+                format!("lists no page {name}; add a line `- [its question]({name})`"),
+            ));
+        }
+        files.push(report::put(&chapters, &name, page.as_bytes())?);
     }
     let data = threshold::data(cx, &chapters.join("results"))?;
     let script = format!("window.unforgetThresholds = {data};\n");
@@ -54,23 +63,4 @@ pub fn prepare(cx: &Context, root: &Path) -> Result<Vec<PathBuf>> {
         script.as_bytes(),
     )?);
     Ok(files)
-}
-
-/// The notebooks of a folder by name, in order; none if there is no such folder.
-fn notebooks(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io("reading", folder))? {
-        let path = entry.map_err(Error::io("reading", folder))?.path();
-        let name = path
-            .file_stem()
-            .map(|name| name.to_string_lossy().into_owned());
-        if let (Some(name), Some("ipynb")) = (name, path.extension().and_then(|e| e.to_str())) {
-            found.push((name, path));
-        }
-    }
-    found.sort();
-    Ok(found)
 }

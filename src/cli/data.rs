@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use unforget::context::Context;
 use unforget::dataset::{Dataset, Example};
 use unforget::error::{Error, Result};
+use unforget::ledger::Ledger;
 use unforget::model::Checkpoint;
 use unforget::perplexity::TokenScores;
 use unforget::scorer;
@@ -212,6 +213,18 @@ pub fn check_offline(weighting: &Weighting, reference: Option<&Checkpoint>) -> R
         return Err(Error::invalid("--weights", problem));
     }
     check_known(weighting, reference)
+}
+
+/// Refuses a rule whose signals a ledger does not hold.
+pub fn check_scored(weighting: &Weighting, ledger: &Ledger) -> Result<()> {
+    scorer::check(weighting).map_err(|problem| Error::invalid("--weights", problem))?;
+    if weighting.needs().reference && !ledger.has("log_prob_reference") {
+        let problem = format!(
+            "`{weighting}` needs another model, and no other was asked when --tokens was made: make it with `unforget perplexity --reference`"
+        );
+        return Err(Error::invalid("--weights", problem));
+    }
+    Ok(())
 }
 
 /// Refuses a rule whose signals cannot be computed.

@@ -1,11 +1,12 @@
 use super::Common;
-use super::data::{Data, Reference, WhenTooLong, check_known, weighting};
+use super::data::{Data, Reference, WhenTooLong, check_known, check_scored, weighting};
 use super::watching::Watching;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use unforget::adapter::LoraConfig;
 use unforget::error::{Error, Result};
+use unforget::ledger::{Ledger, Origin};
 use unforget::model::Checkpoint;
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
@@ -25,6 +26,9 @@ Examples:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --mask random:2.5 --out adapter-random
   Any other rule of `unforget weights`: here the paper's without the token that ends the turn:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --weights 'stm(2.5) & !class(end_of_turn)' --out adapter-ends
+  Scored once, perhaps on another machine, and learned by several rules:
+    unforget perplexity --model lab --data datasets/lab/code/train.jsonl --out code-tokens
+    unforget finetune --model lab --data datasets/lab/code/train.jsonl --tokens code-tokens --threshold 2.5 --out adapter-2.5
   ASFT, that is DFT's gradient and a pull back to the base model:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --objective probability:1 --kl 0.1 --out adapter-asft
   Watch what is forgotten, and end where more than 4 points are lost on arithmetic or on SQL:
@@ -73,6 +77,15 @@ pub struct FinetuneModel {
         help_heading = "Tokens to learn"
     )]
     weights: Option<String>,
+    /// A ledger of these data and this model that `unforget perplexity --out` wrote, wherever it was scored: nothing is scored again, and a reference
+    /// model that was asked then is known
+    #[arg(
+        long,
+        value_name = "LEDGER",
+        conflicts_with_all = ["reference", "reference_adapter"],
+        help_heading = "Tokens to learn"
+    )]
+    tokens: Option<PathBuf>,
     #[command(flatten)]
     reference: Reference,
     /// Longest example in tokens [default: the model's context]
@@ -282,7 +295,12 @@ impl FinetuneModel {
         let cx = common.context()?;
         let checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
-        check_known(&weighting, reference.as_ref())?;
+        let ledger = self.tokens.as_ref().map(|path| Ledger::open(&[path]));
+        let ledger = ledger.transpose()?;
+        match &ledger {
+            Some(ledger) => check_scored(&weighting, ledger)?,
+            None => check_known(&weighting, reference.as_ref())?,
+        }
         let data = Data::read(
             &cx,
             &checkpoint,
@@ -291,7 +309,13 @@ impl FinetuneModel {
             self.max_length,
             self.too_long,
         )?;
-        let signals = data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?;
+        let signals = match &ledger {
+            Some(ledger) => {
+                let origin = Origin::of(&cx, &checkpoint, None, &[], &data.sequences, None)?;
+                ledger.signals_of(&origin, &data.sequences)?
+            }
+            None => data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?,
+        };
         let online = weighting.needs().online();
         let weights = match online {
             true => scorer::every_token(&data.sequences),

@@ -160,7 +160,7 @@ impl PaperOptions {
                 documents.push(json!({"id": exhibit.id, "title": exhibit.title, "recipe": exhibit.recipe, "tables": shown.sheets}));
                 continue;
             }
-            println!("{}: {}\n", exhibit.id, exhibit.title);
+            println!("{}: {}\n", exhibit.heading(), exhibit.title);
             for sheet in &shown.sheets {
                 println!("{}", sheet.grid().text(WIDTH));
             }

@@ -23,6 +23,7 @@
 //! `--ignored`. Polars' lazy frames could do the queries, too, but the feature `lazy` adds 128 crates to the 136 that polars is now, an HTTP
 //! client and a TLS library among them: too much to build for queries that are one pass over blocks.
 
+mod matched;
 mod origin;
 mod read;
 mod tally;

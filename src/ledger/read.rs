@@ -62,6 +62,20 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Whether it was scored by `origin`'s model, tokenizer and template, whatever reference model was asked beside it.
+    pub(super) fn check_scorer(&self, origin: &Origin) -> Result<()> {
+        for file in &self.files {
+            let mut asked = origin.clone();
+            asked.reference.clone_from(&file.origin.reference);
+            if let Some(what) = file.origin.scorer_differs(&asked) {
+                let problem =
+                    format!("was made with other files of {what} than those asked for; {WAY_OUT}");
+                return Err(Error::file(&file.path, problem));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what stands at the end of each file.
     fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
         let mut files: Vec<Part> = Vec::new();

@@ -17,8 +17,7 @@ const PRELUDE: &str = "use unforget::prelude::*;\nunforget::display::plain_panic
 /// What analyses cells believes to be the sources of the standard library: it reads them if they are there, 300 MB and a second of every kernel's start,
 /// and else has rustup fetch them into the user's toolchain. Types of kept variables are written, so that it needs none.
 const NO_SOURCES: &str = "no-sources/core/why.txt";
-const NO_SOURCES_WHY: &str =
-    "Where the kernel looks for the sources of Rust's standard library. It starts sooner and is smaller without them.\n";
+const NO_SOURCES_WHY: &str = "Where the kernel looks for the sources of Rust's standard library. It starts sooner and is smaller without them.\n";
 /// The kernel's name, which a notebook's file has.
 const KERNEL: &str = "unforget";
 

@@ -786,7 +786,7 @@ fn capital(text: &str) -> String {
     })
 }
 
-/// Writes `claims.md`, `claims.html`, `claims.json` and `made.json` to `folder`, made if it is not there.
+/// Writes `README.md`, `claims.json` and `made.json` to `folder`, made if it is not there.
 ///
 /// # Errors
 /// Names the file that cannot be written.
@@ -799,17 +799,7 @@ pub fn write(claims: &[Claim], folder: &Path, desk: &Desk) -> Result<Vec<PathBuf
     let markdown = format!("# Claims and evidence\n\n{NOTE}\n\n{}", tables.join("\n"));
     let json = serde_json::to_vec_pretty(claims).map_err(Error::library("writing the claims"))?;
     Ok(vec![
-        report::put(folder, "claims.md", markdown.as_bytes())?,
-        report::put(
-            folder,
-            "claims.html",
-            report::html::tables(
-                "Claims and evidence",
-                NOTE,
-                &sheets.iter().map(Sheet::grid).collect::<Vec<_>>(),
-            )?
-            .as_bytes(),
-        )?,
+        report::put(folder, "README.md", markdown.as_bytes())?,
         report::put(folder, "claims.json", &json)?,
         Made::of("claims", &recipe_names().collect::<Vec<_>>(), desk)?.write(folder)?,
     ])
@@ -891,7 +881,6 @@ mod tests {
             }
             let text = std::fs::read_to_string(&file).unwrap();
             assert!(text.contains("a above b") && text.contains("H1"), "{text}");
-            assert!(!file.ends_with("claims.html") || !text.contains("<more>"));
         }
     }
 }

@@ -96,6 +96,13 @@ impl Exhibit {
         }
     }
 
+    /// What the paper calls it: `Table 2` for `table-2`.
+    pub fn heading(&self) -> String {
+        let mut heading = self.id.replace('-', " ");
+        heading[..1].make_ascii_uppercase();
+        heading
+    }
+
     /// Computes it, or what of it the desk and the store do not hold.
     ///
     /// # Errors
@@ -118,7 +125,7 @@ impl Shown {
     /// # Errors
     /// Names the file that cannot be written.
     pub fn write(&self, folder: &Path, exhibit: &Exhibit, desk: &Desk) -> Result<PathBuf> {
-        let mut page = format!("# {}: {}\n\n", exhibit.id, exhibit.title);
+        let mut page = format!("# {}: {}\n\n", exhibit.heading(), exhibit.title);
         if let Some(recipe) = exhibit.recipe {
             page.push_str(&format!(
                 "Recipe `{recipe}`, at lab scale. Made by `unforget`, not typed.\n\n"

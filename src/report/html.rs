@@ -43,17 +43,8 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
         .map_err(Error::library("filling in the report's page"))
 }
 
-/// A page of tables alone, in plain HTML that needs no network.
-pub fn tables(title: &str, note: &str, grids: &[Grid]) -> Result<String> {
-    plain(title, note, &[], grids)
-}
-
 /// A page of figures, each with its table folded below it, and of tables, in plain HTML that needs no network.
 pub fn figures(title: &str, figures: &[Figure], grids: &[Grid]) -> Result<String> {
-    plain(title, "", figures, grids)
-}
-
-fn plain(title: &str, note: &str, figures: &[Figure], grids: &[Grid]) -> Result<String> {
     const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <head>
@@ -75,9 +66,6 @@ figure { margin: 2rem 0; } figure svg { max-width: 100%; height: auto; }
 </head>
 <body>
 <h1>{{ title }}</h1>
-{%- if note %}
-<p>{{ note }}</p>
-{%- endif %}
 {%- for figure in figures %}
 <figure aria-label="{{ figure.title }}">
 {{ figure.svg | safe }}
@@ -116,7 +104,7 @@ figure { margin: 2rem 0; } figure svg { max-width: 100%; height: auto; }
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
-    let values = context! { title => title, note => note, figures => Serde(figures?), grids => Serde(grids) };
+    let values = context! { title => title, figures => Serde(figures?), grids => Serde(grids) };
     environment
         .render_named_str("tables.html", PAGE, values)
         .map_err(Error::library("filling in a page of tables"))
