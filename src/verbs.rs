@@ -527,7 +527,7 @@ pub fn evaluate(
     })
 }
 
-/// [`evaluate`] at each of `scales` of the adapter's change of the weights, which draws the whole front between the base (0) and the tuned model
+/// [`evaluate()`] at each of `scales` of the adapter's change of the weights, which draws the whole front between the base (0) and the tuned model
 /// (1) from one training.
 pub fn evaluate_scales(
     cx: &Context,

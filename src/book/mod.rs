@@ -1,7 +1,7 @@
 //! The book: what mdBook needs beside the chapters, and what is checked of it.
 //!
 //! [`prepare`] turns executed notebooks into pages and computes what the threshold page draws; tables and figures of results are in the chapters'
-//! folder as `unforget table`, `figure` and `claims` wrote them, and a stale one is an error. [`links`] follows every link of the finished site.
+//! folder as `unforget table`, `figure` and `claims` wrote them, and a stale one is an error. [`broken_links`] follows every link of the finished site.
 
 mod links;
 mod page;

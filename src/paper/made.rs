@@ -100,7 +100,7 @@ impl Made {
     }
 }
 
-/// What is stale among the exhibits in the folders of `folder`, a sentence each; folders without [`FILE`] are none of ours.
+/// What is stale among the exhibits in the folders of `folder`, a sentence each; folders without `made.json` are none of ours.
 ///
 /// # Errors
 /// A folder that cannot be read, a malformed file, or a lab that is not there.
