@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const START: Duration = Duration::from_secs(120);
 /// Printed text comes by another way than the word that a cell is done, and may come a moment later.
 const LATE: Duration = Duration::from_millis(60);
+/// How long work may take to end after an interrupt: it asks at each step.
+const HEED: Duration = Duration::from_secs(20);
 const MARK: &[u8] = b"<IDS|MSG>";
 
 /// A kernel and its connections. It ends when this is dropped.
@@ -181,9 +183,16 @@ impl Kernel {
         hear: &mut dyn FnMut(&Message),
     ) -> Result<()> {
         let began = Instant::now();
-        let mut idle = None;
+        let (mut idle, mut interrupted) = (None, None);
+        let over = || {
+            let problem = format!("has not finished within {} s", limit.as_secs());
+            Err(Error::invalid("cell", problem))
+        };
         loop {
             let wait = match idle {
+                Some(since) if Instant::now() >= since + LATE && interrupted.is_some() => {
+                    return over();
+                }
                 Some(since) if Instant::now() >= since + LATE => return Ok(()),
                 Some(_) => LATE,
                 None => Duration::from_millis(300),
@@ -200,10 +209,12 @@ impl Kernel {
                 Err(_) if !self.lives() => {
                     return Err(self.gone("ended; are there files in target/release/deps? restart it, or build again with `unforget notebook --prepare`"));
                 }
-                Err(_) if began.elapsed() > limit => {
+                Err(_) if interrupted.is_some_and(|since: Instant| since.elapsed() > HEED) => {
+                    return over();
+                }
+                Err(_) if began.elapsed() > limit && interrupted.is_none() => {
                     self.interrupt();
-                    let problem = format!("has not finished within {} s", limit.as_secs());
-                    return Err(Error::invalid("cell", problem));
+                    interrupted = Some(Instant::now());
                 }
                 Err(_) => interruption::check()?,
             }
