@@ -72,6 +72,9 @@ pub struct Run {
     pub layers: Vec<LayerChange>,
     /// Wall seconds of training.
     pub train_seconds: f64,
+    /// Its run in the store, as `unforget card` and `unforget verify` take it: `finetune/LABEL-HASH`. Empty in results of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub run: String,
     /// What the probe sets said while it was trained; empty if the recipe names none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<Row>,

@@ -276,6 +276,7 @@ impl<'a> Experiment<'a> {
             relative_weight_change: tuned.relative_weight_change,
             layers: self.layers(cx, &tuned.checkpoint)?,
             train_seconds: tuned.seconds,
+            run: run_of(cx, &tuned.checkpoint),
             probes: tuned.probes,
             stopped: tuned.stopped,
         })
@@ -292,6 +293,15 @@ impl<'a> Experiment<'a> {
         let before = self.base.load_base(&cx.device)?;
         weight_change::of_models(&before.decoder, &cx.open(tuned)?.decoder)
     }
+}
+
+/// The run in the store that made `tuned`, named as commands take it.
+fn run_of(cx: &Context, tuned: &Checkpoint) -> String {
+    let made = tuned.adapter.as_ref().unwrap_or(&tuned.model);
+    let run = made.parent().map(|run| run.strip_prefix(cx.store.root()));
+    let parts = run.and_then(std::result::Result::ok).into_iter().flatten();
+    let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
 }
 
 /// Works off `units`: on a CPU several at a time, each on one thread; on a GPU one after the other. Results come in `units`' order.

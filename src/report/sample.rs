@@ -121,6 +121,7 @@ fn run(arm: &str, learning_rate: f64, seed: u64, gain: f64, change: f64, masked:
         relative_weight_change: 0.01 * learning_rate * 1e4,
         layers: Vec::new(),
         train_seconds: 12.5,
+        run: format!("finetune/{arm}-{seed}"),
         probes: Vec::new(),
         stopped: None,
     }

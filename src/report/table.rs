@@ -332,6 +332,7 @@ pub fn front_frame(results: &Results) -> Result<DataFrame> {
             value(|run| Some(run.relative_weight_change)),
         ),
         numbers("train_seconds", value(|run| Some(run.train_seconds))),
+        text("run", runs.iter().map(|run| run.run.clone())),
     ])
 }
 
