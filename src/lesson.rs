@@ -222,10 +222,11 @@ pub struct Lesson {
     pub reference: Vec<TokenScores>,
 }
 
+/// Draws what is random in a rule.
+const SEED: u64 = 1;
+
 impl Lesson {
     fn new(reading: &Reading, rule: &str, reference: Vec<TokenScores>) -> Result<Self> {
-        /// Draws what is random in a rule.
-        const SEED: u64 = 1;
         let weighting: Weighting = rule.parse()?;
         let wrong = |problem: &str| Err(Error::invalid(format!("rule {rule}"), problem));
         let needs = weighting.needs();
@@ -369,6 +370,8 @@ pub fn finetune(
     let (examples, following) = (lesson.examples(), lesson.following(config.seed));
     let training = Training {
         reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
+        // the card says that a rule drew by the training's seed, so it is kept only where that is so
+        rule: (config.seed == SEED).then_some((rule, &lesson.reading.sequences)),
         ..Training::new(&examples, &config)
     };
     verbs::train(cx, base, &label, &training)

@@ -10,6 +10,7 @@
 //!
 //! A kept variable of a notebook has its type written: the kernel cannot look into this crate to find it.
 
+pub use crate::adapter::PeftAdapter;
 pub use crate::audit::{self, Audit, Fact, Part, Table2, Table2Row, table_2};
 pub use crate::card::{self, Card};
 pub use crate::context::Context;

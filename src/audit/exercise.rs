@@ -31,49 +31,57 @@ pub fn explains(printed: &Table2Row, mine: &Table2Row) -> Judgement {
     }
 }
 
-/// Another score of the untouched model on one task, with which as many printed BWT follow as with any.
-pub fn base_explains(printed: &Table2, mine: &Table2) -> Judgement {
-    let Some((first, own)) = printed.rows.first().zip(mine.rows.first()) else {
-        return Judgement::not_yet("There is no row.".into());
+/// Another score of the untouched model on the target with which a printed TI of `table` follows that did not; says which other rows of the model and
+/// task it lets follow too.
+pub fn base_explains(table: &Table2, printed: &Table2Row, mine: &Table2Row) -> Judgement {
+    let target = printed.target.as_str();
+    let Some(at) = Table2Row::TASKS.iter().position(|task| *task == target) else {
+        return Judgement::not_yet(format!("{target} is no task of the table."));
     };
-    let changed: Vec<usize> = (0..5)
-        .filter(|task| first.before[*task] != own.before[*task])
-        .collect();
-    let expected = |score: f64, task: &str| printed.with_base(task, score).ok();
-    let task = match changed[..] {
-        [] => {
-            return Judgement::not_yet(format!(
-                "Nothing is changed: {} of {} follow. Begin with the base that one row implies.",
-                printed.transfers_that_follow(),
-                printed.rows.len()
-            ));
-        }
-        [task] => Table2Row::TASKS[task],
-        _ => return Judgement::not_yet("Change the score of one task only.".into()),
-    };
-    if expected(own.before[changed[0]], task).as_ref() != Some(mine) {
-        return Judgement::not_yet(
-            "Change the base of all rows alike: they are of one model.".into(),
-        );
+    let base = mine.before[at];
+    if printed.with_base(target, base).ok().as_ref() != Some(mine) {
+        return Judgement::not_yet(format!(
+            "TI compares two accuracies of {target}: change the one before, and nothing else."
+        ));
     }
-    let most = (1..10_000)
-        .filter_map(|step| expected(f64::from(step) / 1e4, task))
-        .map(|table| table.transfers_that_follow())
-        .max()
-        .unwrap_or(0);
-    let found = mine.transfers_that_follow();
+    let Some(found) = mine.improvement() else {
+        return Judgement::not_yet("From 0 there is no relative change.".into());
+    };
     let said = format!(
-        "With {} for {task} {found} of {} printed BWT follow",
-        own.before[changed[0]],
-        mine.rows.len()
+        "From {base} comes {found:.2}, printed {:.2}",
+        mine.printed_improvement
     );
-    match found == most && found > printed.transfers_that_follow() {
-        true => Judgement::right(format!(
-            "{said}, instead of {}; no other score lets more.",
-            printed.transfers_that_follow()
-        )),
-        false => Judgement::not_yet(format!("{said}; another score lets {most}.")),
+    if !mine.improvement_follows() {
+        let way = match found > mine.printed_improvement {
+            true => "higher",
+            false => "lower",
+        };
+        return Judgement::not_yet(format!("{said}. Try a {way} one."));
     }
+    let beside = table.rows.iter().filter(|row| {
+        row.model == printed.model && row.target == printed.target && row.arm != printed.arm
+    });
+    let also: Vec<String> = beside
+        .filter(|row| !row.improvement_follows())
+        .filter_map(|row| {
+            let with = row.with_base(target, base).ok()?;
+            match (
+                with.improvement_follows(),
+                with.with_changes_exchanged().improvement_follows(),
+            ) {
+                (true, _) => Some(row.arm.clone()),
+                (_, true) => Some(format!("{}, its BWT and TI exchanged", row.arm)),
+                _ => None,
+            }
+        })
+        .collect();
+    Judgement::right(match also.is_empty() {
+        true => format!("{said}; no other row of {} needs it.", printed.model),
+        false => format!(
+            "{said}; and the same base explains {}. One number alone could be chance.",
+            also.join(" and ")
+        ),
+    })
 }
 
 /// The most decimals to which accuracies may have been rounded so that the printed BWT of `row` could still follow.
@@ -128,19 +136,23 @@ mod tests {
     }
 
     #[test]
-    fn a_base_is_right_if_no_other_explains_more() {
-        let llama = table_2().of("Llama 3 8B").unwrap();
-        let judge = |task, score| base_explains(&llama, &llama.with_base(task, score).unwrap());
-        assert!(judge("GSM8K", 0.7756).right);
+    fn a_base_is_right_if_the_printed_number_follows() {
+        let table = table_2();
+        let row = table.row("Llama 3 8B", "MBPP", "Rephrase").unwrap();
+        let judge = |base| base_explains(&table, row, &row.with_base("MBPP", base).unwrap());
+        let right = judge(0.5979);
+        assert!(right.right, "{right:?}");
         assert!(
-            judge("GSM8K", 0.7255)
-                .why
-                .contains("Nothing is changed")
+            right.why.contains("Self-Output, its BWT and TI exchanged"),
+            "{right:?}"
         );
-        assert!(judge("GSM8K", 0.5).why.contains("another score lets"));
-        let mut one = llama.clone();
-        one.rows[0] = one.rows[0].with_base("GSM8K", 0.7756).unwrap();
-        assert!(base_explains(&llama, &one).why.contains("all rows alike"));
+        assert!(judge(0.5926).why.contains("comes -8.77"));
+        let other = row.with_base("GSM8K", 0.7756).unwrap();
+        assert!(
+            base_explains(&table, row, &other)
+                .why
+                .contains("nothing else")
+        );
     }
 
     #[test]

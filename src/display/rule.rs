@@ -71,25 +71,26 @@ impl Show for Weighting {
     }
 }
 
-/// The published rules, a row for each.
+/// The published rules, a row for each; a page that shows HTML has the weight of a token beside them.
 impl Show for [Preset] {
     fn media(&self) -> Media {
-        let row = |preset: &Preset| {
-            vec![
-                preset.signature(),
-                preset.expression.to_owned(),
-                preset.source.to_owned(),
-            ]
-        };
-        Grid {
+        let grid = |columns: &[(&str, fn(&Preset) -> String)]| Grid {
             title: format!("{} published rules and controls", self.len()),
             legend: "What stands in braces is given in the call.".to_owned(),
-            columns: ["rule", "weight of a token", "from"]
-                .map(str::to_owned)
-                .to_vec(),
-            rows: self.iter().map(row).collect(),
+            columns: columns.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            rows: self
+                .iter()
+                .map(|preset| columns.iter().map(|(_, of)| of(preset)).collect())
+                .collect(),
+        };
+        let rule: (&str, fn(&Preset) -> String) = ("rule", Preset::signature);
+        let from: (&str, fn(&Preset) -> String) = ("from", |preset| preset.source.to_owned());
+        let weight: (&str, fn(&Preset) -> String) =
+            ("weight of a token", |preset| preset.expression.to_owned());
+        Media {
+            text: grid(&[rule, from]).media().text,
+            ..grid(&[rule, weight, from]).media()
         }
-        .media()
     }
 }
 

@@ -112,14 +112,21 @@ fn lora(recipe: &Recipe) -> Result<&LoraConfig> {
 /// # Errors
 /// A card cannot be read.
 pub fn differ_in_one(one: &Card, other: &Card) -> Result<Judgement> {
-    let found = one.differences(other)?;
-    let decided: Vec<&str> = found
-        .iter()
-        .map(|difference| difference.field.as_str())
-        // files follow from what was decided; seeds stand in the recipe too
-        .filter(|field| !field.starts_with("files.") && !field.starts_with("seeds."))
-        .collect();
-    Ok(match decided[..] {
+    let mut decided: Vec<String> = Vec::new();
+    for difference in one.differences(other)? {
+        let field = difference.field;
+        let thing = match field.split('.').next().unwrap_or_default() {
+            // what was made follows from what was decided; seeds stand in the recipe too
+            "files" | "seeds" => continue,
+            // a mask's rule, counts and hash are one thing
+            whole @ ("mask" | "data" | "weights") => whole.to_owned(),
+            _ => field,
+        };
+        if !decided.contains(&thing) {
+            decided.push(thing);
+        }
+    }
+    Ok(match &decided[..] {
         [] => Judgement::not_yet("No field differs: it is the same run.".into()),
         [field] => Judgement::right(format!(
             "`{field}` alone differs: what the two models do otherwise comes from it."
