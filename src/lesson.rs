@@ -231,7 +231,9 @@ impl Lesson {
         let wrong = |problem: &str| Err(Error::invalid(format!("rule {rule}"), problem));
         let needs = weighting.needs();
         if needs.reference && reference.is_empty() {
-            return wrong("needs a second model: let it read the same items, and use `learn_against`");
+            return wrong(
+                "needs a second model: let it read the same items, and use `learn_against`",
+            );
         }
         if needs.top_entropy {
             return wrong(
@@ -375,4 +377,83 @@ pub fn finetune(
         ..Training::new(&examples, &config)
     };
     verbs::train(cx, base, &label, &training)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DeviceChoice;
+    use crate::progress::Progress;
+    use crate::store::Store;
+    use crate::train::Objective;
+
+    /// Four items of the lab, read by its model, and a short training.
+    fn lab(folder: &std::path::Path) -> (Context, Checkpoint, Reading, Finetune) {
+        let store = Store::open(folder).unwrap();
+        let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
+        let recipe = Recipe::quick();
+        let base = super::base(&cx, &recipe).unwrap();
+        let items = recipe.items("code", "train", 4).unwrap();
+        let truth = read(&cx, &base, "ground truth", &items).unwrap();
+        let config = Finetune {
+            learning_rate: 3e-3,
+            seed: 1,
+            epochs: 2,
+            batch: 2,
+            ..recipe.finetune
+        };
+        (cx, base, truth, config)
+    }
+
+    #[test]
+    fn a_rule_that_follows_the_model_is_trained_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cx, base, truth, config) = lab(folder.path());
+        let dft = finetune(&cx, &base, &truth.learn("dft").unwrap(), &config).unwrap();
+        // the same gradient by another name
+        let bounded = Finetune {
+            objective: Objective::Probability { q: 1.0 },
+            ..config.clone()
+        };
+        let bounded = finetune(&cx, &base, &truth.learn("all").unwrap(), &bounded).unwrap();
+        let ratio = dft.relative_weight_change / bounded.relative_weight_change;
+        assert!((ratio - 1.0).abs() < 1e-3, "{ratio}");
+        let frozen = finetune(&cx, &base, &truth.learn("p_base").unwrap(), &config).unwrap();
+        assert_ne!(frozen.relative_weight_change, dft.relative_weight_change);
+        let profit = finetune(&cx, &base, &truth.learn("profit(0.1)").unwrap(), &config).unwrap();
+        let churn: Vec<bool> = profit.steps.iter().map(|s| s.churn.is_some()).collect();
+        assert_eq!(churn, [false, false, true, true]);
+        let mask = card(&cx, &dft).unwrap().mask.unwrap();
+        assert_eq!(mask.rule.as_deref(), Some("dft"));
+    }
+
+    #[test]
+    fn a_second_model_reads_the_same_items() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cx, base, truth, _) = lab(folder.path());
+        // the model against itself: nothing became harder
+        let all = truth.learn_against("dpf(0)", &truth).unwrap();
+        assert_eq!(all.masked_share(), 0.0);
+        let fewer = read(&cx, &base, "two", &truth.items[..2]).unwrap();
+        let error = truth.learn_against("dpf(0)", &fewer).unwrap_err();
+        assert!(error.to_string().contains("other tokens"), "{error}");
+        for (rule, part) in [("dpf(0)", "second model"), ("eaft(1)", "trainer alone")] {
+            let error = truth.learn(rule).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_data_set_is_read_without_graders() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cx, base, ..) = lab(folder.path());
+        let rows = "{\"question\": \"2 + 2?\", \"answer\": \"4\"}\n";
+        let data = Dataset::parse(rows.as_bytes(), "sums.jsonl".as_ref()).unwrap();
+        let reading = read_data(&cx, &base, &data).unwrap();
+        assert!(reading.items.is_empty() && reading.perplexity() > 1.0);
+        let shown = reading.tokens(0).unwrap();
+        assert_eq!(shown.item, "sums:1");
+        assert!(shown.tokens.iter().all(|token| !token.style));
+        assert!(reading.tokens(1).is_err());
+    }
 }

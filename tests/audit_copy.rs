@@ -58,7 +58,11 @@ fn every_file_is_read_and_said_not_to_be_the_published_one() {
     // another schema
     let place = |task: &str| {
         let file = "data-00000-of-00001.arrow";
-        folder.path().join("dataset/ground_truth").join(task).join(file)
+        folder
+            .path()
+            .join("dataset/ground_truth")
+            .join(task)
+            .join(file)
     };
     std::fs::copy(place("arc_challenge/test"), place("gsm8k")).unwrap();
     let error = run(folder.path(), &[Part::Files]).unwrap_err().to_string();

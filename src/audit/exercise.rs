@@ -158,13 +158,15 @@ mod tests {
     #[test]
     fn a_rounding_explains_if_one_decimal_more_does_not() {
         let table = table_2();
-        let row = table
-            .row("Gemma 2 2B", "MATH", "ground truth")
-            .unwrap();
+        let row = table.row("Gemma 2 2B", "MATH", "ground truth").unwrap();
         assert!(rounding_explains(row, 4).why.contains("Fewer decimals"));
         assert!(rounding_explains(row, 2).right);
         let follows = table.row("Gemma 2 2B", "MBPP", "STM").unwrap();
-        assert!(rounding_explains(follows, 3).why.contains("One decimal more would do"));
+        assert!(
+            rounding_explains(follows, 3)
+                .why
+                .contains("One decimal more would do")
+        );
         assert!(rounding_explains(row, 0).why.contains("may be 0"));
     }
 }

@@ -293,10 +293,7 @@ mod tests {
         let exchanged = own.with_bases_exchanged("ARC", "GSM8K").unwrap();
         assert!(exchanged.transfer_follows(), "{:?}", exchanged.transfer());
         assert_eq!(exchanged.with_bases_exchanged("GSM8K", "ARC").unwrap(), own);
-        assert_eq!(
-            own.with_changes_exchanged().with_changes_exchanged(),
-            own
-        );
+        assert_eq!(own.with_changes_exchanged().with_changes_exchanged(), own);
     }
 
     #[test]

@@ -31,7 +31,9 @@ impl Show for Table2 {
                 self.transfers_that_follow(),
                 self.rows.len()
             ),
-            legend: "Percent. Printed: in Table 2. Comes out: from the accuracies that Table 12 prints.".to_owned(),
+            legend:
+                "Percent. Printed: in Table 2. Comes out: from the accuracies that Table 12 prints."
+                    .to_owned(),
             columns: [
                 "model, target, arm",
                 "BWT printed",

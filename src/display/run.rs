@@ -33,9 +33,7 @@ impl Show for Card {
         rows.push(("tokenizer", short(&self.tokenizer)));
         rows.push((
             "chat template",
-            self.template
-                .as_deref()
-                .map_or("none".to_owned(), short),
+            self.template.as_deref().map_or("none".to_owned(), short),
         ));
         for (name, bulk) in &self.data {
             let count = format!("{} {name}, {}", bulk.count, short(&bulk.hash));

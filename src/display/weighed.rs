@@ -36,9 +36,9 @@ impl Show for Weighed {
                 html += &format!("<span style=\"opacity:.5\">{ink}</span>");
                 continue;
             }
-            let perplexity = token
-                .perplexity
-                .map_or(String::new(), |p| format!(", perplexity {}", significant(p)));
+            let perplexity = token.perplexity.map_or(String::new(), |p| {
+                format!(", perplexity {}", significant(p))
+            });
             let depth = if most > 0.0 { weight / most } else { 0.0 };
             let span = format!(
                 "<span style=\"background:rgba(0,114,178,{:.2})\" title=\"weight {weight:.3}{perplexity}\">{ink}</span>",
@@ -126,7 +126,10 @@ pub fn weight_figure(lessons: &[&Lesson]) -> Result<Figure> {
     let rows = || {
         let of = |bins: &'_ crate::lesson::Bins| {
             let rule = bins.rule.clone();
-            bins.points.clone().into_iter().map(move |point| (rule.clone(), point))
+            bins.points
+                .clone()
+                .into_iter()
+                .map(move |point| (rule.clone(), point))
         };
         all.iter().flat_map(of)
     };

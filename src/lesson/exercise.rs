@@ -184,7 +184,10 @@ mod tests {
 
     #[test]
     fn a_rule_that_needs_a_second_model_is_refused() {
-        let error = reading_of(&[-0.1]).learn("rho1(0.6)").unwrap_err().to_string();
+        let error = reading_of(&[-0.1])
+            .learn("rho1(0.6)")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("second model"), "{error}");
     }
 }
