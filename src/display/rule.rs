@@ -74,7 +74,8 @@ impl Show for Weighting {
 /// The published rules, a row for each; a page that shows HTML has the weight of a token beside them.
 impl Show for [Preset] {
     fn media(&self) -> Media {
-        let grid = |columns: &[(&str, fn(&Preset) -> String)]| Grid {
+        type Column = (&'static str, fn(&Preset) -> String);
+        let grid = |columns: &[Column]| Grid {
             title: format!("{} published rules and controls", self.len()),
             legend: "What stands in braces is given in the call.".to_owned(),
             columns: columns.iter().map(|(name, _)| (*name).to_owned()).collect(),
@@ -83,10 +84,9 @@ impl Show for [Preset] {
                 .map(|preset| columns.iter().map(|(_, of)| of(preset)).collect())
                 .collect(),
         };
-        let rule: (&str, fn(&Preset) -> String) = ("rule", Preset::signature);
-        let from: (&str, fn(&Preset) -> String) = ("from", |preset| preset.source.to_owned());
-        let weight: (&str, fn(&Preset) -> String) =
-            ("weight of a token", |preset| preset.expression.to_owned());
+        let rule: Column = ("rule", Preset::signature);
+        let from: Column = ("from", |preset| preset.source.to_owned());
+        let weight: Column = ("weight of a token", |preset| preset.expression.to_owned());
         Media {
             text: grid(&[rule, from]).media().text,
             ..grid(&[rule, weight, from]).media()
