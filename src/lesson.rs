@@ -23,25 +23,29 @@
 
 mod comparison;
 pub mod exercise;
+mod spread;
 mod tasks;
 
 pub use comparison::{Change, Comparison, compare};
+pub use spread::{Bins, Share, Spread, spread, weights_by_perplexity};
 pub use tasks::{Scores, Tasks, evaluate};
 
+use crate::card::Card;
 use crate::context::Context;
-use crate::dataset;
+use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::experiment::results::TokenExample;
-use crate::experiment::{Recipe, token_views};
+use crate::experiment::{Recipe, views};
+use crate::ledger;
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
-use crate::scorer;
-use crate::select::{Counts, LossMask, Signals, TokenClass, Weighting};
+use crate::scorer::{self, Following};
+use crate::select::{Counts, LossMask, ModelSignals, Signals, TokenClass, Weighting};
 use crate::stats;
 use crate::task::Item;
 use crate::tokens::{Sequence, TooLong, sequences};
-use crate::train::{Example, Finetune};
-use crate::verbs::{self, Tuned};
+use crate::train::{Example, Finetune, Reweigh};
+use crate::verbs::{self, Training, Tuned};
 use serde::{Deserialize, Serialize};
 
 /// Items as a model reads them: tokens, which of them are the answer's, and what the model says of each.
@@ -49,7 +53,7 @@ use serde::{Deserialize, Serialize};
 pub struct Reading {
     /// Whose answers they are, such as `ground truth`.
     pub name: String,
-    /// What was read.
+    /// What was read; empty for a data set, whose rows have no grader.
     pub items: Vec<Item>,
     /// Each item's tokens and the mask of its answer.
     pub sequences: Vec<Sequence>,
@@ -75,10 +79,31 @@ pub fn read(cx: &Context, checkpoint: &Checkpoint, name: &str, items: &[Item]) -
     if items.is_empty() {
         return Err(Error::invalid("items", "there is none to read"));
     }
+    let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
+    let reading = read_examples(cx, checkpoint, name, &examples)?;
+    Ok(Reading {
+        items: items.to_vec(),
+        ..reading
+    })
+}
+
+/// The same of the conversations of a data set, whatever was said in them.
+///
+/// # Errors
+/// The model cannot be read, or a conversation does not fit its context.
+pub fn read_data(cx: &Context, checkpoint: &Checkpoint, data: &Dataset) -> Result<Reading> {
+    read_examples(cx, checkpoint, &data.name, &data.examples)
+}
+
+fn read_examples(
+    cx: &Context,
+    checkpoint: &Checkpoint,
+    name: &str,
+    examples: &[dataset::Example],
+) -> Result<Reading> {
     let tokenizer = cx.tokenizer(checkpoint)?;
     let context = checkpoint.config()?.max_position_embeddings;
-    let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
-    let sequences = sequences(&tokenizer, &examples, context, TooLong::Refuse)?.sequences;
+    let sequences = sequences(&tokenizer, examples, context, TooLong::Refuse)?.sequences;
     let ids: Vec<&[u32]> = sequences.iter().map(|s| s.ids.as_slice()).collect();
     let scores = verbs::score(cx, checkpoint, name, &ids)?;
     for (sequence, scores) in sequences.iter().zip(&scores) {
@@ -86,7 +111,7 @@ pub fn read(cx: &Context, checkpoint: &Checkpoint, name: &str, items: &[Item]) -
     }
     Ok(Reading {
         name: name.to_owned(),
-        items: items.to_vec(),
+        items: Vec::new(),
         classes: sequences.iter().map(|s| s.classes(&tokenizer)).collect(),
         sequences,
         scores,
@@ -132,17 +157,21 @@ impl Reading {
     }
 
     fn masked(&self, at: usize, mask: &LossMask) -> Result<TokenExample> {
-        let (Some(item), Some(sequence)) = (self.items.get(at), self.sequences.get(at)) else {
+        let Some(sequence) = self.sequences.get(at) else {
             let problem = format!(
                 "there is no number {at}, only 0 to {}",
-                self.items.len() - 1
+                self.sequences.len() - 1
             );
             return Err(Error::invalid("item", problem));
         };
+        let style = match self.items.get(at) {
+            Some(item) => ledger::marked(sequence, &item.truth, &item.style),
+            None => vec![false; sequence.len()],
+        };
         Ok(TokenExample {
             arm: self.name.clone(),
-            item: item.id.clone(),
-            tokens: token_views(item, sequence, &self.scores[at], mask),
+            item: sequence.id.clone(),
+            tokens: views(sequence, &self.scores[at], mask, &style),
         })
     }
 
@@ -150,23 +179,31 @@ impl Reading {
     /// language can say. What is random is drawn by seed 1.
     ///
     /// # Errors
-    /// The rule cannot be read, or needs what the base model alone does not say.
+    /// The rule cannot be read, or needs what a second model says.
     pub fn learn(&self, rule: &str) -> Result<Lesson> {
-        let weighting: Weighting = rule.parse()?;
-        let needs = weighting.needs();
-        if needs.online() || needs.reference {
-            let problem = "needs a second model, or one that is being trained; recipes and `unforget finetune` have them";
-            return Err(Error::invalid(format!("rule {rule}"), problem));
-        }
-        Ok(Lesson {
-            weights: weighting.weights(&self.signals(), 1)?,
-            rule: weighting,
-            reading: self.clone(),
-        })
+        Lesson::new(self, rule, Vec::new())
     }
 
-    fn signals(&self) -> Vec<Signals> {
-        scorer::signals(&self.sequences, &self.classes, &self.scores, &[])
+    /// As [`learn`](Self::learn), by a rule that compares two models, such as `dpf(0)`: `reference` is what the second one says of the same
+    /// items.
+    ///
+    /// # Errors
+    /// The rule cannot be read, or `reference` is of other tokens.
+    pub fn learn_against(&self, rule: &str, reference: &Reading) -> Result<Lesson> {
+        let ids = |reading: &Self| -> Vec<Vec<u32>> {
+            reading.sequences.iter().map(|s| s.ids.clone()).collect()
+        };
+        if ids(self) != ids(reference) {
+            let problem = format!(
+                "reads other tokens than {}; let it read the same items",
+                self.name
+            );
+            return Err(Error::invalid(
+                format!("reference {}", reference.name),
+                problem,
+            ));
+        }
+        Lesson::new(self, rule, reference.scores.clone())
     }
 }
 
@@ -177,11 +214,67 @@ pub struct Lesson {
     pub reading: Reading,
     /// The rule of the weights.
     pub rule: Weighting,
-    /// One for each token of each item; 0 is not learned.
+    /// One for each token of each item; 0 is not learned. Where they follow the model while it learns, those before the first step, all
+    /// answers taken as one batch.
     pub weights: Vec<Vec<f32>>,
+    /// What a second model says of each token; empty where the rule asks none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference: Vec<TokenScores>,
 }
 
+/// Draws what is random in a rule.
+const SEED: u64 = 1;
+
 impl Lesson {
+    fn new(reading: &Reading, rule: &str, reference: Vec<TokenScores>) -> Result<Self> {
+        let weighting: Weighting = rule.parse()?;
+        let wrong = |problem: &str| Err(Error::invalid(format!("rule {rule}"), problem));
+        let needs = weighting.needs();
+        if needs.reference && reference.is_empty() {
+            return wrong(
+                "needs a second model: let it read the same items, and use `learn_against`",
+            );
+        }
+        if needs.top_entropy {
+            return wrong(
+                "needs the entropy of the 20 most probable tokens, which the trainer alone computes: recipes and `unforget finetune` train by it; \
+                 entropy_current is that of all tokens",
+            );
+        }
+        let mut lesson = Self {
+            reading: reading.clone(),
+            rule: weighting,
+            weights: Vec::new(),
+            reference,
+        };
+        let mut signals = lesson.signals();
+        if needs.online() {
+            // before the first step the model that learns is the base
+            for (signals, scores) in signals.iter_mut().zip(&reading.scores) {
+                signals.current = Some(ModelSignals::from(scores));
+            }
+        }
+        lesson.weights = lesson.rule.weights(&signals, SEED)?;
+        Ok(lesson)
+    }
+
+    fn signals(&self) -> Vec<Signals> {
+        let Reading {
+            sequences,
+            classes,
+            scores,
+            ..
+        } = &self.reading;
+        scorer::signals(sequences, classes, scores, &self.reference)
+    }
+
+    /// What makes the weights anew while the model learns, if the rule looks at it.
+    fn following(&self, seed: u64) -> Option<Following> {
+        let sequences = &self.reading.sequences;
+        let online = self.rule.needs().online();
+        online.then(|| Following::new(self.rule.clone(), sequences, self.signals(), seed))
+    }
+
     fn mask(&self, at: usize) -> LossMask {
         let weights = self.weights.get(at).into_iter().flatten();
         weights.map(|weight| *weight != 0.0).collect()
@@ -211,9 +304,24 @@ impl Lesson {
         Ok(TokenExample { arm, ..tokens })
     }
 
-    /// What the trainer is given.
+    /// The tokens of item `at`, counted from 0, with the weight of each.
+    ///
+    /// # Errors
+    /// There are fewer items.
+    pub fn weighed(&self, at: usize) -> Result<Weighed> {
+        Ok(Weighed {
+            tokens: self.tokens(at)?,
+            weights: self.weights[at].clone(),
+        })
+    }
+
+    /// What the trainer is given; 1 for each token of an answer where the weights follow the model.
     pub fn examples(&self) -> Vec<Example> {
-        let pairs = self.reading.sequences.iter().zip(&self.weights);
+        let weights = match self.rule.needs().online() {
+            true => &scorer::every_token(&self.reading.sequences),
+            false => &self.weights,
+        };
+        let pairs = self.reading.sequences.iter().zip(weights);
         let example = |(sequence, weights): (&Sequence, &Vec<f32>)| Example {
             id: sequence.id.clone(),
             ids: sequence.ids.clone(),
@@ -224,16 +332,128 @@ impl Lesson {
     }
 }
 
-/// Fine-tunes `base` on `lesson`.
+/// The tokens of one item with the weight of each, where weights are more than yes and no.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Weighed {
+    /// The tokens, and which have a weight at all.
+    pub tokens: TokenExample,
+    /// One for each token.
+    pub weights: Vec<f32>,
+}
+
+/// The card of a training: what it was made from, how and where.
 ///
 /// # Errors
-/// As [`verbs::finetune`].
+/// The store has lost it.
+pub fn card(cx: &Context, tuned: &Tuned) -> Result<Card> {
+    let checkpoint = &tuned.checkpoint;
+    let made = checkpoint.adapter.as_ref().unwrap_or(&checkpoint.model);
+    let folder = made.parent().unwrap_or(made);
+    Card::of(&cx.store.find(&folder.to_string_lossy())?)
+}
+
+/// Fine-tunes `base` on `lesson`. What its loss is divided by, and how often its weights are made anew, is as the rule says where it does.
+///
+/// # Errors
+/// As [`verbs::train`].
 pub fn finetune(
     cx: &Context,
     base: &Checkpoint,
     lesson: &Lesson,
     config: &Finetune,
 ) -> Result<Tuned> {
-    let label = format!("{}-{}", lesson.reading.name, lesson.rule);
-    verbs::finetune(cx, base, &label, &lesson.examples(), config)
+    let rule = &lesson.rule;
+    let label = format!("{}-{rule}", lesson.reading.name);
+    let config = Finetune {
+        normalizer: rule.normalizer().unwrap_or(config.normalizer),
+        reweigh_every: (rule.every() > 1).then_some(rule.every()),
+        ..config.clone()
+    };
+    let (examples, following) = (lesson.examples(), lesson.following(config.seed));
+    let training = Training {
+        reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
+        // the card says that a rule drew by the training's seed, so it is kept only where that is so
+        rule: (config.seed == SEED).then_some((rule, &lesson.reading.sequences)),
+        ..Training::new(&examples, &config)
+    };
+    verbs::train(cx, base, &label, &training)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DeviceChoice;
+    use crate::progress::Progress;
+    use crate::store::Store;
+    use crate::train::Objective;
+
+    /// Four items of the lab, read by its model, and a short training.
+    fn lab(folder: &std::path::Path) -> (Context, Checkpoint, Reading, Finetune) {
+        let store = Store::open(folder).unwrap();
+        let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
+        let recipe = Recipe::quick();
+        let base = super::base(&cx, &recipe).unwrap();
+        let items = recipe.items("code", "train", 4).unwrap();
+        let truth = read(&cx, &base, "ground truth", &items).unwrap();
+        let config = Finetune {
+            learning_rate: 3e-3,
+            seed: 1,
+            epochs: 2,
+            batch: 2,
+            ..recipe.finetune
+        };
+        (cx, base, truth, config)
+    }
+
+    #[test]
+    fn a_rule_that_follows_the_model_is_trained_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cx, base, truth, config) = lab(folder.path());
+        let dft = finetune(&cx, &base, &truth.learn("dft").unwrap(), &config).unwrap();
+        // the same gradient by another name
+        let bounded = Finetune {
+            objective: Objective::Probability { q: 1.0 },
+            ..config.clone()
+        };
+        let bounded = finetune(&cx, &base, &truth.learn("all").unwrap(), &bounded).unwrap();
+        let ratio = dft.relative_weight_change / bounded.relative_weight_change;
+        assert!((ratio - 1.0).abs() < 1e-3, "{ratio}");
+        let frozen = finetune(&cx, &base, &truth.learn("p_base").unwrap(), &config).unwrap();
+        assert_ne!(frozen.relative_weight_change, dft.relative_weight_change);
+        let profit = finetune(&cx, &base, &truth.learn("profit(0.1)").unwrap(), &config).unwrap();
+        let churn: Vec<bool> = profit.steps.iter().map(|s| s.churn.is_some()).collect();
+        assert_eq!(churn, [false, false, true, true]);
+        let mask = card(&cx, &dft).unwrap().mask.unwrap();
+        assert_eq!(mask.rule.as_deref(), Some("dft"));
+    }
+
+    #[test]
+    fn a_second_model_reads_the_same_items() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cx, base, truth, _) = lab(folder.path());
+        // the model against itself: nothing became harder
+        let all = truth.learn_against("dpf(0)", &truth).unwrap();
+        assert_eq!(all.masked_share(), 0.0);
+        let fewer = read(&cx, &base, "two", &truth.items[..2]).unwrap();
+        let error = truth.learn_against("dpf(0)", &fewer).unwrap_err();
+        assert!(error.to_string().contains("other tokens"), "{error}");
+        for (rule, part) in [("dpf(0)", "second model"), ("eaft(1)", "trainer alone")] {
+            let error = truth.learn(rule).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_data_set_is_read_without_graders() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cx, base, ..) = lab(folder.path());
+        let rows = "{\"question\": \"2 + 2?\", \"answer\": \"4\"}\n";
+        let data = Dataset::parse(rows.as_bytes(), "sums.jsonl".as_ref()).unwrap();
+        let reading = read_data(&cx, &base, &data).unwrap();
+        assert!(reading.items.is_empty() && reading.perplexity() > 1.0);
+        let shown = reading.tokens(0).unwrap();
+        assert_eq!(shown.item, "sums:1");
+        assert!(shown.tokens.iter().all(|token| !token.style));
+        assert!(reading.tokens(1).is_err());
+    }
 }

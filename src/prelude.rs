@@ -10,21 +10,24 @@
 //!
 //! A kept variable of a notebook has its type written: the kernel cannot look into this crate to find it.
 
+pub use crate::adapter::PeftAdapter;
+pub use crate::audit::{self, Audit, Fact, Part, Table2, Table2Row, table_2};
+pub use crate::card::{self, Card};
 pub use crate::context::Context;
-pub use crate::dataset::Dataset;
-pub use crate::display::Show;
+pub use crate::dataset::{Dataset, read_items};
+pub use crate::display::{Show, loss_figure, weight_figure};
 pub use crate::error::{Error, Result};
 pub use crate::experiment::results::{Results, Run, TokenExample};
 pub use crate::experiment::{Arm, Recipe, run as run_recipe};
 pub use crate::generate::Sampling;
 pub use crate::lesson::exercise::{self, Judgement};
-pub use crate::lesson::{self, Comparison, Lesson, Reading, Scores, Tasks};
+pub use crate::lesson::{self, Comparison, Lesson, Reading, Scores, Spread, Tasks, Weighed};
 pub use crate::model::{Checkpoint, DeviceChoice};
 pub use crate::progress::Progress;
 pub use crate::report::figure::{self, Figure};
 pub use crate::report::grid::Grid;
 pub use crate::report::table;
-pub use crate::select::LossMask;
+pub use crate::select::{LossMask, PRESETS, Weighting};
 pub use crate::self_output::{Among, Pool, SelfOutput, Shown, Which};
 pub use crate::store::Store;
 pub use crate::task::{Item, Score};

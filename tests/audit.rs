@@ -138,106 +138,8 @@ fn the_published_files_give_what_is_known_of_them() {
     assert_ne!(leak.verdict, DoesNotFollow, "{leak:?}");
 }
 
-/// A csv in the authors' layout: names of columns by place, the others empty.
-fn table(width: usize, names: &[(usize, &str)], rows: &[&[(usize, &str)]]) -> String {
-    let line = |cells: &[(usize, &str)]| {
-        let mut all = vec![""; width];
-        cells.iter().for_each(|(at, cell)| all[*at] = cell);
-        all.join(",") + "\n"
-    };
-    line(names) + &rows.iter().map(|row| line(row)).collect::<String>()
-}
-
-/// The three tables with a few made-up rows: one right, one with exchanged bases, one that nothing explains.
 fn made_up(folder: &Path) {
-    let raw = folder.join("raw_digits");
-    std::fs::create_dir_all(&raw).unwrap();
-    let truth = table(
-        15,
-        &[
-            (0, "model"),
-            (1, "selected"),
-            (2, "name"),
-            (3, "gt data"),
-            (4, "MBPP - test"),
-            (5, "GSM8k - test (0-shot CoT)"),
-            (6, "MATH - test (0-shot CoT)"),
-            (7, "arc_challenge-test (CoT)"),
-            (8, "arc_challenge-test (noCoT)"),
-            (9, "bird-test"),
-            (11, "BWT"),
-            (12, "improve"),
-            (14, "ppl"),
-        ],
-        &[],
-    );
-    let row = |mbpp, transfer, improvement| {
-        vec![
-            (0, "gemma2-2b-it"),
-            (1, "MBPP"),
-            (3, "2.5"),
-            (8, mbpp),
-            (9, "0.281"),
-            (11, "0.7474"),
-            (12, "0.5000"),
-            (13, "0.1389"),
-            (15, transfer),
-            (16, improvement),
-        ]
-    };
-    // (0.5 / 0.5845 − 1) / 4 = −3.6142 %; with the two bases exchanged
-    // (0.7474 / 0.5845 − 1 + 0.5 / 0.7474 − 1) / 4 = −1.3074 %; TI = 0.4 / 0.5106 − 1 = −21.66 %
-    let rows = [
-        row("0.4", "-3.61%", "-21.66%"),
-        row("0.4", "-1.31%", "-11.06%"),
-        row("0.4", "-77.00%", ""),
-    ];
-    let rows: Vec<&[(usize, &str)]> = rows.iter().map(Vec::as_slice).collect();
-    let masks = table(
-        18,
-        &[
-            (0, "source code: xxx"),
-            (1, "in-domain-dataset"),
-            (2, "lr"),
-            (3, "filter < threshold"),
-            (4, "selected epoch"),
-            (5, "in domain score"),
-            (6, "% token filtered"),
-            (8, "mbpp"),
-            (9, "math"),
-            (10, "arc-cot"),
-            (11, "arc-da"),
-            (12, "gsm8k"),
-            (13, "bird"),
-            (15, "forget metric"),
-            (16, "improve metric"),
-        ],
-        &rows,
-    );
-    let samples = table(
-        38,
-        &[
-            (1, "method"),
-            (2, "model"),
-            (3, "in-domain-dataset"),
-            (4, "selected"),
-            (5, "training task"),
-            (6, "self-output criteria"),
-            (15, "original base"),
-            (16, "mbpp test"),
-            (17, "math test"),
-            (18, "arc test (cot)"),
-            (19, "arc test"),
-            (20, "gsm8k"),
-            (21, "bird-test"),
-            (22, "BWT"),
-            (23, "improve target"),
-        ],
-        &[],
-    );
-    std::fs::write(raw.join("ground truth finetune.csv"), truth).unwrap();
-    std::fs::write(raw.join("rho-sft.csv"), masks).unwrap();
-    std::fs::write(raw.join("self-output.csv"), samples).unwrap();
+    audit::made_up(folder).unwrap();
 }
 
 #[test]
@@ -290,6 +192,7 @@ fn files_that_are_not_as_expected_are_errors_that_name_them() {
     );
     std::fs::remove_file(&file).unwrap();
     refused(folder.path(), &["rho-sft.csv", "no such file"]);
+    std::fs::remove_dir_all(folder.path().join("dataset/stm")).unwrap();
     let error = run(folder.path(), &[Part::Masks]).unwrap_err().to_string();
     assert!(error.contains("data-00000-of-00001.arrow"), "{error}");
 }

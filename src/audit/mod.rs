@@ -22,10 +22,12 @@ mod bases;
 mod classes;
 mod draw;
 mod executor;
+pub mod exercise;
 mod explain;
 mod fact;
 mod layout;
 mod leak;
+mod made_up;
 mod masks;
 mod metrics;
 mod pieces;
@@ -33,11 +35,14 @@ mod printed;
 mod raw_digits;
 mod samples;
 mod scored;
+mod table_2;
 mod tables;
 mod tasks;
 
 pub use fact::{Fact, Part, Verdict};
+pub use made_up::made_up;
 pub use masks::CurvePoint;
+pub use table_2::{Row as Table2Row, Table2, table_2};
 
 use crate::error::Result;
 use crate::progress::Progress;
@@ -74,6 +79,12 @@ impl Audit {
     pub fn count(&self, part: Part, verdict: Verdict) -> usize {
         let fits = |fact: &&Fact| fact.part == part && fact.verdict == verdict;
         self.facts.iter().filter(fits).count()
+    }
+
+    /// The facts whose subject has `words` in it, such as `BWT`.
+    pub fn about(&self, words: &str) -> Vec<Fact> {
+        let about = self.facts.iter().filter(|fact| fact.what.contains(words));
+        about.cloned().collect()
     }
 
     /// Wall seconds of the whole audit.

@@ -1,6 +1,7 @@
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
+use unforget::display::Card;
 use unforget::error::{Error, Result};
 use unforget::ledger::Ledger;
 use unforget::select::{Needs, Normalizer, PRESETS, Signals, TokenClass, Weighting};
@@ -180,58 +181,9 @@ impl Weights {
 }
 
 fn describe(weighting: &Weighting) {
-    let needs = weighting.needs();
-    println!("rule        {weighting}");
-    let expanded = weighting.expanded();
-    if expanded != weighting.to_string() {
-        println!("in full     {expanded}");
-    }
-    if let Some(preset) = weighting.preset() {
-        println!("method      {}", preset.what);
-        println!("published   {}", preset.source);
-    }
-    println!(
-        "weights     {}",
-        if weighting.is_mask() {
-            "0 and 1"
-        } else {
-            "any from 0 on"
-        }
-    );
-    let normalizer = weighting.normalizer();
-    println!(
-        "divided by  {}",
-        normalizer.map_or("what the training says", Normalizer::name)
-    );
-    let models: Vec<&str> = [
-        (needs.base, "the base model's scores"),
-        (needs.current, "the current model's scores"),
-        (needs.reference, "a reference model's scores"),
-        (
-            needs.top_entropy,
-            "the entropy of the 20 most probable tokens",
-        ),
-        (needs.class, "the tokens' classes"),
-    ]
-    .into_iter()
-    .filter_map(|(needed, what)| needed.then_some(what))
-    .collect();
-    let models = if models.is_empty() {
-        "nothing but the data".into()
-    } else {
-        models.join(", ")
-    };
-    println!("needs       {models}");
-    let together = match (needs.batch, needs.whole_set) {
-        (true, _) => "the examples of each step",
-        (_, true) => "the whole data set",
-        _ => "each example alone",
-    };
-    println!("looks at    {together}");
-    match needs.online() {
-        true if weighting.every() == 1 => println!("computed    at every step (online)"),
-        true => println!("computed    every {} steps (online)", weighting.every()),
-        false => println!("computed    once, before training (offline)"),
+    println!("{:<12}{weighting}", "rule");
+    for (name, value) in Card::from(weighting).rows {
+        println!("{name:<12}{value}");
     }
 }
 

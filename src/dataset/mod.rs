@@ -102,11 +102,7 @@ impl Dataset {
     pub fn read(path: &Path) -> Result<Self> {
         let source = Source::find(path)?;
         let (rows, hashes) = read_files(&source)?;
-        let sha256 = match &hashes[..] {
-            [one] => one.clone(),
-            several => sha256((several.join("\n") + "\n").as_bytes()),
-        };
-        Self::of(source, rows, sha256)
+        Self::of(source, rows, hash_of(&hashes))
     }
 
     /// The content of a file as examples; `path` tells its format, and is for messages, and for ids where rows have none.
@@ -116,7 +112,37 @@ impl Dataset {
         Self::of(source, rows, sha256(bytes))
     }
 
+    /// As [`Dataset::read`], for tables whose columns have other names: the texts of the column `prompt` are what is asked, those of `completion`
+    /// what is answered.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`], and the first row that does not have both as text.
+    pub fn read_columns(path: &Path, prompt: &str, completion: &str) -> Result<Self> {
+        let source = Source::find(path)?;
+        let (rows, hashes) = read_files(&source)?;
+        let pair = |fields: &Map<String, Value>| {
+            let text = |column: &str| {
+                fields.get(column).and_then(Value::as_str).ok_or_else(|| {
+                    let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+                    let known = known.join(", ");
+                    format!("expected text in the column `{column}`; there are {known}")
+                })
+            };
+            Ok(Conversation::pair(text(prompt)?, text(completion)?))
+        };
+        Self::with(source, rows, hash_of(&hashes), pair)
+    }
+
     fn of(source: Source, rows: Vec<Row>, sha256: String) -> Result<Self> {
+        Self::with(source, rows, sha256, conversation::conversation)
+    }
+
+    fn with(
+        source: Source,
+        rows: Vec<Row>,
+        sha256: String,
+        said: impl Fn(&Map<String, Value>) -> std::result::Result<Conversation, String>,
+    ) -> Result<Self> {
         let Source { path, name, .. } = source;
         let mut examples = Vec::new();
         let mut seen = Seen::default();
@@ -124,7 +150,7 @@ impl Dataset {
             let problem = |problem: String| {
                 Error::row(&path, number, format!("{problem}: {}", quote(&fields)))
             };
-            let conversation = conversation::conversation(&fields).map_err(problem)?;
+            let conversation = said(&fields).map_err(problem)?;
             conversation
                 .check_for_training()
                 .map_err(|error| problem(error.to_string()))?;
@@ -243,6 +269,14 @@ pub fn sha256(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// The hash of a file, or that of the hashes of several, each on a line.
+fn hash_of(hashes: &[String]) -> String {
+    match hashes {
+        [one] => one.clone(),
+        several => sha256((several.join("\n") + "\n").as_bytes()),
+    }
 }
 
 /// The rows of all files of a data set, and each file's SHA-256.

@@ -112,3 +112,19 @@ fn a_folder_with_one_file_is_that_file() {
     std::fs::write(folder.path().join("b.jsonl"), row).unwrap();
     assert!(message(folder.path()).contains("has 2 data sets: a.jsonl, b.jsonl"));
 }
+
+#[test]
+fn columns_of_other_names_are_read_when_they_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tickets.csv");
+    std::fs::write(&file, "ticket,team\nThe wifi fails.,network\n").unwrap();
+    let data = Dataset::read_columns(&file, "ticket", "team").unwrap();
+    assert_eq!(data.examples[0].conversation.completion(), Some("network"));
+    let error = Dataset::read_columns(&file, "question", "team").unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("tickets.csv:2") && error.contains("`question`; there are"),
+        "{error}"
+    );
+    assert!(Dataset::read(&file).is_err());
+}

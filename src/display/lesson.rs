@@ -16,7 +16,7 @@ impl Show for Reading {
         Card::of(
             &format!("{}, as the model reads it", self.name),
             &[
-                ("items", self.items.len().to_string()),
+                ("items", self.sequences.len().to_string()),
                 ("answer tokens", tokens.to_string()),
                 ("perplexity of an answer", significant(self.perplexity())),
                 (

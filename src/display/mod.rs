@@ -16,15 +16,20 @@
 //! assert!(item.media().text.contains("What is 2 + 3?"));
 //! ```
 
+mod audit;
 mod card;
 mod figure;
 mod heat_map;
 mod lesson;
+mod rule;
+mod run;
 mod table;
 mod training;
+mod weighed;
 
 pub use card::Card;
 pub use training::loss_figure;
+pub use weighed::weight_figure;
 
 use minijinja::HtmlEscape;
 use std::fmt::Write as _;

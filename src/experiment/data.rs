@@ -334,18 +334,19 @@ impl Rendered {
     }
 
     fn tokens(&self, at: usize, mask: &LossMask) -> Vec<TokenView> {
-        token_views(&self.items[at], &self.sequences[at], &self.scores[at], mask)
+        let (item, sequence) = (&self.items[at], &self.sequences[at]);
+        let style = ledger::marked(sequence, &item.truth, &item.style);
+        views(sequence, &self.scores[at], mask, &style)
     }
 }
 
-/// The tokens of one item as they are looked at; `mask` says which are learned.
-pub fn token_views(
-    item: &Item,
+/// The tokens of a sequence as they are looked at: `mask` says which are learned, `style` which are the writer's own.
+pub fn views(
     sequence: &Sequence,
     scores: &TokenScores,
     mask: &LossMask,
+    style: &[bool],
 ) -> Vec<TokenView> {
-    let style = ledger::marked(sequence, &item.truth, &item.style);
     let perplexity = scores.perplexity();
     (0..sequence.len())
         .map(|position| TokenView {

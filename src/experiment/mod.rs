@@ -12,7 +12,7 @@ mod run;
 mod setting;
 
 pub use arm::Arm;
-pub use data::token_views;
+pub use data::views;
 pub use recipe::{DataSizes, Recipe, read_split};
 pub use run::{Experiment, run};
 pub use setting::{Setting, Variant};

@@ -395,6 +395,15 @@ impl Recipe {
     }
 }
 
+impl std::str::FromStr for Recipe {
+    type Err = Error;
+
+    /// As [`Recipe::parse`].
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text).map_err(|problem| Error::invalid("recipe", problem))
+    }
+}
+
 /// The first `count` items of `<folder>/<task>/<split>.jsonl`.
 pub fn read_split(folder: &Path, task: &str, split: &str, count: usize) -> Result<Vec<Item>> {
     let file = folder.join(task).join(format!("{split}.jsonl"));

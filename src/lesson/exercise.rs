@@ -1,5 +1,11 @@
 //! Exercises of the notebooks: an answer is checked on this machine, against what is computed from it and not against a written number.
 
+mod own;
+mod rules;
+
+pub use own::{differ_in_one, halves_the_rank, maps_columns};
+pub use rules::{gains_and_keeps, says_the_same, weighs_smoothly};
+
 use super::{Comparison, Lesson};
 use crate::error::Result;
 use crate::stats::Verdict;
@@ -14,11 +20,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    fn right(why: String) -> Self {
+    pub(crate) fn right(why: String) -> Self {
         Self { right: true, why }
     }
 
-    fn not_yet(why: String) -> Self {
+    pub(crate) fn not_yet(why: String) -> Self {
         Self { right: false, why }
     }
 }
@@ -111,53 +117,54 @@ pub fn keeps(comparison: &Comparison, name: &str, points: f64) -> Result<Judgeme
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+/// One item whose answer has the tokens of these log-probabilities.
+pub(super) fn reading_of(log_prob: &[f32]) -> crate::lesson::Reading {
     use crate::lesson::Reading;
     use crate::perplexity::TokenScores;
     use crate::select::{LossMask, TokenClass};
     use crate::task::{Check, Item, Place};
     use crate::tokens::{Form, Sequence};
-
-    /// One item whose answer has the tokens of these log-probabilities.
-    fn reading(log_prob: &[f32]) -> Reading {
-        let count = log_prob.len() + 1;
-        let sequence = Sequence {
+    let count = log_prob.len() + 1;
+    let sequence = Sequence {
+        id: "word/train/0".into(),
+        text: "x".repeat(count),
+        ids: (0..count as u32).collect(),
+        spans: (0..count).map(|at| at..at + 1).collect(),
+        completion: (0..count).map(|at| at > 0).collect::<LossMask>(),
+        prompt_tokens: 1,
+        form: Form::Chat,
+        end_of_turn: None,
+    };
+    let all = std::iter::once(None).chain(log_prob.iter().copied().map(Some));
+    Reading {
+        name: "ground truth".into(),
+        items: vec![Item {
             id: "word/train/0".into(),
-            text: "x".repeat(count),
-            ids: (0..count as u32).collect(),
-            spans: (0..count).map(|at| at..at + 1).collect(),
-            completion: (0..count).map(|at| at > 0).collect::<LossMask>(),
-            prompt_tokens: 1,
-            form: Form::Chat,
-            end_of_turn: None,
-        };
-        let all = std::iter::once(None).chain(log_prob.iter().copied().map(Some));
-        Reading {
-            name: "ground truth".into(),
-            items: vec![Item {
-                id: "word/train/0".into(),
-                prompt: "?".into(),
-                truth: "x".repeat(count - 1),
-                style: vec![],
-                check: Check::Number {
-                    value: "1".into(),
-                    place: Place::AnswerLine,
-                },
-            }],
-            scores: vec![TokenScores {
-                log_prob: all.collect(),
-                entropy: vec![None; count],
-                rank: vec![None; count],
-            }],
-            classes: vec![vec![TokenClass::Words; count]],
-            sequences: vec![sequence],
-        }
+            prompt: "?".into(),
+            truth: "x".repeat(count - 1),
+            style: vec![],
+            check: Check::Number {
+                value: "1".into(),
+                place: Place::AnswerLine,
+            },
+        }],
+        scores: vec![TokenScores {
+            log_prob: all.collect(),
+            entropy: vec![None; count],
+            rank: vec![None; count],
+        }],
+        classes: vec![vec![TokenClass::Words; count]],
+        sequences: vec![sequence],
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_threshold_is_judged_by_what_it_masks() {
-        let reading = reading(&[-0.1, -0.2, -3.0, -5.0]);
+        let reading = reading_of(&[-0.1, -0.2, -3.0, -5.0]);
         let judge = |rule: &str| masks_between(&reading.learn(rule).unwrap(), 0.4, 0.6);
         assert!(judge("stm(2.5)").right);
         assert!(judge("all").why.contains("too few"));
@@ -167,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_control_learns_as_many_but_other_tokens() {
-        let reading = reading(&[-0.1, -0.2, -0.3, -4.0, -5.0]);
+        let reading = reading_of(&[-0.1, -0.2, -0.3, -4.0, -5.0]);
         let low = reading.learn("stm(2.5)").unwrap();
         let judge = |rule: &str| is_control(&reading.learn(rule).unwrap(), &low);
         assert!(judge("lowest_mask(2.5)").right);
@@ -177,7 +184,10 @@ mod tests {
 
     #[test]
     fn a_rule_that_needs_a_second_model_is_refused() {
-        let error = reading(&[-0.1]).learn("rho1(0.6)").unwrap_err().to_string();
+        let error = reading_of(&[-0.1])
+            .learn("rho1(0.6)")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("second model"), "{error}");
     }
 }

@@ -35,6 +35,15 @@ impl Tasks {
             max_new_tokens: recipe.max_new_tokens,
         })
     }
+
+    /// The same tasks with another one in front as the target: all others are what should not be lost.
+    pub fn with_target(self, name: &str, items: &[Item]) -> Self {
+        let target = (name.to_owned(), items.to_vec());
+        Self {
+            tasks: std::iter::once(target).chain(self.tasks).collect(),
+            ..self
+        }
+    }
 }
 
 /// How one model did on [`Tasks`].

@@ -1,0 +1,138 @@
+//! What a run was made from, and in what two runs differ.
+
+use super::{Card as Lines, Media, Show};
+use crate::adapter::PeftAdapter;
+use crate::card::{Card, Difference};
+use crate::report::grid::{Grid, NOTHING};
+use serde_json::Value;
+
+/// Hexadecimal digits of a hash that tell it from others.
+const DIGITS: usize = 12;
+
+fn short(hash: &str) -> String {
+    hash.get(..DIGITS).unwrap_or(hash).to_owned()
+}
+
+/// What does not depend on the machine: recipe, data, mask and hashes. Where and when it was computed the file says, and `unforget card`.
+impl Show for Card {
+    fn media(&self) -> Media {
+        let mut rows: Vec<(&str, String)> = Vec::new();
+        let verb = self.run.split('/').next().unwrap_or_default();
+        let settings: Vec<String> = self
+            .recipe
+            .values()
+            .filter_map(Value::as_object)
+            .flatten()
+            .filter(|(_, value)| !value.is_object() && !value.is_array())
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        rows.push(("settings", settings.join(", ")));
+        for (name, hash) in &self.weights.files {
+            rows.push(("weights", format!("{name} {}", short(hash))));
+        }
+        rows.push(("tokenizer", short(&self.tokenizer)));
+        rows.push((
+            "chat template",
+            self.template.as_deref().map_or("none".to_owned(), short),
+        ));
+        for (name, bulk) in &self.data {
+            let count = format!("{} {name}, {}", bulk.count, short(&bulk.hash));
+            rows.push(("data", count));
+        }
+        if let Some(mask) = &self.mask {
+            if let Some(rule) = &mask.rule {
+                rows.push(("rule", rule.clone()));
+            }
+            rows.push((
+                "learned",
+                format!(
+                    "{} of {} answer tokens, mask {}",
+                    mask.learned_tokens,
+                    mask.completion_tokens,
+                    short(&mask.hash)
+                ),
+            ));
+        }
+        let seeds: Vec<String> = self
+            .seeds
+            .iter()
+            .map(|(name, seed)| format!("{name} {seed}"))
+            .collect();
+        rows.push(("seeds", seeds.join(", ")));
+        let versions: Vec<String> = self
+            .versions
+            .iter()
+            .map(|(name, version)| format!("{name} {version}"))
+            .collect();
+        rows.push(("versions", versions.join(", ")));
+        Lines::of(&format!("card of a {verb} run"), &rows).media()
+    }
+}
+
+/// Of hashes only that they differ: what they are depends on the processor where a model computed them.
+impl Show for Vec<Difference> {
+    fn media(&self) -> Media {
+        let value = |value: &Option<Value>, hash: &str| match value {
+            None => NOTHING.to_owned(),
+            Some(Value::String(text)) if text.len() == 64 => hash.to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        };
+        let row = |difference: &Difference| {
+            vec![
+                difference.field.clone(),
+                value(&difference.first, "a hash"),
+                value(&difference.second, "another"),
+            ]
+        };
+        Grid {
+            title: format!("{} fields differ", self.len()),
+            legend: String::new(),
+            columns: ["field", "first", "second"].map(str::to_owned).to_vec(),
+            rows: self.iter().map(row).collect(),
+        }
+        .media()
+    }
+}
+
+impl Show for PeftAdapter {
+    fn media(&self) -> Media {
+        let config = &self.config;
+        Lines::of(
+            "adapter in PEFT's format",
+            &[
+                ("layers", self.layers().to_string()),
+                ("rank", config.rank.to_string()),
+                ("alpha", config.alpha.to_string()),
+                ("dropout", config.dropout.to_string()),
+                ("DoRA", if config.dora { "yes" } else { "no" }.to_owned()),
+                (
+                    "files",
+                    "adapter_config.json, adapter_model.safetensors".to_owned(),
+                ),
+            ],
+        )
+        .media()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_difference_shows_both_sides_but_no_hash() {
+        let (one, other) = ("01".repeat(32), "02".repeat(32));
+        let found: Vec<Difference> = crate::card::differences(
+            &json!({"rate": 1e-3, "hash": one}),
+            &json!({"rate": 3e-3, "hash": other}),
+        );
+        let text = found.media().text;
+        assert!(
+            text.contains("2 fields differ") && text.contains("0.003"),
+            "{text}"
+        );
+        assert!(text.contains("another") && !text.contains("0101"), "{text}");
+    }
+}
