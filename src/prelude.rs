@@ -12,20 +12,24 @@
 
 pub use crate::context::Context;
 pub use crate::dataset::Dataset;
-pub use crate::display::Show;
+pub use crate::display::{self, Show};
 pub use crate::error::{Error, Result};
 pub use crate::experiment::results::{Results, Run, TokenExample};
 pub use crate::experiment::{Arm, Recipe, run as run_recipe};
 pub use crate::generate::Sampling;
 pub use crate::lesson::exercise::{self, Judgement};
-pub use crate::lesson::{self, Comparison, Lesson, Reading, Scores, Tasks};
+pub use crate::lesson::{self, Answers, Comparison, Forgotten, Front, Lesson, Losses, Movement};
+pub use crate::lesson::{Lost, Reading, Scores, Tasks};
+pub use crate::metric;
 pub use crate::model::{Checkpoint, DeviceChoice};
 pub use crate::progress::Progress;
 pub use crate::report::figure::{self, Figure};
+pub use crate::report::forgetting::{self, Of};
 pub use crate::report::grid::Grid;
-pub use crate::report::table;
+pub use crate::report::{arms, intervals, power, table};
 pub use crate::select::LossMask;
 pub use crate::self_output::{Among, Pool, SelfOutput, Shown, Which};
+pub use crate::stats::{self, Design, Pair, Verdict};
 pub use crate::store::Store;
 pub use crate::task::{Item, Score};
 pub use crate::train::Finetune;

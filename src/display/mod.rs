@@ -20,10 +20,13 @@ mod card;
 mod figure;
 mod heat_map;
 mod lesson;
+mod loss;
+mod movement;
 mod table;
 mod training;
 
 pub use card::Card;
+pub use movement::{blocks_grid, fronts_figure, movements_grid, spectrum_figure};
 pub use training::loss_figure;
 
 use minijinja::HtmlEscape;

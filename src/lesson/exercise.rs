@@ -1,5 +1,13 @@
 //! Exercises of the notebooks: an answer is checked on this machine, against what is computed from it and not against a written number.
 
+mod comparison;
+mod loss;
+mod movement;
+
+pub use comparison::{differ_after_holm, enough_items, equal_within};
+pub use loss::{is_backward_transfer, lost_in_form, lost_in_skill};
+pub use movement::{is_control_within_class, keeps_in_part, moves_as_far};
+
 use super::{Comparison, Lesson};
 use crate::error::Result;
 use crate::stats::Verdict;
@@ -111,7 +119,7 @@ pub fn keeps(comparison: &Comparison, name: &str, points: f64) -> Result<Judgeme
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::lesson::Reading;
     use crate::perplexity::TokenScores;
@@ -120,7 +128,7 @@ mod tests {
     use crate::tokens::{Form, Sequence};
 
     /// One item whose answer has the tokens of these log-probabilities.
-    fn reading(log_prob: &[f32]) -> Reading {
+    pub(super) fn reading(log_prob: &[f32]) -> Reading {
         let count = log_prob.len() + 1;
         let sequence = Sequence {
             id: "word/train/0".into(),

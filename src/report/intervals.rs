@@ -1,0 +1,156 @@
+//! Where each arm's change against base lies: intervals as a figure, with the margin of what counts as none.
+
+use super::figure::Figure;
+use super::forgetting::{Of, Row, rows};
+use super::palette::{BASE, Look, label, look};
+use super::plot::{Axis, INK, Key, Layer, Panel, Plot};
+use super::summary::arms;
+use super::table::{counts, frame, numbers, text};
+use crate::error::{Error, Result};
+use crate::experiment::results::Results;
+use crate::stats::Verdict;
+
+/// The 95 % interval of each arm's change against base, in each of `all`: the same arms with more and more seeds or items, drawn from left to right.
+///
+/// # Errors
+/// There are no results, or scores that are not of the same items.
+pub fn figure(all: &[Results], of: Of) -> Result<Figure> {
+    let last = all
+        .last()
+        .ok_or_else(|| Error::invalid("results", "there are none to draw"))?;
+    let names = arms(last);
+    let found: Vec<Vec<Row>> = all
+        .iter()
+        .map(|results| {
+            let rows = rows(results)?.into_iter();
+            Ok(rows.filter(|row| row.of == of && row.against == BASE).collect())
+        })
+        .collect::<Result<_>>()?;
+    let mut layers = vec![Layer::Level {
+        y: 0.0,
+        label: BASE.to_owned(),
+        colour: look(BASE, &names).colour,
+    }];
+    if of == Of::NonTarget {
+        layers.push(Layer::Level {
+            y: -last.margin,
+            label: format!("a loss of {} points", last.margin),
+            colour: INK,
+        });
+    }
+    let mut drawn: Vec<(&Row, f64)> = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        let Look { colour, mark } = look(name, &names);
+        for (number, rows) in found.iter().enumerate() {
+            let Some(row) = rows.iter().find(|row| row.arm == *name) else {
+                continue;
+            };
+            let x = at as f64 + (number as f64 + 1.0) / (all.len() as f64 + 1.0);
+            let (y, interval) = (row.comparison.difference.value, row.comparison.interval);
+            layers.push(Layer::Spread {
+                at: (x, y),
+                x: (x, x),
+                y: (interval.low, interval.high),
+                colour,
+            });
+            layers.push(Layer::Marks {
+                points: vec![(x, y)],
+                colour,
+                mark,
+                size: 6.0,
+                filled: number + 1 == all.len(),
+            });
+            drawn.push((row, x));
+        }
+    }
+    let ends = drawn
+        .iter()
+        .flat_map(|(row, _)| [row.comparison.interval.low, row.comparison.interval.high]);
+    let kept: Vec<String> = found
+        .last()
+        .into_iter()
+        .flatten()
+        .filter(|row| row.adjusted.not_lower == Verdict::Yes)
+        .map(|row| label(&row.arm))
+        .collect();
+    let title = match of {
+        Of::Target => format!("Change on the target ({}) against base", last.target),
+        Of::NonTarget if kept.is_empty() => {
+            format!("Of no arm a loss of {} points on the other tasks can be ruled out", last.margin)
+        }
+        Of::NonTarget => format!(
+            "A loss of {} points on the other tasks is ruled out for {}",
+            last.margin,
+            kept.join(" and ")
+        ),
+    };
+    let seeds: Vec<String> = found
+        .iter()
+        .filter_map(|rows| Some(rows.first()?.comparison.seeds.to_string()))
+        .collect();
+    let plot = Plot {
+        title,
+        note: format!(
+            "Mark: change against base; bar: 95 % interval over items and seeds. Of each arm from left to right: {} seeds.",
+            seeds.join(", then ")
+        ),
+        panels: vec![Panel {
+            heading: None,
+            x: Axis {
+                label: "arm, in the order of the legend".to_owned(),
+                from: 0.0,
+                to: names.len().max(1) as f64,
+                log: false,
+            },
+            y: Axis::around("change, points", ends.chain([0.0, -last.margin]), 4.0),
+            layers,
+        }],
+        legend: names
+            .iter()
+            .map(|name| {
+                let Look { colour, mark } = look(name, &names);
+                Key {
+                    label: label(name),
+                    colour,
+                    mark: Some(mark),
+                    line: false,
+                    dashed: false,
+                }
+            })
+            .collect(),
+        size: (960, 420),
+    };
+    let of_rows = |value: fn(&Row) -> f64| drawn.iter().map(move |(row, _)| Some(value(row)));
+    let table = frame(vec![
+        text("arm", drawn.iter().map(|(row, _)| row.arm.clone())),
+        counts("seeds", drawn.iter().map(|(row, _)| row.comparison.seeds)),
+        counts("items", drawn.iter().map(|(row, _)| row.comparison.items)),
+        numbers("points", of_rows(|row| row.comparison.difference.value)),
+        numbers("low", of_rows(|row| row.comparison.interval.low)),
+        numbers("high", of_rows(|row| row.comparison.interval.high)),
+    ])?;
+    Ok(Figure {
+        name: "intervals",
+        plot,
+        table,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn every_arm_has_a_bar_for_each_of_the_results() {
+        let results = sample::results();
+        let mut one = results.clone();
+        one.runs.retain(|run| run.seed == 0);
+        let count = arms(&results).len();
+        let figure = figure(&[one, results], Of::NonTarget).unwrap();
+        assert_eq!(figure.table.height(), 2 * count);
+        assert!(figure.plot.note.contains("1, then 3 seeds"), "{}", figure.plot.note);
+        assert!(figure.plot.title.contains("points"), "{}", figure.plot.title);
+        assert!(super::figure(&[], Of::Target).is_err());
+    }
+}
