@@ -26,12 +26,14 @@ mod comparison;
 pub mod exercise;
 mod loss;
 mod movement;
+mod nudge;
 mod tasks;
 
 pub use answers::{Answers, Forgotten, Lost, answers, forgotten};
 pub use comparison::{Change, Comparison, compare};
 pub use loss::{Losses, TaskLoss, losses};
 pub use movement::{Front, Movement, Place, by_block, front, movement};
+pub use nudge::{Nudged, nudge};
 pub use tasks::{Scores, Tasks, evaluate};
 
 use crate::context::Context;

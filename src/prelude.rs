@@ -19,7 +19,7 @@ pub use crate::experiment::{Arm, Recipe, run as run_recipe};
 pub use crate::generate::Sampling;
 pub use crate::lesson::exercise::{self, Judgement};
 pub use crate::lesson::{self, Answers, Comparison, Forgotten, Front, Lesson, Losses, Movement};
-pub use crate::lesson::{Lost, Reading, Scores, Tasks};
+pub use crate::lesson::{Lost, Nudged, Reading, Scores, Tasks};
 pub use crate::metric;
 pub use crate::model::{Checkpoint, DeviceChoice};
 pub use crate::progress::Progress;

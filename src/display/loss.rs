@@ -2,7 +2,7 @@
 
 use super::card::Card;
 use super::{Media, Show};
-use crate::lesson::{Answers, Forgotten, Losses, Lost, TaskLoss};
+use crate::lesson::{Answers, Forgotten, Losses, Lost, Nudged, TaskLoss};
 use crate::report::forgetting::p_value;
 use crate::report::grid::{Grid, NOTHING};
 use crate::report::table::{percent, plus, signed};
@@ -95,8 +95,7 @@ impl From<&Forgotten> for Card {
             Lost::Form => "its form is lost, the answer is still there",
             Lost::Skill => "its skill is lost",
         };
-        let card = Self::new(format!("{}, right before: {part}", lost.item.id))
-            .row("why", &lost.after.score.why);
+        let card = Self::new(format!("{}: {part}", lost.item.id)).row("why", &lost.after.score.why);
         card.text("question", &lost.item.prompt)
             .text("before", &lost.before.answer)
             .text("now", &lost.after.answer)
@@ -116,32 +115,90 @@ impl Show for Vec<Forgotten> {
             return Card::of("nothing was forgotten", &[]).media();
         };
         let form = self.iter().filter(|one| one.lost() == Lost::Form).count();
-        let mut card = Card::from(first);
-        card.rows.splice(
-            0..0,
-            [
-                ("lost".to_owned(), format!("{} items", self.len())),
-                ("in form".to_owned(), form.to_string()),
-                ("in skill".to_owned(), (self.len() - form).to_string()),
-            ],
-        );
-        card.title = format!("Right before, wrong now; the first is {}", card.title);
+        let mut card = Card::new(format!("{} items were right and are wrong", self.len()))
+            .row("in form", form)
+            .row("in skill", self.len() - form);
+        let first = Card::from(first);
+        card.rows.push(("the first".to_owned(), first.title));
+        card.rows.extend(first.rows);
+        card.texts = first.texts;
         card.media()
+    }
+}
+
+impl Show for Vec<Losses> {
+    /// One row for each model: its losses on the other tasks together.
+    fn media(&self) -> Media {
+        let row = |one: &Losses| {
+            let mean = |value: fn(&TaskLoss) -> f64| {
+                let each: Vec<f64> = one.others().iter().map(value).collect();
+                stats::mean(&each).map_or(NOTHING.to_owned(), plus)
+            };
+            let count = |value: fn(&stats::mcnemar::Discordant) -> usize| {
+                let counts = one.others().iter().filter_map(|task| task.items.as_ref());
+                counts.map(value).sum::<usize>().to_string()
+            };
+            vec![
+                one.name.clone(),
+                mean(|task| task.points.value),
+                mean(|task| task.skill.value),
+                mean(|task| task.form.value),
+                count(|items| items.lost),
+                count(|items| items.gained),
+            ]
+        };
+        Grid {
+            title: "What each model lost of the other tasks".to_owned(),
+            legend: "points, skill and form: means over the tasks. lost, gained: items of all of them together.".to_owned(),
+            columns: ["model", "points", "skill", "form", "lost", "gained"]
+                .map(str::to_owned)
+                .to_vec(),
+            rows: self.iter().map(row).collect(),
+        }
+        .media()
+    }
+}
+
+impl Show for Nudged {
+    /// How many were right, and the first of which something was given.
+    fn media(&self) -> Media {
+        let card = Card::new(format!(
+            "{} of {} answers are right with {} given",
+            self.right(),
+            self.items.len(),
+            match self.hints {
+                0 => "nothing".to_owned(),
+                1 => "the beginning, up to the first surprising token,".to_owned(),
+                hints => format!("the beginning, up to the {hints} first surprising tokens,"),
+            }
+        ));
+        let Some(at) = self.given.iter().position(|given| !given.is_empty()) else {
+            return card.media();
+        };
+        card.row("the first", &self.items[at].id)
+            .row("why", &self.graded[at].score.why)
+            .text("given", &self.given[at])
+            .text("the whole answer", &self.graded[at].answer)
+            .media()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::{Scores, losses};
     use crate::evaluate::{ItemScore, TaskScore};
+    use crate::lesson::{Scores, losses};
     use crate::task::Form;
 
     fn scores(values: &[(f64, f64)]) -> Scores {
         let item = |(value, skill): &(f64, f64)| ItemScore {
             value: *value,
             skill: *skill,
-            form: if value == skill { Form::Kept } else { Form::NoParse },
+            form: if value == skill {
+                Form::Kept
+            } else {
+                Form::NoParse
+            },
         };
         let task = |name: &str| TaskScore {
             task: name.to_owned(),
@@ -159,13 +216,23 @@ mod tests {
         let after = scores(&[(0.0, 1.0), (0.0, 0.0), (0.0, 0.0), (1.0, 1.0)]);
         let found = losses(&before, &after).unwrap();
         let row = &found.grid().rows[1];
-        assert_eq!(row[3..9], ["−50.0 ± 28.9", "−25.0", "−25.0", "75.0", "2", "0"]);
+        assert_eq!(
+            row[3..9],
+            ["−50.0 ± 28.9", "−25.0", "−25.0", "75.0", "2", "0"]
+        );
         let mean = found.transfer().rows.pop().unwrap();
         assert_eq!(mean[3..], ["−50.0", "−66.7"]);
+        let text = vec![found].media().text;
+        assert!(text.contains("−50.0  −25.0  −25.0"), "{text}");
     }
 
     #[test]
     fn no_loss_is_said_in_words() {
-        assert!(Vec::<Forgotten>::new().media().text.contains("nothing was forgotten"));
+        assert!(
+            Vec::<Forgotten>::new()
+                .media()
+                .text
+                .contains("nothing was forgotten")
+        );
     }
 }

@@ -26,8 +26,13 @@ fn number(value: Option<f64>, decimals: usize) -> String {
 /// One row for each model: the paper's Table 7, with ranks of which the threshold is said.
 pub fn movements_grid(all: &[Movement]) -> Grid {
     let row = |one: &Movement| {
-        let spectra = one.layers.iter().filter_map(|layer| layer.singular_values.as_ref());
-        let largest = spectra.filter_map(|values| values.first().copied()).reduce(f64::max);
+        let spectra = one
+            .layers
+            .iter()
+            .filter_map(|layer| layer.singular_values.as_ref());
+        let largest = spectra
+            .filter_map(|values| values.first().copied())
+            .reduce(f64::max);
         vec![
             one.name.clone(),
             number(Some(one.norm()), 2),
@@ -154,10 +159,20 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
     }
     let arms: Vec<String> = fronts.iter().map(|front| arm(&front.name)).collect();
     let names: Vec<&str> = arms.iter().map(String::as_str).collect();
-    let all = || fronts.iter().flat_map(|front| front.places.iter().map(move |place| (front, place)));
+    let all = || {
+        fronts
+            .iter()
+            .flat_map(|front| front.places.iter().map(move |place| (front, place)))
+    };
     let longest = all().map(|(_, place)| place.norm).fold(0.0, f64::max);
     let target = |place: &Place| Some(place.change.target.difference);
-    let others = |place: &Place| place.change.non_target.as_ref().map(|change| change.difference);
+    let others = |place: &Place| {
+        place
+            .change
+            .non_target
+            .as_ref()
+            .map(|change| change.difference)
+    };
     let panel = |name: &str, value: &dyn Fn(&Place) -> Option<Estimate>| {
         let mut layers = vec![Layer::Level {
             y: 0.0,
@@ -175,7 +190,9 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
             let points: Vec<(f64, f64)> = found.iter().map(|(x, y)| (*x, y.value)).collect();
             layers.push(Layer::Line {
                 // a part of nothing is base
-                points: std::iter::once((0.0, 0.0)).chain(points.iter().copied()).collect(),
+                points: std::iter::once((0.0, 0.0))
+                    .chain(points.iter().copied())
+                    .collect(),
                 colour,
                 width: 1.5,
                 opacity: 0.7,
@@ -216,7 +233,9 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
         let lost = front.places.iter().map(|place| place.change.lost());
         lost.fold(0.0, f64::max)
     };
-    let title = fronts.iter().map(|front| format!("{} loses {:.0}", front.name, worst(front)));
+    let title = fronts
+        .iter()
+        .map(|front| format!("{} loses {:.0}", front.name, worst(front)));
     let plot = Plot {
         title: format!(
             "On the other tasks, {} points at most",
@@ -243,7 +262,8 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
     let of = |value: &dyn Fn(&Place) -> Option<f64>| -> Vec<Option<f64>> {
         all().map(|(_, place)| value(place)).collect()
     };
-    let column = |name: &str, value: &dyn Fn(&Place) -> Option<f64>| numbers(name, of(value).into_iter());
+    let column =
+        |name: &str, value: &dyn Fn(&Place) -> Option<f64>| numbers(name, of(value).into_iter());
     let table = frame(vec![
         text("model", all().map(|(front, _)| front.name.clone())),
         column("scale", &|place| Some(place.scale)),
@@ -281,7 +301,10 @@ mod tests {
     #[test]
     fn a_models_name_has_its_arms_colour() {
         let names = ["ground truth", "STM 2.5", "self-output", "random mask"];
-        assert_eq!(names.map(arm), ["ground_truth", "stm_2.5", "self_output", "random_mask"]);
+        assert_eq!(
+            names.map(arm),
+            ["ground_truth", "stm_2.5", "self_output", "random_mask"]
+        );
         let all = [movement("ground truth", 1.0), movement("STM 2.5", 0.5)];
         assert_eq!(movements_grid(&all).rows[1][1..4], ["2.50", "4.0", "2.00"]);
         assert_eq!(blocks_grid(&all).rows[0], ["0", "5.00", "2.50"]);
@@ -308,7 +331,11 @@ mod tests {
         };
         let before = scores("base", [1.0, 1.0, 0.0]);
         let after = scores("tuned", [1.0, 0.0, 0.0]);
-        let change = compare(&before, &[&after]).unwrap().of("tuned").unwrap().clone();
+        let change = compare(&before, &[&after])
+            .unwrap()
+            .of("tuned")
+            .unwrap()
+            .clone();
         let place = Place {
             scale: 0.5,
             norm: 2.0,
@@ -320,7 +347,11 @@ mod tests {
         };
         assert_eq!(front.grid().rows[0][..2], ["0.50", "2.00"]);
         let figure = fronts_figure(&[front]).unwrap();
-        assert!(figure.plot.title.contains("ground truth loses 33"), "{}", figure.plot.title);
+        assert!(
+            figure.plot.title.contains("ground truth loses 33"),
+            "{}",
+            figure.plot.title
+        );
         assert!(figure.media().svg.unwrap().starts_with("<svg"));
         assert!(fronts_figure(&[]).is_err());
     }

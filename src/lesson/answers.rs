@@ -120,7 +120,8 @@ pub fn forgotten(before: &Answers, after: &Answers, task: &str) -> Result<Vec<Fo
         );
         return Err(Error::invalid("answers", problem));
     }
-    let lost = |before: &Graded, after: &Graded| before.score.value == 1.0 && after.score.value < 1.0;
+    let lost =
+        |before: &Graded, after: &Graded| before.score.value == 1.0 && after.score.value < 1.0;
     let all = items.iter().zip(earlier.iter().zip(later));
     Ok(all
         .filter(|(_, (before, after))| lost(before, after))
@@ -248,7 +249,9 @@ pub(super) mod tests {
         );
         let parts = |task: &str| -> Vec<(String, Lost)> {
             let lost = forgotten(&before, &after, task).unwrap();
-            lost.iter().map(|one| (one.item.id.clone(), one.lost())).collect()
+            lost.iter()
+                .map(|one| (one.item.id.clone(), one.lost()))
+                .collect()
         };
         assert_eq!(
             parts("word"),
@@ -259,7 +262,10 @@ pub(super) mod tests {
         );
         assert_eq!(parts("choice"), [("choice/test/0".to_owned(), Lost::Skill)]);
         let error = forgotten(&before, &after, "sql").unwrap_err().to_string();
-        assert!(error.contains("`sql`") && error.contains("choice, word"), "{error}");
+        assert!(
+            error.contains("`sql`") && error.contains("choice, word"),
+            "{error}"
+        );
         let mut other = after.clone();
         other.asked.tasks[1].1.swap(0, 1);
         assert!(forgotten(&before, &other, "word").is_err());
@@ -283,7 +289,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_models_own_answers_are_those_that_were_right() {
-        let own = answered("tuned", ["Answer: A", BEFORE[1], "", ""]).own("choice").unwrap();
+        let own = answered("tuned", ["Answer: A", BEFORE[1], "", ""])
+            .own("choice")
+            .unwrap();
         assert_eq!(own.len(), 1);
         assert_eq!((&own[0].truth[..], own[0].style.len()), (BEFORE[1], 0));
     }

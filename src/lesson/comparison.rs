@@ -85,8 +85,7 @@ pub(super) fn paired<'a>(
 
 fn pair(base: &Scores, tuned: &Scores, task: usize, count: usize) -> Result<Pair> {
     let (one, other) = paired(base, tuned, task)?;
-    let values =
-        |score: &TaskScore| vec![score.items.iter().map(|item| item.value).collect()];
+    let values = |score: &TaskScore| vec![score.items.iter().map(|item| item.value).collect()];
     Ok(Pair {
         weight: 1.0 / count as f64,
         first: values(one),

@@ -66,9 +66,8 @@ impl TaskLoss {
             };
             stats::crossed(&[block])
         };
-        let values = |score: &TaskScore| -> Vec<f64> {
-            score.items.iter().map(|item| item.value).collect()
-        };
+        let values =
+            |score: &TaskScore| -> Vec<f64> { score.items.iter().map(|item| item.value).collect() };
         let kept = tuned.items.iter().filter(|item| item.form == Form::Kept);
         Ok(Self {
             task: base.task.clone(),
@@ -131,7 +130,10 @@ mod tests {
     #[test]
     fn skill_and_form_are_the_whole_loss() {
         let before = answered("base", BEFORE).scores();
-        let after = answered("tuned", ["Answer: A", BEFORE[1], "That makes 5.", "Answer: 8"]);
+        let after = answered(
+            "tuned",
+            ["Answer: A", BEFORE[1], "That makes 5.", "Answer: 8"],
+        );
         let found = losses(&before, &after.scores()).unwrap();
         let word = &found.tasks[1];
         assert_eq!((word.base, word.tuned, word.form_kept), (1.0, 0.0, 0.5));
@@ -152,7 +154,10 @@ mod tests {
         let before = answered("base", ["Answer: B", "Answer: B", "", ""]).scores();
         let after = answered("tuned", BEFORE).scores();
         let found = losses(&before, &after).unwrap();
-        assert_eq!((found.others()[0].relative(), found.backward_transfer()), (None, None));
+        assert_eq!(
+            (found.others()[0].relative(), found.backward_transfer()),
+            (None, None)
+        );
         assert_eq!(found.backward_transfer_points(), Some(100.0));
     }
 }

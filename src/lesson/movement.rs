@@ -231,6 +231,9 @@ pub(super) mod tests {
             stopped: None,
         };
         let error = movement(&tuned, "mine").unwrap_err().to_string();
-        assert!(error.contains("mine") && error.contains("in full"), "{error}");
+        assert!(
+            error.contains("mine") && error.contains("in full"),
+            "{error}"
+        );
     }
 }

@@ -68,42 +68,62 @@ pub fn rows(results: &Results, of: Of) -> Result<Vec<Row>> {
 /// As [`rows`].
 pub fn grid(results: &Results, of: Of) -> Result<Grid> {
     let rows = rows(results, of)?;
+    let counted = |row: &Row| match row.comparison.test {
+        Test::McNemar(counts) => Some([counts.gained.to_string(), counts.lost.to_string()]),
+        _ => None,
+    };
+    // one seed of one task, or several: it is the same for all pairs
+    let counts = rows.iter().any(|row| counted(row).is_some());
     let cells = |row: &Row| {
-        let counts = |value: fn(crate::stats::mcnemar::Discordant) -> usize| match row.comparison.test {
-            Test::McNemar(counts) => value(counts).to_string(),
-            _ => NOTHING.to_owned(),
-        };
-        vec![
+        let mut cells = vec![
             format!("{} − {}", label(&row.arm), label(&row.against)),
             plus(row.comparison.difference.value),
             range(row.comparison.interval),
-            counts(|counts| counts.gained),
-            counts(|counts| counts.lost),
+        ];
+        if counts {
+            cells.extend(counted(row).unwrap_or([NOTHING, NOTHING].map(str::to_owned)));
+        }
+        cells.extend([
             p_value(row.comparison.p),
             p_value(row.adjusted.p),
-            if row.adjusted.differs { "yes" } else { "cannot tell" }.to_owned(),
+            match row.adjusted.differs {
+                true => "yes".to_owned(),
+                false => "cannot tell".to_owned(),
+            },
             number(row.comparison.smallest_effect),
-        ]
+        ]);
+        cells
     };
     let tasks = match of {
         Of::Target => results.target.clone(),
         Of::NonTarget => "the mean of the other tasks".to_owned(),
     };
-    let mut tests: Vec<String> = rows.iter().map(|row| row.comparison.test.to_string()).collect();
+    let mut tests: Vec<String> = rows
+        .iter()
+        .map(|row| row.comparison.test.to_string())
+        .collect();
     tests.sort_unstable();
     tests.dedup();
-    let seeds = rows.first().map_or(0, |row| row.comparison.seeds);
+    let (seeds, over) = match rows.first().map_or(0, |row| row.comparison.seeds) {
+        1 => ("1 seed".to_owned(), "items; another seed may differ more"),
+        seeds => (format!("{seeds} seeds"), "items and seeds"),
+    };
+    let items = match counts {
+        true => " right: items that only the first answers rightly; wrong: only the second.",
+        false => "",
+    };
+    let columns = ["arms", "points", "95 %"]
+        .into_iter()
+        .chain(["right", "wrong"].into_iter().filter(|_| counts))
+        .chain(["p", "Holm", "differ", "least"]);
     Ok(Grid {
-        title: format!("Every two arms on {tasks}, {seeds} seed{}", if seeds == 1 { "" } else { "s" }),
+        title: format!("Every two arms on {tasks}, {seeds}"),
         legend: format!(
-            "points: the first − the second, paired by item. 95 %: where the difference lies, over items{}. right: items that only the first answers rightly; wrong: only the second. p: by \
-             {}. Holm: p adjusted for all pairs of the table. least: the smallest difference that these items and seeds find with a probability of 80 %.",
-            if seeds > 1 { " and seeds" } else { "; another seed may differ more" },
+            "points: the first − the second, paired by item. 95 %: where the difference lies, over {over}.{items} p: by {}. Holm: p adjusted for all pairs of the table. differ: if that is at \
+             most 0.05 and the interval leaves out 0. least: the smallest difference that these items and seeds find with a probability of 80 %.",
             tests.join(" or ")
         ),
-        columns: ["arms", "points", "95 %", "right", "wrong", "p", "Holm", "differ", "least"]
-            .map(str::to_owned)
-            .to_vec(),
+        columns: columns.map(str::to_owned).collect(),
         rows: rows.iter().map(cells).collect(),
     })
 }
@@ -120,8 +140,13 @@ mod tests {
         let rows = rows(&results, Of::NonTarget).unwrap();
         assert_eq!(rows.len(), count * (count - 1) / 2);
         assert!(rows.iter().all(|row| row.adjusted.p >= row.comparison.p));
-        let text = grid(&results, Of::NonTarget).unwrap().text(super::super::table::WIDTH);
-        assert!(text.contains("seeds") && text.contains("− ground truth"), "{text}");
+        let text = grid(&results, Of::NonTarget)
+            .unwrap()
+            .text(super::super::table::WIDTH);
+        assert!(
+            text.contains("seeds") && text.contains("− ground truth"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -129,8 +154,16 @@ mod tests {
         let mut results = sample::results();
         results.runs.retain(|run| run.seed == 0);
         let rows = rows(&results, Of::Target).unwrap();
-        assert!(rows.iter().all(|row| matches!(row.comparison.test, Test::McNemar(_))));
-        let error = between(&results, Of::Target, "base", "stm").unwrap_err().to_string();
-        assert!(error.contains("`stm`") && error.contains("ground_truth"), "{error}");
+        assert!(
+            rows.iter()
+                .all(|row| matches!(row.comparison.test, Test::McNemar(_)))
+        );
+        let error = between(&results, Of::Target, "base", "stm")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`stm`") && error.contains("ground_truth"),
+            "{error}"
+        );
     }
 }

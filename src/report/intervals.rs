@@ -10,20 +10,28 @@ use crate::error::{Error, Result};
 use crate::experiment::results::Results;
 use crate::stats::Verdict;
 
-/// The 95 % interval of each arm's change against base, in each of `all`: the same arms with more and more seeds or items, drawn from left to right.
+/// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.
 ///
 /// # Errors
-/// There are no results, or scores that are not of the same items.
-pub fn figure(all: &[Results], of: Of) -> Result<Figure> {
+/// There are no results, an arm is not among them, or scores are not of the same items.
+pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
     let last = all
         .last()
         .ok_or_else(|| Error::invalid("results", "there are none to draw"))?;
     let names = arms(last);
+    if let Some(unknown) = shown.iter().find(|arm| !names.contains(arm)) {
+        let problem = format!("there is no `{unknown}`, only {}", names.join(", "));
+        return Err(Error::invalid("arm", problem));
+    }
     let found: Vec<Vec<Row>> = all
         .iter()
         .map(|results| {
             let rows = rows(results)?.into_iter();
-            Ok(rows.filter(|row| row.of == of && row.against == BASE).collect())
+            Ok(rows
+                .filter(|row| {
+                    row.of == of && row.against == BASE && shown.contains(&row.arm.as_str())
+                })
+                .collect())
         })
         .collect::<Result<_>>()?;
     let mut layers = vec![Layer::Level {
@@ -38,14 +46,13 @@ pub fn figure(all: &[Results], of: Of) -> Result<Figure> {
             colour: INK,
         });
     }
-    let mut drawn: Vec<(&Row, f64)> = Vec::new();
-    for (at, name) in names.iter().enumerate() {
+    let mut drawn: Vec<&Row> = Vec::new();
+    for (at, name) in shown.iter().enumerate() {
         let Look { colour, mark } = look(name, &names);
-        for (number, rows) in found.iter().enumerate() {
-            let Some(row) = rows.iter().find(|row| row.arm == *name) else {
-                continue;
-            };
-            let x = at as f64 + (number as f64 + 1.0) / (all.len() as f64 + 1.0);
+        // side by side around the number of seeds
+        let beside = 0.12 * (at as f64 - (shown.len() as f64 - 1.0) / 2.0);
+        for row in found.iter().flatten().filter(|row| row.arm == *name) {
+            let x = row.comparison.seeds as f64 + beside;
             let (y, interval) = (row.comparison.difference.value, row.comparison.interval);
             layers.push(Layer::Spread {
                 at: (x, y),
@@ -58,14 +65,14 @@ pub fn figure(all: &[Results], of: Of) -> Result<Figure> {
                 colour,
                 mark,
                 size: 6.0,
-                filled: number + 1 == all.len(),
+                filled: true,
             });
-            drawn.push((row, x));
+            drawn.push(row);
         }
     }
     let ends = drawn
         .iter()
-        .flat_map(|(row, _)| [row.comparison.interval.low, row.comparison.interval.high]);
+        .flat_map(|row| [row.comparison.interval.low, row.comparison.interval.high]);
     let kept: Vec<String> = found
         .last()
         .into_iter()
@@ -76,7 +83,10 @@ pub fn figure(all: &[Results], of: Of) -> Result<Figure> {
     let title = match of {
         Of::Target => format!("Change on the target ({}) against base", last.target),
         Of::NonTarget if kept.is_empty() => {
-            format!("Of no arm a loss of {} points on the other tasks can be ruled out", last.margin)
+            format!(
+                "Of no arm a loss of {} points on the other tasks can be ruled out",
+                last.margin
+            )
         }
         Of::NonTarget => format!(
             "A loss of {} points on the other tasks is ruled out for {}",
@@ -84,28 +94,22 @@ pub fn figure(all: &[Results], of: Of) -> Result<Figure> {
             kept.join(" and ")
         ),
     };
-    let seeds: Vec<String> = found
-        .iter()
-        .filter_map(|rows| Some(rows.first()?.comparison.seeds.to_string()))
-        .collect();
+    let most = drawn.iter().map(|row| row.comparison.seeds).max();
     let plot = Plot {
         title,
-        note: format!(
-            "Mark: change against base; bar: 95 % interval over items and seeds. Of each arm from left to right: {} seeds.",
-            seeds.join(", then ")
-        ),
+        note: "Mark: change against base; bar: 95 % interval, over items with one seed and over items and seeds with more.".to_owned(),
         panels: vec![Panel {
             heading: None,
             x: Axis {
-                label: "arm, in the order of the legend".to_owned(),
-                from: 0.0,
-                to: names.len().max(1) as f64,
+                label: "seeds".to_owned(),
+                from: 0.5,
+                to: most.unwrap_or(1) as f64 + 0.5,
                 log: false,
             },
             y: Axis::around("change, points", ends.chain([0.0, -last.margin]), 4.0),
             layers,
         }],
-        legend: names
+        legend: shown
             .iter()
             .map(|name| {
                 let Look { colour, mark } = look(name, &names);
@@ -118,13 +122,13 @@ pub fn figure(all: &[Results], of: Of) -> Result<Figure> {
                 }
             })
             .collect(),
-        size: (960, 420),
+        size: (720, 380),
     };
-    let of_rows = |value: fn(&Row) -> f64| drawn.iter().map(move |(row, _)| Some(value(row)));
+    let of_rows = |value: fn(&Row) -> f64| drawn.iter().map(move |row| Some(value(row)));
     let table = frame(vec![
-        text("arm", drawn.iter().map(|(row, _)| row.arm.clone())),
-        counts("seeds", drawn.iter().map(|(row, _)| row.comparison.seeds)),
-        counts("items", drawn.iter().map(|(row, _)| row.comparison.items)),
+        text("arm", drawn.iter().map(|row| row.arm.clone())),
+        counts("seeds", drawn.iter().map(|row| row.comparison.seeds)),
+        counts("items", drawn.iter().map(|row| row.comparison.items)),
         numbers("points", of_rows(|row| row.comparison.difference.value)),
         numbers("low", of_rows(|row| row.comparison.interval.low)),
         numbers("high", of_rows(|row| row.comparison.interval.high)),
@@ -146,11 +150,16 @@ mod tests {
         let results = sample::results();
         let mut one = results.clone();
         one.runs.retain(|run| run.seed == 0);
-        let count = arms(&results).len();
-        let figure = figure(&[one, results], Of::NonTarget).unwrap();
-        assert_eq!(figure.table.height(), 2 * count);
-        assert!(figure.plot.note.contains("1, then 3 seeds"), "{}", figure.plot.note);
-        assert!(figure.plot.title.contains("points"), "{}", figure.plot.title);
-        assert!(super::figure(&[], Of::Target).is_err());
+        let shown = ["ground_truth", "stm_2.5"];
+        let figure = figure(&[one, results.clone()], Of::NonTarget, &shown).unwrap();
+        assert_eq!(figure.table.height(), 2 * shown.len());
+        assert!(
+            figure.plot.title.contains("points"),
+            "{}",
+            figure.plot.title
+        );
+        assert!(super::figure(&[], Of::Target, &shown).is_err());
+        let error = super::figure(&[results], Of::Target, &["stm"]).unwrap_err();
+        assert!(error.to_string().contains("`stm`"), "{error}");
     }
 }

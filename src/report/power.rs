@@ -15,14 +15,15 @@ use crate::stats::power::{needed_items, smallest_difference};
 /// `discordant` is no share above 0.
 pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> {
     if !(discordant > 0.0 && discordant <= 1.0) {
-        let problem = format!("must be a share above 0, got {discordant}: models that never disagree do not differ");
+        let problem = format!(
+            "must be a share above 0, got {discordant}: models that never disagree do not differ"
+        );
         return Err(Error::invalid("discordant", problem));
     }
     let alpha = 1.0 - design.level;
     let margin = design.margin;
-    let found = |items: usize| {
-        Some(100.0 * smallest_difference(discordant, items, alpha, design.power)?)
-    };
+    let found =
+        |items: usize| Some(100.0 * smallest_difference(discordant, items, alpha, design.power)?);
     let needed = needed_items(discordant, margin / 100.0, alpha, design.power);
     let most = needed.unwrap_or(items).max(items).max(100) as f64 * 1.6;
     // equal steps of the logarithm
@@ -32,15 +33,21 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
         .map(count)
         .filter_map(|items| Some((items as f64, found(items)?)))
         .collect();
-    let highest = points.iter().map(|point| point.1).fold(2.0 * margin, f64::max);
+    let highest = points
+        .iter()
+        .map(|point| point.1)
+        .fold(2.0 * margin, f64::max);
     let colour = look("stm_2.5", &["stm_2.5"]).colour;
     let say = |items: usize| match found(items) {
         Some(points) => format!("{points:.1} points"),
-        None => format!("no difference below {:.0} points", 100.0 * discordant),
+        None => format!(
+            "nothing where models disagree on {:.0} %",
+            100.0 * discordant
+        ),
     };
     let title = match needed {
         Some(needed) => format!(
-            "{items} questions find {}; {margin} points take {needed}",
+            "{items} questions find {}; to see {margin} points takes {needed}",
             say(items)
         ),
         None => format!(
@@ -118,7 +125,14 @@ mod tests {
     #[test]
     fn the_title_says_what_the_items_find_and_what_the_margin_takes() {
         let figure = figure(0.1, 500, &Design::default()).unwrap();
-        assert!(figure.plot.title.contains("500 questions find 4.0 points; 2 points take 1960"), "{}", figure.plot.title);
+        assert!(
+            figure
+                .plot
+                .title
+                .contains("500 questions find 4.0 points; to see 2 points takes 1960"),
+            "{}",
+            figure.plot.title
+        );
         // more items never find less
         let points = figure.table.column("points").unwrap().f64().unwrap();
         let points: Vec<f64> = points.into_no_null_iter().collect();
@@ -128,7 +142,11 @@ mod tests {
     #[test]
     fn models_that_hardly_disagree_cannot_differ_much() {
         let figure = figure(0.01, 500, &Design::default()).unwrap();
-        assert!(figure.plot.title.contains("cannot differ by 2"), "{}", figure.plot.title);
+        assert!(
+            figure.plot.title.contains("cannot differ by 2"),
+            "{}",
+            figure.plot.title
+        );
         assert!(super::figure(0.0, 500, &Design::default()).is_err());
     }
 }

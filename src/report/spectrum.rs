@@ -63,7 +63,10 @@ pub fn plot(projection: &str, all: &[Spectra], note: &str) -> Plot {
         }
     };
     let first = |one: &Spectra| {
-        let largest = one.blocks.iter().filter_map(|values| values.first().copied());
+        let largest = one
+            .blocks
+            .iter()
+            .filter_map(|values| values.first().copied());
         stats::mean(&largest.collect::<Vec<f64>>())
     };
     let firsts: Vec<String> = all
@@ -104,8 +107,16 @@ mod tests {
             arm: arm.to_owned(),
             blocks: vec![vec![3.0 * size, size], vec![size]],
         };
-        let plot = plot("q_proj", &[one("ground_truth", 1.0), one("stm_2.5", 0.5)], "");
-        assert!(plot.title.ends_with("ground truth 2.00, STM 2.5 1.00"), "{}", plot.title);
+        let plot = plot(
+            "q_proj",
+            &[one("ground_truth", 1.0), one("stm_2.5", 0.5)],
+            "",
+        );
+        assert!(
+            plot.title.ends_with("ground truth 2.00, STM 2.5 1.00"),
+            "{}",
+            plot.title
+        );
         assert_eq!((plot.panels.len(), plot.legend.len()), (2, 2));
         assert!(plot.svg().unwrap().starts_with("<svg"));
     }

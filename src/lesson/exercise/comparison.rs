@@ -3,7 +3,7 @@
 use super::Judgement;
 use crate::error::Result;
 use crate::stats::power::{needed_items, smallest_difference};
-use crate::stats::{Adjusted, Comparison, Design, Pair, Test, Verdict};
+use crate::stats::{Adjusted, Comparison, Design, Pair, Verdict};
 
 /// More than is needed by this factor is waste.
 const SPARE: f64 = 1.1;
@@ -17,17 +17,15 @@ pub fn enough_items(comparison: &Comparison, mine: usize) -> Judgement {
         power,
         ..
     } = Design::default();
-    let Test::McNemar(counts) = comparison.test else {
+    let Some(share) = comparison.discordant() else {
         return Judgement::not_yet(
             "It is about one task under one seed, where items that only one model answers can be counted.".into(),
         );
     };
-    let disagree = counts.gained + counts.lost;
-    let share = disagree as f64 / comparison.items as f64;
     let said = format!(
-        "The two disagree on {disagree} of {} questions, {:.0} %",
-        comparison.items,
-        100.0 * share
+        "The two disagree on {:.0} % of {} questions",
+        100.0 * share,
+        comparison.items
     );
     let alpha = 1.0 - level;
     let Some(needed) = needed_items(share, margin / 100.0, alpha, power) else {
@@ -54,10 +52,7 @@ pub fn enough_items(comparison: &Comparison, mine: usize) -> Judgement {
 }
 
 /// Two of the models of a `family` of comparisons, each `(second, first, second − first)`, that differ even after Holm's adjustment for all of them.
-pub fn differ_after_holm(
-    family: &[(String, String, Comparison)],
-    mine: (&str, &str),
-) -> Judgement {
+pub fn differ_after_holm(family: &[(String, String, Comparison)], mine: (&str, &str)) -> Judgement {
     let same = |(second, first, _): &(String, String, Comparison)| {
         (second == mine.0 && first == mine.1) || (second == mine.1 && first == mine.0)
     };
@@ -149,16 +144,32 @@ mod tests {
         let comparison = compared(100, 6, 4);
         assert!(enough_items(&comparison, 1960).right);
         assert!(enough_items(&comparison, 2100).right);
-        assert!(enough_items(&comparison, 1900).why.contains("more are needed"));
+        assert!(
+            enough_items(&comparison, 1900)
+                .why
+                .contains("more are needed")
+        );
         assert!(enough_items(&comparison, 50).why.contains("no difference"));
-        assert!(enough_items(&comparison, 9000).why.contains("fewer would do"));
-        assert!(enough_items(&compared(100, 1, 0), 500).why.contains("too few"));
+        assert!(
+            enough_items(&comparison, 9000)
+                .why
+                .contains("fewer would do")
+        );
+        assert!(
+            enough_items(&compared(100, 1, 0), 500)
+                .why
+                .contains("too few")
+        );
     }
 
     #[test]
     fn two_differ_only_if_they_do_among_all_that_were_compared() {
         let one = |second: &str, first: &str, gained: usize, lost: usize| {
-            (second.to_owned(), first.to_owned(), compared(100, gained, lost))
+            (
+                second.to_owned(),
+                first.to_owned(),
+                compared(100, gained, lost),
+            )
         };
         let family = [
             one("b", "a", 14, 3), // p 0.013
@@ -168,7 +179,11 @@ mod tests {
         assert!(differ_after_holm(&family, ("a", "b")).right);
         assert!(!differ_after_holm(&family, ("a", "c")).right);
         assert!(differ_after_holm(&family[1..2], ("a", "c")).right);
-        assert!(differ_after_holm(&family, ("a", "d")).why.contains("c and b"));
+        assert!(
+            differ_after_holm(&family, ("a", "d"))
+                .why
+                .contains("c and b")
+        );
     }
 
     #[test]
@@ -180,7 +195,12 @@ mod tests {
         assert!(judge(1.05 * least).right, "{}", judge(1.05 * least).why);
         assert!(judge(0.5 * least).why.contains("cannot tell"));
         assert!(judge(4.0 * least).why.contains("narrower"));
-        assert!(equal_within(&[pair(400, 0, 80)], 2.0).unwrap().why.contains("differ by more"));
+        assert!(
+            equal_within(&[pair(400, 0, 80)], 2.0)
+                .unwrap()
+                .why
+                .contains("differ by more")
+        );
         assert!(equal_within(&pairs, 0.0).is_err());
     }
 }

@@ -15,7 +15,9 @@ pub fn lost_in_form(losses: &Losses, mine: Option<&str>) -> Judgement {
     let points = |task: &TaskLoss| {
         format!(
             "of the {:.0} points lost of {} {:.0} are form",
-            -task.points.value, task.task, -task.form.value
+            task.points.value.abs(),
+            task.task,
+            task.form.value.abs()
         )
     };
     let most = losses
@@ -36,9 +38,7 @@ pub fn lost_in_form(losses: &Losses, mine: Option<&str>) -> Judgement {
         Some(task) if task.points.value >= 0.0 => {
             Judgement::not_yet(format!("Nothing was lost of {name}."))
         }
-        Some(task) if mostly_form(task) => {
-            Judgement::right(format!("Indeed, {}.", points(task)))
-        }
+        Some(task) if mostly_form(task) => Judgement::right(format!("Indeed, {}.", points(task))),
         Some(task) => Judgement::not_yet(format!(
             "No: {}. If it is so with every task, the answer is None.",
             points(task)
@@ -157,7 +157,11 @@ mod tests {
         };
         // half of the loss of word is form, and half is not more than half
         assert!(judge(AFTER, None).right);
-        assert!(judge(AFTER, Some("word")).why.contains("100 points lost of word 50 are form"));
+        assert!(
+            judge(AFTER, Some("word"))
+                .why
+                .contains("100 points lost of word 50 are form")
+        );
         let form = [AFTER[0], AFTER[1], "That makes 5.", BEFORE[3]];
         assert!(judge(form, Some("word")).right);
         assert!(!judge(form, None).right);
@@ -178,7 +182,11 @@ mod tests {
         let judgement = lost_in_skill(&before, &unread, "word/test/1").unwrap();
         assert!(judgement.why.contains("can be read"), "{}", judgement.why);
         let judgement = lost_in_skill(&after, &before, "word/test/1").unwrap();
-        assert!(judgement.why.contains("could not answer"), "{}", judgement.why);
+        assert!(
+            judgement.why.contains("could not answer"),
+            "{}",
+            judgement.why
+        );
     }
 
     #[test]
@@ -218,10 +226,17 @@ mod tests {
             (-right, "other sign"),
             (right / 100.0, "is a share"),
             (17.0, "is not the mean"),
-            (-(100.0 * 0.2 / 0.6 + 100.0 * 0.3 / 0.1) / 2.0, "denominator is base"),
+            (
+                -(100.0 * 0.2 / 0.6 + 100.0 * 0.3 / 0.1) / 2.0,
+                "denominator is base",
+            ),
         ] {
             let judgement = is_backward_transfer(&losses, mine);
-            assert!(!judgement.right && judgement.why.contains(part), "{}", judgement.why);
+            assert!(
+                !judgement.right && judgement.why.contains(part),
+                "{}",
+                judgement.why
+            );
         }
     }
 }

@@ -29,7 +29,9 @@ pub fn keeps_in_part(mine: &Front, points: f64) -> Judgement {
     }
     match place.change.lost() <= points {
         true => Judgement::right(format!("{found}.")),
-        false => Judgement::not_yet(format!("{found}: more than {points}. A smaller part loses less.")),
+        false => Judgement::not_yet(format!(
+            "{found}: more than {points}. A smaller part loses less."
+        )),
     }
 }
 
