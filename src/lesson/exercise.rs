@@ -128,7 +128,7 @@ pub(super) mod tests {
     use crate::tokens::{Form, Sequence};
 
     /// One item whose answer has the tokens of these log-probabilities.
-    pub(super) fn reading(log_prob: &[f32]) -> Reading {
+    pub(in crate::lesson) fn reading(log_prob: &[f32]) -> Reading {
         let count = log_prob.len() + 1;
         let sequence = Sequence {
             id: "word/train/0".into(),

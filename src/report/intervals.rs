@@ -103,7 +103,8 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
             x: Axis {
                 label: "seeds".to_owned(),
                 from: 0.5,
-                to: most.unwrap_or(1) as f64 + 0.5,
+                // room for the names of the lines beside the bars
+                to: most.unwrap_or(1) as f64 + 1.3,
                 log: false,
             },
             y: Axis::around("change, points", ends.chain([0.0, -last.margin]), 4.0),
