@@ -21,12 +21,20 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+mod answers;
 mod comparison;
 pub mod exercise;
+mod loss;
+mod movement;
+mod nudge;
 mod spread;
 mod tasks;
 
+pub use answers::{Answers, Forgotten, Lost, answers, forgotten};
 pub use comparison::{Change, Comparison, compare};
+pub use loss::{Losses, TaskLoss, losses};
+pub use movement::{Front, Movement, Place, by_block, front, movement};
+pub use nudge::{Nudged, nudge};
 pub use spread::{Bins, Share, Spread, spread, weights_by_perplexity};
 pub use tasks::{Scores, Tasks, evaluate};
 

@@ -35,19 +35,19 @@ impl Card {
         }
     }
 
-    fn new(title: impl Into<String>) -> Self {
+    pub(super) fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             ..Self::default()
         }
     }
 
-    fn row(mut self, name: &str, value: impl ToString) -> Self {
+    pub(super) fn row(mut self, name: &str, value: impl ToString) -> Self {
         self.rows.push((name.to_owned(), value.to_string()));
         self
     }
 
-    fn text(mut self, name: &str, text: &str) -> Self {
+    pub(super) fn text(mut self, name: &str, text: &str) -> Self {
         let count = text.chars().count();
         let shown = match count > LONGEST {
             true => {

@@ -21,6 +21,8 @@ mod card;
 mod figure;
 mod heat_map;
 mod lesson;
+mod loss;
+mod movement;
 mod rule;
 mod run;
 mod table;
@@ -28,6 +30,7 @@ mod training;
 mod weighed;
 
 pub use card::Card;
+pub use movement::{blocks_grid, fronts_figure, movements_grid, spectrum_figure};
 pub use training::loss_figure;
 pub use weighed::weight_figure;
 

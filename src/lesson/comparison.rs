@@ -2,6 +2,7 @@
 
 use super::Scores;
 use crate::error::{Error, Result};
+use crate::evaluate::TaskScore;
 use crate::stats::{self, Design, Pair, Verdict};
 use serde::Serialize;
 
@@ -54,7 +55,12 @@ pub fn compare(base: &Scores, tuned: &[&Scores]) -> Result<Comparison> {
     })
 }
 
-fn pair(base: &Scores, tuned: &Scores, task: usize, count: usize) -> Result<Pair> {
+/// One task's scores under both models, checked to be of the same items.
+pub(super) fn paired<'a>(
+    base: &'a Scores,
+    tuned: &'a Scores,
+    task: usize,
+) -> Result<(&'a TaskScore, &'a TaskScore)> {
     let (Some(one), Some(other)) = (base.tasks.get(task), tuned.tasks.get(task)) else {
         let problem = format!(
             "{} and {} were not asked the same tasks",
@@ -74,9 +80,12 @@ fn pair(base: &Scores, tuned: &Scores, task: usize, count: usize) -> Result<Pair
         );
         return Err(Error::invalid("scores", problem));
     }
-    let values = |score: &crate::evaluate::TaskScore| {
-        vec![score.items.iter().map(|item| item.value).collect()]
-    };
+    Ok((one, other))
+}
+
+fn pair(base: &Scores, tuned: &Scores, task: usize, count: usize) -> Result<Pair> {
+    let (one, other) = paired(base, tuned, task)?;
+    let values = |score: &TaskScore| vec![score.items.iter().map(|item| item.value).collect()];
     Ok(Pair {
         weight: 1.0 / count as f64,
         first: values(one),
@@ -128,7 +137,7 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{ItemScore, TaskScore};
+    use crate::evaluate::ItemScore;
     use crate::task::Form;
 
     fn scores(name: &str, tasks: &[(&str, &[f64])]) -> Scores {

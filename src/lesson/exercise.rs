@@ -5,6 +5,13 @@ mod rules;
 
 pub use own::{differ_in_one, halves_the_rank, maps_columns};
 pub use rules::{gains_and_keeps, says_the_same, weighs_smoothly};
+mod comparison;
+mod loss;
+mod movement;
+
+pub use comparison::{differ_after_holm, enough_items, equal_within};
+pub use loss::{is_backward_transfer, lost_in_form, lost_in_skill};
+pub use movement::{is_control_within_class, keeps_in_part, moves_as_far};
 
 use super::{Comparison, Lesson};
 use crate::error::Result;
@@ -118,7 +125,7 @@ pub fn keeps(comparison: &Comparison, name: &str, points: f64) -> Result<Judgeme
 
 #[cfg(test)]
 /// One item whose answer has the tokens of these log-probabilities.
-pub(super) fn reading_of(log_prob: &[f32]) -> crate::lesson::Reading {
+pub(in crate::lesson) fn reading_of(log_prob: &[f32]) -> crate::lesson::Reading {
     use crate::lesson::Reading;
     use crate::perplexity::TokenScores;
     use crate::select::{LossMask, TokenClass};

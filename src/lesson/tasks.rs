@@ -1,13 +1,12 @@
 //! What a model is asked to see what it learned and what it lost, and how it did.
 
+use super::answers;
 use crate::context::Context;
 use crate::error::Result;
 use crate::evaluate::TaskScore;
 use crate::experiment::Recipe;
-use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::task::Item;
-use crate::verbs;
 use serde::{Deserialize, Serialize};
 
 /// Test items of the target task, and of the tasks that should not be lost.
@@ -55,7 +54,7 @@ pub struct Scores {
     pub tasks: Vec<TaskScore>,
 }
 
-/// Asks the model every question once, greedily, and grades its answers.
+/// Asks the model every question once, greedily, and grades its answers; [`answers`] keeps what it said.
 ///
 /// # Errors
 /// The model cannot be read, or this machine cannot grade an answer.
@@ -65,13 +64,5 @@ pub fn evaluate(
     name: &str,
     tasks: &Tasks,
 ) -> Result<Scores> {
-    let sampling = Sampling::greedy(tasks.max_new_tokens);
-    let graded = verbs::evaluate(cx, checkpoint, name, &tasks.tasks, &sampling)?;
-    let pairs = tasks.tasks.iter().zip(&graded);
-    Ok(Scores {
-        name: name.to_owned(),
-        tasks: pairs
-            .map(|((task, _), graded)| TaskScore::of(task, graded))
-            .collect(),
-    })
+    Ok(answers(cx, checkpoint, name, tasks)?.scores())
 }

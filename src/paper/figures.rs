@@ -10,6 +10,7 @@ use crate::metric::PAPER_THRESHOLD;
 use crate::report::figure::Figure;
 use crate::report::palette::{BASE, Look, label, look};
 use crate::report::plot::{Axis, INK, Key, Layer, Panel, Plot};
+use crate::report::spectrum::{self, Spectra};
 use crate::report::summary::{self, Row};
 use crate::report::table::plus;
 use crate::select::TokenClass;
@@ -858,69 +859,17 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
                 .map(|(block, at)| Cell::number(mean(arm, *block, *at), 4)),
         );
     }
-    let panel = |block: usize| {
-        let mut layers = Vec::new();
-        let mut highest: f64 = 1e-6;
-        for (arm, name) in names.iter().enumerate() {
-            let Look { colour, mark } = look(name, &names);
-            let points: Vec<(f64, f64)> = (0..count)
-                .filter_map(|at| Some((at as f64 + 1.0, mean(arm, block, at)?)))
-                .collect();
-            highest = points.iter().map(|point| point.1).fold(highest, f64::max);
-            layers.push(Layer::Line {
-                points: points.clone(),
-                colour,
-                width: 1.5,
-                opacity: 0.8,
-                dashed: false,
-            });
-            layers.push(Layer::Marks {
-                points,
-                colour,
-                mark,
-                size: 4.0,
-                filled: true,
-            });
-        }
-        Panel {
-            heading: Some((format!("block {block}"), INK)),
-            x: Axis {
-                label: "number".to_owned(),
-                from: 0.5,
-                to: count as f64 + 0.5,
-                log: false,
-            },
-            y: Axis {
-                label: "singular value".to_owned(),
-                from: 0.0,
-                to: 1.05 * highest,
-                log: false,
-            },
-            layers,
-        }
-    };
-    let first = |arm: usize| {
-        stats::mean(
-            &(0..blocks)
-                .filter_map(|block| mean(arm, block, 0))
-                .collect::<Vec<_>>(),
-        )
-    };
-    let firsts: Vec<String> = (0..arms.len())
-        .filter_map(|arm| Some(format!("{} {:.2}", label(names[arm]), first(arm)?)))
+    let all: Vec<Spectra> = names
+        .iter()
+        .enumerate()
+        .map(|(arm, name)| Spectra {
+            arm: (*name).to_owned(),
+            blocks: (0..blocks)
+                .map(|block| (0..count).map_while(|at| mean(arm, block, at)).collect())
+                .collect(),
+        })
         .collect();
-    let plot = Plot {
-        title: format!(
-            "Largest singular value of the change of {PROJECTION}, mean over blocks: {}",
-            firsts.join(", ")
-        ),
-        note: format!("All arms at the rate {rate:e}; means over seeds."),
-        panels: (0..blocks.max(1)).map(panel).collect(),
-        legend: names
-            .iter()
-            .map(|name| key(name, look(name, &names)))
-            .collect(),
-        size: (960, 200 * blocks.max(1) as u32 + 80),
-    };
+    let note = format!("All arms at the rate {rate:e}; means over seeds.");
+    let plot = spectrum::plot(PROJECTION, &all, &note);
     shown(sheet, "singular_values", plot)
 }

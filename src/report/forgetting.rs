@@ -51,7 +51,7 @@ pub fn rows(results: &Results) -> Result<Vec<Row>> {
 }
 
 /// The design of the experiment: the recipe's margin, else the usual.
-fn design(results: &Results) -> Result<Design> {
+pub(super) fn design(results: &Results) -> Result<Design> {
     Design::with_margin(results.margin)
 }
 
@@ -212,6 +212,16 @@ pub fn grids(results: &Results, rows: &[Row]) -> Vec<Grid> {
         });
     }
     grids
+}
+
+/// The one of [`grids`] that is about these tasks.
+///
+/// # Errors
+/// As [`rows`].
+pub fn grid(results: &Results, of: Of) -> Result<Grid> {
+    let mut grids = grids(results, &rows(results)?);
+    let at = usize::from(of == Of::Target);
+    Ok(grids.swap_remove(at))
 }
 
 /// Whether the target score rose: yes, no (it fell), or these data cannot tell.

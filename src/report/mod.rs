@@ -10,16 +10,20 @@
 //! figures/NAME.svg, .png, .csv each figure with the table it is drawn from
 //! ```
 
+pub mod arms;
 mod audit;
 pub mod figure;
 pub mod forgetting;
 pub mod grid;
 pub mod html;
+pub mod intervals;
 pub mod palette;
 pub mod plot;
+pub mod power;
 pub mod probes;
 #[cfg(test)]
 mod sample;
+pub mod spectrum;
 pub mod summary;
 pub mod table;
 

@@ -474,7 +474,7 @@ pub fn plus(value: f64) -> String {
 }
 
 /// A share in percent, one decimal.
-pub(super) fn percent(share: Option<f64>) -> String {
+pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or(NOTHING.to_owned(), |share| {
         minus(&format!("{:.1}", 100.0 * share))
     })

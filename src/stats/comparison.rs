@@ -140,6 +140,14 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Share of the items that only one of the two models answers rightly, where [`Test::McNemar`] counts them.
+    pub fn discordant(&self) -> Option<f64> {
+        match self.test {
+            Test::McNemar(counts) => Some((counts.gained + counts.lost) as f64 / self.items as f64),
+            Test::SignFlip | Test::T => None,
+        }
+    }
+
     /// Compares two models on the tasks of `pairs` together.
     ///
     /// Errors: no task, fewer than two items of a task, rows that differ in length or number.
@@ -367,6 +375,7 @@ mod tests {
         assert!((found.p - 0.01181793212890625).abs() < 1e-12); // binomtest(4, 20).pvalue
         assert!(found.interval.low < -6.0 && found.interval.high < 0.0);
         assert!(matches!(found.method, Method::Bca { .. }));
+        assert_eq!(found.discordant(), Some(0.1));
         let needed = found.items_to_differ.unwrap();
         assert_eq!(needed, power::needed_items(0.1, 0.02, 0.05, 0.8).unwrap());
     }
