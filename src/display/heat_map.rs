@@ -37,7 +37,7 @@ impl Show for TokenExample {
 }
 
 /// A line's end and a tab are tokens too and must be seen.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.replace('\r', "␍")
         .replace('\n', "↵\n")
         .replace('\t', "⇥\t")

@@ -16,14 +16,18 @@
 //! assert!(item.media().text.contains("What is 2 + 3?"));
 //! ```
 
+mod answers;
 mod card;
 mod figure;
 mod heat_map;
 mod lesson;
+mod masks;
+mod surprise;
 mod table;
 mod training;
 
 pub use card::Card;
+pub use surprise::{spikes_figure, surprise_figure};
 pub use training::loss_figure;
 
 use minijinja::HtmlEscape;

@@ -1,5 +1,13 @@
 //! Exercises of the notebooks: an answer is checked on this machine, against what is computed from it and not against a written number.
 
+mod answers;
+mod masks;
+mod surprise;
+
+pub use answers::{enough_samples, is_matched, picks_plainer};
+pub use masks::{always_keeps, hits_style, masks_as_much_by_quantile};
+pub use surprise::{is_hardest, splits_surprise, surprises_most};
+
 use super::{Comparison, Lesson};
 use crate::error::Result;
 use crate::stats::Verdict;
