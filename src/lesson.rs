@@ -21,21 +21,21 @@
 //! # Ok::<(), Error>(())
 //! ```
 
-mod answers;
 mod comparison;
 pub mod exercise;
 mod kinds;
 mod masks;
+mod pool;
 mod surprise;
 mod tasks;
 
-pub use answers::{
-    Acceptance, Accepted, Kept, Likeness, OfPool, Picked, Picks, Pools, Questions, acceptance,
-    kept, likeness, picks, pools,
-};
 pub use comparison::{Change, Comparison, compare};
 pub use kinds::{Kind, Kinds};
 pub use masks::{Masking, Masks, ThresholdCurve, masks};
+pub use pool::{
+    Acceptance, Accepted, Kept, Likeness, OfPool, Picked, Picks, Pools, Questions, acceptance,
+    kept, likeness, picks, pools,
+};
 pub use surprise::{OfAnswers, Peak, Peaks, Perplexities, perplexities, same_questions};
 pub use tasks::{Scores, Tasks, evaluate};
 

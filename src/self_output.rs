@@ -62,6 +62,18 @@ impl SelfOutput {
         }
     }
 
+    /// The same with so many answers to each question, drawn at another temperature.
+    pub fn at(&self, samples: usize, temperature: f64) -> Self {
+        Self {
+            samples,
+            sampling: Sampling {
+                temperature,
+                ..self.sampling.clone()
+            },
+            ..self.clone()
+        }
+    }
+
     /// Rephrase: one answer, drawn alike (paper § 2.3).
     pub fn paper_rephrase() -> Self {
         Self {

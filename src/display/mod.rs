@@ -16,12 +16,12 @@
 //! assert!(item.media().text.contains("What is 2 + 3?"));
 //! ```
 
-mod answers;
 mod card;
 mod figure;
 mod heat_map;
 mod lesson;
 mod masks;
+mod pool;
 mod surprise;
 mod table;
 mod training;

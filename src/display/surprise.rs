@@ -147,7 +147,12 @@ pub fn spikes_figure(answers: &[&TokenExample]) -> Result<Figure> {
         })
         .collect();
     let names: Vec<&str> = named.iter().map(|answer| answer.arm.as_str()).collect();
-    figure::spikes_of(&named.iter().collect::<Vec<_>>(), &names)
+    let mut figure = figure::spikes_of(&named.iter().collect::<Vec<_>>(), &names)?;
+    figure.plot.note = format!(
+        "Item {}. Surprisal under base, given the question; perplexity is its exponential.",
+        first.item
+    );
+    Ok(figure)
 }
 
 /// Which share of the answers' tokens is more surprising than any perplexity, a curve for each reading.
@@ -160,7 +165,7 @@ pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
         return Err(Error::invalid("readings", "there is none to draw"));
     }
     // ten points for each factor of ten
-    let places: Vec<f64> = (0..=60)
+    let places: Vec<f64> = (1..=60)
         .map(|at| 10f64.powf(f64::from(at) / 10.0))
         .collect();
     let curves: Vec<(String, Vec<f64>)> = readings
@@ -183,7 +188,7 @@ pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
     for ((name, shares), arm) in curves.iter().zip(&names) {
         let look = look(arm, &names);
         let points: Vec<(f64, f64)> = places.iter().copied().zip(shares.iter().copied()).collect();
-        let marked = points.iter().copied().step_by(10).collect();
+        let marked = points.iter().copied().skip(9).step_by(10).collect();
         layers.push(Layer::Line {
             points,
             colour: look.colour,
@@ -230,8 +235,7 @@ pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
             y: Axis {
                 label: "tokens above it, percent".to_owned(),
                 from: 0.0,
-                // the share above 1 is that of tokens which are not quite certain: it would push everything else down
-                to: top.min(30.0),
+                to: 1.05 * top,
                 log: false,
             },
             layers,

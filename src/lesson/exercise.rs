@@ -1,11 +1,11 @@
 //! Exercises of the notebooks: an answer is checked on this machine, against what is computed from it and not against a written number.
 
-mod answers;
 mod masks;
+mod pool;
 mod surprise;
 
-pub use answers::{enough_samples, is_matched, picks_plainer};
 pub use masks::{always_keeps, hits_style, masks_as_much_by_quantile};
+pub use pool::{enough_samples, is_matched, picks_plainer};
 pub use surprise::{is_hardest, splits_surprise, surprises_most};
 
 use super::{Comparison, Lesson};

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub struct Kinds {
     /// Whose answers, and by which rule they are learned, if by one.
     pub name: String,
-    /// What is counted of each kind, such as `above 2.5` or `masked`.
+    /// What is counted of each kind, `>2.5` or `masked`.
     pub counted: String,
     /// Kinds that there are.
     pub rows: Vec<Kind>,
@@ -115,7 +115,7 @@ impl Reading {
             let high = |perplexity: f32| f64::from(perplexity) > PAPER_THRESHOLD;
             token.perplexity.is_some_and(high)
         };
-        let counted = format!("above {PAPER_THRESHOLD}");
+        let counted = format!(">{PAPER_THRESHOLD}");
         Kinds::of_tokens(&self.name, counted, &self.sorted(), above, of, names)
     }
 

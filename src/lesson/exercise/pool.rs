@@ -2,7 +2,7 @@
 
 use super::Judgement;
 use crate::error::Result;
-use crate::lesson::answers::{picks, questions_with_a_right_one};
+use crate::lesson::pool::{picks, questions_with_a_right_one};
 use crate::self_output::{Pick, Pool};
 use crate::task::Item;
 use std::collections::BTreeMap;
@@ -86,8 +86,8 @@ pub fn is_matched(mine: &[Item], chosen: &[Item], given: &[Item]) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::answers::tests::pool;
     use crate::lesson::kinds::made::reading;
+    use crate::lesson::pool::tests::pool;
     use crate::self_output::Which;
 
     #[test]
