@@ -24,18 +24,29 @@
 mod answers;
 mod comparison;
 pub mod exercise;
+mod kinds;
 mod loss;
+mod masks;
 mod movement;
 mod nudge;
+mod pool;
 mod spread;
+mod surprise;
 mod tasks;
 
 pub use answers::{Answers, Forgotten, Lost, answers, forgotten};
 pub use comparison::{Change, Comparison, compare};
+pub use kinds::{Kind, Kinds};
 pub use loss::{Losses, TaskLoss, losses};
+pub use masks::{Masking, Masks, ThresholdCurve, masks};
 pub use movement::{Front, Movement, Place, by_block, front, movement};
 pub use nudge::{Nudged, nudge};
+pub use pool::{
+    Acceptance, Accepted, Kept, Likeness, OfPool, Picked, Picks, Pools, Questions, acceptance,
+    kept, likeness, picks, pools,
+};
 pub use spread::{Bins, Share, Spread, spread, weights_by_perplexity};
+pub use surprise::{OfAnswers, Peak, Peaks, Perplexities, perplexities, same_questions};
 pub use tasks::{Scores, Tasks, evaluate};
 
 use crate::card::Card;

@@ -85,6 +85,17 @@ pub fn masked_share(completion_tokens: usize, learned_tokens: usize) -> Option<f
     (completion_tokens > 0).then(|| 1.0 - learned_tokens as f64 / completion_tokens as f64)
 }
 
+/// Chance that at least one of `drawn` answers is right when they are drawn without replacement from `sampled` ones, `right` of them right:
+/// the unbiased pass@k of Chen et al. 2021 (arXiv 2107.03374), with k = `drawn`. `drawn` is at most `sampled`.
+pub fn at_least_one_right(sampled: usize, right: usize, drawn: usize) -> f64 {
+    let wrong = sampled.saturating_sub(right);
+    // C(wrong, drawn) / C(sampled, drawn), factor by factor
+    let all_wrong: f64 = (0..drawn)
+        .map(|at| wrong.saturating_sub(at) as f64 / sampled.saturating_sub(at).max(1) as f64)
+        .product();
+    1.0 - all_wrong
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +134,19 @@ mod tests {
             perplexity_per_sequence(&texts),
             (1f64.exp() + 2f64.exp()) / 2.0,
         );
+    }
+
+    /* from math import comb; print([1 - comb(n - c, k) / comb(n, k) for n, c, k in [(16, 4, 1), (16, 4, 8), (16, 0, 16), (16, 9, 8), (5, 1, 5)]]) */
+    #[test]
+    fn one_right_answer_of_several_is_pass_at_k() {
+        let check = |(sampled, right, drawn), expected: f64| {
+            close(Some(at_least_one_right(sampled, right, drawn)), expected);
+        };
+        check((16, 4, 1), 0.25);
+        check((16, 4, 8), 0.961_538_461_538_461_5);
+        check((16, 0, 16), 0.0);
+        check((16, 9, 8), 1.0);
+        check((5, 1, 5), 1.0);
     }
 
     /// The paper's test split of MBPP has 378 tasks: "±5 points" is two of these.

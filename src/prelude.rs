@@ -15,16 +15,20 @@ pub use crate::audit::{self, Audit, Fact, Part, Table2, Table2Row, table_2};
 pub use crate::card::{self, Card};
 pub use crate::context::Context;
 pub use crate::dataset::{Dataset, read_items};
-pub use crate::display::{self, Show, loss_figure, weight_figure};
+pub use crate::display::{self, Show, loss_figure, spikes_figure, surprise_figure, weight_figure};
 pub use crate::error::{Error, Result};
 pub use crate::experiment::results::{Results, Run, TokenExample};
 pub use crate::experiment::{Arm, Recipe, run as run_recipe};
 pub use crate::generate::Sampling;
 pub use crate::lesson::exercise::{self, Judgement};
 pub use crate::lesson::{
-    self, Answers, Comparison, Forgotten, Front, Lesson, Losses, Lost, Movement,
+    self, Acceptance, Answers, Comparison, Forgotten, Front, Kinds, Lesson, Likeness, Losses, Lost,
+    Masks,
 };
-pub use crate::lesson::{Nudged, Reading, Scores, Spread, Tasks, Weighed};
+pub use crate::lesson::{
+    Movement, Nudged, Perplexities, Picks, Pools, Reading, Scores, Spread, Tasks, ThresholdCurve,
+    Weighed,
+};
 pub use crate::metric;
 pub use crate::model::{Checkpoint, DeviceChoice};
 pub use crate::progress::Progress;
@@ -32,8 +36,8 @@ pub use crate::report::figure::{self, Figure};
 pub use crate::report::forgetting::{self, Of};
 pub use crate::report::grid::Grid;
 pub use crate::report::{arms, intervals, power, table};
-pub use crate::select::{LossMask, PRESETS, Weighting};
-pub use crate::self_output::{Among, Pool, SelfOutput, Shown, Which};
+pub use crate::select::{LossMask, PRESETS, TokenClass, Weighting};
+pub use crate::self_output::{Among, Pick, Pool, PoolItem, SelfOutput, Shown, Which};
 pub use crate::stats::{self, Design, Pair, Verdict};
 pub use crate::store::Store;
 pub use crate::task::{Item, Score};

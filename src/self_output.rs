@@ -4,6 +4,10 @@
 //! asks once, showing the reference answer, and keeps what is right. Every candidate stays in the [`Pool`] with its grade and both of its
 //! perplexities, so that other choices can be made later without sampling again.
 
+mod pick;
+
+pub use pick::Pick;
+
 use crate::context::Opened;
 use crate::error::{Error, Result};
 use crate::generate::{Answer, Finish, Sampling, generate};
@@ -55,6 +59,18 @@ impl SelfOutput {
             samples: 32,
             sampling: Sampling::paper(),
             lowest: Which::TextAlone,
+        }
+    }
+
+    /// The same with so many answers to each question, drawn at another temperature.
+    pub fn at(&self, samples: usize, temperature: f64) -> Self {
+        Self {
+            samples,
+            sampling: Sampling {
+                temperature,
+                ..self.sampling.clone()
+            },
+            ..self.clone()
         }
     }
 
@@ -121,6 +137,11 @@ impl Candidate {
 impl PoolItem {
     /// The candidate of lowest perplexity among some; the first one of equals.
     pub fn chosen(&self, which: Which, among: Among) -> Option<&Candidate> {
+        self.picked(Pick::Lowest(which), among, 0)
+    }
+
+    /// Those that a choice is made among, in the order of sampling.
+    fn among(&self, among: Among) -> Vec<&Candidate> {
         let finished = || self.candidates.iter().filter(|c| !c.truncated);
         let mixed = finished().any(Candidate::accepted) && !finished().all(Candidate::accepted);
         let wanted = |candidate: &&Candidate| match among {
@@ -129,31 +150,14 @@ impl PoolItem {
             Among::AnyOfMixed => mixed,
             Among::WrongOfMixed => mixed && !candidate.accepted(),
         };
-        finished()
-            .filter(wanted)
-            .min_by(|a, b| a.perplexity(which).total_cmp(&b.perplexity(which)))
+        finished().filter(wanted).collect()
     }
 }
 
 impl Pool {
     /// Items with their chosen answer in the place of the reference; items without a candidate to choose are dropped.
     pub fn chosen(&self, items: &[Item], which: Which, among: Among) -> Vec<Item> {
-        let chosen = self
-            .items
-            .iter()
-            .filter_map(|pooled| Some((pooled.id.as_str(), pooled.chosen(which, among)?)));
-        let chosen: BTreeMap<&str, &Candidate> = chosen.collect();
-        items
-            .iter()
-            .filter_map(|item| {
-                let candidate = chosen.get(item.id.as_str())?;
-                Some(Item {
-                    truth: candidate.text.clone(),
-                    style: Vec::new(),
-                    ..item.clone()
-                })
-            })
-            .collect()
+        self.picked(items, Pick::Lowest(which), among)
     }
 
     /// Answers sampled.

@@ -22,15 +22,19 @@ mod figure;
 mod heat_map;
 mod lesson;
 mod loss;
+mod masks;
 mod movement;
+mod pool;
 mod rule;
 mod run;
+mod surprise;
 mod table;
 mod training;
 mod weighed;
 
 pub use card::Card;
 pub use movement::{blocks_grid, fronts_figure, movements_grid, spectrum_figure};
+pub use surprise::{spikes_figure, surprise_figure};
 pub use training::loss_figure;
 pub use weighed::weight_figure;
 

@@ -1,17 +1,22 @@
 //! Exercises of the notebooks: an answer is checked on this machine, against what is computed from it and not against a written number.
 
-mod own;
-mod rules;
-
-pub use own::{differ_in_one, halves_the_rank, maps_columns};
-pub use rules::{gains_and_keeps, says_the_same, weighs_smoothly};
 mod comparison;
 mod loss;
+mod masks;
 mod movement;
+mod own;
+mod pool;
+mod rules;
+mod surprise;
 
 pub use comparison::{differ_after_holm, enough_items, equal_within};
 pub use loss::{is_backward_transfer, lost_in_form, lost_in_skill};
+pub use masks::{always_keeps, hits_style, masks_as_much_by_quantile};
 pub use movement::{is_control_within_class, keeps_in_part, moves_as_far};
+pub use own::{differ_in_one, halves_the_rank, maps_columns};
+pub use pool::{enough_samples, is_matched, picks_plainer};
+pub use rules::{gains_and_keeps, says_the_same, weighs_smoothly};
+pub use surprise::{is_hardest, splits_surprise, surprises_most};
 
 use super::{Comparison, Lesson};
 use crate::error::Result;

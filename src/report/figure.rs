@@ -6,7 +6,7 @@ use super::plot::{Axis, Colour, INK, Key, Layer, Mark, Panel, Plot};
 use super::summary::{self, Row, arms};
 use super::table::{counts, frame, front_point, numbers, percent, plus, rate, text};
 use crate::error::Result;
-use crate::experiment::results::{Results, Run, TokenExample, TokenView};
+use crate::experiment::results::{Results, Run, ThresholdPoint, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
 use crate::stats::{self, Spread};
 use polars::prelude::DataFrame;
@@ -277,10 +277,14 @@ fn front_title(rows: &[Row]) -> String {
 
 /// One training item token by token, as each arm's data has it; `None` without examples.
 pub fn spikes(results: &Results) -> Result<Option<Figure>> {
-    let Some(shown) = spike_examples(results) else {
-        return Ok(None);
-    };
-    let all = arms(results);
+    spike_examples(results)
+        .map(|shown| spikes_of(&shown, &arms(results)))
+        .transpose()
+}
+
+/// Answers to one question token by token, one above the other; `all` are the arms that they are among.
+pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
+    let item = shown.first().map_or("", |example| example.item.as_str());
     let highest = shown
         .iter()
         .flat_map(|example| surprisals(example))
@@ -291,7 +295,7 @@ pub fn spikes(results: &Results) -> Result<Option<Figure>> {
         .max()
         .unwrap_or(1);
     let panel = |example: &&TokenExample| {
-        let colour = look(&example.arm, &all).colour;
+        let colour = look(&example.arm, all).colour;
         let bars = surprisals(example)
             .enumerate()
             .map(|(index, height)| (index as f64 + 0.1, index as f64 + 0.9, height));
@@ -342,7 +346,7 @@ pub fn spikes(results: &Results) -> Result<Option<Figure>> {
         ),
         note: format!(
             "Training item {}. Surprisal under base, given the prompt; perplexity is its exponential. Arms with the same text are shown once.",
-            shown[0].item
+            item
         ),
         panels: shown.iter().map(panel).collect(),
         legend: Vec::new(),
@@ -381,11 +385,11 @@ pub fn spikes(results: &Results) -> Result<Option<Figure>> {
                 .map(|(.., token)| token.perplexity.map(f64::ln)),
         ),
     ])?;
-    Ok(Some(Figure {
+    Ok(Figure {
         name: "spikes",
         plot,
         table,
-    }))
+    })
 }
 
 /// The examples of the item that most different texts were made for, each text once.
@@ -441,8 +445,16 @@ fn above(example: &TokenExample) -> usize {
 
 /// What each threshold masks in the ground truth; `None` with fewer than two thresholds.
 pub fn thresholds(results: &Results) -> Result<Option<Figure>> {
-    let mut points: Vec<_> = results
-        .thresholds
+    threshold_curves(&results.thresholds, &[])
+}
+
+/// What each threshold masks, beside the precision and recall of `random` masks that leave out as many tokens; `None` with fewer than two
+/// thresholds.
+pub fn threshold_curves(
+    all: &[ThresholdPoint],
+    random: &[ThresholdPoint],
+) -> Result<Option<Figure>> {
+    let mut points: Vec<_> = all
         .iter()
         .filter(|point| point.threshold > 0.0 && point.threshold.is_finite())
         .collect();
@@ -454,13 +466,12 @@ pub fn thresholds(results: &Results) -> Result<Option<Figure>> {
         return Ok(None);
     }
     type Curve<'a> = (&'static str, Look, bool, Vec<(f64, f64)>);
-    let curve =
-        |value: fn(&crate::experiment::results::ThresholdPoint) -> Option<f64>| -> Vec<(f64, f64)> {
-            points
-                .iter()
-                .filter_map(|point| Some((point.threshold, 100.0 * value(point)?)))
-                .collect()
-        };
+    let curve = |value: fn(&ThresholdPoint) -> Option<f64>| -> Vec<(f64, f64)> {
+        points
+            .iter()
+            .filter_map(|point| Some((point.threshold, 100.0 * value(point)?)))
+            .collect()
+    };
     let curves: [Curve; 4] = [
         (
             "completion tokens masked",
@@ -530,6 +541,33 @@ pub fn thresholds(results: &Results) -> Result<Option<Figure>> {
             dashed,
         });
     }
+    type Value = fn(&ThresholdPoint) -> Option<f64>;
+    let by_chance: [(&str, Colour, Value); 2] = [
+        ("precision by chance", PRECISION, |point| point.precision),
+        ("recall by chance", RECALL, |point| point.recall),
+    ];
+    for (name, colour, value) in by_chance {
+        let place = |point: &ThresholdPoint| Some((point.threshold, 100.0 * value(point)?));
+        let mut points: Vec<(f64, f64)> = random.iter().filter_map(place).collect();
+        points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        if points.is_empty() {
+            continue;
+        }
+        layers.push(Layer::Line {
+            points,
+            colour,
+            width: 1.5,
+            opacity: 0.8,
+            dashed: true,
+        });
+        legend.push(Key {
+            label: name.to_owned(),
+            colour,
+            mark: None,
+            line: true,
+            dashed: true,
+        });
+    }
     let at = points.iter().min_by(|one, other| {
         let off = |threshold: f64| (threshold.ln() - PAPER_THRESHOLD.ln()).abs();
         off(one.threshold).total_cmp(&off(other.threshold))
@@ -561,7 +599,7 @@ pub fn thresholds(results: &Results) -> Result<Option<Figure>> {
     Ok(Some(Figure {
         name: "thresholds",
         plot,
-        table: super::table::threshold_frame(results)?,
+        table: super::table::of_thresholds(all)?,
     }))
 }
 

@@ -8,7 +8,7 @@ use super::grid::{Grid, NOTHING, minus};
 use super::palette::label;
 use super::summary::{self, Row};
 use crate::error::{Error, Result};
-use crate::experiment::results::{Results, Run};
+use crate::experiment::results::{Results, Run, ThresholdPoint};
 use crate::metric;
 use crate::stats::Estimate;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
@@ -363,7 +363,11 @@ pub fn data_frame(results: &Results) -> Result<DataFrame> {
 
 /// What each threshold masks in the ground truth.
 pub fn threshold_frame(results: &Results) -> Result<DataFrame> {
-    let points = &results.thresholds;
+    of_thresholds(&results.thresholds)
+}
+
+/// The columns of [`threshold_frame`].
+pub(super) fn of_thresholds(points: &[ThresholdPoint]) -> Result<DataFrame> {
     frame(vec![
         numbers(
             "threshold",
