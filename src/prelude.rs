@@ -15,7 +15,7 @@ pub use crate::audit::{self, Audit, Fact, Part, Table2, Table2Row, table_2};
 pub use crate::card::{self, Card};
 pub use crate::context::Context;
 pub use crate::dataset::{Dataset, read_items};
-pub use crate::display::{self, Show, loss_figure, spikes_figure, surprise_figure, weight_figure};
+pub use crate::display::{self, Show, spikes_figure, surprise_figure, weight_figure};
 pub use crate::error::{Error, Result};
 pub use crate::experiment::results::{Results, Run, TokenExample};
 pub use crate::experiment::{Arm, Recipe, run as run_recipe};

@@ -170,14 +170,14 @@ mod tests {
                     token(".", true, Some(9.0)),
                 ],
             },
-            weights: vec![0.0, 0.0025, 0.99, 0.0],
+            weights: vec![0.0, 0.0031, 0.99, 0.0],
         };
         let media = weighed.media();
         let html = media.html.unwrap();
         assert!(html.contains("weight 0.003, perplexity 400.0"), "{html}");
         assert!(html.contains("a&lt;b") && html.matches("<s>").count() == 1);
         assert!(
-            media.text.contains("the 3 answer tokens weigh 0.9925"),
+            media.text.contains("the 3 answer tokens weigh 0.9931"),
             "{}",
             media.text
         );
