@@ -139,8 +139,25 @@ impl Show for Judgement {
         } else {
             "✗ not yet"
         };
-        Card::of(mark, &[("", self.why.clone())]).media()
+        let media = Card::of(mark, &[("", self.why.clone())]).media();
+        Media {
+            html: media.html.map(|html| code_marked(&html)),
+            ..media
+        }
     }
+}
+
+/// Words between backticks as code; as they are where a backtick has no other.
+fn code_marked(html: &str) -> String {
+    let parts: Vec<&str> = html.split('`').collect();
+    if parts.len() % 2 == 0 {
+        return html.to_owned();
+    }
+    let part = |(at, part): (usize, &&str)| match at % 2 {
+        0 => (*part).to_owned(),
+        _ => format!("<code>{part}</code>"),
+    };
+    parts.iter().enumerate().map(part).collect()
 }
 
 impl Show for Context {
@@ -160,5 +177,29 @@ impl Show for Context {
 impl Show for Error {
     fn media(&self) -> Media {
         Media::text(format!("error: {self}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_judgement_shows_code_as_code() {
+        let judgement = |why: &str| {
+            let judgement = Judgement {
+                right: false,
+                why: why.to_owned(),
+            };
+            judgement.media()
+        };
+        let media = judgement("try `a < b`, then `c`");
+        let html = media.html.unwrap();
+        assert!(
+            html.contains("try <code>a &lt; b</code>, then <code>c</code>"),
+            "{html}"
+        );
+        assert!(media.text.contains("`a < b`"));
+        assert!(judgement("a ` alone").html.unwrap().contains("a ` alone"));
     }
 }

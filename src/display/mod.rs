@@ -35,7 +35,6 @@ mod weighed;
 pub use card::Card;
 pub use movement::{blocks_grid, fronts_figure, movements_grid, spectrum_figure};
 pub use surprise::{spikes_figure, surprise_figure};
-pub use training::loss_figure;
 pub use weighed::weight_figure;
 
 use minijinja::HtmlEscape;
