@@ -183,7 +183,7 @@ pub fn main() -> ExitCode {
         Verb::Report(verb) => verb.run(&cli.common),
         Verb::Audit(verb) => verb.run(&cli.common),
         Verb::Book(verb) => verb.run(&cli.common),
-        Verb::Notebook(verb) => verb.run(),
+        Verb::Notebook(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),
     };

@@ -1,3 +1,4 @@
+use super::Common;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,7 +49,7 @@ pub struct Notebook {
 }
 
 impl Notebook {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, common: &Common) -> Result<()> {
         let runs = self.run || self.refresh || self.verify;
         if !self.files.is_empty() && !runs {
             return Err(Error::invalid(
@@ -63,6 +64,7 @@ impl Notebook {
             ));
         }
         let mut installation = Installation::find()?;
+        installation.store.clone_from(&common.store);
         if self.check {
             return check(&installation.parts()?);
         }

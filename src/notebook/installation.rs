@@ -33,6 +33,8 @@ pub struct Installation {
     kernels: PathBuf,
     /// What cells see.
     pub library: Library,
+    /// Where kernels keep results; in the project's folder if it is not named.
+    pub store: Option<PathBuf>,
 }
 
 /// One thing that is needed.
@@ -75,6 +77,7 @@ impl Installation {
             config,
             kernels: kernels()?,
             library,
+            store: None,
             project,
         })
     }
@@ -262,7 +265,9 @@ impl Installation {
             );
             return Err(Error::invalid(part.name, problem));
         }
-        Kernel::start(&self.command()?, &self.environment(), folder)
+        let mut environment = self.environment();
+        environment.extend(self.other_store()?);
+        Kernel::start(&self.command()?, &environment, folder)
     }
 
     /// JupyterLab on the folder of notebooks.
@@ -280,7 +285,17 @@ impl Installation {
         })?;
         let mut command = Command::new(jupyter);
         command.arg("lab").current_dir(self.notebooks());
+        command.envs(self.other_store()?);
         Ok(command)
+    }
+
+    /// The variable that names another store than the project's; kernels run in other folders.
+    fn other_store(&self) -> Result<Option<(String, String)>> {
+        let whole = |store: &PathBuf| {
+            let store = std::path::absolute(store).map_err(Error::io("looking for", store))?;
+            Ok((STORE_VARIABLE.to_owned(), store.display().to_string()))
+        };
+        self.store.as_ref().map(whole).transpose()
     }
 
     fn kernel(&self) -> Option<PathBuf> {
@@ -372,7 +387,7 @@ impl Installation {
             // candle's own pool spins on waiting, which costs more than it gives beside ours
             pair("CANDLE_NUM_THREADS", "1".into()),
         ];
-        if std::env::var_os(STORE_VARIABLE).is_none() {
+        if self.store.is_none() {
             environment.push(pair(
                 STORE_VARIABLE,
                 self.project.join("unforget-store").display().to_string(),
