@@ -80,7 +80,7 @@ fn a_table_is_printed_and_written_with_its_numbers() {
     }
     let page = std::fs::read_to_string(folder.path().join("out/table-1/README.md")).unwrap();
     assert!(
-        page.starts_with("# table-1: ") && page.contains("| 4.83 |"),
+        page.starts_with("# Table 1: ") && page.contains("| 4.83 |"),
         "{page}"
     );
     let csv = folder

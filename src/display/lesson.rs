@@ -150,7 +150,7 @@ impl Show for Judgement {
 /// Words between backticks as code; as they are where a backtick has no other.
 fn code_marked(html: &str) -> String {
     let parts: Vec<&str> = html.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return html.to_owned();
     }
     let part = |(at, part): (usize, &&str)| match at % 2 {
