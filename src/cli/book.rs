@@ -1,4 +1,5 @@
-use super::Common;
+use super::notebook::Notebook;
+use super::{Common, paper};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,7 @@ Run it from the project's folder. It needs mdBook:
 Examples:
   unforget book                  the site in target/book, to be opened from disk
   unforget book --api            with the API reference, which `cargo doc` makes
+  unforget book --refresh        the same after all outputs in the sources were made again: minutes if the store has the runs, else hours
   unforget book --check          only whether tables and figures are those of today's recipes, and pages can be made";
 
 /// `unforget book`
@@ -28,8 +30,11 @@ pub struct Book {
     #[arg(long)]
     api: bool,
     /// Prepare the pages and stop
-    #[arg(long)]
+    #[arg(long, conflicts_with = "refresh")]
     check: bool,
+    /// First compute all tables, figures and claims again, and run all notebooks and keep what they show
+    #[arg(long)]
+    refresh: bool,
 }
 
 impl Book {
@@ -39,6 +44,10 @@ impl Book {
         if !chapters.join("SUMMARY.md").is_file() {
             let hint = "run `unforget book` from the project's folder";
             return Err(Error::missing("chapters of the book", chapters, hint));
+        }
+        if self.refresh {
+            paper::all(common, &chapters.join("results"))?;
+            Notebook::refresh(common)?;
         }
         let cx = common.context()?;
         for file in book::prepare(&cx, root)? {

@@ -49,6 +49,22 @@ pub struct Notebook {
 }
 
 impl Notebook {
+    /// Runs all notebooks and keeps what their cells show.
+    pub fn refresh(common: &Common) -> Result<()> {
+        let all = Self {
+            check: false,
+            prepare: false,
+            remove: false,
+            run: false,
+            refresh: true,
+            verify: false,
+            limit: 1800,
+            files: Vec::new(),
+            jupyter: Vec::new(),
+        };
+        all.run(common)
+    }
+
     pub fn run(&self, common: &Common) -> Result<()> {
         let runs = self.run || self.refresh || self.verify;
         if !self.files.is_empty() && !runs {

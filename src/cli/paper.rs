@@ -64,6 +64,32 @@ struct PaperOptions {
     recipe: bool,
 }
 
+/// Computes all tables, figures and claims and writes them to `folder`.
+pub fn all(common: &Common, folder: &Path) -> Result<()> {
+    let number = || Some("all".to_owned());
+    let options = || PaperOptions {
+        seeds: None,
+        quick: false,
+        model: None,
+        out: Some(folder.to_owned()),
+        json: false,
+        recipe: false,
+    };
+    let (table, figure) = (options(), options());
+    Table {
+        number: number(),
+        options: table,
+    }
+    .run(common)?;
+    Figure {
+        number: number(),
+        options: figure,
+    }
+    .run(common)?;
+    let options = options();
+    Claims { options }.run(common)
+}
+
 impl Table {
     pub fn run(&self, common: &Common) -> Result<()> {
         self.options
