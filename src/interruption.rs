@@ -29,6 +29,15 @@ pub fn heed() {
     }
 }
 
+/// From now on an interrupt is not for this process, but for a program that it started before and waits for.
+pub fn ignore() {
+    #[cfg(unix)]
+    // SAFETY: a plain call of the C library with one of its own constants.
+    unsafe {
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+    }
+}
+
 /// Called by what takes long, at each step.
 ///
 /// # Errors

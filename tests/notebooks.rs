@@ -352,7 +352,7 @@ fn an_interrupted_cell_keeps_its_page_and_goes_on() {
         begin.as_str(),
         "let recipe: Recipe = Recipe::quick();\nlet base: Checkpoint = lesson::base(&cx, &recipe)?;",
         "let items: Vec<Item> = recipe.items(\"code\", \"train\", 16)?;\nlet read: Reading = lesson::read(&cx, &base, \"ground truth\", &items)?;",
-        "let long: Finetune = Finetune { epochs: 60, batch: 16, ..recipe.finetune.clone() };",
+        "let long: Finetune = Finetune { epochs: 150, batch: 16, ..recipe.finetune.clone() };",
     ] {
         assert_eq!(value(&mut kernel, code), "", "{code}");
     }
@@ -366,5 +366,5 @@ fn an_interrupted_cell_keeps_its_page_and_goes_on() {
     let states = kept.map(|entry| std::fs::read_dir(entry.unwrap().path()).unwrap().count());
     assert!(states.sum::<usize>() > 0, "nothing was kept");
     let steps = value(&mut kernel, &format!("{train}\ntuned.steps.len()"));
-    assert_eq!(steps, "60");
+    assert_eq!(steps, "150");
 }

@@ -111,9 +111,12 @@ impl Notebook {
             "opening JupyterLab on {}; end it with Ctrl-C",
             installation.notebooks().display()
         );
+        let mut lab = lab.spawn().map_err(Error::library("starting JupyterLab"))?;
+        // it asks whether to end
+        interruption::ignore();
         let status = lab
-            .status()
-            .map_err(Error::library("starting JupyterLab"))?;
+            .wait()
+            .map_err(Error::library("waiting for JupyterLab"))?;
         match status.success() {
             true => Ok(()),
             false => Err(Error::invalid(

@@ -246,15 +246,9 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
         legend: fronts
             .iter()
             .zip(&names)
-            .map(|(front, arm)| {
-                let Look { colour, mark } = look(arm, &names);
-                Key {
-                    label: front.name.clone(),
-                    colour,
-                    mark: Some(mark),
-                    line: true,
-                    dashed: false,
-                }
+            .map(|(front, arm)| Key {
+                line: true,
+                ..look(arm, &names).key(front.name.clone())
             })
             .collect(),
         size: (960, 560),

@@ -33,16 +33,6 @@ fn shown(sheet: Sheet, name: &'static str, plot: Plot) -> Result<Shown> {
     })
 }
 
-fn key(arm: &str, Look { colour, mark }: Look) -> Key {
-    Key {
-        label: label(arm),
-        colour,
-        mark: Some(mark),
-        line: false,
-        dashed: false,
-    }
-}
-
 /// Figure 1: the tokens that surprise the model, in brackets.
 pub(super) fn item(desk: &Desk) -> Result<Shown> {
     let examples = desk
@@ -316,7 +306,7 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
         }],
         legend: shown_names
             .iter()
-            .map(|name| key(name, look(name, &names)))
+            .map(|name| look(name, &names).key(label(name)))
             .collect(),
         size: (960, 520),
     };
@@ -574,7 +564,7 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
     legend.extend(names.iter().map(|name| Key {
         label: format!("above 2.5, {}", label(name)),
         mark: Some(look("ground_truth", &names).mark),
-        ..key(name, look(name, &names))
+        ..look(name, &names).key(label(name))
     }));
     let plot = Plot {
         title: format!(
@@ -680,7 +670,7 @@ fn regularisation(
             y: Axis::around("score, percent", ends, 4.0),
             layers,
         }],
-        legend: names.iter().skip(1).map(|name| key(name, look(name, &names))).collect(),
+        legend: names.iter().skip(1).map(|name| look(name, &names).key(label(name))).collect(),
         size: (960, 480),
     };
     shown(sheet, "regularisation", plot)
@@ -815,7 +805,7 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
         }],
         legend: names
             .iter()
-            .map(|name| key(name, look(name, &names)))
+            .map(|name| look(name, &names).key(label(name)))
             .collect(),
         size: (960, 480),
     };

@@ -3,7 +3,7 @@
 use super::figure::Figure;
 use super::forgetting::{Of, Row, rows};
 use super::palette::{BASE, Look, label, look};
-use super::plot::{Axis, INK, Key, Layer, Panel, Plot};
+use super::plot::{Axis, INK, Layer, Panel, Plot};
 use super::summary::arms;
 use super::table::{counts, frame, numbers, text};
 use crate::error::{Error, Result};
@@ -112,16 +112,7 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
         }],
         legend: shown
             .iter()
-            .map(|name| {
-                let Look { colour, mark } = look(name, &names);
-                Key {
-                    label: label(name),
-                    colour,
-                    mark: Some(mark),
-                    line: false,
-                    dashed: false,
-                }
-            })
+            .map(|name| look(name, &names).key(label(name)))
             .collect(),
         size: (720, 380),
     };

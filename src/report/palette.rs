@@ -4,7 +4,7 @@
 //! darker or lighter where needed to stand out on both white and black. Every arm also has its own mark, so that nothing
 //! depends on colour alone.
 
-use super::plot::{Colour, Mark};
+use super::plot::{Colour, Key, Mark};
 
 /// The base model's name among the arms.
 pub const BASE: &str = "base";
@@ -16,6 +16,19 @@ pub struct Look {
     pub colour: Colour,
     /// Its mark.
     pub mark: Mark,
+}
+
+impl Look {
+    /// Its entry in a legend: the mark alone.
+    pub fn key(self, label: String) -> Key {
+        Key {
+            label,
+            colour: self.colour,
+            mark: Some(self.mark),
+            line: false,
+            dashed: false,
+        }
+    }
 }
 
 const GREY: Colour = Colour(0x76, 0x76, 0x76);

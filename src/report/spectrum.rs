@@ -1,7 +1,7 @@
 //! The singular values of what each arm's training changed, block by block.
 
 use super::palette::{Look, label, look};
-use super::plot::{Axis, INK, Key, Layer, Panel, Plot};
+use super::plot::{Axis, INK, Layer, Panel, Plot};
 use crate::stats;
 
 /// One arm's singular values: for each block those of one projection's change, the largest first.
@@ -82,16 +82,7 @@ pub fn plot(projection: &str, all: &[Spectra], note: &str) -> Plot {
         panels: (0..blocks.max(1)).map(panel).collect(),
         legend: names
             .iter()
-            .map(|name| {
-                let Look { colour, mark } = look(name, &names);
-                Key {
-                    label: label(name),
-                    colour,
-                    mark: Some(mark),
-                    line: false,
-                    dashed: false,
-                }
-            })
+            .map(|name| look(name, &names).key(label(name)))
             .collect(),
         size: (960, 200 * blocks.max(1) as u32 + 80),
     }
