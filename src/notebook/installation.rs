@@ -18,6 +18,13 @@ const PRELUDE: &str = "use unforget::prelude::*;\nunforget::display::plain_panic
 /// and else has rustup fetch them into the user's toolchain. Types of kept variables are written, so that it needs none.
 const NO_SOURCES: &str = "no-sources/core/why.txt";
 const NO_SOURCES_WHY: &str = "Where the kernel looks for the sources of Rust's standard library. It starts sooner and is smaller without them.\n";
+/// A shell around the kernel. JupyterLab interrupts the whole group of processes and VS Code the first alone: the kernel itself must live on (what a
+/// shell starts behind `&` ignores interrupts), and the process of its cells must hear of it, where it is an error of the work that goes on, see
+/// [`crate::interruption`].
+const AROUND: &str = r#""$0" "$@" & kernel=$!
+trap 'pkill -INT -P $kernel || kill -INT $(cat /proc/$kernel/task/$kernel/children)' INT
+trap 'kill $kernel' TERM
+while kill -0 $kernel; do wait $kernel; done 2>/dev/null"#;
 /// The kernel's name, which a notebook's file has.
 const KERNEL: &str = "unforget";
 
@@ -370,10 +377,12 @@ impl Installation {
         if cfg!(not(unix)) {
             return Ok([vec![kernel], options.to_vec()].concat());
         }
-        // an interrupt goes to the kernel and to the process of its cells: the kernel shall live on, and in the cells it is an error of the
-        // work that goes on, see `interruption`; what a shell ignores, the programs that it becomes and starts ignore too
-        let ignoring = ["sh", "-c", "trap '' INT; exec \"$0\" \"$@\""].map(str::to_owned);
-        Ok([ignoring.to_vec(), vec![kernel], options.to_vec()].concat())
+        Ok([
+            ["sh", "-c", AROUND].map(str::to_owned).to_vec(),
+            vec![kernel],
+            options.to_vec(),
+        ]
+        .concat())
     }
 
     fn environment(&self) -> Vec<(String, String)> {

@@ -221,12 +221,10 @@ impl Kernel {
         }
     }
 
-    /// Interrupts what its cells do, as Jupyter does: work that asks [`interruption::check`] ends, variables stay.
+    /// Interrupts what its cells do, as an editor does: work that asks [`interruption::check`] ends, variables stay.
     fn interrupt(&self) {
         #[cfg(unix)]
-        for process in family(self.process.id()).unwrap_or_default() {
-            signal(process, libc::SIGINT);
-        }
+        signal(self.process.id(), libc::SIGINT);
     }
 
     /// Processor time that the kernel and everything it started have used, and their memory now in bytes; `None` where the system does not say (it is
