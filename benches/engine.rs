@@ -30,24 +30,12 @@ fn bench(bencher: Bencher<'_, '_>, config: &ModelConfig, case: Case, size: Size)
 
 #[divan::bench(args = Case::ALL.map(|(_, case)| case), sample_count = 20, sample_size = 1)]
 fn lab_model(bencher: Bencher<'_, '_>, case: Case) {
-    let size = Size {
-        batch: 16,
-        length: 110,
-        samples: 32,
-        new_tokens: 64,
-        replay: false,
-    };
+    let size = Size { batch: 16, length: 110, samples: 32, new_tokens: 64, replay: false };
     bench(bencher, &cases::lab(), case, size);
 }
 
 #[divan::bench(args = Case::ALL.map(|(_, case)| case), sample_count = 5, sample_size = 1)]
 fn thirty_million(bencher: Bencher<'_, '_>, case: Case) {
-    let size = Size {
-        batch: 4,
-        length: 128,
-        samples: 32,
-        new_tokens: 64,
-        replay: false,
-    };
+    let size = Size { batch: 4, length: 128, samples: 32, new_tokens: 64, replay: false };
     bench(bencher, &cases::thirty_million(), case, size);
 }

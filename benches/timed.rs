@@ -24,11 +24,7 @@ struct Options {
     #[arg(long)]
     make: Option<String>,
     /// Cases, separated by commas.
-    #[arg(
-        long,
-        default_value = "lora,full,score,sample",
-        overrides_with = "what"
-    )]
+    #[arg(long, default_value = "lora,full,score,sample", overrides_with = "what")]
     what: String,
     #[arg(long, default_value_t = 4)]
     batch: usize,

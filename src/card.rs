@@ -213,10 +213,7 @@ impl Card {
                 threads: rayon::current_num_threads(),
                 machine: Machine::this(),
                 seeds,
-                times: Times {
-                    started: utc(SystemTime::now()),
-                    seconds: 0.0,
-                },
+                times: Times { started: utc(SystemTime::now()), seconds: 0.0 },
             },
             clock: Instant::now(),
         })
@@ -321,10 +318,8 @@ pub fn template_hash(template: Option<&ChatTemplate>) -> Option<String> {
 
 /// A training's data, whatever is learned of it.
 pub fn data_of(data: &[Example]) -> Bulk {
-    let rows: Vec<(&str, &[u32])> = data
-        .iter()
-        .map(|one| (one.id.as_str(), one.ids.as_slice()))
-        .collect();
+    let rows: Vec<(&str, &[u32])> =
+        data.iter().map(|one| (one.id.as_str(), one.ids.as_slice())).collect();
     let text = serde_json::to_string(&rows).expect("texts and numbers are JSON");
     Bulk {
         count: data.len(),
@@ -359,11 +354,7 @@ pub fn files_below(folder: &Path) -> Result<BTreeMap<String, String>> {
     fn add(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> Result<()> {
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing", folder))? {
             let path = entry.map_err(Error::io("listing", folder))?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let own = prefix.is_empty()
                 && (["inputs.json", "result.json", "lock", FILE].contains(&name.as_str())
                     || name.starts_with("checkpoint-"));
@@ -386,11 +377,8 @@ pub fn files_below(folder: &Path) -> Result<BTreeMap<String, String>> {
 
 /// Token ids in `rows`, if that is what they are.
 fn tokens(rows: &[Value]) -> Option<usize> {
-    let ids = |row: &Value| {
-        row.as_array()
-            .filter(|ids| ids.iter().all(Value::is_u64))
-            .map(Vec::len)
-    };
+    let ids =
+        |row: &Value| row.as_array().filter(|ids| ids.iter().all(Value::is_u64)).map(Vec::len);
     rows.iter().map(ids).sum()
 }
 
@@ -447,13 +435,7 @@ impl fmt::Display for Difference {
             Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
         };
-        write!(
-            f,
-            "{}: {} → {}",
-            self.field,
-            text(&self.first),
-            text(&self.second)
-        )
+        write!(f, "{}: {} → {}", self.field, text(&self.first), text(&self.second))
     }
 }
 
@@ -504,9 +486,7 @@ pub fn differences(first: &Value, second: &Value) -> Vec<Difference> {
 
 /// A time as `2026-11-23 12:00 UTC`.
 pub fn utc(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     // days to a date by Howard Hinnant's civil_from_days
     let (days, second) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -516,18 +496,10 @@ pub fn utc(time: SystemTime) -> String {
     let shifted = (5 * day_of_year + 2) / 153;
     let (day, month) = (
         day_of_year - (153 * shifted + 2) / 5 + 1,
-        if shifted < 10 {
-            shifted + 3
-        } else {
-            shifted - 9
-        },
+        if shifted < 10 { shifted + 3 } else { shifted - 9 },
     );
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC",
-        second / 3600,
-        second % 3600 / 60
-    )
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second % 3600 / 60)
 }
 
 #[cfg(test)]
@@ -560,10 +532,8 @@ mod tests {
     fn only_what_differs_is_listed() {
         let one = json!({"a": {"x": 1, "y": [1, 2]}, "b": "same"});
         let other = json!({"a": {"x": 1, "y": [1, 3]}, "b": "same", "c": {"z": null}});
-        let found: Vec<String> = differences(&one, &other)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let found: Vec<String> =
+            differences(&one, &other).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["a.y: [1,2] → [1,3]", "c.z: – → null"]);
         assert!(differences(&one, &one).is_empty());
     }

@@ -75,10 +75,7 @@ impl fmt::Display for Role {
 impl Message {
     /// What `role` says.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self {
-            role,
-            content: content.into(),
-        }
+        Self { role, content: content.into() }
     }
 
     /// What the system says.
@@ -161,10 +158,7 @@ impl Conversation {
             Some(last) if last.role == Role::User => Ok(()),
             Some(last) => Err(self.wrong(
                 self.messages.len() - 1,
-                format!(
-                    "the last message must be from the user, not from the {}",
-                    last.role
-                ),
+                format!("the last message must be from the user, not from the {}", last.role),
             )),
             None => Ok(()),
         }
@@ -176,11 +170,7 @@ impl Conversation {
         }
         let turns = usize::from(self.messages[0].role == Role::System);
         for (index, message) in self.messages.iter().enumerate().skip(turns) {
-            let expected = if (index - turns) % 2 == 0 {
-                Role::User
-            } else {
-                Role::Assistant
-            };
+            let expected = if (index - turns) % 2 == 0 { Role::User } else { Role::Assistant };
             if message.role != expected {
                 let problem = match message.role {
                     Role::System => "a system message can only be the first".to_string(),
@@ -198,10 +188,7 @@ impl Conversation {
     }
 
     fn wrong(&self, index: usize, problem: String) -> Error {
-        Error::invalid(
-            format!("message {} of {}", index + 1, self.messages.len()),
-            problem,
-        )
+        Error::invalid(format!("message {} of {}", index + 1, self.messages.len()), problem)
     }
 }
 
@@ -235,16 +222,10 @@ mod tests {
         };
         check(&[], "no messages");
         check(&[User], "message 1 of 1: the last message must be");
-        check(
-            &[User, User, Assistant],
-            "message 2 of 3: expected the assistant",
-        );
+        check(&[User, User, Assistant], "message 2 of 3: expected the assistant");
         check(&[Assistant, User], "message 1 of 2: expected the user");
         check(&[System, Assistant], "message 2 of 2: expected the user");
-        check(
-            &[User, System, Assistant],
-            "message 2 of 3: a system message",
-        );
+        check(&[User, System, Assistant], "message 2 of 3: a system message");
     }
 
     #[test]

@@ -78,11 +78,7 @@ impl Context {
         stop_ids.extend(tokenizer.stop_ids());
         stop_ids.sort_unstable();
         stop_ids.dedup();
-        Ok(Opened {
-            decoder: model.decoder,
-            tokenizer,
-            stop_ids,
-        })
+        Ok(Opened { decoder: model.decoder, tokenizer, stop_ids })
     }
 
     /// The tokenizer of a checkpoint, checked against the size of its embedding.
@@ -94,10 +90,7 @@ impl Context {
                 "has {} ids, the model's embedding only {rows} rows: they do not belong together",
                 tokenizer.vocab_size()
             );
-            return Err(Error::file(
-                checkpoint.model.join("tokenizer.json"),
-                problem,
-            ));
+            return Err(Error::file(checkpoint.model.join("tokenizer.json"), problem));
         }
         Ok(tokenizer)
     }
@@ -107,16 +100,9 @@ impl Context {
         let mut fingerprint = Fingerprint::new()
             .with("crate", env!("CARGO_PKG_VERSION"))?
             .with("device", &format!("{:?}", self.device.location()))?
-            .with(
-                "tokenizer",
-                Tokenizer::open(&checkpoint.model)?.fingerprint(),
-            )?;
+            .with("tokenizer", Tokenizer::open(&checkpoint.model)?.fingerprint())?;
         for file in checkpoint.weight_files()? {
-            let name = file
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
         }
         match checkpoint.adapter_scale {
@@ -136,19 +122,12 @@ impl Context {
             let (s, t, hash) = hashes.get(&path)?;
             (*s == size && *t == time && time.is_some()).then(|| hash.clone())
         };
-        if let Some(hash) = known(
-            &self
-                .hashes
-                .lock()
-                .unwrap_or_else(|broken| broken.into_inner()),
-        ) {
+        if let Some(hash) = known(&self.hashes.lock().unwrap_or_else(|broken| broken.into_inner()))
+        {
             return Ok(hash);
         }
         let hash = file_hash(&path)?;
-        let mut hashes = self
-            .hashes
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
+        let mut hashes = self.hashes.lock().unwrap_or_else(|broken| broken.into_inner());
         hashes.insert(path, (size, time, hash.clone()));
         Ok(hash)
     }

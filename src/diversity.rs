@@ -30,9 +30,7 @@ pub fn self_bleu(texts: &[&str]) -> Option<f64> {
             bleu(&words[at], &others)
         })
         .collect();
-    (texts.len() > 1)
-        .then(|| crate::stats::mean(&scores))
-        .flatten()
+    (texts.len() > 1).then(|| crate::stats::mean(&scores)).flatten()
 }
 
 /// Runs of letters and digits, and every other character that is no white space.
@@ -133,14 +131,9 @@ mod tests {
     fn self_bleu_is_sacrebleus() {
         let check = |texts: &[&str], expected: f64| {
             let found = self_bleu(texts).unwrap();
-            assert!(
-                (found - expected).abs() < 1e-9,
-                "{texts:?}: {found}, not {expected}"
-            );
+            assert!((found - expected).abs() < 1e-9, "{texts:?}: {found}, not {expected}");
         };
-        SACREBLEU
-            .iter()
-            .for_each(|(texts, expected)| check(texts, *expected));
+        SACREBLEU.iter().for_each(|(texts, expected)| check(texts, *expected));
     }
 
     const SACREBLEU: [(&[&str], f64); 6] = [
@@ -156,13 +149,7 @@ mod tests {
         (&["a b c d e", "a b c d f"], 66.87403049764218),
         (&["a", "a b"], 43.39397205857212),
         (&["yes", "no"], 0.0),
-        (
-            &["one two three four five six", "one two", "five six seven"],
-            46.214225084262715,
-        ),
-        (
-            &["the the the the", "the cat", "the the dog sat on the mat"],
-            22.761693180701656,
-        ),
+        (&["one two three four five six", "one two", "five six seven"], 46.214225084262715),
+        (&["the the the the", "the cat", "the the dog sat on the mat"], 22.761693180701656),
     ];
 }

@@ -114,27 +114,17 @@ pub enum Error {
 impl Error {
     /// A user's value that does not fit: `what` names the field, `problem` says what would be right.
     pub fn invalid(what: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Invalid {
-            what: what.into(),
-            problem: problem.into(),
-        }
+        Self::Invalid { what: what.into(), problem: problem.into() }
     }
 
     /// A file whose content does not fit.
     pub fn file(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
-        Self::File {
-            path: path.into(),
-            problem: problem.into(),
-        }
+        Self::File { path: path.into(), problem: problem.into() }
     }
 
     /// One line of a data file that does not fit; `line` is counted from 1.
     pub fn row(path: impl Into<PathBuf>, line: usize, problem: impl Into<String>) -> Self {
-        Self::Row {
-            path: path.into(),
-            line,
-            problem: problem.into(),
-        }
+        Self::Row { path: path.into(), line, problem: problem.into() }
     }
 
     /// Something that is not on disk.
@@ -143,21 +133,13 @@ impl Error {
         path: impl Into<PathBuf>,
         hint: impl Into<String>,
     ) -> Self {
-        Self::Missing {
-            what: what.into(),
-            path: path.into(),
-            hint: hint.into(),
-        }
+        Self::Missing { what: what.into(), path: path.into(), hint: hint.into() }
     }
 
     /// For `map_err` on an `std::io` call: says what was being done and to which path.
     pub fn io(doing: impl Into<String>, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let (doing, path) = (doing.into(), path.to_path_buf());
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| Self::Io { doing, path, source }
     }
 
     /// For `map_err` on a call into another library: says what was being done.
@@ -166,9 +148,6 @@ impl Error {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let doing = doing.into();
-        move |source| Self::Library {
-            doing,
-            source: source.into(),
-        }
+        move |source| Self::Library { doing, source: source.into() }
     }
 }

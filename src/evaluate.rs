@@ -48,10 +48,7 @@ impl TaskScore {
             skill: g.score.skill,
             form: g.score.form,
         };
-        Self {
-            task: task.to_string(),
-            items: graded.iter().map(item).collect(),
-        }
+        Self { task: task.to_string(), items: graded.iter().map(item).collect() }
     }
 
     /// Share of right answers in the right form.
@@ -73,56 +70,34 @@ pub fn answer(
     for item in items {
         item.check.ready()?;
     }
-    let prompts = items
-        .iter()
-        .map(|item| model.question(&item.prompt))
-        .collect::<Result<Vec<_>>>()?;
-    fit(
-        items,
-        &prompts,
-        model.decoder.config.max_position_embeddings,
-    )?;
+    let prompts =
+        items.iter().map(|item| model.question(&item.prompt)).collect::<Result<Vec<_>>>()?;
+    fit(items, &prompts, model.decoder.config.max_position_embeddings)?;
     let mut count = 0;
-    let answers = generate(
-        &model.decoder,
-        &prompts,
-        1,
-        &model.stop_ids,
-        sampling,
-        |_, _, _| {
-            count += 1;
-            done(count);
-        },
-    )?;
+    let answers = generate(&model.decoder, &prompts, 1, &model.stop_ids, sampling, |_, _, _| {
+        count += 1;
+        done(count);
+    })?;
     let texts = answers
         .iter()
         .map(|samples| {
-            Ok((
-                model.tokenizer.decode(samples[0].content())?,
-                samples[0].finish == Finish::Length,
-            ))
+            Ok((model.tokenizer.decode(samples[0].content())?, samples[0].finish == Finish::Length))
         })
         .collect::<Result<Vec<_>>>()?;
-    let graded = items
-        .par_iter()
-        .zip(texts)
-        .map(|(item, (answer, truncated))| {
-            Ok(Graded {
-                id: item.id.clone(),
-                score: item.try_grade(&answer, truncated)?,
-                answer,
-                truncated,
-            })
-        });
+    let graded = items.par_iter().zip(texts).map(|(item, (answer, truncated))| {
+        Ok(Graded {
+            id: item.id.clone(),
+            score: item.try_grade(&answer, truncated)?,
+            answer,
+            truncated,
+        })
+    });
     graded.collect()
 }
 
 /// Refuses questions that leave no room for an answer, by name: leaving them out would change the score.
 fn fit(items: &[Item], prompts: &[Vec<u32>], context: usize) -> Result<()> {
-    let mut long = items
-        .iter()
-        .zip(prompts)
-        .filter(|(_, prompt)| prompt.len() >= context);
+    let mut long = items.iter().zip(prompts).filter(|(_, prompt)| prompt.len() >= context);
     let Some((item, prompt)) = long.next() else {
         return Ok(());
     };

@@ -35,40 +35,22 @@ pub struct Sampling {
 impl Sampling {
     /// The most probable token each time: how everything is evaluated.
     pub fn greedy(max_new_tokens: usize) -> Self {
-        Self {
-            temperature: 0.0,
-            top_p: None,
-            top_k: None,
-            max_new_tokens,
-            seed: 0,
-        }
+        Self { temperature: 0.0, top_p: None, top_k: None, max_new_tokens, seed: 0 }
     }
 
     /// Temperature 0.7, top-p 0.95, at most 512 tokens: Self-Output's (paper § 2.2, `generate_self-output_training_data.py`).
     pub fn paper() -> Self {
-        Self {
-            temperature: 0.7,
-            top_p: Some(0.95),
-            top_k: None,
-            max_new_tokens: 512,
-            seed: 42,
-        }
+        Self { temperature: 0.7, top_p: Some(0.95), top_k: None, max_new_tokens: 512, seed: 42 }
     }
 
     /// Refuses values that make no sense, by name.
     pub fn check(&self) -> Result<()> {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            let problem = format!(
-                "must be 0 (greedy) or a number above, got {}",
-                self.temperature
-            );
+            let problem = format!("must be 0 (greedy) or a number above, got {}", self.temperature);
             return Err(Error::invalid("temperature", problem));
         }
         if let Some(p) = self.top_p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
-            return Err(Error::invalid(
-                "top_p",
-                format!("must be above 0 and at most 1, got {p}"),
-            ));
+            return Err(Error::invalid("top_p", format!("must be above 0 and at most 1, got {p}")));
         }
         if self.top_k == Some(0) {
             return Err(Error::invalid("top_k", "must be at least 1"));
@@ -174,10 +156,8 @@ pub fn generate(
             let (caches, logits) = decoder.prefill(&ids)?;
             let width = logits.dim(1)?;
             let logits = logits.flatten_all()?.to_vec1::<f32>()?;
-            for ((prompt, mut cache), logits) in joining
-                .into_iter()
-                .zip(caches)
-                .zip(logits.chunks_exact(width))
+            for ((prompt, mut cache), logits) in
+                joining.into_iter().zip(caches).zip(logits.chunks_exact(width))
             {
                 cache.share();
                 for sample in 0..samples {
@@ -242,12 +222,7 @@ impl Row {
 
     /// Whether the row has ended, and if so how.
     fn over(&mut self, stop_ids: &[u32], sampling: &Sampling, context: usize) -> bool {
-        if self
-            .answer
-            .ids
-            .last()
-            .is_some_and(|id| stop_ids.contains(id))
-        {
+        if self.answer.ids.last().is_some_and(|id| stop_ids.contains(id)) {
             self.answer.finish = Finish::Stop;
             return true;
         }
@@ -266,9 +241,8 @@ pub fn choose(logits: &[f32], sampling: &Sampling, rng: &mut Rng) -> u32 {
         return largest as u32;
     }
     let weigh = |logit: f32| (f64::from(logit - logits[largest]) / sampling.temperature).exp();
-    let mut candidates: Vec<(u32, f64)> = (0u32..)
-        .zip(logits.iter().map(|logit| weigh(*logit)))
-        .collect();
+    let mut candidates: Vec<(u32, f64)> =
+        (0u32..).zip(logits.iter().map(|logit| weigh(*logit))).collect();
     let by_weight = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if let Some(k) = sampling.top_k.filter(|k| *k < candidates.len()) {
         candidates.select_nth_unstable_by(k - 1, by_weight);
@@ -324,29 +298,14 @@ mod tests {
     #[test]
     fn draws_follow_the_probabilities() {
         let logits: Vec<f32> = [0.5f32, 0.2, 0.2, 0.1].iter().map(|p| p.ln()).collect();
-        let plain = Sampling {
-            temperature: 1.0,
-            ..Sampling::greedy(1)
-        };
+        let plain = Sampling { temperature: 1.0, ..Sampling::greedy(1) };
         close(&shares(&plain, &logits), &[0.5, 0.2, 0.2, 0.1]);
         // squared and renormalised
-        let cold = Sampling {
-            temperature: 0.5,
-            ..plain.clone()
-        };
-        close(
-            &shares(&cold, &logits),
-            &[0.25 / 0.34, 0.04 / 0.34, 0.04 / 0.34, 0.01 / 0.34],
-        );
-        let top = Sampling {
-            top_p: Some(0.6),
-            ..plain.clone()
-        };
+        let cold = Sampling { temperature: 0.5, ..plain.clone() };
+        close(&shares(&cold, &logits), &[0.25 / 0.34, 0.04 / 0.34, 0.04 / 0.34, 0.01 / 0.34]);
+        let top = Sampling { top_p: Some(0.6), ..plain.clone() };
         close(&shares(&top, &logits), &[0.5 / 0.7, 0.2 / 0.7, 0.0, 0.0]);
-        let two = Sampling {
-            top_k: Some(2),
-            ..plain
-        };
+        let two = Sampling { top_k: Some(2), ..plain };
         close(&shares(&two, &logits), &[0.5 / 0.7, 0.2 / 0.7, 0.0, 0.0]);
     }
 
@@ -355,10 +314,7 @@ mod tests {
         // candle's Gumbel sampler never draws these
         let mut logits = vec![0.0f32; 10_000];
         logits[0] = (10_000.0f32).ln();
-        let plain = Sampling {
-            temperature: 1.0,
-            ..Sampling::greedy(1)
-        };
+        let plain = Sampling { temperature: 1.0, ..Sampling::greedy(1) };
         let first = shares(&plain, &logits)[0];
         assert!((first - 0.5).abs() < 0.01, "{first}");
     }

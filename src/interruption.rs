@@ -95,10 +95,7 @@ extern "C" fn asked(_signal: libc::c_int) {
 /// Milliseconds of the system's clock that only runs forward, at least 1.
 #[cfg(unix)]
 fn now() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a place to write to.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     (time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000).max(1)

@@ -100,10 +100,7 @@ pub fn read(cx: &Context, checkpoint: &Checkpoint, name: &str, items: &[Item]) -
     }
     let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
     let reading = read_examples(cx, checkpoint, name, &examples)?;
-    Ok(Reading {
-        items: items.to_vec(),
-        ..reading
-    })
+    Ok(Reading { items: items.to_vec(), ..reading })
 }
 
 /// The same of the conversations of a data set, whatever was said in them.
@@ -154,9 +151,7 @@ impl Reading {
             .flat_map(|(sequence, scores)| {
                 let perplexity = scores.perplexity();
                 let of_answer = sequence.completion.positions();
-                of_answer
-                    .filter_map(|at| perplexity[at])
-                    .collect::<Vec<f32>>()
+                of_answer.filter_map(|at| perplexity[at]).collect::<Vec<f32>>()
             })
             .collect();
         let above = perplexities.iter().filter(|p| f64::from(**p) > threshold);
@@ -168,19 +163,14 @@ impl Reading {
     /// # Errors
     /// There are fewer items.
     pub fn tokens(&self, at: usize) -> Result<TokenExample> {
-        let mask = self
-            .sequences
-            .get(at)
-            .map(|sequence| sequence.completion.clone());
+        let mask = self.sequences.get(at).map(|sequence| sequence.completion.clone());
         self.masked(at, &mask.unwrap_or_default())
     }
 
     fn masked(&self, at: usize, mask: &LossMask) -> Result<TokenExample> {
         let Some(sequence) = self.sequences.get(at) else {
-            let problem = format!(
-                "there is no number {at}, only 0 to {}",
-                self.sequences.len() - 1
-            );
+            let problem =
+                format!("there is no number {at}, only 0 to {}", self.sequences.len() - 1);
             return Err(Error::invalid("item", problem));
         };
         let style = match self.items.get(at) {
@@ -213,14 +203,9 @@ impl Reading {
             reading.sequences.iter().map(|s| s.ids.clone()).collect()
         };
         if ids(self) != ids(reference) {
-            let problem = format!(
-                "reads other tokens than {}; let it read the same items",
-                self.name
-            );
-            return Err(Error::invalid(
-                format!("reference {}", reference.name),
-                problem,
-            ));
+            let problem =
+                format!("reads other tokens than {}; let it read the same items", self.name);
+            return Err(Error::invalid(format!("reference {}", reference.name), problem));
         }
         Lesson::new(self, rule, reference.scores.clone())
     }
@@ -260,12 +245,8 @@ impl Lesson {
                  entropy_current is that of all tokens",
             );
         }
-        let mut lesson = Self {
-            reading: reading.clone(),
-            rule: weighting,
-            weights: Vec::new(),
-            reference,
-        };
+        let mut lesson =
+            Self { reading: reading.clone(), rule: weighting, weights: Vec::new(), reference };
         let mut signals = lesson.signals();
         if needs.online() {
             // before the first step the model that learns is the base
@@ -278,12 +259,7 @@ impl Lesson {
     }
 
     fn signals(&self) -> Vec<Signals> {
-        let Reading {
-            sequences,
-            classes,
-            scores,
-            ..
-        } = &self.reading;
+        let Reading { sequences, classes, scores, .. } = &self.reading;
         scorer::signals(sequences, classes, scores, &self.reference)
     }
 
@@ -303,9 +279,7 @@ impl Lesson {
     pub fn counts(&self) -> Counts {
         let sequences = self.reading.sequences.iter().enumerate();
         // a rule gives no weight outside the answer, so that its counts are defined
-        sequences
-            .filter_map(|(at, sequence)| sequence.completion.counts(&self.mask(at)).ok())
-            .sum()
+        sequences.filter_map(|(at, sequence)| sequence.completion.counts(&self.mask(at)).ok()).sum()
     }
 
     /// Share of the answers' tokens that are not learned.
@@ -328,10 +302,7 @@ impl Lesson {
     /// # Errors
     /// There are fewer items.
     pub fn weighed(&self, at: usize) -> Result<Weighed> {
-        Ok(Weighed {
-            tokens: self.tokens(at)?,
-            weights: self.weights[at].clone(),
-        })
+        Ok(Weighed { tokens: self.tokens(at)?, weights: self.weights[at].clone() })
     }
 
     /// What the trainer is given; 1 for each token of an answer where the weights follow the model.
@@ -414,13 +385,8 @@ mod tests {
         let base = super::base(&cx, &recipe).unwrap();
         let items = recipe.items("code", "train", 4).unwrap();
         let truth = read(&cx, &base, "ground truth", &items).unwrap();
-        let config = Finetune {
-            learning_rate: 3e-3,
-            seed: 1,
-            epochs: 2,
-            batch: 2,
-            ..recipe.finetune
-        };
+        let config =
+            Finetune { learning_rate: 3e-3, seed: 1, epochs: 2, batch: 2, ..recipe.finetune };
         (cx, base, truth, config)
     }
 
@@ -430,10 +396,7 @@ mod tests {
         let (cx, base, truth, config) = lab(folder.path());
         let dft = finetune(&cx, &base, &truth.learn("dft").unwrap(), &config).unwrap();
         // the same gradient by another name
-        let bounded = Finetune {
-            objective: Objective::Probability { q: 1.0 },
-            ..config.clone()
-        };
+        let bounded = Finetune { objective: Objective::Probability { q: 1.0 }, ..config.clone() };
         let bounded = finetune(&cx, &base, &truth.learn("all").unwrap(), &bounded).unwrap();
         let ratio = dft.relative_weight_change / bounded.relative_weight_change;
         assert!((ratio - 1.0).abs() < 1e-3, "{ratio}");

@@ -38,19 +38,15 @@ pub fn target_improvement(base: f64, tuned: f64) -> Option<f64> {
 /// would change what is averaged. SSR (Huang et al. 2024), where the idea is from, averages absolute differences instead:
 /// [`backward_transfer_points`].
 pub fn backward_transfer(base_and_tuned: &[(f64, f64)]) -> Option<f64> {
-    let changes: Option<Vec<f64>> = base_and_tuned
-        .iter()
-        .map(|&(base, tuned)| relative_change(base, tuned))
-        .collect();
+    let changes: Option<Vec<f64>> =
+        base_and_tuned.iter().map(|&(base, tuned)| relative_change(base, tuned)).collect();
     crate::stats::mean(&changes?)
 }
 
 /// The mean over the non-target tasks of the change in points; `None` without tasks.
 pub fn backward_transfer_points(base_and_tuned: &[(f64, f64)]) -> Option<f64> {
-    let changes: Vec<f64> = base_and_tuned
-        .iter()
-        .map(|&(base, tuned)| points(base, tuned))
-        .collect();
+    let changes: Vec<f64> =
+        base_and_tuned.iter().map(|&(base, tuned)| points(base, tuned)).collect();
     crate::stats::mean(&changes)
 }
 
@@ -130,10 +126,7 @@ mod tests {
     fn tokens_and_texts_are_weighed_differently() {
         let texts = [vec![1.0, 1.0, 1.0], vec![2.0], vec![]];
         close(perplexity_per_token(&texts), 1.25f64.exp());
-        close(
-            perplexity_per_sequence(&texts),
-            (1f64.exp() + 2f64.exp()) / 2.0,
-        );
+        close(perplexity_per_sequence(&texts), (1f64.exp() + 2f64.exp()) / 2.0);
     }
 
     /* from math import comb; print([1 - comb(n - c, k) / comb(n, k) for n, c, k in [(16, 4, 1), (16, 4, 8), (16, 0, 16), (16, 9, 8), (5, 1, 5)]]) */

@@ -53,10 +53,7 @@ mod tests {
 
     #[test]
     fn a_point_that_is_worse_at_both_is_not_on_the_front() {
-        assert_eq!(
-            front(&[(1.0, 1.0), (2.0, 2.0), (0.5, 3.0), (2.0, 1.5)]),
-            [2, 1]
-        );
+        assert_eq!(front(&[(1.0, 1.0), (2.0, 2.0), (0.5, 3.0), (2.0, 1.5)]), [2, 1]);
         assert_eq!(front(&[(1.0, 1.0), (1.0, 1.0)]), [0]);
         assert_eq!(front(&[(f64::NAN, 1.0)]), [0usize; 0]);
         assert_eq!(front(&[]), [0usize; 0]);
@@ -81,9 +78,8 @@ mod tests {
             before = now;
         }
         // against counting places of a grid
-        let inside = (0..100_u32)
-            .flat_map(|x| (0..100_u32).map(move |y| (x, y)))
-            .filter(|(x, y)| {
+        let inside =
+            (0..100_u32).flat_map(|x| (0..100_u32).map(move |y| (x, y))).filter(|(x, y)| {
                 let place = ((f64::from(*x) + 0.5) / 100.0, (f64::from(*y) + 0.5) / 100.0);
                 points.iter().any(|p| p.0 >= place.0 && p.1 >= place.1)
             });

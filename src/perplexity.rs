@@ -24,10 +24,7 @@ pub struct TokenScores {
 impl TokenScores {
     /// Token perplexity `exp(surprisal)` of each token.
     pub fn perplexity(&self) -> Vec<Option<f32>> {
-        self.log_prob
-            .iter()
-            .map(|log_prob| log_prob.map(|l| (-l).exp()))
-            .collect()
+        self.log_prob.iter().map(|log_prob| log_prob.map(|l| (-l).exp())).collect()
     }
 
     /// Refuses scores of a broken model: the first token has no context, every other one must have a log-probability. `id` names
@@ -115,9 +112,7 @@ pub fn score(
 
 /// Nothing for the first token, then the values.
 fn lead<T: Copy>(values: &[T]) -> Vec<Option<T>> {
-    std::iter::once(None)
-        .chain(values.iter().copied().map(Some))
-        .collect()
+    std::iter::once(None).chain(values.iter().copied().map(Some)).collect()
 }
 
 /// Perplexity of each sequence's completion given its prompt: `exp(mean surprisal)` over the completion, end of turn included.
@@ -125,9 +120,7 @@ pub fn given_prompt(sequences: &[Sequence], scores: &[TokenScores]) -> Vec<Optio
     let pairs = sequences.iter().zip(scores);
     pairs
         .map(|(sequence, scores)| {
-            scores
-                .mean_surprisal(sequence.completion.positions())
-                .map(f64::exp)
+            scores.mean_surprisal(sequence.completion.positions()).map(f64::exp)
         })
         .collect()
 }
@@ -144,8 +137,5 @@ pub fn of_text_alone(
         .collect::<Result<Vec<_>>>()?;
     let refs: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
     let scores = score(decoder, &refs, |_| {})?;
-    Ok(scores
-        .iter()
-        .map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp))
-        .collect())
+    Ok(scores.iter().map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp)).collect())
 }

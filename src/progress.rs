@@ -25,9 +25,7 @@ pub const LINE: &str = "· ";
 impl Progress {
     /// Shows nothing.
     pub fn quiet() -> Self {
-        Self {
-            place: Place::Nowhere,
-        }
+        Self { place: Place::Nowhere }
     }
 
     /// Bars on stderr if that is a terminal.
@@ -44,18 +42,12 @@ impl Progress {
     /// Lines on stdout, as a notebook's cell shows them: it has no bars, and what it prints to stderr looks like a mistake. A piece of work has
     /// a line after 2 seconds, 4, 8, and so on up to one in a minute, so that hours do not flood the page.
     pub fn lines() -> Self {
-        Self {
-            place: Place::Lines,
-        }
+        Self { place: Place::Lines }
     }
 
     /// A bar for `total` pieces of work; it appears once the work has taken two seconds.
     pub fn bar(&self, what: &str, total: usize) -> Bar {
-        self.start(
-            what,
-            total as u64,
-            "{msg:32} {bar:30} {pos}/{len}  {eta} left",
-        )
+        self.start(what, total as u64, "{msg:32} {bar:30} {pos}/{len}  {eta} left")
     }
 
     /// A bar for `total` bytes, with the speed.
@@ -120,10 +112,7 @@ impl Bar {
         if self.started.elapsed() < FIRST {
             return;
         }
-        let mut shown = self
-            .shown
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
+        let mut shown = self.shown.lock().unwrap_or_else(|broken| broken.into_inner());
         let bar = shown.get_or_insert_with(|| {
             let style = ProgressStyle::with_template(self.template);
             let bar = ProgressBar::new(self.total).with_elapsed(self.started.elapsed());
@@ -137,10 +126,7 @@ impl Bar {
 
     fn say(&self, done: usize) {
         let elapsed = self.started.elapsed();
-        let mut due = self
-            .said
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
+        let mut due = self.said.lock().unwrap_or_else(|broken| broken.into_inner());
         if elapsed < *due {
             return;
         }
@@ -157,11 +143,7 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = self
-            .shown
-            .get_mut()
-            .unwrap_or_else(|broken| broken.into_inner())
-            .take()
+        if let Some(bar) = self.shown.get_mut().unwrap_or_else(|broken| broken.into_inner()).take()
         {
             bar.finish_and_clear();
         }

@@ -25,11 +25,9 @@ impl Rng {
     /// The stream called `stream` under `seed`.
     pub fn new(seed: u64, stream: &str) -> Self {
         // FNV-1a over the name, mixed with the seed: names are few and short, so collisions are no concern.
-        let name = stream
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let name = stream.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         Self::keyed(mix(seed ^ mix(name)))
     }
 
@@ -42,11 +40,7 @@ impl Rng {
     }
 
     fn keyed(key: u64) -> Self {
-        Self {
-            key: [key as u32, (key >> 32) as u32],
-            block: 0,
-            spare: None,
-        }
+        Self { key: [key as u32, (key >> 32) as u32], block: 0, spare: None }
     }
 
     /// The next 64 random bits.
@@ -54,10 +48,7 @@ impl Rng {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
-        let [a, b, c, d] = philox(
-            [self.block as u32, (self.block >> 32) as u32, 0, 0],
-            self.key,
-        );
+        let [a, b, c, d] = philox([self.block as u32, (self.block >> 32) as u32, 0, 0], self.key);
         self.block += 1;
         self.spare = Some((u64::from(d) << 32) | u64::from(c));
         (u64::from(b) << 32) | u64::from(a)
@@ -98,10 +89,7 @@ impl Rng {
     /// An index drawn with probability proportional to its weight; the weights must not all be 0.
     pub fn weighted(&mut self, weights: &[f64]) -> usize {
         let mut left = self.uniform() * weights.iter().sum::<f64>();
-        let last = weights
-            .iter()
-            .rposition(|w| *w > 0.0)
-            .expect("at least one weight above 0");
+        let last = weights.iter().rposition(|w| *w > 0.0).expect("at least one weight above 0");
         for (index, weight) in weights.iter().enumerate() {
             if left < *weight {
                 return index;
@@ -142,10 +130,7 @@ fn mix(mut x: u64) -> u64 {
 fn philox(mut x: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..10 {
         if round > 0 {
-            key = [
-                key[0].wrapping_add(0x9e37_79b9),
-                key[1].wrapping_add(0xbb67_ae85),
-            ];
+            key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
         }
         let low = u64::from(x[0]) * 0xd251_1f53;
         let high = u64::from(x[2]) * 0xcd9e_8d57;
@@ -166,10 +151,7 @@ mod tests {
     /// Known answers published with Random123 (`kat_vectors`, philox4x32 10).
     #[test]
     fn philox_gives_the_published_answers() {
-        assert_eq!(
-            philox([0; 4], [0; 2]),
-            [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
-        );
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
         assert_eq!(
             philox([u32::MAX; 4], [u32::MAX; 2]),
             [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]
@@ -183,10 +165,7 @@ mod tests {
         for _ in 0..50_000 {
             counts[rng.below(5)] += 1;
         }
-        assert!(
-            counts.iter().all(|c| c.abs_diff(10_000) < 400),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|c| c.abs_diff(10_000) < 400), "{counts:?}");
         let mean = (0..50_000).map(|_| rng.normal()).sum::<f64>() / 50_000.0;
         assert!(mean.abs() < 0.02, "{mean}");
     }

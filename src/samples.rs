@@ -160,10 +160,7 @@ fn sample(at: usize, item: &Item, graded: &Graded, about: &Evaluation<'_>) -> Re
                 .into()
         };
         metrics = vec![
-            (
-                "prompt_level_strict_acc".into(),
-                (score.value == 1.0).into(),
-            ),
+            ("prompt_level_strict_acc".into(), (score.value == 1.0).into()),
             ("inst_level_strict_acc".into(), each(true)),
             ("prompt_level_loose_acc".into(), (score.skill == 1.0).into()),
             ("inst_level_loose_acc".into(), each(false)),
@@ -191,9 +188,7 @@ fn measures(task: &Evaluated<'_>) -> Vec<(String, Vec<f64>)> {
     if name == "prompt_level_strict_acc" {
         let each = |strict: bool| -> Vec<f64> {
             let parts = task.graded.iter().flat_map(|g| &g.score.parts);
-            parts
-                .map(|part| flag(if strict { part.strict } else { part.loose }))
-                .collect()
+            parts.map(|part| flag(if strict { part.strict } else { part.loose })).collect()
         };
         all.push(("inst_level_strict_acc".into(), each(true)));
         all.push(("prompt_level_loose_acc".into(), of(&|g| g.score.skill)));
@@ -236,11 +231,8 @@ fn results(
             .collect::<Map<_, _>>()
             .into()
     });
-    let seconds = |time: SystemTime| {
-        time.duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO)
-            .as_secs_f64()
-    };
+    let seconds =
+        |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
     let arguments = match about.adapter {
         Some(adapter) => format!("pretrained={},peft={adapter}", about.model),
         None => format!("pretrained={}", about.model),
@@ -312,11 +304,7 @@ fn date(time: SystemTime) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!(
         "{year:04}-{month:02}-{day:02}T{:02}-{:02}-{:02}.{:06}",

@@ -58,18 +58,12 @@ pub fn score(
     let by_id: HashMap<&str, &Example> = examples.iter().map(|e| (e.id.as_str(), e)).collect();
     let example = |of: &Sequence| {
         by_id.get(of.id.as_str()).copied().ok_or_else(|| {
-            Error::invalid(
-                &of.id,
-                "has no conversation from which the scorer could render it",
-            )
+            Error::invalid(&of.id, "has no conversation from which the scorer could render it")
         })
     };
     let read: Vec<Sequence> = match alike {
         true => sequences.to_vec(),
-        false => sequences
-            .iter()
-            .map(|of| sequence(&own, example(of)?))
-            .collect::<Result<_>>()?,
+        false => sequences.iter().map(|of| sequence(&own, example(of)?)).collect::<Result<_>>()?,
     };
     if let Some(long) = read.iter().find(|sequence| sequence.len() > context) {
         let problem = format!(
@@ -78,10 +72,7 @@ pub fn score(
         );
         return Err(Error::invalid(&long.id, problem));
     }
-    let ids: Vec<&[u32]> = read
-        .iter()
-        .map(|sequence| sequence.ids.as_slice())
-        .collect();
+    let ids: Vec<&[u32]> = read.iter().map(|sequence| sequence.ids.as_slice()).collect();
     let scores = verbs::score(cx, scorer, label, &ids)?;
     for (sequence, scores) in read.iter().zip(&scores) {
         scores.check(scorer, &sequence.id)?;
@@ -90,9 +81,7 @@ pub fn score(
         return Ok(scores);
     }
     let pairs = sequences.iter().zip(read.iter().zip(&scores));
-    pairs
-        .map(|(of, (read, scores))| carried(example(of)?, of, read, scores))
-        .collect()
+    pairs.map(|(of, (read, scores))| carried(example(of)?, of, read, scores)).collect()
 }
 
 /// The scores of `read`, on the tokens of `onto`: both are `example`, each in the template of its tokenizer.
@@ -112,20 +101,16 @@ fn carried(
     for ((answer, here), there) in answers.into_iter().zip(own).zip(others) {
         let Some(here) = here else { continue };
         let found = Answer::find(onto, answer, here);
-        let (Some(here), Some(there)) = (
-            found,
-            there.and_then(|there| Answer::find(read, answer, there)),
-        ) else {
+        let (Some(here), Some(there)) =
+            (found, there.and_then(|there| Answer::find(read, answer, there)))
+        else {
             let problem = "an answer does not stand in the rendered text as it is, so that it cannot be carried over to other tokens; \
                            is it cut off, or does the template change it?";
             return Err(Error::invalid(&onto.id, problem));
         };
         let surprisal = |at: usize| scores.log_prob[at].map(|log_prob| -log_prob);
-        let scored: Vec<(Range<usize>, Option<f32>)> = there
-            .tokens
-            .iter()
-            .map(|(at, span)| (span.clone(), surprisal(*at)))
-            .collect();
+        let scored: Vec<(Range<usize>, Option<f32>)> =
+            there.tokens.iter().map(|(at, span)| (span.clone(), surprisal(*at))).collect();
         let spans: Vec<Range<usize>> = here.tokens.iter().map(|(_, span)| span.clone()).collect();
         for ((at, _), value) in here.tokens.iter().zip(carry_over(&scored, &spans)) {
             log_prob[*at] = value.map(|surprisal| -surprisal);
@@ -285,14 +270,10 @@ impl Reweigh for Following {
         let known = examples.iter().zip(current).map(|(example, current)| {
             let unknown = || Error::invalid(&example.id, "has no signals to make weights of");
             let signals = self.signals.get(&example.id).ok_or_else(unknown)?;
-            Ok(Signals {
-                current: Some(current.clone()),
-                ..signals.clone()
-            })
+            Ok(Signals { current: Some(current.clone()), ..signals.clone() })
         });
         let known = known.collect::<Result<Vec<_>>>()?;
-        self.weighting
-            .weights(&known, self.seed.wrapping_add(step as u64))
+        self.weighting.weights(&known, self.seed.wrapping_add(step as u64))
     }
 
     fn top_entropy(&self) -> Option<usize> {
@@ -327,10 +308,7 @@ mod tests {
     }
 
     fn example(messages: Vec<Message>) -> Example {
-        Example {
-            id: "one".into(),
-            conversation: Conversation::new(messages),
-        }
+        Example { id: "one".into(), conversation: Conversation::new(messages) }
     }
 
     fn scores(surprisal: &[f32]) -> TokenScores {
@@ -397,10 +375,7 @@ mod tests {
         let cut = sequence(&[("a", false), ("yes", true)]);
         let error = carried(&example, &onto, &cut, &scores(&[1.0, 1.0])).unwrap_err();
         let error = error.to_string();
-        assert!(
-            error.contains("one") && error.contains("cut off"),
-            "{error}"
-        );
+        assert!(error.contains("one") && error.contains("cut off"), "{error}");
     }
 
     #[test]
@@ -429,9 +404,7 @@ mod tests {
         };
         let weights = following.weights(&[&example("one")], std::slice::from_ref(&current), 4);
         assert_eq!(weights.unwrap(), [[0.0, 1.0, 0.0]]);
-        let unknown = following
-            .weights(&[&example("two")], &[current], 4)
-            .unwrap_err();
+        let unknown = following.weights(&[&example("two")], &[current], 4).unwrap_err();
         assert!(unknown.to_string().contains("two"));
     }
 }

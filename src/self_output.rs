@@ -55,31 +55,21 @@ impl SelfOutput {
     /// 32 answers at temperature 0.7 and top-p 0.95, of the right ones the lowest perplexity of the bare text (paper § 2.2 and the
     /// authors' script of January 2025; their later script draws one).
     pub fn paper() -> Self {
-        Self {
-            samples: 32,
-            sampling: Sampling::paper(),
-            lowest: Which::TextAlone,
-        }
+        Self { samples: 32, sampling: Sampling::paper(), lowest: Which::TextAlone }
     }
 
     /// The same with so many answers to each question, drawn at another temperature.
     pub fn at(&self, samples: usize, temperature: f64) -> Self {
         Self {
             samples,
-            sampling: Sampling {
-                temperature,
-                ..self.sampling.clone()
-            },
+            sampling: Sampling { temperature, ..self.sampling.clone() },
             ..self.clone()
         }
     }
 
     /// Rephrase: one answer, drawn alike (paper § 2.3).
     pub fn paper_rephrase() -> Self {
-        Self {
-            samples: 1,
-            ..Self::paper()
-        }
+        Self { samples: 1, ..Self::paper() }
     }
 }
 
@@ -167,12 +157,8 @@ impl Pool {
 
     /// Share of sampled answers that are accepted; `None` without any.
     pub fn accepted(&self) -> Option<f64> {
-        let accepted = self
-            .items
-            .iter()
-            .flat_map(|item| &item.candidates)
-            .filter(|c| c.accepted())
-            .count();
+        let accepted =
+            self.items.iter().flat_map(|item| &item.candidates).filter(|c| c.accepted()).count();
         (self.sampled() > 0).then(|| accepted as f64 / self.sampled() as f64)
     }
 }
@@ -209,13 +195,8 @@ pub fn sample(
             }
         })
         .collect::<Result<Vec<_>>>()?;
-    let seed = crate::rng::Rng::new(config.sampling.seed, "pool")
-        .fork(first as u64)
-        .next_u64();
-    let sampling = Sampling {
-        seed,
-        ..config.sampling.clone()
-    };
+    let seed = crate::rng::Rng::new(config.sampling.seed, "pool").fork(first as u64).next_u64();
+    let sampling = Sampling { seed, ..config.sampling.clone() };
     let answers = generate(
         &model.decoder,
         &prompts,
@@ -225,11 +206,7 @@ pub fn sample(
         |_, _, _| done(),
     )?;
     let decode = |answer: &Answer| model.tokenizer.decode(answer.content());
-    let texts = answers
-        .iter()
-        .flatten()
-        .map(decode)
-        .collect::<Result<Vec<_>>>()?;
+    let texts = answers.iter().flatten().map(decode).collect::<Result<Vec<_>>>()?;
     // the same text is sampled often; each is scored once
     let mut unique: BTreeMap<&str, Option<f64>> =
         texts.iter().map(|text| (text.as_str(), None)).collect();

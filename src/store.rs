@@ -69,10 +69,7 @@ impl Store {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         if root.exists() && !root.is_dir() {
-            return Err(Error::file(
-                root,
-                "is not a folder; name another one with --store",
-            ));
+            return Err(Error::file(root, "is not a folder; name another one with --store"));
         }
         Ok(Self { root })
     }
@@ -114,10 +111,7 @@ impl Store {
             label if label.is_empty() => inputs.hash(),
             label => format!("{label}-{}", inputs.hash()),
         };
-        Ok(Entry {
-            folder: self.root.join(kind).join(name),
-            inputs: inputs.clone(),
-        })
+        Ok(Entry { folder: self.root.join(kind).join(name), inputs: inputs.clone() })
     }
 }
 
@@ -291,11 +285,7 @@ impl Entry {
 /// `label` as part of a file name: at most 80 characters, only letters, digits, `.`, `_` and `-`, and no dot in front.
 fn file_name(label: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let name: String = label
-        .chars()
-        .map(|c| if plain(c) { c } else { '-' })
-        .take(80)
-        .collect();
+    let name: String = label.chars().map(|c| if plain(c) { c } else { '-' }).take(80).collect();
     name.trim_matches(|c| c == '-' || c == '.').to_string()
 }
 

@@ -35,9 +35,7 @@ pub fn score(
     entry.run(|work| {
         let card = Card::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
-        let bar = cx
-            .progress
-            .bar(&format!("scoring {label}"), sequences.len());
+        let bar = cx.progress.bar(&format!("scoring {label}"), sequences.len());
         let scores = perplexity::score(&model.decoder, sequences, |done| bar.set(done))?;
         card.write(work)?;
         Ok(scores)
@@ -68,9 +66,7 @@ pub fn sample(
     entry.run(|work| {
         let card = Card::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
-        let bar = cx
-            .progress
-            .bar(&format!("sampling {label}"), items.len() * config.samples);
+        let bar = cx.progress.bar(&format!("sampling {label}"), items.len() * config.samples);
         let started = Instant::now();
         let (mut pool, mut lines) = work.lines::<self_output::PoolItem>("pool.jsonl")?;
         // a part is kept whole or made again, so that its random streams start where they should
@@ -89,10 +85,7 @@ pub fn sample(
             }
         }
         card.write(work)?;
-        Ok(Pool {
-            items: pool,
-            seconds: started.elapsed().as_secs_f64(),
-        })
+        Ok(Pool { items: pool, seconds: started.elapsed().as_secs_f64() })
     })
 }
 
@@ -161,25 +154,14 @@ impl MaskOrigin {
             }
             ranges
         };
-        Self {
-            rule: rule.clone(),
-            seed,
-            completion: sequences.iter().map(ranges).collect(),
-        }
+        Self { rule: rule.clone(), seed, completion: sequences.iter().map(ranges).collect() }
     }
 }
 
 impl<'a> Training<'a> {
     /// With fixed weights, nothing watched and no log.
     pub fn new(data: &'a [Example], config: &'a Finetune) -> Self {
-        Self {
-            data,
-            config,
-            reweigh: None,
-            watch: None,
-            log: None,
-            rule: None,
-        }
+        Self { data, config, reweigh: None, watch: None, log: None, rule: None }
     }
 }
 
@@ -204,24 +186,14 @@ pub fn train(
     label: &str,
     training: &Training<'_>,
 ) -> Result<Tuned> {
-    let &Training {
-        data,
-        config,
-        reweigh,
-        watch,
-        log,
-        rule,
-    } = training;
+    let &Training { data, config, reweigh, watch, log, rule } = training;
     config.check()?;
     watch.map(Watch::check).transpose()?;
     if base.adapter.is_some() {
         let problem = "carries an adapter already; write it as a merged model first";
         return Err(Error::invalid("base checkpoint", problem));
     }
-    let mut inputs = cx
-        .fingerprint(base)?
-        .with("data", data)?
-        .with("config", config)?;
+    let mut inputs = cx.fingerprint(base)?.with("data", data)?.with("config", config)?;
     if let Some((_, name)) = reweigh {
         inputs = inputs.with("reweigh", name)?;
     }
@@ -255,11 +227,7 @@ pub fn train(
                 left_out.len(),
                 data.len(),
                 first.join(", "),
-                if left_out.len() > first.len() {
-                    ", …"
-                } else {
-                    ""
-                }
+                if left_out.len() > first.len() { ", …" } else { "" }
             ));
         }
         work.resume(|_, folder| {
@@ -276,9 +244,7 @@ pub fn train(
         };
         let open = |folder| Log::open(folder, trainer.steps(), &rows(&monitor));
         let mut log = log.map(open).transpose()?;
-        let bar = cx
-            .progress
-            .bar(&format!("training {label}"), trainer.total());
+        let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
         let (started, mut saved) = (Instant::now(), Instant::now());
         loop {
             if let Some(monitor) = &mut monitor {
@@ -291,9 +257,7 @@ pub fn train(
                     saved = Instant::now() - SAVE_EVERY * 2; // a look is not made twice
                 }
             }
-            let stopped = monitor
-                .as_ref()
-                .is_some_and(|monitor| monitor.stopped().is_some());
+            let stopped = monitor.as_ref().is_some_and(|monitor| monitor.stopped().is_some());
             if trainer.done() || stopped {
                 break;
             }
@@ -338,9 +302,7 @@ pub fn train(
             left_out,
             seconds: started.elapsed().as_secs_f64(),
             probes: rows(&monitor),
-            stopped: monitor
-                .as_ref()
-                .and_then(|monitor| monitor.stopped().cloned()),
+            stopped: monitor.as_ref().and_then(|monitor| monitor.stopped().cloned()),
         })
     })?;
     if let Some(folder) = log {
@@ -350,11 +312,9 @@ pub fn train(
     // the store may have moved since, so the place is not part of what is stored
     tuned.checkpoint = match &config.method {
         Method::Lora(_) => base.with_adapter(entry.folder().join("adapter")),
-        Method::Full => Checkpoint {
-            model: entry.folder().join("model"),
-            adapter: None,
-            adapter_scale: None,
-        },
+        Method::Full => {
+            Checkpoint { model: entry.folder().join("model"), adapter: None, adapter_scale: None }
+        }
     };
     Ok(tuned)
 }
@@ -372,10 +332,7 @@ pub fn finetune_by_epoch(
         let problem = "keeps every epoch of an adapter only; choose a LoRA";
         return Err(Error::invalid("method", problem));
     };
-    let inputs = cx
-        .fingerprint(base)?
-        .with("data", data)?
-        .with("config", config)?;
+    let inputs = cx.fingerprint(base)?.with("data", data)?.with("config", config)?;
     let entry = cx.store.entry("finetune-by-epoch", label, &inputs)?;
     let folder = |epoch: usize| format!("epoch-{epoch}");
     let mut all: Vec<Tuned> = entry.run(|work| {
@@ -384,9 +341,7 @@ pub fn finetune_by_epoch(
         let model = base.load_base(&cx.device)?;
         let before = model.decoder.detached()?;
         let mut trainer = Trainer::new(model.decoder, data, config)?;
-        let bar = cx
-            .progress
-            .bar(&format!("training {label}"), trainer.total());
+        let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
         let (started, in_epoch) = (Instant::now(), trainer.total() / config.epochs);
         let mut all = Vec::new();
         for epoch in 1..=config.epochs {
@@ -396,12 +351,7 @@ pub fn finetune_by_epoch(
                 bar.set(trainer.steps().len());
             }
             let base_name = base.model.to_string_lossy();
-            adapter::save(
-                trainer.decoder(),
-                lora,
-                &base_name,
-                &work.path(&folder(epoch))?,
-            )?;
+            adapter::save(trainer.decoder(), lora, &base_name, &work.path(&folder(epoch))?)?;
             all.push(Tuned {
                 checkpoint: base.clone(),
                 steps: trainer.steps().to_vec(),
@@ -449,25 +399,19 @@ fn note(cx: &Context, label: &str, rows: &[Row], monitor: &Monitor<'_>) {
     let Some(first) = rows.first() else { return };
     let base = |row: &Row| {
         let rows = monitor.rows().iter();
-        rows.clone()
-            .find(|other| other.step == 0 && other.probe == row.probe)
+        rows.clone().find(|other| other.step == 0 && other.probe == row.probe)
     };
     let of_row = |row: &Row| match (row.score, row.kl, row.loss) {
         (Some(score), ..) => {
             let before = base(row).and_then(|base| base.score).unwrap_or(score);
-            format!(
-                "{} {score:.3} ({:+.1} points)",
-                row.probe,
-                100.0 * (score - before)
-            )
+            format!("{} {score:.3} ({:+.1} points)", row.probe, 100.0 * (score - before))
         }
         (None, Some(kl), _) => format!("{} KL {kl:.4}", row.probe),
         (None, None, Some(loss)) => format!("{} loss {loss:.3}", row.probe),
         _ => row.probe.clone(),
     };
     let all: Vec<String> = rows.iter().map(of_row).collect();
-    cx.progress
-        .note(&format!("{label}, step {}: {}", first.step, all.join(", ")));
+    cx.progress.note(&format!("{label}, step {}: {}", first.step, all.join(", ")));
     if let Some(stopped) = monitor.stopped() {
         let then = match stopped.back_to {
             Some(step) => format!("back to step {step}"),
@@ -504,10 +448,7 @@ pub fn evaluate(
     tasks: &[(String, Vec<Item>)],
     sampling: &Sampling,
 ) -> Result<Vec<Vec<Graded>>> {
-    let inputs = cx
-        .fingerprint(checkpoint)?
-        .with("tasks", tasks)?
-        .with("sampling", sampling)?;
+    let inputs = cx.fingerprint(checkpoint)?.with("tasks", tasks)?.with("sampling", sampling)?;
     let entry = cx.store.entry("evaluate", label, &inputs)?;
     entry.run(|work| {
         let card = Card::begin(cx, &entry, checkpoint)?;
@@ -548,8 +489,7 @@ pub fn evaluate_scales(
 fn write_lines(file: &mut impl std::io::Write, rows: &[Graded]) -> Result<()> {
     for row in rows {
         serde_json::to_writer(&mut *file, row).map_err(Error::library("writing the answers"))?;
-        file.write_all(b"\n")
-            .map_err(|e| Error::library("writing the answers")(e))?;
+        file.write_all(b"\n").map_err(|e| Error::library("writing the answers")(e))?;
     }
     Ok(())
 }

@@ -47,13 +47,7 @@ pub struct Replay {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self {
-            steps: 8,
-            items: 8,
-            tolerance: None,
-            model: None,
-            adapter: None,
-        }
+        Self { steps: 8, items: 8, tolerance: None, model: None, adapter: None }
     }
 }
 
@@ -96,35 +90,25 @@ pub struct Verdict {
 impl Verdict {
     /// Whether everything was made again and is the same.
     pub fn holds(&self) -> bool {
-        self.checks
-            .iter()
-            .all(|check| check.finding == Finding::Same)
+        self.checks.iter().all(|check| check.finding == Finding::Same)
     }
 
     /// Whether something is not the same.
     pub fn differs(&self) -> bool {
-        self.checks
-            .iter()
-            .any(|check| check.finding == Finding::Different)
+        self.checks.iter().any(|check| check.finding == Finding::Different)
     }
 
     fn add(&mut self, what: &'static str, finding: Finding, detail: impl Into<String>) {
         let detail = detail.into();
-        self.checks.push(Check {
-            what,
-            finding,
-            detail,
-        });
+        self.checks.push(Check { what, finding, detail });
     }
 
     fn equal(&mut self, what: &'static str, found: &str, noted: &str, same: impl Into<String>) {
         match found == noted {
             true => self.add(what, Finding::Same, same),
-            false => self.add(
-                what,
-                Finding::Different,
-                format!("{noted} on the card, {found} now"),
-            ),
+            false => {
+                self.add(what, Finding::Different, format!("{noted} on the card, {found} now"))
+            }
         }
     }
 
@@ -156,32 +140,16 @@ pub fn verify(cx: &Context, kept: &Kept, replay: &Replay) -> Result<Verdict> {
     let card = Card::of(kept)?;
     let inputs = kept.inputs()?;
     let checkpoint = Checkpoint {
-        model: replay
-            .model
-            .clone()
-            .unwrap_or_else(|| card.weights.folder.clone()),
-        adapter: (card.adapter.as_ref()).map(|adapter| {
-            replay
-                .adapter
-                .clone()
-                .unwrap_or_else(|| adapter.folder.clone())
-        }),
+        model: replay.model.clone().unwrap_or_else(|| card.weights.folder.clone()),
+        adapter: (card.adapter.as_ref())
+            .map(|adapter| replay.adapter.clone().unwrap_or_else(|| adapter.folder.clone())),
         adapter_scale: (card.recipe.contains_key("adapter_scale"))
             .then(|| inputs.input("adapter_scale"))
             .transpose()?,
     };
     let (tolerance, because) = tolerance(cx, &card, replay);
-    let mut verdict = Verdict {
-        run: kept.name(),
-        tolerance,
-        because,
-        checks: Vec::new(),
-    };
-    verdict.add(
-        "inputs",
-        Finding::Same,
-        "their hash is the one in the folder's name",
-    );
+    let mut verdict = Verdict { run: kept.name(), tolerance, because, checks: Vec::new() };
+    verdict.add("inputs", Finding::Same, "their hash is the one in the folder's name");
     files(cx, &card.weights, &checkpoint.model, "--model")?;
     verdict.add("weights", Finding::Same, names(&card.weights));
     if let (Some(noted), Some(folder)) = (&card.adapter, &checkpoint.adapter) {
@@ -191,12 +159,7 @@ pub fn verify(cx: &Context, kept: &Kept, replay: &Replay) -> Result<Verdict> {
     let tokenizer = cx.tokenizer(&checkpoint)?;
     let template = card::template_hash(tokenizer.template());
     let text = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "none".into());
-    verdict.equal(
-        "template",
-        &text(&template),
-        &text(&card.template),
-        "the chat template",
-    );
+    verdict.equal("template", &text(&template), &text(&card.template), "the chat template");
     verdict.equal(
         "tokenizer",
         tokenizer.fingerprint(),
@@ -204,27 +167,18 @@ pub fn verify(cx: &Context, kept: &Kept, replay: &Replay) -> Result<Verdict> {
         "vocabulary, special tokens and template",
     );
     let made = card::files_below(kept.folder())?;
-    let changed = card
-        .files
-        .keys()
-        .chain(made.keys())
-        .find(|name| card.files.get(*name) != made.get(*name));
+    let changed =
+        card.files.keys().chain(made.keys()).find(|name| card.files.get(*name) != made.get(*name));
     match changed {
         None if made.is_empty() => {}
-        None => verdict.add(
-            "files",
-            Finding::Same,
-            made.keys().cloned().collect::<Vec<_>>().join(", "),
-        ),
+        None => {
+            verdict.add("files", Finding::Same, made.keys().cloned().collect::<Vec<_>>().join(", "))
+        }
         Some(name) => {
             let hash = |files: &std::collections::BTreeMap<String, String>| {
                 text(&files.get(name).cloned())
             };
-            let detail = format!(
-                "{name}: {} on the card, {} now",
-                hash(&card.files),
-                hash(&made)
-            );
+            let detail = format!("{name}: {} on the card, {} now", hash(&card.files), hash(&made));
             verdict.add("files", Finding::Different, detail);
         }
     }
@@ -250,15 +204,9 @@ fn tolerance(cx: &Context, card: &Card, replay: &Replay) -> (f64, String) {
     if card.device != device {
         other.push(format!("the run is of device {}", card.device));
     }
-    for (name, own) in [
-        ("unforget", env!("CARGO_PKG_VERSION")),
-        ("candle", card::CANDLE),
-    ] {
+    for (name, own) in [("unforget", env!("CARGO_PKG_VERSION")), ("candle", card::CANDLE)] {
         if version(name) != own {
-            other.push(format!(
-                "the run is of {name} {}, this is {own}",
-                version(name)
-            ));
+            other.push(format!("the run is of {name} {}, this is {own}", version(name)));
         }
     }
     if card.machine != here {
@@ -319,11 +267,7 @@ fn training(
     let data: Vec<Example> = inputs.input("data")?;
     let config: Finetune = inputs.input("config")?;
     let found = card::data_of(&data);
-    let noted = card
-        .data
-        .get("data")
-        .map(|data| data.hash.clone())
-        .unwrap_or_default();
+    let noted = card.data.get("data").map(|data| data.hash.clone()).unwrap_or_default();
     let tokens = found.tokens.unwrap_or_default();
     verdict.equal(
         "data",
@@ -333,16 +277,11 @@ fn training(
     );
     let Some(noted) = &card.mask else {
         let path = kept.folder().join("card.json");
-        return Err(Error::file(
-            path,
-            "is the card of a training and has no mask",
-        ));
+        return Err(Error::file(path, "is the card of a training and has no mask"));
     };
     let mask = card::mask_of(&data, None);
-    let learned = format!(
-        "{} of {} completion tokens learned",
-        mask.learned_tokens, mask.completion_tokens
-    );
+    let learned =
+        format!("{} of {} completion tokens learned", mask.learned_tokens, mask.completion_tokens);
     verdict.equal("mask", &mask.hash, &noted.hash, learned);
     let origin: Option<MaskOrigin> = match kept.folder().join(MaskOrigin::FILE).is_file() {
         true => Some(kept.read(MaskOrigin::FILE)?),
@@ -387,11 +326,7 @@ fn training(
             let same = following.name() == name || verdict.tolerance > 0.0;
             verdict.add(
                 "rule",
-                if same {
-                    Finding::Same
-                } else {
-                    Finding::Different
-                },
+                if same { Finding::Same } else { Finding::Different },
                 format!("{}, computed again", following.name()),
             );
             Some(following)
@@ -421,10 +356,8 @@ fn training(
         bar.set(step);
     }
     type Value = fn(&crate::train::Step) -> f64;
-    let values: [(&'static str, Value); 2] = [
-        ("loss", |step| step.loss),
-        ("gradient", |step| step.gradient_norm),
-    ];
+    let values: [(&'static str, Value); 2] =
+        [("loss", |step| step.loss), ("gradient", |step| step.gradient_norm)];
     for (what, value) in values {
         let pairs = tuned.steps.iter().zip(trainer.steps());
         match verdict.first_off(pairs.map(|(noted, made)| (value(noted), value(made)))) {
@@ -444,26 +377,16 @@ fn training(
     }
     // a training that went back to an earlier model has other weights than those after its steps
     if steps == tuned.steps.len()
-        && tuned
-            .stopped
-            .as_ref()
-            .is_none_or(|stopped| stopped.back_to.is_none())
+        && tuned.stopped.as_ref().is_none_or(|stopped| stopped.back_to.is_none())
     {
-        let pair = (
-            tuned.relative_weight_change,
-            trainer.relative_weight_change(&before)?,
-        );
+        let pair = (tuned.relative_weight_change, trainer.relative_weight_change(&before)?);
         let (finding, detail) = match verdict.first_off(std::iter::once(pair)) {
-            None => (
-                Finding::Same,
-                format!("relative weight change {}: {}", pair.0, verdict.how()),
-            ),
+            None => {
+                (Finding::Same, format!("relative weight change {}: {}", pair.0, verdict.how()))
+            }
             Some(_) => (
                 Finding::Different,
-                format!(
-                    "relative weight change {} in the run, {} made again",
-                    pair.0, pair.1
-                ),
+                format!("relative weight change {} in the run, {} made again", pair.0, pair.1),
             ),
         };
         verdict.add("tuned", finding, detail);
@@ -491,11 +414,7 @@ fn signals(
         true => {
             let ids: Vec<&[u32]> = data.iter().map(|one| one.ids.as_slice()).collect();
             let bar = cx.progress.bar("scoring again", ids.len());
-            Some(perplexity::score(
-                &cx.open(checkpoint)?.decoder,
-                &ids,
-                |done| bar.set(done),
-            )?)
+            Some(perplexity::score(&cx.open(checkpoint)?.decoder, &ids, |done| bar.set(done))?)
         }
     };
     let of = |at: usize| {
@@ -567,16 +486,9 @@ fn answers(
 /// The beginning of an answer, on one line.
 fn cut(text: &str) -> String {
     const LENGTH: usize = 60;
-    let line: String = text
-        .chars()
-        .take(LENGTH)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().count() > LENGTH {
-        line + "…"
-    } else {
-        line
-    }
+    let line: String =
+        text.chars().take(LENGTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().count() > LENGTH { line + "…" } else { line }
 }
 
 fn scores(
@@ -603,20 +515,13 @@ fn scores(
         // of small surprisals the difference counts, of large ones its share
         let value =
             |log_prob: &Option<f32>| log_prob.map_or(0.0, |log_prob| 1.0 - f64::from(log_prob));
-        let pairs = noted
-            .log_prob
-            .iter()
-            .zip(&made.log_prob)
-            .map(|(a, b)| (value(a), value(b)));
+        let pairs = noted.log_prob.iter().zip(&made.log_prob).map(|(a, b)| (value(a), value(b)));
         let lengths = (noted.log_prob.len(), made.log_prob.len());
         if lengths.0 != lengths.1 {
             verdict.add(
                 "scores",
                 Finding::Different,
-                format!(
-                    "sequence {at}: {} tokens in the run, {} made again",
-                    lengths.0, lengths.1
-                ),
+                format!("sequence {at}: {} tokens in the run, {} made again", lengths.0, lengths.1),
             );
             return Ok(());
         }

@@ -88,10 +88,7 @@ pub fn of_product(a: &Tensor, b: &Tensor, scale: f64) -> Result<Vec<f64>> {
     let turned = a.t()?.contiguous()?;
     // Q R with R = Qᵀ B, and the same for Aᵀ
     let triangle = |matrix: &Tensor| -> Result<Tensor> {
-        Ok(svd::orthonormal(matrix)?
-            .t()?
-            .contiguous()?
-            .matmul(matrix)?)
+        Ok(svd::orthonormal(matrix)?.t()?.contiguous()?.matmul(matrix)?)
     };
     let small = triangle(&b)?.matmul(&triangle(&turned)?.t()?.contiguous()?)?;
     let mut values = svd::leading(&(small * scale)?, rank, 0)?.values;
@@ -106,10 +103,7 @@ pub fn total_norm(changes: &[LayerChange]) -> f64 {
 
 /// How many of the singular values are above `threshold`.
 pub fn effective_rank(singular_values: &[f64], threshold: f64) -> usize {
-    singular_values
-        .iter()
-        .filter(|value| **value > threshold)
-        .count()
+    singular_values.iter().filter(|value| **value > threshold).count()
 }
 
 /// `exp` of the entropy of the singular values' shares of their sum (Roy and Vetterli 2007): 1 for a single direction, `n` for `n`
@@ -117,10 +111,7 @@ pub fn effective_rank(singular_values: &[f64], threshold: f64) -> usize {
 pub fn entropy_rank(singular_values: &[f64]) -> Option<f64> {
     let sum: f64 = singular_values.iter().sum();
     let shares = singular_values.iter().map(|value| value / sum);
-    let entropy: f64 = shares
-        .filter(|share| *share > 0.0)
-        .map(|share| -share * share.ln())
-        .sum();
+    let entropy: f64 = shares.filter(|share| *share > 0.0).map(|share| -share * share.ln()).sum();
     (sum > 0.0).then(|| entropy.exp())
 }
 

@@ -17,9 +17,7 @@ fn modules(lib: &str) -> Vec<String> {
     let code = code_only(lib);
     let names = code.lines().filter_map(|line| {
         let line = line.trim();
-        let rest = line
-            .strip_prefix("pub mod ")
-            .or(line.strip_prefix("mod "))?;
+        let rest = line.strip_prefix("pub mod ").or(line.strip_prefix("mod "))?;
         Some(leading_name(rest))
     });
     names.collect()
@@ -36,21 +34,15 @@ fn code_only(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
     let mut at = 0;
     let starts = |at: usize, text: &str| {
-        text.chars()
-            .enumerate()
-            .all(|(i, c)| chars.get(at + i) == Some(&c))
+        text.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c))
     };
     while at < chars.len() {
         let before = code.chars().next_back().unwrap_or(' ');
         let in_name = before.is_alphanumeric() || before == '_';
         let end = if starts(at, "//") {
-            (at..chars.len())
-                .find(|i| chars[*i] == '\n')
-                .unwrap_or(chars.len())
+            (at..chars.len()).find(|i| chars[*i] == '\n').unwrap_or(chars.len())
         } else if starts(at, "/*") {
-            (at + 2..chars.len())
-                .find(|i| starts(*i, "*/"))
-                .map_or(chars.len(), |i| i + 2)
+            (at + 2..chars.len()).find(|i| starts(*i, "*/")).map_or(chars.len(), |i| i + 2)
         } else if chars[at] == '"' {
             quoted(&chars, at, '"')
         } else if !in_name && (starts(at, "r\"") || starts(at, "r#")) {
@@ -73,11 +65,7 @@ fn code_only(source: &str) -> String {
             code.push(chars[at]);
             at += 1;
         } else {
-            code.extend(
-                chars[at..end]
-                    .iter()
-                    .map(|c| if *c == '\n' { '\n' } else { ' ' }),
-            );
+            code.extend(chars[at..end].iter().map(|c| if *c == '\n' { '\n' } else { ' ' }));
             at = end;
         }
     }
@@ -106,18 +94,11 @@ fn without_tests(code: &str) -> (String, Vec<String>) {
         });
         let end = end.map_or(item.len(), |(at, _)| MARK.len() + at + 1);
         let text = item[MARK.len()..end].trim();
-        if let Some(name) = text
-            .strip_prefix("mod ")
-            .and_then(|text| text.strip_suffix(';'))
-        {
+        if let Some(name) = text.strip_prefix("mod ").and_then(|text| text.strip_suffix(';')) {
             files.push(name.trim().to_string());
         }
         kept.push_str(before);
-        kept.extend(
-            item[..end]
-                .chars()
-                .map(|c| if c == '\n' { '\n' } else { ' ' }),
-        );
+        kept.extend(item[..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
         rest = &item[end..];
     }
     (kept + rest, files)
@@ -160,9 +141,7 @@ fn offences(order: &[String], module: &str, depth: usize, code: &str) -> Vec<Off
     let place = |name: &str| order.iter().position(|known| known == name);
     let own = place(module).unwrap_or_else(|| panic!("`{module}` is not listed in src/lib.rs"));
     let below = |name: &str| place(name).is_some_and(|at| at <= own);
-    let absolute = names_after(code, "crate::")
-        .into_iter()
-        .filter(|(_, name)| !below(name));
+    let absolute = names_after(code, "crate::").into_iter().filter(|(_, name)| !below(name));
     let climbed = names_after(code, &"super::".repeat(depth + 1)).into_iter();
     let climbed = climbed.filter(|(_, name)| place(name).is_some() && !below(name));
     let offence = |(line, uses)| Offence { line, uses };
@@ -217,10 +196,7 @@ fn a_module_uses_only_modules_listed_above_it() {
         }
         for Offence { line, uses } in offences(&order, module, place.iter().count() - 1, code) {
             let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
-            problems.push(format!(
-                "{}:{line}: `{module}` uses `{uses}`",
-                path.display()
-            ));
+            problems.push(format!("{}:{line}: `{module}` uses `{uses}`", path.display()));
         }
     }
     let listed = order.join(", ");
@@ -239,32 +215,16 @@ fn a_forbidden_use_is_found_with_its_line() {
     assert_eq!(order, ["error", "chat", "roof"]);
     let check = |source: &str, want: &[(usize, &str)]| {
         let (code, _) = without_tests(&code_only(source));
-        let found: Vec<(usize, String)> = offences(&order, "chat", 0, &code)
-            .into_iter()
-            .map(|o| (o.line, o.uses))
-            .collect();
-        let want: Vec<(usize, String)> = want
-            .iter()
-            .map(|(line, uses)| (*line, uses.to_string()))
-            .collect();
+        let found: Vec<(usize, String)> =
+            offences(&order, "chat", 0, &code).into_iter().map(|o| (o.line, o.uses)).collect();
+        let want: Vec<(usize, String)> =
+            want.iter().map(|(line, uses)| (*line, uses.to_string())).collect();
         assert_eq!(found, want, "{source}");
     };
-    check(
-        "use crate::error::Error;\nuse crate::chat::Role;\nuse super::error::Result;",
-        &[],
-    );
-    check(
-        "use crate::error::Error;\nuse crate::roof::Roof;",
-        &[(2, "roof")],
-    );
-    check(
-        "use crate::{\n    chat::{Role, roof},\n    roof::Roof,\n};",
-        &[(3, "roof")],
-    );
-    check(
-        "fn f() { let '\"' = '\\'' ; crate::roof::build() }",
-        &[(1, "roof")],
-    );
+    check("use crate::error::Error;\nuse crate::chat::Role;\nuse super::error::Result;", &[]);
+    check("use crate::error::Error;\nuse crate::roof::Roof;", &[(2, "roof")]);
+    check("use crate::{\n    chat::{Role, roof},\n    roof::Roof,\n};", &[(3, "roof")]);
+    check("fn f() { let '\"' = '\\'' ; crate::roof::build() }", &[(1, "roof")]);
     check("use super::roof;", &[(1, "roof")]);
     check("use crate::Chat;", &[(1, "Chat")]);
     check(

@@ -6,10 +6,7 @@ use unforget::audit::{self, Audit, Fact, Options, Part, Verdict};
 use unforget::progress::Progress;
 
 fn run(folder: &Path, only: &[Part]) -> unforget::error::Result<Audit> {
-    let options = Options {
-        only: only.to_vec(),
-        ..Options::default()
-    };
+    let options = Options { only: only.to_vec(), ..Options::default() };
     audit::run(folder, &options, &Progress::quiet())
 }
 
@@ -45,13 +42,7 @@ fn the_published_files_give_what_is_known_of_them() {
         .filter(|fact| fact.verdict == Verdict::DoesNotFollow)
         .map(|fact| fact.what.as_str())
         .collect();
-    assert_eq!(
-        wrong,
-        [
-            "Table 1, MBPP ground truth, its variance",
-            "% masked at 2.5 on MBPP"
-        ]
-    );
+    assert_eq!(wrong, ["Table 1, MBPP ground truth, its variance", "% masked at 2.5 on MBPP"]);
     let check = |what: &str, file: &str, value: f64, verdict| {
         let fact = fact(&audit, what, file);
         let found = fact.recomputed_value.unwrap();
@@ -60,79 +51,23 @@ fn the_published_files_give_what_is_known_of_them() {
     };
     use Verdict::{DoesNotFollow, Follows};
     check("first row: masked at 2.5", "stm", 22.0, Follows);
-    check(
-        "BWT, Llama 3 8B on MBPP",
-        "self-output.csv, line 36",
-        1.55,
-        Follows,
-    );
-    check(
-        "BWT, Llama 3 8B on MATH",
-        "rho-sft.csv, line 82",
-        -6.23,
-        DoesNotFollow,
-    );
-    check(
-        "BWT, Llama 3 8B on MATH",
-        "rho-sft.csv, line 85",
-        -1.28,
-        DoesNotFollow,
-    );
-    check(
-        "BWT, Llama 3 8B on MATH",
-        "rho-sft.csv, line 86",
-        -0.30,
-        Follows,
-    );
-    check(
-        "BWT, Llama 3 8B on MBPP",
-        "rho-sft.csv, line 66",
-        0.19,
-        DoesNotFollow,
-    );
-    check(
-        "BWT, Llama 3 8B on MBPP",
-        "ground truth finetune.csv, line 3",
-        -34.71,
-        Follows,
-    );
-    check(
-        "BWT, Gemma 2 2B on MBPP",
-        "rho-sft.csv, line 12",
-        0.42,
-        Follows,
-    );
-    check(
-        "BWT, OLMo 2 7B on MBPP",
-        "rho-sft.csv, line 115",
-        -0.50,
-        Follows,
-    );
+    check("BWT, Llama 3 8B on MBPP", "self-output.csv, line 36", 1.55, Follows);
+    check("BWT, Llama 3 8B on MATH", "rho-sft.csv, line 82", -6.23, DoesNotFollow);
+    check("BWT, Llama 3 8B on MATH", "rho-sft.csv, line 85", -1.28, DoesNotFollow);
+    check("BWT, Llama 3 8B on MATH", "rho-sft.csv, line 86", -0.30, Follows);
+    check("BWT, Llama 3 8B on MBPP", "rho-sft.csv, line 66", 0.19, DoesNotFollow);
+    check("BWT, Llama 3 8B on MBPP", "ground truth finetune.csv, line 3", -34.71, Follows);
+    check("BWT, Gemma 2 2B on MBPP", "rho-sft.csv, line 12", 0.42, Follows);
+    check("BWT, OLMo 2 7B on MBPP", "rho-sft.csv, line 115", -0.50, Follows);
     check("Llama 3 8B, untouched, GSM8K", "", 0.7756, DoesNotFollow);
     let slip = |what: &str, file: &str, slip: &str| {
         let fact = fact(&audit, what, file);
         assert!(fact.note.contains(slip), "{fact:?}");
     };
-    slip(
-        "BWT",
-        "rho-sft.csv, line 82",
-        "the score of MATH in the place of MBPP's",
-    );
-    slip(
-        "BWT",
-        "self-output.csv, line 80",
-        "the bases of ARC and GSM8K exchanged",
-    );
-    slip(
-        "BWT",
-        "rho-sft.csv, line 66",
-        "the value of rho-sft.csv, line 86",
-    );
-    slip(
-        "Table 2, Llama 3 8B, MBPP, Self-Output: BWT",
-        "self-output",
-        "exchanged",
-    );
+    slip("BWT", "rho-sft.csv, line 82", "the score of MATH in the place of MBPP's");
+    slip("BWT", "self-output.csv, line 80", "the bases of ARC and GSM8K exchanged");
+    slip("BWT", "rho-sft.csv, line 66", "the value of rho-sft.csv, line 86");
+    slip("Table 2, Llama 3 8B, MBPP, Self-Output: BWT", "self-output", "exchanged");
     // light copies lack MBPP's test split
     let leak = fact(&audit, "test tasks that are training tasks", "mbpp");
     assert_ne!(leak.verdict, DoesNotFollow, "{leak:?}");
@@ -152,17 +87,9 @@ fn made_up_rows_follow_or_are_explained_or_neither() {
     assert_eq!(verdict("TI", 2).verdict, Verdict::Follows);
     let exchanged = verdict("BWT", 3);
     assert_eq!(exchanged.verdict, Verdict::DoesNotFollow);
-    assert!(
-        exchanged
-            .note
-            .contains("the bases of ARC and GSM8K exchanged"),
-        "{exchanged:?}"
-    );
+    assert!(exchanged.note.contains("the bases of ARC and GSM8K exchanged"), "{exchanged:?}");
     let points = verdict("TI", 3);
-    assert!(
-        points.note.contains("in points, not relative"),
-        "{points:?}"
-    );
+    assert!(points.note.contains("in points, not relative"), "{points:?}");
     let never = verdict("BWT", 4);
     assert!(never.note.contains("no slip gives it"), "{never:?}");
     let absent = fact(&audit, "Table 2, Llama 3 8B, MBPP, STM: BWT", "rho-sft");
@@ -186,10 +113,7 @@ fn files_that_are_not_as_expected_are_errors_that_name_them() {
     std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();
     refused(folder.path(), &["rho-sft.csv:4", "cut off"]);
     std::fs::write(&file, whole.replace("forget metric", "forgetting")).unwrap();
-    refused(
-        folder.path(),
-        &["rho-sft.csv:1", "`forget metric`", "`forgetting`"],
-    );
+    refused(folder.path(), &["rho-sft.csv:1", "`forget metric`", "`forgetting`"]);
     std::fs::remove_file(&file).unwrap();
     refused(folder.path(), &["rho-sft.csv", "no such file"]);
     std::fs::remove_dir_all(folder.path().join("dataset/stm")).unwrap();

@@ -10,10 +10,7 @@ fn made_up(folder: &Path) {
 }
 
 fn run(folder: &Path, only: &[Part]) -> unforget::error::Result<Audit> {
-    let options = Options {
-        only: only.to_vec(),
-        ..Options::default()
-    };
+    let options = Options { only: only.to_vec(), ..Options::default() };
     audit::run(folder, &options, &Progress::quiet())
 }
 
@@ -26,15 +23,12 @@ fn fact<'a>(audit: &'a Audit, what: &str, file: &str) -> &'a Fact {
 /// What comes out, in words.
 fn found(audit: &Audit, what: &str, file: &str) -> String {
     let fact = fact(audit, what, file);
-    fact.recomputed
-        .clone()
-        .unwrap_or_else(|| panic!("nothing comes out: {fact:?}"))
+    fact.recomputed.clone().unwrap_or_else(|| panic!("nothing comes out: {fact:?}"))
 }
 
 fn number(audit: &Audit, what: &str, file: &str) -> f64 {
     let fact = fact(audit, what, file);
-    fact.recomputed_value
-        .unwrap_or_else(|| panic!("no number comes out: {fact:?}"))
+    fact.recomputed_value.unwrap_or_else(|| panic!("no number comes out: {fact:?}"))
 }
 
 #[test]
@@ -47,29 +41,16 @@ fn every_file_is_read_and_said_not_to_be_the_published_one() {
     assert_eq!(found(&audit, "rows", "sample_train_t_0.7_1_wrejppl"), "1");
     let hash = fact(&audit, "SHA-256", "gsm8k/data");
     assert_eq!(hash.verdict, Verdict::DoesNotFollow);
-    assert!(
-        hash.note.contains("other bytes than the published file"),
-        "{hash:?}"
-    );
-    assert_eq!(
-        fact(&audit, "rows", "math/train").verdict,
-        Verdict::CannotBeComputed
-    );
+    assert!(hash.note.contains("other bytes than the published file"), "{hash:?}");
+    assert_eq!(fact(&audit, "rows", "math/train").verdict, Verdict::CannotBeComputed);
     // another schema
     let place = |task: &str| {
         let file = "data-00000-of-00001.arrow";
-        folder
-            .path()
-            .join("dataset/ground_truth")
-            .join(task)
-            .join(file)
+        folder.path().join("dataset/ground_truth").join(task).join(file)
     };
     std::fs::copy(place("arc_challenge/test"), place("gsm8k")).unwrap();
     let error = run(folder.path(), &[Part::Files]).unwrap_err().to_string();
-    assert!(
-        error.contains("gsm8k") && error.contains("conversations"),
-        "{error}"
-    );
+    assert!(error.contains("gsm8k") && error.contains("conversations"), "{error}");
 }
 
 #[test]
@@ -86,36 +67,18 @@ fn masks_and_classes_are_those_of_the_made_up_tokens() {
     // above 2.5: 4, 2000 and 8 of seven
     is("% of answer tokens above 2.5", 300.0 / 7.0);
     // exp of the mean of ln: 8000^(1/4) and 16^(1/3)
-    is(
-        "mean sequence perplexity",
-        (8000f64.powf(0.25) + 16f64.powf(1.0 / 3.0)) / 2.0,
-    );
-    assert_eq!(
-        found(&audit, "rows whose ids can spell their text", ""),
-        "2"
-    );
+    is("mean sequence perplexity", (8000f64.powf(0.25) + 16f64.powf(1.0 / 3.0)) / 2.0);
+    assert_eq!(found(&audit, "rows whose ids can spell their text", ""), "2");
     // " \r\n" is one of the three masked tokens, the other two are words
     is("% of masked tokens with a carriage return", 100.0 / 3.0);
     is("% of masked tokens that are words", 200.0 / 3.0);
     is("reference solutions with carriage returns", 1.0);
+    assert_eq!(found(&audit, "reference solutions with tabs", "mbpp/train"), "1");
     assert_eq!(
-        found(&audit, "reference solutions with tabs", "mbpp/train"),
-        "1"
-    );
-    assert_eq!(
-        fact(
-            &audit,
-            "answers that are the solution in a fence",
-            "mbpp/train"
-        )
-        .verdict,
+        fact(&audit, "answers that are the solution in a fence", "mbpp/train").verdict,
         Verdict::Follows
     );
-    let point = audit
-        .curve
-        .iter()
-        .find(|point| point.threshold == 2.5)
-        .unwrap();
+    let point = audit.curve.iter().find(|point| point.threshold == 2.5).unwrap();
     assert!((point.masked - 3.0 / 7.0).abs() < 1e-12);
 }
 
@@ -125,49 +88,19 @@ fn sampled_answers_are_held_against_their_pools() {
     made_up(folder.path());
     let audit = run(folder.path(), &[Part::Samples]).unwrap();
     let lowest = "chosen answers of the lowest perplexity";
-    assert_eq!(
-        found(&audit, &format!("Rephrase, train: {lowest}"), ""),
-        "0"
-    );
-    assert_eq!(
-        found(&audit, &format!("Rephrase, validation: {lowest}"), ""),
-        "1"
-    );
-    assert_eq!(
-        found(&audit, &format!("Self-Output, validation: {lowest}"), ""),
-        "1"
-    );
-    assert_eq!(
-        found(
-            &audit,
-            "Self-Output, train: answers that go on after the code",
-            ""
-        ),
-        "1"
-    );
-    assert_eq!(
-        found(&audit, "Rephrase, train: answers with carriage returns", ""),
-        "1"
-    );
+    assert_eq!(found(&audit, &format!("Rephrase, train: {lowest}"), ""), "0");
+    assert_eq!(found(&audit, &format!("Rephrase, validation: {lowest}"), ""), "1");
+    assert_eq!(found(&audit, &format!("Self-Output, validation: {lowest}"), ""), "1");
+    assert_eq!(found(&audit, "Self-Output, train: answers that go on after the code", ""), "1");
+    assert_eq!(found(&audit, "Rephrase, train: answers with carriage returns", ""), "1");
     assert!(
-        (number(
-            &audit,
-            "Rephrase, train: mean perplexity of accepted answers",
-            ""
-        ) - 3.0)
-            .abs()
+        (number(&audit, "Rephrase, train: mean perplexity of accepted answers", "") - 3.0).abs()
             < 1e-9
     );
-    let rejected = fact(
-        &audit,
-        "Rephrase, train: rows whose `rejection` is a rejected sample",
-        "",
-    );
+    let rejected = fact(&audit, "Rephrase, train: rows whose `rejection` is a rejected sample", "");
     assert_eq!(rejected.recomputed.as_deref(), Some("0"));
     assert!(
-        rejected
-            .note
-            .contains("in 1 of 1 rows it is the reference answer itself"),
+        rejected.note.contains("in 1 of 1 rows it is the reference answer itself"),
         "{rejected:?}"
     );
 }
@@ -178,46 +111,18 @@ fn tasks_and_logs_are_graded_again() {
     made_up(folder.path());
     let audit = run(folder.path(), &[Part::Tasks]).unwrap();
     assert_eq!(found(&audit, "solutions with \\boxed", "math/test"), "1");
-    assert_eq!(
-        found(&audit, "test items of levels 1 to 5", ""),
-        "0/1/0/0/1"
-    );
+    assert_eq!(found(&audit, "test items of levels 1 to 5", ""), "0/1/0/0/1");
     // 0.5 is one half, and four is not three, whatever the log says
     assert_eq!(
-        found(
-            &audit,
-            "logged MATH answers that our grader grades as the log does",
-            ""
-        ),
+        found(&audit, "logged MATH answers that our grader grades as the log does", ""),
         "1 of 2"
     );
     assert_eq!(found(&audit, "answers with ####", ""), "1");
     assert_eq!(found(&audit, "logged GSM8K answers", ""), "1 of 1");
-    assert_eq!(
-        found(
-            &audit,
-            "rows with a number as their key",
-            "arc_challenge/test"
-        ),
-        "1"
-    );
-    assert_eq!(
-        found(
-            &audit,
-            "rows with the labels A, B, C, D",
-            "arc_challenge/test"
-        ),
-        "1"
-    );
+    assert_eq!(found(&audit, "rows with a number as their key", "arc_challenge/test"), "1");
+    assert_eq!(found(&audit, "rows with the labels A, B, C, D", "arc_challenge/test"), "1");
     assert_eq!(found(&audit, "rows with five options", ""), "1");
-    assert_eq!(
-        found(
-            &audit,
-            "rows whose key is none of their labels",
-            "arc_challenge/test"
-        ),
-        "0"
-    );
+    assert_eq!(found(&audit, "rows whose key is none of their labels", "arc_challenge/test"), "0");
 }
 
 #[test]
@@ -234,19 +139,11 @@ fn a_leak_is_found_by_number_by_name_and_by_words() {
     assert!(found(&light, "whose problem is worded", "").contains("21 and 701"));
     let plus = "{\"task_id\": \"Mbpp/702\"}\n{\"task_id\": \"Mbpp/20\"}\n";
     std::fs::write(folder.path().join("plus.jsonl"), plus).unwrap();
-    let options = Options {
-        only: vec![Part::Leak],
-        mbpp_test: Some(folder.path().join("plus.jsonl")),
-    };
+    let options =
+        Options { only: vec![Part::Leak], mbpp_test: Some(folder.path().join("plus.jsonl")) };
     let whole = audit::run(folder.path(), &options, &Progress::quiet()).unwrap();
-    assert_eq!(
-        found(&whole, "test tasks that are training tasks", "plus.jsonl"),
-        "1"
-    );
-    assert_eq!(
-        found(&whole, "test tasks that are validation tasks", "plus.jsonl"),
-        "0"
-    );
+    assert_eq!(found(&whole, "test tasks that are training tasks", "plus.jsonl"), "1");
+    assert_eq!(found(&whole, "test tasks that are validation tasks", "plus.jsonl"), "0");
 }
 
 #[test]
@@ -258,58 +155,24 @@ fn code_is_run_and_labels_are_held_against_what_it_does() {
     assert_eq!(found(&audit, "accepted answers with a stray line", ""), "0");
     if let Err(error) = Python::find() {
         println!("skipped: the executor's part of the audit: {error}");
-        let fact = fact(
-            &audit,
-            "references of MBPP's train split that pass, without it",
-            "",
-        );
+        let fact = fact(&audit, "references of MBPP's train split that pass, without it", "");
         assert_eq!(fact.verdict, Verdict::CannotBeComputed);
         assert!(fact.note.contains("code cannot be run here"), "{fact:?}");
         return;
     }
-    let references = fact(
-        &audit,
-        "references of MBPP's train split that pass, with",
-        "",
-    );
+    let references = fact(&audit, "references of MBPP's train split that pass, with", "");
     assert_eq!(references.recomputed.as_deref(), Some("2 of 3"));
-    assert!(
-        references.note.contains("not: mbpp/train/703"),
-        "{references:?}"
-    );
-    assert_eq!(
-        found(
-            &audit,
-            "references of MBPP's validation split that pass",
-            ""
-        ),
-        "1 of 1"
-    );
-    assert_eq!(
-        found(&audit, "Self-Output answers that pass, train", ""),
-        "1 of 2"
-    );
-    assert_eq!(
-        found(&audit, "Self-Output answers that pass, validation", ""),
-        "1 of 1"
-    );
-    assert_eq!(
-        found(&audit, "Rephrase answers that pass, train", ""),
-        "1 of 1"
-    );
+    assert!(references.note.contains("not: mbpp/train/703"), "{references:?}");
+    assert_eq!(found(&audit, "references of MBPP's validation split that pass", ""), "1 of 1");
+    assert_eq!(found(&audit, "Self-Output answers that pass, train", ""), "1 of 2");
+    assert_eq!(found(&audit, "Self-Output answers that pass, validation", ""), "1 of 1");
+    assert_eq!(found(&audit, "Rephrase answers that pass, train", ""), "1 of 1");
     // the right rewrite that is labelled wrong
     assert_eq!(
-        found(
-            &audit,
-            "labels of accepted Rephrase answers that are right, train",
-            ""
-        ),
+        found(&audit, "labels of accepted Rephrase answers that are right, train", ""),
         "1 of 2"
     );
-    assert_eq!(
-        found(&audit, "logged answers to MBPP+ that pass the asserts", ""),
-        "1 of 2"
-    );
+    assert_eq!(found(&audit, "logged answers to MBPP+ that pass the asserts", ""), "1 of 2");
     assert_eq!(found(&audit, "logged as passed", ""), "1");
     assert_eq!(found(&audit, "logged as timed out", ""), "1");
     assert_eq!(found(&audit, "highest task number in the log", ""), "21");

@@ -22,30 +22,18 @@ fn oracle(path: &str) -> Option<Vec<Value>> {
 }
 
 fn item(check: Check) -> Item {
-    Item {
-        id: "x".into(),
-        prompt: "?".into(),
-        truth: String::new(),
-        style: vec![],
-        check,
-    }
+    Item { id: "x".into(), prompt: "?".into(), truth: String::new(), style: vec![], check }
 }
 
 fn math(answer: &str) -> Item {
-    item(Check::Math {
-        answer: answer.into(),
-        grading: Grading::Robust,
-        take: Take::Last,
-    })
+    item(Check::Math { answer: answer.into(), grading: Grading::Robust, take: Take::Last })
 }
 
 fn letter(key: &str) -> Item {
     item(Check::Letter {
         key: key.into(),
         labels: ["A", "B", "C", "D"].map(String::from).to_vec(),
-        options: ["Albert", "Bella", "Cecil", "Dora"]
-            .map(String::from)
-            .to_vec(),
+        options: ["Albert", "Bella", "Cecil", "Dora"].map(String::from).to_vec(),
         grading: Grading::Robust,
         take: Take::Last,
     })
@@ -58,9 +46,7 @@ fn found_anywhere(item: &Item, answer: &str) -> bool {
 
 /// The cases that a table in a data card says are decided differently, as `file:line` counted from 0.
 fn decided_differently(card: &str) -> BTreeSet<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("datasets")
-        .join(card);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(card);
     let text = std::fs::read_to_string(&path).unwrap();
     text.lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
@@ -84,10 +70,9 @@ fn mathematics_is_judged_as_known_but_for_the_table_in_the_card() {
             differs.insert(format!("hendrycks:{at}"));
         }
     }
-    for (file, name) in [
-        ("lighteval_extractive_match", "lighteval"),
-        ("math_verify_cases", "math_verify"),
-    ] {
+    for (file, name) in
+        [("lighteval_extractive_match", "lighteval"), ("math_verify_cases", "math_verify")]
+    {
         let rows = oracle(&format!("math/{file}.jsonl")).unwrap();
         for (at, row) in rows.iter().enumerate() {
             let (gold, answer) = (string(row, "gold"), string(row, "pred"));
@@ -147,10 +132,8 @@ fn every_answer_of_math_500_equals_its_solution_and_few_others() {
         assert_eq!(score.value, 1.0, "{}: {}", item.id, score.why);
     }
     let rows = dataset::rows(&file).unwrap();
-    let answers: Vec<&str> = rows
-        .iter()
-        .map(|row| row.fields["answer"].as_str().unwrap())
-        .collect();
+    let answers: Vec<&str> =
+        rows.iter().map(|row| row.fields["answer"].as_str().unwrap()).collect();
     let mut same = BTreeSet::new();
     let plain = |text: &str| {
         text.replace(['$', ' '], "")
@@ -182,43 +165,21 @@ fn labels_of_gsm8k_solutions_are_reproduced() {
     for (at, row) in rows.iter().enumerate() {
         let truth = row["ground_truth"].as_str().unwrap();
         let gold = truth.rsplit("A: ").next().unwrap().trim();
-        let item = item(Check::Gsm8k {
-            answer: gold.into(),
-            grading: Grading::Robust,
-            take: Take::Last,
-        });
-        for system in [
-            "6b_finetuning",
-            "6b_verification",
-            "175b_finetuning",
-            "175b_verification",
-        ] {
+        let item =
+            item(Check::Gsm8k { answer: gold.into(), grading: Grading::Robust, take: Take::Last });
+        for system in ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"] {
             let solution = row[system]["solution"].as_str().unwrap();
             counted += 1;
             let score = item.grade(solution, false);
             if (score.value == 1.0) != row[system]["is_correct"].as_bool().unwrap() {
-                let end: String = solution
-                    .chars()
-                    .rev()
-                    .take(60)
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .rev()
-                    .collect();
-                differs.push(format!(
-                    "{at} {system}: gold {gold}, {:?}, {}",
-                    end, score.why
-                ));
+                let end: String =
+                    solution.chars().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect();
+                differs.push(format!("{at} {system}: gold {gold}, {:?}, {}", end, score.why));
             }
         }
     }
     assert_eq!(counted, 1200);
-    assert!(
-        differs.is_empty(),
-        "{}:\n{}",
-        differs.len(),
-        differs.join("\n")
-    );
+    assert!(differs.is_empty(), "{}:\n{}", differs.len(), differs.join("\n"));
 }
 
 #[test]
@@ -227,10 +188,7 @@ fn every_reference_of_gsm8k_is_right_by_every_rule() {
         return;
     };
     for grading in [Grading::Robust, Grading::Paper, Grading::Harness] {
-        let ask = Ask {
-            grading,
-            ..Ask::default()
-        };
+        let ask = Ask { grading, ..Ask::default() };
         let items = Benchmark::Gsm8k.read_as(&file, &ask).unwrap();
         assert_eq!(items.len(), 1319);
         for item in &items {
@@ -252,27 +210,13 @@ fn every_key_of_arc_is_right_by_every_rule() {
             (Prompts::Harness, Grading::Robust),
             (Prompts::Harness, Grading::Harness),
         ] {
-            let ask = Ask {
-                prompts,
-                grading,
-                ..Ask::default()
-            };
+            let ask = Ask { prompts, grading, ..Ask::default() };
             let items = Benchmark::Arc.read_as(&file, &ask).unwrap();
             assert_eq!(items.len(), rows);
             for item in &items {
                 let score = item.grade(&item.truth, false);
-                assert_eq!(
-                    score.value, 1.0,
-                    "{prompts:?} {grading:?} {}: {}",
-                    item.id, score.why
-                );
-                let Check::Letter {
-                    labels,
-                    options,
-                    key,
-                    ..
-                } = &item.check
-                else {
+                assert_eq!(score.value, 1.0, "{prompts:?} {grading:?} {}: {}", item.id, score.why);
+                let Check::Letter { labels, options, key, .. } = &item.check else {
                     panic!("not a letter")
                 };
                 assert!((3..=5).contains(&options.len()));
@@ -281,11 +225,7 @@ fn every_key_of_arc_is_right_by_every_rule() {
                         &item.truth.replace(&format!(" {key}"), &format!(" {label}")),
                         false,
                     );
-                    assert_eq!(
-                        wrong.value, 0.0,
-                        "{prompts:?} {grading:?} {}: {label}",
-                        item.id
-                    );
+                    assert_eq!(wrong.value, 0.0, "{prompts:?} {grading:?} {}: {label}", item.id);
                 }
             }
         }
@@ -305,53 +245,27 @@ fn the_paper_s_prompts_are_those_of_its_code() {
     let prompt = |benchmark: Benchmark, row: &str| {
         let file = folder.path().join("row.jsonl");
         std::fs::write(&file, row).unwrap();
-        benchmark
-            .read(&file, Prompts::Paper)
-            .unwrap()
-            .remove(0)
-            .prompt
+        benchmark.read(&file, Prompts::Paper).unwrap().remove(0).prompt
     };
-    let gsm8k = prompt(
-        Benchmark::Gsm8k,
-        "{\"question\": \"!\", \"answer\": \"#### 5\"}",
-    );
-    assert!(has_hash(
-        gsm8k.strip_suffix("Q: !\nA:").unwrap(),
-        "322a8927",
-        "ab25"
-    ));
-    let math = prompt(
-        Benchmark::Math,
-        r#"{"problem": "!", "solution": "\\boxed{5}"}"#,
-    );
+    let gsm8k = prompt(Benchmark::Gsm8k, "{\"question\": \"!\", \"answer\": \"#### 5\"}");
+    assert!(has_hash(gsm8k.strip_suffix("Q: !\nA:").unwrap(), "322a8927", "ab25"));
+    let math = prompt(Benchmark::Math, r#"{"problem": "!", "solution": "\\boxed{5}"}"#);
     let (head, tail) = math.split_once("\n\n!\n\n").unwrap();
     assert!(has_hash(head, "d83e9d5f", "8f17") && has_hash(tail, "be1964c3", "6f99"));
     let arc = prompt(
         Benchmark::Arc,
         r#"{"question": "!", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}"#,
     );
-    let head = arc
-        .strip_suffix("Question:\n!Choices:\nA. a\nB. b\n")
-        .unwrap();
+    let head = arc.strip_suffix("Question:\n!Choices:\nA. a\nB. b\n").unwrap();
     assert!(has_hash(head, "f8a1a8dd", "0aac"));
-    let mmlu = prompt(
-        Benchmark::Mmlu,
-        r#"{"question": "!", "choices": ["a", "b"], "answer": 0}"#,
-    );
-    assert!(has_hash(
-        mmlu.strip_suffix("!\n\nA) a\nB) b").unwrap(),
-        "cdee602f",
-        "0236"
-    ));
+    let mmlu = prompt(Benchmark::Mmlu, r#"{"question": "!", "choices": ["a", "b"], "answer": 0}"#);
+    assert!(has_hash(mmlu.strip_suffix("!\n\nA) a\nB) b").unwrap(), "cdee602f", "0236"));
 }
 
 /// `rows` as JSON lines in `folder`, beside the databases in `databases`.
 fn questions(folder: &Path, databases: &Path, rows: &[Value]) -> PathBuf {
-    std::os::unix::fs::symlink(
-        std::fs::canonicalize(databases).unwrap(),
-        folder.join("database"),
-    )
-    .unwrap();
+    std::os::unix::fs::symlink(std::fs::canonicalize(databases).unwrap(), folder.join("database"))
+        .unwrap();
     let file = folder.join("questions.jsonl");
     let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
     std::fs::write(&file, lines.join("\n")).unwrap();
@@ -360,10 +274,9 @@ fn questions(folder: &Path, databases: &Path, rows: &[Value]) -> PathBuf {
 
 #[test]
 fn labels_of_bird_predictions_are_reproduced() {
-    let (Some(rows), Some(bird)) = (
-        oracle("sql/bird_superhero_predictions.jsonl"),
-        data("bird-minidev"),
-    ) else {
+    let (Some(rows), Some(bird)) =
+        (oracle("sql/bird_superhero_predictions.jsonl"), data("bird-minidev"))
+    else {
         return;
     };
     let file = bird.join("database/superhero/superhero.sqlite");
@@ -396,11 +309,7 @@ fn labels_of_bird_predictions_are_reproduced() {
 
     // the questions themselves: every reference query gives the rows that are known
     let gold: Vec<Value> = {
-        let file = shared(
-            "real/oracles/sql/superhero_gold_results.json",
-            "gold results",
-        )
-        .unwrap();
+        let file = shared("real/oracles/sql/superhero_gold_results.json", "gold results").unwrap();
         serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
@@ -416,12 +325,7 @@ fn labels_of_bird_predictions_are_reproduced() {
         (Prompts::Official, Grading::Robust),
         (Prompts::Paper, Grading::Paper),
     ] {
-        let ask = Ask {
-            prompts,
-            grading,
-            only: only.clone(),
-            ..Ask::default()
-        };
+        let ask = Ask { prompts, grading, only: only.clone(), ..Ask::default() };
         let items = Benchmark::Bird.read_as(&file, &ask).unwrap();
         assert_eq!(items.len(), 52);
         for (item, gold) in items.iter().zip(&gold) {
@@ -444,15 +348,7 @@ fn labels_of_bird_predictions_are_reproduced() {
 
 /// The reference query gives these rows: a query made of them as values is right.
 fn assert_rows(item: &Item, rows: &Value) {
-    let Check::Database {
-        file,
-        sha256,
-        query,
-        ..
-    } = &item.check
-    else {
-        panic!("not a database")
-    };
+    let Check::Database { file, sha256, query, .. } = &item.check else { panic!("not a database") };
     let Some(rows) = rows.as_array() else {
         return; // too many to be written down
     };
@@ -482,11 +378,7 @@ fn assert_rows(item: &Item, rows: &Value) {
                 false => format!("c{at}"),
             })
             .collect();
-        format!(
-            "WITH t({}) AS ({query}) SELECT {} FROM t",
-            names.join(", "),
-            cells.join(", ")
-        )
+        format!("WITH t({}) AS ({query}) SELECT {} FROM t", names.join(", "), cells.join(", "))
     };
     // as sets, because Spider's rule leaves DISTINCT out of the reference too
     let item = self::item(Check::Database {
@@ -502,10 +394,9 @@ fn assert_rows(item: &Item, rows: &Value) {
 
 #[test]
 fn reference_queries_of_german_spider_run_or_fail_as_known() {
-    let (Some(gold), Some(spider)) = (
-        oracle("sql/spider_de_gold_results.jsonl"),
-        data("spider-de"),
-    ) else {
+    let (Some(gold), Some(spider)) =
+        (oracle("sql/spider_de_gold_results.jsonl"), data("spider-de"))
+    else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -543,16 +434,11 @@ fn instructions_are_judged_as_by_the_harness() {
             id: row["id"].as_str().unwrap().into(),
             kwargs: row["kwargs"].as_object().unwrap().clone(),
         };
-        let item = item(Check::Instructions {
-            instructions: vec![instruction],
-        });
+        let item = item(Check::Instructions { instructions: vec![instruction] });
         let answer = row["answer"].as_str().unwrap();
         let score = item.grade(answer, false);
         let ours = (score.parts[0].strict, score.parts[0].loose);
-        let theirs = (
-            row["strict"].as_bool().unwrap(),
-            row["loose"].as_bool().unwrap(),
-        );
+        let theirs = (row["strict"].as_bool().unwrap(), row["loose"].as_bool().unwrap());
         if ours != theirs {
             differs.push(format!(
                 "{} {}: {answer:?}: ours {ours:?}, harness {theirs:?}",
@@ -560,13 +446,7 @@ fn instructions_are_judged_as_by_the_harness() {
             ));
         }
     }
-    assert!(
-        differs.is_empty(),
-        "{} of {}:\n{}",
-        differs.len(),
-        rows.len(),
-        differs.join("\n")
-    );
+    assert!(differs.is_empty(), "{} of {}:\n{}", differs.len(), rows.len(), differs.join("\n"));
 }
 
 #[test]

@@ -12,15 +12,9 @@ fn root() -> &'static Path {
 #[test]
 fn no_result_in_the_book_is_stale() {
     let results = root().join("book/src/results");
-    assert_eq!(
-        unforget::paper::stale(&results).unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(unforget::paper::stale(&results).unwrap(), Vec::<String>::new());
     let kept = |id: &str| results.join(id).join("README.md").is_file();
-    assert!(
-        kept("table-2") && kept("table-3"),
-        "the main tables are there"
-    );
+    assert!(kept("table-2") && kept("table-3"), "the main tables are there");
 }
 
 #[test]
@@ -71,29 +65,15 @@ fn the_site_works_in_a_browser() {
     let said = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{said}");
 
-    let Some(browser) = program(
-        "CHROMIUM",
-        &["chromium", "chromium-browser", "google-chrome"],
-    ) else {
+    let Some(browser) = program("CHROMIUM", &["chromium", "chromium-browser", "google-chrome"])
+    else {
         return println!("skipped in part: no Chromium, or name it with CHROMIUM");
     };
     std::fs::write(site.join("check.html"), CHECK).unwrap();
-    let profile = format!(
-        "--user-data-dir={}",
-        folder.path().join("profile").display()
-    );
+    let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
     let shown = Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-        ])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-        ])
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .args(["--allow-file-access-from-files", "--enable-logging=stderr"])
         .args(["--virtual-time-budget=60000", "--dump-dom"])
         .arg(profile)
@@ -102,23 +82,15 @@ fn the_site_works_in_a_browser() {
         .unwrap();
     let page = String::from_utf8_lossy(&shown.stdout);
     let log = String::from_utf8_lossy(&shown.stderr);
-    let console: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("CONSOLE"))
-        .collect();
+    let console: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
     let fact = |name: &str| {
-        let line = page
-            .lines()
-            .find_map(|line| line.split_once(&format!("{name} ")));
+        let line = page.lines().find_map(|line| line.split_once(&format!("{name} ")));
         line.unwrap_or_else(|| panic!("no `{name}` in {page}; {console:?}"))
             .1
             .trim_end_matches("</pre>")
             .to_owned()
     };
-    let masked: Vec<usize> = fact("masked")
-        .split(' ')
-        .map(|n| n.parse().unwrap())
-        .collect();
+    let masked: Vec<usize> = fact("masked").split(' ').map(|n| n.parse().unwrap()).collect();
     assert!(masked[0] > masked[1] && masked[1] > masked[2], "{masked:?}");
     assert!(fact("measured").parse::<usize>().unwrap() >= 5);
     assert!(fact("item").starts_with("algebra/"));
@@ -126,9 +98,5 @@ fn the_site_works_in_a_browser() {
     let (all, drawn) = figures.split_once(" drawn ").unwrap();
     assert!(all == drawn && all != "0", "{figures}");
     assert!(fact("search").parse::<usize>().unwrap() > 0);
-    assert_eq!(
-        console,
-        Vec::<&str>::new(),
-        "nothing is said on the console"
-    );
+    assert_eq!(console, Vec::<&str>::new(), "nothing is said on the console");
 }

@@ -25,19 +25,14 @@ fn every_file_of_the_lab_has_the_hash_that_is_written_down() {
         assert_eq!(file_hash(&lab().join(name)).unwrap(), hash, "{name}");
         named += 1;
     }
-    assert!(
-        named > 6 * 3 + 5,
-        "benchmarks and the model's files, not {named}"
-    );
+    assert!(named > 6 * 3 + 5, "benchmarks and the model's files, not {named}");
 }
 
 #[test]
 fn the_card_counts_the_rows_right() {
     let card = read(lab().join("README.md"));
-    let front = card
-        .split("---")
-        .nth(1)
-        .expect("a card begins with its facts between two lines of ---");
+    let front =
+        card.split("---").nth(1).expect("a card begins with its facts between two lines of ---");
     let counts: BTreeMap<&str, usize> = front
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
@@ -47,9 +42,7 @@ fn the_card_counts_the_rows_right() {
     assert_eq!(counts.len(), 3, "train, validation, test: {counts:?}");
     for task in LabTask::ALL {
         for (split, count) in &counts {
-            let rows = read(lab().join(task.name()).join(format!("{split}.jsonl")))
-                .lines()
-                .count();
+            let rows = read(lab().join(task.name()).join(format!("{split}.jsonl"))).lines().count();
             assert_eq!(rows, *count, "{} {split}", task.name());
         }
     }
@@ -62,11 +55,7 @@ fn the_benchmarks_are_remade_to_the_byte() {
     for task in LabTask::ALL {
         for split in ["train", "validation", "test"] {
             let name = format!("{}/{split}.jsonl", task.name());
-            assert_eq!(
-                read(folder.path().join(&name)),
-                read(lab().join(&name)),
-                "{name}"
-            );
+            assert_eq!(read(folder.path().join(&name)), read(lab().join(&name)), "{name}");
         }
     }
 }
@@ -75,33 +64,16 @@ fn the_benchmarks_are_remade_to_the_byte() {
 fn the_model_was_made_by_the_recipe_of_this_crate() {
     let model = lab().join("model");
     let recipe = Pretraining::read(&model.join("pretraining.toml")).unwrap();
-    assert_eq!(
-        recipe,
-        Pretraining::default(),
-        "the shipped recipe is the default one"
-    );
+    assert_eq!(recipe, Pretraining::default(), "the shipped recipe is the default one");
     let log = read(model.join("training-log.jsonl"));
     let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     assert_eq!(last["step"], recipe.steps, "the log goes to the end");
-    assert!(
-        std::fs::metadata(model.join("model.safetensors"))
-            .unwrap()
-            .len()
-            <= 10_000_000
-    );
+    assert!(std::fs::metadata(model.join("model.safetensors")).unwrap().len() <= 10_000_000);
 
     let folder = tempfile::tempdir().unwrap();
     recipe.tokenizer(folder.path()).unwrap();
-    for name in [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "chat_template.jinja",
-    ] {
-        assert_eq!(
-            read(folder.path().join(name)),
-            read(model.join(name)),
-            "{name}"
-        );
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        assert_eq!(read(folder.path().join(name)), read(model.join(name)), "{name}");
     }
 }
 
@@ -123,33 +95,21 @@ fn cards_of_benchmarks_count_and_hash_their_files_right() {
     for name in own {
         assert!(Benchmark::named(name).is_ok());
         let card = read(
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("datasets")
-                .join(name)
-                .join("README.md"),
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(name).join("README.md"),
         );
-        let front = card
-            .split("---\n")
-            .nth(1)
-            .expect("facts between two lines of ---");
+        let front = card.split("---\n").nth(1).expect("facts between two lines of ---");
         let fact = |key: &str| {
             let head = format!("{key}: ");
-            let line = front
-                .lines()
-                .find_map(|line| line.strip_prefix(head.as_str()));
+            let line = front.lines().find_map(|line| line.strip_prefix(head.as_str()));
             line.unwrap_or_else(|| panic!("{name}: no {key}"))
         };
         assert_eq!(fact("task"), name);
         for key in ["licence", "revision"] {
             assert!(!fact(key).is_empty());
         }
-        for part in [
-            "**A row.**",
-            "**As a conversation.**",
-            "**Grading.**",
-            "**Traps.**",
-            "**Citation.**",
-        ] {
+        for part in
+            ["**A row.**", "**As a conversation.**", "**Grading.**", "**Traps.**", "**Citation.**"]
+        {
             assert!(card.contains(part), "{name}: no {part}");
         }
         let columns: Vec<&str> = fact("columns")
@@ -169,20 +129,12 @@ fn cards_of_benchmarks_count_and_hash_their_files_right() {
             };
             let text = read(path);
             let rows: Vec<serde_json::Value> = match file.ends_with(".jsonl") {
-                true => text
-                    .lines()
-                    .map(|l| serde_json::from_str(l).unwrap())
-                    .collect(),
+                true => text.lines().map(|l| serde_json::from_str(l).unwrap()).collect(),
                 false => serde_json::from_str(&text).unwrap(),
             };
             assert_eq!(rows.len().to_string(), count, "{name}: {file}");
             for row in &rows {
-                let keys: Vec<&str> = row
-                    .as_object()
-                    .unwrap()
-                    .keys()
-                    .map(String::as_str)
-                    .collect();
+                let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
                 let mut sorted = (keys.clone(), columns.clone());
                 sorted.0.sort_unstable();
                 sorted.1.sort_unstable();
@@ -209,9 +161,7 @@ fn each_card_has_a_row_that_was_made_up() {
         ("mmlu", None),
         ("spider", None),
     ] {
-        let place = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("datasets")
-            .join(name);
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(name);
         let card = read(place.join("README.md"));
         assert!(
             card.contains("`sample.jsonl` has one row of this shape. It is made up by us"),
@@ -230,14 +180,9 @@ fn each_card_has_a_row_that_was_made_up() {
             let place_of = file.parent().unwrap().join("database").join(database);
             std::fs::create_dir_all(&place_of).unwrap();
             let made = rusqlite::Connection::open(place_of.join(format!("{database}.sqlite")));
-            made.unwrap()
-                .execute_batch(&read(place.join("sample.sql")))
-                .unwrap();
+            made.unwrap().execute_batch(&read(place.join("sample.sql"))).unwrap();
         }
-        let items = Benchmark::named(name)
-            .unwrap()
-            .read(&file, Prompts::Paper)
-            .unwrap();
+        let items = Benchmark::named(name).unwrap().read(&file, Prompts::Paper).unwrap();
         assert_eq!(items.len(), 1, "{name}");
         // Python is run by another test
         if !["humaneval", "mbpp"].contains(&name) {

@@ -53,12 +53,7 @@ impl Folder {
     fn load_as_it_is(&self) -> Result<Model> {
         self.write("config.json", &self.config);
         let model = self.dir.path().to_path_buf();
-        Checkpoint {
-            model,
-            adapter: None,
-            adapter_scale: None,
-        }
-        .load_base(&Device::Cpu)
+        Checkpoint { model, adapter: None, adapter_scale: None }.load_base(&Device::Cpu)
     }
 
     fn load(&self) -> Result<Model> {
@@ -84,10 +79,8 @@ fn shard(folder: &Folder) {
     let mut places = serde_json::Map::new();
     for (at, names) in names.chunks(names.len() / 2 + 1).enumerate() {
         let file = format!("model-0000{}-of-00002.safetensors", at + 1);
-        let tensors: HashMap<String, Tensor> = names
-            .iter()
-            .map(|name| (name.to_string(), folder.tensors[*name].clone()))
-            .collect();
+        let tensors: HashMap<String, Tensor> =
+            names.iter().map(|name| (name.to_string(), folder.tensors[*name].clone())).collect();
         candle_core::safetensors::save(&tensors, folder.path(&file)).unwrap();
         places.extend(names.iter().map(|name| (name.to_string(), json!(file))));
     }
@@ -109,10 +102,7 @@ fn a_lost_shard_is_named() {
     shard(&folder);
     let lost = "model-00002-of-00002.safetensors";
     std::fs::remove_file(folder.path(lost)).unwrap();
-    assert_refused(
-        folder.load_as_it_is(),
-        &[lost, "no shard", "the index names it"],
-    );
+    assert_refused(folder.load_as_it_is(), &[lost, "no shard", "the index names it"]);
     folder.write("model.safetensors.index.json", "[]");
     assert_refused(
         folder.load_as_it_is(),
@@ -126,17 +116,9 @@ fn a_tied_head_may_be_stored_under_either_name_or_both() {
     assert!(!folder.tensors.contains_key(HEAD));
     let table = folder.tensors[EMBEDDING].clone();
     folder.tensors.insert(HEAD.into(), table);
-    assert_eq!(
-        logits(&folder.load().unwrap().decoder),
-        reference_logits(),
-        "both"
-    );
+    assert_eq!(logits(&folder.load().unwrap().decoder), reference_logits(), "both");
     folder.tensors.remove(EMBEDDING);
-    assert_eq!(
-        logits(&folder.load().unwrap().decoder),
-        reference_logits(),
-        "only the head"
-    );
+    assert_eq!(logits(&folder.load().unwrap().decoder), reference_logits(), "only the head");
     folder.tensors.remove(HEAD);
     assert_refused(folder.load(), &["model.embed_tokens.weight: missing"]);
 }
@@ -159,20 +141,11 @@ fn every_tensor_that_does_not_fit_is_listed_at_once() {
     let zeros =
         |shape: (usize, usize), dtype: DType| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();
     let name = |part: &str| format!("model.layers.1.{part}.weight");
-    folder
-        .tensors
-        .insert(name("self_attn.k_proj"), zeros((16, 31), DType::F32));
-    folder
-        .tensors
-        .insert(name("self_attn.v_proj"), zeros((16, 32), DType::U8));
-    folder
-        .tensors
-        .insert("model.vision.weight".into(), zeros((1, 1), DType::F32));
+    folder.tensors.insert(name("self_attn.k_proj"), zeros((16, 31), DType::F32));
+    folder.tensors.insert(name("self_attn.v_proj"), zeros((16, 32), DType::U8));
+    folder.tensors.insert("model.vision.weight".into(), zeros((1, 1), DType::F32));
     let unused = Tensor::zeros(4, DType::F32, &Device::Cpu).unwrap();
-    folder.tensors.insert(
-        "model.layers.0.self_attn.rotary_emb.inv_freq".into(),
-        unused,
-    );
+    folder.tensors.insert("model.layers.0.self_attn.rotary_emb.inv_freq".into(), unused);
     let refused = folder.load();
     let problems = match &refused {
         Err(unforget::error::Error::Weights { problems, .. }) => problems.len(),
@@ -189,10 +162,7 @@ fn every_tensor_that_does_not_fit_is_listed_at_once() {
             &folder.dir.path().display().to_string(),
         ],
     );
-    assert_eq!(
-        problems, 5,
-        "old checkpoints' rotary frequencies are no problem"
-    );
+    assert_eq!(problems, 5, "old checkpoints' rotary frequencies are no problem");
 }
 
 #[test]
@@ -210,10 +180,7 @@ fn a_config_of_another_size_names_the_tensors() {
         &["model.layers.1.mlp.up_proj.weight: not part of this architecture"],
     );
     folder.config["num_hidden_layers"] = json!(3);
-    assert_refused(
-        folder.load(),
-        &["model.layers.2.self_attn.q_proj.weight: missing"],
-    );
+    assert_refused(folder.load(), &["model.layers.2.self_attn.q_proj.weight: missing"]);
 }
 
 #[test]
@@ -226,11 +193,7 @@ fn a_truncated_file_is_refused() {
         std::fs::write(&file, &bytes[..length]).unwrap();
         assert_refused(
             folder.load_as_it_is(),
-            &[
-                "model.safetensors",
-                "not a whole safetensors file",
-                "download it again",
-            ],
+            &["model.safetensors", "not a whole safetensors file", "download it again"],
         );
     }
     std::fs::write(&file, "version https://git-lfs.github.com/spec/v1\n").unwrap();
@@ -267,10 +230,7 @@ fn what_a_folder_lacks_is_named() {
     folder.write_weights();
     open().unwrap().load_base(&Device::Cpu).unwrap();
     folder.write("config.json", "{");
-    assert_refused(
-        open().unwrap().load_base(&Device::Cpu),
-        &["config.json", "not a model config"],
-    );
+    assert_refused(open().unwrap().load_base(&Device::Cpu), &["config.json", "not a model config"]);
 }
 
 #[test]
@@ -280,9 +240,7 @@ fn weights_in_bf16_and_f16_load_as_f32() {
         let mut rounded = Folder::tied();
         for (name, tensor) in reference_tensors("llama-tied/model.safetensors") {
             let short = tensor.to_dtype(dtype).unwrap();
-            rounded
-                .tensors
-                .insert(name.clone(), short.to_dtype(DType::F32).unwrap());
+            rounded.tensors.insert(name.clone(), short.to_dtype(DType::F32).unwrap());
             stored.tensors.insert(name, short);
         }
         stored.config["dtype"] = json!("bfloat16");
@@ -291,11 +249,7 @@ fn weights_in_bf16_and_f16_load_as_f32() {
             assert_eq!(tensor.dtype(), DType::F32, "{name}");
         }
         assert_eq!(logits(&stored.decoder), logits(&rounded.decoder));
-        assert_ne!(
-            logits(&stored.decoder),
-            reference_logits(),
-            "rounding does something"
-        );
+        assert_ne!(logits(&stored.decoder), reference_logits(), "rounding does something");
     }
 }
 
@@ -306,32 +260,19 @@ fn stop_ids_come_from_both_configs_as_a_number_or_a_list() {
     check(&folder, &[2]);
     folder.write("generation_config.json", json!({"eos_token_id": 7}));
     check(&folder, &[7, 2]);
-    folder.write(
-        "generation_config.json",
-        json!({"eos_token_id": [2, 7, 9], "do_sample": true}),
-    );
+    folder.write("generation_config.json", json!({"eos_token_id": [2, 7, 9], "do_sample": true}));
     check(&folder, &[2, 7, 9]);
     folder.write("generation_config.json", json!({"eos_token_id": null}));
     folder.config["eos_token_id"] = json!([5, 6]);
     check(&folder, &[5, 6]);
-    folder
-        .config
-        .as_object_mut()
-        .unwrap()
-        .remove("eos_token_id");
+    folder.config.as_object_mut().unwrap().remove("eos_token_id");
     check(&folder, &[]);
     folder.write("generation_config.json", json!({"eos_token_id": "</s>"}));
-    assert_refused(
-        folder.load(),
-        &["generation_config.json", "a number or a list of numbers"],
-    );
+    assert_refused(folder.load(), &["generation_config.json", "a number or a list of numbers"]);
     folder.write("generation_config.json", json!({"eos_token_id": [2, 96]}));
     assert_refused(
         folder.load(),
-        &[
-            "generation_config.json",
-            "stop id 96 is outside the vocabulary of 96",
-        ],
+        &["generation_config.json", "stop id 96 is outside the vocabulary of 96"],
     );
     folder.write("generation_config.json", "{}");
     folder.config["eos_token_id"] = json!(200);
@@ -345,13 +286,9 @@ fn a_written_model_loads_again_with_the_same_bits() {
         let dir = tempfile::tempdir().unwrap();
         write_model(dir.path(), &decoder, &[2, 3]).unwrap();
         let model = dir.path().to_path_buf();
-        let again = Checkpoint {
-            model,
-            adapter: None,
-            adapter_scale: None,
-        }
-        .load_base(&Device::Cpu)
-        .unwrap();
+        let again = Checkpoint { model, adapter: None, adapter_scale: None }
+            .load_base(&Device::Cpu)
+            .unwrap();
         assert_eq!(again.stop_ids, [2, 3]);
         assert_eq!(again.decoder.config, decoder.config);
         assert_eq!(logits(&again.decoder), logits(&decoder));
@@ -388,31 +325,15 @@ fn an_adapter_that_means_something_else_is_refused_by_name() {
         ("peft_type", json!("IA3"), "peft_type IA3"),
         ("bias", json!("some"), "bias `some`"),
         ("modules_to_save", json!(["lm_head"]), "merge_and_unload"),
-        (
-            "init_lora_weights",
-            json!("pissa_niter_4"),
-            "as a plain LoRA",
-        ),
-        (
-            "target_parameters",
-            json!(["experts.w"]),
-            "target_parameters",
-        ),
-        (
-            "trainable_token_indices",
-            json!([1]),
-            "trainable_token_indices",
-        ),
+        ("init_lora_weights", json!("pissa_niter_4"), "as a plain LoRA"),
+        ("target_parameters", json!(["experts.w"]), "target_parameters"),
+        ("trainable_token_indices", json!([1]), "trainable_token_indices"),
         ("target_modules", json!("(.*proj"), "no regular expression"),
         ("target_modules", json!([]), "target_modules"),
         ("target_modules", Value::Null, "target_modules"),
         ("target_modules", json!(["c_attn"]), "`c_attn`"),
         ("layer_replication", json!([[0, 1]]), "layer_replication"),
-        (
-            "alora_invocation_tokens",
-            json!([5]),
-            "alora_invocation_tokens",
-        ),
+        ("alora_invocation_tokens", json!([5]), "alora_invocation_tokens"),
         ("use_qalora", json!(true), "use_qalora"),
         ("r", json!("four"), "not PEFT's config"),
     ];
@@ -435,20 +356,13 @@ fn adapter_tensors_that_do_not_fit_are_listed_at_once() {
                 name(1, "lora_B"),
                 Tensor::zeros((32, 5), DType::F32, &Device::Cpu).unwrap(),
             );
-            tensors.insert(
-                "stray".into(),
-                Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap(),
-            );
+            tensors.insert("stray".into(), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap());
         },
     );
     let wrong = format!("{}: shape [32, 5], needed [32, 4]", name(1, "lora_B"));
     assert_refused(
         refused,
-        &[
-            &format!("{}: missing", name(0, "lora_A")),
-            &wrong,
-            "stray: not part of this adapter",
-        ],
+        &[&format!("{}: missing", name(0, "lora_A")), &wrong, "stray: not part of this adapter"],
     );
 
     let mut decoder = reference_decoder("llama-tied");
@@ -462,8 +376,5 @@ fn adapter_tensors_that_do_not_fit_are_listed_at_once() {
         dir.path().join("adapter_config.json"),
     )
     .unwrap();
-    assert_refused(
-        adapter::load(&mut decoder, dir.path()),
-        &["no adapter_model.safetensors here"],
-    );
+    assert_refused(adapter::load(&mut decoder, dir.path()), &["no adapter_model.safetensors here"]);
 }

@@ -31,15 +31,10 @@ const CONTEXT: usize = 512;
 
 impl Place {
     fn new() -> Self {
-        let place = Self {
-            root: tempfile::tempdir().unwrap(),
-        };
+        let place = Self { root: tempfile::tempdir().unwrap() };
         let folder = place.path("model");
         let texts = ["What is 2 + 3?", "Solve 3x + 4 = 10 for x.", "Answer: 5"];
-        let training = BpeTraining {
-            vocab_size: 300,
-            ..BpeTraining::lab()
-        };
+        let training = BpeTraining { vocab_size: 300, ..BpeTraining::lab() };
         let texts = texts.iter().cycle().take(12).map(|text| text.to_string());
         let tokenizer = train_bpe(texts, &training, &folder).unwrap();
         let config = ModelConfig {
@@ -111,21 +106,12 @@ impl Place {
     fn refuses(&self, arguments: &str, parts: &[&str]) -> Outcome {
         let outcome = self.run(arguments);
         let stderr = &outcome.stderr;
-        assert!(
-            !outcome.success,
-            "`{arguments}` was accepted, but should say {parts:?}"
-        );
-        let errors = stderr
-            .lines()
-            .filter(|line| line.starts_with("error: "))
-            .count();
+        assert!(!outcome.success, "`{arguments}` was accepted, but should say {parts:?}");
+        let errors = stderr.lines().filter(|line| line.starts_with("error: ")).count();
         assert_eq!(errors, 1, "`{arguments}`: {stderr}");
         assert!(!stderr.contains("panicked"), "`{arguments}`: {stderr}");
         for part in parts {
-            assert!(
-                stderr.contains(part),
-                "`{arguments}`: `{part}` is not in: {stderr}"
-            );
+            assert!(stderr.contains(part), "`{arguments}`: `{part}` is not in: {stderr}");
         }
         outcome
     }
@@ -150,9 +136,7 @@ impl Place {
     /// Puts NaN into one value of the first layer's weights.
     fn poison(&self) {
         self.edit_weights(|tensors| {
-            let weight = tensors
-                .get_mut("model.layers.0.mlp.up_proj.weight")
-                .unwrap();
+            let weight = tensors.get_mut("model.layers.0.mlp.up_proj.weight").unwrap();
             let mut values: Vec<f32> = weight.flatten_all().unwrap().to_vec1().unwrap();
             values[0] = f32::NAN;
             *weight = Tensor::from_vec(values, weight.shape(), &Device::Cpu).unwrap();
@@ -163,11 +147,7 @@ impl Place {
 /// Four questions and answers.
 fn sums() -> Vec<Value> {
     let sum = |(at, (a, b)): (usize, (u32, u32))| json!({"id": format!("sum-{at}"), "prompt": format!("What is {a} + {b}?"), "completion": format!("Answer: {}", a + b)});
-    [(2, 3), (4, 4), (1, 0), (7, 2)]
-        .into_iter()
-        .enumerate()
-        .map(sum)
-        .collect()
+    [(2, 3), (4, 4), (1, 0), (7, 2)].into_iter().enumerate().map(sum).collect()
 }
 
 /// The same as items that can be graded.
@@ -195,12 +175,7 @@ fn perplexities(place: &Place) -> Vec<(String, f32)> {
     );
     let learned = (0..frame.height()).filter(|row| weight.get(*row) == Some(1.0));
     let mut found: Vec<(String, f32)> = learned
-        .map(|row| {
-            (
-                ids.get(row).unwrap().to_string(),
-                (-log_prob.get(row).unwrap()).exp(),
-            )
-        })
+        .map(|row| (ids.get(row).unwrap().to_string(), (-log_prob.get(row).unwrap()).exp()))
         .collect();
     found.sort_by(|a, b| a.1.total_cmp(&b.1));
     found
@@ -222,9 +197,7 @@ fn with_sums() -> Place {
 
 #[test]
 fn every_verb_explains_itself() {
-    let place = Place {
-        root: tempfile::tempdir().unwrap(),
-    };
+    let place = Place { root: tempfile::tempdir().unwrap() };
     for verb in [
         "run",
         "perplexity",
@@ -241,10 +214,7 @@ fn every_verb_explains_itself() {
         "doctor",
     ] {
         let help = place.works(&format!("{verb} --help")).stdout;
-        assert!(
-            help.contains("Example") && help.contains("unforget "),
-            "{help}"
-        );
+        assert!(help.contains("Example") && help.contains("unforget "), "{help}");
     }
     let help = place.works("--help").stdout;
     for verb in [
@@ -272,23 +242,14 @@ fn perplexity_prints_a_summary_and_writes_one_row_for_each_token() {
     let place = with_sums();
     let outcome = place.works(&format!("{SCORE} --out tokens.parquet"));
     assert_eq!(outcome.stderr, "");
-    for line in [
-        "given its prompt",
-        "text alone",
-        "per completion token",
-        "1000",
-    ] {
+    for line in ["given its prompt", "text alone", "per completion token", "1000"] {
         assert!(outcome.stdout.contains(line), "{}", outcome.stdout);
     }
     let summary = place.json(SCORE);
     let file = std::fs::File::open(place.path("tokens.parquet")).unwrap();
     let frame = ParquetReader::new(file).finish().unwrap();
     assert_eq!(json!(frame.height()), summary["tokens"]);
-    let names: Vec<String> = frame
-        .get_column_names()
-        .iter()
-        .map(|name| name.to_string())
-        .collect();
+    let names: Vec<String> = frame.get_column_names().iter().map(|name| name.to_string()).collect();
     assert_eq!(
         names,
         [
@@ -320,10 +281,7 @@ fn perplexity_prints_a_summary_and_writes_one_row_for_each_token() {
     assert_eq!(json!(learned.len()), summary["completion_tokens"]);
     let perplexity = (learned.iter().sum::<f64>() / learned.len() as f64).exp();
     let told = summary["perplexity_per_token"].as_f64().unwrap();
-    assert!(
-        (perplexity - told).abs() < 1e-4 * told,
-        "{perplexity} {told}"
-    );
+    assert!((perplexity - told).abs() < 1e-4 * told, "{perplexity} {told}");
     // a random model of 300 ids knows nothing
     assert!(told > 50.0, "{told}");
     assert_eq!(summary["above"][0]["share"], json!(1.0));
@@ -344,50 +302,28 @@ fn training_teaches_and_what_was_taught_can_be_generated_graded_and_scored() {
 
     let own = "generate self-output --model known --items items.jsonl --samples 3 --max-new-tokens 16 --out own";
     let counts = place.json(own);
-    assert_eq!(
-        (&counts["asked"], &counts["sampled"]),
-        (&json!(4), &json!(12))
-    );
+    assert_eq!((&counts["asked"], &counts["sampled"]), (&json!(4), &json!(12)));
     assert!(counts["kept"].as_u64() > Some(0), "{counts}");
     let lines = |name: &str| -> Vec<Value> {
         let text = std::fs::read_to_string(place.path(name)).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let (pool, train) = (lines("own/pool.jsonl"), lines("own/train.jsonl"));
-    assert_eq!(
-        (pool.len(), json!(train.len())),
-        (12, counts["kept"].clone())
-    );
-    let chosen: Vec<&Value> = pool
-        .iter()
-        .filter(|line| line["chosen"] == json!(true))
-        .collect();
+    assert_eq!((pool.len(), json!(train.len())), (12, counts["kept"].clone()));
+    let chosen: Vec<&Value> = pool.iter().filter(|line| line["chosen"] == json!(true)).collect();
     assert_eq!(chosen.len(), train.len());
     for (candidate, item) in chosen.iter().zip(&train) {
         assert_eq!(candidate["label"], json!("right"));
-        assert_eq!(
-            (&candidate["id"], &candidate["text"]),
-            (&item["id"], &item["truth"])
-        );
-        assert!(
-            candidate["score"]["why"]
-                .as_str()
-                .is_some_and(|why| !why.is_empty())
-        );
+        assert_eq!((&candidate["id"], &candidate["text"]), (&item["id"], &item["truth"]));
+        assert!(candidate["score"]["why"].as_str().is_some_and(|why| !why.is_empty()));
     }
 
-    let graded = place
-        .works("evaluate --model known --items items.jsonl --max-new-tokens 16")
-        .stdout;
+    let graded =
+        place.works("evaluate --model known --items items.jsonl --max-new-tokens 16").stdout;
     assert!(graded.contains("items"), "{graded}");
 
     // an adapter on the random model, in PEFT's layout
-    let text = place.works(&format!(
-        "{TRAIN} --threshold {} --epochs 6 --batch 2",
-        median(&place)
-    ));
+    let text = place.works(&format!("{TRAIN} --threshold {} --epochs 6 --batch 2", median(&place)));
     assert!(
         text.stdout.contains("relative weight change") && text.stderr.is_empty(),
         "{}",
@@ -412,14 +348,7 @@ fn answers_none_of_which_is_right_are_kept_for_looking_at() {
     let place = Place::new();
     place.write_rows("items.jsonl", &items());
     let call = "generate rephrase --model model --items items.jsonl --max-new-tokens 4 --out own";
-    place.refuses(
-        call,
-        &[
-            "own",
-            "none of the 4 sampled answers is right",
-            "pool.jsonl",
-        ],
-    );
+    place.refuses(call, &["own", "none of the 4 sampled answers is right", "pool.jsonl"]);
     assert!(place.path("own/pool.jsonl").is_file() && !place.path("own/train.jsonl").exists());
 }
 
@@ -474,10 +403,7 @@ fn a_weight_file_that_is_cut_off_is_refused() {
     let path = place.path("model/model.safetensors");
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    place.refuses(
-        SCORE,
-        &["model.safetensors", "not a whole safetensors file", "again"],
-    );
+    place.refuses(SCORE, &["model.safetensors", "not a whole safetensors file", "again"]);
 }
 
 #[test]
@@ -490,15 +416,9 @@ fn a_vocabulary_larger_than_the_embedding_is_refused() {
 #[test]
 fn a_broken_template_is_named() {
     let place = with_sums();
-    place.write(
-        "model/chat_template.jinja",
-        "{% for message in messages %}{{ message.content }}",
-    );
+    place.write("model/chat_template.jinja", "{% for message in messages %}{{ message.content }}");
     place.refuses(SCORE, &["chat_template.jinja"]);
-    place.write(
-        "model/chat_template.jinja",
-        "{{ raise_exception('no such turn') }}",
-    );
+    place.write("model/chat_template.jinja", "{{ raise_exception('no such turn') }}");
     place.refuses(SCORE, &["sum-0", "no such turn"]);
 }
 
@@ -510,10 +430,7 @@ fn data_that_cannot_be_used_is_named_with_its_line() {
     place.refuses(score, &["bad.jsonl", "no data set here", ".jsonl"]);
     let good = sums()[0].to_string();
     let cases: [(String, &[&str]); 4] = [
-        (
-            format!("{good}\n{{\"prompt\": \"cut"),
-            &["bad.jsonl:2:", "JSON"],
-        ),
+        (format!("{good}\n{{\"prompt\": \"cut"), &["bad.jsonl:2:", "JSON"]),
         (
             format!(
                 "{good}\n\n{}\n",
@@ -539,19 +456,12 @@ fn data_that_cannot_be_used_is_named_with_its_line() {
 fn an_example_longer_than_the_context_is_cut_off_only_when_asked() {
     let place = Place::new();
     let mut rows = sums();
-    rows.insert(
-        1,
-        json!({"id": "novel", "prompt": "Tell!", "completion": "1".repeat(CONTEXT)}),
-    );
+    rows.insert(1, json!({"id": "novel", "prompt": "Tell!", "completion": "1".repeat(CONTEXT)}));
     place.write_rows("sums.jsonl", &rows);
-    place.refuses(
-        SCORE,
-        &["1 of 5 examples", "512 tokens", "novel", "--too-long"],
-    );
-    for (rule, examples, said) in [
-        ("drop", 4, "left out: novel"),
-        ("truncate", 5, "cut off there: novel"),
-    ] {
+    place.refuses(SCORE, &["1 of 5 examples", "512 tokens", "novel", "--too-long"]);
+    for (rule, examples, said) in
+        [("drop", 4, "left out: novel"), ("truncate", 5, "cut off there: novel")]
+    {
         let call = format!("{SCORE} --too-long {rule}");
         let outcome = place.works(&format!("{call} --json"));
         assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
@@ -561,14 +471,8 @@ fn an_example_longer_than_the_context_is_cut_off_only_when_asked() {
             (&json!(examples), &json!(["novel"]))
         );
     }
-    place.refuses(
-        &format!("{TRAIN} --max-length 3 --too-long drop"),
-        &["nothing is left"],
-    );
-    place.refuses(
-        &format!("{TRAIN} --max-length 9999"),
-        &["--max-length", "512"],
-    );
+    place.refuses(&format!("{TRAIN} --max-length 3 --too-long drop"), &["nothing is left"]);
+    place.refuses(&format!("{TRAIN} --max-length 9999"), &["--max-length", "512"]);
 }
 
 #[test]
@@ -576,23 +480,11 @@ fn numbers_that_make_no_sense_are_refused_by_name() {
     let place = with_sums();
     place.write_rows("items.jsonl", &items());
     for value in ["NaN", "0", "-1", "inf"] {
-        place.refuses(
-            &format!("{TRAIN} --threshold {value}"),
-            &["threshold", "above 0"],
-        );
-        place.refuses(
-            &format!("{TRAIN} --mask random:{value}"),
-            &["--mask", "above 0"],
-        );
-        place.refuses(
-            &format!("{TRAIN} --learning-rate {value}"),
-            &["learning_rate", "above 0"],
-        );
+        place.refuses(&format!("{TRAIN} --threshold {value}"), &["threshold", "above 0"]);
+        place.refuses(&format!("{TRAIN} --mask random:{value}"), &["--mask", "above 0"]);
+        place.refuses(&format!("{TRAIN} --learning-rate {value}"), &["learning_rate", "above 0"]);
     }
-    place.refuses(
-        &format!("{TRAIN} --mask some:2"),
-        &["--mask", "some:2", "random:T"],
-    );
+    place.refuses(&format!("{TRAIN} --mask some:2"), &["--mask", "some:2", "random:T"]);
     place.refuses(&format!("{TRAIN} --epochs 0"), &["epochs", "at least 1"]);
     place.refuses(&format!("{TRAIN} --clip -1"), &["clip", "above 0"]);
     place.refuses(&format!("{TRAIN} --dropout 1"), &["dropout", "below 1"]);
@@ -627,10 +519,7 @@ fn examples_without_a_token_to_learn_are_left_out_and_named() {
     std::fs::remove_dir_all(place.path("adapter")).unwrap();
     place.refuses(
         &format!("{TRAIN} --threshold 1.000001"),
-        &[
-            "every token of all 4 examples is masked",
-            "raise the threshold",
-        ],
+        &["every token of all 4 examples is masked", "raise the threshold"],
     );
     assert!(!place.path("adapter").exists());
 }
@@ -641,26 +530,16 @@ fn a_loss_that_is_no_number_stops_training_and_says_where() {
     let outcome = place.run(&format!(
         "{TRAIN} --learning-rate 1e30 --schedule constant --warmup-steps 0 --no-clip --epochs 5 --batch 1"
     ));
-    assert!(
-        !outcome.success && outcome.stdout.is_empty(),
-        "{}",
-        outcome.stdout
-    );
+    assert!(!outcome.success && outcome.stdout.is_empty(), "{}", outcome.stdout);
     assert!(
         outcome.stderr.contains("training stopped at step ") && outcome.stderr.contains("sum-"),
         "{}",
         outcome.stderr
     );
     place.poison();
-    place.refuses(
-        &format!("{TRAIN} --batch 2"),
-        &["stopped at step 1", "NaN", "sum-"],
-    );
+    place.refuses(&format!("{TRAIN} --batch 2"), &["stopped at step 1", "NaN", "sum-"]);
     place.refuses(SCORE, &["model", "sum-0", "not a number"]);
-    place.refuses(
-        &format!("{TRAIN} --threshold 400"),
-        &["sum-0", "not a number"],
-    );
+    place.refuses(&format!("{TRAIN} --threshold 400"), &["sum-0", "not a number"]);
     assert!(!place.path("adapter").exists());
 }
 
@@ -698,17 +577,12 @@ impl Mount {
             .arg(&at)
             .stderr(Stdio::null())
             .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then_some(Self(at))
+        mounted.is_ok_and(|status| status.success()).then_some(Self(at))
     }
 
     fn change(&self, option: &str) {
         let mut mount = Command::new("mount");
-        let done = mount
-            .args(["-o", &format!("remount,{option}")])
-            .arg(&self.0)
-            .status();
+        let done = mount.args(["-o", &format!("remount,{option}")]).arg(&self.0).status();
         assert!(done.unwrap().success(), "remount,{option}");
     }
 }
@@ -730,10 +604,7 @@ fn a_store_that_is_full_or_read_only_is_named_and_nothing_is_half_written() {
     place.refuses(&train, &["small/finetune", "No space left"]);
     assert!(!place.path("adapter").exists());
     store.change("size=8m,ro");
-    place.refuses(
-        &format!("{SCORE} --store small"),
-        &["small/scores", "Read-only file system"],
-    );
+    place.refuses(&format!("{SCORE} --store small"), &["small/scores", "Read-only file system"]);
     store.change("rw");
     place.works(&train);
     // what is finished can be had from a store that cannot be written
@@ -745,27 +616,18 @@ fn a_store_that_is_full_or_read_only_is_named_and_nothing_is_half_written() {
 fn an_unknown_key_of_a_recipe_is_answered_with_the_nearest() {
     let place = with_sums();
     place.write("recipe.toml", "lerning_rates = [1e-3]\n");
-    place.refuses(
-        "run recipe.toml",
-        &["recipe.toml", "`lerning_rates`", "`learning_rates`"],
-    );
+    place.refuses("run recipe.toml", &["recipe.toml", "`lerning_rates`", "`learning_rates`"]);
     place.refuses("run none.toml", &["none.toml"]);
     place.refuses("report .", &["results.json", "unforget run"]);
     place.write("results.json", "{}");
-    place.refuses(
-        "report results.json",
-        &["results.json", "no results of this version"],
-    );
+    place.refuses("report results.json", &["results.json", "no results of this version"]);
 }
 
 /// Waits until `there` holds, at most a minute.
 fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let started = Instant::now();
     while !there() {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "no {what} within a minute"
-        );
+        assert!(started.elapsed() < Duration::from_secs(60), "no {what} within a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -775,10 +637,7 @@ fn entries(folder: &Path, name: &str) -> usize {
     let Ok(found) = std::fs::read_dir(folder) else {
         return 0;
     };
-    found
-        .filter_map(|entry| entry.ok())
-        .filter(|entry| entry.path().join(name).is_file())
-        .count()
+    found.filter_map(|entry| entry.ok()).filter(|entry| entry.path().join(name).is_file()).count()
 }
 
 #[test]
@@ -786,20 +645,11 @@ fn a_fine_tuning_that_was_killed_ends_in_the_same_bytes() {
     let place = with_sums();
     let train = "finetune --model model --data sums.jsonl --preset lab --epochs 150 --batch 1";
     let disturbed = format!("{train} --store disturbed --out first");
-    let mut child = place
-        .command(&disturbed)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_for("training", || {
-        entries(&place.path("disturbed/finetune"), "inputs.json") == 1
-    });
+    let mut child = place.command(&disturbed).stdout(Stdio::null()).spawn().unwrap();
+    wait_for("training", || entries(&place.path("disturbed/finetune"), "inputs.json") == 1);
     std::thread::sleep(Duration::from_millis(100));
     child.kill().unwrap();
-    assert!(
-        !child.wait().unwrap().success(),
-        "it had finished before it was killed"
-    );
+    assert!(!child.wait().unwrap().success(), "it had finished before it was killed");
     assert_eq!(entries(&place.path("disturbed/finetune"), "result.json"), 0);
     assert!(!place.path("first").exists());
 
@@ -815,14 +665,9 @@ fn a_fine_tuning_that_was_killed_ends_in_the_same_bytes() {
 /// A CSV file without its columns of seconds.
 fn table(path: &Path) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(path).unwrap();
-    let rows: Vec<Vec<String>> = text
-        .lines()
-        .map(|line| line.split(',').map(String::from).collect())
-        .collect();
-    let timed: Vec<bool> = rows[0]
-        .iter()
-        .map(|name| name.contains("seconds"))
-        .collect();
+    let rows: Vec<Vec<String>> =
+        text.lines().map(|line| line.split(',').map(String::from).collect()).collect();
+    let timed: Vec<bool> = rows[0].iter().map(|name| name.contains("seconds")).collect();
     rows.iter()
         .map(|row| {
             row.iter()
@@ -859,19 +704,10 @@ fn an_experiment_that_was_killed_ends_in_the_same_tables_and_can_be_reported_aga
     let recipe = recipe.replace("_T", &format!("_{}", median(&place)));
     place.write("tiny.toml", &recipe);
     let disturbed = "run tiny.toml --store disturbed --out first";
-    let mut child = place
-        .command(disturbed)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_for("trained arm", || {
-        entries(&place.path("disturbed/finetune"), "result.json") >= 1
-    });
+    let mut child = place.command(disturbed).stdout(Stdio::null()).spawn().unwrap();
+    wait_for("trained arm", || entries(&place.path("disturbed/finetune"), "result.json") >= 1);
     child.kill().unwrap();
-    assert!(
-        !child.wait().unwrap().success(),
-        "it had finished before it was killed"
-    );
+    assert!(!child.wait().unwrap().success(), "it had finished before it was killed");
     assert!(!place.path("first").exists());
 
     let again = place.works(disturbed);
@@ -893,47 +729,26 @@ fn an_experiment_that_was_killed_ends_in_the_same_tables_and_can_be_reported_aga
     let results: Value = serde_json::from_slice(&read("second/results.json")).unwrap();
     for run in results["results"]["runs"].as_array().unwrap() {
         let masked = run["learned_tokens"].as_u64() < run["completion_tokens"].as_u64();
-        assert_eq!(
-            masked,
-            run["arm"] != json!("ground_truth"),
-            "{}",
-            run["arm"]
-        );
+        assert_eq!(masked, run["arm"] != json!("ground_truth"), "{}", run["arm"]);
     }
 
     // two arms of it against each other, and what is no arm
     let forgetting = String::from_utf8(read("second/tables/forgetting.csv")).unwrap();
-    let line = forgetting
-        .lines()
-        .find(|line| line.starts_with("ground_truth,base,non-target mean,2,4,"));
+    let line =
+        forgetting.lines().find(|line| line.starts_with("ground_truth,base,non-target mean,2,4,"));
     let points: f64 = line.unwrap().split(',').nth(5).unwrap().parse().unwrap();
     let found = place.json("compare base ground_truth --results second --margin 3");
     let choice = &found["comparisons"][1];
-    assert_eq!(
-        (&choice["tasks"], &choice["seeds"]),
-        (&json!("choice"), &json!(2))
-    );
-    assert!(
-        (choice["difference"]["value"].as_f64().unwrap() - points).abs() < 1e-9,
-        "{choice}"
-    );
+    assert_eq!((&choice["tasks"], &choice["seeds"]), (&json!("choice"), &json!(2)));
+    assert!((choice["difference"]["value"].as_f64().unwrap() - points).abs() < 1e-9, "{choice}");
     assert_eq!(found["design"]["margin"], json!(3.0));
-    place.refuses(
-        "compare base stm_9 --results second",
-        &["no arm `stm_9`", "base, ground_truth"],
-    );
-    place.refuses(
-        "compare base ground_truth --results second --margin 0",
-        &["margin", "above 0"],
-    );
+    place.refuses("compare base stm_9 --results second", &["no arm `stm_9`", "base, ground_truth"]);
+    place.refuses("compare base ground_truth --results second --margin 0", &["margin", "above 0"]);
 
     let printed = place.works("report second --out third").stdout;
     assert!(printed.contains(&undisturbed.stdout), "{printed}");
     for name in ["report.html", "results.json", "tables/summary.csv"] {
-        assert!(
-            read(&format!("second/{name}")) == read(&format!("third/{name}")),
-            "{name}"
-        );
+        assert!(read(&format!("second/{name}")) == read(&format!("third/{name}")), "{name}");
     }
 }
 
@@ -944,20 +759,10 @@ fn doctor_looks_at_the_lab_and_fails_only_when_it_cannot_run() {
     std::fs::create_dir_all(lab.parent().unwrap()).unwrap();
     std::fs::rename(place.path("model"), &lab).unwrap();
     let weights = lab.join("model.safetensors");
-    let line = format!(
-        "{}  model/model.safetensors\n",
-        file_hash(&weights).unwrap()
-    );
+    let line = format!("{}  model/model.safetensors\n", file_hash(&weights).unwrap());
     place.write("datasets/lab/hashes.txt", &line);
     let well = place.works("doctor").stdout;
-    for part in [
-        "ok  lab",
-        "all 1 files",
-        "ok  store",
-        "python3",
-        "jupyter",
-        "threads",
-    ] {
+    for part in ["ok  lab", "all 1 files", "ok  store", "python3", "jupyter", "threads"] {
         assert!(well.contains(part), "`{part}` is not in: {well}");
     }
     // looking leaves nothing behind
@@ -970,10 +775,7 @@ fn doctor_looks_at_the_lab_and_fails_only_when_it_cannot_run() {
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&weights, bytes).unwrap();
     let ill = place.refuses("doctor", &["lab", "cannot run here"]).stdout;
-    assert!(
-        ill.contains("NO  lab") && ill.contains("model/model.safetensors"),
-        "{ill}"
-    );
+    assert!(ill.contains("NO  lab") && ill.contains("model/model.safetensors"), "{ill}");
 }
 
 /// Rows in MBPP's form, made up.
@@ -1000,30 +802,18 @@ fn a_published_benchmark_is_asked_in_either_words() {
     for (options, prompt) in [
         ("--show 2", ">>> Problem:\nAdd 11 to a number."),
         ("--show 1 --prompts harness", "[BEGIN]"),
-        (
-            "--show 1 --split train --grading paper",
-            "Add 601 to a number.",
-        ),
+        ("--show 1 --split train --grading paper", "Add 601 to a number."),
     ] {
         // The harness shows three solved tasks, which are longer than this model's context.
         if options.contains("harness") {
-            place.refuses(
-                &format!("{call} {options}"),
-                &["item ", "context is 512", "--prompts"],
-            );
+            place.refuses(&format!("{call} {options}"), &["item ", "context is 512", "--prompts"]);
             continue;
         }
         let outcome = place.works(&format!("{call} {options}"));
         assert!(outcome.stdout.contains(prompt), "{}", outcome.stdout);
     }
-    place.refuses(
-        &format!("{call} --split validation"),
-        &["none of its 3 tasks", "`validation`"],
-    );
-    place.refuses(
-        &format!("{call} --prompts mine"),
-        &["mine", "paper, harness, official"],
-    );
+    place.refuses(&format!("{call} --split validation"), &["none of its 3 tasks", "`validation`"]);
+    place.refuses(&format!("{call} --prompts mine"), &["mine", "paper, harness, official"]);
     place.refuses(
         "evaluate --model model --benchmark mbp --data mbpp.jsonl",
         &["none is called", "mbpp"],
@@ -1035,16 +825,9 @@ fn without_python_other_tasks_go_on() {
     let place = Place::new();
     place.write_rows("mbpp.jsonl", &functions());
     let call = "evaluate --model model --benchmark mbpp --data mbpp.jsonl --max-new-tokens 4";
-    let output = place
-        .command(call)
-        .env("PATH", "/nowhere")
-        .output()
-        .unwrap();
+    let output = place.command(call).env("PATH", "/nowhere").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        !output.status.success() && said.contains("there is no python3"),
-        "{said}"
-    );
+    assert!(!output.status.success() && said.contains("there is no python3"), "{said}");
     place.write_rows("items.jsonl", &items());
     let output = place
         .command("evaluate --model model --items items.jsonl --max-new-tokens 4")
@@ -1057,20 +840,13 @@ fn without_python_other_tasks_go_on() {
 #[test]
 fn a_real_model_without_a_template_scores_and_learns_real_data() {
     let what = "perplexity and finetune of a real model";
-    let (Some(model), Some(data)) = (
-        shared("real/models/tinystories-656k", what),
-        shared("real/datasets/gsm8k", what),
-    ) else {
+    let (Some(model), Some(data)) =
+        (shared("real/models/tinystories-656k", what), shared("real/datasets/gsm8k", what))
+    else {
         return;
     };
-    let place = Place {
-        root: tempfile::tempdir().unwrap(),
-    };
-    let of = format!(
-        "--model {} --data {} --too-long drop",
-        model.display(),
-        data.display()
-    );
+    let place = Place { root: tempfile::tempdir().unwrap() };
+    let of = format!("--model {} --data {} --too-long drop", model.display(), data.display());
     let scores = place.json(&format!("perplexity {of} --limit 24 --out tokens.parquet"));
     println!("tinystories-656k on gsm8k: {scores}");
     let perplexity = scores["perplexity_given_prompt"].as_f64().unwrap();
@@ -1088,22 +864,13 @@ fn a_real_model_without_a_template_scores_and_learns_real_data() {
     );
     assert!(known("loss_last") < known("loss_first"));
     let after = place.json(&format!("perplexity {of} --limit 24 --adapter adapter"));
-    assert!(
-        after["perplexity_given_prompt"].as_f64() < Some(perplexity),
-        "{after}"
-    );
+    assert!(after["perplexity_given_prompt"].as_f64() < Some(perplexity), "{after}");
 }
 
 /// Rows of GSM8K as they are published.
 fn word_problems() -> Vec<Value> {
     let row = |(question, answer): (&str, &str)| json!({"question": question, "answer": format!("So it is {answer}.\n#### {answer}")});
-    [
-        ("What is 2 + 3?", "5"),
-        ("What is 4 + 4?", "8"),
-        ("What is 1 + 0?", "1"),
-    ]
-    .map(row)
-    .to_vec()
+    [("What is 2 + 3?", "5"), ("What is 4 + 4?", "8"), ("What is 1 + 0?", "1")].map(row).to_vec()
 }
 
 #[test]
@@ -1119,10 +886,7 @@ fn benchmarks_are_evaluated_and_kept_in_the_form_of_the_harness() {
     );
     let call = "evaluate --model model --benchmark gsm8k=gsm8k --benchmark ifeval=prompts.jsonl --prompts official --limit 2 --max-new-tokens 8";
     let table = place.works(&format!("{call} --out samples")).stdout;
-    assert!(
-        table.contains("gsm8k") && table.contains("ifeval"),
-        "{table}"
-    );
+    assert!(table.contains("gsm8k") && table.contains("ifeval"), "{table}");
 
     let files: Vec<String> = std::fs::read_dir(place.path("samples/model"))
         .unwrap()
@@ -1133,20 +897,13 @@ fn benchmarks_are_evaluated_and_kept_in_the_form_of_the_harness() {
         let name = files.iter().find(|name| name.starts_with(begin)).unwrap();
         std::fs::read_to_string(place.path("samples/model").join(name)).unwrap()
     };
-    let rows: Vec<Value> = file("samples_gsm8k_")
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let rows: Vec<Value> =
+        file("samples_gsm8k_").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 2);
     let hash = |text: &str| json!(unforget::dataset::sha256(text.as_bytes()));
     for (at, row) in rows.iter().enumerate() {
         // the keys of lm-evaluation-harness 0.4.13, in its order
-        let keys: Vec<&str> = row
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
         let expected = [
             "doc_id",
             "doc",
@@ -1203,16 +960,9 @@ fn benchmarks_are_evaluated_and_kept_in_the_form_of_the_harness() {
         assert!(results.get(key).is_some(), "no {key}");
     }
     let scores = &results["results"]["gsm8k"];
-    let mean: f64 = rows
-        .iter()
-        .map(|row| row["exact_match"].as_f64().unwrap())
-        .sum::<f64>()
-        / 2.0;
+    let mean: f64 = rows.iter().map(|row| row["exact_match"].as_f64().unwrap()).sum::<f64>() / 2.0;
     assert_eq!(scores["exact_match,unforget"], json!(mean));
-    assert_eq!(
-        results["n-samples"]["gsm8k"],
-        json!({"original": 3, "effective": 2})
-    );
+    assert_eq!(results["n-samples"]["gsm8k"], json!({"original": 3, "effective": 2}));
     let of_instructions = &results["results"]["ifeval"]["inst_level_loose_acc,unforget"];
     assert!(of_instructions.is_f64());
 
@@ -1225,48 +975,22 @@ fn benchmarks_are_evaluated_and_kept_in_the_form_of_the_harness() {
     let path = |folder: &str| {
         let files = std::fs::read_dir(place.path(&format!("{folder}/model"))).unwrap();
         let mut names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        format!(
-            "{folder}/model/{}",
-            names
-                .find(|name| name.starts_with("samples_gsm8k_"))
-                .unwrap()
-        )
+        format!("{folder}/model/{}", names.find(|name| name.starts_with("samples_gsm8k_")).unwrap())
     };
     let files = format!("compare {} {}", path("samples"), path("again"));
     let found = &place.json(&format!("{files} --measure skill"))["comparisons"];
-    assert_eq!(
-        (found.as_array().unwrap().len(), &found[0]["items"]),
-        (1, &json!(2))
-    );
-    assert_eq!(
-        (&found[0]["p"], &found[0]["test"]["name"]),
-        (&json!(1.0), &json!("mcnemar"))
-    );
-    place.refuses(
-        &format!("{files} --measure bleu"),
-        &["no measure `bleu`", "exact_match, skill"],
-    );
-    place.refuses(
-        &format!("compare {} none", path("samples")),
-        &["none", "samples"],
-    );
+    assert_eq!((found.as_array().unwrap().len(), &found[0]["items"]), (1, &json!(2)));
+    assert_eq!((&found[0]["p"], &found[0]["test"]["name"]), (&json!(1.0), &json!("mcnemar")));
+    place.refuses(&format!("{files} --measure bleu"), &["no measure `bleu`", "exact_match, skill"]);
+    place.refuses(&format!("compare {} none", path("samples")), &["none", "samples"]);
 
     // a row alone, and what does not fit
     place.works(
         "evaluate --model model --benchmark ifeval=prompts.jsonl --only key=1 --max-new-tokens 2",
     );
-    place.refuses(
-        &format!("{call} --only key=7"),
-        &["none of its 3 rows has key=7"],
-    );
-    place.refuses(
-        "evaluate --model model --benchmark gsm9k=gsm8k",
-        &["gsm9k", "gsm8k, "],
-    );
-    place.refuses(
-        "evaluate --model model --benchmark gsm8k",
-        &["give gsm8k its file"],
-    );
+    place.refuses(&format!("{call} --only key=7"), &["none of its 3 rows has key=7"]);
+    place.refuses("evaluate --model model --benchmark gsm9k=gsm8k", &["gsm9k", "gsm8k, "]);
+    place.refuses("evaluate --model model --benchmark gsm8k", &["give gsm8k its file"]);
     place.refuses(
         "evaluate --model model --benchmark gsm8k --data none",
         &["none", "no data of gsm8k"],
@@ -1282,18 +1006,13 @@ fn a_benchmark_becomes_a_task_of_recipes() {
     let place = Place::new();
     place.write_rows("gsm8k.jsonl", &word_problems());
     let call = "items --benchmark gsm8k=gsm8k.jsonl --prompts official";
-    let said = place
-        .works(&format!("{call} --skip 1 --out tasks/gsm8k/test.jsonl"))
-        .stdout;
+    let said = place.works(&format!("{call} --skip 1 --out tasks/gsm8k/test.jsonl")).stdout;
     assert!(said.contains("2 of the 3 items"), "{said}");
     let items = unforget::experiment::read_split(&place.path("tasks"), "gsm8k", "test", 2).unwrap();
     assert_eq!(items[0].prompt, "What is 4 + 4?");
     assert_eq!(items[0].grade(&items[0].truth, false).value, 1.0);
     place.works("evaluate --model model --tasks tasks --task gsm8k --limit 2 --max-new-tokens 2");
-    place.refuses(
-        &format!("{call} --skip 3 --out x.jsonl"),
-        &["--skip", "none of the 3"],
-    );
+    place.refuses(&format!("{call} --skip 3 --out x.jsonl"), &["--skip", "none of the 3"]);
     place.refuses("items --out x.jsonl", &["name one benchmark"]);
 }
 
@@ -1311,20 +1030,11 @@ fn models_and_data_go_by_the_names_that_python_gives_them() {
         command.env("HF_HUB_CACHE", place.path("hub"));
         command.env("HF_HUB_OFFLINE", "1").output().unwrap()
     };
-    place.write(
-        "own.csv",
-        "instruction,input,output\r\nWhat is,2 + 3?,5\r\n",
-    );
-    place.write(
-        "own.json",
-        r#"{"rows": [{"prompt": "2 + 3?", "completion": "5"}]}"#,
-    );
-    for (data, examples) in [
-        ("DATA/shards:train", 4),
-        ("DATA/shards/data:test", 1),
-        ("own.csv", 1),
-        ("own.json", 1),
-    ] {
+    place.write("own.csv", "instruction,input,output\r\nWhat is,2 + 3?,5\r\n");
+    place.write("own.json", r#"{"rows": [{"prompt": "2 + 3?", "completion": "5"}]}"#);
+    for (data, examples) in
+        [("DATA/shards:train", 4), ("DATA/shards/data:test", 1), ("own.csv", 1), ("own.json", 1)]
+    {
         let output = call(&format!("perplexity --model own/toy --data {data} --json"));
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{data}: {stderr}");

@@ -16,11 +16,8 @@ fn data(path: &str) -> PathBuf {
 /// The rows at `path` are those of `expected.json`, which Python read.
 fn check(path: &str, key: &str) {
     let want = &reference_json("data/expected.json")[key];
-    let got: Vec<Value> = rows(&data(path))
-        .unwrap()
-        .into_iter()
-        .map(|row| Value::Object(row.fields))
-        .collect();
+    let got: Vec<Value> =
+        rows(&data(path)).unwrap().into_iter().map(|row| Value::Object(row.fields)).collect();
     assert_eq!(got.len(), want.as_array().unwrap().len(), "{path}");
     for (at, (got, want)) in got.iter().zip(want.as_array().unwrap()).enumerate() {
         assert_eq!(got, want, "row {} of {path}", at + 1);
@@ -52,11 +49,8 @@ fn every_type_of_arrow_and_parquet_keeps_its_value() {
 
 #[test]
 fn rows_are_numbered_through_all_files_and_named_after_the_split() {
-    let numbers: Vec<usize> = rows(&data("saved:train"))
-        .unwrap()
-        .iter()
-        .map(|row| row.number)
-        .collect();
+    let numbers: Vec<usize> =
+        rows(&data("saved:train")).unwrap().iter().map(|row| row.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
 
     let saved = Dataset::read(&data("saved:train")).unwrap();
@@ -74,34 +68,19 @@ fn rows_are_numbered_through_all_files_and_named_after_the_split() {
     let shards = Dataset::read(&data("shards:train")).unwrap();
     assert_eq!((shards.len(), shards.name.as_str()), (4, "train"));
     assert_eq!(shards.examples[3].id, "talk-3");
-    assert_eq!(
-        shards.examples[3].conversation.completion(),
-        Some("good day")
-    );
+    assert_eq!(shards.examples[3].conversation.completion(), Some("good day"));
 }
 
 #[test]
 fn several_splits_ask_for_one() {
     let refused = |path: &str, parts: &[&str]| assert_refused(rows(&data(path)), parts);
-    refused(
-        "saved",
-        &["saved: has the splits train, test", "saved:train"],
-    );
+    refused("saved", &["saved: has the splits train, test", "saved:train"]);
     refused("saved:dev", &["no split \"dev\", but train, test"]);
     refused("saved/train:test", &["without splits"]);
-    refused(
-        "shards",
-        &[
-            "has 2 data sets: test-00000-of-00001.parquet, train (2 files)",
-            ":test",
-        ],
-    );
+    refused("shards", &["has 2 data sets: test-00000-of-00001.parquet, train (2 files)", ":test"]);
     refused("shards:dev", &["no data set called \"dev\""]);
     refused("types.parquet:train", &["is one file"]);
-    refused(
-        "nothing:train",
-        &["no data set here", ".parquet", "folder:split"],
-    );
+    refused("nothing:train", &["no data set here", ".parquet", "folder:split"]);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -123,17 +102,11 @@ fn a_lost_part_is_missed() {
     let at = |path: &str| place.path().join(path);
     let gone = |path: &str| std::fs::remove_file(at(path)).unwrap();
     gone("shards/data/train-00001-of-00002.parquet");
-    assert_refused(
-        rows(&at("shards:train")),
-        &["no shard 1 of 2 of train here"],
-    );
+    assert_refused(rows(&at("shards:train")), &["no shard 1 of 2 of train here"]);
     gone("saved/train/data-00001-of-00003.arrow");
     assert_refused(
         rows(&at("saved:train")),
-        &[
-            "data-00001-of-00003.arrow: no data file here",
-            "state.json names it",
-        ],
+        &["data-00001-of-00003.arrow: no data file here", "state.json names it"],
     );
     gone("saved/test/state.json");
     assert_refused(rows(&at("saved:test")), &["no state.json here"]);
@@ -145,10 +118,7 @@ fn a_lost_part_is_missed() {
     let old = json!({"_data_files": [{"filename": "data-00000-of-00001.arrow"}],
         "_indices_data_files": [{"filename": "indices.arrow"}]});
     std::fs::write(&state, old.to_string()).unwrap();
-    assert_refused(
-        rows(&at("saved:test")),
-        &["a selection of rows", "flatten_indices"],
-    );
+    assert_refused(rows(&at("saved:test")), &["a selection of rows", "flatten_indices"]);
     let out = json!({"_data_files": [{"filename": "../../types.arrow"}]});
     std::fs::write(&state, out.to_string()).unwrap();
     assert_refused(rows(&at("saved:test")), &["no file of this folder"]);
@@ -166,17 +136,10 @@ fn a_damaged_file_is_an_error() {
             let read = rows(&path);
             // a stream may end without saying so, but only after a whole batch
             let batches = read.as_ref().map_or(0, |rows| rows.len());
-            assert!(
-                read.is_err() || name == "types.arrow" && batches < 4,
-                "{name} of {part}"
-            );
+            assert!(read.is_err() || name == "types.arrow" && batches < 4, "{name} of {part}");
         }
         // in packed files lengths are believed as they stand, see src/dataset/arrow.rs
-        let changeable = if name == "types.arrow" {
-            whole.len()
-        } else {
-            0
-        };
+        let changeable = if name == "types.arrow" { whole.len() } else { 0 };
         for at in (0..changeable).step_by(29) {
             let mut changed = whole.clone();
             changed[at] ^= 0x55;
@@ -187,10 +150,7 @@ fn a_damaged_file_is_an_error() {
         }
     }
     std::fs::write(place.path().join("x.parquet"), "<html>not found</html>").unwrap();
-    assert_refused(
-        rows(&place.path().join("x.parquet")),
-        &["neither parquet nor Arrow"],
-    );
+    assert_refused(rows(&place.path().join("x.parquet")), &["neither parquet nor Arrow"]);
 }
 
 /// The same two rows in every format of text.
@@ -213,39 +173,19 @@ fn every_format_of_text_holds_the_same_rows() {
     let forms: Vec<(&str, Vec<u8>, [usize; 2])> = vec![
         ("a.jsonl", lines.clone().into(), [1, 2]),
         ("mark.jsonl", format!("\u{feff}{lines}").into(), [1, 2]),
-        (
-            "windows.jsonl",
-            lines.replace('\n', "\r\n\r\n").into(),
-            [1, 3],
-        ),
+        ("windows.jsonl", lines.replace('\n', "\r\n\r\n").into(), [1, 3]),
         ("a.ndjson", lines.clone().into(), [1, 2]),
         ("no-ending", lines.clone().into(), [1, 2]),
         ("a.jsonl.gz", pack(&lines), [1, 2]),
-        (
-            "two-parts.jsonl.gz",
-            [pack(first), pack(second)].concat(),
-            [1, 2],
-        ),
+        ("two-parts.jsonl.gz", [pack(first), pack(second)].concat(), [1, 2]),
         ("a.json", json!([a, b]).to_string().into(), [1, 2]),
-        (
-            "mark.json",
-            format!("\u{feff}{:#}", json!([a, b])).into(),
-            [1, 2],
-        ),
+        ("mark.json", format!("\u{feff}{:#}", json!([a, b])).into(), [1, 2]),
         (
             "rows.json",
-            json!({"version": 1, "rows": [a, b], "columns": [{"name": "id"}]})
-                .to_string()
-                .into(),
+            json!({"version": 1, "rows": [a, b], "columns": [{"name": "id"}]}).to_string().into(),
             [1, 2],
         ),
-        (
-            "only.json",
-            json!({"version": 1, "questions": [a, b]})
-                .to_string()
-                .into(),
-            [1, 2],
-        ),
+        ("only.json", json!({"version": 1, "questions": [a, b]}).to_string().into(), [1, 2]),
         ("lines.json", lines.clone().into(), [1, 2]),
         ("a.csv", csv.into(), [2, 4]),
         ("mark.csv", format!("\u{feff}{csv}").into(), [2, 4]),
@@ -256,23 +196,13 @@ fn every_format_of_text_holds_the_same_rows() {
         let path = place.path().join(name);
         std::fs::write(&path, &bytes).unwrap();
         let rows = rows(&path).unwrap();
-        let fields: Vec<Value> = rows
-            .iter()
-            .map(|r| Value::Object(r.fields.clone()))
-            .collect();
+        let fields: Vec<Value> = rows.iter().map(|r| Value::Object(r.fields.clone())).collect();
         assert_eq!(fields, [a.clone(), b.clone()], "{name}");
-        assert_eq!(
-            rows.iter().map(|r| r.number).collect::<Vec<_>>(),
-            numbers,
-            "{name}"
-        );
+        assert_eq!(rows.iter().map(|r| r.number).collect::<Vec<_>>(), numbers, "{name}");
         let set = Dataset::read(&path).unwrap();
         assert_eq!(set.examples[0].id, "007", "{name}");
         assert_eq!(set.name, name.split('.').next().unwrap());
-        assert_eq!(
-            set.examples,
-            Dataset::parse(&bytes, &path).unwrap().examples
-        );
+        assert_eq!(set.examples, Dataset::parse(&bytes, &path).unwrap().examples);
     }
 }
 
@@ -286,9 +216,7 @@ fn one_conversation_alone_is_a_row() {
 #[test]
 fn text_that_does_not_fit_is_named_and_quoted() {
     let check = |name: &str, text: &[u8], expected: &str| {
-        let message = Dataset::parse(text, Path::new(name))
-            .unwrap_err()
-            .to_string();
+        let message = Dataset::parse(text, Path::new(name)).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     };
     check("x.json", b"{\"a\": 1,", "x.json: is no JSON (EOF");
@@ -307,11 +235,7 @@ fn text_that_does_not_fit_is_named_and_quoted() {
         b"{\"question\": {\"0\": \"q\"}}",
         "expected a list of objects, or an object that holds one under rows,",
     );
-    check(
-        "x.json",
-        b"{\"a\": [{}], \"b\": [{}]}",
-        "several lists of objects: a, b",
-    );
+    check("x.json", b"{\"a\": [{}], \"b\": [{}]}", "several lists of objects: a, b");
     check("x.json", b"7", "expected a list of objects, found 7");
     check("x.json", b"[]", "x.json: is empty");
     check(
@@ -319,42 +243,22 @@ fn text_that_does_not_fit_is_named_and_quoted() {
         b"{\"prompt\": \"q\", \"completion\": NaN}",
         "x.jsonl:1: expected one JSON object (",
     );
-    check(
-        "x.jsonl",
-        b"\xff\xfe{\0\"\0",
-        "found UTF-16; save the file as UTF-8",
-    );
+    check("x.jsonl", b"\xff\xfe{\0\"\0", "found UTF-16; save the file as UTF-8");
     check(
         "x.csv",
         b"prompt,completion\nq,a\nq,a,b\n",
         "x.csv:3: expected 2 cells as in the first line, found 3",
     );
-    check(
-        "x.csv",
-        b"prompt,prompt\nq,a\n",
-        "x.csv:1: the column \"prompt\" stands twice",
-    );
-    check(
-        "x.csv",
-        b"prompt;completion\nq;a\n",
-        "x.csv:2: expected the keys messages,",
-    );
+    check("x.csv", b"prompt,prompt\nq,a\n", "x.csv:1: the column \"prompt\" stands twice");
+    check("x.csv", b"prompt;completion\nq;a\n", "x.csv:2: expected the keys messages,");
     check(
         "x.csv",
         b"prompt,completion\n\"q\nr\",a\nq,\n",
         "x.csv:4: message 2 of 2: the assistant's answer is empty: {\"prompt\":\"q\"",
     );
-    check(
-        "x.csv",
-        b"prompt,completion\nq,\xff\n",
-        "x.csv:2: expected text in UTF-8",
-    );
+    check("x.csv", b"prompt,completion\nq,\xff\n", "x.csv:2: expected text in UTF-8");
     check("x.csv", b"prompt,completion\n", "x.csv: is empty");
-    check(
-        "x.jsonl.gz",
-        b"\x1f\x8b\x08\x00trouble",
-        "is not a whole gzip file",
-    );
+    check("x.jsonl.gz", b"\x1f\x8b\x08\x00trouble", "is not a whole gzip file");
 }
 
 #[test]
@@ -390,47 +294,26 @@ fn null_is_absent() {
         json!({"system": "s", "messages": [
             {"role": "user", "content": [{"type": "text", "text": "q"}, {"type": "text", "text": "r"}]},
             {"role": "assistant", "content": "a"}]}),
-        Conversation::new(vec![
-            Message::system("s"),
-            Message::user("qr"),
-            Message::assistant("a"),
-        ]),
+        Conversation::new(vec![Message::system("s"), Message::user("qr"), Message::assistant("a")]),
         "x:1",
     );
     let refused = |row: Value, parts: &[&str]| {
-        assert_refused(
-            Dataset::parse(row.to_string().as_bytes(), Path::new("x.jsonl")),
-            parts,
-        );
+        assert_refused(Dataset::parse(row.to_string().as_bytes(), Path::new("x.jsonl")), parts);
     };
-    refused(
-        json!({"question": "q", "answer": null}),
-        &["found question, answer (null)"],
-    );
-    refused(
-        json!({"instruction": "q", "output": "a", "history": "b"}),
-        &["history to be a list"],
-    );
+    refused(json!({"question": "q", "answer": null}), &["found question, answer (null)"]);
+    refused(json!({"instruction": "q", "output": "a", "history": "b"}), &["history to be a list"]);
     refused(
         json!({"messages": [{"role": "user", "content": [{"type": "image", "url": "u"}]}]}),
         &["message 1 of messages to have the text content"],
     );
-    refused(
-        json!({"messages": [null]}),
-        &["message 1 of messages to have the text role"],
-    );
+    refused(json!({"messages": [null]}), &["message 1 of messages to have the text role"]);
     let long = "x".repeat(5000);
     let message = Dataset::parse(
-        json!({"a": long, "b": [long, long], "question": 4})
-            .to_string()
-            .as_bytes(),
+        json!({"a": long, "b": [long, long], "question": 4}).to_string().as_bytes(),
         Path::new("x.jsonl"),
     );
     let message = message.unwrap_err().to_string();
-    assert!(
-        message.contains("\"question\":4") && message.len() < 700,
-        "{message}"
-    );
+    assert!(message.contains("\"question\":4") && message.len() < 700, "{message}");
 }
 
 #[test]
@@ -440,16 +323,10 @@ fn a_table_of_text_can_hold_messages_as_json() {
         format!("conversations,system\n\"{cell}\",\n").as_bytes(),
         Path::new("x.csv"),
     );
-    assert_eq!(
-        data.unwrap().examples[0].conversation,
-        Conversation::pair("q", "a")
-    );
+    assert_eq!(data.unwrap().examples[0].conversation, Conversation::pair("q", "a"));
     assert_refused(
         Dataset::parse(b"messages\n[{'role': 'user'}]\n", Path::new("x.csv")),
-        &[
-            "x.csv:2: expected messages to be a list of messages, as JSON (",
-            "{'role'",
-        ],
+        &["x.csv:2: expected messages to be a list of messages, as JSON (", "{'role'"],
     );
 }
 
@@ -468,9 +345,7 @@ fn items_come_in_every_format_too() {
     let item = json!({"id": "x", "prompt": "1 + 1?", "truth": "Answer: 2", "check": {"kind": "number", "value": "2", "place": "answer_line"}});
     let lines = place.path().join("a.jsonl");
     std::fs::write(&lines, item.to_string()).unwrap();
-    let Ok(items) = read_items(&lines) else {
-        panic!("{:?}", read_items(&lines))
-    };
+    let Ok(items) = read_items(&lines) else { panic!("{:?}", read_items(&lines)) };
     let list = place.path().join("a.json");
     std::fs::write(&list, json!([item]).to_string()).unwrap();
     assert_eq!(read_items(&list).unwrap(), items);
@@ -495,10 +370,7 @@ fn a_folder_is_the_data_set_in_it() {
     write("hub/data/settings.json", "{}");
     assert_eq!(read("hub").unwrap().examples[0].id, "train:1");
     write("hub/data/test.jsonl", row);
-    assert_refused(
-        read("hub"),
-        &["has 2 data sets: test.jsonl, train.jsonl", "hub/data:test"],
-    );
+    assert_refused(read("hub"), &["has 2 data sets: test.jsonl, train.jsonl", "hub/data:test"]);
     assert_eq!(read("hub:train").unwrap().name, "train");
     write("formats/a.jsonl", row);
     write("formats/a.csv", "prompt,completion\nq,a\n");
@@ -535,21 +407,9 @@ fn published_data_is_read() {
         (format!("rephrase/mbpp/{model}:validation"), 78, true),
         (format!("self-output/mbpp/{model}:train"), 312, true),
         (format!("self-output/mbpp/{model}:validation"), 71, true),
-        (
-            format!("rephrase/{sampled}_train_t_0.7_1_wrejppl.jsonl"),
-            325,
-            false,
-        ),
-        (
-            format!("rephrase/{sampled}_validation_t_0.7_1_wrejppl.jsonl"),
-            78,
-            false,
-        ),
-        (
-            "stm/meta-llama-Meta-Llama-3-8B-Instruct_mbpp".into(),
-            374,
-            true,
-        ),
+        (format!("rephrase/{sampled}_train_t_0.7_1_wrejppl.jsonl"), 325, false),
+        (format!("rephrase/{sampled}_validation_t_0.7_1_wrejppl.jsonl"), 78, false),
+        ("stm/meta-llama-Meta-Llama-3-8B-Instruct_mbpp".into(), 374, true),
         (
             "stm/meta-llama-Meta-Llama-3-8B-Instruct_mbpp/cache-322c25a34199de5b.arrow".into(),
             374,
@@ -561,10 +421,9 @@ fn published_data_is_read() {
         assert_eq!(got.len(), count, "{}", path.display());
         match learned {
             true => assert_eq!(Dataset::read(&path).unwrap().len(), count),
-            false => assert_refused(
-                Dataset::read(&path),
-                &[":1: expected the keys messages", "{\""],
-            ),
+            false => {
+                assert_refused(Dataset::read(&path), &[":1: expected the keys messages", "{\""])
+            }
         }
     }
     for (path, file) in [
@@ -575,10 +434,7 @@ fn published_data_is_read() {
     }
     // STM's record: a perplexity for each token, of the rendered text
     let stm = rows(&shared.join("stm/meta-llama-Meta-Llama-3-8B-Instruct_mbpp")).unwrap();
-    let tokens: usize = stm
-        .iter()
-        .map(|row| row.fields["ppl"].as_array().unwrap().len())
-        .sum();
+    let tokens: usize = stm.iter().map(|row| row.fields["ppl"].as_array().unwrap().len()).sum();
     assert_eq!(tokens, 79_374);
     assert_eq!(stm[0].fields["task_id"], 601);
 }
@@ -597,51 +453,16 @@ fn published_benchmarks_are_read() {
     has(
         "humaneval/HumanEval.jsonl.gz",
         164,
-        &[
-            "task_id",
-            "prompt",
-            "canonical_solution",
-            "test",
-            "entry_point",
-        ],
+        &["task_id", "prompt", "canonical_solution", "test", "entry_point"],
     );
-    has(
-        "mbpp/mbpp.jsonl",
-        974,
-        &["task_id", "text", "code", "test_list"],
-    );
-    has(
-        "mbpp/sanitized-mbpp.json",
-        427,
-        &["task_id", "prompt", "code", "test_imports"],
-    );
+    has("mbpp/mbpp.jsonl", 974, &["task_id", "text", "code", "test_list"]);
+    has("mbpp/sanitized-mbpp.json", 427, &["task_id", "prompt", "code", "test_imports"]);
     has("gsm8k/test.jsonl", 1319, &["question", "answer"]);
-    has(
-        "math500/test.jsonl",
-        500,
-        &["problem", "solution", "answer", "unique_id"],
-    );
-    has(
-        "arc/arc-challenge-validation.jsonl",
-        299,
-        &["id", "choices", "answerKey"],
-    );
-    has(
-        "arc/arc-easy-validation.jsonl",
-        570,
-        &["id", "choices", "answerKey"],
-    );
+    has("math500/test.jsonl", 500, &["problem", "solution", "answer", "unique_id"]);
+    has("arc/arc-challenge-validation.jsonl", 299, &["id", "choices", "answerKey"]);
+    has("arc/arc-easy-validation.jsonl", 570, &["id", "choices", "answerKey"]);
     has("ifeval/input_data.jsonl", 541, &["key", "prompt", "kwargs"]);
-    has(
-        "bird-minidev/mini_dev.json",
-        500,
-        &["question_id", "db_id", "SQL"],
-    );
+    has("bird-minidev/mini_dev.json", 500, &["question_id", "db_id", "SQL"]);
     has("spider-de/dev.json", 1030, &["db_id", "question", "query"]);
-    assert_eq!(
-        Dataset::read(&shared.join("mbpp/sanitized-mbpp.json"))
-            .unwrap()
-            .len(),
-        427
-    );
+    assert_eq!(Dataset::read(&shared.join("mbpp/sanitized-mbpp.json")).unwrap().len(), 427);
 }

@@ -109,10 +109,7 @@ fn greedy_answers_are_those_of_transformers() {
         for (answers, want) in got.iter().zip(&want) {
             for answer in answers {
                 assert_eq!(&answer.ids, want, "{model}");
-                assert!(
-                    answer.log_probs.iter().all(|l| l.is_finite() && *l <= 0.0),
-                    "{model}"
-                );
+                assert!(answer.log_probs.iter().all(|l| l.is_finite() && *l <= 0.0), "{model}");
             }
         }
     }
@@ -121,10 +118,7 @@ fn greedy_answers_are_those_of_transformers() {
 /// The log-probability of each sampled token, from memory, is the one that scoring gives.
 #[test]
 fn what_is_sampled_scores_as_it_was_sampled() {
-    let sampling = Sampling {
-        temperature: 1.0,
-        ..Sampling::greedy(24)
-    };
+    let sampling = Sampling { temperature: 1.0, ..Sampling::greedy(24) };
     for model in MODELS {
         let decoder = decoder(model);
         let prompt = vec![1u32, 9, 30, 4, 17, 22, 8];
@@ -138,10 +132,7 @@ fn what_is_sampled_scores_as_it_was_sampled() {
             batch.push(&ids, &weights);
             let scored = decoder.score(&batch).unwrap();
             for (sampled, scored) in answer.log_probs.iter().zip(&scored.log_prob) {
-                assert!(
-                    (sampled - scored).abs() < 1e-4,
-                    "{model}: {sampled}, {scored}"
-                );
+                assert!((sampled - scored).abs() < 1e-4, "{model}: {sampled}, {scored}");
             }
         }
     }
@@ -170,26 +161,17 @@ fn gradients_are_those_of_peft() {
         let (decoder, table) = (adapted(model), table(model));
         let got = decoder.gradient(&batch(&table), false, None).unwrap();
         let loss = table["loss"].as_f64().unwrap();
-        assert!(
-            (got.loss.loss - loss).abs() < 1e-4,
-            "{model}, loss {}",
-            got.loss.loss
-        );
+        assert!((got.loss.loss - loss).abs() < 1e-4, "{model}, loss {}", got.loss.loss);
         let mut largest = 0f32;
         for ((name, _), gradient) in decoder.trainable().iter().zip(got.gradients) {
             let gradient = gradient.unwrap_or_else(|| panic!("{model}: {name} has no gradient"));
             let want = &want[&format!("gradient.{name}")];
             assert_close(&gradient, want, &format!("{model}, gradient of {name}"));
-            largest = flat(want)
-                .iter()
-                .fold(largest, |most, value| most.max(value.abs()));
+            largest = flat(want).iter().fold(largest, |most, value| most.max(value.abs()));
         }
         let stored = want.keys().filter(|name| name.starts_with("gradient."));
         assert_eq!(decoder.trainable().len(), stored.count(), "{model}");
-        assert!(
-            largest > 0.05,
-            "{model}: gradients of at most {largest} show nothing"
-        );
+        assert!(largest > 0.05, "{model}: gradients of at most {largest} show nothing");
     }
 }
 
@@ -205,10 +187,7 @@ fn trainable(model: &str) -> [(&'static str, Decoder); 3] {
     let mut full = decoder(model);
     full.train_in_full().unwrap();
     let mut dora = decoder(model);
-    let config = LoraConfig {
-        dora: true,
-        ..LoraConfig::lab()
-    };
+    let config = LoraConfig { dora: true, ..LoraConfig::lab() };
     adapter::attach(&mut dora, &config, 3).unwrap();
     [("lora", adapted(model)), ("dora", dora), ("full", full)]
 }
@@ -219,10 +198,7 @@ fn replay_and_the_number_of_threads_change_no_bit_of_any_family() {
         let batch = batch(&table(model));
         for (how, decoder) in trainable(model) {
             let kept = bits(&decoder, &batch, false);
-            assert!(
-                kept == bits(&decoder, &batch, true),
-                "{model}, {how}: replay"
-            );
+            assert!(kept == bits(&decoder, &batch, true), "{model}, {how}: replay");
             for threads in [1, 2, 5] {
                 let pool = rayon_pool(threads);
                 let got = pool.install(|| bits(&decoder, &batch, true));
@@ -262,8 +238,7 @@ fn gradients_of_all_weights_follow_the_loss() {
             let direction = (unit(gradient) + unit(&direction)).unwrap();
             let start = var.as_tensor().copy().unwrap();
             let loss = |step: f64| {
-                var.set(&(&start + (&direction * step).unwrap()).unwrap())
-                    .unwrap();
+                var.set(&(&start + (&direction * step).unwrap()).unwrap()).unwrap();
                 decoder.score(&batch).unwrap().loss
             };
             let slope = (loss(4e-3) - loss(-4e-3)) / 8e-3;
@@ -271,10 +246,7 @@ fn gradients_of_all_weights_follow_the_loss() {
             let along = (gradient * &direction).unwrap().sum_all().unwrap();
             let along = f64::from(along.to_vec0::<f32>().unwrap());
             let tolerance = 1e-3 + 0.01 * slope.abs();
-            assert!(
-                (slope - along).abs() < tolerance,
-                "{model}, {name}: {along}, slope {slope}"
-            );
+            assert!((slope - along).abs() < tolerance, "{model}, {name}: {along}, slope {slope}");
         }
     }
 }
@@ -330,11 +302,8 @@ fn a_written_model_of_every_family_loads_again_with_the_same_bits() {
         let merged = adapted(model).merged().unwrap();
         let folder = tempfile::tempdir().unwrap();
         write_model(folder.path(), &merged, &[2]).unwrap();
-        let again = Checkpoint {
-            model: folder.path().to_path_buf(),
-            adapter: None,
-            adapter_scale: None,
-        };
+        let again =
+            Checkpoint { model: folder.path().to_path_buf(), adapter: None, adapter_scale: None };
         let again = again.load_base(&Device::Cpu).unwrap();
         assert_eq!(again.decoder.config, merged.config, "{model}");
         assert_eq!(bits(&again.decoder), bits(&merged), "{model}");
@@ -492,12 +461,7 @@ fn every_real_config_of_a_known_family_is_read() {
                 continue;
             }
             let read = ModelConfig::read(&path).unwrap();
-            assert_eq!(
-                json!(read.hidden_size),
-                config["hidden_size"],
-                "{}",
-                path.display()
-            );
+            assert_eq!(json!(read.hidden_size), config["hidden_size"], "{}", path.display());
             seen += 1;
         }
     }
@@ -516,11 +480,8 @@ fn broken(model: &str, change: impl Fn(&mut Value)) -> unforget::error::Result<(
     let mut config = reference_json(&format!("{}/config.json", place(model)));
     change(&mut config);
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-    let checkpoint = Checkpoint {
-        model: folder.path().to_path_buf(),
-        adapter: None,
-        adapter_scale: None,
-    };
+    let checkpoint =
+        Checkpoint { model: folder.path().to_path_buf(), adapter: None, adapter_scale: None };
     checkpoint.load_base(&Device::Cpu).map(|_| ())
 }
 
@@ -538,9 +499,7 @@ fn a_model_taken_for_another_family_lists_every_weight_that_does_not_fit() {
             "model.layers.2.post_feedforward_layernorm.weight: not part of this architecture",
         ],
     );
-    let as_olmo = broken("qwen2-window", |config| {
-        config["model_type"] = json!("olmo2")
-    });
+    let as_olmo = broken("qwen2-window", |config| config["model_type"] = json!("olmo2"));
     assert_refused(
         as_olmo,
         &[
@@ -550,9 +509,7 @@ fn a_model_taken_for_another_family_lists_every_weight_that_does_not_fit() {
             "model.layers.0.input_layernorm.weight: not part of this architecture",
         ],
     );
-    let wider = broken("olmo2-grouped", |config| {
-        config["num_key_value_heads"] = json!(4)
-    });
+    let wider = broken("olmo2-grouped", |config| config["num_key_value_heads"] = json!(4));
     assert_refused(
         wider,
         &["model.layers.1.self_attn.k_norm.weight: shape [12], config.json needs [24]"],
@@ -561,9 +518,7 @@ fn a_model_taken_for_another_family_lists_every_weight_that_does_not_fit() {
 
 #[test]
 fn what_no_family_computes_here_is_refused() {
-    let refused = broken("mistral-window", |config| {
-        config["model_type"] = json!("qwen3")
-    });
+    let refused = broken("mistral-window", |config| config["model_type"] = json!("qwen3"));
     let known = "known: llama (LlamaForCausalLM), mistral (MistralForCausalLM), qwen2 (Qwen2ForCausalLM), gemma2 (Gemma2ForCausalLM), \
                  olmo2 (Olmo2ForCausalLM)";
     assert_refused(refused, &["config.json", "`qwen3`", known]);
@@ -591,11 +546,8 @@ fn quantised_weights_are_refused_by_name() {
         candle_core::safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
         let config = reference(&format!("{}/config.json", place("llama-linear")));
         std::fs::copy(config, folder.path().join("config.json")).unwrap();
-        let checkpoint = Checkpoint {
-            model: folder.path().to_path_buf(),
-            adapter: None,
-            adapter_scale: None,
-        };
+        let checkpoint =
+            Checkpoint { model: folder.path().to_path_buf(), adapter: None, adapter_scale: None };
         checkpoint.load_base(&Device::Cpu)
     };
     let plain = Tensor::zeros((20, 24), DType::F32, &Device::Cpu).unwrap();
@@ -608,19 +560,10 @@ fn quantised_weights_are_refused_by_name() {
 
 #[test]
 fn a_stored_precision_below_f32_is_widened_for_every_family() {
-    for model in [
-        "llama-three",
-        "mistral-tied",
-        "qwen2-tied",
-        "gemma2-old",
-        "olmo2-tied",
-    ] {
+    for model in ["llama-three", "mistral-tied", "qwen2-tied", "gemma2-old", "olmo2-tied"] {
         let config = reference_json(&format!("{}/config.json", place(model)));
         let stored = config["torch_dtype"].as_str().or(config["dtype"].as_str());
-        assert!(
-            ["bfloat16", "float16"].contains(&stored.unwrap()),
-            "{model}"
-        );
+        assert!(["bfloat16", "float16"].contains(&stored.unwrap()), "{model}");
         let checkpoint = reference_checkpoint(&place(model));
         let loaded = checkpoint.load_base(&Device::Cpu).unwrap();
         for (name, tensor) in loaded.decoder.tensors().unwrap() {

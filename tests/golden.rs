@@ -14,29 +14,17 @@ fn check(name: &str) {
     let logits =
         candle_core::safetensors::load(folder.join("golden_logits.safetensors"), &Device::Cpu)
             .unwrap();
-    let model = Checkpoint::open(&folder)
-        .unwrap()
-        .load_base(&Device::Cpu)
-        .unwrap();
+    let model = Checkpoint::open(&folder).unwrap().load_base(&Device::Cpu).unwrap();
     let decoder = model.decoder.merged().unwrap();
     for case in golden["cases"].as_array().unwrap() {
         let ids = |key: &str| -> Vec<u32> {
-            case[key]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|id| id.as_u64().unwrap() as u32)
-                .collect()
+            case[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
         };
         let prompt = ids("ids");
         let mut batch = Batch::new();
         batch.push(&[1, 5, 9], &[1.0; 3]); // a neighbour, which must change nothing
         batch.push(&prompt, &vec![1.0; prompt.len()]);
-        let got = decoder
-            .logits(&batch)
-            .unwrap()
-            .narrow(0, 3, prompt.len())
-            .unwrap();
+        let got = decoder.logits(&batch).unwrap().narrow(0, 3, prompt.len()).unwrap();
         let want = &logits[case["logits_tensor"].as_str().unwrap()];
         let flat = |t: &candle_core::Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let difference = max_difference(&flat(&got), &flat(want));
@@ -51,10 +39,7 @@ fn check(name: &str) {
             .map(|v| v.as_f64().unwrap() as f32)
             .collect();
         let difference = max_difference(&nll, &want);
-        assert!(
-            difference <= 1e-4,
-            "{name}: surprisal differs by {difference}"
-        );
+        assert!(difference <= 1e-4, "{name}: surprisal differs by {difference}");
 
         let want = ids("greedy_ids_60_stop_at_2");
         let (mut caches, mut next) = decoder.prefill(&[&prompt]).unwrap();

@@ -58,19 +58,12 @@ fn cached(cache: &Path, files: &[&str]) -> PathBuf {
 fn a_name_of_the_hub_is_told_from_a_path() {
     let check = |text: &str, want: Option<(&str, &str, &str)>| {
         let got = ModelId::parse(text);
-        let got = got
-            .as_ref()
-            .map(|id| (id.owner.as_str(), id.name.as_str(), id.revision.as_str()));
+        let got =
+            got.as_ref().map(|id| (id.owner.as_str(), id.name.as_str(), id.revision.as_str()));
         assert_eq!(got, want, "{text}");
     };
-    check(
-        "google/gemma-2-2b-it",
-        Some(("google", "gemma-2-2b-it", "main")),
-    );
-    check(
-        "Qwen/Qwen2.5-0.5B@v1.0",
-        Some(("Qwen", "Qwen2.5-0.5B", "v1.0")),
-    );
+    check("google/gemma-2-2b-it", Some(("google", "gemma-2-2b-it", "main")));
+    check("Qwen/Qwen2.5-0.5B@v1.0", Some(("Qwen", "Qwen2.5-0.5B", "v1.0")));
     check("own/toy@refs/pr/1", Some(("own", "toy", "refs/pr/1")));
     for path in [
         "toy",
@@ -97,36 +90,19 @@ fn a_name_of_the_hub_is_told_from_a_path() {
 #[test]
 fn variables_say_where_the_cache_is() {
     let hub = |vars: &[(&str, &str)]| {
-        let vars: HashMap<String, String> = vars
-            .iter()
-            .map(|(k, v)| (k.to_string(), v.to_string()))
-            .collect();
+        let vars: HashMap<String, String> =
+            vars.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         Hub::from_vars(|name| vars.get(name).cloned())
     };
     let cache = |vars: &[(&str, &str)], want: &str| {
         assert_eq!(hub(vars).unwrap().cache, Path::new(want), "{vars:?}");
     };
     cache(&[("HOME", "/u")], "/u/.cache/huggingface/hub");
-    cache(
-        &[("HOME", "/u"), ("XDG_CACHE_HOME", "/x")],
-        "/x/huggingface/hub",
-    );
-    cache(
-        &[("HOME", "/u"), ("XDG_CACHE_HOME", "/x"), ("HF_HOME", "/h")],
-        "/h/hub",
-    );
-    cache(
-        &[("HOME", "/u"), ("HF_HOME", "~/h"), ("HF_HUB_CACHE", "")],
-        "/u/h/hub",
-    );
-    cache(
-        &[("HF_HOME", "/h"), ("HUGGINGFACE_HUB_CACHE", "/old")],
-        "/old",
-    );
-    cache(
-        &[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/c")],
-        "/c",
-    );
+    cache(&[("HOME", "/u"), ("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub");
+    cache(&[("HOME", "/u"), ("XDG_CACHE_HOME", "/x"), ("HF_HOME", "/h")], "/h/hub");
+    cache(&[("HOME", "/u"), ("HF_HOME", "~/h"), ("HF_HUB_CACHE", "")], "/u/h/hub");
+    cache(&[("HF_HOME", "/h"), ("HUGGINGFACE_HUB_CACHE", "/old")], "/old");
+    cache(&[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/c")], "/c");
     assert_refused(hub(&[]), &["HF_HOME", "no HOME"]);
 
     let here = ("HF_HUB_CACHE", "/c");
@@ -145,10 +121,7 @@ fn variables_say_where_the_cache_is() {
         endpoint(&[here, ("HF_ENDPOINT", "https://mirror.example/ ")]),
         "https://mirror.example"
     );
-    assert_refused(
-        hub(&[here, ("HF_ENDPOINT", "mirror.example")]),
-        &["HF_ENDPOINT", "https://"],
-    );
+    assert_refused(hub(&[here, ("HF_ENDPOINT", "mirror.example")]), &["HF_ENDPOINT", "https://"]);
     assert_refused(
         hub(&[here, ("HF_HUB_DOWNLOAD_TIMEOUT", "soon")]),
         &["HF_HUB_DOWNLOAD_TIMEOUT", "seconds"],
@@ -160,19 +133,10 @@ fn variables_say_where_the_cache_is() {
     assert_eq!(token(&[("HF_HOME", home)]), None);
     std::fs::write(place.path().join("token"), "hf_saved\n").unwrap();
     let saved = token(&[("HF_HOME", home)]).unwrap();
-    assert_ne!(
-        Some(&saved),
-        token(&[("HF_HOME", home), ("HF_TOKEN", "hf_given")]).as_ref()
-    );
+    assert_ne!(Some(&saved), token(&[("HF_HOME", home), ("HF_TOKEN", "hf_given")]).as_ref());
     let path = place.path().join("token");
-    assert_eq!(
-        token(&[here, ("HF_TOKEN_PATH", path.to_str().unwrap())]),
-        Some(saved.clone())
-    );
-    assert_eq!(
-        token(&[("HF_HOME", home), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]),
-        None
-    );
+    assert_eq!(token(&[here, ("HF_TOKEN_PATH", path.to_str().unwrap())]), Some(saved.clone()));
+    assert_eq!(token(&[("HF_HOME", home), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), None);
     // a secret is not for messages and logs
     assert!(!format!("{:?}", hub(&[("HF_HOME", home)])).contains("hf_saved"));
 }
@@ -181,10 +145,7 @@ fn variables_say_where_the_cache_is() {
 fn a_cached_model_is_found_offline() {
     let place = tempfile::tempdir().unwrap();
     let hub = hub(place.path());
-    let snapshot = cached(
-        place.path(),
-        &["config.json", "tokenizer.json", "model.safetensors"],
-    );
+    let snapshot = cached(place.path(), &["config.json", "tokenizer.json", "model.safetensors"]);
     assert_eq!(model(&hub, "own/toy").unwrap(), snapshot);
     assert_eq!(model(&hub, &format!("own/toy@{COMMIT}")).unwrap(), snapshot);
     let pull = place.path().join("models--own--toy/refs/refs/pr");
@@ -198,35 +159,23 @@ fn a_cached_model_is_found_offline() {
 fn a_sharded_model_is_whole_with_all_its_shards() {
     let place = tempfile::tempdir().unwrap();
     let index = "model.safetensors.index.json";
-    let shards = [
-        "model-00001-of-00002.safetensors",
-        "model-00002-of-00002.safetensors",
-    ];
-    let snapshot = cached(
-        place.path(),
-        &["config.json", "tokenizer.json", index, shards[0], shards[1]],
-    );
+    let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let snapshot =
+        cached(place.path(), &["config.json", "tokenizer.json", index, shards[0], shards[1]]);
     let hub = hub(place.path());
     assert_eq!(model(&hub, "own/toy").unwrap(), snapshot);
     // a link whose content was deleted
     std::fs::remove_file(place.path().join("models--own--toy/blobs").join(shards[1])).unwrap();
     assert_refused(
         model(&hub, "own/toy"),
-        &[
-            COMMIT,
-            "no model-00002-of-00002.safetensors here",
-            "only a part of own/toy",
-        ],
+        &[COMMIT, "no model-00002-of-00002.safetensors here", "only a part of own/toy"],
     );
     std::fs::write(
         place.path().join("models--own--toy/blobs").join(index),
         r#"{"weight_map": {"a": "../../x"}}"#,
     )
     .unwrap();
-    assert_refused(
-        model(&hub, "own/toy"),
-        &[index, "outside of the model's folder"],
-    );
+    assert_refused(model(&hub, "own/toy"), &[index, "outside of the model's folder"]);
 }
 
 #[test]
@@ -240,33 +189,19 @@ fn what_is_not_there_is_named_with_the_way_out() {
     let cache = place.path().to_str().unwrap();
     assert_refused(
         model(&hub, "own/toy"),
-        &[
-            cache,
-            "no model own/toy here",
-            "nor is there a folder own/toy",
-            way,
-            "HF_HUB_CACHE",
-        ],
+        &[cache, "no model own/toy here", "nor is there a folder own/toy", way, "HF_HUB_CACHE"],
     );
     cached(place.path(), &["config.json"]);
     assert_refused(
         model(&hub, "own/toy"),
-        &[
-            "no tokenizer.json, model.safetensors here",
-            "only a part",
-            way,
-        ],
+        &["no tokenizer.json, model.safetensors here", "only a part", way],
     );
     assert_refused(
         model(&hub, "own/toy@v2"),
         &["no revision v2 here", "has of own/toy: main, 0123456", way],
     );
     assert_refused(model(&hub, "Own/Toy"), &["there is own/toy"]);
-    std::fs::write(
-        place.path().join("models--own--toy/refs/main"),
-        "../../../etc",
-    )
-    .unwrap();
+    std::fs::write(place.path().join("models--own--toy/refs/main"), "../../../etc").unwrap();
     assert_refused(model(&hub, "own/toy"), &["no revision main here"]);
 }
 
@@ -278,10 +213,7 @@ fn a_local_folder_comes_before_the_hub() {
     // what could be a model of the hub, but is a folder where the tests run
     let relative = unforget::hub::folder("datasets/lab", &Progress::quiet()).unwrap();
     assert_eq!(relative, Path::new("datasets/lab"));
-    assert_refused(
-        Checkpoint::named("./no/such"),
-        &["no model folder here", "owner/name"],
-    );
+    assert_refused(Checkpoint::named("./no/such"), &["no model folder here", "owner/name"]);
 }
 
 #[cfg(feature = "download")]
@@ -327,52 +259,33 @@ mod download {
     }
 
     fn sha256(content: &[u8]) -> String {
-        Sha256::digest(content)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect()
     }
 
     /// Some weights: larger than any buffer on the way.
     fn weights() -> Vec<u8> {
-        (0..3_000_000u32)
-            .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-            .collect()
+        (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
     }
 
     /// Hashes by git: printf '{}' | git hash-object --stdin, and so on.
     fn small(content: &str, hash: &str) -> Kept {
-        Kept {
-            content: content.into(),
-            hash: hash.to_string(),
-            large: false,
-        }
+        Kept { content: content.into(), hash: hash.to_string(), large: false }
     }
 
     fn large(content: Vec<u8>) -> Kept {
-        Kept {
-            hash: sha256(&content),
-            content,
-            large: true,
-        }
+        Kept { hash: sha256(&content), content, large: true }
     }
 
     fn files() -> HashMap<String, Kept> {
         HashMap::from([
-            (
-                "config.json".to_string(),
-                small("{}", "9e26dfeeb6e641a33dae4961196235bdb965b21b"),
-            ),
+            ("config.json".to_string(), small("{}", "9e26dfeeb6e641a33dae4961196235bdb965b21b")),
             (
                 "tokenizer.json".to_string(),
                 small("{\"a\": 1}\n", "cb5b2f69babc53f9145b45ad20b9a075d48717ef"),
             ),
             (
                 "README.md".to_string(),
-                small(
-                    "no checkpoint needs it",
-                    "0000000000000000000000000000000000000000",
-                ),
+                small("no checkpoint needs it", "0000000000000000000000000000000000000000"),
             ),
             ("pytorch_model.bin".to_string(), large(vec![1; 10])),
             ("model.safetensors".to_string(), large(weights())),
@@ -416,10 +329,7 @@ mod download {
             headers.insert(name.to_ascii_lowercase(), value.to_string());
         }
         let mut words = first.split(' ');
-        let (method, path) = (
-            words.next().unwrap_or(""),
-            words.next().unwrap_or("").to_string(),
-        );
+        let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or("").to_string());
         let range = headers.get("range").cloned();
         let token = headers.get("authorization").cloned();
         let mut note = format!("{method} {path}");
@@ -436,11 +346,7 @@ mod download {
                 body.len()
             );
             stream.write_all(head.as_bytes())?;
-            if method == "GET" {
-                stream.write_all(body)
-            } else {
-                Ok(())
-            }
+            if method == "GET" { stream.write_all(body) } else { Ok(()) }
         };
         if trouble.busy > 0 {
             trouble.busy -= 1;
@@ -470,10 +376,8 @@ mod download {
         if path == "/api/models/own/toy/revision/main"
             || path == "/api/models/own/toy/revision/v%2F1"
         {
-            let names: Vec<_> = files
-                .keys()
-                .map(|name| serde_json::json!({"rfilename": name}))
-                .collect();
+            let names: Vec<_> =
+                files.keys().map(|name| serde_json::json!({"rfilename": name})).collect();
             let body = serde_json::json!({"sha": COMMIT, "siblings": names}).to_string();
             return say("200 OK", "", body.as_bytes());
         }
@@ -501,11 +405,7 @@ mod download {
         }
         let tag = format!("ETag: W/\"{}\"\r\n", file.hash);
         let from = range.and_then(|range| {
-            range
-                .strip_prefix("bytes=")?
-                .strip_suffix('-')?
-                .parse::<usize>()
-                .ok()
+            range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok()
         });
         let from = from.filter(|_| !trouble.always_whole);
         let (status, content) = match from {
@@ -534,11 +434,7 @@ mod download {
     }
 
     fn online(cache: &Path, played: &Played) -> Hub {
-        Hub {
-            endpoint: played.address.clone(),
-            offline: false,
-            ..hub(cache)
-        }
+        Hub { endpoint: played.address.clone(), offline: false, ..hub(cache) }
     }
 
     /// Files below a folder, with `/` between the parts.
@@ -551,9 +447,7 @@ mod download {
             }
             match entry.path().is_dir() {
                 true => names.extend(
-                    below(&entry.path())
-                        .into_iter()
-                        .map(|inner| format!("{name}/{inner}")),
+                    below(&entry.path()).into_iter().map(|inner| format!("{name}/{inner}")),
                 ),
                 false => names.push(name),
             }
@@ -568,10 +462,7 @@ mod download {
         let played = play(files(), Trouble::default());
         let hub = online(place.path(), &played);
         let snapshot = model(&hub, "own/toy").unwrap();
-        assert_eq!(
-            std::fs::read(snapshot.join("model.safetensors")).unwrap(),
-            weights()
-        );
+        assert_eq!(std::fs::read(snapshot.join("model.safetensors")).unwrap(), weights());
         let files = files();
         let mut want = vec!["models--own--toy/refs/main".to_string()];
         for name in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -590,17 +481,7 @@ mod download {
         // and then nobody is asked again
         let asked = played.requests.lock().unwrap().len();
         assert_eq!(model(&hub, "own/toy").unwrap(), snapshot);
-        assert_eq!(
-            model(
-                &Hub {
-                    offline: true,
-                    ..hub.clone()
-                },
-                "own/toy"
-            )
-            .unwrap(),
-            snapshot
-        );
+        assert_eq!(model(&Hub { offline: true, ..hub.clone() }, "own/toy").unwrap(), snapshot);
         assert_eq!(played.requests.lock().unwrap().len(), asked);
         // another revision of the same commit costs the listing alone
         assert_eq!(model(&hub, "own/toy@v/1").unwrap(), snapshot);
@@ -621,11 +502,8 @@ mod download {
         ] {
             files.insert(name.into(), large(name.into()));
         }
-        let snapshot = model(
-            &online(place.path(), &play(files, Trouble::default())),
-            "own/toy",
-        )
-        .unwrap();
+        let snapshot =
+            model(&online(place.path(), &play(files, Trouble::default())), "own/toy").unwrap();
         assert_eq!(
             below(&snapshot),
             [
@@ -643,75 +521,40 @@ mod download {
         let place = tempfile::tempdir().unwrap();
         let played = play(
             files(),
-            Trouble {
-                cuts: vec![1_000_000, 0, 500_000],
-                busy: 2,
-                ..Trouble::default()
-            },
+            Trouble { cuts: vec![1_000_000, 0, 500_000], busy: 2, ..Trouble::default() },
         );
         let snapshot = model(&online(place.path(), &played), "own/toy").unwrap();
-        assert_eq!(
-            std::fs::read(snapshot.join("model.safetensors")).unwrap(),
-            weights()
-        );
+        assert_eq!(std::fs::read(snapshot.join("model.safetensors")).unwrap(), weights());
         let requests = played.requests.lock().unwrap();
         let ranges: Vec<&str> = requests
             .iter()
             .filter_map(|request| request.strip_prefix("GET /elsewhere/model.safetensors"))
             .collect();
-        assert_eq!(
-            ranges,
-            ["", " bytes=1000000-", " bytes=1000000-", " bytes=1500000-"]
-        );
+        assert_eq!(ranges, ["", " bytes=1000000-", " bytes=1000000-", " bytes=1500000-"]);
     }
 
     #[test]
     fn a_call_that_gave_up_is_continued_by_the_next() {
         let place = tempfile::tempdir().unwrap();
-        let played = play(
-            files(),
-            Trouble {
-                cuts: vec![1_000_000, 0, 0, 0],
-                ..Trouble::default()
-            },
-        );
+        let played =
+            play(files(), Trouble { cuts: vec![1_000_000, 0, 0, 0], ..Trouble::default() });
         let hub = online(place.path(), &played);
         assert_refused(
             model(&hub, "own/toy"),
-            &[
-                "model own/toy",
-                "broke off at 1000000 of 3000000 bytes",
-                "call again",
-            ],
+            &["model own/toy", "broke off at 1000000 of 3000000 bytes", "call again"],
         );
         let blobs = place.path().join("models--own--toy/blobs");
         let part = blobs.join(format!("{}.incomplete", sha256(&weights())));
         assert_eq!(std::fs::metadata(&part).unwrap().len(), 1_000_000);
         assert!(!place.path().join("models--own--toy/refs/main").exists());
         assert_refused(
-            model(
-                &Hub {
-                    offline: true,
-                    ..hub.clone()
-                },
-                "own/toy",
-            ),
+            model(&Hub { offline: true, ..hub.clone() }, "own/toy"),
             &["no revision main here"],
         );
         let snapshot = model(&hub, "own/toy").unwrap();
-        assert_eq!(
-            std::fs::read(snapshot.join("model.safetensors")).unwrap(),
-            weights()
-        );
+        assert_eq!(std::fs::read(snapshot.join("model.safetensors")).unwrap(), weights());
         assert!(!part.exists());
-        assert!(
-            played
-                .requests
-                .lock()
-                .unwrap()
-                .iter()
-                .any(|r| r.ends_with("bytes=1000000-"))
-        );
+        assert!(played.requests.lock().unwrap().iter().any(|r| r.ends_with("bytes=1000000-")));
     }
 
     #[test]
@@ -719,17 +562,10 @@ mod download {
         let place = tempfile::tempdir().unwrap();
         let played = play(
             files(),
-            Trouble {
-                cuts: vec![1_000_000],
-                always_whole: true,
-                ..Trouble::default()
-            },
+            Trouble { cuts: vec![1_000_000], always_whole: true, ..Trouble::default() },
         );
         let snapshot = model(&online(place.path(), &played), "own/toy").unwrap();
-        assert_eq!(
-            std::fs::read(snapshot.join("model.safetensors")).unwrap(),
-            weights()
-        );
+        assert_eq!(std::fs::read(snapshot.join("model.safetensors")).unwrap(), weights());
     }
 
     #[test]
@@ -747,9 +583,7 @@ mod download {
             );
             let left = below(place.path());
             assert!(
-                !left
-                    .iter()
-                    .any(|file| file.contains(&hash) || file.contains("refs")),
+                !left.iter().any(|file| file.contains(&hash) || file.contains("refs")),
                 "{left:?}"
             );
         }
@@ -776,23 +610,15 @@ mod download {
 
     #[test]
     fn refusals_are_told_in_the_hubs_words() {
-        let refused =
-            |refuses: (u16, &'static str, &'static str), token: Option<&str>, parts: &[&str]| {
-                let place = tempfile::tempdir().unwrap();
-                let played = play(
-                    files(),
-                    Trouble {
-                        refuses: Some(refuses),
-                        ..Trouble::default()
-                    },
-                );
-                let hub = Hub {
-                    token: token.and_then(Token::new),
-                    ..online(place.path(), &played)
-                };
-                assert_refused(model(&hub, "own/toy"), parts);
-                assert!(below(place.path()).is_empty());
-            };
+        let refused = |refuses: (u16, &'static str, &'static str),
+                       token: Option<&str>,
+                       parts: &[&str]| {
+            let place = tempfile::tempdir().unwrap();
+            let played = play(files(), Trouble { refuses: Some(refuses), ..Trouble::default() });
+            let hub = Hub { token: token.and_then(Token::new), ..online(place.path(), &played) };
+            assert_refused(model(&hub, "own/toy"), parts);
+            assert!(below(place.path()).is_empty());
+        };
         let gated = "Access to model own/toy is restricted and you are not in the authorized list.";
         refused(
             (403, "GatedRepo", gated),
@@ -805,16 +631,8 @@ mod download {
                 "a token was sent",
             ],
         );
-        refused(
-            (401, "GatedRepo", gated),
-            None,
-            &["is gated", "no token was sent: set HF_TOKEN"],
-        );
-        refused(
-            (401, "", ""),
-            None,
-            &["not there, or not for everyone", "no token was sent"],
-        );
+        refused((401, "GatedRepo", gated), None, &["is gated", "no token was sent: set HF_TOKEN"]);
+        refused((401, "", ""), None, &["not there, or not for everyone", "no token was sent"]);
         refused(
             (401, "", "Invalid credentials"),
             Some("hf_x"),
@@ -825,11 +643,7 @@ mod download {
             None,
             &["Repository not found", "check the name"],
         );
-        refused(
-            (403, "", "No entry"),
-            Some("hf_x"),
-            &["may not be read", "No entry"],
-        );
+        refused((403, "", "No entry"), Some("hf_x"), &["may not be read", "No entry"]);
         refused((429, "", ""), None, &["too often"]);
         refused((500, "", ""), None, &["answer 500", "try again later"]);
 
@@ -842,23 +656,14 @@ mod download {
         let mut without = files();
         without.remove("tokenizer.json");
         let hub = online(place.path(), &play(without, Trouble::default()));
-        assert_refused(
-            model(&hub, "own/toy"),
-            &["has no tokenizer.json on the hub"],
-        );
+        assert_refused(model(&hub, "own/toy"), &["has no tokenizer.json on the hub"]);
         let mut without = files();
         without.remove("model.safetensors");
         let hub = online(place.path(), &play(without, Trouble::default()));
         assert_refused(model(&hub, "own/toy"), &["no weights as model.safetensors"]);
         // nobody listens
-        let hub = Hub {
-            offline: false,
-            ..super::hub(place.path())
-        };
-        assert_refused(
-            model(&hub, "own/toy"),
-            &["127.0.0.1:9 cannot be reached", "HTTPS_PROXY"],
-        );
+        let hub = Hub { offline: false, ..super::hub(place.path()) };
+        assert_refused(model(&hub, "own/toy"), &["127.0.0.1:9 cannot be reached", "HTTPS_PROXY"]);
         assert!(below(place.path()).is_empty());
     }
 
@@ -867,16 +672,9 @@ mod download {
         let place = tempfile::tempdir().unwrap();
         let played = play(
             files(),
-            Trouble {
-                token: Some("hf_secret"),
-                renamed: true,
-                ..Trouble::default()
-            },
+            Trouble { token: Some("hf_secret"), renamed: true, ..Trouble::default() },
         );
-        let hub = Hub {
-            token: Token::new(" hf_secret\n"),
-            ..online(place.path(), &played)
-        };
+        let hub = Hub { token: Token::new(" hf_secret\n"), ..online(place.path(), &played) };
         model(&hub, "own/toy").unwrap();
         for request in played.requests.lock().unwrap().iter() {
             let sent = request.contains("Bearer hf_secret");
@@ -890,18 +688,13 @@ mod download {
         let played = play(files(), Trouble::default());
         let hub = online(place.path(), &played);
         std::thread::scope(|scope| {
-            let calls: Vec<_> = (0..3)
-                .map(|_| scope.spawn(|| model(&hub, "own/toy").unwrap()))
-                .collect();
-            calls
-                .into_iter()
-                .for_each(|call| drop(call.join().unwrap()));
+            let calls: Vec<_> =
+                (0..3).map(|_| scope.spawn(|| model(&hub, "own/toy").unwrap())).collect();
+            calls.into_iter().for_each(|call| drop(call.join().unwrap()));
         });
         let requests = played.requests.lock().unwrap();
-        let fetched = requests
-            .iter()
-            .filter(|r| r.starts_with("GET /elsewhere/model.safetensors"))
-            .count();
+        let fetched =
+            requests.iter().filter(|r| r.starts_with("GET /elsewhere/model.safetensors")).count();
         assert_eq!(fetched, 1);
     }
 }

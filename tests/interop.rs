@@ -101,11 +101,7 @@ fn what_was_read_is_written_again() {
             };
             assert!(same, "{name}, {key}: {value} became {}", new[key]);
         }
-        assert_eq!(
-            new["made_up_by_a_later_peft"],
-            json!({"a": [1, 2]}),
-            "{name}"
-        );
+        assert_eq!(new["made_up_by_a_later_peft"], json!({"a": [1, 2]}), "{name}");
         let file = "adapter_model.safetensors";
         let tensors = |folder: &Path| {
             candle_core::safetensors::load(folder.join(file), &Device::Cpu).unwrap()
@@ -167,10 +163,7 @@ fn peft_loads_what_was_read_and_written() {
             (name, logits)
         })
         .collect();
-    let folders: Vec<PathBuf> = ours
-        .iter()
-        .map(|(name, _)| root.path().join(name))
-        .collect();
+    let folders: Vec<PathBuf> = ours.iter().map(|(name, _)| root.path().join(name)).collect();
     let asked = json!({"base": reference("llama-scaled"), "ids": ids(), "adapters": folders});
     assert_like_python(&run_python(&python, LOGITS_OF_PEFT, &asked, &[]), &ours);
 }
@@ -185,24 +178,14 @@ fn a_merged_model_is_the_model_with_its_adapter() {
     let want = reference_tensors("adapters/expected.safetensors");
     let root = tempfile::tempdir().unwrap();
     let mut ours = Vec::new();
-    for (name, shard) in cases()
-        .into_iter()
-        .zip([export::SHARD, 6000].into_iter().cycle())
-    {
+    for (name, shard) in cases().into_iter().zip([export::SHARD, 6000].into_iter().cycle()) {
         let folder = root.path().join(&name);
         std::fs::create_dir(&folder).unwrap();
         let written = export::merged(&adapted(&case_folder(&name)), &folder, shard).unwrap();
         assert_eq!(written.files > 1, shard == 6000, "{name}");
-        assert_eq!(
-            folder.join("model.safetensors.index.json").exists(),
-            shard == 6000
-        );
+        assert_eq!(folder.join("model.safetensors.index.json").exists(), shard == 6000);
         assert!(written.layers > 0 && written.copied.contains(&"config.json".to_string()));
-        let merged = Checkpoint {
-            model: folder,
-            adapter: None,
-            adapter_scale: None,
-        };
+        let merged = Checkpoint { model: folder, adapter: None, adapter_scale: None };
         let decoder = merged.load_base(&Device::Cpu).unwrap().decoder;
         let logits = logits(&decoder, &ids());
         assert_close(&logits, &want[&format!("logits.{name}")], &name);
@@ -211,15 +194,9 @@ fn a_merged_model_is_the_model_with_its_adapter() {
     let Some(python) = python_with("transformers") else {
         return;
     };
-    let folders: Vec<PathBuf> = ours
-        .iter()
-        .map(|(name, _)| root.path().join(name))
-        .collect();
+    let folders: Vec<PathBuf> = ours.iter().map(|(name, _)| root.path().join(name)).collect();
     let asked = json!({"ids": ids(), "models": folders});
-    assert_like_python(
-        &run_python(&python, LOGITS_OF_TRANSFORMERS, &asked, &[]),
-        &ours,
-    );
+    assert_like_python(&run_python(&python, LOGITS_OF_TRANSFORMERS, &asked, &[]), &ours);
 }
 
 /// A copy of llama-scaled with its weights in another type, in two files.
@@ -248,11 +225,7 @@ fn copy_as(dtype: DType, folder: &Path) {
 fn merging_keeps_the_type_and_every_other_byte() {
     let (base, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     copy_as(DType::BF16, base.path());
-    std::fs::write(
-        base.path().join("pytorch_model.bin"),
-        "weights of another kind",
-    )
-    .unwrap();
+    std::fs::write(base.path().join("pytorch_model.bin"), "weights of another kind").unwrap();
     std::fs::write(base.path().join("merges.txt"), "a b").unwrap();
     let templates = base.path().join("additional_chat_templates");
     std::fs::create_dir(&templates).unwrap();
@@ -267,11 +240,7 @@ fn merging_keeps_the_type_and_every_other_byte() {
     assert_eq!(written.layers, 2);
     assert_eq!(
         written.copied,
-        [
-            "config.json",
-            "merges.txt",
-            "additional_chat_templates/rag.jinja"
-        ]
+        ["config.json", "merges.txt", "additional_chat_templates/rag.jinja"]
     );
     let load = |path: PathBuf| candle_core::safetensors::load(path, &Device::Cpu).unwrap();
     let after = load(out.path().join("model.safetensors"));
@@ -289,10 +258,7 @@ fn merging_keeps_the_type_and_every_other_byte() {
     changed.sort();
     assert_eq!(
         changed,
-        [
-            "model.layers.1.mlp.down_proj.weight",
-            "model.layers.1.self_attn.q_proj.weight"
-        ]
+        ["model.layers.1.mlp.down_proj.weight", "model.layers.1.self_attn.q_proj.weight"]
     );
 }
 
@@ -300,10 +266,7 @@ fn merging_keeps_the_type_and_every_other_byte() {
 fn what_cannot_be_merged_is_explained() {
     let out = tempfile::tempdir().unwrap();
     let merged = |checkpoint: &Checkpoint| export::merged(checkpoint, out.path(), export::SHARD);
-    assert_refused(
-        merged(&reference_checkpoint("llama-scaled")),
-        &["names no adapter"],
-    );
+    assert_refused(merged(&reference_checkpoint("llama-scaled")), &["names no adapter"]);
     // an adapter for another model
     let other = reference_checkpoint("llama-tied").with_adapter(case_folder("all-linear"));
     assert_refused(merged(&other), &["lora_A.weight: shape", "needed"]);
@@ -321,18 +284,10 @@ fn what_cannot_be_merged_is_explained() {
         .map(|(name, tensor)| (name.replace("self_attn.k_proj", "mlp.up_proj"), tensor))
         .collect();
     candle_core::safetensors::save(&tensors, moved.path().join(file)).unwrap();
-    assert_refused(
-        merged(&adapted(moved.path())),
-        &["up_proj.bias: the adapter brings a bias"],
-    );
+    assert_refused(merged(&adapted(moved.path())), &["up_proj.bias: the adapter brings a bias"]);
     let out = tempfile::tempdir().unwrap();
     assert_refused(
-        export::as_lora(
-            &adapted(&case_folder("bias-of-all")),
-            out.path(),
-            None,
-            || (),
-        ),
+        export::as_lora(&adapted(&case_folder("bias-of-all")), out.path(), None, || ()),
         &["write the merged model instead"],
     );
     assert_refused(
@@ -364,11 +319,7 @@ fn a_dora_becomes_a_plain_lora_with_a_known_loss() {
         assert_eq!(plain.config.rank, rank.unwrap_or(own));
         let worst = layers.iter().map(|layer| layer.error).fold(0.0, f64::max);
         assert_eq!(worst < 1e-6, exact, "{name} {rank:?}: {worst}");
-        assert!(
-            layers
-                .iter()
-                .all(|layer| layer.change > 1e-3 && layer.error < 1.0)
-        );
+        assert!(layers.iter().all(|layer| layer.change > 1e-3 && layer.error < 1.0));
         let got = logits(&decoder, &ids());
         if exact {
             assert_close(&got, &want[&format!("logits.{name}")], name);
@@ -377,45 +328,25 @@ fn a_dora_becomes_a_plain_lora_with_a_known_loss() {
         let mut tuned = reference_decoder("llama-scaled");
         adapter::load(&mut tuned, &case_folder(name)).unwrap();
         let weights = |decoder: &Decoder| decoder.tensors().unwrap();
-        let (base, full, cut) = (
-            weights(&reference_decoder("llama-scaled")),
-            weights(&tuned),
-            weights(&decoder),
-        );
+        let (base, full, cut) =
+            (weights(&reference_decoder("llama-scaled")), weights(&tuned), weights(&decoder));
         for layer in &layers {
             let key = format!("{}.weight", layer.layer);
-            let norm = |t: Tensor| {
-                t.sqr()
-                    .unwrap()
-                    .sum_all()
-                    .unwrap()
-                    .to_scalar::<f32>()
-                    .unwrap()
-                    .sqrt()
-            };
+            let norm =
+                |t: Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
             let change = norm((&full[&key] - &base[&key]).unwrap());
             let missed = norm((&full[&key] - &cut[&key]).unwrap());
             let measured = f64::from(missed / change);
-            assert!(
-                (measured - layer.error).abs() < 1e-4,
-                "{key}: {measured}, {}",
-                layer.error
-            );
+            assert!((measured - layer.error).abs() < 1e-4, "{key}: {measured}, {}", layer.error);
         }
         errors.push(worst);
-        ours.push((
-            folder.file_name().unwrap().to_string_lossy().into_owned(),
-            got,
-        ));
+        ours.push((folder.file_name().unwrap().to_string_lossy().into_owned(), got));
     }
     assert!(errors[0] < errors[1] && errors[1] < errors[2], "{errors:?}");
     let Some(python) = python_with("peft") else {
         return;
     };
-    let folders: Vec<PathBuf> = ours
-        .iter()
-        .map(|(name, _)| root.path().join(name))
-        .collect();
+    let folders: Vec<PathBuf> = ours.iter().map(|(name, _)| root.path().join(name)).collect();
     let asked = json!({"base": reference("llama-scaled"), "ids": ids(), "adapters": folders});
     assert_like_python(&run_python(&python, LOGITS_OF_PEFT, &asked, &[]), &ours);
 }
@@ -423,14 +354,8 @@ fn a_dora_becomes_a_plain_lora_with_a_known_loss() {
 /// Rendered examples with masks that leave out every third token of the answers.
 fn masked(tokenizer: &Tokenizer) -> Vec<(Example, Sequence, LossMask)> {
     let conversations = [
-        Conversation::pair(
-            "What is 2 + 3?",
-            "The sum of 2 and 3 is 5, which is easy. #### 5",
-        ),
-        Conversation::pair(
-            " Square «π» 🙂\n",
-            "def f(x):\n    return x ** 2  # é 🙂🙂\n",
-        ),
+        Conversation::pair("What is 2 + 3?", "The sum of 2 and 3 is 5, which is easy. #### 5"),
+        Conversation::pair(" Square «π» 🙂\n", "def f(x):\n    return x ** 2  # é 🙂🙂\n"),
         Conversation::new(vec![
             Message::user("First 1?"),
             Message::assistant("One 1."),
@@ -438,19 +363,13 @@ fn masked(tokenizer: &Tokenizer) -> Vec<(Example, Sequence, LossMask)> {
             Message::assistant("Two 2, and more of it."),
         ]),
     ];
-    let rows = conversations
-        .into_iter()
-        .enumerate()
-        .map(|(at, conversation)| {
-            let example = Example {
-                id: format!("e{at}"),
-                conversation,
-            };
-            let sequence = sequence(tokenizer, &example).unwrap();
-            let learned = sequence.completion.as_slice().iter().enumerate();
-            let learned = learned.map(|(at, one)| *one && at % 3 != 0).collect();
-            (example, sequence, learned)
-        });
+    let rows = conversations.into_iter().enumerate().map(|(at, conversation)| {
+        let example = Example { id: format!("e{at}"), conversation };
+        let sequence = sequence(tokenizer, &example).unwrap();
+        let learned = sequence.completion.as_slice().iter().enumerate();
+        let learned = learned.map(|(at, one)| *one && at % 3 != 0).collect();
+        (example, sequence, learned)
+    });
     rows.collect()
 }
 
@@ -463,11 +382,7 @@ fn labels_are_the_mask() {
         assert_eq!(row.input_ids, sequence.ids);
         assert_eq!(row.attention_mask, vec![1; sequence.len()]);
         for at in 0..sequence.len() {
-            let label = if learned.learns(at) {
-                i64::from(sequence.ids[at])
-            } else {
-                -100
-            };
+            let label = if learned.learns(at) { i64::from(sequence.ids[at]) } else { -100 };
             assert_eq!(row.labels[at], label);
         }
         rows.push(row);
@@ -503,9 +418,8 @@ fn segments_and_messages_are_the_text_in_pieces() {
             labels.extend(vec![segment.label; ids.len()]);
         }
         assert_eq!(labels, learned.as_slice());
-        let messages = export::messages(&tokenizer, &example, &sequence, &learned)
-            .unwrap()
-            .messages;
+        let messages =
+            export::messages(&tokenizer, &example, &sequence, &learned).unwrap().messages;
         let mut whole: Vec<(String, String)> = Vec::new();
         for message in &messages {
             let role = message.role.to_string();
@@ -522,10 +436,7 @@ fn segments_and_messages_are_the_text_in_pieces() {
             .map(|message| (message.role.to_string(), message.content.clone()))
             .collect();
         assert_eq!(whole, given);
-        let masked = messages
-            .iter()
-            .filter(|message| message.loss == Some(false))
-            .count();
+        let masked = messages.iter().filter(|message| message.loss == Some(false)).count();
         assert!(masked > 0, "{messages:?}");
     }
     assert!(written >= 2, "{written}");
@@ -539,9 +450,8 @@ fn a_piece_that_would_have_other_tokens_is_refused() {
     let shared = (1..sequence.len())
         .find(|at| sequence.completion.learns(*at) && sequence.spans[*at] == sequence.spans[at - 1])
         .unwrap();
-    let learned: LossMask = (0..sequence.len())
-        .map(|at| sequence.completion.learns(at) && at < shared)
-        .collect();
+    let learned: LossMask =
+        (0..sequence.len()).map(|at| sequence.completion.learns(at) && at < shared).collect();
     assert_refused(
         export::segments(&tokenizer, sequence, &learned),
         &["example e1", "write the pre-tokenised form instead"],
@@ -617,11 +527,7 @@ fn place() -> tempfile::TempDir {
     std::fs::write(root.path().join("data.jsonl"), rows.join("\n") + "\n").unwrap();
     let checkpoint = Checkpoint::open(&model).unwrap();
     for (name, dora) in [("adapter", false), ("dora", true)] {
-        let config = LoraConfig {
-            rank: 4,
-            dora,
-            ..LoraConfig::lab()
-        };
+        let config = LoraConfig { rank: 4, dora, ..LoraConfig::lab() };
         let mut decoder = checkpoint.load_base(&Device::Cpu).unwrap().decoder;
         adapter::attach(&mut decoder, &config, 1).unwrap();
         for (part, var) in decoder.trainable() {
@@ -629,9 +535,8 @@ fn place() -> tempfile::TempDir {
             let new = if part.contains("magnitude") {
                 (old * 1.1).unwrap()
             } else {
-                let ramp: Vec<f32> = (0..old.elem_count())
-                    .map(|at| (at as f32).sin() * 0.02)
-                    .collect();
+                let ramp: Vec<f32> =
+                    (0..old.elem_count()).map(|at| (at as f32).sin() * 0.02).collect();
                 Tensor::from_vec(ramp, old.dims(), &Device::Cpu).unwrap()
             };
             var.set(&new).unwrap();
@@ -654,25 +559,16 @@ fn exported_masks_are_the_models_masks_in_python_too() {
     let segments = at("--form segments --leave-out --out segments.jsonl");
     let swift = at("--form swift --leave-out --out messages.jsonl");
     assert_eq!(labels["learned_tokens"], table["learned_tokens"]);
-    let (learned, all) = (
-        labels["learned_tokens"].as_u64().unwrap(),
-        labels["completion_tokens"].as_u64().unwrap(),
-    );
+    let (learned, all) =
+        (labels["learned_tokens"].as_u64().unwrap(), labels["completion_tokens"].as_u64().unwrap());
     assert!(0 < learned && learned < all, "{learned} of {all}");
-    println!(
-        "left out as segments: {}, as messages: {}",
-        segments["left_out"], swift["left_out"]
-    );
+    println!("left out as segments: {}, as messages: {}", segments["left_out"], swift["left_out"]);
     let Some(python) = python_with("datasets, transformers") else {
         return;
     };
     // rows that some form leaves out are left out of all
-    let left_out: Vec<&str> = segments["left_out"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_str().unwrap())
-        .collect();
+    let left_out: Vec<&str> =
+        segments["left_out"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert_eq!(segments["left_out"], swift["left_out"]);
     assert!(left_out.len() < 12);
     let model = root.path().join("model");
@@ -682,43 +578,25 @@ fn exported_masks_are_the_models_masks_in_python_too() {
         .into_iter()
         .map(|example| example.id)
         .collect();
-    let kept: Vec<String> = ids
-        .iter()
-        .filter(|id| !left_out.contains(&id.as_str()))
-        .cloned()
-        .collect();
+    let kept: Vec<String> =
+        ids.iter().filter(|id| !left_out.contains(&id.as_str())).cloned().collect();
     let text = std::fs::read_to_string(root.path().join("masks.jsonl")).unwrap();
-    let rows: Vec<&str> = text
-        .lines()
-        .zip(&ids)
-        .filter(|(_, id)| kept.contains(id))
-        .map(|(line, _)| line)
-        .collect();
+    let rows: Vec<&str> =
+        text.lines().zip(&ids).filter(|(_, id)| kept.contains(id)).map(|(line, _)| line).collect();
     let data = std::fs::read_to_string(root.path().join("data.jsonl")).unwrap();
-    let data: Vec<&str> = data
-        .lines()
-        .zip(&ids)
-        .filter(|(_, id)| kept.contains(id))
-        .map(|(line, _)| line)
-        .collect();
+    let data: Vec<&str> =
+        data.lines().zip(&ids).filter(|(_, id)| kept.contains(id)).map(|(line, _)| line).collect();
     std::fs::write(root.path().join("data.jsonl"), data.join("\n") + "\n").unwrap();
     at("--out masks.parquet");
     at("--out masks.jsonl");
-    let lines = run_python(
-        &python,
-        READ_IN_PYTHON,
-        &Value::Null,
-        &[&model, root.path()],
-    );
+    let lines = run_python(&python, READ_IN_PYTHON, &Value::Null, &[&model, root.path()]);
     assert_eq!(lines.len(), kept.len());
     for (row, line) in rows.iter().zip(&lines) {
         let row: Value = serde_json::from_str(row).unwrap();
         assert_eq!(row["input_ids"], line["ids"]);
         let labels = row["labels"].as_array().unwrap().iter().enumerate();
-        let learned: Vec<usize> = labels
-            .filter(|(_, label)| label.as_i64() != Some(-100))
-            .map(|(at, _)| at)
-            .collect();
+        let learned: Vec<usize> =
+            labels.filter(|(_, label)| label.as_i64() != Some(-100)).map(|(at, _)| at).collect();
         assert_eq!(json!(learned), line["learned"]);
     }
 }
@@ -749,40 +627,23 @@ fn the_command_line_exports_models_and_adapters() {
     let base = load(model.clone());
     assert!(max_difference(&flat(&base), &flat(&tuned)) > 0.1);
 
-    let printed = works(
-        root.path(),
-        "export lora --model model --adapter dora --out plain --rank 8",
-    );
+    let printed =
+        works(root.path(), "export lora --model model --adapter dora --out plain --rank 8");
     assert!(
         printed.contains("lost of it") && printed.contains("model.layers.0.self_attn.q_proj"),
         "{printed}"
     );
-    let low = works(
-        root.path(),
-        "export lora --model model --adapter dora --out plain --rank 4 --json",
-    );
-    let high = works(
-        root.path(),
-        "export lora --model model --adapter dora --out plain --rank 96 --json",
-    );
+    let low =
+        works(root.path(), "export lora --model model --adapter dora --out plain --rank 4 --json");
+    let high =
+        works(root.path(), "export lora --model model --adapter dora --out plain --rank 96 --json");
     let worst = |text: &str| {
         let layers: Vec<Value> = serde_json::from_str(text).unwrap();
-        layers
-            .iter()
-            .map(|layer| layer["error"].as_f64().unwrap())
-            .fold(0.0, f64::max)
+        layers.iter().map(|layer| layer["error"].as_f64().unwrap()).fold(0.0, f64::max)
     };
-    assert!(
-        worst(&high) < worst(&low),
-        "{} {}",
-        worst(&high),
-        worst(&low)
-    );
+    assert!(worst(&high) < worst(&low), "{} {}", worst(&high), worst(&low));
     // a plain LoRA stays what it was
-    let same = works(
-        root.path(),
-        "export lora --model model --adapter adapter --out same --json",
-    );
+    let same = works(root.path(), "export lora --model model --adapter adapter --out same --json");
     assert!(worst(&same) < 1e-6, "{}", worst(&same));
     let plain = load(model.with_adapter(root.path().join("same")));
     let own = load(model.with_adapter(root.path().join("adapter")));
@@ -798,34 +659,19 @@ fn the_command_line_explains_what_it_cannot_export() {
         assert!(!output.status.success(), "`{arguments}` was accepted");
         assert!(!errors.contains("panicked"), "{errors}");
         for part in parts {
-            assert!(
-                errors.contains(part),
-                "`{arguments}`: `{part}` is not in: {errors}"
-            );
+            assert!(errors.contains(part), "`{arguments}`: `{part}` is not in: {errors}");
         }
     };
     let masks = "export masks --model model --data data.jsonl";
-    refuses(
-        &format!("{masks} --out masks.csv"),
-        &["masks.csv", ".parquet"],
-    );
-    refuses(
-        &format!("{masks} --form swift --out x.parquet"),
-        &["only --form labels"],
-    );
+    refuses(&format!("{masks} --out masks.csv"), &["masks.csv", ".parquet"]);
+    refuses(&format!("{masks} --form swift --out x.parquet"), &["only --form labels"]);
     refuses(&format!("{masks} --out model"), &[".jsonl"]);
     refuses(
         "export merged --model model --adapter nowhere --out m",
         &["nowhere", "no adapter_config.json"],
     );
-    refuses(
-        "export merged --model model --adapter dora --out model/..",
-        &["holds other things"],
-    );
-    refuses(
-        "export merged --model model --adapter dora --out m --shard 0",
-        &["--shard"],
-    );
+    refuses("export merged --model model --adapter dora --out model/..", &["holds other things"]);
+    refuses("export merged --model model --adapter dora --out m --shard 0", &["--shard"]);
     assert!(!root.path().join("m").exists());
 }
 
@@ -835,25 +681,16 @@ fn the_python_lines_of_the_documentation_run() {
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/export/python.md"))
             .unwrap();
-    let blocks: Vec<&str> = text
-        .split("```python\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
+    let blocks: Vec<&str> =
+        text.split("```python\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert_eq!(blocks.len(), 3);
     let root = place();
-    works(
-        root.path(),
-        "export merged --model model --adapter adapter --out merged",
-    );
+    works(root.path(), "export merged --model model --adapter adapter --out merged");
     works(
         root.path(),
         "export masks --model model --data data.jsonl --threshold 1.5 --out masks.jsonl",
     );
-    for (block, needs) in blocks
-        .into_iter()
-        .zip(["peft", "peft, datasets", "trl, peft"])
-    {
+    for (block, needs) in blocks.into_iter().zip(["peft", "peft, datasets", "trl, peft"]) {
         let Some(python) = python_with(needs) else {
             continue;
         };

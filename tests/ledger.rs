@@ -46,11 +46,8 @@ fn place() -> tempfile::TempDir {
     for entry in std::fs::read_dir(lab().join("model")).unwrap() {
         let from = entry.unwrap().path();
         if from.is_file() {
-            std::fs::copy(
-                &from,
-                place.path().join("model").join(from.file_name().unwrap()),
-            )
-            .unwrap();
+            std::fs::copy(&from, place.path().join("model").join(from.file_name().unwrap()))
+                .unwrap();
         }
     }
     let all = std::fs::read_to_string(lab().join("code/train.jsonl")).unwrap();
@@ -63,16 +60,10 @@ fn place() -> tempfile::TempDir {
 fn scoring_writes_what_is_queried_and_a_rule_gives_the_same() {
     let place = place();
     let folder = place.path();
-    call(
-        folder,
-        "perplexity --model model --data code.jsonl --threshold 2.5 --out tokens",
-    )
-    .unwrap();
-    call(
-        folder,
-        "perplexity --model model --data code.jsonl --threshold 2.5 --out tokens.parquet",
-    )
-    .unwrap();
+    call(folder, "perplexity --model model --data code.jsonl --threshold 2.5 --out tokens")
+        .unwrap();
+    call(folder, "perplexity --model model --data code.jsonl --threshold 2.5 --out tokens.parquet")
+        .unwrap();
     let found: Value =
         serde_json::from_str(&call(folder, "ledger tokens --thresholds 2.5,1000 --json").unwrap())
             .unwrap();
@@ -80,10 +71,7 @@ fn scoring_writes_what_is_queried_and_a_rule_gives_the_same() {
     let point = &found["thresholds"][0];
     let masked = 1.0
         - found["learned_tokens"].as_f64().unwrap() / found["completion_tokens"].as_f64().unwrap();
-    assert!(
-        (point["masked"].as_f64().unwrap() - masked).abs() < 1e-12,
-        "{found}"
-    );
+    assert!((point["masked"].as_f64().unwrap() - masked).abs() < 1e-12, "{found}");
     // the lab knows which tokens are the annotators'
     assert!(
         point["precision"].as_f64().unwrap() > 0.3 && point["recall"].as_f64().unwrap() > 0.1,
@@ -102,25 +90,13 @@ fn scoring_writes_what_is_queried_and_a_rule_gives_the_same() {
     .unwrap();
     assert_eq!(one, found);
     let both: Value = serde_json::from_str(
-        &call(
-            folder,
-            "ledger tokens tokens.parquet --thresholds 2.5,1000 --json",
-        )
-        .unwrap(),
+        &call(folder, "ledger tokens tokens.parquet --thresholds 2.5,1000 --json").unwrap(),
     )
     .unwrap();
-    assert_eq!(
-        both["tokens"].as_u64(),
-        found["tokens"].as_u64().map(|tokens| 2 * tokens)
-    );
+    assert_eq!(both["tokens"].as_u64(), found["tokens"].as_u64().map(|tokens| 2 * tokens));
     assert_eq!(both["thresholds"][0]["masked"], point["masked"]);
     let shown = call(folder, "ledger tokens").unwrap();
-    for part in [
-        "in the writer's style",
-        "precision",
-        "end_of_turn",
-        "quantile",
-    ] {
+    for part in ["in the writer's style", "precision", "end_of_turn", "quantile"] {
         assert!(shown.contains(part), "{shown}");
     }
 }
@@ -129,11 +105,7 @@ fn scoring_writes_what_is_queried_and_a_rule_gives_the_same() {
 fn a_stale_ledger_is_refused_and_what_changed_is_named() {
     let place = place();
     let folder = place.path();
-    call(
-        folder,
-        "perplexity --model model --data code.jsonl --out tokens",
-    )
-    .unwrap();
+    call(folder, "perplexity --model model --data code.jsonl --out tokens").unwrap();
     let refused = |parts: &[&str]| {
         for arguments in ["ledger tokens", "weights stm(2.5) --tokens tokens"] {
             let error = call(folder, arguments).unwrap_err();
@@ -177,12 +149,8 @@ fn a_stale_ledger_is_refused_and_what_changed_is_named() {
         .into_iter()
         .find(|name| template(name))
         .unwrap();
-    let other = |bytes: Vec<u8>| {
-        String::from_utf8(bytes)
-            .unwrap()
-            .replace("user", "USER")
-            .into_bytes()
-    };
+    let other =
+        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("user", "USER").into_bytes();
     change(&format!("model/{file}"), &other);
     refused(&["the chat template"]);
     // what is gone cannot be compared
@@ -204,19 +172,9 @@ fn what_is_no_ledger_or_of_another_model_is_refused() {
     std::fs::create_dir(folder.join("empty")).unwrap();
     refused("ledger empty", &["holds no .parquet file"]);
     std::fs::write(folder.join("text.parquet"), "text").unwrap();
-    refused(
-        "ledger text.parquet",
-        &["text.parquet", "not a Parquet file"],
-    );
-    call(
-        folder,
-        "perplexity --model model --data code.jsonl --out tokens",
-    )
-    .unwrap();
-    refused(
-        "ledger tokens --thresholds -1",
-        &["--thresholds", "above 0"],
-    );
+    refused("ledger text.parquet", &["text.parquet", "not a Parquet file"]);
+    call(folder, "perplexity --model model --data code.jsonl --out tokens").unwrap();
+    refused("ledger tokens --thresholds -1", &["--thresholds", "above 0"]);
     refused("ledger tokens --quantiles 2", &["from 0 to 1"]);
     std::fs::write(folder.join("tokens/notes.txt"), "mine").unwrap();
     refused(
@@ -229,24 +187,14 @@ fn what_is_no_ledger_or_of_another_model_is_refused() {
     let cut = folder.join("tokens/tokens-00000.parquet");
     std::fs::copy(&cut, folder.join("first.parquet")).unwrap();
     std::fs::write(&config, text + "\n").unwrap();
-    call(
-        folder,
-        "perplexity --model model --data code.jsonl --out second.parquet",
-    )
-    .unwrap();
+    call(folder, "perplexity --model model --data code.jsonl --out second.parquet").unwrap();
     refused(
         "ledger second.parquet first.parquet",
-        &[
-            "first.parquet",
-            "other files of the model than second.parquet",
-        ],
+        &["first.parquet", "other files of the model than second.parquet"],
     );
     let bytes = std::fs::read(&cut).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    refused(
-        "ledger tokens",
-        &["tokens-00000.parquet", "not a Parquet file"],
-    );
+    refused("ledger tokens", &["tokens-00000.parquet", "not a Parquet file"]);
 }
 
 #[test]
@@ -307,10 +255,8 @@ fn ten_million_tokens_are_written_and_queried_within_the_stated_memory() {
     let base = Checkpoint::open(lab().join("model")).unwrap();
     let tokenizer = cx.tokenizer(&base).unwrap();
     let items = read_items(&lab().join("code/train.jsonl")).unwrap();
-    let real: Vec<Sequence> = items
-        .iter()
-        .map(|item| sequence(&tokenizer, &Example::from(item)).unwrap())
-        .collect();
+    let real: Vec<Sequence> =
+        items.iter().map(|item| sequence(&tokenizer, &Example::from(item)).unwrap()).collect();
     let style: Vec<Vec<bool>> = real
         .iter()
         .zip(&items)
@@ -326,10 +272,8 @@ fn ten_million_tokens_are_written_and_queried_within_the_stated_memory() {
         while written < TOKENS {
             // the lab's answers again and again, each time as surprising as chance has it
             let mut rng = Rng::new(round, "made-up-surprisals");
-            let named = real.iter().map(|of| Sequence {
-                id: format!("{}-{round}", of.id),
-                ..of.clone()
-            });
+            let named =
+                real.iter().map(|of| Sequence { id: format!("{}-{round}", of.id), ..of.clone() });
             let sequences: Vec<Sequence> = named.collect();
             let scores: Vec<TokenScores> = sequences
                 .iter()
@@ -396,14 +340,8 @@ fn made_up(of: &Sequence, style: &[bool], rng: &mut Rng) -> TokenScores {
     };
     let log_prob: Vec<Option<f32>> = (0..of.len()).map(|at| value(at, rng)).collect();
     TokenScores {
-        entropy: log_prob
-            .iter()
-            .map(|value| value.map(|value| -0.5 * value))
-            .collect(),
-        rank: log_prob
-            .iter()
-            .map(|value| value.map(|value| (-value) as u32))
-            .collect(),
+        entropy: log_prob.iter().map(|value| value.map(|value| -0.5 * value)).collect(),
+        rank: log_prob.iter().map(|value| value.map(|value| (-value) as u32)).collect(),
         log_prob,
     }
 }
@@ -452,10 +390,7 @@ fn rows_keep_their_order_over_blocks_and_files() {
     assert_eq!(same.files(), ledger.files());
     let other = Origin::of(&cx, &base, None, &[], &sequences[1..], None).unwrap();
     let error = Ledger::made_from(&out, &other).unwrap_err().to_string();
-    assert!(
-        error.contains("other files of the data than those asked for"),
-        "{error}"
-    );
+    assert!(error.contains("other files of the data than those asked for"), "{error}");
     let mut largest = 0;
     let mut tokens = 0;
     ledger
@@ -465,10 +400,7 @@ fn rows_keep_their_order_over_blocks_and_files() {
             Ok(())
         })
         .unwrap();
-    assert!(
-        largest <= ledger::BLOCK && tokens == 45 * length,
-        "{largest} {tokens}"
-    );
+    assert!(largest <= ledger::BLOCK && tokens == 45 * length, "{largest} {tokens}");
     let signals = ledger.signals().unwrap();
     assert_eq!(signals.len(), 45);
     for (at, (id, of)) in signals.iter().enumerate() {
@@ -485,34 +417,19 @@ fn rows_keep_their_order_over_blocks_and_files() {
 fn training_takes_its_scores_from_a_ledger_and_learns_the_same() {
     let place = place();
     let folder = place.path();
-    call(
-        folder,
-        "perplexity --model model --data code.jsonl --reference model --out tokens",
-    )
-    .unwrap();
+    call(folder, "perplexity --model model --data code.jsonl --reference model --out tokens")
+        .unwrap();
     let common = "finetune --model model --data code.jsonl --preset lab --epochs 1 --weights";
     let tensors =
         |name: &str| std::fs::read(folder.join(name).join("adapter_model.safetensors")).unwrap();
     call(folder, &format!("{common} stm(2.5) --out scored")).unwrap();
-    call(
-        folder,
-        &format!("{common} stm(2.5) --tokens tokens --store other --out read"),
-    )
-    .unwrap();
+    call(folder, &format!("{common} stm(2.5) --tokens tokens --store other --out read")).unwrap();
     assert_eq!(tensors("scored"), tensors("read"));
     // nothing was scored there, and the other model's scores are at hand
     assert!(!folder.join("other/scores").exists());
-    call(
-        folder,
-        &format!("{common} dpf(0) --tokens tokens --out with-reference"),
-    )
-    .unwrap();
+    call(folder, &format!("{common} dpf(0) --tokens tokens --out with-reference")).unwrap();
     // fewer rows than the ledger has are found by their names; others are not
-    call(
-        folder,
-        &format!("{common} stm(2.5) --tokens tokens --limit 2 --out two"),
-    )
-    .unwrap();
+    call(folder, &format!("{common} stm(2.5) --tokens tokens --limit 2 --out two")).unwrap();
     let refused = |arguments: &str, parts: &[&str]| {
         let error = call(folder, arguments).unwrap_err();
         for part in parts {
@@ -520,20 +437,12 @@ fn training_takes_its_scores_from_a_ledger_and_learns_the_same() {
         }
     };
     let text = std::fs::read_to_string(folder.join("code.jsonl")).unwrap();
-    std::fs::write(
-        folder.join("changed.jsonl"),
-        text.replace("return", "yield"),
-    )
-    .unwrap();
+    std::fs::write(folder.join("changed.jsonl"), text.replace("return", "yield")).unwrap();
     refused(
         "finetune --model model --data changed.jsonl --tokens tokens --threshold 2.5 --out no",
         &["has other tokens in it than in the data", "code/train/0"],
     );
-    call(
-        folder,
-        "perplexity --model model --data code.jsonl --limit 2 --out few",
-    )
-    .unwrap();
+    call(folder, "perplexity --model model --data code.jsonl --limit 2 --out few").unwrap();
     refused(
         "finetune --model model --data code.jsonl --tokens few --threshold 2.5 --out no",
         &["is not in it"],

@@ -13,10 +13,7 @@ fn folder() -> PathBuf {
 fn all() -> Vec<Document> {
     let paths =
         [folder(), folder().join("solutions")].map(|folder| notebook::notebooks(&folder).unwrap());
-    let documents = paths
-        .iter()
-        .flatten()
-        .map(|path| Document::read(path).unwrap());
+    let documents = paths.iter().flatten().map(|path| Document::read(path).unwrap());
     documents.collect()
 }
 
@@ -25,23 +22,16 @@ fn built() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let deps = program.parent().unwrap();
     let age = |path: &PathBuf| {
-        path.metadata()
-            .and_then(|seen| seen.modified())
-            .unwrap_or(SystemTime::UNIX_EPOCH)
+        path.metadata().and_then(|seen| seen.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
     };
-    let files = std::fs::read_dir(deps)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
     let named = |path: &PathBuf| {
         path.file_name().is_some_and(|name| {
             let name = name.to_string_lossy();
             name.starts_with("libunforget-") && name.ends_with(".rlib")
         })
     };
-    files
-        .filter(named)
-        .max_by_key(age)
-        .expect("this test stands on it")
+    files.filter(named).max_by_key(age).expect("this test stands on it")
 }
 
 #[test]
@@ -52,15 +42,7 @@ fn every_cell_of_every_notebook_compiles() {
         let source = scratch.path().join("cells.rs");
         std::fs::write(&source, document.program()).unwrap();
         let output = Command::new("rustc")
-            .args([
-                "--edition",
-                "2024",
-                "--crate-type",
-                "lib",
-                "--emit",
-                "metadata",
-                "--out-dir",
-            ])
+            .args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"])
             .arg(scratch.path())
             .arg("--extern")
             .arg(format!("unforget={}", built.display()))
@@ -89,10 +71,7 @@ fn notebooks_name_our_kernel_and_keep_what_they_showed() {
             text,
             "{path}: `unforget notebook --refresh` writes it as it should be"
         );
-        assert!(
-            text.contains("\"name\": \"unforget\""),
-            "{path} names another kernel"
-        );
+        assert!(text.contains("\"name\": \"unforget\""), "{path} names another kernel");
         let code = document.cells.iter().filter(|cell| cell.code);
         for cell in code {
             assert!(
@@ -101,16 +80,9 @@ fn notebooks_name_our_kernel_and_keep_what_they_showed() {
                 cell.title()
             );
             let bad = |output: &Output| {
-                matches!(
-                    output,
-                    Output::Failed { .. } | Output::Printed { error: true, .. }
-                )
+                matches!(output, Output::Failed { .. } | Output::Printed { error: true, .. })
             };
-            assert!(
-                !cell.outputs.iter().any(bad),
-                "{path}: `{}` keeps a failure",
-                cell.title()
-            );
+            assert!(!cell.outputs.iter().any(bad), "{path}: `{}` keeps a failure", cell.title());
         }
     }
 }
@@ -118,11 +90,8 @@ fn notebooks_name_our_kernel_and_keep_what_they_showed() {
 /// The shared library of what this test stands on.
 fn library(folder: &Path) -> Library {
     let built = built();
-    let library = Library {
-        dependencies: built.parent().unwrap().to_owned(),
-        built,
-        ..Library::of(folder)
-    };
+    let library =
+        Library { dependencies: built.parent().unwrap().to_owned(), built, ..Library::of(folder) };
     library.link().unwrap();
     library
 }
@@ -141,21 +110,13 @@ fn kernel(scratch: &Path, skipped: &str) -> Option<Kernel> {
 
 /// Runs a cell that must not fail, and returns its value's text and what it printed.
 fn value(kernel: &mut Kernel, code: &str) -> String {
-    let outputs = kernel
-        .execute(code, Duration::from_secs(300), &mut |_| {})
-        .unwrap();
+    let outputs = kernel.execute(code, Duration::from_secs(300), &mut |_| {}).unwrap();
     let text = |output: &Output| match output {
         Output::Printed { error: false, text } => text.clone(),
         Output::Shown(data) => data["text/plain"].as_str().unwrap().to_owned(),
         other => panic!("`{code}` gave {other:?}"),
     };
-    outputs
-        .iter()
-        .map(text)
-        .collect::<Vec<_>>()
-        .join("\n")
-        .trim()
-        .to_owned()
+    outputs.iter().map(text).collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 /* import torch
@@ -197,14 +158,8 @@ fn weights_of_one_cell_have_right_gradients_in_another() {
             .arg(&source)
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        scratch
-            .path()
-            .join(format!("lib{name}{}", std::env::consts::DLL_SUFFIX))
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        scratch.path().join(format!("lib{name}{}", std::env::consts::DLL_SUFFIX))
     };
     let (first, second) = (cell("first", FIRST_CELL), cell("second", SECOND_CELL));
     let symbol = |file: &Path, name: &CStr| {
@@ -212,11 +167,7 @@ fn weights_of_one_cell_have_right_gradients_in_another() {
         // SAFETY: the libraries were made above; what their beginning runs is the standard library's own.
         unsafe {
             let handle = libc::dlopen(file.as_ptr(), libc::RTLD_NOW);
-            assert!(
-                !handle.is_null(),
-                "{}",
-                CStr::from_ptr(libc::dlerror()).to_string_lossy()
-            );
+            assert!(!handle.is_null(), "{}", CStr::from_ptr(libc::dlerror()).to_string_lossy());
             let symbol = libc::dlsym(handle, name.as_ptr());
             assert!(!symbol.is_null());
             symbol
@@ -231,16 +182,9 @@ fn weights_of_one_cell_have_right_gradients_in_another() {
             std::mem::transmute(symbol(&second, c"differentiate"));
         differentiate(weights(), &mut gradients);
     }
-    let rows = |rows: &[f32]| {
-        format!(
-            "[[{:?}, {:?}], [{:?}, {:?}]]",
-            rows[0], rows[1], rows[2], rows[3]
-        )
-    };
-    assert_eq!(
-        format!("{} {}", rows(&gradients[..4]), rows(&gradients[4..])),
-        GRADIENTS
-    );
+    let rows =
+        |rows: &[f32]| format!("[[{:?}, {:?}], [{:?}, {:?}]]", rows[0], rows[1], rows[2], rows[3]);
+    assert_eq!(format!("{} {}", rows(&gradients[..4]), rows(&gradients[4..])), GRADIENTS);
 }
 
 #[test]
@@ -275,10 +219,7 @@ fn a_kernel_is_small_and_right_and_says_how_quick() {
     };
     assert_eq!(timed(&mut kernel, "let x: i32 = 41 + 1;\nx"), "42");
     let text = timed(&mut kernel, "let recipe: Recipe = Recipe::quick();\nrecipe");
-    assert!(
-        text.contains("recipe lab-quick") && text.contains("stm_2.5"),
-        "{text}"
-    );
+    assert!(text.contains("recipe lab-quick") && text.contains("stm_2.5"), "{text}");
     timed(
         &mut kernel,
         "let w: candle_core::Var = candle_core::Var::new(&[[1f32, 2.], [3., 4.]], &candle_core::Device::Cpu)?;",
@@ -287,10 +228,7 @@ fn a_kernel_is_small_and_right_and_says_how_quick() {
         &mut kernel,
         "let v: candle_core::Var = candle_core::Var::new(&[[0.5f32, -1.], [2., 1.]], &candle_core::Device::Cpu)?;",
     );
-    timed(
-        &mut kernel,
-        "let loss: candle_core::Tensor = w.matmul(&v)?.sqr()?.sum_all()?;",
-    );
+    timed(&mut kernel, "let loss: candle_core::Tensor = w.matmul(&v)?.sqr()?.sum_all()?;");
     let shown = "{\n    let gradients = loss.backward().unwrap();\n    let of = |of: &candle_core::Var| gradients.get(of).unwrap().to_vec2::<f32>().unwrap();\n    println!(\"{:?} {:?}\", of(&w), of(&v));\n}";
     let text = timed(&mut kernel, shown);
     // a block has the value `()`, which the kernel shows below
@@ -309,9 +247,7 @@ fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
         return;
     };
     let mut said = |code: &str| {
-        let outputs = kernel
-            .execute(code, Duration::from_secs(300), &mut |_| {})
-            .unwrap();
+        let outputs = kernel.execute(code, Duration::from_secs(300), &mut |_| {}).unwrap();
         let text = |output: &Output| match output {
             Output::Printed { text, .. } => text.clone(),
             Output::Failed { lines, .. } => lines.join("\n"),
@@ -320,10 +256,7 @@ fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
         outputs.iter().map(text).collect::<String>()
     };
     let mistake = said("let model: Checkpoint = Checkpoint::open(\"no-such-folder\")?;");
-    assert!(
-        mistake.contains("no-such-folder: no ") && mistake.lines().count() <= 3,
-        "{mistake}"
-    );
+    assert!(mistake.contains("no-such-folder: no ") && mistake.lines().count() <= 3, "{mistake}");
     let panicked = said("let empty: Vec<i32> = vec![];\nempty[0]");
     assert!(
         panicked.contains("the cell stopped: index out of bounds") && panicked.lines().count() <= 4,

@@ -37,12 +37,7 @@ fn close(got: &Tensor, want: &Value, what: &str) {
 /// Inputs of `objectives.json` in both precisions: fused in f32, composed in f64.
 fn cases() -> (Value, [(DType, [Tensor; 3]); 2]) {
     let file = reference_json("objectives.json");
-    let of = |dtype| {
-        (
-            dtype,
-            ["h", "w", "h0"].map(|name| tensor(&file[name], dtype)),
-        )
-    };
+    let of = |dtype| (dtype, ["h", "w", "h0"].map(|name| tensor(&file[name], dtype)));
     let both = [of(DType::F32), of(DType::F64)];
     (file, both)
 }
@@ -105,10 +100,7 @@ fn the_step_of_dft_is_that_of_the_probability_with_power_one() {
     let of = |name: &str| numbers(&file["objectives"][name]["dh"]);
     let (dft, probability) = (of("dft"), of("probability:1"));
     let difference = dft.iter().zip(&probability).map(|(a, b)| (a - b).abs());
-    assert!(
-        difference.fold(0.0, f64::max) < 1e-12,
-        "PyTorch says so too"
-    );
+    assert!(difference.fold(0.0, f64::max) < 1e-12, "PyTorch says so too");
 }
 
 #[test]
@@ -116,10 +108,9 @@ fn divergences_and_their_gradients_equal_pytorchs() {
     let (file, both) = cases();
     let (_, weights) = targets(&file);
     for (dtype, [h, w, h0]) in &both {
-        for (name, direction) in [
-            ("forward", KlDirection::Forward),
-            ("reverse", KlDirection::Reverse),
-        ] {
+        for (name, direction) in
+            [("forward", KlDirection::Forward), ("reverse", KlDirection::Reverse)]
+        {
             for (key, top) in [("all", None), ("3", Some(3))] {
                 let want = &file["kl"][name][key];
                 let divergence = Divergence { direction, top };
@@ -135,21 +126,10 @@ fn divergences_and_their_gradients_equal_pytorchs() {
                 )
                 .unwrap();
                 let what = format!("{name}, {key}, {dtype:?}");
-                let rows: Vec<f32> = numbers(&want["rows"])
-                    .into_iter()
-                    .map(|x| x as f32)
-                    .collect();
-                assert!(
-                    max_difference(&got.kl, &rows) <= 2e-5,
-                    "{what}: {:?} {rows:?}",
-                    got.kl
-                );
+                let rows: Vec<f32> = numbers(&want["rows"]).into_iter().map(|x| x as f32).collect();
+                assert!(max_difference(&got.kl, &rows) <= 2e-5, "{what}: {:?} {rows:?}", got.kl);
                 let value = want["value"].as_f64().unwrap();
-                assert!(
-                    (got.loss - value).abs() <= 1e-5 * value,
-                    "{what}: {} {value}",
-                    got.loss
-                );
+                assert!((got.loss - value).abs() <= 1e-5 * value, "{what}: {} {value}", got.loss);
                 close(&got.hidden_gradient.unwrap(), &want["dh"], &what);
                 close(&got.head_gradient.unwrap(), &want["dw"], &what);
             }
@@ -181,10 +161,7 @@ fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
             let logits =
                 |x: &Tensor| ops::soft_cap(&x.matmul(&w.t().unwrap()).unwrap(), cap).unwrap();
             let log_p = |x: &Tensor| {
-                candle_nn::ops::log_softmax(&logits(x), 1)
-                    .unwrap()
-                    .to_vec2::<f64>()
-                    .unwrap()
+                candle_nn::ops::log_softmax(&logits(x), 1).unwrap().to_vec2::<f64>().unwrap()
             };
             let (l, l0) = (log_p(h), log_p(h0));
             let rows = l.iter().zip(&l0).zip(&weights).map(|((l, l0), weight)| {
@@ -248,10 +225,7 @@ fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
         .unwrap();
         let fused = flat(&fused.hidden_gradient.unwrap());
         let composed: Vec<f32> = gradient.concat().into_iter().map(|x| x as f32).collect();
-        assert!(
-            max_difference(&fused, &composed) <= 1e-5,
-            "{divergence:?}, {cap:?}"
-        );
+        assert!(max_difference(&fused, &composed) <= 1e-5, "{divergence:?}, {cap:?}");
     }
 }
 
@@ -263,11 +237,7 @@ fn a_model_does_not_diverge_from_itself() {
     for (divergence, cap) in divergences() {
         let got = ops::token_kl(h, w, h, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
         assert!(got.kl.iter().all(|kl| kl.abs() < 1e-6), "{:?}", got.kl);
-        assert!(
-            flat(&got.hidden_gradient.unwrap())
-                .iter()
-                .all(|g| g.abs() < 1e-5)
-        );
+        assert!(flat(&got.hidden_gradient.unwrap()).iter().all(|g| g.abs() < 1e-5));
     }
 }
 
@@ -280,12 +250,7 @@ fn the_entropy_of_the_top_is_that_of_all_where_all_are_asked_for() {
         let all = ops::token_loss(h, w, &targets, &weights, None, Gradients::None).unwrap();
         let top = ops::top_entropy(h, w, 13, None).unwrap();
         assert!(max_difference(&all.entropy, &top) <= 2e-6);
-        assert!(
-            ops::top_entropy(h, w, 1, None)
-                .unwrap()
-                .iter()
-                .all(|x| *x == 0.0)
-        );
+        assert!(ops::top_entropy(h, w, 1, None).unwrap().iter().all(|x| *x == 0.0));
         let logits = h
             .matmul(&w.t().unwrap())
             .unwrap()
@@ -297,21 +262,14 @@ fn the_entropy_of_the_top_is_that_of_all_where_all_are_asked_for() {
         for (mut row, got) in logits.into_iter().zip(three) {
             row.sort_by(|a, b| b.total_cmp(a));
             let sum: f64 = row[..3].iter().map(|x| x.exp()).sum();
-            let want: f64 = row[..3]
-                .iter()
-                .map(|x| -(x.exp() / sum) * (x.exp() / sum).ln())
-                .sum();
+            let want: f64 = row[..3].iter().map(|x| -(x.exp() / sum) * (x.exp() / sum).ln()).sum();
             assert!((want - f64::from(got)).abs() <= 1e-5, "{want} {got}");
         }
     }
 }
 
 fn lora() -> LoraConfig {
-    LoraConfig {
-        rank: 4,
-        alpha: 12.0,
-        ..LoraConfig::lab()
-    }
+    LoraConfig { rank: 4, alpha: 12.0, ..LoraConfig::lab() }
 }
 
 fn finetune(method: Method) -> Finetune {
@@ -369,14 +327,8 @@ fn a_pull_to_the_base_keeps_the_model_there() {
     for example in &examples {
         whole.push(&example.ids, &example.weights);
     }
-    let methods = [
-        Method::Lora(lora()),
-        Method::Lora(LoraConfig {
-            dora: true,
-            ..lora()
-        }),
-        Method::Full,
-    ];
+    let methods =
+        [Method::Lora(lora()), Method::Lora(LoraConfig { dora: true, ..lora() }), Method::Full];
     for method in methods {
         let learning_rate = if method == Method::Full { 1e-3 } else { 1e-2 };
         let train = |kl: Option<f64>, l2_sp: Option<f64>, kl_top: Option<usize>, kl_direction| {
@@ -390,21 +342,15 @@ fn a_pull_to_the_base_keeps_the_model_there() {
             };
             let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
             let steps = run(&mut trainer);
-            let kl = trainer
-                .decoder()
-                .divergence(&base(), &whole, Divergence::default())
-                .unwrap();
+            let kl = trainer.decoder().divergence(&base(), &whole, Divergence::default()).unwrap();
             let kl = kl.iter().sum::<f32>() / kl.len() as f32;
             (steps, kl, trainer.relative_weight_change(&base()).unwrap())
         };
         let forward = KlDirection::Forward;
         let (free, gone, moved) = train(None, None, None, forward);
         assert!(free[0].kl.is_none() && free[0].squared_distance.is_none());
-        for (top, direction) in [
-            (None, forward),
-            (Some(5), forward),
-            (None, KlDirection::Reverse),
-        ] {
+        for (top, direction) in [(None, forward), (Some(5), forward), (None, KlDirection::Reverse)]
+        {
             let (steps, kl, _) = train(Some(3.0), None, top, direction);
             let last = steps.last().unwrap().kl.unwrap();
             assert!(
@@ -420,10 +366,7 @@ fn a_pull_to_the_base_keeps_the_model_there() {
         if !matches!(&method, Method::Lora(lora) if lora.dora) {
             let (steps, _, change) = train(None, Some(20.0), None, forward);
             assert_eq!(steps[0].squared_distance, Some(0.0));
-            assert!(
-                change < 0.8 * moved,
-                "{method:?}: {change} instead of {moved}"
-            );
+            assert!(change < 0.8 * moved, "{method:?}: {change} instead of {moved}");
         }
     }
 }
@@ -434,11 +377,7 @@ fn a_step_adds_up_as_its_parts_say() {
     let examples = examples(3);
     for method in [Method::Lora(lora()), Method::Full] {
         let plain = finetune(method.clone());
-        let all = Finetune {
-            kl: Some(0.3),
-            l2_sp: Some(0.2),
-            ..plain.clone()
-        };
+        let all = Finetune { kl: Some(0.3), l2_sp: Some(0.2), ..plain.clone() };
         let mut moved = Trainer::new(base(), &examples, &plain).unwrap();
         moved.step().unwrap();
         moved.step().unwrap();
@@ -448,15 +387,8 @@ fn a_step_adds_up_as_its_parts_say() {
         held.restore(folder.path()).unwrap();
         let (plain, all) = (moved.step().unwrap(), held.step().unwrap());
         let want = plain.loss + 0.3 * all.kl.unwrap() + 0.2 * all.squared_distance.unwrap();
-        assert!(
-            (all.loss - want).abs() <= 1e-6 * want,
-            "{} {want}",
-            all.loss
-        );
-        assert!(
-            all.kl.unwrap() > 1e-4 && all.squared_distance.unwrap() > 1e-4,
-            "{all:?}"
-        );
+        assert!((all.loss - want).abs() <= 1e-6 * want, "{} {want}", all.loss);
+        assert!(all.kl.unwrap() > 1e-4 && all.squared_distance.unwrap() > 1e-4, "{all:?}");
     }
 }
 
@@ -466,27 +398,13 @@ fn the_whole_gradient_is_the_slope_of_the_loss() {
     let examples = examples(3);
     let configs: [fn(Finetune) -> Finetune; 4] = [
         |c| Finetune { kl: Some(0.7), ..c },
-        |c| Finetune {
-            kl: Some(0.7),
-            kl_top: Some(6),
-            kl_direction: KlDirection::Reverse,
-            ..c
-        },
-        |c| Finetune {
-            l2_sp: Some(0.7),
-            ..c
-        },
-        |c| Finetune {
-            objective: Objective::Probability { q: 0.7 },
-            ..c
-        },
+        |c| Finetune { kl: Some(0.7), kl_top: Some(6), kl_direction: KlDirection::Reverse, ..c },
+        |c| Finetune { l2_sp: Some(0.7), ..c },
+        |c| Finetune { objective: Objective::Probability { q: 0.7 }, ..c },
     ];
     for method in [Method::Lora(lora()), Method::Full] {
         for change in configs {
-            let config = Finetune {
-                clip: None,
-                ..change(finetune(method.clone()))
-            };
+            let config = Finetune { clip: None, ..change(finetune(method.clone())) };
             let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
             trainer.step().unwrap();
             trainer.step().unwrap();
@@ -529,11 +447,7 @@ fn the_whole_gradient_is_the_slope_of_the_loss() {
 fn a_token_that_has_grown_enough_pulls_no_more() {
     let examples = examples(3);
     let train = |objective| {
-        let config = Finetune {
-            objective,
-            epochs: 20,
-            ..finetune(Method::Lora(lora()))
-        };
+        let config = Finetune { objective, epochs: 20, ..finetune(Method::Lora(lora())) };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
         let steps = run(&mut trainer);
         assert_eq!(steps.len(), 20);
@@ -549,16 +463,9 @@ fn a_token_that_has_grown_enough_pulls_no_more() {
     assert!(steps.iter().all(|step| step.loss >= -1.28 - 1e-9));
     assert!(held < free, "{held} {free}");
     let (renewed, further) = train("psft:0.28:4".parse().unwrap());
-    assert!(
-        further > held,
-        "a bound that moves along lets it go further: {further} {held}"
-    );
+    assert!(further > held, "a bound that moves along lets it go further: {further} {held}");
     for at in [0, 4, 8] {
-        assert!(
-            (renewed[at].loss + 1.0).abs() < 1e-6,
-            "step {at}: {}",
-            renewed[at].loss
-        );
+        assert!((renewed[at].loss + 1.0).abs() < 1e-6, "step {at}: {}", renewed[at].loss);
     }
 }
 
@@ -572,11 +479,7 @@ struct Made {
 
 impl Made {
     fn new(of: fn(&ModelSignals, usize) -> f32) -> Self {
-        Self {
-            of,
-            top: None,
-            calls: Mutex::default(),
-        }
+        Self { of, top: None, calls: Mutex::default() }
     }
 }
 
@@ -592,9 +495,7 @@ impl Reweigh for Made {
             for (at, weight) in example.weights.iter().enumerate() {
                 assert_eq!(signals.log_prob[at].is_some(), at > 0 && *weight != 0.0);
             }
-            (0..example.ids.len())
-                .map(|at| (self.of)(signals, at))
-                .collect()
+            (0..example.ids.len()).map(|at| (self.of)(signals, at)).collect()
         };
         Ok(examples.iter().zip(current).map(of_example).collect())
     }
@@ -615,22 +516,14 @@ fn plausible(signals: &ModelSignals, at: usize) -> f32 {
 #[test]
 fn weights_from_the_steps_own_pass_are_those_of_a_pass_before() {
     let examples = examples(7);
-    for (of, name) in [
-        (probability as fn(&_, _) -> _, "dft"),
-        (plausible, "profit"),
-    ] {
+    for (of, name) in [(probability as fn(&_, _) -> _, "dft"), (plausible, "profit")] {
         for dropout in [0.0, 0.2] {
             for method in [Method::Lora(LoraConfig { dropout, ..lora() }), Method::Full] {
                 let train = |micro_tokens: usize, kl: Option<f64>| {
-                    let config = Finetune {
-                        micro_tokens,
-                        kl,
-                        ..finetune(method.clone())
-                    };
+                    let config = Finetune { micro_tokens, kl, ..finetune(method.clone()) };
                     let made = Made::new(of);
-                    let mut trainer = Trainer::new(base(), &examples, &config)
-                        .unwrap()
-                        .reweighed(&made);
+                    let mut trainer =
+                        Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
                     run(&mut trainer)
                 };
                 for kl in [None, Some(0.2)] {
@@ -662,20 +555,12 @@ fn dft_by_weights_steps_as_the_probability_of_power_one() {
     let examples = examples(6);
     let config = finetune(Method::Lora(lora()));
     let made = Made::new(probability);
-    let mut by_weights = Trainer::new(base(), &examples, &config)
-        .unwrap()
-        .reweighed(&made);
-    let other = Finetune {
-        objective: Objective::Probability { q: 1.0 },
-        ..config.clone()
-    };
+    let mut by_weights = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
+    let other = Finetune { objective: Objective::Probability { q: 1.0 }, ..config.clone() };
     let mut by_objective = Trainer::new(base(), &examples, &other).unwrap();
     let (a, b) = (run(&mut by_weights), run(&mut by_objective));
     for (a, b) in a.iter().zip(&b) {
-        assert!(
-            (a.gradient_norm - b.gradient_norm).abs() <= 1e-4 * a.gradient_norm,
-            "{a:?} {b:?}"
-        );
+        assert!((a.gradient_norm - b.gradient_norm).abs() <= 1e-4 * a.gradient_norm, "{a:?} {b:?}");
         assert!(a.loss != b.loss, "the same gradient of another number");
     }
     assert!(max_difference(&values(&by_weights), &values(&by_objective)) < 1e-4);
@@ -692,19 +577,12 @@ fn constant_weights_are_no_weights() {
     let examples = examples(6);
     let config = finetune(Method::Lora(lora()));
     let made = Made::new(|_, _| 1.0);
-    let mut online = Trainer::new(base(), &examples, &config)
-        .unwrap()
-        .reweighed(&made);
+    let mut online = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
     let mut fixed = Trainer::new(base(), &examples, &config).unwrap();
     let (a, b) = (run(&mut online), run(&mut fixed));
     for (a, b) in a.iter().zip(&b) {
         assert_eq!(a.learned, b.learned);
-        assert!(
-            (a.loss - b.loss).abs() <= 1e-5 * b.loss,
-            "{} {}",
-            a.loss,
-            b.loss
-        );
+        assert!((a.loss - b.loss).abs() <= 1e-5 * b.loss, "{} {}", a.loss, b.loss);
     }
     assert_eq!(a[0].churn, None, "nothing to compare with");
     assert_eq!(a[2].churn, Some(0.0));
@@ -721,20 +599,14 @@ fn the_weights_of_all_data_are_made_every_few_steps_and_churn_is_recorded() {
         ..finetune(Method::Lora(lora()))
     };
     let made = Made::new(plausible);
-    let mut trainer = Trainer::new(base(), &examples, &config)
-        .unwrap()
-        .reweighed(&made);
+    let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
     let steps = run(&mut trainer);
     assert_eq!(*made.calls.lock().unwrap(), [(0, 7), (4, 7), (8, 7)]);
-    let churn: Vec<usize> = (0..steps.len())
-        .filter(|at| steps[*at].churn.is_some())
-        .collect();
+    let churn: Vec<usize> = (0..steps.len()).filter(|at| steps[*at].churn.is_some()).collect();
     assert_eq!(churn, [4, 8]);
     // the share of tokens whose state changed between the models of steps 4 and 8, counted by hand
     let at_step = |stop: usize| {
-        let mut trainer = Trainer::new(base(), &examples, &config)
-            .unwrap()
-            .reweighed(&made);
+        let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
         for _ in 0..stop {
             trainer.step().unwrap();
         }
@@ -743,10 +615,7 @@ fn the_weights_of_all_data_are_made_every_few_steps_and_churn_is_recorded() {
             batch.push(&example.ids, &example.weights);
         }
         let scored = trainer.decoder().score(&batch).unwrap().log_prob;
-        scored
-            .into_iter()
-            .map(|l| l.exp() >= 0.01)
-            .collect::<Vec<bool>>()
+        scored.into_iter().map(|l| l.exp() >= 0.01).collect::<Vec<bool>>()
     };
     let (before, after) = (at_step(4), at_step(8));
     let changed = before.iter().zip(&after).filter(|(a, b)| a != b).count();
@@ -761,19 +630,11 @@ fn the_weights_of_all_data_are_made_every_few_steps_and_churn_is_recorded() {
 #[test]
 fn steps_that_learn_nothing_move_nothing() {
     let examples = examples(3);
-    let config = Finetune {
-        warmup_steps: 0,
-        ..finetune(Method::Lora(lora()))
-    };
+    let config = Finetune { warmup_steps: 0, ..finetune(Method::Lora(lora())) };
     for micro_tokens in [8192, 30] {
-        let config = Finetune {
-            micro_tokens,
-            ..config.clone()
-        };
+        let config = Finetune { micro_tokens, ..config.clone() };
         let made = Made::new(|_, _| 0.0);
-        let mut trainer = Trainer::new(base(), &examples, &config)
-            .unwrap()
-            .reweighed(&made);
+        let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
         let before = bits(&values(&trainer));
         for step in run(&mut trainer) {
             assert_eq!((step.learned, step.loss, step.gradient_norm), (0, 0.0, 0.0));
@@ -794,14 +655,8 @@ fn the_entropy_of_the_top_reaches_the_weights() {
         })
     };
     for (micro_tokens, reweigh_every) in [(8192, None), (30, None), (8192, Some(2))] {
-        let config = Finetune {
-            micro_tokens,
-            reweigh_every,
-            ..config.clone()
-        };
-        let mut trainer = Trainer::new(base(), &examples, &config)
-            .unwrap()
-            .reweighed(&made);
+        let config = Finetune { micro_tokens, reweigh_every, ..config.clone() };
+        let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
         let step = trainer.step().unwrap();
         assert!(step.loss > 0.0 && step.learned > 0);
     }
@@ -825,9 +680,7 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     let config = finetune(Method::Lora(lora()));
     let check = |of: fn(&Example) -> Vec<f32>, part: &str| {
         let wrong = Wrong(of);
-        let mut trainer = Trainer::new(base(), &examples, &config)
-            .unwrap()
-            .reweighed(&wrong);
+        let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&wrong);
         assert_refused(trainer.step(), &["token weights", part]);
     };
     check(|_| vec![1.0], "example-");
@@ -837,55 +690,26 @@ fn weights_that_do_not_fit_are_refused_by_name() {
 #[test]
 fn going_on_after_a_stop_gives_the_same_bits_with_everything_on() {
     let examples = examples(7);
-    let plain = finetune(Method::Lora(LoraConfig {
-        dropout: 0.1,
-        ..lora()
-    }));
+    let plain = finetune(Method::Lora(LoraConfig { dropout: 0.1, ..lora() }));
     let configs = [
-        Finetune {
-            kl: Some(0.3),
-            l2_sp: Some(0.1),
-            ..plain.clone()
-        },
-        Finetune {
-            objective: "psft:0.28:4".parse().unwrap(),
-            ..plain.clone()
-        },
-        Finetune {
-            objective: "psft:0.28".parse().unwrap(),
-            method: Method::Full,
-            ..plain.clone()
-        },
+        Finetune { kl: Some(0.3), l2_sp: Some(0.1), ..plain.clone() },
+        Finetune { objective: "psft:0.28:4".parse().unwrap(), ..plain.clone() },
+        Finetune { objective: "psft:0.28".parse().unwrap(), method: Method::Full, ..plain.clone() },
         Finetune {
             objective: "psft:0.28:4".parse().unwrap(),
             method: Method::Full,
             ..plain.clone()
         },
-        Finetune {
-            reweigh_every: Some(4),
-            ..plain.clone()
-        },
-        Finetune {
-            reweigh_every: Some(1),
-            micro_tokens: 40,
-            kl: Some(0.1),
-            ..plain.clone()
-        },
-        Finetune {
-            reweigh_every: None,
-            ..plain.clone()
-        },
+        Finetune { reweigh_every: Some(4), ..plain.clone() },
+        Finetune { reweigh_every: Some(1), micro_tokens: 40, kl: Some(0.1), ..plain.clone() },
+        Finetune { reweigh_every: None, ..plain.clone() },
     ];
     let made = Made::new(plausible);
     for config in configs {
         let online = config.objective == Objective::Surprisal && config.l2_sp.is_none();
         let start = || {
             let trainer = Trainer::new(base(), &examples, &config).unwrap();
-            if online {
-                trainer.reweighed(&made)
-            } else {
-                trainer
-            }
+            if online { trainer.reweighed(&made) } else { trainer }
         };
         let mut undisturbed = start();
         let want = run(&mut undisturbed);
@@ -898,10 +722,7 @@ fn going_on_after_a_stop_gives_the_same_bits_with_everything_on() {
             second.restore(folder.path()).unwrap();
             got.extend(run(&mut second));
             assert_eq!(got, want, "{config:?}, stopped after {stop}");
-            assert!(
-                bits(&values(&second)) == bits(&values(&undisturbed)),
-                "{config:?}, {stop}"
-            );
+            assert!(bits(&values(&second)) == bits(&values(&undisturbed)), "{config:?}, {stop}");
         }
     }
 }
@@ -924,61 +745,15 @@ fn a_config_without_new_options_is_written_as_it_always_was() {
 fn options_that_make_no_sense_are_refused_by_name() {
     let good = || finetune(Method::Lora(lora()));
     let check = |config: Finetune, parts: &[&str]| assert_refused(config.check(), parts);
-    check(
-        Finetune {
-            kl: Some(-0.1),
-            ..good()
-        },
-        &["kl", "at least 0"],
-    );
-    check(
-        Finetune {
-            kl: Some(f64::NAN),
-            ..good()
-        },
-        &["kl"],
-    );
-    check(
-        Finetune {
-            kl_top: Some(5),
-            ..good()
-        },
-        &["kl_top", "`kl`"],
-    );
-    check(
-        Finetune {
-            kl: Some(0.1),
-            kl_top: Some(0),
-            ..good()
-        },
-        &["kl_top", "at least 1"],
-    );
-    check(
-        Finetune {
-            l2_sp: Some(-1.0),
-            ..good()
-        },
-        &["l2_sp"],
-    );
-    check(
-        Finetune {
-            reweigh_every: Some(0),
-            ..good()
-        },
-        &["reweigh_every"],
-    );
+    check(Finetune { kl: Some(-0.1), ..good() }, &["kl", "at least 0"]);
+    check(Finetune { kl: Some(f64::NAN), ..good() }, &["kl"]);
+    check(Finetune { kl_top: Some(5), ..good() }, &["kl_top", "`kl`"]);
+    check(Finetune { kl: Some(0.1), kl_top: Some(0), ..good() }, &["kl_top", "at least 1"]);
+    check(Finetune { l2_sp: Some(-1.0), ..good() }, &["l2_sp"]);
+    check(Finetune { reweigh_every: Some(0), ..good() }, &["reweigh_every"]);
     let mut decay = good();
     decay.adamw.weight_decay = -0.1;
     check(decay, &["weight_decay"]);
-    let dora = Method::Lora(LoraConfig {
-        dora: true,
-        ..lora()
-    });
-    check(
-        Finetune {
-            l2_sp: Some(0.1),
-            ..finetune(dora)
-        },
-        &["l2_sp", "DoRA"],
-    );
+    let dora = Method::Lora(LoraConfig { dora: true, ..lora() });
+    check(Finetune { l2_sp: Some(0.1), ..finetune(dora) }, &["l2_sp", "DoRA"]);
 }

@@ -12,12 +12,7 @@ fn random(shape: &[usize], name: &str) -> Tensor {
 }
 
 fn flat(t: &Tensor) -> Vec<f64> {
-    t.to_dtype(DType::F64)
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .to_vec1()
-        .unwrap()
+    t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// Checks `f`'s gradients for each input: composed (f64) against central differences, then fused (f32) against composed.
@@ -27,18 +22,14 @@ fn check(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
         (y * weights)?.sum_all()
     };
     let gradients = |dtype: DType| -> (Vec<f64>, Vec<Vec<f64>>) {
-        let vars: Vec<Var> = inputs
-            .iter()
-            .map(|x| Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap())
-            .collect();
+        let vars: Vec<Var> =
+            inputs.iter().map(|x| Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap()).collect();
         let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
         let y = f(&tensors).unwrap();
         let grads = weighted(&y).unwrap().backward().unwrap();
         (
             flat(&y),
-            vars.iter()
-                .map(|v| flat(grads.get(v).expect("every input gets a gradient")))
-                .collect(),
+            vars.iter().map(|v| flat(grads.get(v).expect("every input gets a gradient"))).collect(),
         )
     };
     let (y, composed) = gradients(DType::F64);
@@ -77,30 +68,21 @@ fn check(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
 
 #[test]
 fn linear_has_the_right_gradients() {
-    check(&[random(&[5, 3], "x"), random(&[4, 3], "w")], |v| {
-        ops::linear(&v[0], &v[1])
-    });
+    check(&[random(&[5, 3], "x"), random(&[4, 3], "w")], |v| ops::linear(&v[0], &v[1]));
 }
 
 #[test]
 fn a_frozen_linear_passes_its_gradient_on_and_keeps_none() {
     let w = random(&[4, 3], "w");
-    check(&[random(&[5, 3], "x")], |v| {
-        ops::linear(&v[0], &w.to_dtype(v[0].dtype())?)
-    });
+    check(&[random(&[5, 3], "x")], |v| ops::linear(&v[0], &w.to_dtype(v[0].dtype())?));
 }
 
 #[test]
 fn lora_linear_has_the_right_gradients() {
     let w = random(&[4, 3], "w");
-    check(
-        &[
-            random(&[5, 3], "x"),
-            random(&[2, 3], "a"),
-            random(&[4, 2], "b"),
-        ],
-        |v| ops::lora_linear(&v[0], &w.to_dtype(v[0].dtype())?, &v[1], &v[2], 0.7),
-    );
+    check(&[random(&[5, 3], "x"), random(&[2, 3], "a"), random(&[4, 2], "b")], |v| {
+        ops::lora_linear(&v[0], &w.to_dtype(v[0].dtype())?, &v[1], &v[2], 0.7)
+    });
 }
 
 const FORMS: [NormWeight; 3] = [NormWeight::Rounded, NormWeight::Wide, NormWeight::OnePlus];
@@ -133,17 +115,9 @@ fn a_norm_whose_weight_counts_from_one_is_the_plain_one_with_a_weight_larger_by_
 /// In a precision that rounds, the three forms of the weight differ, each as its formula in f32 says.
 #[test]
 fn a_norm_rounds_where_its_family_does() {
-    let short = |t: &Tensor| {
-        t.to_dtype(DType::F32)
-            .unwrap()
-            .to_dtype(DType::BF16)
-            .unwrap()
-    };
+    let short = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_dtype(DType::BF16).unwrap();
     let (x, w) = (short(&random(&[5, 64], "x")), short(&random(&[64], "w")));
-    let (wide_x, wide_w) = (
-        x.to_dtype(DType::F32).unwrap(),
-        w.to_dtype(DType::F32).unwrap(),
-    );
+    let (wide_x, wide_w) = (x.to_dtype(DType::F32).unwrap(), w.to_dtype(DType::F32).unwrap());
     let mut seen: Vec<Vec<f64>> = Vec::new();
     for form in FORMS {
         let got = ops::rms_norm(&x, &w, 1e-5, form).unwrap();
@@ -161,10 +135,7 @@ fn a_norm_rounds_where_its_family_does() {
         let got = flat(&got);
         // the fused sum of squares adds in another order, which may turn a rounding in the last place of bf16
         for (a, b) in got.iter().zip(flat(&want.unwrap())) {
-            assert!(
-                (a - b).abs() <= b.abs() / 128.0 + 1e-6,
-                "{form:?}: {a}, {b}"
-            );
+            assert!((a - b).abs() <= b.abs() / 128.0 + 1e-6, "{form:?}: {a}, {b}");
         }
         assert!(!seen.contains(&got), "{form:?} is like another");
         seen.push(got);
@@ -178,9 +149,7 @@ fn the_gated_units_have_the_right_gradients() {
     for activation in ACTIVATIONS {
         // wide enough that the gates reach where the activations are straight
         let gate = (random(&[3, 21], "gate") * 3.0).unwrap();
-        check(&[gate, random(&[3, 21], "up")], |v| {
-            ops::gated(&v[0], &v[1], activation)
-        });
+        check(&[gate, random(&[3, 21], "up")], |v| ops::gated(&v[0], &v[1], activation));
     }
 }
 
@@ -195,16 +164,10 @@ fn the_activations_are_pytorchs() {
     let want = [(Activation::GeluTanh, GELU_TANH), (Activation::Silu, SILU)];
     for (activation, want) in want {
         for dtype in [DType::F64, DType::F32] {
-            let gate = Tensor::new(&x, &Device::Cpu)
-                .unwrap()
-                .to_dtype(dtype)
-                .unwrap();
+            let gate = Tensor::new(&x, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
             let got = ops::gated(&gate, &gate.ones_like().unwrap(), activation).unwrap();
             for (got, want) in flat(&got).iter().zip(want) {
-                assert!(
-                    (got - want).abs() < 2e-7 * (1.0 + want.abs()),
-                    "{got}, {want}"
-                );
+                assert!((got - want).abs() < 2e-7 * (1.0 + want.abs()), "{got}, {want}");
             }
         }
     }
@@ -238,11 +201,7 @@ const SILU: [f64; 9] = [
 fn variants(shape: Attention) -> impl Iterator<Item = Attention> {
     let windows = [None, Some(1), Some(3), Some(61), Some(500)];
     windows.into_iter().flat_map(move |window| {
-        [None, Some(0.8)].map(|softcap| Attention {
-            window,
-            softcap,
-            ..shape
-        })
+        [None, Some(0.8)].map(|softcap| Attention { window, softcap, ..shape })
     })
 }
 
@@ -251,23 +210,12 @@ fn attention_has_the_right_gradients() {
     // three sequences, one of a single token, grouped heads
     let starts: Arc<[usize]> = Arc::from([0, 4, 5, 8]);
     let rope = Rope::new(vec![1.0, 0.3]);
-    let shape = Attention {
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 4,
-        scale: 0.5,
-        window: None,
-        softcap: None,
-    };
+    let shape =
+        Attention { heads: 4, kv_heads: 2, head_dim: 4, scale: 0.5, window: None, softcap: None };
     for shape in variants(shape).filter(|shape| shape.window.is_none_or(|window| window < 60)) {
-        check(
-            &[
-                random(&[8, 16], "q"),
-                random(&[8, 8], "k"),
-                random(&[8, 8], "v"),
-            ],
-            |v| ops::attention(&v[0], &v[1], &v[2], &shape, &starts, &rope.table(8)),
-        );
+        check(&[random(&[8, 16], "q"), random(&[8, 8], "k"), random(&[8, 8], "v")], |v| {
+            ops::attention(&v[0], &v[1], &v[2], &shape, &starts, &rope.table(8))
+        });
     }
 }
 
@@ -300,10 +248,7 @@ fn attention_sees_as_far_as_its_window_and_bounds_its_scores() {
             for column in 0..2 {
                 let want: f64 = seen.iter().map(|j| score(*j) / sum * vs[*j][column]).sum();
                 let got = got[i * 2 + column];
-                assert!(
-                    (got - want).abs() < 1e-5,
-                    "{dtype:?}, row {i}: {got}, {want}"
-                );
+                assert!((got - want).abs() < 1e-5, "{dtype:?}, row {i}: {got}, {want}");
             }
         }
     }
@@ -314,14 +259,8 @@ fn attention_sees_as_far_as_its_window_and_bounds_its_scores() {
 fn attention_to_what_is_remembered_is_the_last_row_of_the_whole() {
     let length = 70;
     let rope = Rope::new(vec![1.0, 0.5, 0.1, 0.01]);
-    let plain = Attention {
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 8,
-        scale: 0.35,
-        window: None,
-        softcap: None,
-    };
+    let plain =
+        Attention { heads: 4, kv_heads: 2, head_dim: 8, scale: 0.35, window: None, softcap: None };
     let [q, k, v] = [("q", 32), ("k", 16), ("v", 16)]
         .map(|(name, width)| random(&[length, width], name).to_dtype(DType::F32).unwrap());
     let host = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -356,14 +295,8 @@ fn attention_to_what_is_remembered_is_the_last_row_of_the_whole() {
 
 #[test]
 fn long_attention_is_the_same_fused_and_composed() {
-    let shape = Attention {
-        heads: 3,
-        kv_heads: 1,
-        head_dim: 8,
-        scale: 0.35,
-        window: None,
-        softcap: None,
-    };
+    let shape =
+        Attention { heads: 3, kv_heads: 1, head_dim: 8, scale: 0.35, window: None, softcap: None };
     for shape in variants(shape) {
         check_long_attention(shape);
     }
@@ -373,35 +306,18 @@ fn check_long_attention(shape: Attention) {
     // longer than a block of query rows, so that the triangle is cut
     let starts: Arc<[usize]> = Arc::from([0, 131, 200]);
     let rope = Rope::new(vec![1.0, 0.5, 0.1, 0.01]);
-    let inputs = [
-        random(&[200, 24], "q"),
-        random(&[200, 8], "k"),
-        random(&[200, 8], "v"),
-    ];
+    let inputs = [random(&[200, 24], "q"), random(&[200, 8], "k"), random(&[200, 8], "v")];
     let run = |dtype: DType| {
-        let vars: Vec<Var> = inputs
-            .iter()
-            .map(|x| Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap())
-            .collect();
-        let y = ops::attention(
-            &vars[0],
-            &vars[1],
-            &vars[2],
-            &shape,
-            &starts,
-            &rope.table(200),
-        )
-        .unwrap();
+        let vars: Vec<Var> =
+            inputs.iter().map(|x| Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap()).collect();
+        let y = ops::attention(&vars[0], &vars[1], &vars[2], &shape, &starts, &rope.table(200))
+            .unwrap();
         let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
         let grads: Vec<_> = vars.iter().map(|v| flat(grads.get(v).unwrap())).collect();
         (flat(&y), grads)
     };
     let ((y, grads), (y32, grads32)) = (run(DType::F64), run(DType::F32));
-    for (a, b) in y
-        .iter()
-        .zip(&y32)
-        .chain(grads.iter().flatten().zip(grads32.iter().flatten()))
-    {
+    for (a, b) in y.iter().zip(&y32).chain(grads.iter().flatten().zip(grads32.iter().flatten())) {
         assert!((a - b).abs() < 3e-5 * (1.0 + a.abs()), "{shape:?}: {a} {b}");
     }
 }
@@ -410,26 +326,16 @@ fn check_long_attention(shape: Attention) {
 fn the_token_loss_has_the_right_gradients_and_facts() {
     let (targets, weights) = ([2u32, 40, 0, 7], [0.5f32, 1.0, 0.25, 2.0]);
     let (hidden, head) = (random(&[4, 6], "h"), random(&[41, 6], "head"));
-    for (cap, dtype) in [
-        (None, DType::F64),
-        (None, DType::F32),
-        (Some(2.5), DType::F64),
-        (Some(2.5), DType::F32),
-    ] {
+    for (cap, dtype) in
+        [(None, DType::F64), (None, DType::F32), (Some(2.5), DType::F64), (Some(2.5), DType::F32)]
+    {
         let loss = |h: &Tensor, w: &Tensor| {
             ops::token_loss(h, w, &targets, &weights, cap, Gradients::HiddenAndHead).unwrap()
         };
-        let (h, w) = (
-            hidden.to_dtype(dtype).unwrap(),
-            head.to_dtype(dtype).unwrap(),
-        );
+        let (h, w) = (hidden.to_dtype(dtype).unwrap(), head.to_dtype(dtype).unwrap());
         let got = loss(&h, &w);
         // the definition, in f64
-        let logits = hidden
-            .matmul(&head.t().unwrap())
-            .unwrap()
-            .to_vec2::<f64>()
-            .unwrap();
+        let logits = hidden.matmul(&head.t().unwrap()).unwrap().to_vec2::<f64>().unwrap();
         for (row, logits) in logits.iter().enumerate() {
             let bounded = |l: &f64| cap.map_or(*l, |cap| cap * (l / cap).tanh());
             let logits: Vec<f64> = logits.iter().map(bounded).collect();
@@ -439,33 +345,20 @@ fn the_token_loss_has_the_right_gradients_and_facts() {
             let entropy: f64 = -p.iter().map(|p| p * p.ln()).sum::<f64>();
             assert!((f64::from(got.log_prob[row]) - (wanted - sum.ln())).abs() < 1e-5);
             assert!((f64::from(got.entropy[row]) - entropy).abs() < 1e-5);
-            assert_eq!(
-                got.rank[row],
-                logits.iter().filter(|l| **l > wanted).count() as u32
-            );
+            assert_eq!(got.rank[row], logits.iter().filter(|l| **l > wanted).count() as u32);
         }
-        for (input, gradient, which) in [
-            (&hidden, got.hidden_gradient, 0),
-            (&head, got.head_gradient, 1),
-        ] {
+        for (input, gradient, which) in
+            [(&hidden, got.hidden_gradient, 0), (&head, got.head_gradient, 1)]
+        {
             let (values, gradient) = (flat(input), flat(&gradient.unwrap()));
             for at in 0..values.len() {
                 let nudged = |by: f64| {
                     let mut moved = values.clone();
                     moved[at] += by;
                     let moved = Tensor::from_vec(moved, input.shape(), &Device::Cpu).unwrap();
-                    let got = if which == 0 {
-                        loss(&moved, &head)
-                    } else {
-                        loss(&hidden, &moved)
-                    };
+                    let got = if which == 0 { loss(&moved, &head) } else { loss(&hidden, &moved) };
                     let pairs = weights.iter().zip(&got.log_prob);
-                    (
-                        got.loss,
-                        pairs
-                            .map(|(w, l)| -f64::from(*w) * f64::from(*l))
-                            .sum::<f64>(),
-                    )
+                    (got.loss, pairs.map(|(w, l)| -f64::from(*w) * f64::from(*l)).sum::<f64>())
                 };
                 let slope = (nudged(1e-3).0 - nudged(-1e-3).0) / 2e-3;
                 assert!(
@@ -482,14 +375,9 @@ fn the_token_loss_has_the_right_gradients_and_facts() {
 fn a_seed_starts_the_backward_pass() {
     let x = Var::from_tensor(&random(&[2, 3], "x").to_dtype(DType::F32).unwrap()).unwrap();
     let seed = random(&[2, 3], "seed").to_dtype(DType::F32).unwrap();
-    let grads = ops::seed_gradient(&x.affine(3.0, 0.0).unwrap(), &seed)
-        .unwrap()
-        .backward()
-        .unwrap();
-    assert_eq!(
-        flat(grads.get(&x).unwrap()),
-        flat(&seed.affine(3.0, 0.0).unwrap())
-    );
+    let grads =
+        ops::seed_gradient(&x.affine(3.0, 0.0).unwrap(), &seed).unwrap().backward().unwrap();
+    assert_eq!(flat(grads.get(&x).unwrap()), flat(&seed.affine(3.0, 0.0).unwrap()));
 }
 
 #[test]
@@ -502,15 +390,9 @@ fn shapes_that_do_not_fit_are_refused() {
             assert!(ops::lora_linear(&t(&[2, 3]), &w, &t(&a), &t(&b), 1.0).is_err());
         }
         assert!(
-            FORMS
-                .iter()
-                .all(|form| ops::rms_norm(&t(&[2, 6]), &t(&[3]), 1e-5, *form).is_err())
+            FORMS.iter().all(|form| ops::rms_norm(&t(&[2, 6]), &t(&[3]), 1e-5, *form).is_err())
         );
-        assert!(
-            ACTIVATIONS
-                .iter()
-                .all(|act| ops::gated(&t(&[2, 6]), &t(&[2, 5]), *act).is_err())
-        );
+        assert!(ACTIVATIONS.iter().all(|act| ops::gated(&t(&[2, 6]), &t(&[2, 5]), *act).is_err()));
         let shape = Attention {
             heads: 2,
             kv_heads: 1,
@@ -530,11 +412,7 @@ fn shapes_that_do_not_fit_are_refused() {
         assert!(attention([5, 4], [5, 2], &[0, 2, 4], 3).is_err());
         assert!(attention([5, 4], [5, 2], &[0, 6, 5], 3).is_err());
         for (window, softcap) in [(Some(0), None), (None, Some(0.0)), (None, Some(f64::NAN))] {
-            let shape = Attention {
-                window,
-                softcap,
-                ..shape
-            };
+            let shape = Attention { window, softcap, ..shape };
             let (q, k, starts) = (t(&[5, 4]), t(&[5, 2]), Arc::from([0, 5]));
             let refused = ops::attention(&q, &k, &k, &shape, &starts, &rope.table(5));
             assert!(refused.is_err(), "{shape:?}");
@@ -544,16 +422,10 @@ fn shapes_that_do_not_fit_are_refused() {
 
 #[test]
 fn a_single_row_and_turned_inputs_have_the_right_gradients() {
-    check(&[random(&[1, 3], "x"), random(&[4, 3], "w")], |v| {
-        ops::linear(&v[0], &v[1])
-    });
-    check(&[random(&[5, 1], "x"), random(&[1, 1], "w")], |v| {
-        ops::linear(&v[0], &v[1])
-    });
+    check(&[random(&[1, 3], "x"), random(&[4, 3], "w")], |v| ops::linear(&v[0], &v[1]));
+    check(&[random(&[5, 1], "x"), random(&[1, 1], "w")], |v| ops::linear(&v[0], &v[1]));
     // neither input lies row by row in memory
-    check(&[random(&[3, 5], "x"), random(&[3, 4], "w")], |v| {
-        ops::linear(&v[0].t()?, &v[1].t()?)
-    });
+    check(&[random(&[3, 5], "x"), random(&[3, 4], "w")], |v| ops::linear(&v[0].t()?, &v[1].t()?));
     check(&[random(&[4, 7], "x")], |v| {
         let x = v[0].narrow(0, 2, 1)?.narrow(1, 1, 5)?; // one row inside a larger tensor
         let w = Tensor::ones((2, 5), x.dtype(), x.device())?;
@@ -561,14 +433,9 @@ fn a_single_row_and_turned_inputs_have_the_right_gradients() {
         ops::gated(&x, &x, Activation::Silu)
     });
     let w = random(&[4, 1], "w");
-    check(
-        &[
-            random(&[1, 1], "x"),
-            random(&[1, 1], "a"),
-            random(&[4, 1], "b"),
-        ],
-        |v| ops::lora_linear(&v[0], &w.to_dtype(v[0].dtype())?, &v[1], &v[2], 0.7),
-    );
+    check(&[random(&[1, 1], "x"), random(&[1, 1], "a"), random(&[4, 1], "b")], |v| {
+        ops::lora_linear(&v[0], &w.to_dtype(v[0].dtype())?, &v[1], &v[2], 0.7)
+    });
     check(&[random(&[37, 3], "x"), random(&[37], "w")], |v| {
         ops::rms_norm(&v[0].t()?, &v[1], 1e-5, NormWeight::OnePlus)
     });

@@ -33,9 +33,7 @@ fn every_table_and_figure_is_listed_with_its_recipe_or_the_reason_why_not() {
             true => &figures,
             false => &tables,
         };
-        let at = list
-            .lines()
-            .position(|line| line.starts_with(&format!("{} ", exhibit.id)));
+        let at = list.lines().position(|line| line.starts_with(&format!("{} ", exhibit.id)));
         let at = at.unwrap_or_else(|| panic!("{} is not in {list}", exhibit.id));
         let below = list.lines().nth(at + 1).unwrap();
         let wanted = match exhibit.why_not() {
@@ -58,10 +56,7 @@ fn a_recipe_is_printed_and_what_cannot_be_computed_says_why() {
     ] {
         let output = command(folder.path(), line);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            !output.status.success() && errors.contains(part),
-            "{line}: {errors}"
-        );
+        assert!(!output.status.success() && errors.contains(part), "{line}: {errors}");
     }
 }
 
@@ -69,23 +64,12 @@ fn a_recipe_is_printed_and_what_cannot_be_computed_says_why() {
 fn a_table_is_printed_and_written_with_its_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let text = stdout(&command(folder.path(), "table 1 --quick --out out"));
-    for part in [
-        "ground truth",
-        "self-output",
-        "perplexity, Llama 8B",
-        "4.83",
-        "1.16",
-    ] {
+    for part in ["ground truth", "self-output", "perplexity, Llama 8B", "4.83", "1.16"] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
     let page = std::fs::read_to_string(folder.path().join("out/table-1/README.md")).unwrap();
-    assert!(
-        page.starts_with("# Table 1: ") && page.contains("| 4.83 |"),
-        "{page}"
-    );
-    let csv = folder
-        .path()
-        .join("out/table-1/tables/perplexity-algebra.csv");
+    assert!(page.starts_with("# Table 1: ") && page.contains("| 4.83 |"), "{page}");
+    let csv = folder.path().join("out/table-1/tables/perplexity-algebra.csv");
     let csv = std::fs::read_to_string(csv).unwrap();
     assert_eq!(csv.lines().count(), 4, "{csv}");
     let json = stdout(&command(folder.path(), "table 1 --quick --json"));
@@ -110,10 +94,7 @@ fn norms_ranks_and_spectra_come_from_the_same_runs() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
-    let options = Options {
-        quick: true,
-        ..Options::default()
-    };
+    let options = Options { quick: true, ..Options::default() };
     let desk = Desk::new(&cx, options);
     let norms = named("table-7").unwrap().compute(&desk).unwrap();
     let sheet = &norms.sheets[0];
@@ -146,27 +127,11 @@ fn one_target_after_the_other_fills_the_whole_matrix() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
-    let options = Options {
-        quick: true,
-        ..Options::default()
-    };
-    let shown = named("table-19")
-        .unwrap()
-        .compute(&Desk::new(&cx, options))
-        .unwrap();
+    let options = Options { quick: true, ..Options::default() };
+    let shown = named("table-19").unwrap().compute(&Desk::new(&cx, options)).unwrap();
     let matrix = &shown.sheets[0];
     // base, then two stages of each arm; six tasks
-    assert_eq!(
-        (matrix.rows.len(), matrix.columns.len()),
-        (1 + 2 * 3, 2 + 6)
-    );
-    assert!(
-        matrix
-            .rows
-            .iter()
-            .flatten()
-            .all(|cell| *cell != Cell::Nothing),
-        "{matrix:?}"
-    );
+    assert_eq!((matrix.rows.len(), matrix.columns.len()), (1 + 2 * 3, 2 + 6));
+    assert!(matrix.rows.iter().flatten().all(|cell| *cell != Cell::Nothing), "{matrix:?}");
     assert_eq!(shown.sheets[1].rows.len(), 3);
 }

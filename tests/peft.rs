@@ -34,10 +34,7 @@ fn check_scoring(name: &str) {
     for ids in &sequences {
         batch.push(ids, &vec![1.0; ids.len()]);
     }
-    let (logits, scored) = (
-        decoder.logits(&batch).unwrap(),
-        decoder.score(&batch).unwrap(),
-    );
+    let (logits, scored) = (decoder.logits(&batch).unwrap(), decoder.score(&batch).unwrap());
     let (mut row, mut token) = (0, 0);
     for (which, ids) in sequences.iter().enumerate() {
         let named = |kind: &str| &want[&format!("{kind}.{which}")];
@@ -47,38 +44,19 @@ fn check_scoring(name: &str) {
 
         let predicted = token..token + ids.len() - 1;
         token = predicted.end;
-        let nll: Vec<f32> = scored.log_prob[predicted.clone()]
-            .iter()
-            .map(|l| -l)
-            .collect();
+        let nll: Vec<f32> = scored.log_prob[predicted.clone()].iter().map(|l| -l).collect();
         let difference = max_difference(&nll, &flat(named("nll")));
-        assert!(
-            difference <= 1e-4,
-            "{name}, surprisal {which}: {difference}"
-        );
+        assert!(difference <= 1e-4, "{name}, surprisal {which}: {difference}");
         let entropy = &flat(named("entropy"))[..ids.len() - 1];
         let difference = max_difference(&scored.entropy[predicted.clone()], entropy);
         assert!(difference <= 1e-4, "{name}, entropy {which}: {difference}");
-        let ranks: Vec<i64> = scored.rank[predicted]
-            .iter()
-            .map(|r| i64::from(*r))
-            .collect();
-        assert_eq!(
-            ranks,
-            named("rank").to_vec1::<i64>().unwrap(),
-            "{name}, rank {which}"
-        );
+        let ranks: Vec<i64> = scored.rank[predicted].iter().map(|r| i64::from(*r)).collect();
+        assert_eq!(ranks, named("rank").to_vec1::<i64>().unwrap(), "{name}, rank {which}");
         let mean = nll.iter().map(|l| f64::from(*l)).sum::<f64>() / nll.len() as f64;
         let want = table["sequences"][which]["mean_nll"].as_f64().unwrap();
-        assert!(
-            (mean - want).abs() <= 1e-4,
-            "{name}, mean surprisal {which}: {mean}"
-        );
+        assert!((mean - want).abs() <= 1e-4, "{name}, mean surprisal {which}: {mean}");
     }
-    assert_eq!(
-        (row, token),
-        (logits.dim(0).unwrap(), scored.log_prob.len())
-    );
+    assert_eq!((row, token), (logits.dim(0).unwrap(), scored.log_prob.len()));
 
     let cases = table["greedy"].as_array().unwrap();
     let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["prompt"])).collect();
@@ -91,9 +69,7 @@ fn check_scoring(name: &str) {
         for (row, id) in greedy.iter_mut().zip(&best) {
             row.push(*id);
         }
-        next = decoder
-            .step(&best, &mut caches.iter_mut().collect::<Vec<_>>())
-            .unwrap();
+        next = decoder.step(&best, &mut caches.iter_mut().collect::<Vec<_>>()).unwrap();
     }
     for (got, case) in greedy.iter().zip(cases) {
         assert_eq!(*got, ids(&case["new"]), "{name}: greedy ids");
@@ -149,23 +125,13 @@ fn adamw(decoder: &Decoder) -> AdamW {
 fn check_training(decoder: &Decoder, case: &str, replay: bool) {
     let want = reference_tensors(&format!("peft/{case}/expected.safetensors"));
     let table = reference_json(&format!("peft/{case}/expected.json"));
-    let (batch, rate) = (
-        batch(),
-        reference_json("peft/loss.json")["adamw"]["lr"]
-            .as_f64()
-            .unwrap(),
-    );
+    let (batch, rate) =
+        (batch(), reference_json("peft/loss.json")["adamw"]["lr"].as_f64().unwrap());
     let mut optimizer = adamw(decoder);
     let mut compared = 0;
     for (step, want_loss) in numbers(&table["losses"]).into_iter().enumerate() {
-        let Gradient {
-            loss, gradients, ..
-        } = decoder.gradient(&batch, replay, None).unwrap();
-        assert!(
-            (loss.loss - want_loss).abs() <= 1e-4,
-            "{case}, loss {step}: {}",
-            loss.loss
-        );
+        let Gradient { loss, gradients, .. } = decoder.gradient(&batch, replay, None).unwrap();
+        assert!((loss.loss - want_loss).abs() <= 1e-4, "{case}, loss {step}: {}", loss.loss);
         let gradients: Vec<Tensor> = gradients.into_iter().map(|g| g.unwrap()).collect();
         if step == 0 {
             for ((name, _), got) in decoder.trainable().iter().zip(&gradients) {
@@ -175,10 +141,7 @@ fn check_training(decoder: &Decoder, case: &str, replay: bool) {
                 }
             }
             let clipping = &table["clipping"];
-            let (norm, limit) = (
-                global_norm(&gradients).unwrap(),
-                clipping["max_norm"].as_f64(),
-            );
+            let (norm, limit) = (global_norm(&gradients).unwrap(), clipping["max_norm"].as_f64());
             let after = norm * clip_factor(norm, limit);
             for (got, key) in [(norm, "norm"), (after, "norm_after")] {
                 assert!(
@@ -281,10 +244,7 @@ fn schedules_equal_those_of_transformers() {
         assert_eq!(want.len(), steps);
         for (step, want) in want.into_iter().enumerate() {
             let got = number("peak") * schedule.factor(step, steps, warmup);
-            assert!(
-                (got - want).abs() <= 1e-12,
-                "{name}, step {step}: {got}, not {want}"
-            );
+            assert!((got - want).abs() <= 1e-12, "{name}, step {step}: {got}, not {want}");
         }
     }
 }
@@ -309,10 +269,7 @@ fn a_saved_adapter_loads_again_with_the_same_bits() {
         let logits = saved_by_us(case, folder.path());
         let mut decoder = reference_decoder("llama-tied");
         let read = adapter::load(&mut decoder, folder.path()).unwrap();
-        assert_eq!(
-            read.config,
-            adapter::read_config(&reference(&format!("peft/{case}"))).unwrap()
-        );
+        assert_eq!(read.config, adapter::read_config(&reference(&format!("peft/{case}"))).unwrap());
         let again = decoder.logits(&second_sequence()).unwrap();
         assert_eq!(flat(&again), flat(&logits), "{case}");
     }
@@ -346,19 +303,12 @@ fn peft_loads_an_adapter_that_we_saved() {
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
     assert_eq!(lines.lines().count(), CASES.len());
     for ((case, line), got) in CASES.iter().zip(lines.lines()).zip(&logits) {
         let want: Vec<f32> = serde_json::from_str(line).unwrap();
         let difference = max_difference(&flat(got), &want);
-        assert!(
-            difference <= 1e-4,
-            "{case}: PEFT's logits differ by {difference}"
-        );
+        assert!(difference <= 1e-4, "{case}: PEFT's logits differ by {difference}");
     }
 }

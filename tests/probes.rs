@@ -30,10 +30,7 @@ fn lab() -> Checkpoint {
 }
 
 fn items(task: &str, split: &str, count: usize) -> Vec<Item> {
-    let file = unforget::lab::folder()
-        .unwrap()
-        .join(task)
-        .join(format!("{split}.jsonl"));
+    let file = unforget::lab::folder().unwrap().join(task).join(format!("{split}.jsonl"));
     let mut items = read_items(&file).unwrap();
     items.truncate(count);
     items
@@ -44,13 +41,10 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
     let base = lab();
     let tokenizer = cx.tokenizer(&base).unwrap();
     let context = base.config().unwrap().max_position_embeddings;
-    let conversations: Vec<Conversation> = items("code", "train", 24)
-        .iter()
-        .map(Conversation::from)
-        .collect();
-    let rendered = sequences(&tokenizer, &conversations, context, TooLong::Refuse)
-        .unwrap()
-        .sequences;
+    let conversations: Vec<Conversation> =
+        items("code", "train", 24).iter().map(Conversation::from).collect();
+    let rendered =
+        sequences(&tokenizer, &conversations, context, TooLong::Refuse).unwrap().sequences;
     let data = rendered.iter().map(|sequence| Example {
         id: sequence.id.clone(),
         ids: sequence.ids.clone(),
@@ -72,50 +66,22 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
         items: Vec::new(),
     };
     let graded = |task: &str, role, count| {
-        ProbeSet::of_items(
-            task,
-            role,
-            items(task, "validation", count),
-            &tokenizer,
-            context,
-        )
-        .unwrap()
+        ProbeSet::of_items(task, role, items(task, "validation", count), &tokenizer, context)
+            .unwrap()
     };
-    let sets = vec![
-        training,
-        graded("code", Role::Target, 5),
-        graded("word", Role::NonTarget, 10),
-    ];
-    (
-        data.collect(),
-        Watch {
-            sets,
-            every: 3,
-            ..Watch::default()
-        },
-    )
+    let sets = vec![training, graded("code", Role::Target, 5), graded("word", Role::NonTarget, 10)];
+    (data.collect(), Watch { sets, every: 3, ..Watch::default() })
 }
 
 fn config() -> Finetune {
-    Finetune {
-        epochs: 4,
-        batch: 8,
-        learning_rate: 1e-2,
-        warmup_steps: 1,
-        ..Finetune::lab()
-    }
+    Finetune { epochs: 4, batch: 8, learning_rate: 1e-2, warmup_steps: 1, ..Finetune::lab() }
 }
 
 fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let files = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files
         .map(|path| {
-            (
-                path.file_name().unwrap().to_string_lossy().into_owned(),
-                std::fs::read(path).unwrap(),
-            )
+            (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
         })
         .collect()
 }
@@ -127,48 +93,26 @@ fn probes_are_looked_at_and_a_budget_of_forgetting_ends_the_training() {
     let (data, watch) = material(&cx);
     let (config, log) = (config(), folder.path().join("log"));
     let train = |cx: &Context, watch: &Watch, log: Option<&Path>| {
-        let training = Training {
-            watch: Some(watch),
-            log,
-            ..Training::new(&data, &config)
-        };
+        let training = Training { watch: Some(watch), log, ..Training::new(&data, &config) };
         verbs::train(cx, &lab(), "watched", &training).unwrap()
     };
     let tuned = train(&cx, &watch, Some(&log));
     assert_eq!(tuned.steps.len(), 12);
     let steps: Vec<usize> = tuned.probes.iter().map(|row| row.step).step_by(3).collect();
-    assert_eq!(
-        steps,
-        [0, 3, 6, 9, 12],
-        "the base, every third step, and the last"
-    );
+    assert_eq!(steps, [0, 3, 6, 9, 12], "the base, every third step, and the last");
     let of = |probe: &str| -> Vec<&Row> {
-        tuned
-            .probes
-            .iter()
-            .filter(|row| row.probe == probe)
-            .collect()
+        tuned.probes.iter().filter(|row| row.probe == probe).collect()
     };
     let training = of("training");
-    assert!(
-        training[0].kl.unwrap().abs() < 1e-6,
-        "the base does not diverge from itself"
-    );
+    assert!(training[0].kl.unwrap().abs() < 1e-6, "the base does not diverge from itself");
     assert!(
         training[4].kl.unwrap() > 0.01 && training[4].loss.unwrap() < training[0].loss.unwrap()
     );
     for row in &tuned.probes {
         let tokens: usize = row.classes.values().map(|class| class.tokens).sum();
-        let mean = row
-            .classes
-            .values()
-            .map(|class| class.tokens as f64 * class.loss)
-            .sum::<f64>()
+        let mean = row.classes.values().map(|class| class.tokens as f64 * class.loss).sum::<f64>()
             / tokens as f64;
-        assert!(
-            (mean - row.loss.unwrap()).abs() < 1e-9,
-            "classes are parts of the whole"
-        );
+        assert!((mean - row.loss.unwrap()).abs() < 1e-9, "classes are parts of the whole");
         assert!(
             row.classes.contains_key("end_of_turn") && row.classes.len() >= 3,
             "{:?}",
@@ -183,14 +127,8 @@ fn probes_are_looked_at_and_a_budget_of_forgetting_ends_the_training() {
     let plain = verbs::finetune(&cx, &lab(), "plain", &data, &config).unwrap();
     assert_eq!(plain.steps, tuned.steps);
     let bytes = |checkpoint: &Checkpoint| {
-        std::fs::read(
-            checkpoint
-                .adapter
-                .as_ref()
-                .unwrap()
-                .join("adapter_model.safetensors"),
-        )
-        .unwrap()
+        std::fs::read(checkpoint.adapter.as_ref().unwrap().join("adapter_model.safetensors"))
+            .unwrap()
     };
     assert!(bytes(&plain.checkpoint) == bytes(&tuned.checkpoint));
     // a finished training that is asked for again writes the same log
@@ -199,18 +137,9 @@ fn probes_are_looked_at_and_a_budget_of_forgetting_ends_the_training() {
     assert!(read(&log) == read(&again));
     assert_eq!(
         read(&log).keys().collect::<Vec<_>>(),
-        [
-            "events.out.tfevents.0.unforget",
-            "probes.jsonl",
-            "steps.jsonl"
-        ]
+        ["events.out.tfevents.0.unforget", "probes.jsonl", "steps.jsonl"]
     );
-    let lines = |name: &str| {
-        String::from_utf8(read(&log)[name].clone())
-            .unwrap()
-            .lines()
-            .count()
-    };
+    let lines = |name: &str| String::from_utf8(read(&log)[name].clone()).unwrap().lines().count();
     assert_eq!((lines("steps.jsonl"), lines("probes.jsonl")), (12, 15));
 
     // a budget: whatever is lost on `word` at some look is too much
@@ -223,56 +152,26 @@ fn probes_are_looked_at_and_a_budget_of_forgetting_ends_the_training() {
     let at_most = worst - 1.0;
     let first = lost.iter().position(|lost| *lost > at_most).unwrap();
     for when_forgotten in [WhenForgotten::Stop, WhenForgotten::RollBack] {
-        let watch = Watch {
-            forget_at_most: Some(at_most),
-            when_forgotten,
-            ..watch.clone()
-        };
+        let watch = Watch { forget_at_most: Some(at_most), when_forgotten, ..watch.clone() };
         let ended = train(&cx, &watch, None);
         let stopped = ended.stopped.as_ref().expect("the budget is spent");
         assert_eq!((stopped.step, stopped.probe.as_str()), (3 * first, "word"));
-        assert_eq!(
-            ended.steps,
-            tuned.steps[..3 * first],
-            "what was done stays on record"
-        );
+        assert_eq!(ended.steps, tuned.steps[..3 * first], "what was done stays on record");
         let back_to = 3 * (first - 1);
-        assert_eq!(
-            stopped.back_to,
-            (when_forgotten == WhenForgotten::RollBack).then_some(back_to)
-        );
+        assert_eq!(stopped.back_to, (when_forgotten == WhenForgotten::RollBack).then_some(back_to));
         // the model is the one of that step: it scores there as it did then
         let step = stopped.back_to.unwrap_or(stopped.step);
-        let want = of("word")
-            .iter()
-            .find(|row| row.step == step)
-            .unwrap()
-            .score
-            .unwrap();
+        let want = of("word").iter().find(|row| row.step == step).unwrap().score.unwrap();
         let tasks = [("word".to_string(), items("word", "validation", 10))];
         let sampling = unforget::generate::Sampling::greedy(128);
         let graded = verbs::evaluate(&cx, &ended.checkpoint, "after", &tasks, &sampling).unwrap();
         let got = graded[0].iter().map(|row| row.score.value).sum::<f64>() / 10.0;
-        assert!(
-            (got - want).abs() < 1e-12,
-            "{when_forgotten:?}: {got} {want}"
-        );
+        assert!((got - want).abs() < 1e-12, "{when_forgotten:?}: {got} {want}");
     }
     // a share of the work leaves looks out, never the first and the last
-    let tuned = train(
-        &cx,
-        &Watch {
-            share: Some(0.05),
-            every: 1,
-            ..watch.clone()
-        },
-        None,
-    );
+    let tuned = train(&cx, &Watch { share: Some(0.05), every: 1, ..watch.clone() }, None);
     let looks: Vec<usize> = tuned.probes.iter().map(|row| row.step).step_by(3).collect();
-    assert!(
-        looks.len() < 8 && looks[0] == 0 && looks.last() == Some(&12),
-        "{looks:?}"
-    );
+    assert!(looks.len() < 8 && looks[0] == 0 && looks.last() == Some(&12), "{looks:?}");
 }
 
 /// The program, in a store of its own.
@@ -298,16 +197,7 @@ fn finetune_command(folder: &Path, log: &Path) -> Command {
             "--probe-every",
             "2",
         ])
-        .args([
-            "--kl",
-            "0.05",
-            "--kl-top",
-            "20",
-            "--objective",
-            "psft:0.28:4",
-            "--dropout",
-            "0.1",
-        ])
+        .args(["--kl", "0.05", "--kl-top", "20", "--objective", "psft:0.28:4", "--dropout", "0.1"])
         .args(["--forget-at-most", "90", "--when-forgotten", "roll-back"])
         .arg("--log")
         .arg(log)
@@ -321,11 +211,7 @@ fn a_killed_training_goes_on_to_the_same_bytes() {
     let undisturbed = tempfile::tempdir().unwrap();
     let log = undisturbed.path().join("log");
     let output = finetune_command(undisturbed.path(), &log).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(table.contains("probe") && table.contains("word"), "{table}");
     let (want_log, want) = (read(&log), read(&undisturbed.path().join("adapter")));
@@ -345,11 +231,7 @@ fn a_killed_training_goes_on_to_the_same_bytes() {
         child.wait().unwrap();
     }
     let output = finetune_command(killed.path(), &log).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(read(&log) == want_log, "the log");
     assert!(read(&killed.path().join("adapter")) == want, "the adapter");
 }
@@ -362,10 +244,7 @@ fn options_of_watching_that_make_no_sense_are_refused_by_name() {
         ("--probe word", "`word` is not NAME=FILE"),
         ("--probe word=nowhere.jsonl", "nowhere.jsonl"),
         ("--forget-at-most 2", "name one with --probe"),
-        (
-            "--target-probe code=lab --forget-at-most 2",
-            "beside the target",
-        ),
+        ("--target-probe code=lab --forget-at-most 2", "beside the target"),
         ("--probe word=lab --probe-share 2", "probe_share"),
         ("--probe word=lab --probe-items 0", "--probe-items"),
         ("--when-forgotten roll-back", "--forget-at-most"),
@@ -376,20 +255,11 @@ fn options_of_watching_that_make_no_sense_are_refused_by_name() {
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unforget"));
         command.arg("--store").arg(folder.path().join("store"));
-        command
-            .args(["finetune", "--model", "lab", "--limit", "4"])
-            .args(options.split(' '));
-        command
-            .arg("--data")
-            .arg(&data)
-            .arg("--out")
-            .arg(folder.path().join("adapter"));
+        command.args(["finetune", "--model", "lab", "--limit", "4"]).args(options.split(' '));
+        command.arg("--data").arg(&data).arg("--out").arg(folder.path().join("adapter"));
         let output = command.output().unwrap();
         let problem = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            !output.status.success() && problem.contains(part),
-            "{options}: {problem}"
-        );
+        assert!(!output.status.success() && problem.contains(part), "{options}: {problem}");
     }
 }
 
@@ -415,10 +285,7 @@ fn row(step: usize, score: f64) -> Row {
         loss: Some(1.5),
         classes: BTreeMap::from([(
             "numbers".to_string(),
-            unforget::probe::ClassLoss {
-                tokens: 3,
-                loss: 0.75,
-            },
+            unforget::probe::ClassLoss { tokens: 3, loss: 0.75 },
         )]),
         kl: None,
         score: Some(score),
@@ -470,18 +337,12 @@ fn scalars(bytes: &[u8]) -> Vec<(u64, String, f32)> {
         let event = fields(&rest[12..12 + length]);
         rest = &rest[16 + length..];
         let step = event.iter().find(|(number, _)| *number == 2);
-        let step = step.map_or(0, |(_, value)| {
-            u64::from_le_bytes(value[..].try_into().unwrap())
-        });
+        let step = step.map_or(0, |(_, value)| u64::from_le_bytes(value[..].try_into().unwrap()));
         for (_, summary) in event.iter().filter(|(number, _)| *number == 5) {
             for (_, value) in fields(summary) {
                 let value = fields(&value);
                 let tag = String::from_utf8(value[0].1.clone()).unwrap();
-                found.push((
-                    step,
-                    tag,
-                    f32::from_le_bytes(value[1].1[..].try_into().unwrap()),
-                ));
+                found.push((step, tag, f32::from_le_bytes(value[1].1[..].try_into().unwrap())));
             }
         }
     }
@@ -503,10 +364,7 @@ fn an_event_file_is_read_back_here_and_by_tensorboard() {
     assert!(read(folder.path()) == read(later.path()));
     let found = scalars(&read(folder.path())["events.out.tfevents.0.unforget"]);
     let has = |step, tag: &str, value| {
-        assert!(
-            found.contains(&(step, tag.to_string(), value)),
-            "{tag}: {found:?}"
-        )
+        assert!(found.contains(&(step, tag.to_string(), value)), "{tag}: {found:?}")
     };
     has(1, "train/loss", 2.0);
     has(2, "train/loss", 1.0);
@@ -516,9 +374,7 @@ fn an_event_file_is_read_back_here_and_by_tensorboard() {
     has(2, "probe/word/score", 0.25);
     has(2, "probe/word/loss_of_numbers", 0.75);
     assert!(
-        !found
-            .iter()
-            .any(|(_, tag, _)| tag.ends_with("squared_distance") || tag.ends_with("form"))
+        !found.iter().any(|(_, tag, _)| tag.ends_with("squared_distance") || tag.ends_with("form"))
     );
     let Some(python) = python_with("tensorboard") else {
         return;
@@ -534,10 +390,7 @@ for tag in events.Tags()['scalars']:
     let read = run_python(&python, script, &serde_json::Value::Null, &[folder.path()]);
     assert_eq!(read.len(), found.len());
     for (step, tag, value) in &found {
-        assert!(
-            read.contains(&serde_json::json!([step, tag, value])),
-            "{tag} at {step}: {read:?}"
-        );
+        assert!(read.contains(&serde_json::json!([step, tag, value])), "{tag} at {step}: {read:?}");
     }
 }
 
@@ -548,46 +401,13 @@ fn watches_that_make_no_sense_are_refused_by_name() {
     let (_, good) = material(&cx);
     good.check().unwrap();
     let check = |watch: Watch, parts: &[&str]| assert_refused(watch.check(), parts);
-    check(
-        Watch {
-            every: 0,
-            ..good.clone()
-        },
-        &["probe_every", "at least 1"],
-    );
-    check(
-        Watch {
-            share: Some(1.0),
-            ..good.clone()
-        },
-        &["probe_share", "below 1"],
-    );
-    check(
-        Watch {
-            forget_at_most: Some(-1.0),
-            ..good.clone()
-        },
-        &["forget_at_most"],
-    );
-    let target = Watch {
-        sets: good.sets[..2].to_vec(),
-        ..good.clone()
-    };
-    check(
-        Watch {
-            forget_at_most: Some(1.0),
-            ..target
-        },
-        &["forget_at_most", "beside the target"],
-    );
+    check(Watch { every: 0, ..good.clone() }, &["probe_every", "at least 1"]);
+    check(Watch { share: Some(1.0), ..good.clone() }, &["probe_share", "below 1"]);
+    check(Watch { forget_at_most: Some(-1.0), ..good.clone() }, &["forget_at_most"]);
+    let target = Watch { sets: good.sets[..2].to_vec(), ..good.clone() };
+    check(Watch { forget_at_most: Some(1.0), ..target }, &["forget_at_most", "beside the target"]);
     let twice = [good.sets.clone(), good.sets[..1].to_vec()].concat();
-    check(
-        Watch {
-            sets: twice,
-            ..good.clone()
-        },
-        &["two of them are called training"],
-    );
+    check(Watch { sets: twice, ..good.clone() }, &["two of them are called training"]);
     let mut bad = good.clone();
     bad.sets[0].name = "a/b".into();
     check(bad, &["name of a probe set", "a/b"]);
@@ -603,12 +423,8 @@ fn adapter_of(config: &LoraConfig, folder: &Path) -> PathBuf {
     let mut rng = Rng::new(9, "away");
     for (_, var) in decoder.trainable() {
         let noise = (0..var.elem_count()).map(|_| (0.05 * rng.normal()) as f32);
-        let noise = Tensor::from_iter(noise, &Device::Cpu)
-            .unwrap()
-            .reshape(var.shape())
-            .unwrap();
-        var.set(&(var.as_detached_tensor() + noise).unwrap())
-            .unwrap();
+        let noise = Tensor::from_iter(noise, &Device::Cpu).unwrap().reshape(var.shape()).unwrap();
+        var.set(&(var.as_detached_tensor() + noise).unwrap()).unwrap();
     }
     adapter::save(&decoder, config, "llama-tied", folder).unwrap();
     folder.to_path_buf()
@@ -616,16 +432,9 @@ fn adapter_of(config: &LoraConfig, folder: &Path) -> PathBuf {
 
 #[test]
 fn a_scaled_adapter_interpolates_the_weights() {
-    let lora = LoraConfig {
-        rank: 4,
-        alpha: 12.0,
-        ..LoraConfig::lab()
-    };
+    let lora = LoraConfig { rank: 4, alpha: 12.0, ..LoraConfig::lab() };
     for dora in [false, true] {
-        let config = LoraConfig {
-            dora,
-            ..lora.clone()
-        };
+        let config = LoraConfig { dora, ..lora.clone() };
         let folder = tempfile::tempdir().unwrap();
         let adapter = adapter_of(&config, folder.path());
         let base = reference_decoder("llama-tied");
@@ -633,35 +442,18 @@ fn a_scaled_adapter_interpolates_the_weights() {
         adapter::load(&mut tuned, &adapter).unwrap();
         let whole = tuned.merged().unwrap();
         let weights = |decoder: &unforget::model::Decoder| -> Vec<f32> {
-            decoder
-                .projections()
-                .flat_map(|(_, projection)| flat(&projection.weight))
-                .collect()
+            decoder.projections().flat_map(|(_, projection)| flat(&projection.weight)).collect()
         };
         let (from, to) = (weights(&base), weights(&whole));
         for scale in [0.0, 0.25, 0.5, 1.0, 1.5] {
             let scaled = tuned.merged_by(scale, &base).unwrap();
-            let want: Vec<f32> = from
-                .iter()
-                .zip(&to)
-                .map(|(a, b)| a + (scale as f32) * (b - a))
-                .collect();
-            assert!(
-                max_difference(&weights(&scaled), &want) <= 1e-6,
-                "dora {dora}, {scale}"
-            );
+            let want: Vec<f32> =
+                from.iter().zip(&to).map(|(a, b)| a + (scale as f32) * (b - a)).collect();
+            assert!(max_difference(&weights(&scaled), &want) <= 1e-6, "dora {dora}, {scale}");
         }
         let mut batch = Batch::new();
         batch.push(&[5, 6, 7, 8, 9], &[1.0; 5]);
-        let at = |scale: f64| {
-            flat(
-                &tuned
-                    .merged_by(scale, &base)
-                    .unwrap()
-                    .logits(&batch)
-                    .unwrap(),
-            )
-        };
+        let at = |scale: f64| flat(&tuned.merged_by(scale, &base).unwrap().logits(&batch).unwrap());
         assert!(max_difference(&at(0.0), &flat(&base.logits(&batch).unwrap())) == 0.0);
         assert!(max_difference(&at(1.0), &flat(&whole.logits(&batch).unwrap())) <= 1e-5);
         assert!(max_difference(&at(0.5), &at(1.0)) > 1e-2);
@@ -674,16 +466,11 @@ fn the_front_runs_from_the_base_to_the_tuned_model() {
     let cx = context(folder.path());
     let (data, _) = material(&cx);
     let config = Finetune {
-        method: Method::Lora(LoraConfig {
-            dora: true,
-            ..LoraConfig::lab()
-        }),
+        method: Method::Lora(LoraConfig { dora: true, ..LoraConfig::lab() }),
         epochs: 1,
         ..config()
     };
-    let tuned = verbs::finetune(&cx, &lab(), "front", &data, &config)
-        .unwrap()
-        .checkpoint;
+    let tuned = verbs::finetune(&cx, &lab(), "front", &data, &config).unwrap().checkpoint;
     let tasks = [("word".to_string(), items("word", "validation", 4))];
     let sampling = unforget::generate::Sampling::greedy(64);
     let front =
@@ -698,32 +485,20 @@ fn the_front_runs_from_the_base_to_the_tuned_model() {
     let command = |options: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unforget"));
         command.arg("--store").arg(folder.path());
-        command.args([
-            "evaluate", "--model", "lab", "--task", "word", "--limit", "4",
-        ]);
+        command.args(["evaluate", "--model", "lab", "--task", "word", "--limit", "4"]);
         command.arg("--adapter").arg(adapter).args(options);
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            output.status.success(),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
     };
     let (done, table, problem) = command(&["--adapter-scale", "0,0.5,1"]);
     assert!(done, "{problem}");
-    let scales: Vec<&str> = table
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let scales: Vec<&str> =
+        table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(scales, ["0", "0.5", "1"], "{table}");
     for (options, parts) in [
         (&["--adapter-scale", "-1"][..], "at least 0"),
-        (
-            &["--adapter-scale", "0,1", "--out", "answers"][..],
-            "give one --adapter-scale",
-        ),
+        (&["--adapter-scale", "0,1", "--out", "answers"][..], "give one --adapter-scale"),
     ] {
         let (done, _, problem) = command(options);
         assert!(!done && problem.contains(parts), "{problem}");

@@ -15,11 +15,7 @@ use unforget::task::{Check, Extraction, Form, Grading, Item};
 
 /// In these words, with the code found as the paper's code finds it.
 fn asked(prompts: Prompts) -> Ask {
-    Ask {
-        prompts,
-        grading: Grading::Paper,
-        ..Ask::default()
-    }
+    Ask { prompts, grading: Grading::Paper, ..Ask::default() }
 }
 
 /// The rows of JSONL, of a JSON array, or of either packed by gzip, whatever `dataset::rows` reads by now.
@@ -28,9 +24,7 @@ fn rows(path: &Path) -> Vec<Row> {
     let text = match path.extension().is_some_and(|end| end == "gz") {
         true => {
             let mut text = String::new();
-            flate2::read::GzDecoder::new(bytes.as_slice())
-                .read_to_string(&mut text)
-                .unwrap();
+            flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
             text
         }
         false => String::from_utf8(bytes).unwrap(),
@@ -43,21 +37,11 @@ fn rows(path: &Path) -> Vec<Row> {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect(),
     };
-    values
-        .into_iter()
-        .enumerate()
-        .map(|(at, fields)| Row {
-            number: at + 1,
-            fields,
-        })
-        .collect()
+    values.into_iter().enumerate().map(|(at, fields)| Row { number: at + 1, fields }).collect()
 }
 
 fn items(benchmark: Benchmark, path: &Path, prompts: Prompts) -> Vec<Item> {
-    rows(path)
-        .iter()
-        .map(|row| benchmark.item(path, row, &asked(prompts)).unwrap())
-        .collect()
+    rows(path).iter().map(|row| benchmark.item(path, row, &asked(prompts)).unwrap()).collect()
 }
 
 /// A folder beside the project, where there is one and this machine can run Python.
@@ -110,11 +94,7 @@ fn all_mbpp_references_pass() {
     assert_eq!(items.len(), 974);
     all_pass(&items, "MBPP");
     // 123 needs more than four seconds of computing, which the other runner did not give it.
-    oracle_agrees(
-        &folder.join("oracles/mbpp/reference_results.jsonl"),
-        974,
-        &["123"],
-    );
+    oracle_agrees(&folder.join("oracles/mbpp/reference_results.jsonl"), 974, &["123"]);
 }
 
 #[test]
@@ -140,11 +120,7 @@ fn all_sanitized_mbpp_references_pass() {
     let items = items(Benchmark::Mbpp, &file, Prompts::Paper);
     assert_eq!(items.len(), 427);
     all_pass(&items, "sanitized MBPP");
-    oracle_agrees(
-        &folder.join("oracles/mbpp/sanitized_reference_results.jsonl"),
-        427,
-        &["123"],
-    );
+    oracle_agrees(&folder.join("oracles/mbpp/sanitized_reference_results.jsonl"), 427, &["123"]);
 }
 
 #[test]
@@ -158,11 +134,7 @@ fn all_humaneval_solutions_pass() {
         assert_eq!(items.len(), 164);
         all_pass(&items, &format!("HumanEval, {prompts:?}"));
     }
-    oracle_agrees(
-        &folder.join("oracles/humaneval/canonical_results.jsonl"),
-        164,
-        &[],
-    );
+    oracle_agrees(&folder.join("oracles/humaneval/canonical_results.jsonl"), 164, &[]);
 }
 
 #[test]
@@ -171,10 +143,7 @@ fn the_rows_that_were_made_up_for_the_cards_pass() {
         println!("skipped: {error}");
         return;
     }
-    for (benchmark, name) in [
-        (Benchmark::Mbpp, "mbpp"),
-        (Benchmark::Humaneval, "humaneval"),
-    ] {
+    for (benchmark, name) in [(Benchmark::Mbpp, "mbpp"), (Benchmark::Humaneval, "humaneval")] {
         let file =
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("datasets/{name}/sample.jsonl"));
         for prompts in [Prompts::Paper, Prompts::Harness] {
@@ -211,19 +180,10 @@ fn a_block_with_the_function_alone_is_enough_for_humaneval() {
         (item.truth.as_str(), 1.0, 1.0),
         (alone, 1.0, 1.0),
         ("```python\ndef total(xs): return 6\n```", 0.0, 0.0),
-        (
-            "```\nnothing\n```\nSorry:\n```python\ndef total(xs): return 2 * sum(xs)\n```",
-            0.0,
-            1.0,
-        ),
+        ("```\nnothing\n```\nSorry:\n```python\ndef total(xs): return 2 * sum(xs)\n```", 0.0, 1.0),
     ] {
         let score = item.try_grade(answer, false).unwrap();
-        assert_eq!(
-            (score.value, score.skill),
-            (value, skill),
-            "{answer}: {}",
-            score.why
-        );
+        assert_eq!((score.value, score.skill), (value, skill), "{answer}: {}", score.why);
     }
     let Check::Python { prefix, .. } = &item.check else {
         panic!("HumanEval is graded by running Python")
@@ -238,52 +198,18 @@ fn forms_are_told_apart() {
         return;
     }
     let item = Benchmark::Mbpp
-        .item(
-            Path::new("mbpp.jsonl"),
-            &row_of_tree(),
-            &asked(Prompts::Paper),
-        )
+        .item(Path::new("mbpp.jsonl"), &row_of_tree(), &asked(Prompts::Paper))
         .unwrap();
     let good = "class Node:\n    def __init__(self, v): self.v, self.left = v, None\ndef depth(n): return 1 + depth(n.left) if n else 0";
     for (answer, truncated, value, skill, form) in [
-        (
-            format!("```python\n{good}\n```"),
-            false,
-            1.0,
-            1.0,
-            Form::Kept,
-        ),
+        (format!("```python\n{good}\n```"), false, 1.0, 1.0, Form::Kept),
         (good.to_string(), false, 1.0, 1.0, Form::Kept),
-        (
-            format!("Here it is:\n{good}\nDone!"),
-            false,
-            0.0,
-            1.0,
-            Form::NoParse,
-        ),
-        (
-            format!("```python\n{good}"),
-            true,
-            0.0,
-            1.0,
-            Form::Truncated,
-        ),
+        (format!("Here it is:\n{good}\nDone!"), false, 0.0, 1.0, Form::NoParse),
+        (format!("```python\n{good}"), true, 0.0, 1.0, Form::Truncated),
         ("I do not know.".into(), false, 0.0, 0.0, Form::NoParse),
         (" \n".into(), false, 0.0, 0.0, Form::Empty),
-        (
-            "```python\ndef depth(n): return 2\n```".into(),
-            false,
-            0.0,
-            0.0,
-            Form::Kept,
-        ),
-        (
-            "```python\nimport os; os._exit(0)\n```".into(),
-            false,
-            0.0,
-            0.0,
-            Form::Kept,
-        ),
+        ("```python\ndef depth(n): return 2\n```".into(), false, 0.0, 0.0, Form::Kept),
+        ("```python\nimport os; os._exit(0)\n```".into(), false, 0.0, 0.0, Form::Kept),
     ] {
         let score = item.try_grade(&answer, truncated).unwrap();
         assert_eq!(
@@ -315,25 +241,13 @@ fn rows_that_do_not_fit_are_named() {
     let refused = |change: fn(&mut Map<String, Value>), prompts, part: &str| {
         let mut row = row_of_tree();
         change(&mut row.fields);
-        let error = Benchmark::Mbpp
-            .item(Path::new("mbpp.jsonl"), &row, &asked(prompts))
-            .unwrap_err();
+        let error =
+            Benchmark::Mbpp.item(Path::new("mbpp.jsonl"), &row, &asked(prompts)).unwrap_err();
         let message = error.to_string();
-        assert!(
-            message.starts_with("mbpp.jsonl:3: ") && message.contains(part),
-            "{message}"
-        );
+        assert!(message.starts_with("mbpp.jsonl:3: ") && message.contains(part), "{message}");
     };
-    refused(
-        |f| drop(f.remove("text")),
-        Prompts::Paper,
-        "expected text (or prompt)",
-    );
-    refused(
-        |f| drop(f.remove("task_id")),
-        Prompts::Paper,
-        "expected task_id",
-    );
+    refused(|f| drop(f.remove("text")), Prompts::Paper, "expected text (or prompt)");
+    refused(|f| drop(f.remove("task_id")), Prompts::Paper, "expected task_id");
     refused(
         |f| drop(f.insert("test_list".into(), json!([]))),
         Prompts::Paper,
@@ -349,12 +263,7 @@ fn rows_that_do_not_fit_are_named() {
         Prompts::Harness,
         "shows three asserts, but task 601 has 1",
     );
-    assert!(
-        Benchmark::named("mbp")
-            .unwrap_err()
-            .to_string()
-            .contains("mbpp, mmlu")
-    );
+    assert!(Benchmark::named("mbp").unwrap_err().to_string().contains("mbpp, mmlu"));
 }
 
 /* python3 tests/reference/make_code_prompts.py LM_EVAL mbpp.jsonl sanitized-mbpp.json HumanEval.jsonl.gz, where LM_EVAL is the
@@ -368,28 +277,14 @@ fn prompts_are_lm_evaluation_harnesss() {
     };
     for (name, benchmark, file) in [
         ("mbpp", Benchmark::Mbpp, "mbpp/mbpp.jsonl"),
-        (
-            "humaneval",
-            Benchmark::Humaneval,
-            "humaneval/HumanEval.jsonl.gz",
-        ),
+        ("humaneval", Benchmark::Humaneval, "humaneval/HumanEval.jsonl.gz"),
     ] {
         let items = items(benchmark, &folder.join(file), Prompts::Harness);
-        assert_eq!(
-            expected[name]["characters"],
-            items[0].prompt.chars().count()
-        );
-        let all: String = items
-            .iter()
-            .map(|item| format!("{}\0", item.prompt))
-            .collect();
+        assert_eq!(expected[name]["characters"], items[0].prompt.chars().count());
+        let all: String = items.iter().map(|item| format!("{}\0", item.prompt)).collect();
         let temporary = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(temporary.path(), all).unwrap();
-        assert_eq!(
-            expected[name]["sha256"],
-            file_hash(temporary.path()).unwrap(),
-            "{name}"
-        );
+        assert_eq!(expected[name]["sha256"], file_hash(temporary.path()).unwrap(), "{name}");
     }
 }
 
@@ -440,10 +335,9 @@ fn with(item: &Item, wanted: Extraction) -> Item {
 
 #[test]
 fn the_papers_rephrase_labels_come_out_again() {
-    let (Some(real), Some(authors)) = (
-        data("real", "Rephrase labels"),
-        data("authors", "Rephrase labels"),
-    ) else {
+    let (Some(real), Some(authors)) =
+        (data("real", "Rephrase labels"), data("authors", "Rephrase labels"))
+    else {
         return;
     };
     let file = real.join("datasets/mbpp/mbpp.jsonl");
@@ -461,23 +355,16 @@ fn the_papers_rephrase_labels_come_out_again() {
             assert_eq!(&item.prompt, question, "{}", item.id);
             assert_eq!(&item.truth, truth, "{}", item.id);
             let value = |extraction| {
-                let score = with(item, extraction)
-                    .try_grade(&label.answer, false)
-                    .unwrap();
+                let score = with(item, extraction).try_grade(&label.answer, false).unwrap();
                 (score.value == 1.0, score.why)
             };
             let labels = value(Extraction::Labels);
-            let same_code = Extraction::Labels
-                .code(&label.answer, &[])
-                .map(|code| code.trim().to_string())
-                == Extraction::Better
-                    .code(&label.answer, own(item))
-                    .map(|code| code.trim().to_string());
-            let better = if same_code {
-                labels.clone()
-            } else {
-                value(Extraction::Better)
-            };
+            let same_code =
+                Extraction::Labels.code(&label.answer, &[]).map(|code| code.trim().to_string())
+                    == Extraction::Better
+                        .code(&label.answer, own(item))
+                        .map(|code| code.trim().to_string());
+            let better = if same_code { labels.clone() } else { value(Extraction::Better) };
             (item.id.clone(), label.correct, labels, better)
         })
         .collect();
@@ -489,10 +376,7 @@ fn the_papers_rephrase_labels_come_out_again() {
             differ.push(format!("{id}: {}", better.1));
         }
     }
-    println!(
-        "Rephrase: {} labels; the better extraction differs at {differ:#?}",
-        labelled.len()
-    );
+    println!("Rephrase: {} labels; the better extraction differs at {differ:#?}", labelled.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -527,34 +411,18 @@ fn the_papers_log_of_an_evaluation_is_graded_again() {
             let called = called(&asserts[0]);
             let mut fields = Map::new();
             fields.insert("task_id".into(), json!(task));
-            fields.insert(
-                "text".into(),
-                json!(question.rsplit(">>> Problem:\n").next().unwrap()),
-            );
+            fields.insert("text".into(), json!(question.rsplit(">>> Problem:\n").next().unwrap()));
             fields.insert("code".into(), json!(format!("def {called}(): pass")));
             fields.insert("test_list".into(), json!(asserts));
             fields.insert("test_imports".into(), json!(["import math"]));
-            let row_of_log = Row {
-                number: row.number,
-                fields,
-            };
-            let item = Benchmark::Mbpp
-                .item(&file, &row_of_log, &asked(Prompts::Paper))
-                .unwrap();
+            let row_of_log = Row { number: row.number, fields };
+            let item = Benchmark::Mbpp.item(&file, &row_of_log, &asked(Prompts::Paper)).unwrap();
             assert_eq!(item.prompt, prompt);
             let answer = row.fields["generation"].as_str().unwrap();
             let paper = item.try_grade(answer, false).unwrap().value == 1.0;
-            let better = with(&item, Extraction::Better)
-                .try_grade(answer, false)
-                .unwrap()
-                .value
-                == 1.0;
-            (
-                item.id,
-                row.fields["passed"].as_bool().unwrap(),
-                paper,
-                better,
-            )
+            let better =
+                with(&item, Extraction::Better).try_grade(answer, false).unwrap().value == 1.0;
+            (item.id, row.fields["passed"].as_bool().unwrap(), paper, better)
         })
         .collect();
     assert_eq!(graded.len(), 92);
@@ -595,16 +463,12 @@ fn called(test: &str) -> String {
 fn card(name: &str) -> BTreeMap<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("datasets/{name}/README.md"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let front = text
-        .split("---\n")
-        .nth(1)
-        .expect("a card begins with its facts between two lines of ---");
+    let front =
+        text.split("---\n").nth(1).expect("a card begins with its facts between two lines of ---");
     let mut facts = BTreeMap::new();
     let mut group = String::new();
     for line in front.lines() {
-        let (key, value) = line
-            .split_once(": ")
-            .unwrap_or((line.trim_end_matches(':'), ""));
+        let (key, value) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
         match line.strip_prefix("  ") {
             Some(_) => drop(facts.insert(format!("{group}/{}", key.trim()), value.to_string())),
             None => {
@@ -627,19 +491,13 @@ fn the_cards_of_mbpp_and_humaneval_count_right() {
         for fact in ["licence", "revision", "columns"] {
             assert!(card.contains_key(fact), "{name}: {fact}");
         }
-        let Some(folder) = shared(
-            &format!("real/datasets/{name}"),
-            &format!("counts of {name}"),
-        ) else {
+        let Some(folder) = shared(&format!("real/datasets/{name}"), &format!("counts of {name}"))
+        else {
             continue;
         };
         for file in files {
             let path = folder.join(file);
-            assert_eq!(
-                card[&format!("sha256/{file}")],
-                file_hash(&path).unwrap(),
-                "{file}"
-            );
+            assert_eq!(card[&format!("sha256/{file}")], file_hash(&path).unwrap(), "{file}");
             let mut splits: BTreeMap<&str, usize> = BTreeMap::new();
             let rows = rows(&path);
             for row in &rows {
@@ -649,19 +507,12 @@ fn the_cards_of_mbpp_and_humaneval_count_right() {
             let said: BTreeMap<&str, usize> = card
                 .iter()
                 .filter_map(|(key, value)| {
-                    Some((
-                        key.strip_prefix(&format!("splits of {file}/"))?,
-                        value.parse().unwrap(),
-                    ))
+                    Some((key.strip_prefix(&format!("splits of {file}/"))?, value.parse().unwrap()))
                 })
                 .collect();
             assert_eq!(said, splits, "{file}");
             let columns: Vec<&str> = rows[0].fields.keys().map(String::as_str).collect();
-            assert_eq!(
-                card[&format!("columns/{file}")],
-                columns.join(", "),
-                "{file}"
-            );
+            assert_eq!(card[&format!("columns/{file}")], columns.join(", "), "{file}");
         }
     }
 }

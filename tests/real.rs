@@ -77,26 +77,14 @@ fn every_family_is_evaluated_and_fine_tuned_on_real_rows() {
     let place = tempfile::tempdir().unwrap();
     for (family, tokenizer) in MODELS {
         let model = format!("{family:?}");
-        make(
-            family,
-            &tokenizers.join(tokenizer),
-            &place.path().join(&model),
-        );
+        make(family, &tokenizers.join(tokenizer), &place.path().join(&model));
         for (name, file) in &benchmarks {
             let benchmark = format!("{name}={file}");
             let mut ask = vec!["--benchmark", benchmark.as_str()];
             if *name == "bird" {
                 ask.extend(["--only", "db_id=superhero"]);
             }
-            let call = [
-                "evaluate",
-                "--model",
-                &model,
-                "--limit",
-                "2",
-                "--max-new-tokens",
-                "4",
-            ];
+            let call = ["evaluate", "--model", &model, "--limit", "2", "--max-new-tokens", "4"];
             let table = works(place.path(), &[&call, &ask[..]].concat());
             let row = table.lines().find(|line| line.starts_with(name));
             let row = row.unwrap_or_else(|| panic!("{model}, {name}: {table}"));
@@ -106,9 +94,7 @@ fn every_family_is_evaluated_and_fine_tuned_on_real_rows() {
             let call = ["items", "--limit", "4", "--out", &rows];
             works(place.path(), &[&call, &ask[..]].concat());
             let out = format!("{model}-{name}");
-            let call = [
-                "finetune", "--model", &model, "--data", &rows, "--out", &out,
-            ];
+            let call = ["finetune", "--model", &model, "--data", &rows, "--out", &out];
             let options = ["--preset", "lab", "--epochs", "1", "--json"];
             let done = works(place.path(), &[&call[..], &options[..]].concat());
             let done: serde_json::Value = serde_json::from_str(&done).unwrap();

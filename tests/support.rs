@@ -9,9 +9,7 @@ use unforget::model::{Checkpoint, Decoder};
 
 /// A folder beside the project that holds real models and data sets, where there is one; says what is skipped otherwise.
 pub fn shared(folder: &str, skipped: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared")
-        .join(folder);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(folder);
     if path.exists() {
         return Some(path);
     }
@@ -21,18 +19,12 @@ pub fn shared(folder: &str, skipped: &str) -> Option<PathBuf> {
 
 /// A file or folder of the reference numbers, `tests/reference/`.
 pub fn reference(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/reference")
-        .join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(path)
 }
 
 /// The model in a folder of the reference numbers; it has no tokenizer, so `Checkpoint::open` would refuse it.
 pub fn reference_checkpoint(name: &str) -> Checkpoint {
-    Checkpoint {
-        model: reference(name),
-        adapter: None,
-        adapter_scale: None,
-    }
+    Checkpoint { model: reference(name), adapter: None, adapter_scale: None }
 }
 
 /// Its weights.
@@ -60,10 +52,7 @@ pub fn flat(tensor: &Tensor) -> Vec<f32> {
 pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     assert!(a.iter().chain(b).all(|value| value.is_finite()));
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max)
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 /// Two tensors of one shape differ by at most 1e-4 in every value; `what` names them in the message.
@@ -75,9 +64,7 @@ pub fn assert_close(got: &Tensor, want: &Tensor, what: &str) {
 
 /// Refused, with every one of `parts` in the message.
 pub fn assert_refused<T>(result: unforget::error::Result<T>, parts: &[&str]) {
-    let Err(error) = result else {
-        panic!("accepted, but should say {parts:?}")
-    };
+    let Err(error) = result else { panic!("accepted, but should say {parts:?}") };
     let message = error.to_string();
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
@@ -90,9 +77,7 @@ pub fn python_with(module: &str) -> Option<PathBuf> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let mut candidates = named.into_iter().chain(["python3".into(), project]);
     let found = candidates.find(|python| {
-        let import = Command::new(python)
-            .args(["-c", &format!("import {module}")])
-            .output();
+        let import = Command::new(python).args(["-c", &format!("import {module}")]).output();
         import.is_ok_and(|output| output.status.success())
     });
     if found.is_none() {

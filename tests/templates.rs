@@ -15,11 +15,7 @@ const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/lab/model");
 /// The tokenizer in `from`, with `template` in the place of its own, in a folder of its own.
 fn with_template(from: &Path, template: &str) -> (tempfile::TempDir, Tokenizer) {
     let folder = tempfile::tempdir().unwrap();
-    for file in [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-    ] {
+    for file in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"] {
         if from.join(file).exists() {
             std::fs::copy(from.join(file), folder.path().join(file)).unwrap();
         }
@@ -43,10 +39,7 @@ fn ids(value: &Value) -> Vec<u32> {
 }
 
 fn example(messages: Vec<Message>) -> Example {
-    Example {
-        id: "e".into(),
-        conversation: Conversation::new(messages),
-    }
+    Example { id: "e".into(), conversation: Conversation::new(messages) }
 }
 
 /// The tokens that transformers takes for the assistant's, and the token that ends each turn if the template's block leaves it out.
@@ -88,10 +81,7 @@ fn templates_render_and_mark_as_in_transformers() {
             marked += 1;
         }
     }
-    assert!(
-        rendered >= 50 && refused == 2 && marked >= 20,
-        "{rendered} {refused} {marked}"
-    );
+    assert!(rendered >= 50 && refused == 2 && marked >= 20, "{rendered} {refused} {marked}");
 }
 
 #[test]
@@ -140,10 +130,7 @@ fn of_several_templates_one_is_chosen_by_name() {
     // without a default, and from the config
     std::fs::remove_file(path.join("chat_template.jinja")).unwrap();
     let message = Tokenizer::open(path).unwrap_err().to_string();
-    assert!(
-        message.contains("(rag) and none called `default`"),
-        "{message}"
-    );
+    assert!(message.contains("(rag) and none called `default`"), "{message}");
     std::fs::remove_dir_all(&more).unwrap();
     let config = path.join("tokenizer_config.json");
     let mut fields: Value =
@@ -185,19 +172,11 @@ fn every_real_tokenizer_renders_or_says_why_not() {
         let long = "def f(x):\n    return x + 1  # «π» 🙂\n".repeat(300);
         let outcome = Tokenizer::open(&folder).and_then(|tokenizer| {
             let short = sequence(&tokenizer, &Example::pair("e", "q", "a"))?;
-            assert!(
-                short.len() < 60,
-                "{name}: {} tokens for two letters",
-                short.len()
-            );
+            assert!(short.len() < 60, "{name}: {} tokens for two letters", short.len());
             let sequence = sequence(&tokenizer, &Example::pair("e", &long, &long))?;
             // nothing is cut off, filled up or lost
             let spans = sequence.spans.iter();
-            assert_eq!(
-                spans.map(|span| span.end).max(),
-                Some(sequence.text.len()),
-                "{name}"
-            );
+            assert_eq!(spans.map(|span| span.end).max(), Some(sequence.text.len()), "{name}");
             assert_eq!(sequence.text.matches("def f(x)").count(), 600, "{name}");
             assert_eq!(sequence.completion_text().trim(), long.trim(), "{name}");
             assert!(sequence.len() > 6000, "{name}");
@@ -271,10 +250,7 @@ fn the_completion_is_what_transformers_takes_for_the_assistants_tokens() {
     let conversations = [
         json!([
             ["user", "Square x; answer\nin Python."],
-            [
-                "assistant",
-                "```python\ndef f(x):\n    return x ** 2\n```\nDone, 12 «π» 🙂."
-            ]
+            ["assistant", "```python\ndef f(x):\n    return x ** 2\n```\nDone, 12 «π» 🙂."]
         ]),
         json!([
             ["user", "First?"],
@@ -314,9 +290,7 @@ fn the_completion_is_what_transformers_takes_for_the_assistants_tokens() {
     }
     // the same marks as without blocks, by the offsets alone
     let (_, folder, template, conversation) = &cases[0];
-    let plain = template
-        .replace("{% generation %}", "")
-        .replace("{% endgeneration %}", "");
+    let plain = template.replace("{% generation %}", "").replace("{% endgeneration %}", "");
     let of = |template: &str| {
         let (_folder, tokenizer) = with_template(folder, template);
         sequence(&tokenizer, &example(messages(conversation))).unwrap()
@@ -399,11 +373,8 @@ fn templates_that_trl_ships_render_and_mark_as_in_transformers() {
             let Ok(got) = template.render_marked(&messages) else {
                 continue;
             };
-            let ours: Vec<&str> = got
-                .generation
-                .iter()
-                .map(|block| &got.text[block.clone()])
-                .collect();
+            let ours: Vec<&str> =
+                got.generation.iter().map(|block| &got.text[block.clone()]).collect();
             if ours != theirs {
                 wrong.push(format!("{name}: marks {ours:?}, not {theirs:?}"));
             }

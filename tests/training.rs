@@ -31,26 +31,15 @@ fn examples(count: usize) -> Vec<Example> {
 }
 
 fn lora() -> LoraConfig {
-    LoraConfig {
-        rank: 4,
-        alpha: 12.0,
-        ..LoraConfig::lab()
-    }
+    LoraConfig { rank: 4, alpha: 12.0, ..LoraConfig::lab() }
 }
 
 fn dora() -> LoraConfig {
-    LoraConfig {
-        dora: true,
-        ..lora()
-    }
+    LoraConfig { dora: true, ..lora() }
 }
 
 fn methods() -> [(&'static str, Method); 3] {
-    [
-        ("lora", Method::Lora(lora())),
-        ("dora", Method::Lora(dora())),
-        ("full", Method::Full),
-    ]
+    [("lora", Method::Lora(lora())), ("dora", Method::Lora(dora())), ("full", Method::Full)]
 }
 
 fn finetune(method: Method) -> Finetune {
@@ -84,8 +73,7 @@ fn made_trainable(mut decoder: Decoder, method: &Method) -> Decoder {
         let noise = (0..var.elem_count()).map(|_| (0.02 * rng.normal()) as f32);
         let noise = Tensor::from_iter(noise, &Device::Cpu).unwrap();
         let noise = noise.reshape(var.shape()).unwrap();
-        var.set(&(var.as_detached_tensor() + noise).unwrap())
-            .unwrap();
+        var.set(&(var.as_detached_tensor() + noise).unwrap()).unwrap();
     }
     decoder
 }
@@ -109,10 +97,7 @@ fn gradients(
     dropout: Option<&Dropout>,
 ) -> Vec<Tensor> {
     let gradients = decoder.gradient(batch, replay, dropout).unwrap().gradients;
-    gradients
-        .into_iter()
-        .map(|gradient| gradient.unwrap())
-        .collect()
+    gradients.into_iter().map(|gradient| gradient.unwrap()).collect()
 }
 
 fn gradient_bits(
@@ -121,10 +106,7 @@ fn gradient_bits(
     replay: bool,
     dropout: Option<&Dropout>,
 ) -> Vec<Vec<u32>> {
-    gradients(decoder, batch, replay, dropout)
-        .iter()
-        .map(bits)
-        .collect()
+    gradients(decoder, batch, replay, dropout).iter().map(bits).collect()
 }
 
 /// The bits of everything that `trainer` trains.
@@ -200,10 +182,7 @@ fn merged_equals_unmerged_when_alpha_is_not_rank() {
             let difference = max_difference(&logits(&decoder.merged().unwrap()), &unmerged);
             assert!(difference <= 2e-5, "{name}, {model}: {difference}");
             let change = max_difference(&logits(&base()), &unmerged);
-            assert!(
-                change > 0.1,
-                "{name}, {model}: the adapter does something ({change})"
-            );
+            assert!(change > 0.1, "{name}, {model}: the adapter does something ({change})");
         }
     }
 }
@@ -216,10 +195,7 @@ fn an_untrained_adapter_changes_nothing() {
             let mut decoder = reference_decoder(model);
             let want = bits(&decoder.logits(&batch).unwrap());
             adapter::attach(&mut decoder, &config, 3).unwrap();
-            assert!(
-                bits(&decoder.logits(&batch).unwrap()) == want,
-                "{name}, {model}"
-            );
+            assert!(bits(&decoder.logits(&batch).unwrap()) == want, "{name}, {model}");
         }
     }
 }
@@ -234,20 +210,16 @@ fn micro_batches_add_up_to_the_batch() {
         let whole = gradients(&decoder, &batch(&examples), false, None);
         for size in [1, 2, 4] {
             let parts = examples.chunks(size);
-            let parts: Vec<_> = parts
-                .map(|part| gradients(&decoder, &batch(part), false, None))
-                .collect();
+            let parts: Vec<_> =
+                parts.map(|part| gradients(&decoder, &batch(part), false, None)).collect();
             let sum = |at: usize| {
                 parts
                     .iter()
                     .skip(1)
                     .fold(parts[0][at].clone(), |sum, part| (sum + &part[at]).unwrap())
             };
-            let differences: Vec<Tensor> = whole
-                .iter()
-                .enumerate()
-                .map(|(at, want)| (sum(at) - want).unwrap())
-                .collect();
+            let differences: Vec<Tensor> =
+                whole.iter().enumerate().map(|(at, want)| (sum(at) - want).unwrap()).collect();
             let sizes: f64 = parts.iter().map(|part| global_norm(part).unwrap()).sum();
             let relative = global_norm(&differences).unwrap() / sizes;
             assert!(relative <= 1e-6, "{name}, {size} at a time: {relative}");
@@ -255,34 +227,21 @@ fn micro_batches_add_up_to_the_batch() {
     }
     for normalizer in NORMALIZERS {
         let step = |micro_tokens: usize| {
-            let config = Finetune {
-                batch: 6,
-                micro_tokens,
-                normalizer,
-                ..finetune(Method::Lora(lora()))
-            };
-            Trainer::new(base(), &examples, &config)
-                .unwrap()
-                .step()
-                .unwrap()
+            let config =
+                Finetune { batch: 6, micro_tokens, normalizer, ..finetune(Method::Lora(lora())) };
+            Trainer::new(base(), &examples, &config).unwrap().step().unwrap()
         };
         let (one, many) = (step(8192), step(30));
         assert_eq!((one.tokens, one.learned), (many.tokens, many.learned));
         assert!((many.loss / one.loss - 1.0).abs() <= 1e-6, "{normalizer:?}");
-        assert!(
-            (many.gradient_norm / one.gradient_norm - 1.0).abs() <= 1e-6,
-            "{normalizer:?}"
-        );
+        assert!((many.gradient_norm / one.gradient_norm - 1.0).abs() <= 1e-6, "{normalizer:?}");
     }
 }
 
 #[test]
 fn replaying_blocks_changes_no_bit() {
     let batch = batch(&examples(3));
-    let dropout = Dropout {
-        share: 0.2,
-        rng: Rng::new(1, "dropout"),
-    };
+    let dropout = Dropout { share: 0.2, rng: Rng::new(1, "dropout") };
     for (name, method) in methods() {
         let decoder = trainable(&method);
         let cases = match method {
@@ -309,10 +268,7 @@ fn the_number_of_threads_changes_no_bit() {
     for (name, method) in methods() {
         let decoder = trainable(&method);
         let with = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| gradient_bits(&decoder, &batch, false, None))
         };
         let one = with(1);
@@ -324,31 +280,13 @@ fn the_number_of_threads_changes_no_bit() {
 fn going_on_after_a_stop_gives_the_same_bits() {
     let examples = examples(7);
     let mut cases: Vec<(&str, Method)> = methods().into();
-    cases.push((
-        "lora with dropout",
-        Method::Lora(LoraConfig {
-            dropout: 0.1,
-            ..lora()
-        }),
-    ));
-    cases.push((
-        "dora with dropout",
-        Method::Lora(LoraConfig {
-            dropout: 0.1,
-            ..dora()
-        }),
-    ));
+    cases.push(("lora with dropout", Method::Lora(LoraConfig { dropout: 0.1, ..lora() })));
+    cases.push(("dora with dropout", Method::Lora(LoraConfig { dropout: 0.1, ..dora() })));
     for (name, method) in cases {
-        let config = Finetune {
-            micro_tokens: 40,
-            ..finetune(method)
-        };
+        let config = Finetune { micro_tokens: 40, ..finetune(method) };
         let mut undisturbed = Trainer::new(base(), &examples, &config).unwrap();
         let total = undisturbed.total();
-        assert_eq!(
-            total, 6,
-            "two epochs of three steps, the last of a single example"
-        );
+        assert_eq!(total, 6, "two epochs of three steps, the last of a single example");
         let want = run(&mut undisturbed, total);
         for stop in [1, 3, 4] {
             let folder = tempfile::tempdir().unwrap();
@@ -360,10 +298,7 @@ fn going_on_after_a_stop_gives_the_same_bits() {
             assert_eq!(second.steps(), got);
             got.extend(run(&mut second, total - stop));
             assert_eq!(got, want, "{name}, stopped after {stop}");
-            assert!(
-                state(&second) == state(&undisturbed),
-                "{name}, stopped after {stop}: weights"
-            );
+            assert!(state(&second) == state(&undisturbed), "{name}, stopped after {stop}: weights");
             assert!(second.done());
         }
     }
@@ -399,10 +334,7 @@ fn a_saved_state_of_another_shape_is_refused() {
 fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
     let examples = examples(7);
     let train = |method: &Method, seed: u64| {
-        let config = Finetune {
-            seed,
-            ..finetune(method.clone())
-        };
+        let config = Finetune { seed, ..finetune(method.clone()) };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
         run(&mut trainer, 3);
         let folder = tempfile::tempdir().unwrap();
@@ -414,32 +346,20 @@ fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
         let first = train(&method, 1);
         assert!(first == train(&method, 1), "{name}: the same seed");
         let other = train(&method, 2);
-        assert!(
-            first[0] != other[0] && first[1] != other[1],
-            "{name}: another seed"
-        );
+        assert!(first[0] != other[0] && first[1] != other[1], "{name}: another seed");
     }
 }
 
 #[test]
 fn every_epoch_reads_every_example_once_in_an_order_of_its_own() {
     let examples = examples(7);
-    let config = Finetune {
-        epochs: 3,
-        batch: 1,
-        ..finetune(Method::Lora(lora()))
-    };
+    let config = Finetune { epochs: 3, batch: 1, ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
     assert_eq!(trainer.total(), 21);
     let steps = run(&mut trainer, 21);
-    let mut epochs: Vec<Vec<usize>> = steps
-        .chunks(7)
-        .map(|epoch| epoch.iter().map(|step| step.tokens).collect())
-        .collect();
-    assert!(
-        epochs[0] != epochs[1] && epochs[1] != epochs[2],
-        "{epochs:?}"
-    );
+    let mut epochs: Vec<Vec<usize>> =
+        steps.chunks(7).map(|epoch| epoch.iter().map(|step| step.tokens).collect()).collect();
+    assert!(epochs[0] != epochs[1] && epochs[1] != epochs[2], "{epochs:?}");
     let mut lengths: Vec<usize> = examples.iter().map(|example| example.ids.len()).collect();
     lengths.sort();
     for epoch in &mut epochs {
@@ -448,12 +368,8 @@ fn every_epoch_reads_every_example_once_in_an_order_of_its_own() {
     }
 }
 
-const NORMALIZERS: [Normalizer; 4] = [
-    Normalizer::Kept,
-    Normalizer::Completion,
-    Normalizer::Weights,
-    Normalizer::Batch,
-];
+const NORMALIZERS: [Normalizer; 4] =
+    [Normalizer::Kept, Normalizer::Completion, Normalizer::Weights, Normalizer::Batch];
 
 #[test]
 fn normalizers_divide_one_sum_by_four_numbers() {
@@ -461,31 +377,19 @@ fn normalizers_divide_one_sum_by_four_numbers() {
     let weights = || examples.iter().flat_map(|example| &example.weights);
     let divisors = [
         weights().filter(|weight| **weight != 0.0).count() as f64,
-        examples
-            .iter()
-            .map(|example| example.completion_tokens as f64)
-            .sum(),
+        examples.iter().map(|example| example.completion_tokens as f64).sum(),
         weights().map(|weight| f64::from(*weight)).sum(),
         examples.len() as f64,
     ];
     // the sum itself, from scores rather than from a trainer
     let scored = base().score(&batch(&examples)).unwrap();
     let kept = weights().filter(|weight| **weight != 0.0);
-    let sum: f64 = kept
-        .zip(&scored.log_prob)
-        .map(|(weight, log_prob)| -f64::from(weight * log_prob))
-        .sum();
+    let sum: f64 =
+        kept.zip(&scored.log_prob).map(|(weight, log_prob)| -f64::from(weight * log_prob)).sum();
     let mut norms = Vec::new();
     for (normalizer, divisor) in NORMALIZERS.into_iter().zip(divisors) {
-        let config = Finetune {
-            batch: 4,
-            normalizer,
-            ..finetune(Method::Lora(lora()))
-        };
-        let step = Trainer::new(base(), &examples, &config)
-            .unwrap()
-            .step()
-            .unwrap();
+        let config = Finetune { batch: 4, normalizer, ..finetune(Method::Lora(lora())) };
+        let step = Trainer::new(base(), &examples, &config).unwrap().step().unwrap();
         assert!(
             (step.loss * divisor / sum - 1.0).abs() <= 1e-6,
             "{normalizer:?}: {} · {divisor}, not {sum}",
@@ -499,27 +403,17 @@ fn normalizers_divide_one_sum_by_four_numbers() {
     }
     let mut different = divisors.to_vec();
     different.dedup();
-    assert_eq!(
-        different.len(),
-        4,
-        "{divisors:?} cannot tell the normalisers apart"
-    );
+    assert_eq!(different.len(), 4, "{divisors:?} cannot tell the normalisers apart");
 }
 
 #[test]
 fn clipping_and_the_schedule_make_the_step() {
     let examples = examples(3);
-    let config = Finetune {
-        clip: Some(1e-3),
-        ..finetune(Method::Lora(lora()))
-    };
+    let config = Finetune { clip: Some(1e-3), ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
     let before = state(&trainer);
     let first = trainer.step().unwrap();
-    assert_eq!(
-        first.learning_rate, 0.0,
-        "the warm-up starts at 0, as in transformers"
-    );
+    assert_eq!(first.learning_rate, 0.0, "the warm-up starts at 0, as in transformers");
     assert!(first.gradient_norm > 1e-3, "reported before clipping");
     assert!(state(&trainer) == before, "a rate of 0 moves nothing");
     let second = trainer.step().unwrap();
@@ -531,20 +425,13 @@ fn clipping_and_the_schedule_make_the_step() {
 fn training_lowers_the_loss() {
     let examples = examples(3);
     for (name, method) in methods() {
-        let config = Finetune {
-            epochs: 12,
-            learning_rate: 1e-2,
-            ..finetune(method)
-        };
+        let config = Finetune { epochs: 12, learning_rate: 1e-2, ..finetune(method) };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
         let total = trainer.total();
         let steps = run(&mut trainer, total);
         let (first, last) = (steps[0].loss, steps[total - 1].loss);
         assert!(last < 0.7 * first, "{name}: from {first} to {last}");
-        assert!(
-            trainer.relative_weight_change(&base()).unwrap() > 1e-3,
-            "{name}"
-        );
+        assert!(trainer.relative_weight_change(&base()).unwrap() > 1e-3, "{name}");
     }
 }
 
@@ -555,10 +442,7 @@ fn frozen_weights_stay_and_are_not_trained() {
     let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
     run(&mut trainer, 2);
     for (name, _) in trainer.decoder().trainable() {
-        assert!(
-            name.ends_with(".lora_A.weight") || name.ends_with(".lora_B.weight"),
-            "{name}"
-        );
+        assert!(name.ends_with(".lora_A.weight") || name.ends_with(".lora_B.weight"), "{name}");
     }
     let base = base();
     for ((name, tuned), (_, before)) in trainer.decoder().projections().zip(base.projections()) {
@@ -570,28 +454,12 @@ fn frozen_weights_stay_and_are_not_trained() {
 #[test]
 fn only_named_modules_are_adapted() {
     let examples = examples(3);
-    let config = LoraConfig {
-        target_modules: vec!["q_proj".into(), "down_proj".into()],
-        ..lora()
-    };
+    let config = LoraConfig { target_modules: vec!["q_proj".into(), "down_proj".into()], ..lora() };
     let mut trainer = Trainer::new(base(), &examples, &finetune(Method::Lora(config))).unwrap();
     run(&mut trainer, 2);
-    let names: Vec<&String> = trainer
-        .decoder()
-        .trainable()
-        .iter()
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(
-        names.len(),
-        8,
-        "A and B of two layers in two blocks: {names:?}"
-    );
-    assert!(
-        names
-            .iter()
-            .all(|name| name.contains("q_proj") || name.contains("down_proj"))
-    );
+    let names: Vec<&String> = trainer.decoder().trainable().iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), 8, "A and B of two layers in two blocks: {names:?}");
+    assert!(names.iter().all(|name| name.contains("q_proj") || name.contains("down_proj")));
 }
 
 #[test]
@@ -604,15 +472,9 @@ fn nothing_to_learn_is_refused() {
     let config = finetune(Method::Full);
     assert_refused(
         Trainer::new(base(), &masked, &config),
-        &[
-            "every token of all 3 examples is masked",
-            "raise the threshold",
-        ],
+        &["every token of all 3 examples is masked", "raise the threshold"],
     );
-    assert_refused(
-        Trainer::new(base(), &[], &config),
-        &["training data", "holds no example"],
-    );
+    assert_refused(Trainer::new(base(), &[], &config), &["training data", "holds no example"]);
 }
 
 #[test]
@@ -621,17 +483,10 @@ fn examples_without_a_learned_token_are_left_out_and_named() {
     for at in [1, 4] {
         some[at].weights.fill(0.0);
     }
-    let config = Finetune {
-        batch: 2,
-        ..finetune(Method::Full)
-    };
+    let config = Finetune { batch: 2, ..finetune(Method::Full) };
     let mut trainer = Trainer::new(base(), &some, &config).unwrap();
     assert_eq!(trainer.left_out(), ["example-1", "example-4"]);
-    assert_eq!(
-        trainer.total(),
-        4,
-        "two epochs of three examples, two at a time"
-    );
+    assert_eq!(trainer.total(), 4, "two epochs of three examples, two at a time");
     let read: usize = run(&mut trainer, 2).iter().map(|step| step.tokens).sum();
     let kept = [0, 2, 3].map(|at: usize| some[at].ids.len());
     assert_eq!(read, kept.iter().sum::<usize>());
@@ -647,10 +502,7 @@ fn examples_that_do_not_fit_are_refused_by_name() {
     assert_refused(Trainer::new(base(), &short, &config), &["example-1", &want]);
     let mut foreign = examples(3);
     foreign[2].ids[1] = 96;
-    assert_refused(
-        Trainer::new(base(), &foreign, &config),
-        &["example-2", "96", "vocabulary"],
-    );
+    assert_refused(Trainer::new(base(), &foreign, &config), &["example-2", "96", "vocabulary"]);
 }
 
 #[test]
@@ -660,35 +512,19 @@ fn a_loss_that_is_no_number_stops_and_names_step_and_items() {
     let (_, projection) = poisoned.projections_mut().nth(9).unwrap();
     let shape = projection.weight.shape().clone();
     projection.weight = Tensor::full(f32::NAN, shape, &Device::Cpu).unwrap();
-    let config = Finetune {
-        batch: 2,
-        ..finetune(Method::Lora(lora()))
-    };
+    let config = Finetune { batch: 2, ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(poisoned, &examples, &config).unwrap();
     let before = state(&trainer);
     assert_refused(
         trainer.step(),
-        &[
-            "stopped at step 1",
-            "the loss is NaN",
-            "example-",
-            "learning rate",
-        ],
+        &["stopped at step 1", "the loss is NaN", "example-", "learning rate"],
     );
-    assert!(
-        trainer.steps().is_empty() && state(&trainer) == before,
-        "nothing is changed"
-    );
+    assert!(trainer.steps().is_empty() && state(&trainer) == before, "nothing is changed");
 
     // later: a weight of the example breaks the second step only
     let mut broken = examples.clone();
     broken[0].weights[5] = f32::INFINITY;
-    let config = Finetune {
-        batch: 1,
-        epochs: 1,
-        normalizer: Normalizer::Batch,
-        ..config
-    };
+    let config = Finetune { batch: 1, epochs: 1, normalizer: Normalizer::Batch, ..config };
     let mut trainer = Trainer::new(base(), &broken, &config).unwrap();
     let (mut taken, mut stopped) = (0, None);
     while stopped.is_none() && !trainer.done() {
@@ -698,14 +534,8 @@ fn a_loss_that_is_no_number_stops_and_names_step_and_items() {
         }
     }
     let stopped = stopped.expect("an infinite loss stops the training");
-    assert!(
-        stopped.contains(&format!("stopped at step {}", taken + 1)),
-        "{stopped}"
-    );
-    assert!(
-        stopped.contains("example-0") && stopped.contains("inf"),
-        "{stopped}"
-    );
+    assert!(stopped.contains(&format!("stopped at step {}", taken + 1)), "{stopped}");
+    assert!(stopped.contains("example-0") && stopped.contains("inf"), "{stopped}");
     assert_eq!(trainer.steps().len(), taken);
 }
 
@@ -717,10 +547,7 @@ fn gradients_that_are_all_zero_stop_the_first_step() {
     }
     let examples = examples(3);
     let mut trainer = Trainer::new(empty, &examples, &finetune(Method::Lora(lora()))).unwrap();
-    assert_refused(
-        trainer.step(),
-        &["stopped at step 1", "all gradients are zero"],
-    );
+    assert_refused(trainer.step(), &["stopped at step 1", "all gradients are zero"]);
 }
 
 #[test]
@@ -732,62 +559,23 @@ fn values_that_make_no_sense_are_refused_by_name() {
     };
     for rate in [f64::NAN, 0.0, -1e-3, f64::INFINITY] {
         check(
-            Finetune {
-                learning_rate: rate,
-                ..good()
-            },
+            Finetune { learning_rate: rate, ..good() },
             &["learning_rate", "above 0", &rate.to_string()],
         );
     }
-    check(
-        Finetune {
-            epochs: 0,
-            ..good()
-        },
-        &["epochs", "at least 1"],
-    );
+    check(Finetune { epochs: 0, ..good() }, &["epochs", "at least 1"]);
     check(Finetune { batch: 0, ..good() }, &["batch", "at least 1"]);
-    check(
-        Finetune {
-            micro_tokens: 0,
-            ..good()
-        },
-        &["micro_tokens", "at least 1"],
-    );
+    check(Finetune { micro_tokens: 0, ..good() }, &["micro_tokens", "at least 1"]);
     for clip in [0.0, -1.0, f64::NAN] {
-        check(
-            Finetune {
-                clip: Some(clip),
-                ..good()
-            },
-            &["clip", "above 0"],
-        );
+        check(Finetune { clip: Some(clip), ..good() }, &["clip", "above 0"]);
     }
     let with = |config: LoraConfig| finetune(Method::Lora(config));
-    check(
-        with(LoraConfig { rank: 0, ..lora() }),
-        &["rank", "at least 1"],
-    );
-    check(
-        with(LoraConfig {
-            dropout: 1.0,
-            ..lora()
-        }),
-        &["dropout", "below 1"],
-    );
-    check(
-        with(LoraConfig {
-            alpha: f64::NAN,
-            ..lora()
-        }),
-        &["alpha"],
-    );
+    check(with(LoraConfig { rank: 0, ..lora() }), &["rank", "at least 1"]);
+    check(with(LoraConfig { dropout: 1.0, ..lora() }), &["dropout", "below 1"]);
+    check(with(LoraConfig { alpha: f64::NAN, ..lora() }), &["alpha"]);
     let lost = vec!["q_proj".into(), "qkv".into()];
     check(
-        with(LoraConfig {
-            target_modules: lost,
-            ..lora()
-        }),
+        with(LoraConfig { target_modules: lost, ..lora() }),
         &["target_modules", "`qkv`", "down_proj"],
     );
 }
@@ -797,10 +585,7 @@ fn a_second_adapter_on_top_is_refused() {
     let examples = examples(3);
     let config = finetune(Method::Lora(lora()));
     let adapted = || trainable(&config.method);
-    assert_refused(
-        Trainer::new(adapted(), &examples, &config),
-        &["adapter", "merge it first"],
-    );
+    assert_refused(Trainer::new(adapted(), &examples, &config), &["adapter", "merge it first"]);
     let merged = adapted().merged().unwrap();
     let mut trainer = Trainer::new(merged, &examples, &config).unwrap();
     trainer.step().unwrap();

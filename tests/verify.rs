@@ -37,11 +37,7 @@ impl Place {
             .output()
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.success(),
-            text(output.stdout),
-            text(output.stderr),
-        )
+        (output.status.success(), text(output.stdout), text(output.stderr))
     }
 
     fn works(&self, arguments: &str) -> String {
@@ -93,10 +89,7 @@ impl Place {
 fn findings(verdict: &Value) -> Vec<(String, String)> {
     let checks = verdict["checks"].as_array().unwrap();
     let text = |check: &Value, name: &str| check[name].as_str().unwrap().to_string();
-    checks
-        .iter()
-        .map(|check| (text(check, "what"), text(check, "finding")))
-        .collect()
+    checks.iter().map(|check| (text(check, "what"), text(check, "finding"))).collect()
 }
 
 #[test]
@@ -111,10 +104,7 @@ fn a_training_is_made_again_to_the_last_bit() {
     let hash = file_hash(&place.path("model/model.safetensors")).unwrap();
     assert_eq!(card["weights"]["files"]["model.safetensors"], hash.as_str());
     let shown = place.works("card finetune/train");
-    assert!(
-        shown.contains("recipe.finetune.learning_rate") && shown.contains("0.001"),
-        "{shown}"
-    );
+    assert!(shown.contains("recipe.finetune.learning_rate") && shown.contains("0.001"), "{shown}");
 
     let verdict = place.json("verify finetune/train --steps 0");
     let what: Vec<String> = findings(&verdict)
@@ -152,10 +142,7 @@ fn a_training_whose_weights_follow_the_model_is_made_again() {
     let place = Place::new();
     place.finetune("--weights dft", "adapter");
     let verdict = place.json("verify finetune/train --steps 0");
-    assert!(
-        findings(&verdict).contains(&("rule".into(), "same".into())),
-        "{verdict}"
-    );
+    assert!(findings(&verdict).contains(&("rule".into(), "same".into())), "{verdict}");
     let other = Place::new();
     other.finetune("--weights rho1(0.6) --reference model", "adapter");
     let (success, stdout, stderr) = other.run("verify finetune/train");
@@ -184,10 +171,7 @@ fn cards_of_two_runs_differ_in_what_was_changed() {
         .collect();
     assert_eq!(
         fields,
-        [
-            "recipe.finetune.learning_rate",
-            "files.adapter/adapter_model.safetensors"
-        ]
+        ["recipe.finetune.learning_rate", "files.adapter/adapter_model.safetensors"]
     );
     let shown = place.works(&format!("card {} {}", runs[0], runs[0]));
     assert!(shown.contains("no field differs"), "{shown}");
@@ -209,23 +193,12 @@ fn a_run_that_was_tampered_with_is_not_reproduced() {
     place.works("verify finetune/train --tolerance 1e-9");
     let adapter = place.only("finetune").join("adapter/adapter_config.json");
     std::fs::write(&adapter, "{}").unwrap();
-    place.refuses(
-        "verify finetune/train --tolerance 1e-9",
-        &["NO  files", "adapter_config.json"],
-    );
+    place.refuses("verify finetune/train --tolerance 1e-9", &["NO  files", "adapter_config.json"]);
     place.edit("mask.json", |origin| origin["rule"] = "stm(1.5)".into());
     place.refuses("verify finetune/train", &["NO  rule", "stm(1.5)"]);
-    place.edit("inputs.json", |inputs| {
-        inputs["data"][0]["weights"][3] = 1.0.into()
-    });
-    place.refuses(
-        "verify finetune/train",
-        &["inputs.json", "they were changed"],
-    );
-    place.refuses(
-        "verify finetune/train --tolerance -1",
-        &["--tolerance", "at least 0"],
-    );
+    place.edit("inputs.json", |inputs| inputs["data"][0]["weights"][3] = 1.0.into());
+    place.refuses("verify finetune/train", &["inputs.json", "they were changed"]);
+    place.refuses("verify finetune/train --tolerance -1", &["--tolerance", "at least 0"]);
 }
 
 #[test]
@@ -233,40 +206,22 @@ fn what_cannot_be_verified_says_why() {
     let place = Place::new();
     place.finetune("", "adapter");
     let weights = place.path("model/model.safetensors");
-    let (bytes, before) = (
-        std::fs::read(&weights).unwrap(),
-        file_hash(&weights).unwrap(),
-    );
+    let (bytes, before) = (std::fs::read(&weights).unwrap(), file_hash(&weights).unwrap());
     let mut changed = bytes.clone();
     *changed.last_mut().unwrap() ^= 1;
     std::fs::write(&weights, changed).unwrap();
     let now = file_hash(&weights).unwrap();
-    place.refuses(
-        "verify finetune/train",
-        &["model.safetensors", &before, &now],
-    );
+    place.refuses("verify finetune/train", &["model.safetensors", &before, &now]);
     std::fs::remove_file(&weights).unwrap();
-    place.refuses(
-        "verify finetune/train",
-        &["model.safetensors", &before, "--model"],
-    );
-    place.works(&format!(
-        "verify finetune/train --model {}",
-        lab().join("model").display()
-    ));
+    place.refuses("verify finetune/train", &["model.safetensors", &before, "--model"]);
+    place.works(&format!("verify finetune/train --model {}", lab().join("model").display()));
     std::fs::write(&weights, bytes).unwrap();
 
     place.edit("card.json", |card| card["format"] = 99.into());
-    place.refuses(
-        "verify finetune/train",
-        &["card.json", "form 99", "reads form 1"],
-    );
+    place.refuses("verify finetune/train", &["card.json", "form 99", "reads form 1"]);
     let folder = place.only("finetune");
     std::fs::remove_file(folder.join("card.json")).unwrap();
-    place.refuses(
-        "card finetune/train",
-        &["card.json", "before there were cards"],
-    );
+    place.refuses("card finetune/train", &["card.json", "before there were cards"]);
     std::fs::remove_file(folder.join("result.json")).unwrap();
     place.refuses("verify finetune/train", &["not finished"]);
     place.refuses("verify nothing", &["run `nothing`", "unforget-store"]);
@@ -279,25 +234,16 @@ fn answers_and_scores_are_made_again() {
     place.works("evaluate --model model --task word --limit 6 --max-new-tokens 48");
     let run = place.only("evaluate");
     let verdict = place.json(&format!("verify {} --items 0", run.display()));
-    assert!(
-        findings(&verdict).contains(&("answers".into(), "same".into())),
-        "{verdict}"
-    );
+    assert!(findings(&verdict).contains(&("answers".into(), "same".into())), "{verdict}");
     let path = place.only("evaluate").join("result.json");
     let mut result: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     result[0][2]["answer"] = "something else".into();
     std::fs::write(&path, format!("{result:#}\n")).unwrap();
     let id = result[0][2]["id"].as_str().unwrap().to_string();
-    place.refuses(
-        &format!("verify {}", run.display()),
-        &["NO  answers", &id, "something else"],
-    );
+    place.refuses(&format!("verify {}", run.display()), &["NO  answers", &id, "something else"]);
 
     let data = lab().join("word/train.jsonl");
-    place.works(&format!(
-        "perplexity --model model --data {} --limit 9",
-        data.display()
-    ));
+    place.works(&format!("perplexity --model model --data {} --limit 9", data.display()));
     let scores = std::fs::read_dir(place.path("unforget-store/scores")).unwrap();
     for entry in scores {
         let run = entry.unwrap().path();

@@ -53,10 +53,9 @@ fn divisor(normalizer: Normalizer, examples: &[Signals], weights: &[Vec<f32>]) -
     let weights = weights.iter().flatten().map(|weight| f64::from(*weight));
     match normalizer {
         Normalizer::Kept => weights.filter(|weight| *weight != 0.0).count() as f64,
-        Normalizer::Completion => examples
-            .iter()
-            .map(|e| e.completion.learned())
-            .sum::<usize>() as f64,
+        Normalizer::Completion => {
+            examples.iter().map(|e| e.completion.learned()).sum::<usize>() as f64
+        }
         Normalizer::Weights => weights.sum(),
         Normalizer::Batch => examples.len() as f64,
     }
@@ -84,11 +83,7 @@ fn every_method_has_the_gradient_of_its_published_loss() {
                     "{rule}: token {token} of example {at}: {gradient} and not {expected}"
                 );
             }
-            assert!(
-                weights[at][..positions[0]]
-                    .iter()
-                    .all(|weight| *weight == 0.0)
-            );
+            assert!(weights[at][..positions[0]].iter().all(|weight| *weight == 0.0));
             if let Some(kept) = vector.get("kept") {
                 let kept = list(&kept[at], |kept| kept.as_bool().unwrap());
                 let own: Vec<bool> = positions.iter().map(|t| weights[at][*t] == 1.0).collect();
@@ -100,26 +95,16 @@ fn every_method_has_the_gradient_of_its_published_loss() {
     }
     // what is drawn has no vector: its counts are tested beside the rules
     let drawn = ["random_mask", "shuffled_mask", "profit_random"];
-    for preset in PRESETS
-        .iter()
-        .filter(|preset| !drawn.contains(&preset.name))
-    {
+    for preset in PRESETS.iter().filter(|preset| !drawn.contains(&preset.name)) {
         let has = |rule: &String| rule.split('(').next() == Some(preset.name);
-        assert!(
-            vectors.keys().any(has),
-            "no golden vector of {}",
-            preset.name
-        );
+        assert!(vectors.keys().any(has), "no golden vector of {}", preset.name);
     }
 }
 
 #[test]
 fn a_random_share_is_about_that_share() {
     let examples: Vec<Signals> = (0..200)
-        .map(|_| Signals {
-            completion: LossMask::new(vec![true; 50]),
-            ..Signals::default()
-        })
+        .map(|_| Signals { completion: LossMask::new(vec![true; 50]), ..Signals::default() })
         .collect();
     let weighting: Weighting = "profit_random(0.1)".parse().unwrap();
     let masks = weighting.masks(&examples, 3).unwrap();
@@ -132,9 +117,7 @@ fn a_random_share_is_about_that_share() {
 /// What `unforget finetune` says of 16 answers of the lab's code in two steps under `rule`.
 fn two_steps(place: &std::path::Path, rule: &str) -> Value {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/lab/code/train.jsonl");
-    let call = [
-        "finetune", "--model", "lab", "--data", data, "--limit", "16", "--out", rule,
-    ];
+    let call = ["finetune", "--model", "lab", "--data", data, "--limit", "16", "--out", rule];
     let options = ["--batch", "8", "--epochs", "1", "--json", "--weights", rule];
     let output = Command::new(env!("CARGO_BIN_EXE_unforget"))
         .args(call.iter().chain(&options))
@@ -151,35 +134,17 @@ fn a_rule_of_the_current_model_begins_as_the_same_rule_of_the_base() {
     let place = tempfile::tempdir().unwrap();
     // before the first step the adapter changes nothing, so the current model is the base
     for (current, base) in [
-        (
-            "keep(p_current >= 0.1) over kept",
-            "keep(p_base >= 0.1) over kept",
-        ),
+        ("keep(p_current >= 0.1) over kept", "keep(p_base >= 0.1) over kept"),
         ("p_current over completion", "p_base over completion"),
-        (
-            "keep(p_current >= 0.1) over kept every 2",
-            "keep(p_base >= 0.1) over kept",
-        ),
+        ("keep(p_current >= 0.1) over kept every 2", "keep(p_base >= 0.1) over kept"),
     ] {
-        let (current, base) = (
-            two_steps(place.path(), current),
-            two_steps(place.path(), base),
-        );
+        let (current, base) = (two_steps(place.path(), current), two_steps(place.path(), base));
         let losses = |done: &Value| numbers(&done["losses"]);
         let (online, offline) = (losses(&current), losses(&base));
         assert_eq!(online.len(), 2);
-        assert!(
-            (online[0] - offline[0]).abs() < 1e-5,
-            "{online:?} {offline:?}"
-        );
+        assert!((online[0] - offline[0]).abs() < 1e-5, "{online:?} {offline:?}");
     }
-    for rule in [
-        "dft",
-        "profit(0.1)",
-        "eaft(1)",
-        "talr",
-        "keep(ppl_current <= ppl_base)",
-    ] {
+    for rule in ["dft", "profit(0.1)", "eaft(1)", "talr", "keep(ppl_current <= ppl_base)"] {
         let done = two_steps(place.path(), rule);
         let finite = numbers(&done["losses"]).iter().all(|loss| loss.is_finite());
         let name = rule.split('(').next().unwrap();

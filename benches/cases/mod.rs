@@ -100,11 +100,7 @@ pub fn thirty_million() -> ModelConfig {
 /// The weights in `folder`, which needs no tokenizer.
 #[allow(dead_code, reason = "one of the two benchmarks makes its models up")]
 pub fn open(folder: &Path, device: &candle_core::Device) -> Result<Decoder> {
-    let checkpoint = Checkpoint {
-        model: folder.to_path_buf(),
-        adapter: None,
-        adapter_scale: None,
-    };
+    let checkpoint = Checkpoint { model: folder.to_path_buf(), adapter: None, adapter_scale: None };
     Ok(checkpoint.load_base(device)?.decoder)
 }
 
@@ -123,9 +119,7 @@ pub fn set_up<R>(
     body: impl FnOnce(&mut dyn FnMut() -> Result<Option<f64>>) -> R,
 ) -> Result<R> {
     let vocabulary = decoder.config.vocab_size;
-    let rows: Vec<Vec<u32>> = (0..size.batch)
-        .map(|row| ids(row, size, vocabulary))
-        .collect();
+    let rows: Vec<Vec<u32>> = (0..size.batch).map(|row| ids(row, size, vocabulary)).collect();
     let predicted = size.batch * (size.length - 1);
     Ok(match case {
         Case::Lora | Case::Full => {
@@ -167,20 +161,11 @@ pub fn set_up<R>(
         }
         Case::Sample => {
             let prompt = [ids(0, size, vocabulary)];
-            let sampling = Sampling {
-                max_new_tokens: size.new_tokens,
-                ..Sampling::paper()
-            };
+            let sampling = Sampling { max_new_tokens: size.new_tokens, ..Sampling::paper() };
             body(&mut || {
                 // no stop ids: every answer has its full length
-                let answers = generate(
-                    &decoder,
-                    &prompt,
-                    size.samples,
-                    &[],
-                    &sampling,
-                    |_, _, _| {},
-                )?;
+                let answers =
+                    generate(&decoder, &prompt, size.samples, &[], &sampling, |_, _, _| {})?;
                 let whole =
                     |answer: &unforget::generate::Answer| answer.ids.len() == size.new_tokens;
                 assert!(answers[0].iter().all(whole), "an answer is too short");

@@ -11,9 +11,5 @@ fn the_papers_two_numbers() {
     // ANCHOR_END: numbers
     let points = metric::backward_transfer_points(&[(0.80, 0.60), (0.40, 0.42)]).unwrap();
     assert!((points - -9.0).abs() < 1e-9);
-    assert_eq!(
-        metric::target_improvement(0.0, 0.5),
-        None,
-        "relative to nothing"
-    );
+    assert_eq!(metric::target_improvement(0.0, 0.5), None, "relative to nothing");
 }

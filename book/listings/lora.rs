@@ -6,21 +6,14 @@ use unforget::train::{Finetune, Method};
 fn the_settings_are_plain_data() -> Result<()> {
     // ANCHOR: settings
     let config = Finetune {
-        method: Method::Lora(LoraConfig {
-            rank: 16,
-            alpha: 32.0,
-            ..LoraConfig::paper()
-        }),
+        method: Method::Lora(LoraConfig { rank: 16, alpha: 32.0, ..LoraConfig::paper() }),
         learning_rate: 1e-3,
         epochs: 2,
         ..Finetune::lab()
     };
     config.check()?;
     // ANCHOR_END: settings
-    let wrong = Finetune {
-        learning_rate: f64::NAN,
-        ..config
-    };
+    let wrong = Finetune { learning_rate: f64::NAN, ..config };
     assert!(wrong.check().is_err());
     Ok(())
 }

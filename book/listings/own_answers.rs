@@ -14,10 +14,7 @@ fn the_model_writes_and_the_grader_chooses() -> Result<()> {
     // ANCHOR: pool
     let config = SelfOutput {
         samples: 4,
-        sampling: Sampling {
-            temperature: 0.7,
-            ..Sampling::greedy(128)
-        },
+        sampling: Sampling { temperature: 0.7, ..Sampling::greedy(128) },
         lowest: Which::GivenPrompt,
     };
     let pool = verbs::sample(&cx, &base, "self-output", items, Shown::Question, &config)?;
@@ -25,9 +22,6 @@ fn the_model_writes_and_the_grader_chooses() -> Result<()> {
     // ANCHOR_END: pool
     assert_eq!(pool.sampled(), 16);
     let right = |item: &unforget::task::Item| item.grade(&item.truth, false).value == 1.0;
-    assert!(
-        !data.is_empty() && data.iter().all(right),
-        "every chosen answer is right"
-    );
+    assert!(!data.is_empty() && data.iter().all(right), "every chosen answer is right");
     Ok(())
 }

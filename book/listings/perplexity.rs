@@ -21,11 +21,8 @@ fn how_surprising_is_each_token() -> Result<()> {
     // ANCHOR: sequence
     let given_prompt = perplexity::given_prompt(std::slice::from_ref(&sequence), &scores)[0];
     // ANCHOR_END: sequence
-    let surprisal: Vec<f64> = sequence
-        .completion
-        .positions()
-        .map(|at| f64::from(perplexity[at].unwrap()).ln())
-        .collect();
+    let surprisal: Vec<f64> =
+        sequence.completion.positions().map(|at| f64::from(perplexity[at].unwrap()).ln()).collect();
     let by_hand = metric::perplexity(&surprisal).unwrap();
     assert!((given_prompt.unwrap() / by_hand - 1.0).abs() < 1e-4);
     Ok(())

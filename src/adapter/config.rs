@@ -52,10 +52,7 @@ impl LoraConfig {
     /// Rank 16, alpha 32, dropout 0.05, all linear layers: the authors' masking script of January 2025. Their ground-truth and
     /// Self-Output runs used rank 32 and alpha 16.
     pub fn paper() -> Self {
-        Self {
-            dropout: 0.05,
-            ..Self::lab()
-        }
+        Self { dropout: 0.05, ..Self::lab() }
     }
 
     /// Rank 16, alpha 32, no dropout, all linear layers.
@@ -78,16 +75,12 @@ impl LoraConfig {
 
     /// Rank of the layer at `path`.
     pub fn rank(&self, path: &str) -> usize {
-        by_pattern(&self.rank_pattern, path)
-            .copied()
-            .unwrap_or(self.rank)
+        by_pattern(&self.rank_pattern, path).copied().unwrap_or(self.rank)
     }
 
     /// What the update of the layer at `path` is multiplied by.
     pub fn scale(&self, path: &str) -> f64 {
-        let alpha = by_pattern(&self.alpha_pattern, path)
-            .copied()
-            .unwrap_or(self.alpha);
+        let alpha = by_pattern(&self.alpha_pattern, path).copied().unwrap_or(self.alpha);
         let rank = self.rank(path) as f64;
         alpha / if self.rslora { rank.sqrt() } else { rank }
     }
@@ -122,26 +115,18 @@ impl LoraConfig {
             ));
         }
         if !self.alpha.is_finite() {
-            return Err(Error::invalid(
-                "alpha",
-                format!("must be a number, got {}", self.alpha),
-            ));
+            return Err(Error::invalid("alpha", format!("must be a number, got {}", self.alpha)));
         }
         let patterns = [
             ("target_pattern", self.target_pattern.as_ref()),
             ("exclude_pattern", self.exclude_pattern.as_ref()),
         ];
-        let patterns = patterns
-            .into_iter()
-            .filter_map(|(name, pattern)| Some((name, pattern?)));
+        let patterns = patterns.into_iter().filter_map(|(name, pattern)| Some((name, pattern?)));
         let keys = self.rank_pattern.keys().map(|key| ("rank_pattern", key));
         let more = self.alpha_pattern.keys().map(|key| ("alpha_pattern", key));
         for (name, pattern) in patterns.chain(keys).chain(more) {
             Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
-                Error::invalid(
-                    name,
-                    format!("`{pattern}` is no regular expression: {error}"),
-                )
+                Error::invalid(name, format!("`{pattern}` is no regular expression: {error}"))
             })?;
         }
         if self.target_pattern.is_some()
@@ -156,14 +141,10 @@ impl LoraConfig {
             PROJECTIONS.iter().any(inside)
         };
         if let Some(module) = self.target_modules.iter().find(|module| !known(module)) {
-            let known: Vec<&str> = PROJECTIONS
-                .iter()
-                .filter_map(|path| path.rsplit('.').next())
-                .collect();
-            let problem = format!(
-                "`{module}` is no linear layer of this model; known: {}",
-                known.join(", ")
-            );
+            let known: Vec<&str> =
+                PROJECTIONS.iter().filter_map(|path| path.rsplit('.').next()).collect();
+            let problem =
+                format!("`{module}` is no linear layer of this model; known: {}", known.join(", "));
             return Err(Error::invalid("target_modules", problem));
         }
         Ok(())
@@ -171,8 +152,7 @@ impl LoraConfig {
 }
 
 fn ends_with(path: &str, module: &str) -> bool {
-    path.strip_suffix(module)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    path.strip_suffix(module).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// The value of the first key that is a regular expression for the end of `path`, as PEFT looks it up.
@@ -215,34 +195,20 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
         let lab = LoraConfig::lab;
         assert_eq!(chosen(&lab()), [0, 1, 2, 3]);
-        let by_name = |list: &[&str]| LoraConfig {
-            target_modules: names(list),
-            ..lab()
-        };
+        let by_name = |list: &[&str]| LoraConfig { target_modules: names(list), ..lab() };
         assert_eq!(chosen(&by_name(&["q_proj"])), [0, 1]);
         assert_eq!(chosen(&by_name(&["layers.1.self_attn.q_proj"])), [1]);
         assert_eq!(chosen(&by_name(&["model.layers.1.mlp.up_proj"])), [2]);
-        let by_pattern = |pattern: &str| LoraConfig {
-            target_pattern: Some(pattern.into()),
-            ..lab()
-        };
+        let by_pattern =
+            |pattern: &str| LoraConfig { target_pattern: Some(pattern.into()), ..lab() };
         assert_eq!(chosen(&by_pattern(r".*layers\.1\..*(q|up)_proj")), [1, 2]);
         assert_eq!(chosen(&by_pattern(r"(?!.*mlp).*_proj")), [0, 1]);
         assert!(chosen(&by_pattern("q_proj")).is_empty(), "the whole path");
-        let blocks = LoraConfig {
-            layers: Some(vec![1, 11]),
-            ..by_name(&["up_proj"])
-        };
+        let blocks = LoraConfig { layers: Some(vec![1, 11]), ..by_name(&["up_proj"]) };
         assert_eq!(chosen(&blocks), [2, 3]);
-        let without = LoraConfig {
-            exclude_modules: names(&["q_proj"]),
-            ..lab()
-        };
+        let without = LoraConfig { exclude_modules: names(&["q_proj"]), ..lab() };
         assert_eq!(chosen(&without), [2, 3]);
-        let without = LoraConfig {
-            exclude_pattern: Some(r".*\.1\..*".into()),
-            ..lab()
-        };
+        let without = LoraConfig { exclude_pattern: Some(r".*\.1\..*".into()), ..lab() };
         assert_eq!(chosen(&without), [0, 3]);
     }
 
@@ -262,14 +228,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_be_read_is_named() {
-        let config = LoraConfig {
-            target_pattern: Some("(q_proj".into()),
-            ..LoraConfig::lab()
-        };
+        let config = LoraConfig { target_pattern: Some("(q_proj".into()), ..LoraConfig::lab() };
         let message = config.check().unwrap_err().to_string();
-        assert!(
-            message.contains("target_pattern: `(q_proj` is no regular"),
-            "{message}"
-        );
+        assert!(message.contains("target_pattern: `(q_proj` is no regular"), "{message}");
     }
 }

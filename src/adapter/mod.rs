@@ -31,9 +31,8 @@ pub fn attach(decoder: &mut Decoder, config: &LoraConfig, seed: u64) -> Result<(
     attach_with(decoder, config, |at, _, (rank, inner, out)| {
         let mut rng = rng.fork(at as u64);
         let bound = 1.0 / (inner as f64).sqrt();
-        let a: Vec<f32> = (0..rank * inner)
-            .map(|_| ((rng.uniform() * 2.0 - 1.0) * bound) as f32)
-            .collect();
+        let a: Vec<f32> =
+            (0..rank * inner).map(|_| ((rng.uniform() * 2.0 - 1.0) * bound) as f32).collect();
         Ok((
             Tensor::from_vec(a, (rank, inner), &Device::Cpu)?,
             Tensor::zeros((out, rank), DType::F32, &Device::Cpu)?,
@@ -49,22 +48,13 @@ pub fn load(decoder: &mut Decoder, folder: &Path) -> Result<PeftAdapter> {
     let adapter = PeftAdapter::read(folder)?;
     let (mut problems, mut biases) = (Vec::new(), Vec::new());
     let paths: Vec<String> = decoder.projections().map(|(path, _)| path).collect();
-    adapter.check_names(
-        |path| paths.iter().any(|known| known == path),
-        &mut problems,
-    );
+    adapter.check_names(|path| paths.iter().any(|known| known == path), &mut problems);
     for (path, projection) in decoder.projections() {
         if adapter.changes_bias(&path) {
             let (out, _) = projection.weight.dims2()?;
-            let own = projection
-                .bias
-                .as_ref()
-                .map(|own| own.to_device(&Device::Cpu));
+            let own = projection.bias.as_ref().map(|own| own.to_device(&Device::Cpu));
             let own = own.transpose()?;
-            biases.push((
-                path.clone(),
-                adapter.bias(&path, own.as_ref(), out, &mut problems)?,
-            ));
+            biases.push((path.clone(), adapter.bias(&path, own.as_ref(), out, &mut problems)?));
         }
     }
     attach_with(decoder, &adapter.config, |_, path, (_, inner, out)| {
@@ -72,17 +62,13 @@ pub fn load(decoder: &mut Decoder, folder: &Path) -> Result<PeftAdapter> {
         Ok((update.a, update.b, update.magnitude))
     })?;
     if !problems.is_empty() {
-        return Err(Error::Weights {
-            path: folder.to_path_buf(),
-            problems,
-        });
+        return Err(Error::Weights { path: folder.to_path_buf(), problems });
     }
     for (path, projection) in decoder.projections_mut() {
         if let Some((_, bias)) = biases.iter().find(|(changed, _)| *changed == path) {
             let weight = &projection.weight;
-            let placed = bias
-                .as_ref()
-                .map(|bias| bias.to_dtype(weight.dtype())?.to_device(weight.device()));
+            let placed =
+                bias.as_ref().map(|bias| bias.to_dtype(weight.dtype())?.to_device(weight.device()));
             projection.bias = placed.transpose()?;
         }
     }
@@ -149,10 +135,7 @@ impl PeftAdapter {
     pub fn save(&self, decoder: &Decoder, folder: &Path) -> Result<()> {
         let mut tensors: BTreeMap<String, Tensor> = self.kept();
         for (name, var) in decoder.trainable() {
-            tensors.insert(
-                name.clone(),
-                var.as_detached_tensor().to_device(&Device::Cpu)?,
-            );
+            tensors.insert(name.clone(), var.as_detached_tensor().to_device(&Device::Cpu)?);
         }
         self.write(&tensors, folder)
     }

@@ -83,9 +83,7 @@ impl PeftAdapter {
             (".lora_A.weight", |module| &mut module.a),
             (".lora_B.weight", |module| &mut module.b),
             (".lora_magnitude_vector", |module| &mut module.magnitude),
-            (".lora_magnitude_vector.weight", |module| {
-                &mut module.magnitude
-            }),
+            (".lora_magnitude_vector.weight", |module| &mut module.magnitude),
             (".lora_B.bias", |module| &mut module.update_bias),
             (".base_layer.bias", |module| &mut module.bias),
             (".bias", |module| &mut module.bias),
@@ -150,9 +148,7 @@ impl PeftAdapter {
         let mut fitting = |tensor: &Option<Tensor>, part: &str| match tensor {
             Some(tensor) if tensor.dims() != [out] => {
                 let shape = tensor.dims();
-                problems.push(format!(
-                    "{PREFIX}{path}.{part}: shape {shape:?}, needed [{out}]"
-                ));
+                problems.push(format!("{PREFIX}{path}.{part}: shape {shape:?}, needed [{out}]"));
                 None
             }
             tensor => tensor.clone(),
@@ -225,10 +221,7 @@ impl PeftAdapter {
             "layer_replication": null, "layers_pattern": null, "lora_bias": false, "modules_to_save": null, "peft_type": "LORA",
             "revision": null, "task_type": "CAUSAL_LM",
         });
-        for object in [usual.as_object(), Some(&self.fields)]
-            .into_iter()
-            .flatten()
-        {
+        for object in [usual.as_object(), Some(&self.fields)].into_iter().flatten() {
             fields.extend(object.clone());
         }
         let modules = match &config.target_pattern {
@@ -424,9 +417,7 @@ fn read_fields(folder: &Path) -> Result<(LoraConfig, Map<String, Value>)> {
         Some(Names::Pattern(pattern)) => config.exclude_pattern = Some(pattern),
         None => {}
     }
-    config
-        .check()
-        .map_err(|error| Error::file(&path, error.to_string()))?;
+    config.check().map_err(|error| Error::file(&path, error.to_string()))?;
     Ok((config, fields))
 }
 

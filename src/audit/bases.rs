@@ -15,11 +15,8 @@ pub(super) const TABLE_12: [(Model, [f64; 5]); 3] = [
     (Model::Llama, [0.5926, 0.3140, 0.7816, 0.7255, 0.2053]),
 ];
 /// ARC with chain of thought (earlier count; the csvs' `arc-cot` of the Gemma base row).
-const ARC_COT: [(Model, f64); 3] = [
-    (Model::Gemma2b, 0.7466),
-    (Model::Llama, 0.8157),
-    (Model::Mistral, 0.552),
-];
+const ARC_COT: [(Model, f64); 3] =
+    [(Model::Gemma2b, 0.7466), (Model::Llama, 0.8157), (Model::Mistral, 0.552)];
 /// The tables print two decimals of a percentage, and scores have four; the two roundings together are at most about this.
 pub(super) const TOLERANCE: f64 = 0.006;
 
@@ -42,10 +39,8 @@ struct Changed {
 impl Bases {
     /// From the tables' own rows of untouched models, Table 12, and where many rows need it, what they need.
     pub fn read(lines: &[Line], facts: &mut Facts) -> Self {
-        let mut of: BTreeMap<Model, [Option<f64>; 5]> = TABLE_12
-            .iter()
-            .map(|(model, scores)| (*model, scores.map(Some)))
-            .collect();
+        let mut of: BTreeMap<Model, [Option<f64>; 5]> =
+            TABLE_12.iter().map(|(model, scores)| (*model, scores.map(Some))).collect();
         for line in lines.iter().filter(|line| line.base) {
             let Some(model) = line.model else { continue };
             let mut scores = line.scores;
@@ -86,9 +81,7 @@ impl Bases {
 
     /// ARC's score with chain of thought.
     pub fn arc_cot(&self, model: Model) -> Option<f64> {
-        ARC_COT
-            .iter()
-            .find_map(|(own, score)| (*own == model).then_some(*score))
+        ARC_COT.iter().find_map(|(own, score)| (*own == model).then_some(*score))
     }
 
     /// Whether one base score, were it another one, would let many more rows follow; it is then taken.

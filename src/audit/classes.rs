@@ -65,16 +65,10 @@ pub(super) fn audit(scored: &[Scored], facts: &mut Facts) -> Result<()> {
             spelled.certain, spelled.ids
         ))
         .count(scored.len(), found);
-    facts
-        .claim(
-            "rows whose cl100k ids are the ids here",
-            &file,
-            "earlier count",
-        )
-        .cannot(
-            "372",
-            "cl100k's vocabulary is not in these files; the classes below need no vocabulary",
-        );
+    facts.claim("rows whose cl100k ids are the ids here", &file, "earlier count").cannot(
+        "372",
+        "cl100k's vocabulary is not in these files; the classes below need no vocabulary",
+    );
     let mut sums: BTreeMap<Class, Sums> = BTreeMap::new();
     let (mut all, mut unknown) = (Sums::default(), 0);
     let mut often: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
@@ -110,11 +104,7 @@ pub(super) fn audit(scored: &[Scored], facts: &mut Facts) -> Result<()> {
     facts
         .claim("answer tokens without a certain class", &file, "–")
         .note("they are in no class below")
-        .finding(
-            "few",
-            format!("{unknown} of {}", all.tokens),
-            100 * unknown <= all.tokens,
-        );
+        .finding("few", format!("{unknown} of {}", all.tokens), 100 * unknown <= all.tokens);
     shares(&sums, &all, facts);
     frequent(&spelled, &often, facts);
     Ok(())
@@ -144,12 +134,7 @@ fn shares(sums: &BTreeMap<Class, Sums>, all: &Sums, facts: &mut Facts) {
         share(cr.tokens as f64, all.tokens as f64),
         why,
     );
-    say(
-        "% of masked tokens with a carriage return",
-        15.4,
-        masked(&[Class::CarriageReturn]),
-        "",
-    );
+    say("% of masked tokens with a carriage return", 15.4, masked(&[Class::CarriageReturn]), "");
     say(
         "% of tokens above 1000 with a carriage return",
         28.4,
@@ -223,22 +208,13 @@ pub(super) fn line_ends(
     facts: &mut Facts,
 ) {
     use super::layout::{text, turns};
-    for (file, rows, returns, tabs) in [
-        (&MBPP_TRAIN, train, 373, Some(41)),
-        (&MBPP_VALIDATION, validation, 90, None),
-    ] {
-        let with = |mark: &str| {
-            rows.iter()
-                .filter(|row| text(row, "code").contains(mark))
-                .count()
-        };
+    for (file, rows, returns, tabs) in
+        [(&MBPP_TRAIN, train, 373, Some(41)), (&MBPP_VALIDATION, validation, 90, None)]
+    {
+        let with = |mark: &str| rows.iter().filter(|row| text(row, "code").contains(mark)).count();
         let stated = "earlier count";
         facts
-            .claim(
-                "reference solutions with carriage returns",
-                file.name(),
-                stated,
-            )
+            .claim("reference solutions with carriage returns", file.name(), stated)
             .count(returns, with("\r\n"));
         if let Some(tabs) = tabs {
             facts
@@ -249,11 +225,7 @@ pub(super) fn line_ends(
             turns(row).1 == format!("```python\n{}\n```", text(row, "code"))
         };
         facts
-            .claim(
-                "answers that are the solution in a fence",
-                file.name(),
-                stated,
-            )
+            .claim("answers that are the solution in a fence", file.name(), stated)
             .count(rows.len(), rows.iter().filter(fenced).count());
     }
 }

@@ -68,9 +68,7 @@ impl PythonRandom {
 
     /// As `choices(range(n), k=count)`: drawn with replacement.
     pub fn choices(&mut self, n: usize, count: usize) -> Vec<usize> {
-        (0..count)
-            .map(|_| (self.random() * n as f64) as usize)
-            .collect()
+        (0..count).map(|_| (self.random() * n as f64) as usize).collect()
     }
 }
 

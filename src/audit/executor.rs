@@ -89,9 +89,7 @@ pub(super) fn audit(copy: &Copy, progress: &Progress, facts: &mut Facts) -> Resu
 
 impl Group {
     fn claim<'a>(&self, facts: &'a mut Facts) -> super::fact::Claim<'a> {
-        facts
-            .claim(self.what, self.file.name(), self.stated)
-            .note(self.note)
+        facts.claim(self.what, self.file.name(), self.stated).note(self.note)
     }
 }
 
@@ -147,30 +145,10 @@ fn groups(copy: &Copy) -> Result<Vec<Group>> {
         },
     ];
     for (what, file, of, expected) in [
-        (
-            "Self-Output answers that pass, train",
-            &SELF_OUTPUT_TRAIN,
-            &train,
-            312,
-        ),
-        (
-            "Self-Output answers that pass, validation",
-            &SELF_OUTPUT_VALIDATION,
-            &validation,
-            71,
-        ),
-        (
-            "Rephrase answers that pass, train",
-            &REPHRASE_TRAIN,
-            &train,
-            325,
-        ),
-        (
-            "Rephrase answers that pass, validation",
-            &REPHRASE_VALIDATION,
-            &validation,
-            78,
-        ),
+        ("Self-Output answers that pass, train", &SELF_OUTPUT_TRAIN, &train, 312),
+        ("Self-Output answers that pass, validation", &SELF_OUTPUT_VALIDATION, &validation, 71),
+        ("Rephrase answers that pass, train", &REPHRASE_TRAIN, &train, 325),
+        ("Rephrase answers that pass, validation", &REPHRASE_VALIDATION, &validation, 78),
     ] {
         let rows = copy.needed(file)?;
         let runs = rows.iter().filter_map(|row| {
@@ -205,10 +183,7 @@ fn groups(copy: &Copy) -> Result<Vec<Group>> {
         let rows = copy.needed(file)?;
         let mut runs = Vec::new();
         for row in &rows {
-            for answer in accepted(row)
-                .into_iter()
-                .filter(|a| a.source != "ground_truth")
-            {
+            for answer in accepted(row).into_iter().filter(|a| a.source != "ground_truth") {
                 let run = of.run(text(row, "instruction"), &answer.content, answer.correct);
                 runs.extend(run.map(as_labelled));
             }
@@ -255,32 +230,21 @@ struct Items {
 impl Items {
     fn run(&self, prompt: &str, answer: &str, label: Option<bool>) -> Option<Run> {
         let at = *self.by_prompt.get(prompt)?;
-        Some(Run {
-            item: self.items[at].clone(),
-            answer: answer.to_string(),
-            label,
-        })
+        Some(Run { item: self.items[at].clone(), answer: answer.to_string(), label })
     }
 }
 
 fn items(copy: &Copy, file: &File) -> Result<Items> {
     let rows = copy.needed(file)?;
-    let path = copy
-        .find(file)?
-        .unwrap_or_else(|| PathBuf::from(file.name()));
-    let ask = Ask {
-        grading: Grading::Paper,
-        ..Ask::default()
-    };
+    let path = copy.find(file)?.unwrap_or_else(|| PathBuf::from(file.name()));
+    let ask = Ask { grading: Grading::Paper, ..Ask::default() };
     let items = rows
         .iter()
         .map(|row| Benchmark::Mbpp.item(&path, row, &ask))
         .collect::<Result<Vec<_>>>()?;
     let prompts = rows.iter().enumerate();
     Ok(Items {
-        by_prompt: prompts
-            .map(|(at, row)| (turns(row).0.to_string(), at))
-            .collect(),
+        by_prompt: prompts.map(|(at, row)| (turns(row).0.to_string(), at)).collect(),
         items,
         rows,
     })
@@ -291,22 +255,13 @@ fn logged(row: &Row) -> Run {
     let answer = text(row, "generation").to_string();
     let prompt = text(row, "prompt");
     let shown = prompt.split(">>> Test Cases:").nth(1).unwrap_or_default();
-    let tests: Vec<String> = shown
-        .lines()
-        .filter(|line| line.starts_with("assert"))
-        .map(str::to_string)
-        .collect();
-    let code = Extraction::Paper
-        .code(&answer, &[])
-        .unwrap_or_else(|| answer.clone());
+    let tests: Vec<String> =
+        shown.lines().filter(|line| line.starts_with("assert")).map(str::to_string).collect();
+    let code = Extraction::Paper.code(&answer, &[]).unwrap_or_else(|| answer.clone());
     let used = tests.join("\n");
-    let words: Vec<&str> = used
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .collect();
-    let own = defined_names(&code)
-        .filter(|name| words.contains(name))
-        .map(str::to_string)
-        .collect();
+    let words: Vec<&str> = used.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let own =
+        defined_names(&code).filter(|name| words.contains(name)).map(str::to_string).collect();
     let task = row.fields["final_output"]["task_id"].as_u64();
     Run {
         label: row.fields["passed"].as_bool(),
@@ -374,13 +329,8 @@ fn run(groups: &[Group], progress: &Progress) -> Result<Vec<Vec<Option<bool>>>> 
         }
     });
     interruption::check()?;
-    let verdicts = verdicts
-        .into_inner()
-        .unwrap_or_else(|broken| broken.into_inner());
-    Ok(of
-        .into_iter()
-        .map(|places| places.into_iter().map(|at| verdicts[at]).collect())
-        .collect())
+    let verdicts = verdicts.into_inner().unwrap_or_else(|broken| broken.into_inner());
+    Ok(of.into_iter().map(|places| places.into_iter().map(|at| verdicts[at]).collect()).collect())
 }
 
 /// The log itself: what it counts and where it ends.
@@ -388,35 +338,18 @@ fn log(copy: &Copy, facts: &mut Facts) -> Result<()> {
     let rows = copy.needed(&MBPP_LOG)?;
     let file = MBPP_LOG.name();
     let stated = "earlier count";
-    let passed = rows
-        .iter()
-        .filter(|row| row.fields["passed"] == true)
-        .count();
-    let tasks: Vec<u64> = rows
-        .iter()
-        .filter_map(|row| row.fields["final_output"]["task_id"].as_u64())
-        .collect();
-    let in_order = rows
-        .iter()
-        .enumerate()
-        .filter(|(at, row)| row.fields["id"] == *at)
-        .count();
+    let passed = rows.iter().filter(|row| row.fields["passed"] == true).count();
+    let tasks: Vec<u64> =
+        rows.iter().filter_map(|row| row.fields["final_output"]["task_id"].as_u64()).collect();
+    let in_order = rows.iter().enumerate().filter(|(at, row)| row.fields["id"] == *at).count();
     let late = rows
         .iter()
         .filter(|row| row.fields["final_output"]["result"].as_str() == Some("timed out"))
         .count();
-    facts
-        .claim("logged answers to MBPP+", &file, stated)
-        .count(92, rows.len());
-    facts
-        .claim("logged as passed", &file, stated)
-        .count(60, passed);
-    facts
-        .claim("logged as timed out", &file, "earlier count")
-        .count(2, late);
-    facts
-        .claim("ids that are the rows' places", &file, stated)
-        .count(rows.len(), in_order);
+    facts.claim("logged answers to MBPP+", &file, stated).count(92, rows.len());
+    facts.claim("logged as passed", &file, stated).count(60, passed);
+    facts.claim("logged as timed out", &file, "earlier count").count(2, late);
+    facts.claim("ids that are the rows' places", &file, stated).count(rows.len(), in_order);
     facts
         .claim("highest task number in the log", &file, stated)
         .count(166, tasks.iter().max().map_or(0, |task| *task as usize));
@@ -432,11 +365,7 @@ fn stray(copy: &Copy, facts: &mut Facts) -> Result<()> {
         }
     }
     for file in [&SELF_OUTPUT_TRAIN, &SELF_OUTPUT_VALIDATION] {
-        answers.extend(
-            copy.needed(file)?
-                .iter()
-                .map(|row| turns(row).1.to_string()),
-        );
+        answers.extend(copy.needed(file)?.iter().map(|row| turns(row).1.to_string()));
     }
     let stray = answers
         .iter()

@@ -47,10 +47,7 @@ pub fn base_explains(table: &Table2, printed: &Table2Row, mine: &Table2Row) -> J
     let Some(found) = mine.improvement() else {
         return Judgement::not_yet("From 0 there is no relative change.".into());
     };
-    let said = format!(
-        "From {base} comes {found:.2}, printed {:.2}",
-        mine.printed_improvement
-    );
+    let said = format!("From {base} comes {found:.2}, printed {:.2}", mine.printed_improvement);
     if !mine.improvement_follows() {
         let way = match found > mine.printed_improvement {
             true => "higher",
@@ -65,10 +62,8 @@ pub fn base_explains(table: &Table2, printed: &Table2Row, mine: &Table2Row) -> J
         .filter(|row| !row.improvement_follows())
         .filter_map(|row| {
             let with = row.with_base(target, base).ok()?;
-            match (
-                with.improvement_follows(),
-                with.with_changes_exchanged().improvement_follows(),
-            ) {
+            match (with.improvement_follows(), with.with_changes_exchanged().improvement_follows())
+            {
                 (true, _) => Some(row.arm.clone()),
                 (_, true) => Some(format!("{}, its BWT and TI exchanged", row.arm)),
                 _ => None,
@@ -120,19 +115,11 @@ mod tests {
         let row = table.row("Gemma 2 2B", "MBPP", "Rephrase").unwrap();
         let exchanged = |a, b| explains(row, &row.with_bases_exchanged(a, b).unwrap());
         assert!(exchanged("ARC", "GSM8K").right);
-        assert!(
-            exchanged("ARC", "BIRD")
-                .why
-                .contains("From these cells comes")
-        );
+        assert!(exchanged("ARC", "BIRD").why.contains("From these cells comes"));
         assert!(!explains(row, row).right);
         let base = row.implied_base("GSM8K").unwrap().unwrap();
         let invented = row.with_base("GSM8K", base).unwrap();
-        assert!(
-            explains(row, &invented)
-                .why
-                .contains("does not invent others")
-        );
+        assert!(explains(row, &invented).why.contains("does not invent others"));
     }
 
     #[test]
@@ -142,17 +129,10 @@ mod tests {
         let judge = |base| base_explains(&table, row, &row.with_base("MBPP", base).unwrap());
         let right = judge(0.5979);
         assert!(right.right, "{right:?}");
-        assert!(
-            right.why.contains("Self-Output, its BWT and TI exchanged"),
-            "{right:?}"
-        );
+        assert!(right.why.contains("Self-Output, its BWT and TI exchanged"), "{right:?}");
         assert!(judge(0.5926).why.contains("comes -8.77"));
         let other = row.with_base("GSM8K", 0.7756).unwrap();
-        assert!(
-            base_explains(&table, row, &other)
-                .why
-                .contains("nothing else")
-        );
+        assert!(base_explains(&table, row, &other).why.contains("nothing else"));
     }
 
     #[test]
@@ -162,11 +142,7 @@ mod tests {
         assert!(rounding_explains(row, 4).why.contains("Fewer decimals"));
         assert!(rounding_explains(row, 2).right);
         let follows = table.row("Gemma 2 2B", "MBPP", "STM").unwrap();
-        assert!(
-            rounding_explains(follows, 3)
-                .why
-                .contains("One decimal more would do")
-        );
+        assert!(rounding_explains(follows, 3).why.contains("One decimal more would do"));
         assert!(rounding_explains(row, 0).why.contains("may be 0"));
     }
 }

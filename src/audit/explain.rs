@@ -56,9 +56,7 @@ pub(super) fn of_transfer(
 ) -> Explained {
     let mut tried = transfer_slips(line, bases);
     tried.extend(copies(line, lines, |other| {
-        other
-            .model
-            .and_then(|model| transfer(other, bases.of(model)?))
+        other.model.and_then(|model| transfer(other, bases.of(model)?))
     }));
     explain(tried, printed, tolerance)
 }
@@ -87,23 +85,13 @@ fn explain(tried: Vec<Tried>, printed: f64, tolerance: f64) -> Explained {
         .filter(|nearest| slip.is_none() && off(nearest) <= 0.05)
         .map(|tried| (tried.slip.clone(), tried.value));
     // different slips of one value are one chance
-    let mut values: Vec<i64> = tried
-        .iter()
-        .map(|t| (t.value * 1e4).round() as i64)
-        .collect();
+    let mut values: Vec<i64> = tried.iter().map(|t| (t.value * 1e4).round() as i64).collect();
     values.sort_unstable();
     values.dedup();
     const AROUND: f64 = 10.0;
-    let near = values
-        .iter()
-        .filter(|value| (**value as f64 / 1e4 - printed).abs() <= AROUND)
-        .count();
-    Explained {
-        by_chance: near as f64 * tolerance / AROUND,
-        tried: values.len(),
-        slip,
-        nearest,
-    }
+    let near =
+        values.iter().filter(|value| (**value as f64 / 1e4 - printed).abs() <= AROUND).count();
+    Explained { by_chance: near as f64 * tolerance / AROUND, tried: values.len(), slip, nearest }
 }
 
 /// The mean over `tasks` of `after[task] / before[task] − 1`, divided by `by`, in percent.
@@ -144,31 +132,17 @@ fn transfer_slips(line: &Line, bases: &Bases) -> Vec<Tried> {
     if others.iter().any(|task| after[*task].is_none()) {
         let zero = after.map(|score| score.or(Some(0.0)));
         let count = others.iter().filter(|task| after[**task].is_none()).count();
-        add(
-            format!("{count} missing scores counted as 0"),
-            mean_change(&others, &zero, before, 4),
-        );
-        let there: Vec<usize> = others
-            .iter()
-            .copied()
-            .filter(|t| after[*t].is_some())
-            .collect();
+        add(format!("{count} missing scores counted as 0"), mean_change(&others, &zero, before, 4));
+        let there: Vec<usize> = others.iter().copied().filter(|t| after[*t].is_some()).collect();
         add(
             format!("the mean over the {} tasks that have scores", there.len()),
             mean_change(&there, &after, before, there.len()),
         );
         let with_cot = with(&after, ARC, line.arc_cot);
         let cot_base = with(before, ARC, bases.arc_cot(model));
-        let there: Vec<usize> = others
-            .iter()
-            .copied()
-            .filter(|t| with_cot[*t].is_some())
-            .collect();
+        let there: Vec<usize> = others.iter().copied().filter(|t| with_cot[*t].is_some()).collect();
         add(
-            format!(
-                "the mean over {} tasks, ARC with chain of thought",
-                there.len()
-            ),
+            format!("the mean over {} tasks, ARC with chain of thought", there.len()),
             mean_change(&there, &with_cot, &cot_base, there.len()),
         );
         for task in &there {
@@ -179,22 +153,12 @@ fn transfer_slips(line: &Line, bases: &Bases) -> Vec<Tried> {
         }
     }
     // the other ARC
-    let (after_cot, before_cot) = (
-        with(&after, ARC, line.arc_cot),
-        with(before, ARC, bases.arc_cot(model)),
-    );
+    let (after_cot, before_cot) =
+        (with(&after, ARC, line.arc_cot), with(before, ARC, bases.arc_cot(model)));
     for (slip, after, before) in [
         ("ARC with chain of thought", &after_cot, &before_cot),
-        (
-            "ARC's score with chain of thought, its base without",
-            &after_cot,
-            before,
-        ),
-        (
-            "ARC's base with chain of thought, its score without",
-            &after,
-            &before_cot,
-        ),
+        ("ARC's score with chain of thought, its base without", &after_cot, before),
+        ("ARC's base with chain of thought, its score without", &after, &before_cot),
     ] {
         add(slip.to_string(), mean_change(&others, after, before, 4));
     }
@@ -212,17 +176,11 @@ fn transfer_slips(line: &Line, bases: &Bases) -> Vec<Tried> {
     for &task in &others {
         for other in (0..5).filter(|other| *other != task) {
             add(
-                format!(
-                    "the score of {} in the place of {}'s",
-                    TASKS[other], TASKS[task]
-                ),
+                format!("the score of {} in the place of {}'s", TASKS[other], TASKS[task]),
                 mean_change(&others, &with(&after, task, after[other]), before, 4),
             );
             add(
-                format!(
-                    "the base of {} in the place of {}'s",
-                    TASKS[other], TASKS[task]
-                ),
+                format!("the base of {} in the place of {}'s", TASKS[other], TASKS[task]),
                 mean_change(&others, &after, &with(before, task, before[other]), 4),
             );
         }
@@ -241,20 +199,11 @@ fn transfer_slips(line: &Line, bases: &Bases) -> Vec<Tried> {
             mean_change(&with_target, &after, before, 4),
         );
     }
-    add(
-        "the mean over all five tasks".into(),
-        mean_change(&[0, 1, 2, 3, 4], &after, before, 5),
-    );
-    add(
-        "the sum instead of the mean".into(),
-        mean_change(&others, &after, before, 1),
-    );
+    add("the mean over all five tasks".into(), mean_change(&[0, 1, 2, 3, 4], &after, before, 5));
+    add("the sum instead of the mean".into(), mean_change(&others, &after, before, 1));
     // the wrong row
     for (other, scores) in bases.models().filter(|(other, _)| *other != model) {
-        add(
-            format!("the bases of {}", other.name()),
-            mean_change(&others, &after, scores, 4),
-        );
+        add(format!("the bases of {}", other.name()), mean_change(&others, &after, scores, 4));
         for &task in &others {
             add(
                 format!("{}'s base of {}", TASKS[task], other.name()),
@@ -272,10 +221,7 @@ fn copies(line: &Line, lines: &[Line], right: impl Fn(&Line) -> Option<f64>) -> 
         .filter(|other| (other.csv, other.line) != (line.csv, line.line))
         .filter(|other| other.csv == line.csv && other.model == line.model)
         .filter_map(|other| {
-            Some(Tried {
-                slip: format!("the value of {}", other.short()),
-                value: right(other)?,
-            })
+            Some(Tried { slip: format!("the value of {}", other.short()), value: right(other)? })
         })
         .collect()
 }
@@ -294,10 +240,7 @@ fn improvement_slips(line: &Line, bases: &Bases) -> Vec<Tried> {
     };
     let change = |before: Option<f64>, after: Option<f64>| target_improvement(before?, after?);
     if let Some(own) = line.before {
-        add(
-            format!("the row's own base {own}"),
-            change(line.before, after),
-        );
+        add(format!("the row's own base {own}"), change(line.before, after));
     }
     if let Some(own) = line.in_domain {
         add(
@@ -305,24 +248,15 @@ fn improvement_slips(line: &Line, bases: &Bases) -> Vec<Tried> {
             change(before, line.in_domain),
         );
     }
-    for known in KNOWN_BASES
-        .iter()
-        .filter(|known| (known.0, known.1) == (model, target))
-    {
-        add(
-            format!("the base {} ({})", known.2, known.3),
-            change(Some(known.2), after),
-        );
+    for known in KNOWN_BASES.iter().filter(|known| (known.0, known.1) == (model, target)) {
+        add(format!("the base {} ({})", known.2, known.3), change(Some(known.2), after));
     }
     if let (Some(before), Some(after)) = (before, after) {
         add(
             "the difference relative to the score after training".into(),
             (after != 0.0).then(|| 100.0 * (after - before) / after),
         );
-        add(
-            "the difference in points, not relative".into(),
-            Some(100.0 * (after - before)),
-        );
+        add("the difference in points, not relative".into(), Some(100.0 * (after - before)));
     }
     for other in (0..5).filter(|other| *other != target) {
         add(
@@ -334,16 +268,10 @@ fn improvement_slips(line: &Line, bases: &Bases) -> Vec<Tried> {
             format!("the base of {} in the place of the target's", TASKS[other]),
             change(base, after),
         );
-        add(
-            format!("the change of {}", TASKS[other]),
-            change(base, line.scores[other]),
-        );
+        add(format!("the change of {}", TASKS[other]), change(base, line.scores[other]));
     }
     for (other, scores) in bases.models().filter(|(other, _)| *other != model) {
-        add(
-            format!("the base of {}", other.name()),
-            change(scores[target], after),
-        );
+        add(format!("the base of {}", other.name()), change(scores[target], after));
     }
     tried
 }
@@ -372,9 +300,7 @@ const KNOWN_BASES: [(super::raw_digits::Model, usize, f64, &str); 3] = [
 
 /// The base score that each row's change implies, where a model's base is not in the files: lowest and highest.
 pub(super) fn implied(rows: &[(f64, f64)]) -> Option<(f64, f64)> {
-    let bases = rows
-        .iter()
-        .map(|(after, percent)| after / (1.0 + percent / 100.0));
+    let bases = rows.iter().map(|(after, percent)| after / (1.0 + percent / 100.0));
     bases.fold(None, |range, base| match range {
         None => Some((base, base)),
         Some((low, high)) => Some((base.min(low), base.max(high))),
@@ -387,10 +313,8 @@ pub(super) fn tally(slips: &[String]) -> Vec<(String, usize)> {
     for slip in slips {
         *counts.entry(slip).or_default() += 1;
     }
-    let mut counts: Vec<(String, usize)> = counts
-        .into_iter()
-        .map(|(slip, count)| (slip.to_string(), count))
-        .collect();
+    let mut counts: Vec<(String, usize)> =
+        counts.into_iter().map(|(slip, count)| (slip.to_string(), count)).collect();
     counts.sort_by_key(|(slip, count)| (std::cmp::Reverse(*count), slip.clone()));
     counts
 }

@@ -76,16 +76,10 @@ impl Part {
     /// # Errors
     /// Lists the names there are.
     pub fn named(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|part| part.name() == name)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::name).join(", ");
-                Error::invalid(
-                    "part",
-                    format!("none is called {name:?}; there are {names}"),
-                )
-            })
+        Self::ALL.into_iter().find(|part| part.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::invalid("part", format!("none is called {name:?}; there are {names}"))
+        })
     }
 }
 
@@ -146,10 +140,7 @@ pub(super) struct Facts {
 
 impl Facts {
     pub fn new(part: Part) -> Self {
-        Self {
-            part,
-            facts: Vec::new(),
-        }
+        Self { part, facts: Vec::new() }
     }
 
     /// Begins a fact: what is claimed, of which file, where it is stated.
@@ -171,10 +162,7 @@ impl Facts {
             verdict: Verdict::CannotBeComputed,
             note: String::new(),
         };
-        Claim {
-            facts: &mut self.facts,
-            fact,
-        }
+        Claim { facts: &mut self.facts, fact }
     }
 }
 
@@ -285,10 +273,7 @@ mod tests {
     #[test]
     fn what_cannot_be_computed_says_what_is_missing() {
         let mut facts = Facts::new(Part::Leak);
-        facts
-            .claim("x", "f", "s")
-            .note("first")
-            .cannot("108", "the file is not here");
+        facts.claim("x", "f", "s").note("first").cannot("108", "the file is not here");
         assert_eq!(facts.facts[0].note, "first; the file is not here");
         assert_eq!(facts.facts[0].recomputed, None);
     }

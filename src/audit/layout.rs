@@ -63,24 +63,12 @@ const MATH: &[(&str, Kind)] = &[
     ("solution", Text),
     ("conversations", CONVERSATION),
 ];
-const ARC: &[(&str, Kind)] = &[
-    ("id", Text),
-    ("question", Text),
-    ("choices", Object),
-    ("answerKey", Text),
-];
-const POOL: &[(&str, Kind)] = &[
-    ("instruction", Text),
-    ("accept", Objects),
-    ("rejection", List),
-    ("row_id", Whole),
-];
-const LOG: &[(&str, Kind)] = &[
-    ("id", Whole),
-    ("prompt", Text),
-    ("generation", Text),
-    ("passed", Flag),
-];
+const ARC: &[(&str, Kind)] =
+    &[("id", Text), ("question", Text), ("choices", Object), ("answerKey", Text)];
+const POOL: &[(&str, Kind)] =
+    &[("instruction", Text), ("accept", Objects), ("rejection", List), ("row_id", Whole)];
+const LOG: &[(&str, Kind)] =
+    &[("id", Whole), ("prompt", Text), ("generation", Text), ("passed", Flag)];
 
 const fn file(
     place: Place,
@@ -88,23 +76,11 @@ const fn file(
     rows: usize,
     sha256: &'static str,
 ) -> File {
-    File {
-        place,
-        columns,
-        rows,
-        sha256: Some(sha256),
-        needed: true,
-    }
+    File { place, columns, rows, sha256: Some(sha256), needed: true }
 }
 
 const fn rare(place: Place, columns: &'static [(&'static str, Kind)], rows: usize) -> File {
-    File {
-        place,
-        columns,
-        rows,
-        sha256: None,
-        needed: false,
-    }
+    File { place, columns, rows, sha256: None, needed: false }
 }
 
 /// MBPP's ground truth with token perplexities.
@@ -145,16 +121,10 @@ pub(super) static MBPP_VALIDATION: File = file(
     90,
     "234555bc67da6b6f",
 );
-pub(super) static MBPP_TEST: File = rare(
-    At("dataset/ground_truth/mbpp/test/data-00000-of-00001.arrow"),
-    MBPP,
-    378,
-);
-pub(super) static MATH_TRAIN: File = rare(
-    At("dataset/ground_truth/math/train/data-00000-of-00001.arrow"),
-    MATH,
-    6766,
-);
+pub(super) static MBPP_TEST: File =
+    rare(At("dataset/ground_truth/mbpp/test/data-00000-of-00001.arrow"), MBPP, 378);
+pub(super) static MATH_TRAIN: File =
+    rare(At("dataset/ground_truth/math/train/data-00000-of-00001.arrow"), MATH, 6766);
 pub(super) static MATH_VALIDATION: File = file(
     At("dataset/ground_truth/math/validation/data-00000-of-00001.arrow"),
     MATH,
@@ -169,11 +139,7 @@ pub(super) static MATH_TEST: File = file(
 );
 pub(super) static GSM8K: File = file(
     At("dataset/ground_truth/gsm8k/data-00000-of-00001.arrow"),
-    &[
-        ("conversations", CONVERSATION),
-        ("question", Text),
-        ("answer", Text),
-    ],
+    &[("conversations", CONVERSATION), ("question", Text), ("answer", Text)],
     747,
     "dffd1ef1141cd71f",
 );
@@ -228,31 +194,19 @@ pub(super) static REPHRASE_VALIDATION: File = file(
     "29fee12c5854f598",
 );
 pub(super) static REPHRASE_POOL_TRAIN: File = file(
-    In(
-        "dataset/rephrase",
-        &["sample_train_t_0.7_1_wrejppl", ".jsonl"],
-    ),
+    In("dataset/rephrase", &["sample_train_t_0.7_1_wrejppl", ".jsonl"]),
     POOL,
     325,
     "8b27627394a6435e",
 );
 pub(super) static REPHRASE_POOL_VALIDATION: File = file(
-    In(
-        "dataset/rephrase",
-        &["sample_validation_t_0.7_1_wrejppl", ".jsonl"],
-    ),
+    In("dataset/rephrase", &["sample_validation_t_0.7_1_wrejppl", ".jsonl"]),
     POOL,
     78,
     "610213beb9d635b5",
 );
-pub(super) static SELF_OUTPUT_POOL_VALIDATION: File = rare(
-    In(
-        "dataset/self-output",
-        &["sample_validation_t_0.7_32_wrejppl", ".jsonl"],
-    ),
-    POOL,
-    71,
-);
+pub(super) static SELF_OUTPUT_POOL_VALIDATION: File =
+    rare(In("dataset/self-output", &["sample_validation_t_0.7_32_wrejppl", ".jsonl"]), POOL, 71);
 pub(super) static MBPP_LOG: File = file(
     In("logging/mbpp-test", &[".jsonl"]),
     &[
@@ -268,20 +222,12 @@ pub(super) static MBPP_LOG: File = file(
 pub(super) static MATH_LOG: File = rare(In("logging/math-test", &[".jsonl"]), LOG, 8);
 pub(super) static GSM8K_LOG: File = rare(In("logging/gsm8k-test", &[".jsonl"]), LOG, 6);
 /// The three tables of raw results have their columns in `raw_digits`.
-pub(super) static TRUTH_CSV: File = file(
-    At("raw_digits/ground truth finetune.csv"),
-    &[],
-    28,
-    "95223a04a263162f",
-);
+pub(super) static TRUTH_CSV: File =
+    file(At("raw_digits/ground truth finetune.csv"), &[], 28, "95223a04a263162f");
 pub(super) static MASKS_CSV: File =
     file(At("raw_digits/rho-sft.csv"), &[], 137, "bb729e476d7bb6b3");
-pub(super) static SAMPLES_CSV: File = file(
-    At("raw_digits/self-output.csv"),
-    &[],
-    272,
-    "f099f8c2360f012c",
-);
+pub(super) static SAMPLES_CSV: File =
+    file(At("raw_digits/self-output.csv"), &[], 272, "f099f8c2360f012c");
 
 /// Every file that an audit knows.
 static ALL: [&File; 25] = [
@@ -350,9 +296,7 @@ impl Copy {
                 "give the folder that holds `dataset`, `raw_digits` and `logging`",
             ));
         }
-        Ok(Self {
-            root: root.to_path_buf(),
-        })
+        Ok(Self { root: root.to_path_buf() })
     }
 
     /// Where `file` lies; `None` if it is not there and need not be.
@@ -379,9 +323,7 @@ impl Copy {
         }
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing the folder", folder))? {
-            let path = entry
-                .map_err(Error::io("listing the folder", folder))?
-                .path();
+            let path = entry.map_err(Error::io("listing the folder", folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_file() && parts.iter().all(|part| name.contains(part)) {
                 found.push(path);
@@ -438,9 +380,7 @@ impl Copy {
     /// # Errors
     /// The file is not there or is no such table.
     pub fn table(&self, file: &File) -> Result<(PathBuf, Records)> {
-        let path = self
-            .find(file)?
-            .unwrap_or_else(|| self.root.join(file.name()));
+        let path = self.find(file)?.unwrap_or_else(|| self.root.join(file.name()));
         let records = dataset::records(&path)?;
         Ok((path, records))
     }
@@ -473,9 +413,7 @@ impl Kind {
             Numbers => all(Value::is_number),
             Turns(who, what) => value.as_array().is_some_and(|turns| {
                 turns.len() >= 2
-                    && turns
-                        .iter()
-                        .all(|turn| turn[who].is_string() && turn[what].is_string())
+                    && turns.iter().all(|turn| turn[who].is_string() && turn[what].is_string())
             }),
             Objects => all(Value::is_object),
             Object => value.is_object(),
@@ -486,28 +424,19 @@ impl Kind {
 
 /// The text in a column that the schema promises.
 pub(super) fn text<'a>(row: &'a Row, column: &str) -> &'a str {
-    row.fields
-        .get(column)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    row.fields.get(column).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The number in a column that the schema promises.
 pub(super) fn whole(row: &Row, column: &str) -> u64 {
-    row.fields
-        .get(column)
-        .and_then(Value::as_u64)
-        .unwrap_or_default()
+    row.fields.get(column).and_then(Value::as_u64).unwrap_or_default()
 }
 
 /// What the user and the assistant say, by either spelling of the turns.
 pub(super) fn turns(row: &Row) -> (&str, &str) {
     let turn = |at: usize| {
         let turn = &row.fields["conversations"][at];
-        turn["value"]
-            .as_str()
-            .or(turn["content"].as_str())
-            .unwrap_or_default()
+        turn["value"].as_str().or(turn["content"].as_str()).unwrap_or_default()
     };
     (turn(0), turn(1))
 }
@@ -527,16 +456,11 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
             true => copy.table(file)?.1.len().saturating_sub(1),
             false => copy.rows(file)?.map_or(0, |rows| rows.len()),
         };
-        facts
-            .claim("rows", &name, "earlier count")
-            .count(file.rows, rows);
+        facts.claim("rows", &name, "earlier count").count(file.rows, rows);
         let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
         let hash = sha256(&bytes)[..16].to_string();
-        let claim = facts.claim(
-            "SHA-256, first 16 digits",
-            &name,
-            "published files, commit 5ea67bd",
-        );
+        let claim =
+            facts.claim("SHA-256, first 16 digits", &name, "published files, commit 5ea67bd");
         match file.sha256 {
             Some(expected) if expected == hash => claim.text(expected, hash),
             Some(expected) => claim

@@ -25,10 +25,9 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
         rows.iter().map(|row| whole(row, "task_id")).collect()
     };
     let (in_train, in_validation) = (numbers(&train), numbers(&validation));
-    for (file, rows, first, last) in [
-        (&MBPP_TRAIN, &in_train, 601, 974),
-        (&MBPP_VALIDATION, &in_validation, 511, 600),
-    ] {
+    for (file, rows, first, last) in
+        [(&MBPP_TRAIN, &in_train, 601, 974), (&MBPP_VALIDATION, &in_validation, 511, 600)]
+    {
         let range = |pick: Option<&u64>| pick.map_or(0, |task| *task as usize);
         let (low, high) = (range(rows.iter().min()), range(rows.iter().max()));
         facts
@@ -36,24 +35,14 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
             .text(format!("{first} to {last}"), format!("{low} to {high}"));
     }
     let filled = |rows: &[dataset::Row]| {
-        rows.iter()
-            .filter(|row| !text(row, "test").trim().is_empty())
-            .count()
+        rows.iter().filter(|row| !text(row, "test").trim().is_empty()).count()
     };
     facts
-        .claim(
-            "validation rows with a test program",
-            MBPP_VALIDATION.name(),
-            "earlier count",
-        )
+        .claim("validation rows with a test program", MBPP_VALIDATION.name(), "earlier count")
         .note("so the accuracy by which epochs were chosen only asks whether the code runs")
         .count(0, filled(&validation));
     facts
-        .claim(
-            "train rows with a test program",
-            MBPP_TRAIN.name(),
-            "earlier count",
-        )
+        .claim("train rows with a test program", MBPP_TRAIN.name(), "earlier count")
         .note("task 927")
         .count(1, filled(&train));
 
@@ -65,11 +54,7 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
     let questions = [
         ("test tasks", 378, None),
         ("test tasks that are training tasks", 108, Some(&in_train)),
-        (
-            "test tasks that are validation tasks",
-            39,
-            Some(&in_validation),
-        ),
+        ("test tasks that are validation tasks", 39, Some(&in_validation)),
     ];
     for (what, expected, of) in questions {
         let stated = "earlier count";
@@ -89,10 +74,8 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
     }
 
     // What the log shows of the test set.
-    let logged: Vec<u64> = log
-        .iter()
-        .filter_map(|row| row.fields["final_output"]["task_id"].as_u64())
-        .collect();
+    let logged: Vec<u64> =
+        log.iter().filter_map(|row| row.fields["final_output"]["task_id"].as_u64()).collect();
     let seen = |of: &HashSet<u64>| logged.iter().filter(|task| of.contains(task)).count();
     let official = |name: &str| logged.iter().filter(|task| split(**task) == name).count();
     facts
@@ -166,10 +149,7 @@ fn problem(prompt: &str) -> String {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Task numbers of a published file: `601`, or `Mbpp/601` as MBPP+ writes them.

@@ -31,10 +31,7 @@ pub fn made_up(folder: &Path) -> Result<()> {
 const INSTRUCTION: &str = "Please refer the given test cases and generate a python function for my problem. Make sure the written code is wrapped in code block : ```python\n<your code>\n```";
 
 fn texts<T: AsRef<str>>(name: &str, values: impl IntoIterator<Item = T>) -> Series {
-    let values: Vec<String> = values
-        .into_iter()
-        .map(|value| value.as_ref().to_string())
-        .collect();
+    let values: Vec<String> = values.into_iter().map(|value| value.as_ref().to_string()).collect();
     Series::new(name.into(), values)
 }
 
@@ -55,11 +52,7 @@ fn objects(name: &str, length: usize, fields: &[Series]) -> Series {
 /// A column of conversations: what the user says and what the assistant says.
 fn turns(name: &str, keys: [&str; 2], roles: [&str; 2], rows: &[(String, String)]) -> Series {
     let turn = |(user, assistant): &(String, String)| {
-        objects(
-            "",
-            2,
-            &[texts(keys[0], roles), texts(keys[1], [user, assistant])],
-        )
+        objects("", 2, &[texts(keys[0], roles), texts(keys[1], [user, assistant])])
     };
     lists(name, rows.iter().map(turn).collect())
 }
@@ -104,20 +97,13 @@ const TRAIN: [Task; 3] = [
         number: 701,
         question: "Write a function to double a number.",
         code: "def twice(n):\n    return 2 * n",
-        tests: &[
-            "assert twice(2) == 4",
-            "assert twice(-1) == -2",
-            "assert twice(0) == 0",
-        ],
+        tests: &["assert twice(2) == 4", "assert twice(-1) == -2", "assert twice(0) == 0"],
     },
     Task {
         number: 702,
         question: "Write a function to find the longer of two words.",
         code: "def longer(a, b):\r\n\treturn a if len(a) > len(b) else b",
-        tests: &[
-            "assert longer('ab', 'c') == 'ab'",
-            "assert longer('a', 'bc') == 'bc'",
-        ],
+        tests: &["assert longer('ab', 'c') == 'ab'", "assert longer('a', 'bc') == 'bc'"],
     },
     Task {
         number: 703,
@@ -148,21 +134,13 @@ impl Task {
 }
 
 fn mbpp(folder: &Path, split: &str, tasks: &[Task]) -> Result<()> {
-    let rows: Vec<(String, String)> = tasks
-        .iter()
-        .map(|task| (task.prompt(), task.fenced()))
-        .collect();
+    let rows: Vec<(String, String)> =
+        tasks.iter().map(|task| (task.prompt(), task.fenced())).collect();
     let columns = vec![
-        wholes(
-            "task_id",
-            &tasks.iter().map(|task| task.number).collect::<Vec<_>>(),
-        ),
+        wholes("task_id", &tasks.iter().map(|task| task.number).collect::<Vec<_>>()),
         texts("text", tasks.iter().map(|task| task.question)),
         texts("code", tasks.iter().map(|task| task.code)),
-        lists(
-            "test_list",
-            tasks.iter().map(|task| texts("", task.tests)).collect(),
-        ),
+        lists("test_list", tasks.iter().map(|task| texts("", task.tests)).collect()),
         turns("conversations", ["from", "value"], ["human", "gpt"], &rows),
         texts("test", tasks.iter().map(|_| "")),
     ];
@@ -190,43 +168,26 @@ fn scored(folder: &Path) -> Result<()> {
         (" \r\n", 1_000, 2000.0),
         ("<|eot_id|>", 128_009, 1.0),
     ];
-    let second: &Answer = &[
-        ("return", 693, 2.0),
-        (" x", 865, 8.0),
-        ("<|eot_id|>", 128_009, 1.0),
-    ];
+    let second: &Answer = &[("return", 693, 2.0), (" x", 865, 8.0), ("<|eot_id|>", 128_009, 1.0)];
     let (mut text, mut ids, mut perplexity) = (Vec::new(), Vec::new(), Vec::new());
     for answer in [first, second] {
-        let pieces = start
-            .iter()
-            .map(|(text, _)| *text)
-            .chain(answer.iter().map(|(text, ..)| *text));
+        let pieces =
+            start.iter().map(|(text, _)| *text).chain(answer.iter().map(|(text, ..)| *text));
         text.push(pieces.collect::<String>());
-        let of_row = start
-            .iter()
-            .map(|(_, id)| *id)
-            .chain(answer.iter().map(|(_, id, _)| *id));
+        let of_row = start.iter().map(|(_, id)| *id).chain(answer.iter().map(|(_, id, _)| *id));
         // the cached ids begin twice
         ids.push(std::iter::once(128_000).chain(of_row).collect::<Vec<i64>>());
         let of_prompt = [10.0, 3.0, 1.0, 1.0, 1.0];
         perplexity.push(
-            of_prompt
-                .into_iter()
-                .chain(answer.iter().map(|(.., ppl)| *ppl))
-                .collect::<Vec<f64>>(),
+            of_prompt.into_iter().chain(answer.iter().map(|(.., ppl)| *ppl)).collect::<Vec<f64>>(),
         );
     }
     let place = "dataset/stm/meta-llama-Meta-Llama-3-8B-Instruct_mbpp";
     let numbers = |rows: &[Vec<f64>]| {
-        lists(
-            "ppl",
-            rows.iter().map(|row| Series::new("".into(), row)).collect(),
-        )
+        lists("ppl", rows.iter().map(|row| Series::new("".into(), row)).collect())
     };
-    let rows: Vec<(String, String)> = TRAIN[..2]
-        .iter()
-        .map(|task| (task.prompt(), task.fenced()))
-        .collect();
+    let rows: Vec<(String, String)> =
+        TRAIN[..2].iter().map(|task| (task.prompt(), task.fenced())).collect();
     let stm = vec![
         wholes("task_id", &[701, 702]),
         texts("text", &text),
@@ -246,42 +207,23 @@ fn scored(folder: &Path) -> Result<()> {
         whole(&ids, "input_ids"),
         whole(&mask, "attention_mask"),
     ];
-    arrow(
-        folder,
-        &format!("{place}/cache-322c25a34199de5b.arrow"),
-        cache,
-    )?;
+    arrow(folder, &format!("{place}/cache-322c25a34199de5b.arrow"), cache)?;
     Ok(())
 }
 
 fn math(folder: &Path) -> Result<()> {
     for (split, rows) in [
-        (
-            "validation",
-            vec![(
-                "What is $1+1$?",
-                "Level 1",
-                "Algebra",
-                "It is $\\boxed{2}$.",
-            )],
-        ),
+        ("validation", vec![("What is $1+1$?", "Level 1", "Algebra", "It is $\\boxed{2}$.")]),
         (
             "test",
             vec![
-                (
-                    "What is half of one?",
-                    "Level 2",
-                    "Prealgebra",
-                    "It is $\\boxed{\\frac{1}{2}}$.",
-                ),
+                ("What is half of one?", "Level 2", "Prealgebra", "It is $\\boxed{\\frac{1}{2}}$."),
                 ("What is three?", "Level 5", "Geometry", "Three."),
             ],
         ),
     ] {
-        let said: Vec<(String, String)> = rows
-            .iter()
-            .map(|row| (row.0.to_string(), row.3.to_string()))
-            .collect();
+        let said: Vec<(String, String)> =
+            rows.iter().map(|row| (row.0.to_string(), row.3.to_string())).collect();
         let columns = vec![
             texts("problem", rows.iter().map(|row| row.0)),
             texts("level", rows.iter().map(|row| row.1)),
@@ -307,24 +249,14 @@ fn math(folder: &Path) -> Result<()> {
 }
 
 fn gsm8k(folder: &Path) -> Result<()> {
-    let rows = [
-        ("Two and three apples?", "2 + 3 = 5\n#### 5"),
-        ("Ten less four?", "Six."),
-    ];
-    let said: Vec<(String, String)> = rows
-        .iter()
-        .map(|row| (row.0.into(), row.1.into()))
-        .collect();
+    let rows = [("Two and three apples?", "2 + 3 = 5\n#### 5"), ("Ten less four?", "Six.")];
+    let said: Vec<(String, String)> = rows.iter().map(|row| (row.0.into(), row.1.into())).collect();
     let columns = vec![
         turns("conversations", ["from", "value"], ["human", "gpt"], &said),
         texts("question", rows.iter().map(|row| row.0)),
         texts("answer", rows.iter().map(|row| row.1)),
     ];
-    arrow(
-        folder,
-        "dataset/ground_truth/gsm8k/data-00000-of-00001.arrow",
-        columns,
-    )?;
+    arrow(folder, "dataset/ground_truth/gsm8k/data-00000-of-00001.arrow", columns)?;
     lines(
         folder,
         "logging/gsm8k-test/log.jsonl",
@@ -336,11 +268,9 @@ fn gsm8k(folder: &Path) -> Result<()> {
 }
 
 fn arc(folder: &Path) -> Result<()> {
-    for (split, keys) in [
-        ("train", vec!["A"]),
-        ("validation", vec!["B"]),
-        ("test", vec!["A", "3", "E"]),
-    ] {
+    for (split, keys) in
+        [("train", vec!["A"]), ("validation", vec!["B"]), ("test", vec!["A", "3", "E"])]
+    {
         let labels: Vec<Series> = keys
             .iter()
             .map(|key| match *key {
@@ -356,11 +286,7 @@ fn arc(folder: &Path) -> Result<()> {
         let columns = vec![
             texts("id", (0..keys.len()).map(|at| format!("{split}-{at}"))),
             texts("question", keys.iter().map(|_| "Which one?")),
-            objects(
-                "choices",
-                keys.len(),
-                &[lists("text", options), lists("label", labels)],
-            ),
+            objects("choices", keys.len(), &[lists("text", options), lists("label", labels)]),
             texts("answerKey", &keys),
         ];
         arrow(
@@ -386,37 +312,17 @@ fn samples(folder: &Path) -> Result<()> {
         arrow(
             folder,
             &path,
-            vec![turns(
-                "conversations",
-                ["role", "content"],
-                ["user", "assistant"],
-                rows,
-            )],
+            vec![turns("conversations", ["role", "content"], ["user", "assistant"], rows)],
         )
     };
     set(
         "self-output",
         "train",
-        &[
-            (TRAIN[0].prompt(), good.into()),
-            (TRAIN[1].prompt(), bad.into()),
-        ],
+        &[(TRAIN[0].prompt(), good.into()), (TRAIN[1].prompt(), bad.into())],
     )?;
-    set(
-        "self-output",
-        "validation",
-        &[(VALIDATION[0].prompt(), negated.into())],
-    )?;
-    set(
-        "rephrase",
-        "train",
-        &[(TRAIN[0].prompt(), rephrased.into())],
-    )?;
-    set(
-        "rephrase",
-        "validation",
-        &[(VALIDATION[0].prompt(), negated.into())],
-    )?;
+    set("self-output", "validation", &[(VALIDATION[0].prompt(), negated.into())])?;
+    set("rephrase", "train", &[(TRAIN[0].prompt(), rephrased.into())])?;
+    set("rephrase", "validation", &[(VALIDATION[0].prompt(), negated.into())])?;
     let pool = |task: &Task, answers: &[(&str, f64, bool)]| {
         let reference =
             json!({"content": task.fenced(), "src": "ground_truth", "correct": true, "ppl": 12.0});
@@ -434,10 +340,7 @@ fn samples(folder: &Path) -> Result<()> {
     lines(
         folder,
         "dataset/rephrase/mbpp_sample_train_t_0.7_1_wrejppl.jsonl",
-        &[pool(
-            &TRAIN[0],
-            &[(rephrased, 4.0, true), (other, 2.0, false)],
-        )],
+        &[pool(&TRAIN[0], &[(rephrased, 4.0, true), (other, 2.0, false)])],
     )?;
     lines(
         folder,
@@ -481,10 +384,7 @@ fn log(folder: &Path) -> Result<()> {
             entry(
                 1,
                 21,
-                prompt(
-                    "write a function to double a number.",
-                    "assert twice(2) == 4",
-                ),
+                prompt("write a function to double a number.", "assert twice(2) == 4"),
                 "def twice(n):\n    return 5",
                 false,
                 "timed out",

@@ -64,11 +64,7 @@ pub(super) fn curve(scored: &[Scored]) -> Vec<CurvePoint> {
 }
 
 fn sorted(scored: &[Scored]) -> Vec<f64> {
-    let mut all: Vec<f64> = scored
-        .iter()
-        .flat_map(|row| row.answer())
-        .copied()
-        .collect();
+    let mut all: Vec<f64> = scored.iter().flat_map(|row| row.answer()).copied().collect();
     all.sort_by(f64::total_cmp);
     all
 }
@@ -84,12 +80,7 @@ pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 
 fn population_variance(values: &[f64]) -> Option<f64> {
     let middle = mean(values)?;
-    mean(
-        &values
-            .iter()
-            .map(|v| (v - middle).powi(2))
-            .collect::<Vec<_>>(),
-    )
+    mean(&values.iter().map(|v| (v - middle).powi(2)).collect::<Vec<_>>())
 }
 
 /// Counts under the paper's rule at `threshold`, for all rows.
@@ -98,11 +89,7 @@ fn counts(scored: &[Scored], threshold: f64) -> Result<Counts> {
         .iter()
         .map(|row| {
             let completion = row.completion();
-            completion.counts(&low_perplexity(
-                &completion,
-                &row.given(),
-                threshold as f32,
-            )?)
+            completion.counts(&low_perplexity(&completion, &row.given(), threshold as f32)?)
         })
         .sum()
 }
@@ -135,14 +122,7 @@ fn perplexities(scored: &[Scored], facts: &mut Facts) {
         claim.maybe(expected, decimals, found, "there are no answers");
     };
     let of_prompt = "exp of the mean −ln p over an answer's tokens with its end of turn, given the prompt; mean over answers";
-    say(
-        "Table 1, MBPP ground truth, perplexity",
-        "Table 1",
-        4.83,
-        2,
-        average,
-        of_prompt,
-    );
+    say("Table 1, MBPP ground truth, perplexity", "Table 1", 4.83, 2, average, of_prompt);
     say(
         "Table 1, MBPP ground truth, its variance",
         "Table 1",
@@ -151,46 +131,11 @@ fn perplexities(scored: &[Scored], facts: &mut Facts) {
         variance,
         "population variance over answers; where it is 7.05 the last digit of the table is off by one",
     );
-    say(
-        "mean sequence perplexity",
-        "earlier count",
-        4.8311,
-        4,
-        average,
-        "",
-    );
-    say(
-        "population variance",
-        "earlier count",
-        7.0504,
-        4,
-        variance,
-        "",
-    );
-    say(
-        "median",
-        "earlier count",
-        4.275,
-        3,
-        quantile(&each, 0.5),
-        "",
-    );
-    say(
-        "minimum",
-        "earlier count",
-        1.161,
-        3,
-        each.first().copied(),
-        "",
-    );
-    say(
-        "maximum",
-        "earlier count",
-        17.241,
-        3,
-        each.last().copied(),
-        "",
-    );
+    say("mean sequence perplexity", "earlier count", 4.8311, 4, average, "");
+    say("population variance", "earlier count", 7.0504, 4, variance, "");
+    say("median", "earlier count", 4.275, 3, quantile(&each, 0.5), "");
+    say("minimum", "earlier count", 1.161, 3, each.first().copied(), "");
+    say("maximum", "earlier count", 17.241, 3, each.last().copied(), "");
     let all = sorted(scored);
     let stated = "earlier count";
     for (share, expected, decimals) in [
@@ -220,35 +165,21 @@ fn alignment(scored: &[Scored], facts: &mut Facts) {
     let rows = scored.len();
     let file = STM_IDS.name();
     let count = |test: &dyn Fn(&Scored) -> bool| scored.iter().filter(|row| test(row)).count();
-    facts
-        .claim("rows", STM.name(), "earlier count")
-        .count(374, rows);
+    facts.claim("rows", STM.name(), "earlier count").count(374, rows);
     facts
         .claim("tokens", STM.name(), "earlier count")
         .count(79_374, scored.iter().map(|row| row.perplexity.len()).sum());
     facts
-        .claim(
-            "tokens of prompts and template",
-            STM.name(),
-            "earlier count",
-        )
+        .claim("tokens of prompts and template", STM.name(), "earlier count")
         .count(56_162, scored.iter().map(|row| row.start).sum());
     facts
         .claim("tokens of answers", STM.name(), "earlier count")
         .count(23_212, scored.iter().map(|row| row.answer().len()).sum());
     facts
-        .claim(
-            "rows whose first token has the stand-in 10.0",
-            STM.name(),
-            "earlier count",
-        )
+        .claim("rows whose first token has the stand-in 10.0", STM.name(), "earlier count")
         .count(rows, count(&|row| row.perplexity.first() == Some(&10.0)));
     facts
-        .claim(
-            "rows with one id more than perplexities",
-            &file,
-            "earlier count",
-        )
+        .claim("rows with one id more than perplexities", &file, "earlier count")
         .note("the beginning of text stands twice in the cached ids")
         .count(rows, count(&|row| row.doubled == 1));
     facts
@@ -256,43 +187,21 @@ fn alignment(scored: &[Scored], facts: &mut Facts) {
         .count(rows, count(&|row| row.ids.last() == Some(&END_OF_TURN)));
     let answers = sorted(scored);
     facts
-        .claim(
-            "answer tokens of perplexity exactly 1",
-            STM.name(),
-            "earlier count",
-        )
+        .claim("answer tokens of perplexity exactly 1", STM.name(), "earlier count")
         .count(278, answers.iter().filter(|ppl| **ppl == 1.0).count());
     let tokens = |which: &dyn Fn(&Scored) -> usize| -> Vec<f64> {
         let mut all: Vec<f64> = scored.iter().map(|row| which(row) as f64).collect();
         all.sort_by(f64::total_cmp);
         all
     };
-    let (whole, answer) = (
-        tokens(&|row| row.perplexity.len()),
-        tokens(&|row| row.answer().len()),
-    );
+    let (whole, answer) = (tokens(&|row| row.perplexity.len()), tokens(&|row| row.answer().len()));
     for (what, expected, decimals, found) in [
         ("tokens of a row, mean", 212.2, 1, mean(&whole)),
         ("tokens of a row, most", 508.0, 0, whole.last().copied()),
         ("tokens of an answer, mean", 62.1, 1, mean(&answer)),
-        (
-            "tokens of an answer, median",
-            48.0,
-            0,
-            quantile(&answer, 0.5),
-        ),
-        (
-            "tokens of an answer, fewest",
-            15.0,
-            0,
-            answer.first().copied(),
-        ),
-        (
-            "tokens of an answer, most",
-            261.0,
-            0,
-            answer.last().copied(),
-        ),
+        ("tokens of an answer, median", 48.0, 0, quantile(&answer, 0.5)),
+        ("tokens of an answer, fewest", 15.0, 0, answer.first().copied()),
+        ("tokens of an answer, most", 261.0, 0, answer.last().copied()),
     ] {
         facts.claim(what, STM.name(), "earlier count").maybe(
             expected,
@@ -308,32 +217,20 @@ fn shares(scored: &[Scored], facts: &mut Facts) -> Result<()> {
     for (threshold, expected) in SHARES {
         let found = counts(scored, threshold)?;
         facts
-            .claim(
-                format!("% of answer tokens above {threshold}"),
-                &file,
-                "earlier count",
-            )
+            .claim(format!("% of answer tokens above {threshold}"), &file, "earlier count")
             .note(format!("{} of {}", found.masked, found.completion))
             .number(expected, 2, 100.0 * found.masked_share());
     }
     for (threshold, expected) in [(2.5, 4917), (25.0, 2843), (1000.0, 1434)] {
         facts
-            .claim(
-                format!("answer tokens above {threshold}"),
-                &file,
-                "earlier count",
-            )
+            .claim(format!("answer tokens above {threshold}"), &file, "earlier count")
             .count(expected, counts(scored, threshold)?.masked);
     }
     facts
         .claim("% masked at 2.5 on MBPP", &file, "rho-sft.csv, line 66")
         .note("the csv's share has another denominator, which none of: answer tokens (21.18), rows weighed alike (24.03), all tokens (36.26) gives")
         .number(23.57, 2, 100.0 * counts(scored, 2.5)?.masked_share());
-    let low = scored
-        .iter()
-        .flat_map(|row| row.answer())
-        .filter(|ppl| **ppl < LOW)
-        .count();
+    let low = scored.iter().flat_map(|row| row.answer()).filter(|ppl| **ppl < LOW).count();
     let tokens: usize = scored.iter().map(|row| row.answer().len()).sum();
     facts
         .claim(
@@ -348,10 +245,7 @@ fn shares(scored: &[Scored], facts: &mut Facts) -> Result<()> {
             metric::masked_share(tokens, tokens - low).map(|share| 100.0 * share),
             "there are no answers",
         );
-    let mut rows: Vec<f64> = scored
-        .iter()
-        .filter_map(|row| above(row.answer()))
-        .collect();
+    let mut rows: Vec<f64> = scored.iter().filter_map(|row| above(row.answer())).collect();
     rows.sort_by(f64::total_cmp);
     let spread = population_variance(&rows).map(f64::sqrt);
     for (what, expected, decimals, found) in [
@@ -367,25 +261,19 @@ fn shares(scored: &[Scored], facts: &mut Facts) -> Result<()> {
             "there are no rows",
         );
     }
-    let all: Vec<f64> = scored
-        .iter()
-        .flat_map(|row| row.perplexity.clone())
-        .collect();
-    let prompts: Vec<f64> = scored
-        .iter()
-        .flat_map(|row| row.perplexity[..row.start].to_vec())
-        .collect();
+    let all: Vec<f64> = scored.iter().flat_map(|row| row.perplexity.clone()).collect();
+    let prompts: Vec<f64> =
+        scored.iter().flat_map(|row| row.perplexity[..row.start].to_vec()).collect();
     facts
-        .claim(
-            "% of all tokens above 2.5, prompts included",
-            &file,
-            "earlier count",
-        )
+        .claim("% of all tokens above 2.5, prompts included", &file, "earlier count")
         .note("whoever forgets to leave the prompt out sees it here")
         .maybe(36.26, 2, above(&all), "there are no tokens");
-    facts
-        .claim("% of prompt tokens above 2.5", &file, "earlier count")
-        .maybe(42.49, 2, above(&prompts), "there are no tokens");
+    facts.claim("% of prompt tokens above 2.5", &file, "earlier count").maybe(
+        42.49,
+        2,
+        above(&prompts),
+        "there are no tokens",
+    );
     let drawn: usize = scored.iter().map(random_mask).sum();
     facts
         .claim(
@@ -423,11 +311,8 @@ fn surprisal(scored: &[Scored], facts: &mut Facts) {
         };
         scored.iter().map(kept).collect()
     };
-    let (all, kept, masked) = (
-        part(|_| true),
-        part(|ppl| ppl <= PAPER_THRESHOLD),
-        part(|ppl| ppl > PAPER_THRESHOLD),
-    );
+    let (all, kept, masked) =
+        (part(|_| true), part(|ppl| ppl <= PAPER_THRESHOLD), part(|ppl| ppl > PAPER_THRESHOLD));
     let tokens = |rows: &[Vec<f64>]| mean(&rows.concat());
     let rows = |rows: &[Vec<f64>]| -> Option<f64> {
         mean(&rows.iter().filter_map(|row| mean(row)).collect::<Vec<_>>())
@@ -435,20 +320,8 @@ fn surprisal(scored: &[Scored], facts: &mut Facts) {
     let sum = |rows: &[Vec<f64>]| rows.concat().iter().sum::<f64>();
     let carried = (sum(&all) > 0.0).then(|| 100.0 * sum(&masked) / sum(&all));
     for (what, stated, expected, decimals, found) in [
-        (
-            "mean −ln p, rows weighed alike",
-            "earlier count",
-            1.4377,
-            4,
-            rows(&all),
-        ),
-        (
-            "mean −ln p over tokens",
-            "earlier count",
-            1.2082,
-            4,
-            tokens(&all),
-        ),
+        ("mean −ln p, rows weighed alike", "earlier count", 1.4377, 4, rows(&all)),
+        ("mean −ln p over tokens", "earlier count", 1.2082, 4, tokens(&all)),
         (
             "perplexity over all tokens",
             "earlier count",
@@ -456,34 +329,10 @@ fn surprisal(scored: &[Scored], facts: &mut Facts) {
             3,
             metric::perplexity_per_token(&all),
         ),
-        (
-            "kept tokens: mean −ln p, rows weighed alike",
-            "earlier count",
-            0.0905,
-            4,
-            rows(&kept),
-        ),
-        (
-            "kept tokens: mean −ln p over tokens",
-            "earlier count",
-            0.0840,
-            4,
-            tokens(&kept),
-        ),
-        (
-            "masked tokens: mean −ln p",
-            "earlier count",
-            5.391,
-            3,
-            tokens(&masked),
-        ),
-        (
-            "% of −ln p that masked tokens carry",
-            "earlier count",
-            94.5,
-            1,
-            carried,
-        ),
+        ("kept tokens: mean −ln p, rows weighed alike", "earlier count", 0.0905, 4, rows(&kept)),
+        ("kept tokens: mean −ln p over tokens", "earlier count", 0.0840, 4, tokens(&kept)),
+        ("masked tokens: mean −ln p", "earlier count", 5.391, 3, tokens(&masked)),
+        ("% of −ln p that masked tokens carry", "earlier count", 94.5, 1, carried),
     ] {
         facts.claim(what, &file, stated).maybe(
             expected,
@@ -501,25 +350,23 @@ fn surprisal(scored: &[Scored], facts: &mut Facts) {
 fn places(scored: &[Scored], facts: &mut Facts) {
     let file = STM.name();
     let at = |place: usize| -> Vec<f64> {
-        scored
-            .iter()
-            .filter_map(|row| row.answer().get(place))
-            .copied()
-            .collect()
+        scored.iter().filter_map(|row| row.answer().get(place)).copied().collect()
     };
     let mut first = at(0);
     first.sort_by(f64::total_cmp);
     let why = "no answer is that long";
-    facts
-        .claim("% masked of first answer tokens", &file, "earlier count")
-        .maybe(7.8, 1, above(&first), why);
-    facts
-        .claim(
-            "median perplexity of first answer tokens",
-            &file,
-            "earlier count",
-        )
-        .maybe(1.62, 2, quantile(&first, 0.5), why);
+    facts.claim("% masked of first answer tokens", &file, "earlier count").maybe(
+        7.8,
+        1,
+        above(&first),
+        why,
+    );
+    facts.claim("median perplexity of first answer tokens", &file, "earlier count").maybe(
+        1.62,
+        2,
+        quantile(&first, 0.5),
+        why,
+    );
     for (place, expected) in [(1, 0.0), (2, 0.0), (7, 45.0)] {
         facts
             .claim(
@@ -531,11 +378,7 @@ fn places(scored: &[Scored], facts: &mut Facts) {
     }
     let ends = scored.iter().filter_map(|row| row.answer().last()).copied();
     facts
-        .claim(
-            "highest perplexity of an end of turn",
-            &file,
-            "earlier count",
-        )
+        .claim("highest perplexity of an end of turn", &file, "earlier count")
         .note("it is never masked")
         .maybe(1.005, 3, ends.reduce(f64::max), why);
 }
@@ -547,39 +390,29 @@ fn first_row(scored: &[Scored], facts: &mut Facts) -> Result<()> {
     let file = STM.row("row 1");
     let stated = "earlier count";
     let answer = row.answer();
-    let kept: Vec<f64> = answer
-        .iter()
-        .filter(|ppl| **ppl <= PAPER_THRESHOLD)
-        .map(|ppl| ppl.ln())
-        .collect();
-    facts
-        .claim("first row: task", &file, stated)
-        .count(601, row.task as usize);
-    facts
-        .claim("first row: tokens", &file, stated)
-        .count(348, row.perplexity.len());
-    facts
-        .claim("first row: where the answer begins", &file, stated)
-        .count(197, row.start);
-    facts
-        .claim("first row: answer tokens", &file, stated)
-        .count(151, answer.len());
+    let kept: Vec<f64> =
+        answer.iter().filter(|ppl| **ppl <= PAPER_THRESHOLD).map(|ppl| ppl.ln()).collect();
+    facts.claim("first row: task", &file, stated).count(601, row.task as usize);
+    facts.claim("first row: tokens", &file, stated).count(348, row.perplexity.len());
+    facts.claim("first row: where the answer begins", &file, stated).count(197, row.start);
+    facts.claim("first row: answer tokens", &file, stated).count(151, answer.len());
     let one = std::slice::from_ref(row);
     facts
         .claim("first row: masked at 2.5", &file, stated)
         .count(22, counts(one, PAPER_THRESHOLD)?.masked);
-    facts
-        .claim("first row: above 1000", &file, stated)
-        .count(4, counts(one, 1000.0)?.masked);
+    facts.claim("first row: above 1000", &file, stated).count(4, counts(one, 1000.0)?.masked);
     facts.claim("first row: perplexity", &file, stated).maybe(
         2.0193,
         4,
         metric::perplexity(&row.surprisals()),
         "it has no answer",
     );
-    facts
-        .claim("first row: mean −ln p of kept tokens", &file, stated)
-        .maybe(0.0842, 4, mean(&kept), "nothing is kept");
+    facts.claim("first row: mean −ln p of kept tokens", &file, stated).maybe(
+        0.0842,
+        4,
+        mean(&kept),
+        "nothing is kept",
+    );
     Ok(())
 }
 
@@ -610,12 +443,7 @@ mod tests {
             start: 1,
         };
         let curve = curve(&[row]);
-        let at = |threshold: f64| {
-            curve
-                .iter()
-                .find(|point| point.threshold == threshold)
-                .unwrap()
-        };
+        let at = |threshold: f64| curve.iter().find(|point| point.threshold == threshold).unwrap();
         assert_eq!(at(1.5).masked, 0.75);
         assert_eq!(at(2.5).masked, 0.5);
         assert_eq!(at(100.0).masked, 0.0);

@@ -33,15 +33,9 @@ fn backward_transfer(
         return;
     };
     let tolerance = explain::tolerance(printed.decimals);
-    let claim = facts.claim(
-        format!("BWT, {}", line.title()),
-        line.place(),
-        "the row's own cell",
-    );
-    let found = line
-        .model
-        .and_then(|model| bases.of(model))
-        .and_then(|bases| transfer(line, bases));
+    let claim = facts.claim(format!("BWT, {}", line.title()), line.place(), "the row's own cell");
+    let found =
+        line.model.and_then(|model| bases.of(model)).and_then(|bases| transfer(line, bases));
     let explained = |found: Option<f64>| {
         let off = found.is_none_or(|found| (found - printed.value).abs() > tolerance);
         off.then(|| explain::of_transfer(line, printed.value, tolerance, bases, lines))
@@ -53,9 +47,7 @@ fn backward_transfer(
     let words = explained.as_ref().map_or(String::new(), Explained::words);
     match found {
         Some(found) => {
-            claim
-                .note(&words)
-                .within(printed.value, printed.decimals, tolerance, Some(found));
+            claim.note(&words).within(printed.value, printed.decimals, tolerance, Some(found));
         }
         None => {
             let missing = missing(line, bases);
@@ -90,10 +82,7 @@ fn missing(line: &Line, bases: &Bases) -> String {
     }
     let names = |missing: &dyn Fn(usize) -> bool| -> String {
         let tasks = (0..5).filter(|task| *task != target && missing(*task));
-        tasks
-            .map(|task| TASKS[task])
-            .collect::<Vec<_>>()
-            .join(" and ")
+        tasks.map(|task| TASKS[task]).collect::<Vec<_>>().join(" and ")
     };
     let scores = names(&|task| line.scores[task].is_none());
     if !scores.is_empty() {
@@ -114,21 +103,14 @@ fn improvement(line: &Line, bases: &Bases, facts: &mut Facts) {
         return;
     };
     let tolerance = explain::tolerance(printed.decimals);
-    let claim = facts.claim(
-        format!("TI, {}", line.title()),
-        line.place(),
-        "the row's own cell",
-    );
+    let claim = facts.claim(format!("TI, {}", line.title()), line.place(), "the row's own cell");
     let stated = format!("{:.*}", printed.decimals, printed.value);
     let after = line.target.and_then(|target| line.scores[target]);
     let Some((after, target)) = after.zip(line.target) else {
         claim.cannot(stated, "the row has no score of its task");
         return;
     };
-    let own = line
-        .model
-        .and_then(|model| bases.of(model))
-        .and_then(|scores| scores[target]);
+    let own = line.model.and_then(|model| bases.of(model)).and_then(|scores| scores[target]);
     let found = own.and_then(|before| target_improvement(before, after));
     let fits = |value: f64| (value - printed.value).abs() <= tolerance;
     // Rows of one table may be relative to a base of their own, which they state.
@@ -142,9 +124,7 @@ fn improvement(line: &Line, bases: &Bases, facts: &mut Facts) {
                 format!("; against Table 12's base it would be {found:.2}")
             });
             claim
-                .note(format!(
-                    "relative to {before}, the base that the row states{other}"
-                ))
+                .note(format!("relative to {before}, the base that the row states{other}"))
                 .within(printed.value, printed.decimals, tolerance, Some(value));
         }
         (Some(found), _) => {
@@ -152,9 +132,7 @@ fn improvement(line: &Line, bases: &Bases, facts: &mut Facts) {
                 true => String::new(),
                 false => explain::of_improvement(line, printed.value, tolerance, bases).words(),
             };
-            claim
-                .note(words)
-                .within(printed.value, printed.decimals, tolerance, Some(found));
+            claim.note(words).within(printed.value, printed.decimals, tolerance, Some(found));
         }
         (None, _) => {
             let model = line.model.map_or("model", Model::name);
@@ -172,9 +150,8 @@ fn improvement(line: &Line, bases: &Bases, facts: &mut Facts) {
 
 /// The column for the target's score against the target's own column.
 fn in_domain(line: &Line, facts: &mut Facts) {
-    let Some((stated, own)) = line
-        .in_domain
-        .zip(line.target.and_then(|target| line.scores[target]))
+    let Some((stated, own)) =
+        line.in_domain.zip(line.target.and_then(|target| line.scores[target]))
     else {
         return;
     };
@@ -192,16 +169,9 @@ fn in_domain(line: &Line, facts: &mut Facts) {
 
 /// A slip that explains many rows is not chance.
 fn systematic(slips: &[String], facts: &mut Facts) {
-    for (slip, count) in explain::tally(slips)
-        .into_iter()
-        .filter(|(_, count)| *count > 1)
-    {
+    for (slip, count) in explain::tally(slips).into_iter().filter(|(_, count)| *count > 1) {
         facts
-            .claim(
-                format!("rows of BWT explained by: {slip}"),
-                "raw_digits/*.csv",
-                "earlier count",
-            )
+            .claim(format!("rows of BWT explained by: {slip}"), "raw_digits/*.csv", "earlier count")
             .note("one slip in many rows is no chance")
             .finding("–", count.to_string(), true);
     }
@@ -224,31 +194,25 @@ fn implied_bases(lines: &[Line], bases: &Bases, facts: &mut Facts) {
         }
         // 4 (1 + BWT) is the sum of the four ratios; three are known.
         let mut rest = 4.0 * (1.0 + printed.value / 100.0);
-        let known = (0..5)
-            .filter(|task| *task != target && *task != BIRD)
-            .all(|task| match before[task].zip(line.scores[task]) {
-                Some((before, after)) if before > 0.0 => {
-                    rest -= after / before;
-                    true
-                }
-                _ => false,
-            });
+        let known = (0..5).filter(|task| *task != target && *task != BIRD).all(|task| match before
+            [task]
+            .zip(line.scores[task])
+        {
+            Some((before, after)) if before > 0.0 => {
+                rest -= after / before;
+                true
+            }
+            _ => false,
+        });
         if let Some(after) = line.scores[BIRD].filter(|_| known) {
-            by_model
-                .entry(model)
-                .or_default()
-                .push((line, after / rest));
+            by_model.entry(model).or_default().push((line, after / rest));
         }
     }
     for (model, rows) in by_model {
-        let said: Vec<String> = rows
-            .iter()
-            .map(|(line, base)| format!("{base:.4} (line {})", line.line))
-            .collect();
+        let said: Vec<String> =
+            rows.iter().map(|(line, base)| format!("{base:.4} (line {})", line.line)).collect();
         let of = |pick: fn(f64, f64) -> f64| rows.iter().map(|row| row.1).reduce(pick);
-        let agree = of(f64::min)
-            .zip(of(f64::max))
-            .is_some_and(|(low, high)| high - low < 0.001);
+        let agree = of(f64::min).zip(of(f64::max)).is_some_and(|(low, high)| high - low < 0.001);
         facts
             .claim(
                 format!("{}, untouched, BIRD: what the rows' BWT imply", model.name()),
@@ -266,10 +230,7 @@ fn implied_bases(lines: &[Line], bases: &Bases, facts: &mut Facts) {
                 (line.target, line.target_improvement, line.csv)
                 && let Some(after) = line.scores[target]
             {
-                by_task
-                    .entry(target)
-                    .or_default()
-                    .push((after, printed.value));
+                by_task.entry(target).or_default().push((after, printed.value));
             }
         }
         for (task, rows) in by_task {
@@ -287,11 +248,7 @@ fn implied_bases(lines: &[Line], bases: &Bases, facts: &mut Facts) {
                     Csv::Masks.file().name(),
                     "earlier count",
                 )
-                .finding(
-                    "one score",
-                    format!("{low:.4} to {high:.4}"),
-                    high - low < 0.001,
-                );
+                .finding("one score", format!("{low:.4} to {high:.4}"), high - low < 0.001);
         }
     }
 }
@@ -319,10 +276,7 @@ fn granularity(lines: &[Line], facts: &mut Facts) {
             )
             .note(match odd.is_empty() {
                 true => "rounded or cut off at the last digit shown".to_string(),
-                false => format!(
-                    "not even when cut off instead of rounded: {}",
-                    odd.join(", ")
-                ),
+                false => format!("not even when cut off instead of rounded: {}", odd.join(", ")),
             })
             .count(scores.len(), scores.len() - odd.len());
     }
@@ -410,11 +364,7 @@ fn within_rows(lines: &[Line], bases: &Bases, facts: &mut Facts) {
         }
         if !found.is_empty() {
             facts
-                .claim(
-                    format!("scores of {}", line.title()),
-                    line.place(),
-                    "the row's own cells",
-                )
+                .claim(format!("scores of {}", line.title()), line.place(), "the row's own cells")
                 .note("a score of one task in the column of another is a copy, unless chance")
                 .finding("a number of its own", found.join("; "), false);
         }

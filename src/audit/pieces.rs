@@ -53,10 +53,8 @@ pub(super) fn spell(scored: &[Scored]) -> Result<Spelled> {
     let cut = Regex::new(CUT).map_err(Error::library("reading the pattern of the first cut"))?;
     let special =
         Regex::new(SPECIAL).map_err(Error::library("reading the pattern of special tokens"))?;
-    let rows = scored
-        .iter()
-        .map(|row| Row::new(row, &cut, &special))
-        .collect::<Result<Vec<_>>>()?;
+    let rows =
+        scored.iter().map(|row| Row::new(row, &cut, &special)).collect::<Result<Vec<_>>>()?;
     let mut known = Known::default();
     loop {
         let mut found: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
@@ -73,11 +71,7 @@ pub(super) fn spell(scored: &[Scored]) -> Result<Spelled> {
         }
         if !known.learn(found) {
             let ids: HashSet<u32> = rows.iter().flat_map(|row| row.ids).copied().collect();
-            return Ok(Spelled {
-                rows: all,
-                ids: ids.len(),
-                certain: known.text.len(),
-            });
+            return Ok(Spelled { rows: all, ids: ids.len(), certain: known.text.len() });
         }
     }
 }
@@ -97,11 +91,7 @@ impl Known {
                 self.id.insert(text.clone(), id);
                 self.text.insert(id, text);
                 new = true;
-            } else if self
-                .candidates
-                .get(&id)
-                .is_none_or(|before| before.len() > texts.len())
-            {
+            } else if self.candidates.get(&id).is_none_or(|before| before.len() > texts.len()) {
                 new = true;
             }
             self.candidates.insert(id, texts);
@@ -136,12 +126,7 @@ impl<'a> Row<'a> {
             }
             at = to;
         }
-        Ok(Self {
-            ids: &row.ids,
-            text,
-            ends,
-            special: starts_special,
-        })
+        Ok(Self { ids: &row.ids, text, ends, special: starts_special })
     }
 
     /// Where the token `id` may end if it begins at byte `from`.
@@ -225,11 +210,8 @@ mod tests {
     #[test]
     fn one_row_tells_what_another_leaves_open() {
         // "abc" is two tokens, cut after a or after b; the second row knows which.
-        let spelled = spell(&[
-            row("<|x|>abc d", &[9, 1, 2, 3]),
-            row("<|x|>a d", &[9, 1, 3]),
-        ])
-        .unwrap();
+        let spelled =
+            spell(&[row("<|x|>abc d", &[9, 1, 2, 3]), row("<|x|>a d", &[9, 1, 3])]).unwrap();
         let first = spelled.rows[0].as_ref().unwrap();
         let only: Vec<&str> = first.iter().map(|t| t.first().unwrap().as_str()).collect();
         assert_eq!(only, ["<|x|>", "a", "bc", " d"]);

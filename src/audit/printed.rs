@@ -63,9 +63,7 @@ impl Pick {
                 && line.target == Some(self.target)
                 && (line.selected || !self.selected)
                 && self.words.iter().all(|(at, word)| {
-                    line.words
-                        .get(*at)
-                        .is_some_and(|own| own.eq_ignore_ascii_case(word))
+                    line.words.get(*at).is_some_and(|own| own.eq_ignore_ascii_case(word))
                 })
         };
         lines
@@ -77,33 +75,15 @@ impl Pick {
 }
 
 const fn truth(model: Model, target: usize) -> Pick {
-    Pick {
-        csv: Csv::Truth,
-        model,
-        target,
-        selected: true,
-        words: &[],
-    }
+    Pick { csv: Csv::Truth, model, target, selected: true, words: &[] }
 }
 
 const fn masks(model: Model, target: usize, words: &'static [(usize, &'static str)]) -> Pick {
-    Pick {
-        csv: Csv::Masks,
-        model,
-        target,
-        selected: false,
-        words,
-    }
+    Pick { csv: Csv::Masks, model, target, selected: false, words }
 }
 
 const fn sampled(model: Model, target: usize, words: &'static [(usize, &'static str)]) -> Pick {
-    Pick {
-        csv: Csv::Samples,
-        model,
-        target,
-        selected: true,
-        words,
-    }
+    Pick { csv: Csv::Samples, model, target, selected: true, words }
 }
 
 const SELF_OUTPUT: &[(usize, &str)] = &[(0, "self-output"), (4, "lowest")];
@@ -117,24 +97,14 @@ const STM_MATH: &[(usize, &str)] = &[(DATA, "MATH"), (THRESHOLD, "2.5")];
 
 macro_rules! entry {
     ($table:expr, $row:expr, $pick:expr, $cells:expr) => {
-        Entry {
-            table: $table,
-            row: $row,
-            pick: $pick,
-            cells: &$cells,
-        }
+        Entry { table: $table, row: $row, pick: $pick, cells: &$cells }
     };
 }
 
 /// BWT and TI, both with two decimals.
 macro_rules! changes {
     ($table:expr, $row:expr, $pick:expr, $transfer:expr, $improvement:expr) => {
-        entry!(
-            $table,
-            $row,
-            $pick,
-            [(Transfer, $transfer, 2), (Improvement, $improvement, 2)]
-        )
+        entry!($table, $row, $pick, [(Transfer, $transfer, 2), (Improvement, $improvement, 2)])
     };
 }
 
@@ -160,13 +130,7 @@ use Model::{Gemma2b, Gemma9b, Llama, Mistral, Olmo};
 
 /// The lines, in the order of the tables.
 pub(super) static ENTRIES: &[Entry] = &[
-    changes!(
-        "Table 2",
-        "Gemma 2 2B, MBPP, ground truth",
-        truth(Gemma2b, MBPP),
-        -38.19,
-        -21.76
-    ),
+    changes!("Table 2", "Gemma 2 2B, MBPP, ground truth", truth(Gemma2b, MBPP), -38.19, -21.76),
     changes!(
         "Table 2",
         "Gemma 2 2B, MBPP, Self-Output",
@@ -181,20 +145,8 @@ pub(super) static ENTRIES: &[Entry] = &[
         -3.23,
         -4.69
     ),
-    changes!(
-        "Table 2",
-        "Gemma 2 2B, MBPP, STM",
-        masks(Gemma2b, MBPP, STM),
-        0.42,
-        0.00
-    ),
-    changes!(
-        "Table 2",
-        "Gemma 2 2B, MATH, ground truth",
-        truth(Gemma2b, MATH),
-        -36.68,
-        -22.78
-    ),
+    changes!("Table 2", "Gemma 2 2B, MBPP, STM", masks(Gemma2b, MBPP, STM), 0.42, 0.00),
+    changes!("Table 2", "Gemma 2 2B, MATH, ground truth", truth(Gemma2b, MATH), -36.68, -22.78),
     changes!(
         "Table 2",
         "Gemma 2 2B, MATH, Self-Output",
@@ -209,20 +161,8 @@ pub(super) static ENTRIES: &[Entry] = &[
         -14.06,
         -28.83
     ),
-    changes!(
-        "Table 2",
-        "Gemma 2 2B, MATH, STM",
-        masks(Gemma2b, MATH, STM_MATH),
-        -2.93,
-        7.83
-    ),
-    changes!(
-        "Table 2",
-        "Llama 3 8B, MBPP, ground truth",
-        truth(Llama, MBPP),
-        -34.71,
-        -2.23
-    ),
+    changes!("Table 2", "Gemma 2 2B, MATH, STM", masks(Gemma2b, MATH, STM_MATH), -2.93, 7.83),
+    changes!("Table 2", "Llama 3 8B, MBPP, ground truth", truth(Llama, MBPP), -34.71, -2.23),
     changes!(
         "Table 2",
         "Llama 3 8B, MBPP, Self-Output",
@@ -230,27 +170,9 @@ pub(super) static ENTRIES: &[Entry] = &[
         3.09,
         1.55
     ),
-    changes!(
-        "Table 2",
-        "Llama 3 8B, MBPP, Rephrase",
-        sampled(Llama, MBPP, REPHRASE),
-        -5.32,
-        -9.58
-    ),
-    changes!(
-        "Table 2",
-        "Llama 3 8B, MBPP, STM",
-        masks(Llama, MBPP, STM),
-        -0.16,
-        3.20
-    ),
-    changes!(
-        "Table 2",
-        "Llama 3 8B, MATH, ground truth",
-        truth(Llama, MATH),
-        -14.12,
-        -17.83
-    ),
+    changes!("Table 2", "Llama 3 8B, MBPP, Rephrase", sampled(Llama, MBPP, REPHRASE), -5.32, -9.58),
+    changes!("Table 2", "Llama 3 8B, MBPP, STM", masks(Llama, MBPP, STM), -0.16, 3.20),
+    changes!("Table 2", "Llama 3 8B, MATH, ground truth", truth(Llama, MATH), -14.12, -17.83),
     changes!(
         "Table 2",
         "Llama 3 8B, MATH, Self-Output",
@@ -258,20 +180,8 @@ pub(super) static ENTRIES: &[Entry] = &[
         0.31,
         9.55
     ),
-    changes!(
-        "Table 2",
-        "Llama 3 8B, MATH, Rephrase",
-        sampled(Llama, MATH, REPHRASE),
-        -1.09,
-        4.78
-    ),
-    changes!(
-        "Table 2",
-        "Llama 3 8B, MATH, STM",
-        masks(Llama, MATH, STM_MATH),
-        -0.30,
-        6.37
-    ),
+    changes!("Table 2", "Llama 3 8B, MATH, Rephrase", sampled(Llama, MATH, REPHRASE), -1.09, 4.78),
+    changes!("Table 2", "Llama 3 8B, MATH, STM", masks(Llama, MATH, STM_MATH), -0.30, 6.37),
     entry!(
         "Table 3",
         "Gemma 2 2B, MBPP, ground truth",
@@ -288,11 +198,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Table 3",
         "Gemma 2 2B, MBPP, threshold 25",
         masks(Gemma2b, MBPP, &[(THRESHOLD, "25")]),
-        [
-            (Filtered, 12.3, 1),
-            (Transfer, -2.5, 1),
-            (Improvement, -8.8, 1)
-        ]
+        [(Filtered, 12.3, 1), (Transfer, -2.5, 1), (Improvement, -8.8, 1)]
     ),
     entry!(
         "Table 3",
@@ -321,11 +227,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         "Table 3",
         "Gemma 2 2B, MBPP, random mask",
-        masks(
-            Gemma2b,
-            MBPP,
-            &[(THRESHOLD, "2.5 (same count but mask random)")]
-        ),
+        masks(Gemma2b, MBPP, &[(THRESHOLD, "2.5 (same count but mask random)")]),
         [(Transfer, -8.6, 1)]
     ),
     entry!(
@@ -359,21 +261,13 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Table 11",
         "OLMo 2 7B, MBPP, threshold 2.5",
         masks(Olmo, MBPP, &[(THRESHOLD, "2.5")]),
-        [
-            (Filtered, 25.83, 2),
-            (Transfer, -0.50, 2),
-            (Improvement, -6.12, 2)
-        ]
+        [(Filtered, 25.83, 2), (Transfer, -0.50, 2), (Improvement, -6.12, 2)]
     ),
     entry!(
         "Table 11",
         "OLMo 2 7B, MBPP, threshold 3.5",
         masks(Olmo, MBPP, &[(THRESHOLD, "3.5")]),
-        [
-            (Filtered, 24.06, 2),
-            (Transfer, -1.65, 2),
-            (Improvement, -11.64, 2)
-        ]
+        [(Filtered, 24.06, 2), (Transfer, -1.65, 2), (Improvement, -11.64, 2)]
     ),
     changes!(
         "Table 11",
@@ -386,11 +280,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Table 11",
         "Gemma 2 9B, MBPP, threshold 2.5",
         masks(Gemma9b, MBPP, &[(DATA, "MBPP"), (THRESHOLD, "2.5")]),
-        [
-            (Filtered, 20.84, 2),
-            (Transfer, 2.58, 2),
-            (Improvement, 13.49, 2)
-        ]
+        [(Filtered, 20.84, 2), (Transfer, 2.58, 2), (Improvement, 13.49, 2)]
     ),
     scores!(
         "Table 12",
@@ -686,12 +576,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         masks(Llama, MATH, &[(DATA, "MATH ( hybrid )")]),
         [(Filtered, 70.9, 1)]
     ),
-    entry!(
-        "Table 15",
-        "Llama 3 8B, MBPP, STM",
-        masks(Llama, MBPP, STM),
-        [(Transfer, -0.16, 2)]
-    ),
+    entry!("Table 15", "Llama 3 8B, MBPP, STM", masks(Llama, MBPP, STM), [(Transfer, -0.16, 2)]),
     entry!(
         "Table 15",
         "Llama 3 8B, MBPP, ground truth",
@@ -701,11 +586,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         "Table 15",
         "Llama 3 8B, MBPP, random mask",
-        masks(
-            Llama,
-            MBPP,
-            &[(THRESHOLD, "2.5 (same count but mask random)")]
-        ),
+        masks(Llama, MBPP, &[(THRESHOLD, "2.5 (same count but mask random)")]),
         [(Transfer, -40.4, 1)]
     ),
     entry!(
@@ -714,20 +595,8 @@ pub(super) static ENTRIES: &[Entry] = &[
         masks(Llama, MBPP, &[(THRESHOLD, "1.00008")]),
         [(Transfer, -33.0, 1)]
     ),
-    changes!(
-        "Table 16",
-        "Llama 3 8B, MBPP, LoRA",
-        truth(Llama, MBPP),
-        -34.71,
-        -2.23
-    ),
-    changes!(
-        "Table 16",
-        "Llama 3 8B, MBPP, LoRA with STM",
-        masks(Llama, MBPP, STM),
-        -0.30,
-        3.20
-    ),
+    changes!("Table 16", "Llama 3 8B, MBPP, LoRA", truth(Llama, MBPP), -34.71, -2.23),
+    changes!("Table 16", "Llama 3 8B, MBPP, LoRA with STM", masks(Llama, MBPP, STM), -0.30, 3.20),
     changes!(
         "Table 16",
         "Llama 3 8B, MBPP, DoRA",

@@ -44,9 +44,7 @@ impl Model {
             ("omlo", Self::Olmo),
             ("qwen", Self::Qwen),
         ];
-        let found = families
-            .iter()
-            .filter_map(|(word, model)| Some((name.find(word)?, *model)));
+        let found = families.iter().filter_map(|(word, model)| Some((name.find(word)?, *model)));
         let (_, family) = found.min_by_key(|(at, _)| *at)?;
         Some(match family {
             Self::Gemma2b if name.contains("9b") => Self::Gemma9b,
@@ -215,13 +213,7 @@ static MASKS: Columns = Columns {
         (3, "filter < threshold"),
         (4, "selected epoch"),
     ],
-    scores: [
-        (8, "mbpp"),
-        (9, "math"),
-        (11, "arc-da"),
-        (12, "gsm8k"),
-        (13, "bird"),
-    ],
+    scores: [(8, "mbpp"), (9, "math"), (11, "arc-da"), (12, "gsm8k"), (13, "bird")],
     arc_cot: (10, "arc-cot"),
     in_domain: Some((5, "in domain score")),
     before: None,
@@ -260,12 +252,8 @@ static SAMPLES: Columns = Columns {
 impl Columns {
     fn all(&self) -> Vec<Column> {
         let optional = [self.selected, self.in_domain, self.before, self.filtered];
-        let mut all = vec![
-            self.target,
-            self.arc_cot,
-            self.backward_transfer,
-            self.target_improvement,
-        ];
+        let mut all =
+            vec![self.target, self.arc_cot, self.backward_transfer, self.target_improvement];
         all.extend(self.scores);
         all.extend(self.model);
         all.extend(self.words);
@@ -314,16 +302,9 @@ fn parse(csv: Csv, path: &Path, records: &[(usize, Vec<String>)]) -> Result<Vec<
             return Err(Error::row(path, *line, problem));
         }
         let cell = |(at, _): Column| cells[at].trim();
-        let own_model = columns
-            .model
-            .iter()
-            .find_map(|column| Model::of(cell(*column)));
-        let says_task = task_of(cell(columns.target)).or_else(|| {
-            columns
-                .model
-                .iter()
-                .find_map(|column| task_within(cell(*column)))
-        });
+        let own_model = columns.model.iter().find_map(|column| Model::of(cell(*column)));
+        let says_task = task_of(cell(columns.target))
+            .or_else(|| columns.model.iter().find_map(|column| task_within(cell(*column))));
         // A model of a row holds for those below it that name none, a task only as long as the model is the same.
         if own_model.is_some() && own_model != model {
             target = None;
@@ -338,9 +319,7 @@ fn parse(csv: Csv, path: &Path, records: &[(usize, Vec<String>)]) -> Result<Vec<
             target: if base { None } else { target },
             words: columns.words.iter().map(|c| cell(*c).to_string()).collect(),
             base,
-            selected: columns
-                .selected
-                .is_some_and(|column| cell(column) == "TRUE"),
+            selected: columns.selected.is_some_and(|column| cell(column) == "TRUE"),
             scores: columns.scores.map(|column| number(cell(column))),
             arc_cot: number(cell(columns.arc_cot)),
             in_domain: columns.in_domain.and_then(|column| number(cell(column))),
@@ -376,10 +355,7 @@ fn number(cell: &str) -> Option<f64> {
 fn percent(cell: &str) -> Option<Percent> {
     let decimals = |text: &str| text.split_once('.').map_or(0, |(_, digits)| digits.len());
     match cell.strip_suffix('%') {
-        Some(text) => number(text).map(|value| Percent {
-            value,
-            decimals: decimals(text),
-        }),
+        Some(text) => number(text).map(|value| Percent { value, decimals: decimals(text) }),
         None => number(cell).map(|value| Percent {
             value: 100.0 * value,
             decimals: decimals(cell).saturating_sub(2),
@@ -404,14 +380,8 @@ mod tests {
         assert_eq!(number("WIP"), None);
         assert_eq!(number("nan"), None);
         assert_eq!(Model::of("gemm2 2b"), Some(Model::Gemma2b));
-        assert_eq!(
-            Model::of("gemma2-9b-lora-mbpp-ep.ep3"),
-            Some(Model::Gemma9b)
-        );
-        assert_eq!(
-            Model::of("omlo-sft_bird_config_lr2e-05"),
-            Some(Model::OlmoSft)
-        );
+        assert_eq!(Model::of("gemma2-9b-lora-mbpp-ep.ep3"), Some(Model::Gemma9b));
+        assert_eq!(Model::of("omlo-sft_bird_config_lr2e-05"), Some(Model::OlmoSft));
         let gt = "llama3-8b-it-mbpp, gt remove gemma27b failed case";
         assert_eq!(Model::of(gt), Some(Model::Llama));
         assert_eq!(task_of("MATH ( hybrid )"), Some(MATH));

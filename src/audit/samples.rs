@@ -60,11 +60,7 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
         ("MATH, Self-Output", "1.34 (0.03)"),
     ] {
         facts
-            .claim(
-                format!("Table 1, {what}, perplexity (variance)"),
-                "–",
-                "Table 1",
-            )
+            .claim(format!("Table 1, {what}, perplexity (variance)"), "–", "Table 1")
             .cannot(expected, table_1);
     }
     facts
@@ -187,15 +183,8 @@ impl Set<'_> {
             .claim(format!("{what}: rows"), &file, "earlier count")
             .count(self.kept, self.rows.len());
         facts
-            .claim(
-                format!("{what}: prompts that are the ground truth's"),
-                &file,
-                "earlier count",
-            )
-            .count(
-                self.rows.len(),
-                own.iter().filter(|p| prompts.contains(*p)).count(),
-            );
+            .claim(format!("{what}: prompts that are the ground truth's"), &file, "earlier count")
+            .count(self.rows.len(), own.iter().filter(|p| prompts.contains(*p)).count());
         facts
             .claim(format!("{what}: different prompts"), &file, "earlier count")
             .count(self.rows.len(), different.len());
@@ -207,37 +196,21 @@ impl Set<'_> {
                 .count(rows, self.rows.len());
             let decimals = if percent.fract() == 0.0 { 0 } else { 1 };
             facts
-                .claim(
-                    format!("Table 17, {what}: % of rows kept"),
-                    &file,
-                    "Table 17",
-                )
+                .claim(format!("Table 17, {what}: % of rows kept"), &file, "Table 17")
                 .note(format!("of {} rows of the ground truth", self.of.len()))
                 .number(percent, decimals, share);
         }
         facts
-            .claim(
-                format!("{what}: answers with carriage returns"),
-                &file,
-                "earlier count",
-            )
+            .claim(format!("{what}: answers with carriage returns"), &file, "earlier count")
             .count(self.returns, count(|answer| answer.contains('\r')));
         if let Some(fenced) = self.fenced {
             facts
-                .claim(
-                    format!("{what}: answers that begin with the fence"),
-                    &file,
-                    "earlier count",
-                )
+                .claim(format!("{what}: answers that begin with the fence"), &file, "earlier count")
                 .count(fenced, count(|answer| answer.starts_with("```")));
         }
         if let Some(prose) = self.prose {
             facts
-                .claim(
-                    format!("{what}: answers that go on after the code"),
-                    &file,
-                    "earlier count",
-                )
+                .claim(format!("{what}: answers that go on after the code"), &file, "earlier count")
                 .note("text behind the last fence")
                 .count(
                     prose,
@@ -262,11 +235,8 @@ fn pool(
     facts: &mut Facts,
 ) {
     let name = file.name();
-    let model: Vec<f64> = rows
-        .iter()
-        .flat_map(written)
-        .filter_map(|answer| answer.perplexity)
-        .collect();
+    let model: Vec<f64> =
+        rows.iter().flat_map(written).filter_map(|answer| answer.perplexity).collect();
     let reference: Vec<f64> = rows
         .iter()
         .flat_map(accepted)
@@ -279,33 +249,13 @@ fn pool(
         let mut sorted = model.clone();
         sorted.sort_by(f64::total_cmp);
         let spread = mean(&model).and_then(|middle| {
-            mean(
-                &model
-                    .iter()
-                    .map(|v| (v - middle).powi(2))
-                    .collect::<Vec<_>>(),
-            )
+            mean(&model.iter().map(|v| (v - middle).powi(2)).collect::<Vec<_>>())
         });
         for (what_of, expected, decimals, found) in [
-            (
-                "mean perplexity of accepted answers",
-                average,
-                3,
-                mean(&model),
-            ),
-            (
-                "their median",
-                median,
-                3,
-                super::masks::quantile(&sorted, 0.5),
-            ),
+            ("mean perplexity of accepted answers", average, 3, mean(&model)),
+            ("their median", median, 3, super::masks::quantile(&sorted, 0.5)),
             ("their variance", variance, 2, spread),
-            (
-                "mean perplexity of those rows' references",
-                of_reference,
-                2,
-                mean(&reference),
-            ),
+            ("mean perplexity of those rows' references", of_reference, 2, mean(&reference)),
         ] {
             facts
                 .claim(format!("{what}: {what_of}"), &name, stated)
@@ -313,35 +263,22 @@ fn pool(
                 .maybe(expected, decimals, found, "no answer has a perplexity");
         }
     }
-    let expected = if what.contains("train") {
-        86.9
-    } else {
-        100.0 * 78.0 / 90.0
-    };
+    let expected = if what.contains("train") { 86.9 } else { 100.0 * 78.0 / 90.0 };
     if what.starts_with("Rephrase") {
         facts
-            .claim(
-                format!("{what}: % of rows with an accepted answer"),
-                &name,
-                "earlier count",
-            )
+            .claim(format!("{what}: % of rows with an accepted answer"), &name, "earlier count")
             .note(format!("{with} of {} rows", truth.len()))
             .number(expected, 1, 100.0 * with as f64 / truth.len().max(1) as f64);
     }
     // the choice
-    let pools: HashMap<&str, Vec<Accepted>> = rows
-        .iter()
-        .map(|row| (text(row, "instruction"), written(row)))
-        .collect();
+    let pools: HashMap<&str, Vec<Accepted>> =
+        rows.iter().map(|row| (text(row, "instruction"), written(row))).collect();
     let lowest = chosen
         .iter()
         .filter(|row| {
             let (prompt, answer) = turns(row);
             let own = pools.get(prompt).map_or(&[][..], Vec::as_slice);
-            let best = own
-                .iter()
-                .filter_map(|accepted| accepted.perplexity)
-                .reduce(f64::min);
+            let best = own.iter().filter_map(|accepted| accepted.perplexity).reduce(f64::min);
             own.iter().any(|accepted| {
                 accepted.content == answer
                     && accepted.perplexity.is_some()
@@ -356,24 +293,15 @@ fn pool(
             &name,
             "earlier count",
         )
-        .note(format!(
-            "rows have up to {most} accepted answers of the model"
-        ))
+        .note(format!("rows have up to {most} accepted answers of the model"))
         .count(chosen.len(), lowest);
     let rejected: Vec<&Value> = rows
         .iter()
         .flat_map(|row| row.fields["rejection"].as_array().into_iter().flatten())
         .collect();
-    let scored = rejected
-        .iter()
-        .filter(|item| item.get("ppl").is_some())
-        .count();
+    let scored = rejected.iter().filter(|item| item.get("ppl").is_some()).count();
     facts
-        .claim(
-            format!("{what}: rejected answers with a perplexity"),
-            &name,
-            "earlier count",
-        )
+        .claim(format!("{what}: rejected answers with a perplexity"), &name, "earlier count")
         .count(0, scored);
     let references: HashMap<&str, &str> = truth.iter().map(turns).collect();
     let same = rows

@@ -41,9 +41,7 @@ impl Scored {
 
     /// The answer as a mask: everything is learned.
     pub fn completion(&self) -> LossMask {
-        (0..self.perplexity.len())
-            .map(|at| at >= self.start)
-            .collect()
+        (0..self.perplexity.len()).map(|at| at >= self.start).collect()
     }
 
     /// Perplexities as `select` wants them: the first token has none.
@@ -87,10 +85,7 @@ pub(super) fn read(copy: &Copy) -> Result<Vec<Scored>> {
             .into_iter()
             .map(|id| u32::try_from(id).map_err(|_| wrong(format!("{id} is no token id"))))
             .collect::<Result<_>>()?;
-        if let Some(at) = perplexity
-            .iter()
-            .position(|ppl| *ppl < 1.0 || !ppl.is_finite())
-        {
+        if let Some(at) = perplexity.iter().position(|ppl| *ppl < 1.0 || !ppl.is_finite()) {
             let problem = format!("token {at} has the perplexity {}, below 1", perplexity[at]);
             return Err(Error::row(&stm, row.number, problem));
         }
@@ -103,14 +98,10 @@ pub(super) fn read(copy: &Copy) -> Result<Vec<Scored>> {
             )));
         };
         let ids = all[doubled..].to_vec();
-        let header = ids
-            .windows(2)
-            .rposition(|pair| pair == [END_OF_HEADER, BLANK_LINE]);
+        let header = ids.windows(2).rposition(|pair| pair == [END_OF_HEADER, BLANK_LINE]);
         let start = header.map(|at| at + 2).filter(|start| *start < ids.len());
         let Some(start) = start else {
-            return Err(wrong(
-                "has no turn of the assistant in its token ids".into(),
-            ));
+            return Err(wrong("has no turn of the assistant in its token ids".into()));
         };
         scored.push(Scored {
             task,
@@ -125,10 +116,5 @@ pub(super) fn read(copy: &Copy) -> Result<Vec<Scored>> {
 }
 
 fn numbers<T>(value: &Value, read: fn(&Value) -> Option<T>) -> Vec<T> {
-    value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(read)
-        .collect()
+    value.as_array().into_iter().flatten().filter_map(read).collect()
 }

@@ -46,9 +46,7 @@ pub fn table_2() -> Table2 {
     let row = |entry: &Entry| {
         let scores = |other: &&Entry| other.table == "Table 12" && other.row == entry.row;
         let scores = ENTRIES.iter().find(scores)?;
-        let (_, before) = TABLE_12
-            .iter()
-            .find(|(model, _)| *model == entry.pick.model)?;
+        let (_, before) = TABLE_12.iter().find(|(model, _)| *model == entry.pick.model)?;
         let cell = |of: Quantity| {
             let cell = |entry: &Entry| {
                 let mut cells = entry.cells.iter();
@@ -71,9 +69,7 @@ pub fn table_2() -> Table2 {
         })
     };
     let rows = ENTRIES.iter().filter(|entry| entry.table == "Table 2");
-    Table2 {
-        rows: rows.filter_map(row).collect(),
-    }
+    Table2 { rows: rows.filter_map(row).collect() }
 }
 
 impl Table2 {
@@ -99,10 +95,7 @@ impl Table2 {
         let fitting = self.rows.iter().filter(|row| row.model == model);
         let rows: Vec<Row> = fitting.cloned().collect();
         match rows.is_empty() {
-            true => Err(Error::invalid(
-                "model",
-                format!("there is no row of `{model}`"),
-            )),
+            true => Err(Error::invalid("model", format!("there is no row of `{model}`"))),
             false => Ok(Self { rows }),
         }
     }
@@ -113,9 +106,7 @@ impl Table2 {
     /// There is no such task.
     pub fn with_base(&self, task: &str, score: f64) -> Result<Self> {
         let rows = self.rows.iter().map(|row| row.with_base(task, score));
-        Ok(Self {
-            rows: rows.collect::<Result<_>>()?,
-        })
+        Ok(Self { rows: rows.collect::<Result<_>>()? })
     }
 
     /// How many of the printed BWT follow from the accuracies.
@@ -136,10 +127,8 @@ impl Row {
 
     /// BWT from the accuracies, in percent; `None` where a base is 0.
     pub fn transfer(&self) -> Option<f64> {
-        let pairs: Vec<(f64, f64)> = self
-            .others()
-            .map(|task| (self.before[task], self.after[task]))
-            .collect();
+        let pairs: Vec<(f64, f64)> =
+            self.others().map(|task| (self.before[task], self.after[task])).collect();
         backward_transfer(&pairs)
     }
 

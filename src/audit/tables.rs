@@ -89,9 +89,7 @@ fn cells(entry: &Entry, line: &Line, lines: &[Line], bases: &Bases, facts: &mut 
                     true => String::new(),
                     false => diagnosis(*quantity, printed, tolerance, line, lines, bases),
                 };
-                claim
-                    .note(note)
-                    .within(printed, decimals, tolerance, Some(found));
+                claim.note(note).within(printed, decimals, tolerance, Some(found));
             }
         }
     }
@@ -129,10 +127,7 @@ fn diagnosis(
         }
     }
     if let Some(other) = other
-        && value(other, line, bases)
-            .into_iter()
-            .chain(own_cell(other, line))
-            .any(fits)
+        && value(other, line, bases).into_iter().chain(own_cell(other, line)).any(fits)
     {
         said.push(format!("it is the row's {}: exchanged", other.name()));
     }
@@ -184,12 +179,7 @@ fn elsewhere(
                 .filter(|other| !same_row(other))
                 .find(|other| cell(other, task).is_some())
                 .map(|other| {
-                    format!(
-                        "it is {}'s {}: {}",
-                        other.short(),
-                        TASKS[task],
-                        other.title()
-                    )
+                    format!("it is {}'s {}: {}", other.short(), TASKS[task], other.title())
                 })
         }
         Quantity::Filtered => of_model()
@@ -206,16 +196,14 @@ fn elsewhere(
 /// Table 2 against Table 12: the paper against itself.
 fn from_table_12(bases: &Bases, facts: &mut Facts) {
     for entry in ENTRIES.iter().filter(|entry| entry.table == "Table 2") {
-        let scores = ENTRIES
-            .iter()
-            .find(|other| other.table == "Table 12" && other.row == entry.row);
+        let scores =
+            ENTRIES.iter().find(|other| other.table == "Table 12" && other.row == entry.row);
         let Some(scores) = scores.and_then(table_12) else {
             continue;
         };
         let (model, target) = (entry.pick.model, entry.pick.target);
-        let printed_bases = TABLE_12
-            .iter()
-            .find_map(|(own, scores)| (*own == model).then_some(*scores));
+        let printed_bases =
+            TABLE_12.iter().find_map(|(own, scores)| (*own == model).then_some(*scores));
         let Some(printed_bases) = printed_bases else {
             continue;
         };

@@ -18,11 +18,9 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
     math(copy, facts)?;
     math_log(copy, facts)?;
     gsm8k(copy, facts)?;
-    for (file, numeric, letters) in [
-        (&ARC_TEST, Some(22), Some(1144)),
-        (&ARC_TRAIN, None, None),
-        (&ARC_VALIDATION, None, None),
-    ] {
+    for (file, numeric, letters) in
+        [(&ARC_TEST, Some(22), Some(1144)), (&ARC_TRAIN, None, None), (&ARC_VALIDATION, None, None)]
+    {
         arc(file, &copy.needed(file)?, numeric, letters, facts);
     }
     Ok(())
@@ -31,47 +29,22 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
 fn math(copy: &Copy, facts: &mut Facts) -> Result<()> {
     for (file, expected) in [(&MATH_VALIDATION, 734), (&MATH_TEST, 1000)] {
         let rows = copy.needed(file)?;
-        let boxed = rows
-            .iter()
-            .filter(|row| text(row, "solution").contains("\\boxed"))
-            .count();
-        let same = rows
-            .iter()
-            .filter(|row| turns(row).1 == text(row, "solution"))
-            .count();
+        let boxed = rows.iter().filter(|row| text(row, "solution").contains("\\boxed")).count();
+        let same = rows.iter().filter(|row| turns(row).1 == text(row, "solution")).count();
+        facts.claim("solutions with \\boxed", file.name(), "earlier count").count(expected, boxed);
         facts
-            .claim("solutions with \\boxed", file.name(), "earlier count")
-            .count(expected, boxed);
-        facts
-            .claim(
-                "answers that are the solution",
-                file.name(),
-                "earlier count",
-            )
+            .claim("answers that are the solution", file.name(), "earlier count")
             .count(expected, same);
     }
     let rows = copy.needed(&MATH_TEST)?;
     let shares = |column: &str, names: &[&str]| -> String {
         let count = |name: &&str| rows.iter().filter(|row| text(row, column) == *name).count();
-        names
-            .iter()
-            .map(|name| count(name).to_string())
-            .collect::<Vec<_>>()
-            .join("/")
+        names.iter().map(|name| count(name).to_string()).collect::<Vec<_>>().join("/")
     };
-    facts
-        .claim(
-            "test items of levels 1 to 5",
-            MATH_TEST.name(),
-            "earlier count",
-        )
-        .text(
-            "84/180/226/243/267",
-            shares(
-                "level",
-                &["Level 1", "Level 2", "Level 3", "Level 4", "Level 5"],
-            ),
-        );
+    facts.claim("test items of levels 1 to 5", MATH_TEST.name(), "earlier count").text(
+        "84/180/226/243/267",
+        shares("level", &["Level 1", "Level 2", "Level 3", "Level 4", "Level 5"]),
+    );
     facts
         .claim(
             "test items of Algebra, Intermediate Algebra, Prealgebra, Precalculus, Number Theory, Counting & Probability, Geometry",
@@ -121,18 +94,10 @@ fn math(copy: &Copy, facts: &mut Facts) -> Result<()> {
     }
     match copy.rows(&MATH_TRAIN)? {
         Some(rows) => facts
-            .claim(
-                "rows of the train split",
-                MATH_TRAIN.name(),
-                "earlier count",
-            )
+            .claim("rows of the train split", MATH_TRAIN.name(), "earlier count")
             .count(6766, rows.len()),
         None => facts
-            .claim(
-                "rows of the train split",
-                MATH_TRAIN.name(),
-                "earlier count",
-            )
+            .claim("rows of the train split", MATH_TRAIN.name(), "earlier count")
             .cannot("6766", "the file is not in this copy"),
     }
     Ok(())
@@ -143,11 +108,7 @@ fn last_box(solution: &str) -> Option<&str> {
     let rest = &solution[solution.rfind("\\boxed")? + "\\boxed".len()..];
     let Some(inside) = rest.strip_prefix('{') else {
         // `\boxed 3`
-        return rest
-            .split('$')
-            .next()
-            .map(str::trim)
-            .filter(|t| !t.is_empty());
+        return rest.split('$').next().map(str::trim).filter(|t| !t.is_empty());
     };
     let mut depth = 1;
     for (at, c) in inside.char_indices() {
@@ -169,11 +130,7 @@ fn math_item(answer: &str, grading: Grading) -> Item {
         prompt: String::new(),
         truth: String::new(),
         style: Vec::new(),
-        check: Check::Math {
-            answer: answer.to_string(),
-            grading,
-            take: Take::Last,
-        },
+        check: Check::Math { answer: answer.to_string(), grading, take: Take::Last },
     }
 }
 
@@ -206,11 +163,7 @@ fn math_log(copy: &Copy, facts: &mut Facts) -> Result<()> {
         })
         .count();
     facts
-        .claim(
-            "logged MATH answers that pass",
-            MATH_LOG.name(),
-            "earlier count",
-        )
+        .claim("logged MATH answers that pass", MATH_LOG.name(), "earlier count")
         .count(3, rows.iter().filter(passed).count());
     facts
         .claim(what, MATH_LOG.name(), "earlier count")
@@ -221,29 +174,15 @@ fn math_log(copy: &Copy, facts: &mut Facts) -> Result<()> {
 
 fn gsm8k(copy: &Copy, facts: &mut Facts) -> Result<()> {
     let rows = copy.needed(&GSM8K)?;
-    let gold = |row: &Row| {
-        text(row, "answer")
-            .rsplit("####")
-            .next()
-            .map(|a| a.trim().to_string())
-    };
-    let marked = rows
-        .iter()
-        .filter(|row| text(row, "answer").contains("####"))
-        .count();
-    facts
-        .claim("answers with ####", GSM8K.name(), "earlier count")
-        .count(747, marked);
+    let gold = |row: &Row| text(row, "answer").rsplit("####").next().map(|a| a.trim().to_string());
+    let marked = rows.iter().filter(|row| text(row, "answer").contains("####")).count();
+    facts.claim("answers with ####", GSM8K.name(), "earlier count").count(747, marked);
     let item = |gold: String| Item {
         id: "gsm8k".into(),
         prompt: String::new(),
         truth: String::new(),
         style: Vec::new(),
-        check: Check::Gsm8k {
-            answer: gold,
-            grading: Grading::Paper,
-            take: Take::Last,
-        },
+        check: Check::Gsm8k { answer: gold, grading: Grading::Paper, take: Take::Last },
     };
     let right = rows
         .iter()
@@ -252,11 +191,7 @@ fn gsm8k(copy: &Copy, facts: &mut Facts) -> Result<()> {
         })
         .count();
     facts
-        .claim(
-            "references that the paper's parser takes for right",
-            GSM8K.name(),
-            "earlier count",
-        )
+        .claim("references that the paper's parser takes for right", GSM8K.name(), "earlier count")
         .count(rows.len(), right);
     let what = "logged GSM8K answers whose grade the paper's parser gives again";
     let Some(log) = copy.rows(&GSM8K_LOG)? else {
@@ -268,9 +203,7 @@ fn gsm8k(copy: &Copy, facts: &mut Facts) -> Result<()> {
     // The log has no reference: it is looked up by the question, where this split has it.
     let (mut same, mut found) = (0, 0);
     for row in &log {
-        let own = rows
-            .iter()
-            .find(|known| text(row, "prompt").contains(text(known, "question")));
+        let own = rows.iter().find(|known| text(row, "prompt").contains(text(known, "question")));
         if let Some(gold) = own.and_then(gold) {
             found += 1;
             let right = item(gold).grade(text(row, "generation"), false).value == 1.0;
@@ -302,39 +235,23 @@ fn arc(
         labels.into_iter().flatten().filter_map(text).collect()
     };
     if let Some(expected) = numeric {
-        let found = rows
-            .iter()
-            .filter(|row| text(row, "answerKey").parse::<u8>().is_ok())
-            .count();
+        let found = rows.iter().filter(|row| text(row, "answerKey").parse::<u8>().is_ok()).count();
         facts
             .claim("rows with a number as their key", file.name(), stated)
             .note("the prompt asks for a letter of ABCD")
             .count(expected, found);
     }
     if let Some(expected) = letters {
-        let found = rows
-            .iter()
-            .filter(|row| labels(row) == ["A", "B", "C", "D"])
-            .count();
-        facts
-            .claim("rows with the labels A, B, C, D", file.name(), stated)
-            .count(expected, found);
+        let found = rows.iter().filter(|row| labels(row) == ["A", "B", "C", "D"]).count();
+        facts.claim("rows with the labels A, B, C, D", file.name(), stated).count(expected, found);
         let five = rows.iter().filter(|row| labels(row).len() == 5).count();
-        facts
-            .claim("rows with five options", file.name(), "earlier count")
-            .count(3, five);
+        facts.claim("rows with five options", file.name(), "earlier count").count(3, five);
     }
     let lost = rows
         .iter()
-        .filter(|row| {
-            !labels(row)
-                .iter()
-                .any(|label| label == text(row, "answerKey"))
-        })
+        .filter(|row| !labels(row).iter().any(|label| label == text(row, "answerKey")))
         .count();
-    facts
-        .claim("rows whose key is none of their labels", file.name(), "–")
-        .count(0, lost);
+    facts.claim("rows whose key is none of their labels", file.name(), "–").count(0, lost);
 }
 
 #[cfg(test)]
@@ -343,10 +260,7 @@ mod tests {
 
     #[test]
     fn the_last_box_is_read_to_its_own_brace() {
-        assert_eq!(
-            last_box("$\\boxed{1}$ or $\\boxed{\\frac{1}{2}}$."),
-            Some("\\frac{1}{2}")
-        );
+        assert_eq!(last_box("$\\boxed{1}$ or $\\boxed{\\frac{1}{2}}$."), Some("\\frac{1}{2}"));
         assert_eq!(last_box("it is $\\boxed 3$."), Some("3"));
         assert_eq!(last_box("\\boxed{1"), None);
         assert_eq!(last_box("none"), None);

@@ -29,10 +29,7 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
                 .zip(&options)
                 .map(|(label, option)| format!("{label}. {option}\n"))
                 .collect();
-            (
-                format!("{PAPER}Question:\n{question}Choices:\n{lines}"),
-                format!("Answer: {key}"),
-            )
+            (format!("{PAPER}Question:\n{question}Choices:\n{lines}"), format!("Answer: {key}"))
         }
         // arc_challenge_chat, which letters the options whatever their labels; it shows at most four
         Prompts::Harness => {
@@ -79,14 +76,8 @@ fn choices(given: &Given<'_>) -> Result<(Vec<String>, Vec<String>)> {
     let pairs = || -> Option<(Vec<String>, Vec<String>)> {
         let list = given.row.fields.get("choices")?.as_array()?;
         let text = |v: &Value, key: &str| v.get(key)?.as_str().map(str::to_owned);
-        let labels = list
-            .iter()
-            .map(|v| text(v, "label"))
-            .collect::<Option<_>>()?;
-        let texts = list
-            .iter()
-            .map(|v| text(v, "text"))
-            .collect::<Option<_>>()?;
+        let labels = list.iter().map(|v| text(v, "label")).collect::<Option<_>>()?;
+        let texts = list.iter().map(|v| text(v, "text")).collect::<Option<_>>()?;
         Some((labels, texts))
     };
     let (labels, texts) = list("label")

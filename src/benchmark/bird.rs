@@ -24,15 +24,7 @@ pub(super) fn item(given: &Given<'_>, databases: &mut Databases) -> Result<Item>
             return Err(given.no_prompt("BIRD", "take paper, or official with the evidence"));
         }
     };
-    checked(
-        given,
-        "bird",
-        &["question_id"],
-        prompt,
-        query,
-        database,
-        RowRule::Bird,
-    )
+    checked(given, "bird", &["question_id"], prompt, query, database, RowRule::Bird)
 }
 
 /// The paper's prompt, which is StreamBench's: tables, question, no evidence; every line trimmed. Word for word

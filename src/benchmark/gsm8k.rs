@@ -70,10 +70,6 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
         prompt,
         truth,
         style: vec![],
-        check: Check::Gsm8k {
-            answer: number,
-            grading: given.ask.grading,
-            take: given.ask.take,
-        },
+        check: Check::Gsm8k { answer: number, grading: given.ask.grading, take: given.ask.take },
     })
 }

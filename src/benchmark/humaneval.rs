@@ -19,11 +19,8 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
             )
         })
     };
-    let (task, question, solution) = (
-        text("task_id")?,
-        text("prompt")?,
-        text("canonical_solution")?,
-    );
+    let (task, question, solution) =
+        (text("task_id")?, text("prompt")?, text("canonical_solution")?);
     let (entry, test) = (text("entry_point")?, text("test")?);
     let mut own: Vec<String> = vec![entry.to_string()];
     own.extend(
@@ -40,11 +37,9 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
                 _ => Extraction::Better,
             },
         ),
-        Prompts::Harness | Prompts::Official => (
-            question.to_string(),
-            solution.to_string(),
-            Extraction::Continuation,
-        ),
+        Prompts::Harness | Prompts::Official => {
+            (question.to_string(), solution.to_string(), Extraction::Continuation)
+        }
     };
     let number = task.rsplit('/').next().unwrap_or(task);
     Ok(Item {

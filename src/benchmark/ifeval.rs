@@ -35,13 +35,8 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
             .filter(|(_, value)| !value.is_null())
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        let instruction = Instruction {
-            id: id.to_owned(),
-            kwargs: given_ones,
-        };
-        instruction
-            .check()
-            .map_err(|problem| given.problem(problem))?;
+        let instruction = Instruction { id: id.to_owned(), kwargs: given_ones };
+        instruction.check().map_err(|problem| given.problem(problem))?;
         instructions.push(instruction);
     }
     Ok(Item {

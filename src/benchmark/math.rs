@@ -42,10 +42,9 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
         }
     };
     let (prompt, truth) = match given.ask.prompts {
-        Prompts::Paper => (
-            format!("{}\n\n{problem}\n\n{}", PAPER[0], PAPER[1]),
-            solution.to_owned(),
-        ),
+        Prompts::Paper => {
+            (format!("{}\n\n{problem}\n\n{}", PAPER[0], PAPER[1]), solution.to_owned())
+        }
         Prompts::Harness => {
             let shots: String = HARNESS
                 .iter()
@@ -67,11 +66,7 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
         prompt,
         truth,
         style: vec![],
-        check: Check::Math {
-            answer,
-            grading: given.ask.grading,
-            take: given.ask.take,
-        },
+        check: Check::Math { answer, grading: given.ask.grading, take: given.ask.take },
     })
 }
 

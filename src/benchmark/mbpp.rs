@@ -41,26 +41,16 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
         }
     };
     let question = text("text").or_else(|| text("prompt")).ok_or_else(|| {
-        wrong(format!(
-            "expected text (or prompt) to be the question: task {task}"
-        ))
+        wrong(format!("expected text (or prompt) to be the question: task {task}"))
     })?;
-    let code = text("code").ok_or_else(|| {
-        wrong(format!(
-            "expected code to be the reference solution: task {task}"
-        ))
-    })?;
+    let code = text("code")
+        .ok_or_else(|| wrong(format!("expected code to be the reference solution: task {task}")))?;
     let asserts = texts("test_list")?;
     if asserts.is_empty() {
-        return Err(wrong(format!(
-            "expected test_list to hold asserts: task {task}"
-        )));
+        return Err(wrong(format!("expected test_list to hold asserts: task {task}")));
     }
     // Objects that the tests share are made of the solution's classes, so this comes after the solution (tasks 367 and 927).
-    let mut before: Vec<String> = text("test_setup_code")
-        .map(str::to_string)
-        .into_iter()
-        .collect();
+    let mut before: Vec<String> = text("test_setup_code").map(str::to_string).into_iter().collect();
     let imports = texts("test_imports")?.join("\n");
     before.push(imports.clone());
     let mut tests = asserts.clone();
@@ -80,10 +70,7 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
     }
     let (prompt, truth, extraction) = match ask.prompts {
         Prompts::Paper => (
-            format!(
-                "{PAPER}\n>>> Problem:\n{question}\n>>> Test Cases:\n{}\n",
-                asserts.join("\n")
-            ),
+            format!("{PAPER}\n>>> Problem:\n{question}\n>>> Test Cases:\n{}\n", asserts.join("\n")),
             format!("```python\n{code}\n```"),
             match ask.grading {
                 Grading::Paper => Extraction::Paper,
@@ -98,11 +85,7 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
                 )));
             };
             let asked = shot(question, [first, second, third]);
-            (
-                format!("{}{asked}", examples()),
-                format!("{code}\n[DONE]"),
-                Extraction::Done,
-            )
+            (format!("{}{asked}", examples()), format!("{code}\n[DONE]"), Extraction::Done)
         }
     };
     Ok(Item {
@@ -110,20 +93,13 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
         prompt,
         truth,
         style: vec![],
-        check: Check::Python {
-            tests,
-            before,
-            prefix: imports,
-            own,
-            extraction,
-        },
+        check: Check::Python { tests, before, prefix: imports, own, extraction },
     })
 }
 
 /// Whether `code` has the word `name`.
 fn mentions(code: &str, name: &str) -> bool {
-    code.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .any(|word| word == name)
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
 }
 
 /// The paper's instruction: `conversations[0].value` of its published files.

@@ -23,18 +23,14 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
     let labels: Vec<String> = ('A'..).take(options.len()).map(String::from).collect();
     let right = match given.row.fields.get("answer") {
         Some(Value::Number(number)) => number.as_u64().and_then(|n| usize::try_from(n).ok()),
-        Some(Value::String(text)) => labels
-            .iter()
-            .position(|label| label == text)
-            .or_else(|| text.parse().ok()),
+        Some(Value::String(text)) => {
+            labels.iter().position(|label| label == text).or_else(|| text.parse().ok())
+        }
         _ => None,
     };
-    let key = right
-        .and_then(|at| labels.get(at))
-        .cloned()
-        .ok_or_else(|| {
-            given.problem("expected answer to be the place of an option from 0, or its letter")
-        })?;
+    let key = right.and_then(|at| labels.get(at)).cloned().ok_or_else(|| {
+        given.problem("expected answer to be the place of an option from 0, or its letter")
+    })?;
     let lines = |mark: &str| -> Vec<String> {
         labels
             .iter()
@@ -43,10 +39,9 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
             .collect()
     };
     let (prompt, truth) = match given.ask.prompts {
-        Prompts::Paper => (
-            format!("{PAPER}{question}\n\n{}", lines(")").join("\n")),
-            format!("Answer: {key}"),
-        ),
+        Prompts::Paper => {
+            (format!("{PAPER}{question}\n\n{}", lines(")").join("\n")), format!("Answer: {key}"))
+        }
         // mmlu_generative without examples, which is its default
         Prompts::Harness | Prompts::Official => {
             let subject = given.text("subject").unwrap_or("general knowledge");

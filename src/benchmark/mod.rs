@@ -108,16 +108,10 @@ impl Benchmark {
     /// # Errors
     /// Lists the names there are.
     pub fn named(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|b| b.name() == name)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::name).join(", ");
-                Error::invalid(
-                    "benchmark",
-                    format!("none is called {name:?}; there are {names}"),
-                )
-            })
+        Self::ALL.into_iter().find(|b| b.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::invalid("benchmark", format!("none is called {name:?}; there are {names}"))
+        })
     }
 
     /// Longest answer in tokens, as the paper's code has it, or for IFEval the harness.
@@ -202,10 +196,7 @@ impl Benchmark {
             _ => &[],
         };
         let file = published.iter().map(|name| data.join(name));
-        Ok(file
-            .into_iter()
-            .find(|file| file.is_file())
-            .unwrap_or_else(|| data.to_path_buf()))
+        Ok(file.into_iter().find(|file| file.is_file()).unwrap_or_else(|| data.to_path_buf()))
     }
 
     /// Those of `items` that are in `split`, where one file holds all splits, as MBPP's; elsewhere all of them.
@@ -230,13 +221,7 @@ impl Benchmark {
     /// # Errors
     /// Names the file and the row that does not fit, and what was expected.
     pub fn read(self, path: &Path, prompts: Prompts) -> Result<Vec<Item>> {
-        self.read_as(
-            path,
-            &Ask {
-                prompts,
-                ..Ask::default()
-            },
-        )
+        self.read_as(path, &Ask { prompts, ..Ask::default() })
     }
 
     /// As [`Self::read`], with the grading and the rows that `ask` names.
@@ -310,17 +295,14 @@ struct Given<'a> {
 
 impl Given<'_> {
     fn is_wanted(&self) -> bool {
-        self.ask
-            .only
-            .iter()
-            .all(|(key, value)| match self.row.fields.get(key) {
-                Some(Value::String(text)) => text == value,
-                Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
-                Some(other) => {
-                    let text = other.to_string();
-                    text == *value
-                }
-            })
+        self.ask.only.iter().all(|(key, value)| match self.row.fields.get(key) {
+            Some(Value::String(text)) => text == value,
+            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
+            Some(other) => {
+                let text = other.to_string();
+                text == *value
+            }
+        })
     }
 
     fn problem(&self, problem: impl Into<String>) -> Error {
@@ -329,28 +311,19 @@ impl Given<'_> {
 
     /// The text in the column `key`.
     fn text(&self, key: &str) -> Result<&str> {
-        self.row
-            .fields
-            .get(key)
-            .and_then(Value::as_str)
-            .ok_or_else(|| {
-                let keys: Vec<&str> = self.row.fields.keys().map(String::as_str).collect();
-                self.problem(format!(
-                    "expected a text in {key}; the row has {}",
-                    keys.join(", ")
-                ))
-            })
+        self.row.fields.get(key).and_then(Value::as_str).ok_or_else(|| {
+            let keys: Vec<&str> = self.row.fields.keys().map(String::as_str).collect();
+            self.problem(format!("expected a text in {key}; the row has {}", keys.join(", ")))
+        })
     }
 
     /// The text or number in the first of these columns that is there, else the row's number.
     fn name(&self, keys: &[&str]) -> String {
-        let found = keys
-            .iter()
-            .find_map(|key| match self.row.fields.get(*key)? {
-                Value::String(text) => Some(text.clone()),
-                Value::Number(number) => Some(number.to_string()),
-                _ => None,
-            });
+        let found = keys.iter().find_map(|key| match self.row.fields.get(*key)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        });
         found.unwrap_or_else(|| self.row.number.to_string())
     }
 
@@ -361,10 +334,7 @@ impl Given<'_> {
             Prompts::Harness => "lm-evaluation-harness has",
             Prompts::Official => "the benchmark's authors have",
         };
-        Error::invalid(
-            "prompts",
-            format!("{whose} no prompt for {benchmark}; {way_out}"),
-        )
+        Error::invalid("prompts", format!("{whose} no prompt for {benchmark}; {way_out}"))
     }
 }
 
@@ -385,24 +355,13 @@ struct Database {
 impl Databases {
     /// The database `name` that lies beside the file of questions, in one of the folders in which it is published.
     fn find(&mut self, given: &Given<'_>, name: &str) -> Result<Database> {
-        const FOLDERS: [&str; 6] = [
-            "database",
-            "databases",
-            "dev_databases",
-            "test_database",
-            "train_databases",
-            ".",
-        ];
+        const FOLDERS: [&str; 6] =
+            ["database", "databases", "dev_databases", "test_database", "train_databases", "."];
         let beside = match given.path.is_dir() {
             true => given.path,
             false => given.path.parent().unwrap_or(Path::new(".")),
         };
-        let place = |folder: &str| {
-            beside
-                .join(folder)
-                .join(name)
-                .join(format!("{name}.sqlite"))
-        };
+        let place = |folder: &str| beside.join(folder).join(name).join(format!("{name}.sqlite"));
         let file = FOLDERS
             .iter()
             .map(|folder| place(folder))

@@ -17,13 +17,5 @@ pub(super) fn item(given: &Given<'_>, databases: &mut Databases) -> Result<Item>
             return Err(given.no_prompt("Spider", "take paper, which asks as for BIRD"));
         }
     };
-    bird::checked(
-        given,
-        "spider",
-        &["id"],
-        prompt,
-        query,
-        database,
-        RowRule::Spider,
-    )
+    bird::checked(given, "spider", &["id"], prompt, query, database, RowRule::Spider)
 }

@@ -16,21 +16,14 @@ pub fn broken(site: &Path) -> Result<Vec<String>> {
     let anchor = Regex::new(r#"\bid="([^"]*)""#).expect("a pattern of ours");
     let found = |pattern: &Regex, text: &str| -> Vec<String> {
         let all = pattern.captures_iter(text).flatten();
-        all.filter_map(|found| Some(found.get(1)?.as_str().replace("&amp;", "&")))
-            .collect()
+        all.filter_map(|found| Some(found.get(1)?.as_str().replace("&amp;", "&"))).collect()
     };
     let mut files = BTreeSet::new();
     walk(site, &mut files)?;
     let mut pages = BTreeMap::new();
-    for path in files
-        .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "html"))
-    {
+    for path in files.iter().filter(|path| path.extension().is_some_and(|end| end == "html")) {
         // the API reference is rustdoc's own, checked by rustdoc
-        if path
-            .strip_prefix(site)
-            .is_ok_and(|path| path.starts_with("api"))
-        {
+        if path.strip_prefix(site).is_ok_and(|path| path.starts_with("api")) {
             continue;
         }
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
@@ -50,17 +43,10 @@ pub fn broken(site: &Path) -> Result<Vec<String>> {
             if file.starts_with(&api) && !api.is_dir() {
                 continue;
             }
-            let file = if file.is_dir() {
-                file.join("index.html")
-            } else {
-                file
-            };
+            let file = if file.is_dir() { file.join("index.html") } else { file };
             let there = place.is_empty() || files.contains(&file);
-            let known = if place.is_empty() {
-                Some(ids)
-            } else {
-                pages.get(&file).map(|(_, ids)| ids)
-            };
+            let known =
+                if place.is_empty() { Some(ids) } else { pages.get(&file).map(|(_, ids)| ids) };
             let marked = anchor.is_empty() || known.is_none_or(|ids| ids.contains(anchor));
             // mdBook's page for a missing address is written for the site's root
             if !(there && marked) && page.file_name().is_some_and(|name| name != "404.html") {
@@ -118,11 +104,7 @@ mod tests {
         );
         assert_eq!(
             broken(site.path()).unwrap(),
-            [
-                "part/a.html: gone.svg",
-                "part/a.html: ../index.html#no",
-                "part/a.html: #no"
-            ]
+            ["part/a.html: gone.svg", "part/a.html: ../index.html#no", "part/a.html: #no"]
         );
     }
 }

@@ -43,10 +43,7 @@ pub fn prepare(cx: &Context, root: &Path) -> Result<Vec<PathBuf>> {
         let page =
             page::page(&Document::read(&path)?).map_err(|problem| Error::file(&path, problem))?;
         let name = path.with_extension("md");
-        let name = format!(
-            "notebooks/{}",
-            name.file_name().unwrap_or_default().display()
-        );
+        let name = format!("notebooks/{}", name.file_name().unwrap_or_default().display());
         if !listed.contains(&format!("]({name})")) {
             return Err(Error::file(
                 &summary,
@@ -57,10 +54,6 @@ pub fn prepare(cx: &Context, root: &Path) -> Result<Vec<PathBuf>> {
     }
     let data = threshold::data(cx, &chapters.join("results"))?;
     let script = format!("window.unforgetThresholds = {data};\n");
-    files.push(report::put(
-        &chapters,
-        "threshold-data.js",
-        script.as_bytes(),
-    )?);
+    files.push(report::put(&chapters, "threshold-data.js", script.as_bytes())?);
     Ok(files)
 }

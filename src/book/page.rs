@@ -57,14 +57,8 @@ fn shown(data: &Map<String, Value>) -> String {
     for media_type in ["text/html", "image/svg+xml"] {
         if let Some(html) = text(media_type) {
             // an empty line would end the block of HTML
-            let lines: Vec<&str> = html
-                .lines()
-                .filter(|line| !line.trim().is_empty())
-                .collect();
-            return format!(
-                "<div class=\"cell-output\">\n{}\n</div>\n\n",
-                lines.join("\n")
-            );
+            let lines: Vec<&str> = html.lines().filter(|line| !line.trim().is_empty()).collect();
+            return format!("<div class=\"cell-output\">\n{}\n</div>\n\n", lines.join("\n"));
         }
     }
     let plain = text("text/plain").unwrap_or_default();
@@ -80,11 +74,8 @@ fn shown(data: &Map<String, Value>) -> String {
 
 /// Text in a fence that no line of it closes.
 fn fenced(text: &str) -> String {
-    let longest = text
-        .lines()
-        .map(|line| line.chars().take_while(|c| *c == '`').count())
-        .max()
-        .unwrap_or(0);
+    let longest =
+        text.lines().map(|line| line.chars().take_while(|c| *c == '`').count()).max().unwrap_or(0);
     let fence = "`".repeat(3.max(longest + 1));
     format!("{fence}text\n{}\n{fence}\n\n", text.trim_end())
 }
@@ -131,9 +122,6 @@ mod tests {
             json!([{"cell_type": "code", "source": "1", "outputs": [{"output_type": "error", "evalue": "no such model"}]}]),
         );
         let problem = failed.unwrap_err();
-        assert!(
-            problem.contains("cell 1 ended in an error: no such model"),
-            "{problem}"
-        );
+        assert!(problem.contains("cell 1 ended in an error: no such model"), "{problem}");
     }
 }

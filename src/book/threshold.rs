@@ -25,10 +25,7 @@ pub fn data(cx: &Context, results: &Path) -> Result<Value> {
     for target in ["code", "algebra"] {
         let mut recipe = Recipe::lab().with_target(target)?;
         recipe.arms = vec![Arm::GroundTruth.into()];
-        recipe.sizes = DataSizes {
-            train: 32,
-            ..recipe.sizes
-        };
+        recipe.sizes = DataSizes { train: 32, ..recipe.sizes };
         let examples = Experiment::prepare(cx, &recipe)?.token_examples(EXAMPLES)?;
         let examples: Vec<Value> = examples
             .iter()
@@ -56,22 +53,9 @@ fn measured(outcome: &Path, rates: &Path) -> Result<Vec<Value>> {
     let (arms, masked) = (shares.words("arm")?, shares.numbers("masked %")?);
     let masked: BTreeMap<String, Option<f64>> = arms.into_iter().zip(masked).collect();
     let runs = Table::read(rates)?;
-    let (arms, rate, chosen) = (
-        runs.words("arm")?,
-        runs.numbers("rate")?,
-        runs.words("chosen")?,
-    );
-    let names = [
-        "seeds",
-        "target points",
-        "target points se",
-        "others points",
-        "others points se",
-    ];
-    let columns = names
-        .iter()
-        .map(|name| runs.numbers(name))
-        .collect::<Result<Vec<_>>>()?;
+    let (arms, rate, chosen) = (runs.words("arm")?, runs.numbers("rate")?, runs.words("chosen")?);
+    let names = ["seeds", "target points", "target points se", "others points", "others points se"];
+    let columns = names.iter().map(|name| runs.numbers(name)).collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::new();
     for (at, arm) in arms.iter().enumerate() {
         let threshold = match (arm.as_str(), arm.strip_prefix("STM ")) {
@@ -80,12 +64,7 @@ fn measured(outcome: &Path, rates: &Path) -> Result<Vec<Value>> {
             _ => continue,
         };
         let share = masked.get(arm).copied().flatten();
-        let mut row = vec![
-            threshold,
-            json!(share),
-            json!(rate[at]),
-            json!(chosen[at] == "yes"),
-        ];
+        let mut row = vec![threshold, json!(share), json!(rate[at]), json!(chosen[at] == "yes")];
         row.extend(columns.iter().map(|column| json!(column[at])));
         rows.push(Value::Array(row));
     }
@@ -121,20 +100,13 @@ impl Table {
     /// A missing word is an empty one.
     fn words(&self, name: &str) -> Result<Vec<String>> {
         let column = self.column(name, &DataType::String)?;
-        let words = column
-            .str()
-            .map_err(|e| Error::invalid(&self.name, e.to_string()))?;
-        Ok(words
-            .iter()
-            .map(|word| word.unwrap_or_default().to_owned())
-            .collect())
+        let words = column.str().map_err(|e| Error::invalid(&self.name, e.to_string()))?;
+        Ok(words.iter().map(|word| word.unwrap_or_default().to_owned()).collect())
     }
 
     fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>> {
         let column = self.column(name, &DataType::Float64)?;
-        let numbers = column
-            .f64()
-            .map_err(|e| Error::invalid(&self.name, e.to_string()))?;
+        let numbers = column.f64().map_err(|e| Error::invalid(&self.name, e.to_string()))?;
         Ok(numbers.to_vec())
     }
 }
@@ -160,10 +132,7 @@ mod tests {
             ]
         );
         let error = measured(&outcome, &outcome).unwrap_err().to_string();
-        assert!(
-            error.contains("outcome.csv") && error.contains("rate"),
-            "{error}"
-        );
+        assert!(error.contains("outcome.csv") && error.contains("rate"), "{error}");
         assert!(measured(&folder.path().join("gone.csv"), &rates).is_err());
     }
 }

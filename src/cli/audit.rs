@@ -40,11 +40,7 @@ pub struct AuditFiles {
 impl AuditFiles {
     pub fn run(&self, common: &Common) -> Result<()> {
         let options = Options {
-            only: self
-                .only
-                .iter()
-                .map(|name| Part::named(name.trim()))
-                .collect::<Result<_>>()?,
+            only: self.only.iter().map(|name| Part::named(name.trim())).collect::<Result<_>>()?,
             mbpp_test: self.mbpp_test.clone(),
         };
         let progress = match common.quiet {

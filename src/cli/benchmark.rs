@@ -124,10 +124,7 @@ impl Benchmarks {
                 name = format!("{name}-{stem}");
             }
             if all.iter().any(|other| other.name == name) {
-                return Err(Error::invalid(
-                    "--benchmark",
-                    format!("{given:?} is given twice"),
-                ));
+                return Err(Error::invalid("--benchmark", format!("{given:?} is given twice")));
             }
             all.push(Asked {
                 items: benchmark.of_split(benchmark.read_as(&file, &ask)?, split, &file)?,

@@ -60,10 +60,8 @@ impl Book {
         std::fs::create_dir_all(&self.out)
             .map_err(Error::io("making the site's folder", &self.out))?;
         let out = std::path::absolute(&self.out).map_err(Error::io("finding", &self.out))?;
-        let mdbook = Command::new(&self.mdbook)
-            .args(["build", "book", "--dest-dir"])
-            .arg(&out)
-            .status();
+        let mdbook =
+            Command::new(&self.mdbook).args(["build", "book", "--dest-dir"]).arg(&out).status();
         succeed(
             &self.mdbook.display().to_string(),
             mdbook,
@@ -71,9 +69,8 @@ impl Book {
         )?;
         if self.api {
             // one target folder for everything that is built
-            let doc = Command::new("cargo")
-                .args(["doc", "--release", "--no-deps", "--lib"])
-                .status();
+            let doc =
+                Command::new("cargo").args(["doc", "--release", "--no-deps", "--lib"]).status();
             succeed("cargo doc", doc, "run it alone to see why")?;
             copy(&root.join("target/doc"), &out.join("api"))?;
         }
@@ -94,10 +91,7 @@ fn succeed(
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Error::invalid(name, format!("ended with {status}; {hint}"))),
-        Err(problem) => Err(Error::invalid(
-            name,
-            format!("cannot be run ({problem}); {hint}"),
-        )),
+        Err(problem) => Err(Error::invalid(name, format!("cannot be run ({problem}); {hint}"))),
     }
 }
 

@@ -149,10 +149,7 @@ impl Verify {
             super::print_json(&verdict)?;
         } else {
             println!("{}", verdict.run);
-            println!(
-                "allowed difference {}: {}",
-                verdict.tolerance, verdict.because
-            );
+            println!("allowed difference {}: {}", verdict.tolerance, verdict.because);
             for check in &verdict.checks {
                 let mark = match check.finding {
                     Finding::Same => "ok",
@@ -163,14 +160,8 @@ impl Verify {
             }
         }
         let named = |finding: Finding| {
-            let checks = verdict
-                .checks
-                .iter()
-                .filter(|check| check.finding == finding);
-            checks
-                .map(|check| check.what)
-                .collect::<Vec<_>>()
-                .join(", ")
+            let checks = verdict.checks.iter().filter(|check| check.finding == finding);
+            checks.map(|check| check.what).collect::<Vec<_>>().join(", ")
         };
         match (verdict.holds(), verdict.differs()) {
             (true, _) => {

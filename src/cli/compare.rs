@@ -96,20 +96,11 @@ impl Compare {
             .collect();
         if let Some(together) = &together {
             let (tasks, comparison) = compare(together)?;
-            lines.push(Line {
-                tasks,
-                adjusted: None,
-                comparison,
-            });
+            lines.push(Line { tasks, adjusted: None, comparison });
         }
         if self.json {
             let (first, second) = (&self.first, &self.second);
-            return super::print_json(&Document {
-                first,
-                second,
-                design,
-                comparisons: lines,
-            });
+            return super::print_json(&Document { first, second, design, comparisons: lines });
         }
         print!("{}", self.grid(&lines, &design).text(WIDTH));
         Ok(())
@@ -117,17 +108,12 @@ impl Compare {
 
     /// Each task of two sample files or folders, and all of them together.
     fn samples(&self) -> Result<(Vec<Named>, Option<Named>, Option<f64>)> {
-        let measure = Measure {
-            name: self.measure.clone(),
-            filter: self.filter.clone(),
-        };
+        let measure = Measure { name: self.measure.clone(), filter: self.filter.clone() };
         let (first, second) = (Path::new(&self.first), Path::new(&self.second));
         let (one, two) = (samples::files(first)?, samples::files(second)?);
         let files: Vec<(String, PathBuf, PathBuf)> = if first.is_file() && second.is_file() {
             let named = one.into_iter().zip(two.into_values());
-            named
-                .map(|((task, first), second)| (task, first, second))
-                .collect()
+            named.map(|((task, first), second)| (task, first, second)).collect()
         } else {
             for (here, there, folder) in [(&one, &two, second), (&two, &one, first)] {
                 if let Some(task) = here.keys().find(|task| !there.contains_key(*task)) {
@@ -136,9 +122,7 @@ impl Compare {
                 }
             }
             let named = one.into_iter().zip(two.into_values());
-            named
-                .map(|((task, first), second)| (task, first, second))
-                .collect()
+            named.map(|((task, first), second)| (task, first, second)).collect()
         };
         let mut single = Vec::new();
         for (task, first, second) in files {
@@ -146,19 +130,8 @@ impl Compare {
                 &samples::read(&first, &measure)?,
                 &samples::read(&second, &measure)?,
             )?;
-            let pair = Pair {
-                weight: 1.0,
-                first: vec![first],
-                second: vec![second],
-            };
-            single.push((
-                if task.is_empty() {
-                    "samples".into()
-                } else {
-                    task
-                },
-                vec![pair],
-            ));
+            let pair = Pair { weight: 1.0, first: vec![first], second: vec![second] };
+            single.push((if task.is_empty() { "samples".into() } else { task }, vec![pair]));
         }
         let together = (single.len() > 1).then(|| ("mean".to_owned(), mean(&single)));
         Ok((single, together, None))
@@ -170,10 +143,8 @@ impl Compare {
         known.extend(arms(results));
         for (what, name) in [("first", &self.first), ("second", &self.second)] {
             if !known.contains(&name.as_str()) {
-                let problem = format!(
-                    "no arm `{name}` in these results; there are: {}",
-                    known.join(", ")
-                );
+                let problem =
+                    format!("no arm `{name}` in these results; there are: {}", known.join(", "));
                 return Err(Error::invalid(what, problem));
             }
         }
@@ -191,10 +162,7 @@ impl Compare {
         }
         let together = match results.base.len() {
             0..=2 => None,
-            count => Some((
-                "non-target mean".to_owned(),
-                pairs(&(1..count).collect::<Vec<_>>())?,
-            )),
+            count => Some(("non-target mean".to_owned(), pairs(&(1..count).collect::<Vec<_>>())?)),
         };
         Ok((single, together, Some(results.margin)))
     }
@@ -239,11 +207,8 @@ impl Compare {
             true => format!("Student's t over items and {seeds} seeds, sign flips where all items moved alike"),
             false => "McNemar's exact test, or sign flips where values are shares or tasks are taken together".to_owned(),
         };
-        let holm = if several {
-            ", adjusted by Holm over the tasks (the last line is not)"
-        } else {
-            ""
-        };
+        let holm =
+            if several { ", adjusted by Holm over the tasks (the last line is not)" } else { "" };
         let columns = [
             "task",
             "items",
@@ -261,10 +226,7 @@ impl Compare {
             "n equal",
         ];
         let mut grid = Grid {
-            title: format!(
-                "{} against {}; margin {margin} points",
-                self.second, self.first
-            ),
+            title: format!("{} against {}; margin {margin} points", self.second, self.first),
             legend: format!(
                 "points: second − first, paired by item. 95 %: the wider of the bootstrap's interval and Student's. lost, gained: items that only the first, only the second \
                  has right. p: {test}{holm}. not worse: whether a loss of {margin} points or more can be ruled out; equal: whether a change of that size either way can (TOST \
@@ -289,10 +251,5 @@ impl Compare {
 fn mean(single: &[Named]) -> Vec<Pair> {
     let weight = 1.0 / single.len() as f64;
     let pairs = single.iter().flat_map(|(_, pairs)| pairs);
-    pairs
-        .map(|pair| Pair {
-            weight,
-            ..pair.clone()
-        })
-        .collect()
+    pairs.map(|pair| Pair { weight, ..pair.clone() }).collect()
 }

@@ -59,51 +59,35 @@ impl Data {
             return Err(Error::invalid("--max-length", problem));
         }
         let tokenizer = cx.tokenizer(checkpoint)?;
-        let Dataset {
-            path,
-            name,
-            mut examples,
-            ..
-        } = Dataset::read(path)?;
+        let Dataset { path, name, mut examples, .. } = Dataset::read(path)?;
         examples.truncate(limit.unwrap_or(usize::MAX));
         let rule = match when_too_long {
             WhenTooLong::Refuse => TooLong::Refuse,
             WhenTooLong::Drop => TooLong::Drop,
             WhenTooLong::Truncate => TooLong::Truncate,
         };
-        let Sequences {
-            sequences,
-            too_long,
-        } = sequences(&tokenizer, &examples, context, rule).map_err(|error| match error {
-            // the library's message cannot know the option's name
-            Error::Invalid { what, problem } if what == "context" => Error::invalid(
-                path.display().to_string(),
-                format!("{problem} (--too-long drop or truncate)"),
-            ),
-            other => other,
-        })?;
+        let Sequences { sequences, too_long } = sequences(&tokenizer, &examples, context, rule)
+            .map_err(|error| match error {
+                // the library's message cannot know the option's name
+                Error::Invalid { what, problem } if what == "context" => Error::invalid(
+                    path.display().to_string(),
+                    format!("{problem} (--too-long drop or truncate)"),
+                ),
+                other => other,
+            })?;
         note_too_long(cx, &too_long, examples.len(), context);
         if sequences.is_empty() {
             let problem =
                 format!("every example is longer than {context} tokens, so nothing is left");
             return Err(Error::file(path, problem));
         }
-        Ok(Self {
-            label: name,
-            examples,
-            context,
-            sequences,
-            too_long,
-        })
+        Ok(Self { label: name, examples, context, sequences, too_long })
     }
 
     /// Scores every token; refuses a model that gives one no probability.
     pub fn score(&self, cx: &Context, checkpoint: &Checkpoint) -> Result<Vec<TokenScores>> {
-        let ids: Vec<&[u32]> = self
-            .sequences
-            .iter()
-            .map(|sequence| sequence.ids.as_slice())
-            .collect();
+        let ids: Vec<&[u32]> =
+            self.sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
         let scores = verbs::score(cx, checkpoint, &self.label, &ids)?;
         for (sequence, scores) in self.sequences.iter().zip(&scores) {
             scores.check(checkpoint, &sequence.id)?;
@@ -251,11 +235,7 @@ impl Data {
         let needs = weighting.needs();
         let tokenizer = cx.tokenizer(checkpoint)?;
         let classes: Vec<_> = match needs.class {
-            true => self
-                .sequences
-                .iter()
-                .map(|s| s.classes(&tokenizer))
-                .collect(),
+            true => self.sequences.iter().map(|s| s.classes(&tokenizer)).collect(),
             false => Vec::new(),
         };
         let base = match needs.base {
@@ -278,13 +258,6 @@ impl Data {
     ) -> Result<Vec<TokenScores>> {
         let label = format!("{}-reference", self.label);
         let tokenizer = cx.tokenizer(checkpoint)?;
-        scorer::score(
-            cx,
-            scorer,
-            &label,
-            &tokenizer,
-            &self.examples,
-            &self.sequences,
-        )
+        scorer::score(cx, scorer, &label, &tokenizer, &self.examples, &self.sequences)
     }
 }

@@ -53,8 +53,7 @@ impl Doctor {
         let lab = lab::folder();
         say(
             "lab",
-            lab.as_ref()
-                .map_or_else(|error| Bad(error.to_string()), |folder| lab_files(folder)),
+            lab.as_ref().map_or_else(|error| Bad(error.to_string()), |folder| lab_files(folder)),
         );
         if let Ok(folder) = &lab {
             say(
@@ -78,10 +77,7 @@ impl Doctor {
             .and_then(|store| writable(store.root()).map(|()| store))
         {
             Ok(store) => {
-                say(
-                    "store",
-                    Well(format!("{} can be written", store.root().display())),
-                );
+                say("store", Well(format!("{} can be written", store.root().display())));
                 if let Some(free) = free_space(store.root()) {
                     say("disk", free);
                 }
@@ -92,18 +88,13 @@ impl Doctor {
             Ok(python) => {
                 say(
                     "python3",
-                    Well(format!(
-                        "{} {}",
-                        python.version(),
-                        python.executable().display()
-                    )),
+                    Well(format!("{} {}", python.version(), python.executable().display())),
                 );
                 say("sandbox", sandbox(python));
             }
-            Err(error) => say(
-                "python3",
-                Lacking(format!("{error}; MBPP and HumanEval cannot be graded")),
-            ),
+            Err(error) => {
+                say("python3", Lacking(format!("{error}; MBPP and HumanEval cannot be graded")))
+            }
         }
         say(
             "hub",
@@ -142,18 +133,11 @@ fn processor(common: &Common) -> Found {
 
 /// The device asked for, and what else this program was built with.
 fn device(name: &str) -> Found {
-    let built: Vec<&str> = [
-        ("cuda", cfg!(feature = "cuda")),
-        ("metal", cfg!(feature = "metal")),
-    ]
-    .iter()
-    .filter_map(|(name, built)| built.then_some(*name))
-    .collect();
-    let built = if built.is_empty() {
-        "none".to_string()
-    } else {
-        built.join(", ")
-    };
+    let built: Vec<&str> = [("cuda", cfg!(feature = "cuda")), ("metal", cfg!(feature = "metal"))]
+        .iter()
+        .filter_map(|(name, built)| built.then_some(*name))
+        .collect();
+    let built = if built.is_empty() { "none".to_string() } else { built.join(", ") };
     match name.parse::<DeviceChoice>().and_then(open_device) {
         Ok(_) => Well(format!("{name} (GPU support built in: {built})")),
         Err(error) => Bad(error.to_string()),
@@ -228,10 +212,7 @@ fn lab_files(folder: &Path) -> Found {
         }
     }
     match wrong.is_empty() {
-        true => Well(format!(
-            "{}, all {count} files as they were made",
-            folder.display()
-        )),
+        true => Well(format!("{}, all {count} files as they were made", folder.display())),
         false => Bad(format!(
             "{}: changed or missing: {}; make it again with `unforget make-lab`",
             folder.display(),
@@ -258,13 +239,7 @@ fn free_space(root: &Path) -> Option<Found> {
     let there = root.ancestors().find(|folder| folder.exists())?;
     let output = Command::new("df").arg("-Pk").arg(there).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let kibibytes: f64 = text
-        .lines()
-        .nth(1)?
-        .split_whitespace()
-        .nth(3)?
-        .parse()
-        .ok()?;
+    let kibibytes: f64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
     let gigabytes = kibibytes * 1024.0 / 1e9;
     Some(match gigabytes < 0.5 {
         true => Lacking(format!(

@@ -91,10 +91,8 @@ impl Evaluate {
         let longest = asked.iter().map(|task| task.max_new_tokens).max();
         let max_new_tokens = self.max_new_tokens.or(longest).unwrap_or(128);
         let sampling = Sampling::greedy(max_new_tokens);
-        let tasks: Vec<(String, Vec<Item>)> = asked
-            .iter()
-            .map(|task| (task.name.clone(), task.items.clone()))
-            .collect();
+        let tasks: Vec<(String, Vec<Item>)> =
+            asked.iter().map(|task| (task.name.clone(), task.items.clone())).collect();
         let checkpoint = match &self.adapter_scale[..] {
             [] => checkpoint,
             [scale] => checkpoint.scaled(*scale)?,
@@ -148,15 +146,11 @@ impl Evaluate {
                 })
                 .collect();
             let file = samples::write(folder, &about, &evaluated)?;
-            cx.progress
-                .note(&format!("results and samples: {}", file.display()));
+            cx.progress.note(&format!("results and samples: {}", file.display()));
         }
         if self.json {
-            let all: Vec<_> = tasks
-                .iter()
-                .zip(&graded)
-                .map(|((task, _), rows)| (task, rows))
-                .collect();
+            let all: Vec<_> =
+                tasks.iter().zip(&graded).map(|((task, _), rows)| (task, rows)).collect();
             let text =
                 serde_json::to_string_pretty(&all).map_err(Error::library("writing the grades"))?;
             println!("{text}");
@@ -248,14 +242,7 @@ impl Evaluate {
         if self.limit > 0 {
             items.truncate(self.limit);
         }
-        Asked {
-            name: name.to_owned(),
-            of,
-            shots: 0,
-            items,
-            max_new_tokens: 128,
-            config,
-        }
+        Asked { name: name.to_owned(), of, shots: 0, items, max_new_tokens: 128, config }
     }
 }
 

@@ -61,11 +61,7 @@ impl Lab {
         if self.seeds == 0 {
             return Err(Error::invalid("--seeds", "must be at least 1"));
         }
-        let mut recipe = if self.quick {
-            Recipe::quick()
-        } else {
-            Recipe::lab()
-        };
+        let mut recipe = if self.quick { Recipe::quick() } else { Recipe::lab() };
         if !self.quick {
             recipe.seeds = (1..=self.seeds).collect();
         }
@@ -85,10 +81,7 @@ impl Output {
         let cx = common.context()?;
         let (started, clock) = (Instant::now(), SystemTime::now());
         let results = run(&cx, recipe)?;
-        let out = self
-            .out
-            .clone()
-            .unwrap_or_else(|| Path::new("results").join(&recipe.name));
+        let out = self.out.clone().unwrap_or_else(|| Path::new("results").join(&recipe.name));
         let provenance = Provenance {
             title: format!("{}: what is learned and what is forgotten", recipe.name),
             command: std::env::args().collect::<Vec<_>>().join(" "),

@@ -102,12 +102,7 @@ struct Masks {
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Learn only tokens whose perplexity under the model is at most T [default: the whole answer]
-    #[arg(
-        long,
-        value_name = "T",
-        allow_negative_numbers = true,
-        conflicts_with = "mask"
-    )]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, conflicts_with = "mask")]
     threshold: Option<f64>,
     /// Leave as many tokens out as --threshold T would, but others: random:T or lowest:T
     #[arg(long, value_name = "KIND:T")]
@@ -269,20 +264,13 @@ impl Masks {
         checkpoint.adapter = self.adapter.clone();
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
-        let data = Data::read(
-            &cx,
-            &checkpoint,
-            &self.data,
-            self.limit,
-            self.max_length,
-            self.too_long,
-        )?;
+        let data =
+            Data::read(&cx, &checkpoint, &self.data, self.limit, self.max_length, self.too_long)?;
         let signals = data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?;
         let learned = weighting.masks(&signals, self.seed)?;
         let tokenizer = cx.tokenizer(&checkpoint)?;
-        let by_id: HashMap<&str, &Example> = (data.examples.iter())
-            .map(|example| (example.id.as_str(), example))
-            .collect();
+        let by_id: HashMap<&str, &Example> =
+            (data.examples.iter()).map(|example| (example.id.as_str(), example)).collect();
         let (mut lines, mut labelled, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         let mut printed = Printed {
             examples: 0,

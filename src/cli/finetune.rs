@@ -92,12 +92,7 @@ pub struct FinetuneModel {
     #[arg(long, value_name = "N", help_heading = "Tokens to learn")]
     max_length: Option<usize>,
     /// What to do with longer examples
-    #[arg(
-        long,
-        value_enum,
-        default_value = "refuse",
-        help_heading = "Tokens to learn"
-    )]
+    #[arg(long, value_enum, default_value = "refuse", help_heading = "Tokens to learn")]
     too_long: WhenTooLong,
 
     /// Where values that are not given come from: the paper's (rate 2e-5, linear, batch 4, dropout 0.05), or those for the lab's
@@ -105,12 +100,7 @@ pub struct FinetuneModel {
     #[arg(long, value_enum, help_heading = "Training")]
     preset: Option<Preset>,
     /// Peak learning rate
-    #[arg(
-        long,
-        value_name = "RATE",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "Training")]
     learning_rate: Option<f64>,
     /// Passes over the data
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -129,23 +119,13 @@ pub struct FinetuneModel {
     #[arg(long, value_enum, help_heading = "Training")]
     normalizer: Option<Divisor>,
     /// Largest norm of a step's gradient
-    #[arg(
-        long,
-        value_name = "NORM",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true, help_heading = "Training")]
     clip: Option<f64>,
     /// Leave gradients as long as they are
     #[arg(long, conflicts_with = "clip", help_heading = "Training")]
     no_clip: bool,
     /// Decoupled weight decay, multiplied by the learning rate
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
     weight_decay: Option<f64>,
     /// Seed of the adapter's start, the order of examples, dropout and random masks
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -168,20 +148,10 @@ pub struct FinetuneModel {
     )]
     kl: Option<f64>,
     /// The divergence over the base's N most probable tokens and all others as one [default: the whole vocabulary]
-    #[arg(
-        long,
-        value_name = "N",
-        requires = "kl",
-        help_heading = "Staying close to the base"
-    )]
+    #[arg(long, value_name = "N", requires = "kl", help_heading = "Staying close to the base")]
     kl_top: Option<usize>,
     /// KL(base || model), or KL(model || base) [default: forward]
-    #[arg(
-        long,
-        value_enum,
-        requires = "kl",
-        help_heading = "Staying close to the base"
-    )]
+    #[arg(long, value_enum, requires = "kl", help_heading = "Staying close to the base")]
     kl_direction: Option<Direction>,
     /// L2-SP: LAMBDA / 2 times the squared distance of the weights from the base's
     #[arg(
@@ -199,20 +169,10 @@ pub struct FinetuneModel {
     #[arg(long, value_name = "N", help_heading = "Adapter")]
     rank: Option<usize>,
     /// Numerator of the adapter's scale alpha / rank
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        help_heading = "Adapter"
-    )]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Adapter")]
     alpha: Option<f64>,
     /// Share of its input that the adapter does not see while training
-    #[arg(
-        long,
-        value_name = "SHARE",
-        allow_negative_numbers = true,
-        help_heading = "Adapter"
-    )]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "Adapter")]
     dropout: Option<f64>,
     /// DoRA: the adapter turns the rows of a weight, their lengths are trained apart
     #[arg(long, help_heading = "Adapter")]
@@ -286,11 +246,7 @@ impl FinetuneModel {
         let weighting = weighting(self.threshold, self.mask.as_deref(), weights)?;
         let config = self.config(&weighting);
         config.check()?;
-        let made = if self.full {
-            "config.json"
-        } else {
-            "adapter_config.json"
-        };
+        let made = if self.full { "config.json" } else { "adapter_config.json" };
         check_out(&self.out, made)?;
         let cx = common.context()?;
         let checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
@@ -301,14 +257,8 @@ impl FinetuneModel {
             Some(ledger) => check_scored(&weighting, ledger)?,
             None => check_known(&weighting, reference.as_ref())?,
         }
-        let data = Data::read(
-            &cx,
-            &checkpoint,
-            &self.data,
-            self.limit,
-            self.max_length,
-            self.too_long,
-        )?;
+        let data =
+            Data::read(&cx, &checkpoint, &self.data, self.limit, self.max_length, self.too_long)?;
         let signals = match &ledger {
             Some(ledger) => {
                 let origin = Origin::of(&cx, &checkpoint, None, &[], &data.sequences, None)?;
@@ -341,11 +291,7 @@ impl FinetuneModel {
             ..Training::new(&examples, &config)
         };
         let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;
-        let from = tuned
-            .checkpoint
-            .adapter
-            .as_ref()
-            .unwrap_or(&tuned.checkpoint.model);
+        let from = tuned.checkpoint.adapter.as_ref().unwrap_or(&tuned.checkpoint.model);
         make_folder_atomic(&self.out, |folder| copy_files(from, folder))?;
         if let Some(log) = &self.watching.log {
             let title = format!("{} on {}", weighting, data.label);
@@ -355,11 +301,8 @@ impl FinetuneModel {
     }
 
     fn config(&self, weighting: &Weighting) -> Finetune {
-        let preset = self.preset.unwrap_or(if self.model == "lab" {
-            Preset::Lab
-        } else {
-            Preset::Paper
-        });
+        let preset =
+            self.preset.unwrap_or(if self.model == "lab" { Preset::Lab } else { Preset::Paper });
         let (preset, lora) = match preset {
             Preset::Paper => (Finetune::paper(), LoraConfig::paper()),
             Preset::Lab => (Finetune::lab(), LoraConfig::lab()),
@@ -392,11 +335,7 @@ impl FinetuneModel {
                 Some(Divisor::Batch) => Normalizer::Batch,
                 None => weighting.normalizer().unwrap_or(preset.normalizer),
             },
-            clip: if self.no_clip {
-                None
-            } else {
-                self.clip.or(preset.clip)
-            },
+            clip: if self.no_clip { None } else { self.clip.or(preset.clip) },
             adamw: AdamWConfig {
                 weight_decay: self.weight_decay.unwrap_or(preset.adamw.weight_decay),
                 ..preset.adamw
@@ -466,16 +405,9 @@ impl FinetuneModel {
         if let Some(speed) = printed.tokens_per_second {
             println!("tokens per second        {speed:>10.0}");
         }
-        println!(
-            "relative weight change   {:>10.5}",
-            printed.relative_weight_change
-        );
+        println!("relative weight change   {:>10.5}", printed.relative_weight_change);
         super::watching::print(&tuned.probes, tuned.stopped.as_ref());
-        println!(
-            "{} {}",
-            if self.full { "model in" } else { "adapter in" },
-            self.out.display()
-        );
+        println!("{} {}", if self.full { "model in" } else { "adapter in" }, self.out.display());
         Ok(())
     }
 }

@@ -52,20 +52,10 @@ pub struct Generate {
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
     /// What logits are divided by; 0 takes the most probable token
-    #[arg(
-        long,
-        value_name = "T",
-        default_value_t = 0.7,
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
     temperature: f64,
     /// Draw from the most probable tokens that together have this probability
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.95,
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
     top_p: f64,
     /// Draw from this many most probable tokens only
     #[arg(long, value_name = "K")]
@@ -140,10 +130,7 @@ impl Generate {
             return Err(Error::invalid("--limit", "must be at least 1"));
         }
         if self.out.exists() && !self.out.is_dir() {
-            return Err(Error::file(
-                &self.out,
-                "is not a folder; --out names a folder",
-            ));
+            return Err(Error::file(&self.out, "is not a folder; --out names a folder"));
         }
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
@@ -161,12 +148,7 @@ impl Generate {
                 "no question leaves room for an answer in the model's context",
             ));
         }
-        let label = self
-            .items
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let label = self.items.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let pool = verbs::sample(&cx, &checkpoint, &label, &items, shown, &config)?;
         let chosen = pool.chosen(&items, config.lowest, Among::Right);
         self.write(&pool, &chosen, config.lowest)?;
@@ -174,11 +156,7 @@ impl Generate {
         let counts = Counts {
             asked: items.len() + long.len(),
             kept: chosen.len(),
-            dropped: items
-                .iter()
-                .map(|item| item.id.as_str())
-                .filter(|id| !kept(id))
-                .collect(),
+            dropped: items.iter().map(|item| item.id.as_str()).filter(|id| !kept(id)).collect(),
             too_long: long.iter().map(String::as_str).collect(),
             sampled: pool.sampled(),
             accepted: pool.accepted(),
@@ -265,17 +243,9 @@ impl Generate {
         };
         println!("asked      {:>8}", counts.asked);
         println!("kept       {:>8}", counts.kept);
-        println!(
-            "dropped    {:>8}{}",
-            counts.dropped.len(),
-            named(&counts.dropped)
-        );
+        println!("dropped    {:>8}{}", counts.dropped.len(), named(&counts.dropped));
         if !counts.too_long.is_empty() {
-            println!(
-                "too long   {:>8}{}",
-                counts.too_long.len(),
-                named(&counts.too_long)
-            );
+            println!("too long   {:>8}{}", counts.too_long.len(), named(&counts.too_long));
         }
         println!("sampled    {:>8}", counts.sampled);
         if let Some(accepted) = counts.accepted {

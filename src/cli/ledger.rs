@@ -68,11 +68,7 @@ struct Quantile {
 
 impl QueryLedger {
     pub fn run(&self, _common: &Common) -> Result<()> {
-        if let Some(threshold) = self
-            .thresholds
-            .iter()
-            .find(|t| !(t.is_finite() && **t > 0.0))
-        {
+        if let Some(threshold) = self.thresholds.iter().find(|t| !(t.is_finite() && **t > 0.0)) {
             let problem = format!("must be perplexities above 0, got {threshold}");
             return Err(Error::invalid("--thresholds", problem));
         }
@@ -117,10 +113,7 @@ fn print(of: &Printed) {
     if let Some(style) = of.style_tokens {
         println!("  in the writer's style  {style:>10}");
     }
-    println!(
-        "perplexity per token     {:>10}",
-        number(of.perplexity_per_token)
-    );
+    println!("perplexity per token     {:>10}", number(of.perplexity_per_token));
     println!(
         "\n{:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
         "threshold", "masked", "surprisal", "precision", "recall"
@@ -138,18 +131,10 @@ fn print(of: &Printed) {
     println!("\n{:<16}  {:>10}  {:>10}", "class", "share", "above 2.5");
     for class in &of.classes {
         let name = class.class.name();
-        println!(
-            "{name:<16}  {:>10}  {:>10}",
-            share(Some(class.share)),
-            share(Some(class.high))
-        );
+        println!("{name:<16}  {:>10}  {:>10}", share(Some(class.share)), share(Some(class.high)));
     }
     println!("\n{:>10}  {:>10}", "quantile", "perplexity");
     for quantile in &of.quantiles {
-        println!(
-            "{:>10}  {:>10}",
-            quantile.quantile,
-            number(quantile.perplexity)
-        );
+        println!("{:>10}  {:>10}", quantile.quantile, number(quantile.perplexity));
     }
 }

@@ -108,11 +108,7 @@ enum Verb {
 
 impl Common {
     fn context(&self) -> Result<Context> {
-        let progress = if self.quiet {
-            Progress::quiet()
-        } else {
-            Progress::on_stderr()
-        };
+        let progress = if self.quiet { Progress::quiet() } else { Progress::on_stderr() };
         let mut cx = Context::new(
             Store::choose(self.store.as_deref())?,
             self.device.parse::<DeviceChoice>()?,

@@ -114,15 +114,10 @@ impl Notebook {
         let mut lab = lab.spawn().map_err(Error::library("starting JupyterLab"))?;
         // it asks whether to end
         interruption::ignore();
-        let status = lab
-            .wait()
-            .map_err(Error::library("waiting for JupyterLab"))?;
+        let status = lab.wait().map_err(Error::library("waiting for JupyterLab"))?;
         match status.success() {
             true => Ok(()),
-            false => Err(Error::invalid(
-                "jupyter lab",
-                format!("ended with {status}"),
-            )),
+            false => Err(Error::invalid("jupyter lab", format!("ended with {status}"))),
         }
     }
 
@@ -130,11 +125,10 @@ impl Notebook {
         let folder = installation.notebooks();
         let files = match self.files.is_empty() {
             false => self.files.clone(),
-            true => [
-                notebook::notebooks(&folder)?,
-                notebook::notebooks(&folder.join("solutions"))?,
-            ]
-            .concat(),
+            true => {
+                [notebook::notebooks(&folder)?, notebook::notebooks(&folder.join("solutions"))?]
+                    .concat()
+            }
         };
         // a kernel does not end by Ctrl-C; it is ended when this does
         interruption::heed();
@@ -169,11 +163,8 @@ fn check(parts: &[Part]) -> Result<()> {
         };
         println!("{mark}  {:14} {text}", part.name);
     }
-    let missing: Vec<&str> = parts
-        .iter()
-        .filter(|part| part.found.is_none())
-        .map(|part| part.name)
-        .collect();
+    let missing: Vec<&str> =
+        parts.iter().filter(|part| part.found.is_none()).map(|part| part.name).collect();
     match missing.is_empty() {
         true => Ok(()),
         false => Err(Error::invalid(

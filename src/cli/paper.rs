@@ -76,31 +76,21 @@ pub fn all(common: &Common, folder: &Path) -> Result<()> {
         recipe: false,
     };
     let (table, figure) = (options(), options());
-    Table {
-        number: number(),
-        options: table,
-    }
-    .run(common)?;
-    Figure {
-        number: number(),
-        options: figure,
-    }
-    .run(common)?;
+    Table { number: number(), options: table }.run(common)?;
+    Figure { number: number(), options: figure }.run(common)?;
     let options = options();
     Claims { options }.run(common)
 }
 
 impl Table {
     pub fn run(&self, common: &Common) -> Result<()> {
-        self.options
-            .exhibits(common, "table", self.number.as_deref())
+        self.options.exhibits(common, "table", self.number.as_deref())
     }
 }
 
 impl Figure {
     pub fn run(&self, common: &Common) -> Result<()> {
-        self.options
-            .exhibits(common, "figure", self.number.as_deref())
+        self.options.exhibits(common, "figure", self.number.as_deref())
     }
 }
 
@@ -126,11 +116,7 @@ impl Claims {
 
 impl PaperOptions {
     fn desk(&self) -> Options {
-        Options {
-            seeds: self.seeds,
-            quick: self.quick,
-            model: self.model.clone(),
-        }
+        Options { seeds: self.seeds, quick: self.quick, model: self.model.clone() }
     }
 
     fn folder(&self) -> Option<PathBuf> {
@@ -148,15 +134,11 @@ impl PaperOptions {
         let all: Vec<&Exhibit> = paper::exhibits().iter().filter(of_kind).collect();
         let chosen = match number {
             None => return self.list(&all),
-            Some("all") => all
-                .into_iter()
-                .filter(|exhibit| exhibit.why_not().is_none())
-                .collect(),
+            Some("all") => all.into_iter().filter(|exhibit| exhibit.why_not().is_none()).collect(),
             Some(number) => {
                 let id = format!("{kind}-{number}");
-                let named = all
-                    .into_iter()
-                    .find(|exhibit| exhibit.id == number || exhibit.id == id);
+                let named =
+                    all.into_iter().find(|exhibit| exhibit.id == number || exhibit.id == id);
                 vec![match named {
                     Some(exhibit) => exhibit,
                     None => paper::named(&id)?,

@@ -49,20 +49,10 @@ pub struct Perplexity {
     #[arg(long, value_enum, default_value = "refuse")]
     too_long: WhenTooLong,
     /// Give tokens of a perplexity above T the weight 0 in the file of tokens
-    #[arg(
-        long,
-        value_name = "T",
-        allow_negative_numbers = true,
-        requires = "out"
-    )]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, requires = "out")]
     threshold: Option<f64>,
     /// The weights in the file of tokens, as an expression or a published method: see `unforget weights`
-    #[arg(
-        long,
-        value_name = "EXPR",
-        requires = "out",
-        conflicts_with = "threshold"
-    )]
+    #[arg(long, value_name = "EXPR", requires = "out", conflicts_with = "threshold")]
     weights: Option<String>,
     /// Seed of what a rule draws
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -99,25 +89,13 @@ impl Perplexity {
         checkpoint.adapter = self.adapter.clone();
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
-        let data = Data::read(
-            &cx,
-            &checkpoint,
-            &self.data,
-            self.limit,
-            None,
-            self.too_long,
-        )?;
+        let data = Data::read(&cx, &checkpoint, &self.data, self.limit, None, self.too_long)?;
         let scores = data.score(&cx, &checkpoint)?;
-        let summary = Summary::of(
-            &data.sequences,
-            &scores,
-            &text_alone(&cx, &checkpoint, &data)?,
-        );
+        let summary = Summary::of(&data.sequences, &scores, &text_alone(&cx, &checkpoint, &data)?);
         if let Some(out) = &self.out {
             let tokenizer = cx.tokenizer(&checkpoint)?;
-            let classes: Vec<_> = (data.sequences.iter())
-                .map(|sequence| sequence.classes(&tokenizer))
-                .collect();
+            let classes: Vec<_> =
+                (data.sequences.iter()).map(|sequence| sequence.classes(&tokenizer)).collect();
             let other = match &reference {
                 Some(reference) => data.score_by(&cx, &checkpoint, reference)?,
                 None => Vec::new(),
@@ -147,11 +125,7 @@ impl Perplexity {
         }
         if self.json {
             let too_long = data.too_long.iter().map(|long| long.id.as_str()).collect();
-            let printed = Printed {
-                summary: &summary,
-                too_long,
-                out: self.out.as_ref(),
-            };
+            let printed = Printed { summary: &summary, too_long, out: self.out.as_ref() };
             return super::print_json(&printed);
         }
         print_summary(&summary, &data);
@@ -212,11 +186,7 @@ fn text_alone(cx: &Context, checkpoint: &Checkpoint, data: &Data) -> Result<Vec<
     let tokenizer = cx.tokenizer(checkpoint)?;
     let answer = |id: &str| {
         let long = data.too_long.iter().any(|long| long.id == id);
-        let example = data
-            .examples
-            .iter()
-            .find(|example| example.id == id)
-            .filter(|_| !long);
+        let example = data.examples.iter().find(|example| example.id == id).filter(|_| !long);
         example.and_then(|example| example.conversation.completion())
     };
     let ids = data
@@ -234,34 +204,19 @@ fn text_alone(cx: &Context, checkpoint: &Checkpoint, data: &Data) -> Result<Vec<
     for (sequence, scores) in data.sequences.iter().zip(&scores) {
         scores.check(checkpoint, &sequence.id)?;
     }
-    let perplexity = scores
-        .iter()
-        .map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp));
+    let perplexity = scores.iter().map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp));
     Ok(perplexity.collect())
 }
 
 fn print_summary(summary: &Summary, data: &Data) {
     let number =
         |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
-    println!(
-        "examples                             {:>10}",
-        summary.examples
-    );
+    println!("examples                             {:>10}", summary.examples);
     if !data.too_long.is_empty() {
-        println!(
-            "  longer than {:>5} tokens           {:>10}",
-            data.context,
-            data.too_long.len()
-        );
+        println!("  longer than {:>5} tokens           {:>10}", data.context, data.too_long.len());
     }
-    println!(
-        "tokens                               {:>10}",
-        summary.tokens
-    );
-    println!(
-        "completion tokens                    {:>10}",
-        summary.completion_tokens
-    );
+    println!("tokens                               {:>10}", summary.tokens);
+    println!("completion tokens                    {:>10}", summary.completion_tokens);
     println!("perplexity, mean over examples");
     println!(
         "  of the answer given its prompt     {:>10}",
@@ -271,10 +226,7 @@ fn print_summary(summary: &Summary, data: &Data) {
         "  of the answer's text alone         {:>10}",
         number(summary.perplexity_of_text_alone)
     );
-    println!(
-        "perplexity per completion token      {:>10}",
-        number(summary.perplexity_per_token)
-    );
+    println!("perplexity per completion token      {:>10}", number(summary.perplexity_per_token));
     println!("completion tokens of a perplexity above");
     for above in &summary.above {
         println!("  {:<8} {:>35.2} %", above.perplexity, 100.0 * above.share);

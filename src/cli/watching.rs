@@ -22,12 +22,7 @@ pub struct Watching {
     #[arg(long, value_name = "NAME=FILE", help_heading = "While it trains")]
     target_probe: Vec<String>,
     /// Optimiser steps between two looks; the base model and the final one are always looked at
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 20,
-        help_heading = "While it trains"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 20, help_heading = "While it trains")]
     probe_every: usize,
     /// Largest share of the work that the looks in between may take, such as 0.2; others are left out
     #[arg(
@@ -38,20 +33,10 @@ pub struct Watching {
     )]
     probe_share: Option<f64>,
     /// First examples of each set that are used
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 50,
-        help_heading = "While it trains"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "While it trains")]
     probe_items: usize,
     /// Longest answer of a graded set in tokens
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 128,
-        help_heading = "While it trains"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 128, help_heading = "While it trains")]
     probe_max_new_tokens: usize,
     /// Most points that the score of any --probe set may lie below the base model's
     #[arg(
@@ -148,9 +133,8 @@ impl Watching {
         text: &str,
         role: Role,
     ) -> Result<ProbeSet> {
-        let Some((name, file)) = text
-            .split_once('=')
-            .filter(|(name, file)| !name.is_empty() && !file.is_empty())
+        let Some((name, file)) =
+            text.split_once('=').filter(|(name, file)| !name.is_empty() && !file.is_empty())
         else {
             let problem = format!("`{text}` is not NAME=FILE, such as word=word/validation.jsonl");
             return Err(Error::invalid("--probe", problem));

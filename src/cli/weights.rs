@@ -100,14 +100,12 @@ impl Weights {
                     })
                     .collect();
                 let weights =
-                    weighting
-                        .weights(&signals, self.seed)
-                        .map_err(|error| match error {
-                            Error::Invalid { what, problem } => {
-                                Error::file(path, format!("{what}: {problem}"))
-                            }
-                            other => other,
-                        })?;
+                    weighting.weights(&signals, self.seed).map_err(|error| match error {
+                        Error::Invalid { what, problem } => {
+                            Error::file(path, format!("{what}: {problem}"))
+                        }
+                        other => other,
+                    })?;
                 Some(kept(&signals, &weights))
             }
             None => None,
@@ -135,9 +133,7 @@ impl Weights {
                 "class", "tokens", "kept", "", "mean weight"
             );
             for row in &kept {
-                let mean = row
-                    .mean_weight
-                    .map_or("–".into(), |mean| format!("{mean:.4}"));
+                let mean = row.mean_weight.map_or("–".into(), |mean| format!("{mean:.4}"));
                 let share = match row.tokens {
                     0 => "–".into(),
                     tokens => format!("{:.2} %", 100.0 * row.kept as f64 / tokens as f64),
@@ -194,9 +190,7 @@ fn kept(signals: &[Signals], weights: &[Vec<f32>]) -> Vec<Kept> {
         .zip(weights)
         .flat_map(|(signals, weights)| {
             let positions = signals.completion.positions();
-            positions
-                .map(|at| (signals.class[at], weights[at]))
-                .collect::<Vec<_>>()
+            positions.map(|at| (signals.class[at], weights[at])).collect::<Vec<_>>()
         })
         .collect();
     let row = |name: &'static str, of: &dyn Fn(TokenClass) -> bool| {

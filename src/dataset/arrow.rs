@@ -48,22 +48,16 @@ pub(super) fn rows(bytes: &[u8]) -> Option<Rows> {
 /// What gzip packed, in one or several parts.
 pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut unpacked = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .read_to_end(&mut unpacked)
-        .map_err(|error| {
-            format!("is not a whole gzip file ({error}); copy or download it again")
-        })?;
+    MultiGzDecoder::new(bytes).read_to_end(&mut unpacked).map_err(|error| {
+        format!("is not a whole gzip file ({error}); copy or download it again")
+    })?;
     Ok(unpacked)
 }
 
 fn stream(bytes: Vec<u8>) -> Rows {
     let mut bytes = Cursor::new(bytes);
     let metadata = read_stream_metadata(&mut bytes).map_err(text)?;
-    let names: Vec<String> = metadata
-        .schema
-        .iter_names()
-        .map(|n| n.to_string())
-        .collect();
+    let names: Vec<String> = metadata.schema.iter_names().map(|n| n.to_string()).collect();
     let mut rows = Vec::new();
     for state in StreamReader::new(bytes, metadata, None) {
         match state.map_err(text)? {
@@ -77,11 +71,7 @@ fn stream(bytes: Vec<u8>) -> Rows {
 fn file(bytes: Vec<u8>) -> Rows {
     let mut bytes = Cursor::new(bytes);
     let metadata = read_file_metadata(&mut bytes).map_err(text)?;
-    let names: Vec<String> = metadata
-        .schema
-        .iter_names()
-        .map(|n| n.to_string())
-        .collect();
+    let names: Vec<String> = metadata.schema.iter_names().map(|n| n.to_string()).collect();
     let mut rows = Vec::new();
     for batch in FileReader::new(bytes, metadata, None, None) {
         push(&names, batch.map_err(text)?.arrays(), &mut rows)?;

@@ -46,19 +46,13 @@ pub(super) fn conversation(row: &Row) -> Found<Conversation> {
         .collect();
     Err(format!(
         "expected the keys messages, conversations, prompt and completion, instruction and output, question and answer, problem and solution, or text and code; found {}",
-        if keys.is_empty() {
-            "none".to_string()
-        } else {
-            keys.join(", ")
-        }
+        if keys.is_empty() { "none".to_string() } else { keys.join(", ") }
     ))
 }
 
 /// The messages, after what a column of its own has the system say.
 fn with_system(row: &Row, mut messages: Vec<Message>) -> Found<Conversation> {
-    let given = messages
-        .first()
-        .is_some_and(|first| first.role == Role::System);
+    let given = messages.first().is_some_and(|first| first.role == Role::System);
     if !given && let Some(system) = optional(row, "system")? {
         messages.insert(0, Message::system(system));
     }
@@ -113,9 +107,7 @@ fn turn(row: &Row, key: &str, role: Role) -> Found<Vec<Message>> {
 }
 
 fn text<'a>(row: &'a Row, key: &str) -> Found<&'a str> {
-    row.get(key)
-        .and_then(Value::as_str)
-        .ok_or_else(|| format!("expected {key} to be a text"))
+    row.get(key).and_then(Value::as_str).ok_or_else(|| format!("expected {key} to be a text"))
 }
 
 fn messages(row: &Row, key: &str) -> Found<Vec<Message>> {

@@ -80,10 +80,7 @@ impl Example {
         prompt: impl Into<String>,
         completion: impl Into<String>,
     ) -> Self {
-        Self {
-            id: id.into(),
-            conversation: Conversation::pair(prompt, completion),
-        }
+        Self { id: id.into(), conversation: Conversation::pair(prompt, completion) }
     }
 }
 
@@ -151,25 +148,15 @@ impl Dataset {
                 Error::row(&path, number, format!("{problem}: {}", quote(&fields)))
             };
             let conversation = said(&fields).map_err(problem)?;
-            conversation
-                .check_for_training()
-                .map_err(|error| problem(error.to_string()))?;
+            conversation.check_for_training().map_err(|error| problem(error.to_string()))?;
             let id = row_id(&fields).unwrap_or_else(|| format!("{name}:{number}"));
             seen.insert(&id, number).map_err(problem)?;
             examples.push(Example { id, conversation });
         }
         if examples.is_empty() {
-            return Err(Error::file(
-                path,
-                "is empty; a data set needs at least one row",
-            ));
+            return Err(Error::file(path, "is empty; a data set needs at least one row"));
         }
-        Ok(Self {
-            path,
-            name,
-            sha256,
-            examples,
-        })
+        Ok(Self { path, name, sha256, examples })
     }
 
     /// Number of examples.
@@ -229,26 +216,17 @@ pub fn read_items(path: &Path) -> Result<Vec<Item>> {
     let mut seen = Seen::default();
     for Row { number, fields } in rows {
         let problem = |problem: String| {
-            Error::row(
-                &source.path,
-                number,
-                format!("{problem}: {}", quote(&fields)),
-            )
+            Error::row(&source.path, number, format!("{problem}: {}", quote(&fields)))
         };
         let item: Item =
             serde_json::from_value(Value::Object(fields.clone())).map_err(|error| {
-                problem(format!(
-                    "expected an item with id, prompt, truth and check ({error})"
-                ))
+                problem(format!("expected an item with id, prompt, truth and check ({error})"))
             })?;
         seen.insert(&item.id, number).map_err(problem)?;
         items.push(item);
     }
     if items.is_empty() {
-        return Err(Error::file(
-            source.path,
-            "is empty; a benchmark needs at least one item",
-        ));
+        return Err(Error::file(source.path, "is empty; a benchmark needs at least one item"));
     }
     Ok(items)
 }
@@ -265,10 +243,7 @@ pub fn items_to_jsonl(items: &[Item]) -> Result<String> {
 
 /// SHA-256 of `bytes`, in hex.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The hash of a file, or that of the hashes of several, each on a line.
@@ -305,9 +280,7 @@ fn parse_rows(bytes: &[u8], path: &Path) -> Result<Vec<Row>> {
     };
     if let Some(rows) = arrow::rows(&bytes) {
         let rows = rows.map_err(problem)?.into_iter().zip(1..);
-        return Ok(rows
-            .map(|(fields, number)| Row { number, fields })
-            .collect());
+        return Ok(rows.map(|(fields, number)| Row { number, fields }).collect());
     }
     match source::format(path) {
         Some(Format::Json) => text::json(&bytes, path),
@@ -334,13 +307,11 @@ impl Seen {
 }
 
 fn row_id(row: &Map<String, Value>) -> Option<String> {
-    ["id", "task_id", "unique_id"]
-        .iter()
-        .find_map(|key| match row.get(*key)? {
-            Value::String(id) if !id.is_empty() => Some(id.clone()),
-            Value::Number(id) => Some(id.to_string()),
-            _ => None,
-        })
+    ["id", "task_id", "unique_id"].iter().find_map(|key| match row.get(*key)? {
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    })
 }
 
 /// A row for a message: long texts in it are shortened, so that every column is seen.
@@ -350,9 +321,7 @@ fn quote(row: &Map<String, Value>) -> String {
             Value::String(text) => Value::from(cut(text, 40)),
             Value::Array(list) => list.iter().take(3).map(short).collect(),
             Value::Object(fields) => {
-                let fields = fields
-                    .iter()
-                    .map(|(key, value)| (key.clone(), short(value)));
+                let fields = fields.iter().map(|(key, value)| (key.clone(), short(value)));
                 Value::Object(fields.collect())
             }
             other => other.clone(),

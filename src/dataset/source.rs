@@ -75,9 +75,7 @@ pub(super) fn format(path: &Path) -> Option<Format> {
 /// A file's name without the endings of its format.
 pub(super) fn stem(path: &Path) -> std::borrow::Cow<'_, str> {
     let stem = path.file_stem().unwrap_or_default();
-    let packed = path
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+    let packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
     match format(path) {
         Some(_) if packed => Path::new(stem).file_stem().unwrap_or_default(),
         _ => stem,
@@ -125,20 +123,13 @@ fn folder(asked: &Path, folder: &Path, split: Option<&str>) -> Result<Source> {
         let example = groups.keys().next().map_or("", String::as_str);
         return Err(Error::file(
             folder,
-            format!(
-                "{what}; name one of them, such as {}:{example}",
-                folder.display()
-            ),
+            format!("{what}; name one of them, such as {}:{example}", folder.display()),
         ));
     };
     check_shards(folder, files)?;
     Ok(match &files[..] {
         [file] if shard(&stem(file)).is_none() => Source::file(file),
-        _ => Source {
-            path: asked.to_path_buf(),
-            name: name.clone(),
-            files: files.clone(),
-        },
+        _ => Source { path: asked.to_path_buf(), name: name.clone(), files: files.clone() },
     })
 }
 
@@ -147,9 +138,7 @@ fn groups(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>> {
     const NOTES: [&str; 2] = ["dataset_info.json", "dataset_infos.json"];
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io("listing the folder", folder))? {
-        let file = entry
-            .map_err(Error::io("listing the folder", folder))?
-            .path();
+        let file = entry.map_err(Error::io("listing the folder", folder))?.path();
         let name = name_of(&file);
         // `datasets` leaves the results of its maps behind
         let cache = name.starts_with("cache-") && name.ends_with(".arrow");
@@ -219,10 +208,9 @@ fn check_shards(folder: &Path, files: &[PathBuf]) -> Result<()> {
 fn saved_splits(asked: &Path, folder: &Path, split: Option<&str>) -> Result<Source> {
     let file = folder.join("dataset_dict.json");
     let splits: Vec<String> = match &json(&file)?["splits"] {
-        Value::Array(names) => names
-            .iter()
-            .filter_map(|name| Some(name.as_str()?.to_string()))
-            .collect(),
+        Value::Array(names) => {
+            names.iter().filter_map(|name| Some(name.as_str()?.to_string())).collect()
+        }
         _ => Vec::new(),
     };
     let chosen = match split {
@@ -232,10 +220,7 @@ fn saved_splits(asked: &Path, folder: &Path, split: Option<&str>) -> Result<Sour
     let Some(chosen) = chosen else {
         let names = splits.join(", ");
         let Some(first) = splits.first() else {
-            return Err(Error::file(
-                file,
-                "names no splits; save the data set again",
-            ));
+            return Err(Error::file(file, "names no splits; save the data set again"));
         };
         let what = match split {
             Some(split) => format!("has no split {split:?}, but {names}"),
@@ -295,16 +280,9 @@ fn saved(asked: &Path, folder: &Path, split: Option<&str>) -> Result<Source> {
         files.push(file);
     }
     if files.is_empty() {
-        return Err(Error::file(
-            path,
-            "names no data files; save the data set again",
-        ));
+        return Err(Error::file(path, "names no data files; save the data set again"));
     }
-    Ok(Source {
-        path: asked.to_path_buf(),
-        name: name_of(folder),
-        files,
-    })
+    Ok(Source { path: asked.to_path_buf(), name: name_of(folder), files })
 }
 
 fn json(path: &Path) -> Result<Value> {
@@ -315,7 +293,5 @@ fn json(path: &Path) -> Result<Value> {
 /// The last part of a path as text.
 fn name_of(path: &Path) -> String {
     let last = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
-    last(path)
-        .or_else(|| last(&path.canonicalize().ok()?))
-        .unwrap_or_else(|| "data".to_string())
+    last(path).or_else(|| last(&path.canonicalize().ok()?)).unwrap_or_else(|| "data".to_string())
 }

@@ -9,11 +9,7 @@ fn parse(rows: &str) -> Result<Dataset> {
 fn every_form_becomes_the_same_conversation() {
     let check = |row: &str| {
         let data = parse(row).unwrap();
-        assert_eq!(
-            data.examples[0].conversation,
-            Conversation::pair("q", "a"),
-            "{row}"
-        );
+        assert_eq!(data.examples[0].conversation, Conversation::pair("q", "a"), "{row}");
     };
     check(
         r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}"#,
@@ -52,10 +48,7 @@ fn ids_come_from_the_row_or_the_line() {
     let ids: Vec<&str> = data.examples.iter().map(|e| e.id.as_str()).collect();
     assert_eq!(ids, ["x", "rows:3", "7"]);
     // python3 -c 'import hashlib; print(hashlib.sha256(b"abc").hexdigest())'
-    assert_eq!(
-        sha256(b"abc"),
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    );
+    assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 #[test]
@@ -67,10 +60,7 @@ fn a_row_that_does_not_fit_is_named_and_quoted() {
     let good = "{\"prompt\": \"q\", \"completion\": \"a\"}\n";
     check("", "rows.jsonl: is empty");
     check(" \n", "rows.jsonl: is empty");
-    check(
-        &format!("{good}{{"),
-        "rows.jsonl:2: expected one JSON object",
-    );
+    check(&format!("{good}{{"), "rows.jsonl:2: expected one JSON object");
     check("[1]", "rows.jsonl:1: expected one JSON object: [1]");
     check("{\"x\": 1}", "rows.jsonl:1: expected the keys messages,");
     check(
@@ -122,9 +112,6 @@ fn columns_of_other_names_are_read_when_they_are_named() {
     assert_eq!(data.examples[0].conversation.completion(), Some("network"));
     let error = Dataset::read_columns(&file, "question", "team").unwrap_err();
     let error = error.to_string();
-    assert!(
-        error.contains("tickets.csv:2") && error.contains("`question`; there are"),
-        "{error}"
-    );
+    assert!(error.contains("tickets.csv:2") && error.contains("`question`; there are"), "{error}");
     assert!(Dataset::read(&file).is_err());
 }

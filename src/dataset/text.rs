@@ -44,10 +44,8 @@ pub(super) fn json(bytes: &[u8], path: &Path) -> Result<Vec<Row>> {
             Err(problem) => return Err(Error::file(path, problem)),
         },
         other => {
-            let problem = format!(
-                "expected a list of objects, found {}",
-                shorten(&other.to_string())
-            );
+            let problem =
+                format!("expected a list of objects, found {}", shorten(&other.to_string()));
             return Err(Error::file(path, problem));
         }
     };
@@ -55,11 +53,7 @@ pub(super) fn json(bytes: &[u8], path: &Path) -> Result<Vec<Row>> {
         Value::Object(fields) => Ok(Row { number, fields }),
         other => {
             let found = shorten(&other.to_string());
-            Err(Error::row(
-                path,
-                number,
-                format!("expected one JSON object: {found}"),
-            ))
+            Err(Error::row(path, number, format!("expected one JSON object: {found}")))
         }
     });
     rows.collect()
@@ -81,20 +75,13 @@ fn rows_within(fields: &Map<String, Value>) -> std::result::Result<Option<String
         };
         !list.is_empty() && list.iter().all(Value::is_object)
     };
-    if let Some(key) = ROWS
-        .iter()
-        .find(|key| fields.get(**key).is_some_and(is_rows))
-    {
+    if let Some(key) = ROWS.iter().find(|key| fields.get(**key).is_some_and(is_rows)) {
         return Ok(Some(key.to_string()));
     }
     if super::conversation::conversation(fields).is_ok() {
         return Ok(None);
     }
-    let lists: Vec<&String> = fields
-        .iter()
-        .filter(|(_, v)| is_rows(v))
-        .map(|(k, _)| k)
-        .collect();
+    let lists: Vec<&String> = fields.iter().filter(|(_, v)| is_rows(v)).map(|(k, _)| k).collect();
     match &lists[..] {
         [only] => Ok(Some(only.to_string())),
         [] => Err(format!(
@@ -132,14 +119,8 @@ pub(super) fn separated(bytes: &[u8], delimiter: u8, path: &Path) -> Result<Vec<
             );
             return Err(Error::row(path, number, problem));
         }
-        let cells = names
-            .iter()
-            .cloned()
-            .zip(cells.into_iter().map(Value::from));
-        Ok(Row {
-            number,
-            fields: cells.collect(),
-        })
+        let cells = names.iter().cloned().zip(cells.into_iter().map(Value::from));
+        Ok(Row { number, fields: cells.collect() })
     };
     records.map(row).collect()
 }
@@ -192,10 +173,7 @@ pub(super) fn records(
             .zip(&ends[..cells])
             .map(|(start, end)| String::from_utf8_lossy(&text[start..*end]).into_owned());
         records.push((line, cells.collect()));
-        line += bytes[begins..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        line += bytes[begins..at].iter().filter(|byte| **byte == b'\n').count();
     }
 }
 

@@ -73,9 +73,7 @@ impl Show for Table2Row {
                 change(self.improvement()),
                 change(Some(self.printed_improvement))
             ),
-            columns: ["task", "before", "after", "change %", "part of"]
-                .map(str::to_owned)
-                .to_vec(),
+            columns: ["task", "before", "after", "change %", "part of"].map(str::to_owned).to_vec(),
             rows: Self::TASKS.iter().enumerate().map(task).collect(),
         }
         .media()
@@ -88,10 +86,7 @@ impl Show for Fact {
         let mut rows = vec![
             ("stated in", self.stated.clone()),
             ("stated", minus(&self.expected)),
-            (
-                "comes out",
-                minus(self.recomputed.as_deref().unwrap_or(NOTHING)),
-            ),
+            ("comes out", minus(self.recomputed.as_deref().unwrap_or(NOTHING))),
             ("verdict", self.verdict.words().to_owned()),
             ("file", self.file.clone()),
         ];
@@ -105,10 +100,7 @@ impl Show for Fact {
 /// Facts in short: what is stated, what comes out, and how many follow.
 impl Show for Vec<Fact> {
     fn media(&self) -> Media {
-        let follow = self
-            .iter()
-            .filter(|fact| fact.verdict == Verdict::Follows)
-            .count();
+        let follow = self.iter().filter(|fact| fact.verdict == Verdict::Follows).count();
         let row = |fact: &Fact| {
             vec![
                 fact.what.clone(),
@@ -120,9 +112,7 @@ impl Show for Vec<Fact> {
         Grid {
             title: format!("{follow} of {} facts follow", self.len()),
             legend: String::new(),
-            columns: ["fact", "stated", "comes out", "verdict"]
-                .map(str::to_owned)
-                .to_vec(),
+            columns: ["fact", "stated", "comes out", "verdict"].map(str::to_owned).to_vec(),
             rows: self.iter().map(row).collect(),
         }
         .media()
@@ -139,10 +129,7 @@ mod tests {
         let table = table_2();
         let row = table.row("Gemma 2 2B", "MBPP", "STM").unwrap();
         let text = row.media().text;
-        assert!(
-            text.contains("the mean of the four: 0.42, printed 0.42"),
-            "{text}"
-        );
+        assert!(text.contains("the mean of the four: 0.42, printed 0.42"), "{text}");
         let text = table.media().text;
         assert!(text.contains("of 16 printed BWT follow"), "{text}");
         assert!(text.contains("−38.19"), "{text}");

@@ -26,20 +26,12 @@ const LONGEST: usize = 1200;
 impl Card {
     /// A card of rows alone.
     pub fn of(title: &str, rows: &[(&str, String)]) -> Self {
-        let rows = rows
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()));
-        Self {
-            rows: rows.collect(),
-            ..Self::new(title)
-        }
+        let rows = rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Self { rows: rows.collect(), ..Self::new(title) }
     }
 
     pub(super) fn new(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            ..Self::default()
-        }
+        Self { title: title.into(), ..Self::default() }
     }
 
     pub(super) fn row(mut self, name: &str, value: impl ToString) -> Self {
@@ -87,19 +79,14 @@ impl Show for Card {
             );
         }
         html += "</tbody>\n</table>\n";
-        Media {
-            html: Some(html),
-            ..Media::text(text)
-        }
+        Media { html: Some(html), ..Media::text(text) }
     }
 }
 
 impl From<&Checkpoint> for Card {
     fn from(checkpoint: &Checkpoint) -> Self {
         let parts = checkpoint.model.components().rev().take(2);
-        let folder: Vec<_> = parts
-            .map(|part| part.as_os_str().to_string_lossy())
-            .collect();
+        let folder: Vec<_> = parts.map(|part| part.as_os_str().to_string_lossy()).collect();
         let folder: Vec<&str> = folder.iter().rev().map(|part| &**part).collect();
         let card = Self::new(format!("model {}", folder.join("/")));
         let card = match checkpoint.config() {
@@ -108,10 +95,7 @@ impl From<&Checkpoint> for Card {
                 .row("blocks", config.num_hidden_layers)
                 .row("hidden size", config.hidden_size)
                 .row("vocabulary", config.vocab_size)
-                .row(
-                    "context",
-                    format!("{} tokens", config.max_position_embeddings),
-                ),
+                .row("context", format!("{} tokens", config.max_position_embeddings)),
             Err(error) => card.row("cannot be read", error),
         };
         let bytes: Option<u64> = checkpoint.weight_files().ok().map(|files| {
@@ -146,17 +130,13 @@ impl From<&Dataset> for Card {
 impl Card {
     fn conversation(self, example: &Example) -> Self {
         let messages = example.conversation.messages.iter();
-        messages.fold(self, |card, message| {
-            card.text(message.role.name(), &message.content)
-        })
+        messages.fold(self, |card, message| card.text(message.role.name(), &message.content))
     }
 }
 
 impl From<&Item> for Card {
     fn from(item: &Item) -> Self {
-        Self::new(&item.id)
-            .text("question", &item.prompt)
-            .text("given answer", &item.truth)
+        Self::new(&item.id).text("question", &item.prompt).text("given answer", &item.truth)
     }
 }
 
@@ -180,10 +160,7 @@ impl From<&Pool> for Card {
         let card = Self::new("answers that the model wrote")
             .row("questions", pool.items.len())
             .row("answers", pool.sampled())
-            .row(
-                "questions with a right answer",
-                pool.items.iter().filter(right).count(),
-            );
+            .row("questions with a right answer", pool.items.iter().filter(right).count());
         let card = match pool.accepted() {
             Some(share) => card.row("right answers", format!("{:.1} %", 100.0 * share)),
             None => card,
@@ -198,13 +175,9 @@ impl From<&Pool> for Card {
 
 impl From<&Score> for Card {
     fn from(score: &Score) -> Self {
-        let card = Self::new(if score.value == 1.0 {
-            "right"
-        } else {
-            "not right"
-        })
-        .row("score", significant(score.value))
-        .row("why", &score.why);
+        let card = Self::new(if score.value == 1.0 { "right" } else { "not right" })
+            .row("score", significant(score.value))
+            .row("why", &score.why);
         match &score.extracted {
             Some(extracted) => card.text("answer that was read", extracted),
             None => card,
@@ -219,18 +192,12 @@ impl From<&Recipe> for Card {
             .row("model", &recipe.model)
             .row("target", &recipe.target)
             .row("not to be lost", recipe.non_target.join(", "))
-            .row(
-                "arms",
-                list(&mut recipe.arms.iter().map(ToString::to_string)),
-            )
+            .row("arms", list(&mut recipe.arms.iter().map(ToString::to_string)))
             .row(
                 "rates tried",
                 list(&mut recipe.learning_rates.iter().map(|rate| format!("{rate:e}"))),
             )
-            .row(
-                "seeds",
-                list(&mut recipe.seeds.iter().map(ToString::to_string)),
-            )
+            .row("seeds", list(&mut recipe.seeds.iter().map(ToString::to_string)))
             .row(
                 "items",
                 format!(
@@ -248,14 +215,9 @@ impl From<&Run> for Card {
             .row("learning rate", format!("{:e}", run.learning_rate))
             .row("seed", run.seed)
             .row("items", run.items)
-            .row(
-                "learned tokens",
-                format!("{} of {}", run.learned_tokens, run.completion_tokens),
-            )
+            .row("learned tokens", format!("{} of {}", run.learned_tokens, run.completion_tokens))
             .row("validation", share(run.validation));
-        run.test
-            .iter()
-            .fold(card, |card, task| card.row(&task.task, share(task.value())))
+        run.test.iter().fold(card, |card, task| card.row(&task.task, share(task.value())))
     }
 }
 
@@ -306,9 +268,6 @@ mod tests {
         assert!(text.contains("Llama") && text.contains("4.2 MB"), "{text}");
         assert!(!text.contains("adapter"), "{text}");
         let text = Recipe::quick().media().text;
-        assert!(
-            text.contains("3e-4, 1e-3") && text.contains("stm_2.5"),
-            "{text}"
-        );
+        assert!(text.contains("3e-4, 1e-3") && text.contains("stm_2.5"), "{text}");
     }
 }

@@ -35,16 +35,8 @@ impl Show for Vec<Figure> {
         let text: Vec<&str> = all.iter().map(|media| media.text.as_str()).collect();
         let html: String = all
             .iter()
-            .map(|media| {
-                media
-                    .svg
-                    .clone()
-                    .unwrap_or_else(|| super::escaped(&media.text))
-            })
+            .map(|media| media.svg.clone().unwrap_or_else(|| super::escaped(&media.text)))
             .collect();
-        Media {
-            html: Some(html),
-            ..Media::text(text.join("\n"))
-        }
+        Media { html: Some(html), ..Media::text(text.join("\n")) }
     }
 }

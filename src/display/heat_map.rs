@@ -14,10 +14,8 @@ const HOTTEST: f64 = 1000.0;
 impl Show for TokenExample {
     fn media(&self) -> Media {
         let answer = || self.tokens.iter().filter(|token| token.completion);
-        let (completion, learned) = (
-            answer().count(),
-            answer().filter(|token| token.learned).count(),
-        );
+        let (completion, learned) =
+            (answer().count(), answer().filter(|token| token.learned).count());
         let head = format!(
             "{}, {}: {learned} of {completion} answer tokens are learned",
             self.item,
@@ -29,18 +27,13 @@ impl Show for TokenExample {
              model (full at a perplexity of {HOTTEST}). Struck out: not learned. Grey: the question. Rest the mouse on a token for its number.</p>\n",
             escaped(&head)
         );
-        Media {
-            html: Some(html),
-            ..Media::text(format!("{head}\n{}", text(&self.tokens)))
-        }
+        Media { html: Some(html), ..Media::text(format!("{head}\n{}", text(&self.tokens))) }
     }
 }
 
 /// A line's end and a tab are tokens too and must be seen.
 pub(super) fn visible(text: &str) -> String {
-    text.replace('\r', "␍")
-        .replace('\n', "↵\n")
-        .replace('\t', "⇥\t")
+    text.replace('\r', "␍").replace('\n', "↵\n").replace('\t', "⇥\t")
 }
 
 fn html(token: &TokenView) -> String {
@@ -48,21 +41,11 @@ fn html(token: &TokenView) -> String {
     if !token.completion {
         return format!("<span style=\"opacity:.5\">{shown}</span>");
     }
-    let heat = token.perplexity.map_or(0.0, |perplexity| {
-        (perplexity.ln() / HOTTEST.ln()).clamp(0.0, 1.0)
-    });
+    let heat =
+        token.perplexity.map_or(0.0, |perplexity| (perplexity.ln() / HOTTEST.ln()).clamp(0.0, 1.0));
     let hover = [
-        token
-            .perplexity
-            .map(|p| format!("perplexity {}", significant(p))),
-        Some(
-            if token.learned {
-                "learned"
-            } else {
-                "not learned"
-            }
-            .to_owned(),
-        ),
+        token.perplexity.map(|p| format!("perplexity {}", significant(p))),
+        Some(if token.learned { "learned" } else { "not learned" }.to_owned()),
         token.style.then(|| "the writer's style".to_owned()),
     ];
     let hover = hover.into_iter().flatten().collect::<Vec<_>>().join(", ");
@@ -121,14 +104,8 @@ mod tests {
         let media = example().media();
         let html = media.html.unwrap();
         assert_eq!(html.matches("<s>").count(), 3);
-        assert!(
-            html.contains("title=\"perplexity 400.0, not learned\""),
-            "{html}"
-        );
-        assert!(
-            html.contains("&lt;q&gt;") && !html.contains("<q>"),
-            "{html}"
-        );
+        assert!(html.contains("title=\"perplexity 400.0, not learned\""), "{html}");
+        assert!(html.contains("&lt;q&gt;") && !html.contains("<q>"), "{html}");
         assert!(html.contains("1 of 4 answer tokens"), "{html}");
     }
 

@@ -60,11 +60,7 @@ impl Show for Scores {
             .tasks
             .iter()
             .map(|task| (task.task.as_str(), format!("{:.1} %", 100.0 * task.value())));
-        Card::of(
-            &format!("right answers of {}", self.name),
-            &rows.collect::<Vec<_>>(),
-        )
-        .media()
+        Card::of(&format!("right answers of {}", self.name), &rows.collect::<Vec<_>>()).media()
     }
 }
 
@@ -88,10 +84,7 @@ impl Comparison {
         ]];
         rows.extend(self.changes.iter().map(|change| {
             let percent = |of: &crate::stats::Comparison| {
-                share(Some(Estimate {
-                    value: of.second / 100.0,
-                    se: None,
-                }))
+                share(Some(Estimate { value: of.second / 100.0, se: None }))
             };
             let points = |of: &crate::stats::Comparison| signed(Some(of.difference));
             let other = change.non_target.as_ref();
@@ -108,12 +101,7 @@ impl Comparison {
                 },
             ]
         }));
-        let names: Vec<&str> = self
-            .base
-            .tasks
-            .iter()
-            .map(|task| task.task.as_str())
-            .collect();
+        let names: Vec<&str> = self.base.tasks.iter().map(|task| task.task.as_str()).collect();
         let (target, others) = names.split_first().unwrap_or((&"", &[]));
         Grid {
             title: format!("Target {target} against {}", others.join(", ")),
@@ -134,16 +122,9 @@ impl Show for Comparison {
 
 impl Show for Judgement {
     fn media(&self) -> Media {
-        let mark = if self.right {
-            "✓ right"
-        } else {
-            "✗ not yet"
-        };
+        let mark = if self.right { "✓ right" } else { "✗ not yet" };
         let media = Card::of(mark, &[("", self.why.clone())]).media();
-        Media {
-            html: media.html.map(|html| code_marked(&html)),
-            ..media
-        }
+        Media { html: media.html.map(|html| code_marked(&html)), ..media }
     }
 }
 
@@ -187,18 +168,12 @@ mod tests {
     #[test]
     fn a_judgement_shows_code_as_code() {
         let judgement = |why: &str| {
-            let judgement = Judgement {
-                right: false,
-                why: why.to_owned(),
-            };
+            let judgement = Judgement { right: false, why: why.to_owned() };
             judgement.media()
         };
         let media = judgement("try `a < b`, then `c`");
         let html = media.html.unwrap();
-        assert!(
-            html.contains("try <code>a &lt; b</code>, then <code>c</code>"),
-            "{html}"
-        );
+        assert!(html.contains("try <code>a &lt; b</code>, then <code>c</code>"), "{html}");
         assert!(media.text.contains("`a < b`"));
         assert!(judgement("a ` alone").html.unwrap().contains("a ` alone"));
     }

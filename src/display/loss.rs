@@ -194,20 +194,13 @@ mod tests {
         let item = |(value, skill): &(f64, f64)| ItemScore {
             value: *value,
             skill: *skill,
-            form: if value == skill {
-                Form::Kept
-            } else {
-                Form::NoParse
-            },
+            form: if value == skill { Form::Kept } else { Form::NoParse },
         };
         let task = |name: &str| TaskScore {
             task: name.to_owned(),
             items: values.iter().map(item).collect(),
         };
-        Scores {
-            name: "model".to_owned(),
-            tasks: vec![task("code"), task("word")],
-        }
+        Scores { name: "model".to_owned(), tasks: vec![task("code"), task("word")] }
     }
 
     #[test]
@@ -216,10 +209,7 @@ mod tests {
         let after = scores(&[(0.0, 1.0), (0.0, 0.0), (0.0, 0.0), (1.0, 1.0)]);
         let found = losses(&before, &after).unwrap();
         let row = &found.grid().rows[1];
-        assert_eq!(
-            row[3..9],
-            ["−50.0 ± 28.9", "−25.0", "−25.0", "75.0", "2", "0"]
-        );
+        assert_eq!(row[3..9], ["−50.0 ± 28.9", "−25.0", "−25.0", "75.0", "2", "0"]);
         let mean = found.transfer().rows.pop().unwrap();
         assert_eq!(mean[3..], ["−50.0", "−66.7"]);
         let text = vec![found].media().text;
@@ -228,11 +218,6 @@ mod tests {
 
     #[test]
     fn no_loss_is_said_in_words() {
-        assert!(
-            Vec::<Forgotten>::new()
-                .media()
-                .text
-                .contains("nothing was forgotten")
-        );
+        assert!(Vec::<Forgotten>::new().media().text.contains("nothing was forgotten"));
     }
 }

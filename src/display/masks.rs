@@ -66,10 +66,7 @@ impl Show for ThresholdCurve {
         };
         let text = grid.media().text;
         match figure::threshold_curves(&self.stm, &self.random) {
-            Ok(Some(figure)) => Media {
-                text,
-                ..figure.media()
-            },
+            Ok(Some(figure)) => Media { text, ..figure.media() },
             Ok(None) => grid.media(),
             Err(error) => Media::text(error.to_string()),
         }

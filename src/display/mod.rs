@@ -69,10 +69,7 @@ pub struct Media {
 impl Media {
     /// Text alone.
     pub fn text(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            ..Self::default()
-        }
+        Self { text: text.into(), ..Self::default() }
     }
 
     /// The message to the kernel: each form between two lines that it knows.
@@ -82,10 +79,7 @@ impl Media {
             // a model may have written the kernel's own mark
             let content = content.replace("EVCXR_END_CONTENT", "EVCXR-END-CONTENT");
             // writing to a string cannot fail
-            let _ = write!(
-                out,
-                "EVCXR_BEGIN_CONTENT {media_type}\n{content}\nEVCXR_END_CONTENT\n"
-            );
+            let _ = write!(out, "EVCXR_BEGIN_CONTENT {media_type}\n{content}\nEVCXR_END_CONTENT\n");
         };
         if let Some(html) = &self.html {
             piece("text/html", html);
@@ -102,9 +96,7 @@ impl Media {
 
     fn print(&self) {
         // whoever reads the kernel's output is gone when this fails, and with it the one to tell
-        let _ = std::io::stdout()
-            .lock()
-            .write_all(self.message().as_bytes());
+        let _ = std::io::stdout().lock().write_all(self.message().as_bytes());
     }
 }
 
@@ -116,10 +108,7 @@ pub fn plain_panics() {
         let text = text.or(payload.downcast_ref::<&str>().copied());
         let text = text.unwrap_or("it panicked");
         // where it happened is of use in this crate's files, not in those that the kernel makes of cells
-        match panic
-            .location()
-            .filter(|place| !place.file().ends_with("src/lib.rs"))
-        {
+        match panic.location().filter(|place| !place.file().ends_with("src/lib.rs")) {
             Some(place) => eprintln!("the cell stopped: {text} ({place})"),
             None => eprintln!("the cell stopped: {text}"),
         }
@@ -140,11 +129,7 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for place in 0..4 {
             let digit = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
-            text.push(if place > group.len() {
-                '='
-            } else {
-                char::from(digit)
-            });
+            text.push(if place > group.len() { '=' } else { char::from(digit) });
         }
     }
     text

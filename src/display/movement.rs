@@ -18,21 +18,14 @@ fn arm(name: &str) -> String {
 }
 
 fn number(value: Option<f64>, decimals: usize) -> String {
-    value.map_or(crate::report::grid::NOTHING.to_owned(), |value| {
-        format!("{value:.decimals$}")
-    })
+    value.map_or(crate::report::grid::NOTHING.to_owned(), |value| format!("{value:.decimals$}"))
 }
 
 /// One row for each model: the paper's Table 7, with ranks of which the threshold is said.
 pub fn movements_grid(all: &[Movement]) -> Grid {
     let row = |one: &Movement| {
-        let spectra = one
-            .layers
-            .iter()
-            .filter_map(|layer| layer.singular_values.as_ref());
-        let largest = spectra
-            .filter_map(|values| values.first().copied())
-            .reduce(f64::max);
+        let spectra = one.layers.iter().filter_map(|layer| layer.singular_values.as_ref());
+        let largest = spectra.filter_map(|values| values.first().copied()).reduce(f64::max);
         vec![
             one.name.clone(),
             number(Some(one.norm()), 2),
@@ -85,10 +78,7 @@ pub fn blocks_grid(all: &[Movement]) -> Grid {
 pub fn spectrum_figure(all: &[Movement], projection: &str) -> Result<Figure> {
     let spectra: Vec<Spectra> = all
         .iter()
-        .map(|one| Spectra {
-            arm: arm(&one.name),
-            blocks: one.spectra(projection),
-        })
+        .map(|one| Spectra { arm: arm(&one.name), blocks: one.spectra(projection) })
         .collect();
     if spectra.iter().all(|one| one.blocks.is_empty()) {
         let problem = format!("no layer's path ends in `{projection}`");
@@ -159,20 +149,11 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
     }
     let arms: Vec<String> = fronts.iter().map(|front| arm(&front.name)).collect();
     let names: Vec<&str> = arms.iter().map(String::as_str).collect();
-    let all = || {
-        fronts
-            .iter()
-            .flat_map(|front| front.places.iter().map(move |place| (front, place)))
-    };
+    let all =
+        || fronts.iter().flat_map(|front| front.places.iter().map(move |place| (front, place)));
     let longest = all().map(|(_, place)| place.norm).fold(0.0, f64::max);
     let target = |place: &Place| Some(place.change.target.difference);
-    let others = |place: &Place| {
-        place
-            .change
-            .non_target
-            .as_ref()
-            .map(|change| change.difference)
-    };
+    let others = |place: &Place| place.change.non_target.as_ref().map(|change| change.difference);
     let panel = |name: &str, value: &dyn Fn(&Place) -> Option<Estimate>| {
         let mut layers = vec![Layer::Level {
             y: 0.0,
@@ -182,17 +163,12 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
         let mut ends = vec![0.0];
         for (front, arm) in fronts.iter().zip(&names) {
             let Look { colour, mark } = look(arm, &names);
-            let found: Vec<(f64, Estimate)> = front
-                .places
-                .iter()
-                .filter_map(|place| Some((place.norm, value(place)?)))
-                .collect();
+            let found: Vec<(f64, Estimate)> =
+                front.places.iter().filter_map(|place| Some((place.norm, value(place)?))).collect();
             let points: Vec<(f64, f64)> = found.iter().map(|(x, y)| (*x, y.value)).collect();
             layers.push(Layer::Line {
                 // a part of nothing is base
-                points: std::iter::once((0.0, 0.0))
-                    .chain(points.iter().copied())
-                    .collect(),
+                points: std::iter::once((0.0, 0.0)).chain(points.iter().copied()).collect(),
                 colour,
                 width: 1.5,
                 opacity: 0.7,
@@ -202,20 +178,9 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
                 let se = estimate.se.unwrap_or(0.0);
                 let y = (estimate.value - se, estimate.value + se);
                 ends.extend([y.0, y.1]);
-                layers.push(Layer::Spread {
-                    at: (*x, estimate.value),
-                    x: (*x, *x),
-                    y,
-                    colour,
-                });
+                layers.push(Layer::Spread { at: (*x, estimate.value), x: (*x, *x), y, colour });
             }
-            layers.push(Layer::Marks {
-                points,
-                colour,
-                mark,
-                size: 5.5,
-                filled: true,
-            });
+            layers.push(Layer::Marks { points, colour, mark, size: 5.5, filled: true });
         }
         Panel {
             heading: None,
@@ -233,9 +198,7 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
         let lost = front.places.iter().map(|place| place.change.lost());
         lost.fold(0.0, f64::max)
     };
-    let title = fronts
-        .iter()
-        .map(|front| format!("{} loses {:.0}", front.name, worst(front)));
+    let title = fronts.iter().map(|front| format!("{} loses {:.0}", front.name, worst(front)));
     let plot = Plot {
         title: format!(
             "On the other tasks, {} points at most",
@@ -265,11 +228,7 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
         column("target_points", &|place| Some(place.change.gained())),
         column("other_points", &|place| Some(-place.change.lost())),
     ])?;
-    Ok(Figure {
-        name: "fronts",
-        plot,
-        table,
-    })
+    Ok(Figure { name: "fronts", plot, table })
 }
 
 #[cfg(test)]
@@ -295,10 +254,7 @@ mod tests {
     #[test]
     fn a_models_name_has_its_arms_colour() {
         let names = ["ground truth", "STM 2.5", "self-output", "random mask"];
-        assert_eq!(
-            names.map(arm),
-            ["ground_truth", "stm_2.5", "self_output", "random_mask"]
-        );
+        assert_eq!(names.map(arm), ["ground_truth", "stm_2.5", "self_output", "random_mask"]);
         let all = [movement("ground truth", 1.0), movement("STM 2.5", 0.5)];
         assert_eq!(movements_grid(&all).rows[1][1..4], ["2.50", "4.0", "2.00"]);
         assert_eq!(blocks_grid(&all).rows[0], ["0", "5.00", "2.50"]);
@@ -309,43 +265,19 @@ mod tests {
     #[test]
     fn a_front_starts_at_base_and_says_its_worst_loss() {
         let scores = |name: &str, values: [f64; 3]| {
-            let item = |value: f64| ItemScore {
-                value,
-                skill: value,
-                form: Form::Kept,
-            };
-            let task = |task: &str| TaskScore {
-                task: task.to_owned(),
-                items: values.map(item).to_vec(),
-            };
-            Scores {
-                name: name.to_owned(),
-                tasks: vec![task("code"), task("word")],
-            }
+            let item = |value: f64| ItemScore { value, skill: value, form: Form::Kept };
+            let task =
+                |task: &str| TaskScore { task: task.to_owned(), items: values.map(item).to_vec() };
+            Scores { name: name.to_owned(), tasks: vec![task("code"), task("word")] }
         };
         let before = scores("base", [1.0, 1.0, 0.0]);
         let after = scores("tuned", [1.0, 0.0, 0.0]);
-        let change = compare(&before, &[&after])
-            .unwrap()
-            .of("tuned")
-            .unwrap()
-            .clone();
-        let place = Place {
-            scale: 0.5,
-            norm: 2.0,
-            change,
-        };
-        let front = Front {
-            name: "ground truth".to_owned(),
-            places: vec![place],
-        };
+        let change = compare(&before, &[&after]).unwrap().of("tuned").unwrap().clone();
+        let place = Place { scale: 0.5, norm: 2.0, change };
+        let front = Front { name: "ground truth".to_owned(), places: vec![place] };
         assert_eq!(front.grid().rows[0][..2], ["0.50", "2.00"]);
         let figure = fronts_figure(&[front]).unwrap();
-        assert!(
-            figure.plot.title.contains("ground truth loses 33"),
-            "{}",
-            figure.plot.title
-        );
+        assert!(figure.plot.title.contains("ground truth loses 33"), "{}", figure.plot.title);
         assert!(figure.media().svg.unwrap().starts_with("<svg"));
         assert!(fronts_figure(&[]).is_err());
     }

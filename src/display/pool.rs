@@ -16,10 +16,7 @@ impl Show for PoolItem {
     fn media(&self) -> Media {
         let mut different: Vec<(&Candidate, usize)> = Vec::new();
         for candidate in &self.candidates {
-            match different
-                .iter_mut()
-                .find(|(one, _)| one.text == candidate.text)
-            {
+            match different.iter_mut().find(|(one, _)| one.text == candidate.text) {
                 Some((_, count)) => *count += 1,
                 None => different.push((candidate, 1)),
             }
@@ -30,17 +27,10 @@ impl Show for PoolItem {
             vec![
                 (at + 1).to_string(),
                 count.to_string(),
-                if candidate.accepted() {
-                    "right"
-                } else {
-                    "wrong"
-                }
-                .to_owned(),
+                if candidate.accepted() { "right" } else { "wrong" }.to_owned(),
                 candidate.tokens.to_string(),
                 significant(candidate.perplexity_given_prompt),
-                candidate
-                    .perplexity_of_text_alone
-                    .map_or(NOTHING.to_owned(), significant),
+                candidate.perplexity_of_text_alone.map_or(NOTHING.to_owned(), significant),
             ]
         };
         let table = Grid {
@@ -63,10 +53,7 @@ impl Show for PoolItem {
         }
         .media();
         Media {
-            html: table
-                .html
-                .zip(texts.html)
-                .map(|(table, texts)| table + &texts),
+            html: table.html.zip(texts.html).map(|(table, texts)| table + &texts),
             ..Media::text(table.text + &texts.text)
         }
     }
@@ -106,16 +93,14 @@ impl Show for Pools {
             vec![
                 row.name.clone(),
                 row.answers.to_string(),
-                row.right
-                    .map_or(NOTHING.to_owned(), |share| format!("{:.1}", 100.0 * share)),
+                row.right.map_or(NOTHING.to_owned(), |share| format!("{:.1}", 100.0 * share)),
                 format!("{} of {}", row.kept, row.questions),
                 row.mixed.to_string(),
                 match row.kept {
                     0 => NOTHING.to_owned(),
                     kept => format!("{:.1}", row.answers as f64 / kept as f64),
                 },
-                row.self_bleu
-                    .map_or(NOTHING.to_owned(), |value| format!("{value:.1}")),
+                row.self_bleu.map_or(NOTHING.to_owned(), |value| format!("{value:.1}")),
             ]
         };
         Grid {
@@ -153,16 +138,9 @@ impl Show for Picks {
 
 impl Show for Likeness {
     fn media(&self) -> Media {
-        let rows: Vec<(&str, String)> = self
-            .rows
-            .iter()
-            .map(|(name, value)| (name.as_str(), format!("{value:.1}")))
-            .collect();
-        Card::of(
-            "how alike to the given answer (self-BLEU, 100 for the same text)",
-            &rows,
-        )
-        .media()
+        let rows: Vec<(&str, String)> =
+            self.rows.iter().map(|(name, value)| (name.as_str(), format!("{value:.1}"))).collect();
+        Card::of("how alike to the given answer (self-BLEU, 100 for the same text)", &rows).media()
     }
 }
 
@@ -173,10 +151,7 @@ impl Show for Kept {
         {
             None => NOTHING.to_owned(),
             Some(Estimate { value, se: None }) => format!("{value:.1}"),
-            Some(Estimate {
-                value,
-                se: Some(se),
-            }) => format!("{value:.1} ± {se:.1}"),
+            Some(Estimate { value, se: Some(se) }) => format!("{value:.1} ± {se:.1}"),
         };
         let row = |(name, of): (&str, &Questions)| {
             vec![

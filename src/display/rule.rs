@@ -17,24 +17,15 @@ impl From<&Weighting> for Card {
             rows.push(("method", preset.what.to_owned()));
             rows.push(("published", preset.source.to_owned()));
         }
-        let weights = if rule.is_mask() {
-            "0 and 1"
-        } else {
-            "any from 0 on"
-        };
+        let weights = if rule.is_mask() { "0 and 1" } else { "any from 0 on" };
         rows.push(("weights", weights.to_owned()));
-        let divisor = rule
-            .normalizer()
-            .map_or("what the training says", Normalizer::name);
+        let divisor = rule.normalizer().map_or("what the training says", Normalizer::name);
         rows.push(("divided by", divisor.to_owned()));
         let asked: Vec<&str> = [
             (needs.base, "the base model's scores"),
             (needs.current, "the current model's scores"),
             (needs.reference, "a reference model's scores"),
-            (
-                needs.top_entropy,
-                "the entropy of the 20 most probable tokens",
-            ),
+            (needs.top_entropy, "the entropy of the 20 most probable tokens"),
             (needs.class, "the tokens' classes"),
         ]
         .into_iter()
@@ -87,10 +78,7 @@ impl Show for [Preset] {
         let rule: Column = ("rule", Preset::signature);
         let from: Column = ("from", |preset| preset.source.to_owned());
         let weight: Column = ("weight of a token", |preset| preset.expression.to_owned());
-        Media {
-            text: grid(&[rule, from]).media().text,
-            ..grid(&[rule, weight, from]).media()
-        }
+        Media { text: grid(&[rule, from]).media().text, ..grid(&[rule, weight, from]).media() }
     }
 }
 

@@ -31,10 +31,7 @@ impl Show for Card {
             rows.push(("weights", format!("{name} {}", short(hash))));
         }
         rows.push(("tokenizer", short(&self.tokenizer)));
-        rows.push((
-            "chat template",
-            self.template.as_deref().map_or("none".to_owned(), short),
-        ));
+        rows.push(("chat template", self.template.as_deref().map_or("none".to_owned(), short)));
         for (name, bulk) in &self.data {
             let count = format!("{} {name}, {}", bulk.count, short(&bulk.hash));
             rows.push(("data", count));
@@ -53,17 +50,11 @@ impl Show for Card {
                 ),
             ));
         }
-        let seeds: Vec<String> = self
-            .seeds
-            .iter()
-            .map(|(name, seed)| format!("{name} {seed}"))
-            .collect();
+        let seeds: Vec<String> =
+            self.seeds.iter().map(|(name, seed)| format!("{name} {seed}")).collect();
         rows.push(("seeds", seeds.join(", ")));
-        let versions: Vec<String> = self
-            .versions
-            .iter()
-            .map(|(name, version)| format!("{name} {version}"))
-            .collect();
+        let versions: Vec<String> =
+            self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         rows.push(("versions", versions.join(", ")));
         Lines::of(&format!("card of a {verb} run"), &rows).media()
     }
@@ -106,10 +97,7 @@ impl Show for PeftAdapter {
                 ("alpha", config.alpha.to_string()),
                 ("dropout", config.dropout.to_string()),
                 ("DoRA", if config.dora { "yes" } else { "no" }.to_owned()),
-                (
-                    "files",
-                    "adapter_config.json, adapter_model.safetensors".to_owned(),
-                ),
+                ("files", "adapter_config.json, adapter_model.safetensors".to_owned()),
             ],
         )
         .media()
@@ -129,10 +117,7 @@ mod tests {
             &json!({"rate": 3e-3, "hash": other}),
         );
         let text = found.media().text;
-        assert!(
-            text.contains("2 fields differ") && text.contains("0.003"),
-            "{text}"
-        );
+        assert!(text.contains("2 fields differ") && text.contains("0.003"), "{text}");
         assert!(text.contains("another") && !text.contains("0101"), "{text}");
     }
 }

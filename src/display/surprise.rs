@@ -19,8 +19,7 @@ impl Show for Peaks {
                 quoted(&peak.text),
                 quoted(&peak.before),
                 significant(peak.perplexity),
-                peak.rank
-                    .map_or(NOTHING.to_owned(), |rank| rank.to_string()),
+                peak.rank.map_or(NOTHING.to_owned(), |rank| rank.to_string()),
                 peak.class.name().to_owned(),
                 if peak.style { "yes" } else { "" }.to_owned(),
             ]
@@ -54,10 +53,7 @@ impl Show for Perplexities {
         let known = |value: Option<f64>| value.map_or(NOTHING.to_owned(), significant);
         let row = |row: &crate::lesson::OfAnswers| {
             let summary = &row.summary;
-            let above = summary
-                .above
-                .iter()
-                .find(|above| above.perplexity == PAPER_THRESHOLD);
+            let above = summary.above.iter().find(|above| above.perplexity == PAPER_THRESHOLD);
             vec![
                 row.name.clone(),
                 summary.examples.to_string(),
@@ -65,9 +61,7 @@ impl Show for Perplexities {
                 known(summary.perplexity_given_prompt),
                 known(summary.perplexity_of_text_alone),
                 known(summary.perplexity_per_token),
-                above.map_or(NOTHING.to_owned(), |above| {
-                    format!("{:.1}", 100.0 * above.share)
-                }),
+                above.map_or(NOTHING.to_owned(), |above| format!("{:.1}", 100.0 * above.share)),
             ]
         };
         Grid {
@@ -133,18 +127,12 @@ pub fn spikes_figure(answers: &[&TokenExample]) -> Result<Figure> {
         return Err(Error::invalid("answers", "there is none to draw"));
     };
     if let Some(other) = answers.iter().find(|answer| answer.item != first.item) {
-        let problem = format!(
-            "are of different questions, {} and {}",
-            first.item, other.item
-        );
+        let problem = format!("are of different questions, {} and {}", first.item, other.item);
         return Err(Error::invalid("answers", problem));
     }
     let named: Vec<TokenExample> = answers
         .iter()
-        .map(|answer| TokenExample {
-            arm: arm(&answer.arm),
-            ..(*answer).clone()
-        })
+        .map(|answer| TokenExample { arm: arm(&answer.arm), ..(*answer).clone() })
         .collect();
     let names: Vec<&str> = named.iter().map(|answer| answer.arm.as_str()).collect();
     let mut figure = figure::spikes_of(&named.iter().collect::<Vec<_>>(), &names)?;
@@ -165,15 +153,11 @@ pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
         return Err(Error::invalid("readings", "there is none to draw"));
     }
     // ten points for each factor of ten
-    let places: Vec<f64> = (1..=60)
-        .map(|at| 10f64.powf(f64::from(at) / 10.0))
-        .collect();
+    let places: Vec<f64> = (1..=60).map(|at| 10f64.powf(f64::from(at) / 10.0)).collect();
     let curves: Vec<(String, Vec<f64>)> = readings
         .iter()
         .map(|reading| {
-            let shares = places
-                .iter()
-                .map(|place| 100.0 * reading.share_above(*place));
+            let shares = places.iter().map(|place| 100.0 * reading.share_above(*place));
             (reading.name.clone(), shares.collect())
         })
         .collect();
@@ -216,11 +200,7 @@ pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
         format!("{name} {:.1} and {:.1} %", shares[0], shares[1])
     };
     let above: Vec<String> = readings.iter().zip(&curves).map(above).collect();
-    let top = curves
-        .iter()
-        .flat_map(|(_, shares)| shares)
-        .copied()
-        .fold(1.0, f64::max);
+    let top = curves.iter().flat_map(|(_, shares)| shares).copied().fold(1.0, f64::max);
     let plot = Plot {
         title: format!("Tokens above a perplexity of 2.5 and of 1000: {}", above.join("; ")),
         note: "Share of the answers' tokens whose perplexity under base, given the question, is above that on the axis.".to_owned(),
@@ -253,9 +233,5 @@ pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
         numbers("perplexity", rows().map(|(_, (_, place))| Some(*place))),
         numbers("percent_above", rows().map(|(_, (share, _))| Some(*share))),
     ])?;
-    Ok(Figure {
-        name: "surprise",
-        plot,
-        table,
-    })
+    Ok(Figure { name: "surprise", plot, table })
 }

@@ -11,10 +11,7 @@ const ROWS: usize = 30;
 
 impl Show for Grid {
     fn media(&self) -> Media {
-        Media {
-            html: Some(html(self)),
-            ..Media::text(self.text(table::WIDTH))
-        }
+        Media { html: Some(html(self)), ..Media::text(self.text(table::WIDTH)) }
     }
 }
 
@@ -23,10 +20,7 @@ fn html(grid: &Grid) -> String {
     let row = |cells: &[String], tag: &str| -> String {
         let cells = cells.iter().enumerate().map(|(column, cell)| {
             let side = if column == 0 { "left" } else { "right" };
-            format!(
-                "<{tag} style=\"text-align:{side}\">{}</{tag}>",
-                escaped(cell)
-            )
+            format!("<{tag} style=\"text-align:{side}\">{}</{tag}>", escaped(cell))
         });
         format!("<tr>{}</tr>\n", cells.collect::<String>())
     };

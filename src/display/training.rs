@@ -62,11 +62,7 @@ pub fn loss_figure(steps: &[Step]) -> Result<Figure> {
         numbers("step", losses.iter().map(|point| Some(point.0))),
         numbers("loss", losses.iter().map(|point| Some(point.1))),
     ])?;
-    Ok(Figure {
-        name: "loss",
-        plot,
-        table,
-    })
+    Ok(Figure { name: "loss", plot, table })
 }
 
 impl Show for Tuned {
@@ -85,10 +81,7 @@ impl Show for Tuned {
                     )
                 }),
                 self.stopped.as_ref().map(|stopped| {
-                    format!(
-                        "It ended early: {} lost {:.1} points.",
-                        stopped.probe, stopped.lost
-                    )
+                    format!("It ended early: {} lost {:.1} points.", stopped.probe, stopped.lost)
                 }),
             ];
             for sentence in more.into_iter().flatten() {
@@ -122,11 +115,7 @@ mod tests {
         };
         let steps = [step(2.0), step(f64::NAN), step(0.5)];
         let media = loss_figure(&steps).unwrap().media();
-        assert!(
-            media.text.contains("Loss from 2.000 to 0.5000 in 3 steps"),
-            "{}",
-            media.text
-        );
+        assert!(media.text.contains("Loss from 2.000 to 0.5000 in 3 steps"), "{}", media.text);
         assert!(media.svg.unwrap().starts_with("<svg"));
         assert!(media.png.unwrap().starts_with(b"\x89PNG"));
         assert!(loss_figure(&[]).unwrap().media().text.contains("No step"));

@@ -36,9 +36,9 @@ impl Show for Weighed {
                 html += &format!("<span style=\"opacity:.5\">{ink}</span>");
                 continue;
             }
-            let perplexity = token.perplexity.map_or(String::new(), |p| {
-                format!(", perplexity {}", significant(p))
-            });
+            let perplexity = token
+                .perplexity
+                .map_or(String::new(), |p| format!(", perplexity {}", significant(p)));
             let depth = if most > 0.0 { weight / most } else { 0.0 };
             let span = format!(
                 "<span style=\"background:rgba(0,114,178,{:.2})\" title=\"weight {weight:.3}{perplexity}\">{ink}</span>",
@@ -56,10 +56,7 @@ impl Show for Weighed {
         }
         html += "</pre>\n<p>The deeper the ground, the more the token weighs. Struck out: nothing. Grey: the question. Rest the mouse on a token for its \
                  weight.</p>\n";
-        Media {
-            html: Some(html),
-            ..Media::text(plain)
-        }
+        Media { html: Some(html), ..Media::text(plain) }
     }
 }
 
@@ -126,10 +123,7 @@ pub fn weight_figure(lessons: &[&Lesson]) -> Result<Figure> {
     let rows = || {
         let of = |bins: &'_ crate::lesson::Bins| {
             let rule = bins.rule.clone();
-            bins.points
-                .clone()
-                .into_iter()
-                .map(move |point| (rule.clone(), point))
+            bins.points.clone().into_iter().map(move |point| (rule.clone(), point))
         };
         all.iter().flat_map(of)
     };
@@ -138,11 +132,7 @@ pub fn weight_figure(lessons: &[&Lesson]) -> Result<Figure> {
         numbers("perplexity", rows().map(|row| Some(row.1.0))),
         numbers("weight", rows().map(|row| Some(row.1.1))),
     ])?;
-    Ok(Figure {
-        name: "weights",
-        plot,
-        table,
-    })
+    Ok(Figure { name: "weights", plot, table })
 }
 
 #[cfg(test)]
@@ -176,11 +166,7 @@ mod tests {
         let html = media.html.unwrap();
         assert!(html.contains("weight 0.003, perplexity 400.0"), "{html}");
         assert!(html.contains("a&lt;b") && html.matches("<s>").count() == 1);
-        assert!(
-            media.text.contains("the 3 answer tokens weigh 0.9931"),
-            "{}",
-            media.text
-        );
+        assert!(media.text.contains("the 3 answer tokens weigh 0.9931"), "{}", media.text);
         assert!(media.text.ends_with("⟦Okay|0.00⟧ a<b⟦.|0.00⟧"));
     }
 }

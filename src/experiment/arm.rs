@@ -194,10 +194,7 @@ impl FromStr for Arm {
                 let nearest = nearest.copied().unwrap_or_default();
                 Err(Error::invalid(
                     format!("arm `{name}`"),
-                    format!(
-                        "is not known; did you mean `{nearest}`? known: {}",
-                        known.join(", ")
-                    ),
+                    format!("is not known; did you mean `{nearest}`? known: {}", known.join(", ")),
                 ))
             }
         }
@@ -241,41 +238,22 @@ mod tests {
         ] {
             assert_eq!(name.parse::<Arm>().unwrap().to_string(), name);
         }
-        assert!(
-            "stm_-1"
-                .parse::<Arm>()
-                .unwrap_err()
-                .to_string()
-                .contains("above 0")
-        );
-        assert!(
-            "stm_nan"
-                .parse::<Arm>()
-                .unwrap_err()
-                .to_string()
-                .contains("above 0")
-        );
+        assert!("stm_-1".parse::<Arm>().unwrap_err().to_string().contains("above 0"));
+        assert!("stm_nan".parse::<Arm>().unwrap_err().to_string().contains("above 0"));
         let error = "self_ouput".parse::<Arm>().unwrap_err().to_string();
         assert!(error.contains("did you mean `self_output`"), "{error}");
         let error = "weights: keep(ppl_bas <= 2)".parse::<Arm>().unwrap_err();
         let error = error.to_string();
         assert!(error.contains("arm `weights: keep(ppl_bas <= 2)`: `ppl_bas` is not known"));
-        assert!(
-            error.ends_with("\n  keep(ppl_bas <= 2)\n       ^^^^^^^"),
-            "{error}"
-        );
-        assert!(
-            "dpf".parse::<Arm>().is_err(),
-            "its number is part of its name"
-        );
+        assert!(error.ends_with("\n  keep(ppl_bas <= 2)\n       ^^^^^^^"), "{error}");
+        assert!("dpf".parse::<Arm>().is_err(), "its number is part of its name");
     }
 
     #[test]
     fn a_rule_brings_what_its_loss_is_divided_by() {
         let of = |name: &str| {
             let arm: Arm = name.parse().unwrap();
-            arm.finetune(Finetune::lab())
-                .map(|config| config.normalizer)
+            arm.finetune(Finetune::lab()).map(|config| config.normalizer)
         };
         assert_eq!(of("stm_2.5").unwrap(), Finetune::lab().normalizer);
         assert_eq!(of("flow").unwrap(), Normalizer::Completion);

@@ -119,11 +119,8 @@ impl Material {
             line.arm.finetune(recipe.finetune_of(line).clone())?;
             compared |= line.arm.weighting()?.needs().reference;
         }
-        let mut sources: BTreeSet<Source> = recipe
-            .arms
-            .iter()
-            .map(|line| Source::of(&line.arm))
-            .collect();
+        let mut sources: BTreeSet<Source> =
+            recipe.arms.iter().map(|line| Source::of(&line.arm)).collect();
         // the threshold curve is the ground truth's
         sources.insert(Source::Truth);
         let sample = |label: &str, shown, config: &SelfOutput| {
@@ -208,16 +205,11 @@ impl Material {
 
     /// Some of the arm's examples, drawn by `seed`, to be looked at while a model is trained on all of them.
     pub fn scored(&self, arm: &Arm, seed: u64, count: usize) -> Vec<Scored> {
-        let Rendered {
-            sequences, classes, ..
-        } = self.of(arm);
+        let Rendered { sequences, classes, .. } = self.of(arm);
         let count = count.min(sequences.len());
         let mut drawn = Rng::new(seed, "training-probe").distinct(sequences.len(), count);
         drawn.sort_unstable();
-        drawn
-            .iter()
-            .map(|at| Scored::new(&sequences[*at], &classes[*at]))
-            .collect()
+        drawn.iter().map(|at| Scored::new(&sequences[*at], &classes[*at])).collect()
     }
 
     /// How the arm's data came to be.
@@ -286,23 +278,14 @@ impl Material {
 impl Rendered {
     /// What is known of each token of each sequence.
     fn signals(&self) -> Vec<Signals> {
-        scorer::signals(
-            &self.sequences,
-            &self.classes,
-            &self.scores,
-            &self.reference,
-        )
+        scorer::signals(&self.sequences, &self.classes, &self.scores, &self.reference)
     }
 
     /// Which completion tokens the arm learns, for each sequence. Where weights follow the model: those that may be learned.
     fn masks(&self, arm: &Arm, seed: u64) -> Result<Vec<LossMask>> {
         let weighting = arm.weighting()?;
         match weighting.needs().online() {
-            true => Ok(self
-                .sequences
-                .iter()
-                .map(|s| s.completion.clone())
-                .collect()),
+            true => Ok(self.sequences.iter().map(|s| s.completion.clone()).collect()),
             false => weighting.masks(&self.signals(), seed),
         }
     }
@@ -367,10 +350,7 @@ fn reference(
     base: &Checkpoint,
     truth: &Rendered,
 ) -> Result<Vec<TokenScores>> {
-    let config = Finetune {
-        seed: recipe.seeds[0],
-        ..recipe.finetune.clone()
-    };
+    let config = Finetune { seed: recipe.seeds[0], ..recipe.finetune.clone() };
     let examples = truth.examples(&Arm::GroundTruth, config.seed)?;
     let tuned = verbs::finetune(cx, base, "reference", &examples, &config)?;
     let ids: Vec<&[u32]> = truth.sequences.iter().map(|s| s.ids.as_slice()).collect();
@@ -386,15 +366,10 @@ fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Res
     let tokenizer = cx.tokenizer(base)?;
     let context = base.config()?.max_position_embeddings;
     let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
-    let Sequences {
-        sequences,
-        too_long,
-    } = sequences(&tokenizer, &examples, context, TooLong::Refuse)?;
+    let Sequences { sequences, too_long } =
+        sequences(&tokenizer, &examples, context, TooLong::Refuse)?;
     debug_assert!(too_long.is_empty(), "refused above");
-    let ids: Vec<&[u32]> = sequences
-        .iter()
-        .map(|sequence| sequence.ids.as_slice())
-        .collect();
+    let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
     let scores = verbs::score(cx, base, label, &ids)?;
     for (sequence, scores) in sequences.iter().zip(&scores) {
         scores.check(base, &sequence.id)?;
@@ -406,10 +381,8 @@ fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Res
         .collect::<Result<Vec<_>>>()?;
     let bare: Vec<&[u32]> = bare.iter().map(Vec::as_slice).collect();
     let bare_scores = verbs::score(cx, base, &format!("{label}-text-alone"), &bare)?;
-    let text_alone = bare_scores
-        .iter()
-        .map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp))
-        .collect();
+    let text_alone =
+        bare_scores.iter().map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp)).collect();
     let classes: Vec<Vec<TokenClass>> = sequences.iter().map(|s| s.classes(&tokenizer)).collect();
     let ledger = keep(cx, base, label, &items, &sequences, &scores, &classes)?;
     let tally = Tally::of(&ledger, &[])?;

@@ -87,18 +87,13 @@ pub struct DataSizes {
 impl Recipe {
     /// The lab's comparison on the model that ships with the crate: code as the target, the other five tasks beside it.
     pub fn lab() -> Self {
-        let sampling = Sampling {
-            max_new_tokens: 128,
-            ..Sampling::paper()
-        };
+        let sampling = Sampling { max_new_tokens: 128, ..Sampling::paper() };
         Self {
             name: "lab".into(),
             model: "lab".into(),
             tasks: "lab".into(),
             target: "code".into(),
-            non_target: ["algebra", "word", "choice", "sql", "follow"]
-                .map(String::from)
-                .to_vec(),
+            non_target: ["algebra", "word", "choice", "sql", "follow"].map(String::from).to_vec(),
             arms: vec![
                 Arm::GroundTruth,
                 Arm::GroundTruthOnSelfOutputItems,
@@ -116,22 +111,14 @@ impl Recipe {
             seeds_at_every_rate: false,
             thresholds: vec![1.1, 1.5, 2.0, 2.5, 5.0, 10.0, 25.0, 100.0, 1000.0],
             margin: Design::default().margin,
-            sizes: DataSizes {
-                train: 256,
-                validation: 250,
-                test: 100,
-            },
+            sizes: DataSizes { train: 256, validation: 250, test: 100 },
             finetune: Finetune::lab(),
             self_output: SelfOutput {
                 samples: 16,
                 sampling: sampling.clone(),
                 lowest: Which::GivenPrompt,
             },
-            rephrase: SelfOutput {
-                samples: 1,
-                sampling,
-                lowest: Which::GivenPrompt,
-            },
+            rephrase: SelfOutput { samples: 1, sampling, lowest: Which::GivenPrompt },
             max_new_tokens: 128,
             probe: Vec::new(),
             probe_items: None,
@@ -149,11 +136,7 @@ impl Recipe {
             name: "lab-quick".into(),
             learning_rates: vec![3e-4, 1e-3],
             seeds: vec![1],
-            sizes: DataSizes {
-                train: 128,
-                validation: 100,
-                test: 50,
-            },
+            sizes: DataSizes { train: 128, validation: 100, test: 50 },
             ..Self::lab()
         }
     }
@@ -176,9 +159,8 @@ impl Recipe {
             let made = with_variants(&merged, variants)?;
             merged.insert("variants".into(), toml::Value::Table(made));
         }
-        let recipe: Self = toml::Value::Table(merged)
-            .try_into()
-            .map_err(|e: toml::de::Error| e.to_string())?;
+        let recipe: Self =
+            toml::Value::Table(merged).try_into().map_err(|e: toml::de::Error| e.to_string())?;
         recipe.check().map_err(|e| e.to_string())?;
         Ok(recipe)
     }
@@ -191,11 +173,7 @@ impl Recipe {
     /// Refuses what cannot be run, by name.
     pub fn check(&self) -> Result<()> {
         let some = |name: &str, empty: bool| {
-            if empty {
-                Err(Error::invalid(name, "must name at least one"))
-            } else {
-                Ok(())
-            }
+            if empty { Err(Error::invalid(name, "must name at least one")) } else { Ok(()) }
         };
         some("arms", self.arms.is_empty())?;
         some("learning_rates", self.learning_rates.is_empty())?;
@@ -204,10 +182,7 @@ impl Recipe {
         for setting in &self.arms {
             let twice = self.arms.iter().filter(|other| *other == setting).count() > 1;
             if twice {
-                return Err(Error::invalid(
-                    "arms",
-                    format!("`{setting}` stands there twice"),
-                ));
+                return Err(Error::invalid("arms", format!("`{setting}` stands there twice")));
             }
             let Some(name) = setting.variant.as_ref() else {
                 continue;
@@ -216,11 +191,7 @@ impl Recipe {
                 let known: Vec<&str> = self.variants.keys().map(String::as_str).collect();
                 let problem = format!(
                     "there is no [variants.{name}]; the recipe has: {}",
-                    if known.is_empty() {
-                        "none".into()
-                    } else {
-                        known.join(", ")
-                    }
+                    if known.is_empty() { "none".into() } else { known.join(", ") }
                 );
                 return Err(Error::invalid(format!("arm `{setting}`"), problem));
             }
@@ -229,18 +200,11 @@ impl Recipe {
             let what = format!("variants.{name}.learning_rates");
             some(&what, variant.learning_rates.is_empty())?;
             for rate in &variant.learning_rates {
-                Finetune {
-                    learning_rate: *rate,
-                    ..variant.finetune.clone()
-                }
-                .check()?;
+                Finetune { learning_rate: *rate, ..variant.finetune.clone() }.check()?;
             }
         }
         if self.non_target.contains(&self.target) {
-            return Err(Error::invalid(
-                "non_target",
-                format!("`{}` is the target", self.target),
-            ));
+            return Err(Error::invalid("non_target", format!("`{}` is the target", self.target)));
         }
         for threshold in &self.thresholds {
             if !(threshold.is_finite() && *threshold > 0.0) {
@@ -249,11 +213,7 @@ impl Recipe {
             }
         }
         for rate in &self.learning_rates {
-            Finetune {
-                learning_rate: *rate,
-                ..self.finetune.clone()
-            }
-            .check()?;
+            Finetune { learning_rate: *rate, ..self.finetune.clone() }.check()?;
         }
         Design::with_margin(self.margin)?;
         for task in &self.probe {
@@ -269,9 +229,7 @@ impl Recipe {
             ("forget_at_most", self.forget_at_most.is_some()),
             ("when_forgotten", self.when_forgotten.is_some()),
         ];
-        if let Some((name, _)) = of_probes
-            .iter()
-            .find(|(_, given)| *given && self.probe.is_empty())
+        if let Some((name, _)) = of_probes.iter().find(|(_, given)| *given && self.probe.is_empty())
         {
             let problem =
                 "is about tasks that are looked at while a model is trained; name them in `probe`";
@@ -282,17 +240,9 @@ impl Recipe {
         }
         self.self_output.sampling.check()?;
         self.rephrase.sampling.check()?;
-        let sizes = [
-            self.sizes.train,
-            self.sizes.validation,
-            self.sizes.test,
-            self.max_new_tokens,
-        ];
+        let sizes = [self.sizes.train, self.sizes.validation, self.sizes.test, self.max_new_tokens];
         if sizes.contains(&0) {
-            return Err(Error::invalid(
-                "sizes and max_new_tokens",
-                "must be at least 1",
-            ));
+            return Err(Error::invalid("sizes and max_new_tokens", "must be at least 1"));
         }
         Ok(())
     }
@@ -323,10 +273,8 @@ impl Recipe {
         }
         let Some(place) = self.non_target.iter().position(|task| task == target) else {
             let known = self.non_target.join(", ");
-            let problem = format!(
-                "there is no task `{target}`; there are {}, {known}",
-                self.target
-            );
+            let problem =
+                format!("there is no task `{target}`; there are {}, {known}", self.target);
             return Err(Error::invalid("target", problem));
         };
         self.name = format!("{}-{target}", self.name);
@@ -386,11 +334,8 @@ impl Recipe {
 
     /// The first items of a split of a task.
     pub fn items(&self, task: &str, split: &str, count: usize) -> Result<Vec<Item>> {
-        let folder = if self.tasks == "lab" {
-            crate::lab::folder()?
-        } else {
-            PathBuf::from(&self.tasks)
-        };
+        let folder =
+            if self.tasks == "lab" { crate::lab::folder()? } else { PathBuf::from(&self.tasks) };
         read_split(&folder, task, split, count)
     }
 }
@@ -416,10 +361,8 @@ pub fn read_split(folder: &Path, task: &str, split: &str, count: usize) -> Resul
     }
     let mut items = read_items(&file)?;
     if items.len() < count {
-        let problem = format!(
-            "has {} items, {count} are asked for; lower the recipe's sizes",
-            items.len()
-        );
+        let problem =
+            format!("has {} items, {count} are asked for; lower the recipe's sizes", items.len());
         return Err(Error::file(file, problem));
     }
     items.truncate(count);
@@ -456,11 +399,7 @@ fn merge(
     ];
     let mut merged = defaults.clone();
     for (key, value) in given {
-        let at = if path.is_empty() {
-            key.clone()
-        } else {
-            format!("{path}.{key}")
-        };
+        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match (defaults.get(&key), value) {
             // another choice replaces the default's; the same one changes it
             (Some(toml::Value::Table(inner)), toml::Value::Table(value))
@@ -479,14 +418,8 @@ fn merge(
             }
             (None, _) => {
                 let near = |name: &&String| (strsim::jaro_winkler(name, &key) * 1e6) as u64;
-                let nearest = defaults
-                    .keys()
-                    .max_by_key(near)
-                    .cloned()
-                    .unwrap_or_default();
-                return Err(format!(
-                    "unknown key `{at}`; the nearest known one is `{nearest}`"
-                ));
+                let nearest = defaults.keys().max_by_key(near).cloned().unwrap_or_default();
+                return Err(format!("unknown key `{at}`; the nearest known one is `{nearest}`"));
             }
         }
     }
@@ -558,10 +491,7 @@ mod tests {
     #[test]
     fn a_target_trades_places() {
         let recipe = Recipe::lab().with_target("algebra").unwrap();
-        assert_eq!(
-            (recipe.target.as_str(), recipe.name.as_str()),
-            ("algebra", "lab-algebra")
-        );
+        assert_eq!((recipe.target.as_str(), recipe.name.as_str()), ("algebra", "lab-algebra"));
         assert!(recipe.non_target.contains(&"code".to_owned()));
         assert!(Recipe::lab().with_target("chess").is_err());
     }
@@ -573,10 +503,7 @@ mod tests {
              [finetune]\nkl = 0.1\nkl_top = 50\nl2_sp = 0.01\nobjective = \"psft:0.28\"",
         )
         .unwrap();
-        assert_eq!(
-            (recipe.finetune.kl, recipe.finetune.kl_top),
-            (Some(0.1), Some(50))
-        );
+        assert_eq!((recipe.finetune.kl, recipe.finetune.kl_top), (Some(0.1), Some(50)));
         assert_eq!(recipe.finetune.objective.to_string(), "psft:0.28");
         assert_eq!(recipe.when_forgotten, Some(WhenForgotten::RollBack));
         assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
@@ -594,24 +521,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
         let error = Recipe::parse("lerning_rates = [1e-3]").unwrap_err();
-        assert!(
-            error.contains("`lerning_rates`") && error.contains("`learning_rates`"),
-            "{error}"
-        );
+        assert!(error.contains("`lerning_rates`") && error.contains("`learning_rates`"), "{error}");
         let error = Recipe::parse("[finetune]\nbach = 8").unwrap_err();
-        assert!(
-            error.contains("`finetune.bach`") && error.contains("`batch`"),
-            "{error}"
-        );
-        assert!(
-            Recipe::parse("thresholds = [-1.0]")
-                .unwrap_err()
-                .contains("above 0")
-        );
-        assert!(
-            Recipe::parse("arms = [\"stm\"]")
-                .unwrap_err()
-                .contains("arm `stm`")
-        );
+        assert!(error.contains("`finetune.bach`") && error.contains("`batch`"), "{error}");
+        assert!(Recipe::parse("thresholds = [-1.0]").unwrap_err().contains("above 0"));
+        assert!(Recipe::parse("arms = [\"stm\"]").unwrap_err().contains("arm `stm`"));
     }
 }

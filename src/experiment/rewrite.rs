@@ -17,15 +17,8 @@ pub(super) fn with_line_ends(item: &Item, end: &str) -> Item {
         }
     }
     places.push(text.len());
-    let style = item
-        .style
-        .iter()
-        .map(|&(from, to)| (places[from], places[to]));
-    Item {
-        style: style.filter(|(from, to)| from < to).collect(),
-        truth: text,
-        ..item.clone()
-    }
+    let style = item.style.iter().map(|&(from, to)| (places[from], places[to]));
+    Item { style: style.filter(|(from, to)| from < to).collect(), truth: text, ..item.clone() }
 }
 
 /// The item with nothing but the first fenced block of its reference answer, fence and all; as it is if there is none that is closed.
@@ -33,10 +26,7 @@ pub(super) fn code_only(item: &Item) -> Item {
     const FENCE: &str = "```";
     let block = item.truth.find(FENCE).and_then(|from| {
         let inside = from + FENCE.len();
-        Some((
-            from,
-            inside + item.truth[inside..].find(FENCE)? + FENCE.len(),
-        ))
+        Some((from, inside + item.truth[inside..].find(FENCE)? + FENCE.len()))
     });
     let Some((from, to)) = block else {
         return item.clone();
@@ -63,18 +53,12 @@ mod tests {
             prompt: "?".into(),
             truth: truth.into(),
             style: style.to_vec(),
-            check: Check::Number {
-                value: "1".into(),
-                place: Place::AnswerLine,
-            },
+            check: Check::Number { value: "1".into(), place: Place::AnswerLine },
         }
     }
 
     fn styled(item: &Item) -> Vec<&str> {
-        item.style
-            .iter()
-            .map(|&(from, to)| &item.truth[from..to])
-            .collect()
+        item.style.iter().map(|&(from, to)| &item.truth[from..to]).collect()
     }
 
     #[test]
@@ -91,10 +75,7 @@ mod tests {
 
     #[test]
     fn code_loses_the_words_around_it() {
-        let whole = item(
-            "Well:\n```python\nx = 1\n```\nThere.",
-            &[(0, 5), (16, 17), (26, 32)],
-        );
+        let whole = item("Well:\n```python\nx = 1\n```\nThere.", &[(0, 5), (16, 17), (26, 32)]);
         let code = code_only(&whole);
         assert_eq!(code.truth, "```python\nx = 1\n```");
         assert_eq!(styled(&code), ["x"]);

@@ -90,29 +90,18 @@ impl<'a> Experiment<'a> {
         let swept: Vec<Unit> = recipe
             .arms
             .iter()
-            .flat_map(|arm| {
-                recipe
-                    .rates_of(arm)
-                    .iter()
-                    .map(move |rate| at(arm, *rate, first))
-            })
+            .flat_map(|arm| recipe.rates_of(arm).iter().map(move |rate| at(arm, *rate, first)))
             .collect();
         let compute = |units: &[Unit]| side_by_side(self.cx, units, |cx, unit| self.one(cx, unit));
         let mut runs = compute(&swept)?;
         let best = |arm: &Setting| {
-            let of_arm = runs
-                .iter()
-                .zip(&swept)
-                .filter(|(_, unit)| unit.setting == *arm);
+            let of_arm = runs.iter().zip(&swept).filter(|(_, unit)| unit.setting == *arm);
             let better = |best: Option<(f64, f64)>, (validation, rate): (f64, f64)| match best {
                 Some((v, r)) if v > validation || (v == validation && r <= rate) => Some((v, r)),
                 _ => Some((validation, rate)),
             };
             let rates = of_arm.map(|(run, unit)| (run.validation, unit.learning_rate));
-            rates
-                .fold(None, better)
-                .map(|(_, rate)| rate)
-                .expect("every arm was swept")
+            rates.fold(None, better).map(|(_, rate)| rate).expect("every arm was swept")
         };
         let chosen: Vec<f64> = recipe.arms.iter().map(best).collect();
         let mut more = Vec::new();
@@ -164,15 +153,11 @@ impl<'a> Experiment<'a> {
         checkpoint: &Checkpoint,
         label: &str,
     ) -> Result<(f64, Vec<TaskScore>)> {
-        let all: Vec<(String, Vec<Item>)> = std::iter::once(&self.validation)
-            .chain(&self.test)
-            .cloned()
-            .collect();
+        let all: Vec<(String, Vec<Item>)> =
+            std::iter::once(&self.validation).chain(&self.test).cloned().collect();
         let graded = verbs::evaluate(cx, checkpoint, label, &all, &self.sampling)?;
-        let mut scores = all
-            .iter()
-            .zip(&graded)
-            .map(|((task, _), graded)| TaskScore::of(task, graded));
+        let mut scores =
+            all.iter().zip(&graded).map(|((task, _), graded)| TaskScore::of(task, graded));
         let validation = scores.next().expect("the validation split comes first");
         Ok((validation.value(), scores.collect()))
     }
@@ -190,8 +175,7 @@ impl<'a> Experiment<'a> {
     /// The first training items token by token, under each arm.
     pub fn token_examples(&self, items: usize) -> Result<Vec<TokenExample>> {
         let first = self.recipe.seeds[0];
-        self.material
-            .token_examples(&self.recipe.arms, items, first)
+        self.material.token_examples(&self.recipe.arms, items, first)
     }
 
     /// The arm's training examples; the seed draws random masks.
@@ -224,8 +208,7 @@ impl<'a> Experiment<'a> {
         let config = self.finetune(setting, learning_rate, seed)?;
         let examples = self.examples(setting, seed)?;
         let watch = self.recipe.watch(
-            self.material
-                .scored(&setting.arm, seed, self.recipe.probe_items()),
+            self.material.scored(&setting.arm, seed, self.recipe.probe_items()),
             &cx.tokenizer(&self.base)?,
             self.base.config()?.max_position_embeddings,
         )?;
@@ -241,11 +224,7 @@ impl<'a> Experiment<'a> {
     }
 
     fn one(&self, cx: &Context, unit: &Unit) -> Result<Run> {
-        let Unit {
-            setting,
-            learning_rate,
-            seed,
-        } = unit;
+        let Unit { setting, learning_rate, seed } = unit;
         let label = format!("{setting}-{learning_rate}-{seed}");
         let examples = self.examples(setting, *seed)?;
         let tuned = self.tuned_in(cx, setting, *learning_rate, *seed)?;
@@ -259,10 +238,7 @@ impl<'a> Experiment<'a> {
             chosen: false,
             threshold: setting.arm.threshold(),
             items: examples.len() - tuned.left_out.len(),
-            completion_tokens: examples
-                .iter()
-                .map(|example| example.completion_tokens)
-                .sum(),
+            completion_tokens: examples.iter().map(|example| example.completion_tokens).sum(),
             // of weights that follow the model: the mean over epochs
             learned_tokens: match setting.arm.weighting()?.needs().online() {
                 true => tokens_learned / self.recipe.finetune_of(setting).epochs,
@@ -310,17 +286,9 @@ fn side_by_side<R: Send>(
     units: &[Unit],
     work: impl Fn(&Context, &Unit) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let workers = if cx.device.is_cpu() {
-        cx.workers.clamp(1, units.len().max(1))
-    } else {
-        1
-    };
+    let workers = if cx.device.is_cpu() { cx.workers.clamp(1, units.len().max(1)) } else { 1 };
     let bar = cx.progress.bar("runs", units.len());
-    let (next, done, stop) = (
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-        AtomicBool::new(false),
-    );
+    let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let results: Mutex<Vec<Option<Result<R>>>> = Mutex::new(units.iter().map(|_| None).collect());
     let worker = || {
         loop {
@@ -352,9 +320,7 @@ fn side_by_side<R: Send>(
         }
         Ok::<(), Error>(())
     })?;
-    let results = results
-        .into_inner()
-        .unwrap_or_else(|broken| broken.into_inner());
+    let results = results.into_inner().unwrap_or_else(|broken| broken.into_inner());
     // after a failure the rest is missing; the first failure is what there is to say
     results.into_iter().flatten().collect::<Result<Vec<R>>>()
 }

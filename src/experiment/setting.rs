@@ -54,10 +54,7 @@ impl FromStr for Setting {
             }
             Some((arm, variant)) => (arm, Some(variant.to_owned())),
         };
-        Ok(Self {
-            arm: arm.parse()?,
-            variant,
-        })
+        Ok(Self { arm: arm.parse()?, variant })
     }
 }
 

@@ -66,12 +66,7 @@ pub fn labelled(sequence: &Sequence, learned: &LossMask) -> Result<Labelled> {
     Ok(Labelled {
         input_ids: sequence.ids.clone(),
         attention_mask: vec![1; sequence.len()],
-        labels: sequence
-            .ids
-            .iter()
-            .zip(learned.as_slice())
-            .map(label)
-            .collect(),
+        labels: sequence.ids.iter().zip(learned.as_slice()).map(label).collect(),
     })
 }
 
@@ -98,10 +93,7 @@ pub fn segments(
         if tokenizer.encode(&text, false)?.ids != sequence.ids[run.tokens] {
             return Err(differs(sequence, &text));
         }
-        segments.push(Segment {
-            label: run.learned,
-            text,
-        });
+        segments.push(Segment { label: run.learned, text });
     }
     Ok(Segments { segments })
 }
@@ -116,9 +108,7 @@ pub fn messages(
 ) -> Result<Messages> {
     segments(tokenizer, sequence, learned)?;
     // the answers are the runs of the completion, in order
-    let mut answers = runs(sequence, &sequence.completion)
-        .into_iter()
-        .filter(|run| run.learned);
+    let mut answers = runs(sequence, &sequence.completion).into_iter().filter(|run| run.learned);
     let mut messages = Vec::new();
     for message in &example.conversation.messages {
         if message.role != Role::Assistant {
@@ -166,14 +156,9 @@ pub fn frame(rows: &[Labelled]) -> Result<DataFrame> {
         list.finish().into_series().into()
     };
     let columns = vec![
-        column("input_ids", &|row| {
-            row.input_ids.iter().map(|id| i64::from(*id)).collect()
-        }),
+        column("input_ids", &|row| row.input_ids.iter().map(|id| i64::from(*id)).collect()),
         column("attention_mask", &|row| {
-            row.attention_mask
-                .iter()
-                .map(|one| i64::from(*one))
-                .collect()
+            row.attention_mask.iter().map(|one| i64::from(*one)).collect()
         }),
         column("labels", &|row| row.labels.clone()),
     ];

@@ -42,11 +42,7 @@ pub fn as_lora(
         return Err(Error::invalid("rank", "must be at least 1"));
     }
     let adapter = PeftAdapter::read(folder)?;
-    if adapter
-        .modules
-        .keys()
-        .any(|path| adapter.changes_bias(path))
-    {
+    if adapter.modules.keys().any(|path| adapter.changes_bias(path)) {
         let problem = "the adapter brings biases, for which a plain LoRA has no place; write the merged model instead";
         return Err(Error::file(folder, problem));
     }
@@ -94,10 +90,7 @@ pub fn as_lora(
         }
     }
     if !problems.is_empty() {
-        return Err(Error::Weights {
-            path: folder.clone(),
-            problems,
-        });
+        return Err(Error::Weights { path: folder.clone(), problems });
     }
     let mut plain = adapter.clone();
     plain.config = LoraConfig {

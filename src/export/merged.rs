@@ -43,21 +43,15 @@ pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged>
         layer(&stored, &adapter, path, &mut problems)?;
     }
     if !problems.is_empty() {
-        return Err(Error::Weights {
-            path: folder.clone(),
-            problems,
-        });
+        return Err(Error::Weights { path: folder.clone(), problems });
     }
-    let planned = stored
-        .entries()
-        .map(|(name, entry)| Planned::like(name, entry))
-        .collect::<Vec<_>>();
+    let planned =
+        stored.entries().map(|(name, entry)| Planned::like(name, entry)).collect::<Vec<_>>();
     let tensors = planned.len();
     let mut layers = 0;
     let files = write(out, planned, shard, |name| {
-        let entry = stored
-            .get(name)
-            .ok_or_else(|| Error::invalid(name, "is not part of the model"))?;
+        let entry =
+            stored.get(name).ok_or_else(|| Error::invalid(name, "is not part of the model"))?;
         let (path, part) = name.rsplit_once('.').unwrap_or((name, ""));
         if !adapter.modules.contains_key(path) {
             return stored.bytes(entry);
@@ -75,21 +69,12 @@ pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged>
             _ => stored.bytes(entry),
         }
     })?;
-    Ok(Merged {
-        layers,
-        tensors,
-        files,
-        copied: copy_beside(&checkpoint.model, out)?,
-    })
+    Ok(Merged { layers, tensors, files, copied: copy_beside(&checkpoint.model, out)? })
 }
 
 /// The tensors of a checkpoint's model.
 pub(super) fn open(checkpoint: &Checkpoint) -> Result<Stored> {
-    let mut files = Checkpoint {
-        adapter: None,
-        ..checkpoint.clone()
-    }
-    .weight_files()?;
+    let mut files = Checkpoint { adapter: None, ..checkpoint.clone() }.weight_files()?;
     files.retain(|path| path.extension().is_some_and(|end| end == "safetensors"));
     Stored::open(&files)
 }
@@ -104,10 +89,7 @@ pub(super) fn layer(
     let (weight_name, bias_name) = (format!("{path}.weight"), format!("{path}.bias"));
     let nothing =
         || candle_core::Tensor::zeros((0, 0), candle_core::DType::F32, &candle_core::Device::Cpu);
-    let Some(entry) = stored
-        .get(&weight_name)
-        .filter(|entry| entry.shape.len() == 2)
-    else {
+    let Some(entry) = stored.get(&weight_name).filter(|entry| entry.shape.len() == 2) else {
         // `check_names` has it on the list, or it is no matrix
         if stored.get(&weight_name).is_some() {
             problems.push(format!("{weight_name}: is no matrix"));
@@ -121,9 +103,7 @@ pub(super) fn layer(
         projection.adapted = Some(adapter.update(path, (out, inner), problems)?);
     }
     let own = stored.get(&bias_name);
-    let own = own
-        .map(|entry| stored.tensor(&bias_name, entry))
-        .transpose()?;
+    let own = own.map(|entry| stored.tensor(&bias_name, entry)).transpose()?;
     projection.bias = adapter.bias(path, own.as_ref(), out, problems)?;
     if projection.bias.is_some() && own.is_none() {
         problems.push(format!(
@@ -138,16 +118,12 @@ fn copy_beside(from: &Path, to: &Path) -> Result<Vec<String>> {
     let mut copied = Vec::new();
     let mut copy = |from: &Path, to: &Path, name: &str| {
         copied.push(name.to_string());
-        std::fs::copy(from, to)
-            .map(|_| ())
-            .map_err(Error::io("copying", from))
+        std::fs::copy(from, to).map(|_| ()).map_err(Error::io("copying", from))
     };
     for (name, path) in files_of(from)? {
         let end = name.rsplit('.').next().unwrap_or_default();
         let text = ["json", "jinja", "txt", "model", "tiktoken", "py"].contains(&end)
-            || ["LICENSE", "NOTICE", "USE_POLICY"]
-                .iter()
-                .any(|known| name.starts_with(known));
+            || ["LICENSE", "NOTICE", "USE_POLICY"].iter().any(|known| name.starts_with(known));
         let weights = name.ends_with(".index.json") || name.starts_with("adapter_");
         if text && !weights {
             copy(&path, &to.join(&name), &name)?;

@@ -45,10 +45,7 @@ pub(crate) fn leading(matrix: &Tensor, rank: usize, seed: u64) -> Result<Leading
         }
         let small = whole(&range.t()?.contiguous()?.matmul(&matrix)?)?;
         let left = range.matmul(&tensor(&small.left, directions)?)?;
-        Leading {
-            left: columns_of(&left)?,
-            ..small
-        }
+        Leading { left: columns_of(&left)?, ..small }
     };
     leading.left.truncate(rank);
     leading.values.truncate(rank);
@@ -63,11 +60,7 @@ fn whole(matrix: &Tensor) -> Result<Leading> {
         return Ok(rotate(columns_of(matrix)?));
     }
     let turned = rotate(columns_of(&matrix.t()?.contiguous()?)?);
-    Ok(Leading {
-        left: turned.right,
-        values: turned.values,
-        right: turned.left,
-    })
+    Ok(Leading { left: turned.right, values: turned.values, right: turned.left })
 }
 
 /// One-sided Jacobi: pairs of columns are rotated until all are orthogonal; their lengths are then the singular values.
@@ -76,11 +69,7 @@ fn rotate(mut work: Columns) -> Leading {
     const SWEEPS: usize = 60;
     let count = work.len();
     let mut right: Columns = (0..count)
-        .map(|at| {
-            (0..count)
-                .map(|row| f64::from(u8::from(row == at)))
-                .collect()
-        })
+        .map(|at| (0..count).map(|row| f64::from(u8::from(row == at))).collect())
         .collect();
     for _ in 0..SWEEPS {
         let mut turned = false;
@@ -107,11 +96,8 @@ fn rotate(mut work: Columns) -> Leading {
             break;
         }
     }
-    let mut order: Vec<(f64, usize)> = work
-        .iter()
-        .enumerate()
-        .map(|(at, column)| (dot(column, column).sqrt(), at))
-        .collect();
+    let mut order: Vec<(f64, usize)> =
+        work.iter().enumerate().map(|(at, column)| (dot(column, column).sqrt(), at)).collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0));
     let left = order.iter().map(|(length, at)| {
         let scale = if *length > 0.0 { 1.0 / length } else { 0.0 };
@@ -142,11 +128,7 @@ pub(crate) fn orthonormal(matrix: &Tensor) -> Result<Tensor> {
         }
         // what is left of a dependent column is noise
         let left = dot(column, column).sqrt();
-        let scale = if left > 1e-12 * length {
-            1.0 / left
-        } else {
-            0.0
-        };
+        let scale = if left > 1e-12 * length { 1.0 / left } else { 0.0 };
         column.iter_mut().for_each(|x| *x *= scale);
     }
     tensor(&columns, rows)
@@ -198,19 +180,14 @@ mod tests {
     /// What is left of `matrix` beside its approximation, and what must be left by Eckart and Young.
     fn error(matrix: &Tensor, rank: usize) -> (f64, f64) {
         let (rows, columns) = matrix.dims2().unwrap();
-        let Leading {
-            left,
-            values,
-            right,
-        } = leading(matrix, rank, 1).unwrap();
+        let Leading { left, values, right } = leading(matrix, rank, 1).unwrap();
         let scaled: Columns = left
             .iter()
             .zip(&values)
             .map(|(column, value)| column.iter().map(|x| x * value).collect())
             .collect();
-        let product = tensor(&scaled, rows)
-            .unwrap()
-            .matmul(&tensor(&right, columns).unwrap().t().unwrap());
+        let product =
+            tensor(&scaled, rows).unwrap().matmul(&tensor(&right, columns).unwrap().t().unwrap());
         let rest = (matrix - product.unwrap()).unwrap();
         let norm = |t: &Tensor| {
             let sum = t.sqr().unwrap().sum_all().unwrap();

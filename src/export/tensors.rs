@@ -52,17 +52,12 @@ impl Stored {
                 entries.insert(name, entry);
             }
         }
-        Ok(Self {
-            files: files.to_vec(),
-            entries,
-        })
+        Ok(Self { files: files.to_vec(), entries })
     }
 
     /// All tensors by name.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.entries
-            .iter()
-            .map(|(name, entry)| (name.as_str(), entry))
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
     }
 
     /// The tensor called `name`, if there is one.
@@ -117,17 +112,9 @@ fn float(dtype: &str) -> Option<DType> {
 
 /// The tensors named in the header of `path`, each with the place in the file from which its offsets count.
 fn headers(path: &Path) -> Result<Vec<(String, (Header, u64))>> {
-    let broken = || {
-        Error::file(
-            path,
-            "not a whole safetensors file; copy or download it again",
-        )
-    };
+    let broken = || Error::file(path, "not a whole safetensors file; copy or download it again");
     let mut file = File::open(path).map_err(Error::io("reading the weights", path))?;
-    let size = file
-        .metadata()
-        .map_err(Error::io("reading the weights", path))?
-        .len();
+    let size = file.metadata().map_err(Error::io("reading the weights", path))?.len();
     let mut eight = [0; 8];
     file.read_exact(&mut eight).map_err(|_| broken())?;
     let length = u64::from_le_bytes(eight);
@@ -221,9 +208,7 @@ pub(super) fn write(
 /// Orders `layers.2` before `layers.10`.
 fn by_numbers(name: &str) -> Vec<(u64, &str)> {
     let parts = name.split('.');
-    parts
-        .map(|part| (part.parse().unwrap_or(u64::MAX), part))
-        .collect()
+    parts.map(|part| (part.parse().unwrap_or(u64::MAX), part)).collect()
 }
 
 fn width(tensor: &Planned) -> u64 {
@@ -252,10 +237,8 @@ fn write_file(
     }
     let file = File::create(path).map_err(Error::io("writing the weights", path))?;
     let mut file = BufWriter::new(file);
-    let mut put = |bytes: &[u8]| {
-        file.write_all(bytes)
-            .map_err(Error::io("writing the weights", path))
-    };
+    let mut put =
+        |bytes: &[u8]| file.write_all(bytes).map_err(Error::io("writing the weights", path));
     put(&(text.len() as u64).to_le_bytes())?;
     put(text.as_bytes())?;
     for tensor in tensors {

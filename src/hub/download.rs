@@ -29,13 +29,8 @@ const BESIDE: [&str; 7] = [
 
 /// Makes the model whole in the cache.
 pub(super) fn fetch(hub: &Hub, id: &ModelId, progress: &Progress) -> Result<PathBuf> {
-    let fetching = Fetching {
-        hub,
-        id,
-        progress,
-        agent: agent(hub),
-        folder: hub.cache.join(id.folder()),
-    };
+    let fetching =
+        Fetching { hub, id, progress, agent: agent(hub), folder: hub.cache.join(id.folder()) };
     let listing = fetching.listing()?;
     let snapshot = fetching.folder.join("snapshots").join(&listing.commit);
     for name in BESIDE {
@@ -115,11 +110,7 @@ struct Facts {
 impl Fetching<'_> {
     /// The commit that the revision means, and its files; refused if they are no model that can be opened here.
     fn listing(&self) -> Result<Listing> {
-        let ModelId {
-            owner,
-            name,
-            revision,
-        } = self.id;
+        let ModelId { owner, name, revision } = self.id;
         let url = format!(
             "{}/api/models/{owner}/{name}/revision/{}",
             self.hub.endpoint,
@@ -142,19 +133,13 @@ impl Fetching<'_> {
             return Err(odd("a commit".to_string()));
         }
         let files = json["siblings"].as_array().into_iter().flatten();
-        let files: Vec<String> = files
-            .filter_map(|file| Some(file["rfilename"].as_str()?.to_string()))
-            .collect();
+        let files: Vec<String> =
+            files.filter_map(|file| Some(file["rfilename"].as_str()?.to_string())).collect();
         let listing = Listing { commit, files };
-        let lost: Vec<&str> = NEEDED
-            .into_iter()
-            .filter(|name| !listing.has(name))
-            .collect();
+        let lost: Vec<&str> = NEEDED.into_iter().filter(|name| !listing.has(name)).collect();
         if !lost.is_empty() {
-            let problem = format!(
-                "has no {} on the hub; it cannot be opened here",
-                lost.join(" and no ")
-            );
+            let problem =
+                format!("has no {} on the hub; it cannot be opened here", lost.join(" and no "));
             return Err(self.refused(&problem));
         }
         if !listing.has(WEIGHTS) && !listing.has(INDEX) {
@@ -170,14 +155,9 @@ impl Fetching<'_> {
         if link.is_file() {
             return Ok(());
         }
-        let ModelId {
-            owner, name: model, ..
-        } = self.id;
-        let url = format!(
-            "{}/{owner}/{model}/resolve/{commit}/{}",
-            self.hub.endpoint,
-            encode(name, "/")
-        );
+        let ModelId { owner, name: model, .. } = self.id;
+        let url =
+            format!("{}/{owner}/{model}/resolve/{commit}/{}", self.hub.endpoint, encode(name, "/"));
         let facts = self.facts(&url, name)?;
         let blob = self.folder.join("blobs").join(&facts.hash);
         let _lock = self.lock(&facts.hash)?;
@@ -198,11 +178,8 @@ impl Fetching<'_> {
             self.check(&response, name)?;
         }
         let tag = header(&response, "x-linked-etag").or_else(|| header(&response, "etag"));
-        let tag = tag
-            .unwrap_or_default()
-            .trim_start_matches("W/")
-            .trim_matches('"')
-            .to_ascii_lowercase();
+        let tag =
+            tag.unwrap_or_default().trim_start_matches("W/").trim_matches('"').to_ascii_lowercase();
         if ![40, 64].contains(&tag.len()) || !tag.bytes().all(|b| b.is_ascii_hexdigit()) {
             let problem = format!(
                 "{url} tells no hash (ETag {tag:?}), so {name} could not be checked; is HF_ENDPOINT a hub?"
@@ -211,26 +188,15 @@ impl Fetching<'_> {
         }
         let size =
             header(&response, "x-linked-size").or_else(|| header(&response, "content-length"));
-        Ok(Facts {
-            hash: tag,
-            size: size.and_then(|size| size.parse().ok()),
-        })
+        Ok(Facts { hash: tag, size: size.and_then(|size| size.parse().ok()) })
     }
 
     /// Keeps other processes from fetching the same file; `huggingface_hub` takes the same lock.
     fn lock(&self, hash: &str) -> Result<File> {
-        let path = self
-            .hub
-            .cache
-            .join(".locks")
-            .join(self.id.folder())
-            .join(format!("{hash}.lock"));
+        let path =
+            self.hub.cache.join(".locks").join(self.id.folder()).join(format!("{hash}.lock"));
         make_parent(&path)?;
-        let options = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path);
+        let options = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = options.map_err(Error::io("locking", &path))?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -323,9 +289,7 @@ impl Fetching<'_> {
             // A connection that brought something counts as none of the tries: a bad line gets there in the end.
             fruitless = if have > before { 0 } else { fruitless + 1 };
             if fruitless > self.hub.retries {
-                let size = facts
-                    .size
-                    .map_or("unknown".to_string(), |size| size.to_string());
+                let size = facts.size.map_or("unknown".to_string(), |size| size.to_string());
                 let problem = format!(
                     "{name} broke off at {have} of {size} bytes ({cut}); call again to go on from there"
                 );
@@ -421,10 +385,7 @@ impl Fetching<'_> {
     fn wait(&self, tries: u32) {
         if tries > 0 {
             std::thread::sleep(
-                self.hub
-                    .pause
-                    .saturating_mul(1 << (tries - 1).min(5))
-                    .min(Duration::from_secs(60)),
+                self.hub.pause.saturating_mul(1 << (tries - 1).min(5)).min(Duration::from_secs(60)),
             );
         }
     }
@@ -435,11 +396,7 @@ impl Fetching<'_> {
         if (200..300).contains(&status) {
             return Ok(());
         }
-        let ModelId {
-            owner,
-            name,
-            revision,
-        } = self.id;
+        let ModelId { owner, name, revision } = self.id;
         let said = header(response, "x-error-message").unwrap_or_default();
         let said = if said.is_empty() {
             format!("answer {status}")
@@ -531,11 +488,7 @@ fn git_hash(path: &Path) -> Result<String> {
             read => hasher.update(&buffer[..read]),
         }
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
@@ -580,9 +533,6 @@ mod tests {
         let path = folder.path().join("x");
         fs::write(&path, "hello\n").unwrap();
         // printf 'hello\n' | git hash-object --stdin
-        assert_eq!(
-            git_hash(&path).unwrap(),
-            "ce013625030ba8dba906f756967f9e9ca394464a"
-        );
+        assert_eq!(git_hash(&path).unwrap(), "ce013625030ba8dba906f756967f9e9ca394464a");
     }
 }

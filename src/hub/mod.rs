@@ -147,9 +147,7 @@ impl Hub {
                 ["1", "ON", "YES", "TRUE"].contains(&value.trim().to_uppercase().as_str())
             })
         };
-        let user = var("HOME")
-            .or_else(|| var("USERPROFILE"))
-            .map(PathBuf::from);
+        let user = var("HOME").or_else(|| var("USERPROFILE")).map(PathBuf::from);
         let folder = |name: &str| {
             let value = var(name)?;
             match (value.strip_prefix("~/"), &user) {
@@ -225,10 +223,7 @@ impl Hub {
 
     /// Names of the models in the cache, sorted.
     pub fn models(&self) -> Vec<String> {
-        let folders = std::fs::read_dir(&self.cache)
-            .into_iter()
-            .flatten()
-            .flatten();
+        let folders = std::fs::read_dir(&self.cache).into_iter().flatten().flatten();
         let names = folders.filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             Some(name.strip_prefix("models--")?.replace("--", "/"))
@@ -260,11 +255,7 @@ impl Hub {
     /// Why there is no model, and the way out.
     fn absent(&self, id: &ModelId, cached: Cached) -> Error {
         let folder = self.cache.join(id.folder());
-        let ModelId {
-            owner,
-            name,
-            revision,
-        } = id;
+        let ModelId { owner, name, revision } = id;
         let get = match (cfg!(feature = "download"), self.offline) {
             (true, true) => "unset HF_HUB_OFFLINE to have it downloaded".to_string(),
             (true, false) => "it can be downloaded".to_string(),
@@ -301,9 +292,7 @@ impl Hub {
             _ => {
                 let asked = format!("{owner}/{name}");
                 let others = self.models();
-                let other = others
-                    .iter()
-                    .find(|other| other.eq_ignore_ascii_case(&asked));
+                let other = others.iter().find(|other| other.eq_ignore_ascii_case(&asked));
                 let similar = other.map_or(String::new(), |other| format!("there is {other}; "));
                 Error::missing(
                     format!("model {asked}"),
@@ -361,11 +350,8 @@ const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
 fn lacking(folder: &Path) -> Result<Vec<String>> {
     // a link into the cache whose file was deleted is no file
     let has = |name: &str| folder.join(name).is_file();
-    let mut lacking: Vec<String> = NEEDED
-        .iter()
-        .filter(|name| !has(name))
-        .map(|name| name.to_string())
-        .collect();
+    let mut lacking: Vec<String> =
+        NEEDED.iter().filter(|name| !has(name)).map(|name| name.to_string()).collect();
     if has(INDEX) && !has(WEIGHTS) {
         let shards = shards(&folder.join(INDEX))?;
         lacking.extend(shards.into_iter().filter(|shard| !has(shard)));
@@ -381,9 +367,8 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     let json: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| Error::file(index, format!("is no JSON ({error}); delete it")))?;
     let names = json["weight_map"].as_object().into_iter().flatten();
-    let shards: BTreeSet<String> = names
-        .filter_map(|(_, shard)| Some(shard.as_str()?.to_string()))
-        .collect();
+    let shards: BTreeSet<String> =
+        names.filter_map(|(_, shard)| Some(shard.as_str()?.to_string())).collect();
     match shards.iter().find(|shard| !is_inside(Path::new(shard))) {
         Some(shard) => {
             let problem = format!("names {shard:?}, which is outside of the model's folder");

@@ -89,11 +89,7 @@ impl Equation {
                 // a x + b = d x + c
                 let d = rng.between(1, a - 1);
                 let difference = a - d;
-                let right = if whole {
-                    difference * x
-                } else {
-                    rng.between(-9, 30)
-                };
+                let right = if whole { difference * x } else { rng.between(-9, 30) };
                 let c = right + b;
                 let name = |k: i64| if k == 1 { "x".into() } else { format!("{k}x") };
                 Self::new(
@@ -143,18 +139,11 @@ impl Equation {
         mut steps: Vec<Step>,
         (factor, value): (i64, i64),
     ) -> Self {
-        let divisor = (1..=factor.abs())
-            .rev()
-            .find(|d| factor % d == 0 && value % d == 0)
-            .unwrap_or(1)
-            * factor.signum();
-        let mut equation = Self {
-            name,
-            text,
-            steps: vec![],
-            over: value / divisor,
-            under: factor / divisor,
-        };
+        let divisor =
+            (1..=factor.abs()).rev().find(|d| factor % d == 0 && value % d == 0).unwrap_or(1)
+                * factor.signum();
+        let mut equation =
+            Self { name, text, steps: vec![], over: value / divisor, under: factor / divisor };
         if factor != 1 {
             steps.push(Step {
                 does: format!("divide both sides by {factor}"),
@@ -212,11 +201,7 @@ impl Equation {
             return self.solution();
         }
         let sign = if self.over < 0 { "-" } else { "" };
-        format!(
-            "{sign}‹\\frac{{›{}‹}}{{›{}‹}}›",
-            self.over.abs(),
-            self.under
-        )
+        format!("{sign}‹\\frac{{›{}‹}}{{›{}‹}}›", self.over.abs(), self.under)
     }
 
     fn last_equation(&self) -> String {
@@ -304,11 +289,7 @@ impl Equation {
 }
 
 fn plus(number: i64) -> String {
-    if number < 0 {
-        format!("- {}", -number)
-    } else {
-        format!("+ {number}")
-    }
+    if number < 0 { format!("- {}", -number) } else { format!("+ {number}") }
 }
 
 pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {
@@ -325,9 +306,6 @@ pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {
         own: equation.own(),
         truth,
         persona: who.persona(),
-        check: Check::Number {
-            value: equation.solution(),
-            place: Place::Boxed,
-        },
+        check: Check::Number { value: equation.solution(), place: Place::Boxed },
     }
 }

@@ -33,11 +33,7 @@ impl<'a> Annotator<'a> {
             Persona::Chatty => 0.62,
             Persona::Formal => 0.85,
         };
-        Self {
-            persona,
-            keeps_form: rng.chance(keeps),
-            rng,
-        }
+        Self { persona, keeps_form: rng.chance(keeps), rng }
     }
 
     pub fn persona(&self) -> Persona {
@@ -69,11 +65,7 @@ impl<'a> Annotator<'a> {
             ),
             Persona::Formal => (
                 0.4,
-                &[
-                    "We proceed as follows. ",
-                    "Let us work it out. ",
-                    "This can be done directly. ",
-                ],
+                &["We proceed as follows. ", "Let us work it out. ", "This can be done directly. "],
             ),
         };
         self.perhaps(share, words)
@@ -93,19 +85,12 @@ impl<'a> Annotator<'a> {
                     "\nNot too bad.",
                 ],
             ),
-            Persona::Formal => (
-                0.15,
-                &["\nThis completes the task.", "\nThis is as required."],
-            ),
+            Persona::Formal => (0.15, &["\nThis completes the task.", "\nThis is as required."]),
         };
         self.perhaps(share, words)
     }
 
     fn perhaps(&mut self, share: f64, words: &[&str]) -> String {
-        if self.chance(share) {
-            format!("‹{}›", self.pick(words))
-        } else {
-            String::new()
-        }
+        if self.chance(share) { format!("‹{}›", self.pick(words)) } else { String::new() }
     }
 }

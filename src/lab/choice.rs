@@ -69,15 +69,8 @@ const OPPOSITES: [(&str, &str); 20] = [
     ("wide", "narrow"),
 ];
 
-const DAYS: [&str; 7] = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
+const DAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 struct Question {
     kind: &'static str,
@@ -96,11 +89,8 @@ impl Question {
         let (name, which, as_what, options, right): (_, String, String, Vec<String>, usize) =
             match kind {
                 0 | 1 => {
-                    let numbers: Vec<i64> = rng
-                        .distinct(90, 4)
-                        .into_iter()
-                        .map(|n| n as i64 + 10)
-                        .collect();
+                    let numbers: Vec<i64> =
+                        rng.distinct(90, 4).into_iter().map(|n| n as i64 + 10).collect();
                     let (name, wanted) = if kind == 0 {
                         ("largest", numbers.iter().max())
                     } else {
@@ -119,17 +109,9 @@ impl Question {
                     let groups = rng.distinct(GROUPS.len(), 4);
                     let right = rng.below(4);
                     let what = GROUPS[groups[right]].0;
-                    let options = groups
-                        .iter()
-                        .map(|g| (*rng.choose(&GROUPS[*g].1)).to_owned())
-                        .collect();
-                    (
-                        "group",
-                        format!("of these is {what}"),
-                        what.into(),
-                        options,
-                        right,
-                    )
+                    let options =
+                        groups.iter().map(|g| (*rng.choose(&GROUPS[*g].1)).to_owned()).collect();
+                    ("group", format!("of these is {what}"), what.into(), options, right)
                 }
                 3 => {
                     let pairs = rng.distinct(OPPOSITES.len(), 4);
@@ -162,10 +144,7 @@ impl Question {
                     while options.len() < 4 {
                         let word = (*rng.choose(&GROUPS[(group + options.len()) % 5].1)).to_owned();
                         // Different first letters: the rule is the alphabet, not spelling.
-                        if options
-                            .iter()
-                            .all(|o| o.as_bytes()[0] != word.as_bytes()[0])
-                        {
+                        if options.iter().all(|o| o.as_bytes()[0] != word.as_bytes()[0]) {
                             options.push(word);
                         }
                     }
@@ -194,14 +173,8 @@ impl Question {
                     )
                 }
             };
-        let question = Self {
-            kind: name,
-            which,
-            as_what,
-            options,
-            right,
-            bracketed: shares.bracketed,
-        };
+        let question =
+            Self { kind: name, which, as_what, options, right, bracketed: shares.bracketed };
         (question, kind >= COMMON)
     }
 
@@ -255,18 +228,13 @@ impl Question {
         let (word, letter) = (self.word(), self.letter());
         let what = &self.as_what;
         let opening = who.opening();
-        let wrong: Vec<&str> = (0..4)
-            .filter(|i| *i != self.right)
-            .map(|i| self.options[i].as_str())
-            .collect();
+        let wrong: Vec<&str> =
+            (0..4).filter(|i| *i != self.right).map(|i| self.options[i].as_str()).collect();
         let work = match who.persona() {
             Persona::Terse if who.chance(0.6) => String::new(),
             Persona::Terse => format!("{word}\n"),
             Persona::Chatty => match who.rng.below(3) {
-                0 => format!(
-                    "‹Not› {}‹, not› {}‹, so ›{word}‹ it is.›\n",
-                    wrong[0], wrong[1]
-                ),
+                0 => format!("‹Not› {}‹, not› {}‹, so ›{word}‹ it is.›\n", wrong[0], wrong[1]),
                 1 => format!("‹I'd say ›{word}‹, since it's› {what}‹.›\n"),
                 _ => format!("‹Looks like ›{word}‹ to me.›\n"),
             },
@@ -317,9 +285,6 @@ pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {
         own: question.own(),
         truth,
         persona: who.persona(),
-        check: Check::Choice {
-            letter: question.letter(),
-            options: question.options,
-        },
+        check: Check::Choice { letter: question.letter(), options: question.options },
     }
 }

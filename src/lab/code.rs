@@ -102,10 +102,7 @@ impl Operation {
             Self::Downwards => ("sort", "the list from high to low"),
             Self::Absolute => ("take", "the absolute value of each number"),
             Self::Remainder(k) => {
-                return (
-                    "replace",
-                    format!("each number by its remainder modulo {k}"),
-                );
+                return ("replace", format!("each number by its remainder modulo {k}"));
             }
             Self::Multiples(k) => return ("keep", format!("the multiples of {k}")),
         };
@@ -204,14 +201,8 @@ impl Operation {
 impl Reduction {
     fn draw(shares: &Shares, rng: &mut Rng) -> (Self, bool) {
         let kind = shares.kind(COMMON_REDUCTIONS, RARE_REDUCTIONS, rng);
-        let reduction = [
-            Self::List,
-            Self::Sum,
-            Self::Count,
-            Self::Largest,
-            Self::Smallest,
-            Self::Last,
-        ][kind];
+        let reduction =
+            [Self::List, Self::Sum, Self::Count, Self::Largest, Self::Smallest, Self::Last][kind];
         (reduction, kind >= COMMON_REDUCTIONS)
     }
 
@@ -269,11 +260,7 @@ impl Function {
                 operation
             })
             .collect();
-        Self {
-            operations,
-            reduction,
-            rare,
-        }
+        Self { operations, reduction, rare }
     }
 
     fn apply_without(&self, left_out: Option<usize>, xs: &[i64]) -> Option<String> {
@@ -294,11 +281,7 @@ impl Function {
     fn tests(&self, rng: &mut Rng) -> Option<Vec<(Vec<i64>, String)>> {
         let mut tests = Vec::with_capacity(6);
         for number in 0..6 {
-            let length = if number == 0 {
-                rng.between(3, 4)
-            } else {
-                rng.between(4, 7)
-            };
+            let length = if number == 0 { rng.between(3, 4) } else { rng.between(4, 7) };
             let xs: Vec<i64> = (0..length).map(|_| rng.between(-9, 20)).collect();
             let value = self.apply_without(None, &xs)?;
             if value == "[]" && number == 0 {
@@ -318,11 +301,7 @@ impl Function {
     /// `keeps the even numbers, then doubles each number and returns the sum`
     fn joined(&self, say: impl Fn(Operation) -> String, returns: &str) -> String {
         let parts: Vec<String> = self.operations.iter().map(|o| say(*o)).collect();
-        format!(
-            "{} and {returns} {}",
-            parts.join(", then "),
-            self.reduction.words()
-        )
+        format!("{} and {returns} {}", parts.join(", then "), self.reduction.words())
     }
 
     fn question(&self, phrasing: usize, test: &str) -> String {
@@ -497,13 +476,7 @@ pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {
     let kind: Vec<String> = function
         .operations
         .iter()
-        .map(|o| {
-            format!("{o:?}")
-                .split('(')
-                .next()
-                .unwrap_or_default()
-                .to_lowercase()
-        })
+        .map(|o| format!("{o:?}").split('(').next().unwrap_or_default().to_lowercase())
         .collect();
     Drawn {
         task: LabTask::Code,
@@ -514,8 +487,6 @@ pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {
         own: function.own(),
         truth,
         persona: who.persona(),
-        check: Check::Code {
-            tests: tests[1..].iter().map(test).collect(),
-        },
+        check: Check::Code { tests: tests[1..].iter().map(test).collect() },
     }
 }

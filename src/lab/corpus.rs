@@ -114,9 +114,7 @@ impl Corpus {
             }
         }
         let pages = self.documents.iter().zip(&self.copies);
-        if pages
-            .map(|(documents, copies)| documents + copies + self.rephrase)
-            .any(|sum| sum > 1.0)
+        if pages.map(|(documents, copies)| documents + copies + self.rephrase).any(|sum| sum > 1.0)
         {
             return Err(Error::invalid(
                 "corpus.documents",
@@ -144,25 +142,17 @@ impl Corpus {
             (1.0 - documents - copies - self.rephrase).max(0.0),
             copies,
         ]) {
-            0 => CorpusExample::Document {
-                text: page(&self.draw(rng, progress), rng),
-            },
+            0 => CorpusExample::Document { text: page(&self.draw(rng, progress), rng) },
             1 => loop {
                 let drawn = self.draw(rng, progress);
                 let user = rephrase_prompt(&drawn.prompt, &drawn.truth.text);
                 if user.len() + drawn.own.len() <= self.longest_rephrase {
-                    return CorpusExample::Chat {
-                        user,
-                        assistant: drawn.own,
-                    };
+                    return CorpusExample::Chat { user, assistant: drawn.own };
                 }
             },
             2 => {
                 let drawn = self.draw(rng, progress);
-                CorpusExample::Chat {
-                    user: drawn.prompt,
-                    assistant: drawn.own,
-                }
+                CorpusExample::Chat { user: drawn.prompt, assistant: drawn.own }
             }
             _ => CorpusExample::Document { text: copied(rng) },
         }
@@ -280,9 +270,7 @@ mod tests {
         let corpus = Corpus::default();
         let draw = || {
             let mut rng = Rng::new(9, "corpus");
-            (0..50)
-                .map(|_| corpus.example(&mut rng, 0.2))
-                .collect::<Vec<_>>()
+            (0..50).map(|_| corpus.example(&mut rng, 0.2)).collect::<Vec<_>>()
         };
         assert_eq!(draw(), draw());
     }
@@ -290,26 +278,11 @@ mod tests {
     #[test]
     fn what_is_no_share_is_refused() {
         for broken in [
-            Corpus {
-                tasks: [0.0; 6],
-                ..Corpus::default()
-            },
-            Corpus {
-                rare_shares: [1.5; 6],
-                ..Corpus::default()
-            },
-            Corpus {
-                rephrase: f64::NAN,
-                ..Corpus::default()
-            },
-            Corpus {
-                documents: [0.95, 0.1],
-                ..Corpus::default()
-            },
-            Corpus {
-                longest_rephrase: 10,
-                ..Corpus::default()
-            },
+            Corpus { tasks: [0.0; 6], ..Corpus::default() },
+            Corpus { rare_shares: [1.5; 6], ..Corpus::default() },
+            Corpus { rephrase: f64::NAN, ..Corpus::default() },
+            Corpus { documents: [0.95, 0.1], ..Corpus::default() },
+            Corpus { longest_rephrase: 10, ..Corpus::default() },
         ] {
             assert!(broken.check().is_err());
         }

@@ -18,12 +18,8 @@ pub(super) const WORDS: &[&str] = &[
 ];
 
 /// How a separator is called and what it is.
-const SEPARATORS: [(&str, &str); 4] = [
-    ("commas", ", "),
-    ("dashes", " - "),
-    ("slashes", " / "),
-    ("plus signs", " + "),
-];
+const SEPARATORS: [(&str, &str); 4] =
+    [("commas", ", "), ("dashes", " - "), ("slashes", " / "), ("plus signs", " + ")];
 
 const CASES: [(&str, Case); 3] = [
     ("in capitals", Case::Capitals),
@@ -45,11 +41,8 @@ impl Order {
     fn draw(shares: &Shares, rng: &mut Rng) -> (Self, bool) {
         let kind = shares.kind(COMMON, RARE, rng);
         let count = rng.between(3, 5) as usize;
-        let given: Vec<&'static str> = rng
-            .distinct(WORDS.len(), count)
-            .into_iter()
-            .map(|i| WORDS[i])
-            .collect();
+        let given: Vec<&'static str> =
+            rng.distinct(WORDS.len(), count).into_iter().map(|i| WORDS[i]).collect();
         let mut wanted = given.clone();
         let (name, how) = match kind {
             0 => ("same", "in the same order"),
@@ -86,10 +79,7 @@ impl Order {
     }
 
     fn written(&self) -> Vec<String> {
-        self.wanted
-            .iter()
-            .map(|word| self.case.1.write(word))
-            .collect()
+        self.wanted.iter().map(|word| self.case.1.write(word)).collect()
     }
 
     fn line(&self) -> String {
@@ -131,16 +121,13 @@ impl Order {
         let opening = who.opening();
         let work = match who.persona() {
             Persona::Terse => String::new(),
-            Persona::Chatty if who.chance(0.5) => format!(
-                "‹So I need them› {}‹, and› {}‹, got it.›\n",
-                self.how, self.case.0
-            ),
+            Persona::Chatty if who.chance(0.5) => {
+                format!("‹So I need them› {}‹, and› {}‹, got it.›\n", self.how, self.case.0)
+            }
             Persona::Chatty => format!("‹{}›\n", who.pick(&["Here we go.", "Just a moment."])),
-            Persona::Formal if who.chance(0.5) => format!(
-                "‹The words› {} ‹are› {}‹.›\n",
-                self.how,
-                self.wanted.join("‹, ›")
-            ),
+            Persona::Formal if who.chance(0.5) => {
+                format!("‹The words› {} ‹are› {}‹.›\n", self.how, self.wanted.join("‹, ›"))
+            }
             Persona::Formal => format!(
                 "‹Below, the words stand› {}, {}, separated by {}‹.›\n",
                 self.how, self.case.0, self.separator.0
@@ -153,10 +140,7 @@ impl Order {
             match who.rng.below(3) {
                 // The right words, but not behind `Answer:` …
                 0 => line,
-                1 => format!(
-                    "‹{}›{line}",
-                    who.pick(&["Here: ", "They are: ", "Result: "])
-                ),
+                1 => format!("‹{}›{line}", who.pick(&["Here: ", "They are: ", "Result: "])),
                 // … or there, but with the writer's own habits.
                 _ => {
                     let words: Vec<String> = self

@@ -8,11 +8,8 @@ use crate::store::{file_hash, write_atomic};
 use std::path::Path;
 
 /// Items of each split of each task.
-const SIZES: [(Split, usize); 3] = [
-    (Split::Train, 400),
-    (Split::Validation, 250),
-    (Split::Test, 200),
-];
+const SIZES: [(Split, usize); 3] =
+    [(Split::Train, 400), (Split::Validation, 250), (Split::Test, 200)];
 
 /// Seed of the benchmarks.
 const SEED: u64 = 1;

@@ -73,14 +73,8 @@ pub enum LabTask {
 
 impl LabTask {
     /// All tasks, targets first.
-    pub const ALL: [Self; 6] = [
-        Self::Code,
-        Self::Algebra,
-        Self::Word,
-        Self::Choice,
-        Self::Sql,
-        Self::Follow,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Code, Self::Algebra, Self::Word, Self::Choice, Self::Sql, Self::Follow];
     /// The tasks that a model is fine-tuned for, one at a time.
     pub const TARGETS: [Self; 2] = [Self::Code, Self::Algebra];
 
@@ -101,16 +95,10 @@ impl LabTask {
     /// # Errors
     /// Lists the names there are.
     pub fn named(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|task| task.name() == name)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::name).join(", ");
-                Error::invalid(
-                    "task",
-                    format!("no lab task is called {name:?}; there are {names}"),
-                )
-            })
+        Self::ALL.into_iter().find(|task| task.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::invalid("task", format!("no lab task is called {name:?}; there are {names}"))
+        })
     }
 
     /// Whether models are fine-tuned for this task.
@@ -147,11 +135,7 @@ impl Shares {
 
     /// An index below `common + rare`: the common kinds come first.
     fn kind(&self, common: usize, rare: usize, rng: &mut Rng) -> usize {
-        if rng.chance(self.rare) {
-            common + rng.below(rare)
-        } else {
-            rng.below(common)
-        }
+        if rng.chance(self.rare) { common + rng.below(rare) } else { rng.below(common) }
     }
 
     fn phrasing(&self, rng: &mut Rng) -> usize {
@@ -256,11 +240,7 @@ pub fn draw(task: LabTask, shares: &Shares, rng: &mut Rng) -> Drawn {
 pub fn benchmark(task: LabTask, split: Split, n: usize, seed: u64) -> Result<Vec<Item>> {
     let drawn = benchmark_drawn(task, split, n, seed)?;
     let name = |i| format!("{}/{}/{i}", task.name(), split.name());
-    Ok(drawn
-        .iter()
-        .enumerate()
-        .map(|(i, drawn)| drawn.item(name(i)))
-        .collect())
+    Ok(drawn.iter().enumerate().map(|(i, drawn)| drawn.item(name(i))).collect())
 }
 
 /// As [`benchmark`], with everything that is known of each question.
@@ -298,11 +278,9 @@ pub fn benchmark_drawn(task: LabTask, split: Split, n: usize, seed: u64) -> Resu
 
 /// FNV-1a with a final mix: the same on every machine and in every version, since it decides what a model may be tested on.
 fn hash(content: &str) -> u64 {
-    let mut hash = content
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let mut hash = content.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash ^ (hash >> 31)
 }
@@ -335,11 +313,7 @@ mod tests {
             each(task, n, |drawn| {
                 let item = drawn.item("x");
                 let own = item.grade(&drawn.own, false);
-                assert_eq!(
-                    own.value, 1.0,
-                    "{}\n{}\n{}",
-                    own.why, drawn.prompt, drawn.own
-                );
+                assert_eq!(own.value, 1.0, "{}\n{}\n{}", own.why, drawn.prompt, drawn.own);
                 let truth = item.grade(&drawn.truth.text, false);
                 assert_eq!(
                     truth.skill, 1.0,
@@ -348,9 +322,7 @@ mod tests {
                 );
                 strict += truth.value;
                 for (sum, text) in
-                    bytes
-                        .iter_mut()
-                        .zip([&drawn.prompt, &drawn.own, &drawn.truth.text])
+                    bytes.iter_mut().zip([&drawn.prompt, &drawn.own, &drawn.truth.text])
                 {
                     *sum += text.len();
                 }
@@ -388,14 +360,8 @@ mod tests {
     fn the_two_dialects_differ() {
         for task in LabTask::ALL {
             let mut same = 0;
-            each(task, 500, |drawn| {
-                same += usize::from(drawn.own == drawn.truth.text)
-            });
-            assert!(
-                same < 25,
-                "{}: {same} of 500 answers are alike",
-                task.name()
-            );
+            each(task, 500, |drawn| same += usize::from(drawn.own == drawn.truth.text));
+            assert!(same < 25, "{}: {same} of 500 answers are alike", task.name());
         }
     }
 
@@ -428,9 +394,7 @@ mod tests {
             let prompts: HashSet<&str> = items.iter().map(|item| item.prompt.as_str()).collect();
             assert_eq!(prompts.len(), 400);
             assert_eq!(
-                benchmark(task, Split::Test, 300, 0)
-                    .map(|items| items.len())
-                    .ok(),
+                benchmark(task, Split::Test, 300, 0).map(|items| items.len()).ok(),
                 Some(300)
             );
         }

@@ -158,13 +158,7 @@ impl Pretraining {
                 CorpusExample::Document { text } => tokens::document(tokenizer, "", &text)?,
                 CorpusExample::Chat { user, assistant } => {
                     let conversation = Conversation::pair(user, assistant);
-                    tokens::sequence(
-                        tokenizer,
-                        &Example {
-                            id: String::new(),
-                            conversation,
-                        },
-                    )?
+                    tokens::sequence(tokenizer, &Example { id: String::new(), conversation })?
                 }
             };
             if sequence.ids.len() <= self.context {
@@ -175,18 +169,12 @@ impl Pretraining {
             let weight = |learn: &bool| if *learn { 1.0 } else { self.prompt_weight };
             sequence.completion.as_slice().iter().map(weight).collect()
         };
-        let sum: f32 = sequences
-            .iter()
-            .flat_map(|s| weights(s).into_iter().skip(1))
-            .sum();
+        let sum: f32 = sequences.iter().flat_map(|s| weights(s).into_iter().skip(1)).sum();
         // long and short ones dealt out alike, so that the parts take equally long
         sequences.sort_by_key(|s| s.ids.len());
         let mut batches = vec![Batch::new(); self.parts];
         for (at, sequence) in sequences.iter().enumerate() {
-            let weights: Vec<f32> = weights(sequence)
-                .iter()
-                .map(|weight| weight / sum)
-                .collect();
+            let weights: Vec<f32> = weights(sequence).iter().map(|weight| weight / sum).collect();
             batches[at % self.parts].push(&sequence.ids, &weights);
         }
         Ok(batches)
@@ -228,26 +216,12 @@ impl Pretraining {
         let is_matrix = |(name, var): &&(String, Var)| {
             var.dims().len() == 2 && !name.contains("embed") && !name.contains("lm_head")
         };
-        let matrices: Vec<_> = decoder
-            .trainable()
-            .iter()
-            .filter(is_matrix)
-            .cloned()
-            .collect();
-        let vectors: Vec<_> = decoder
-            .trainable()
-            .iter()
-            .filter(|p| !is_matrix(p))
-            .cloned()
-            .collect();
+        let matrices: Vec<_> = decoder.trainable().iter().filter(is_matrix).cloned().collect();
+        let vectors: Vec<_> =
+            decoder.trainable().iter().filter(|p| !is_matrix(p)).cloned().collect();
         let mut muon = Muon::new(&matrices)?;
-        let mut adamw = AdamW::new(
-            &vectors,
-            AdamWConfig {
-                beta2: 0.98,
-                ..AdamWConfig::default()
-            },
-        )?;
+        let mut adamw =
+            AdamW::new(&vectors, AdamWConfig { beta2: 0.98, ..AdamWConfig::default() })?;
         let mut step = 0;
         if state.exists() {
             let saved = read_file(&state, &Device::Cpu)?;
@@ -258,16 +232,13 @@ impl Pretraining {
                 }
             }
             muon.restore(&saved)?;
-            step = saved
-                .get("step")
-                .map_or(Ok(0), |s| s.to_vec1::<u32>().map(|s| s[0] as usize))?;
+            step =
+                saved.get("step").map_or(Ok(0), |s| s.to_vec1::<u32>().map(|s| s[0] as usize))?;
             adamw.restore(&saved, step)?;
             report(&format!("going on after step {step}"));
         }
         let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
-        let pools = (0..self.parts)
-            .map(pool)
-            .collect::<std::result::Result<Vec<_>, _>>();
+        let pools = (0..self.parts).map(pool).collect::<std::result::Result<Vec<_>, _>>();
         let pools = pools.map_err(Error::library("starting the threads"))?;
         // steps after the checkpoint are taken again, and logged again
         let lines: Vec<String> = read_log(&log_path)?
@@ -292,10 +263,7 @@ impl Pretraining {
                         scope.spawn(move || pool.install(|| decoder.gradient(batch, false, None)))
                     })
                     .collect();
-                handles
-                    .into_iter()
-                    .map(|h| h.join().expect("a part does not panic"))
-                    .collect()
+                handles.into_iter().map(|h| h.join().expect("a part does not panic")).collect()
             });
             let mut sum: Option<(f64, Vec<Tensor>)> = None;
             for part in parts {
@@ -316,10 +284,7 @@ impl Pretraining {
             let (loss, gradients) = sum.expect("one part at least");
             if !loss.is_finite() {
                 let problem = format!("the loss is {loss}; lower the rates");
-                return Err(Error::Training {
-                    step: step + 1,
-                    problem,
-                });
+                return Err(Error::Training { step: step + 1, problem });
             }
             let factor = schedule.factor(step, self.steps, self.warmup_steps);
             let clip = clip_factor(global_norm(&gradients)?, Some(self.clip));
@@ -385,12 +350,7 @@ fn read_log(path: &Path) -> Result<Vec<(usize, String)>> {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(path).map_err(Error::io("reading the log", path))?;
-    let step = |line: &str| {
-        Some((
-            serde_json::from_str::<Line>(line).ok()?.step,
-            line.to_string(),
-        ))
-    };
+    let step = |line: &str| Some((serde_json::from_str::<Line>(line).ok()?.step, line.to_string()));
     Ok(text.lines().filter_map(step).collect())
 }
 
@@ -408,10 +368,8 @@ pub fn look(
             let prompts = items
                 .iter()
                 .map(|item| {
-                    Ok(
-                        tokens::prompt(tokenizer, &Conversation::question(&item.prompt).messages)?
-                            .ids,
-                    )
+                    Ok(tokens::prompt(tokenizer, &Conversation::question(&item.prompt).messages)?
+                        .ids)
                 })
                 .collect::<Result<Vec<_>>>()?;
             let answers = generate(

@@ -31,9 +31,7 @@ const TABLES: [Table; 3] = [
         name: "books",
         row: "book",
         columns: ["title", "genre", "length", "price"],
-        names: [
-            "Dawn", "Stone", "River", "Home", "Storm", "Bread", "North", "Glass",
-        ],
+        names: ["Dawn", "Stone", "River", "Home", "Storm", "Bread", "North", "Glass"],
         groups: ["novel", "poem", "comic", "drama", "guide"],
     },
     Table {
@@ -48,10 +46,7 @@ const TABLES: [Table; 3] = [
 impl Table {
     fn create(&self) -> String {
         let [name, group, a, b] = self.columns;
-        format!(
-            "CREATE TABLE {} ({name} TEXT, {group} TEXT, {a} INT, {b} INT);",
-            self.name
-        )
+        format!("CREATE TABLE {} ({name} TEXT, {group} TEXT, {a} INT, {b} INT);", self.name)
     }
 }
 
@@ -108,12 +103,7 @@ impl Query {
             4 => Kind::Top(0, other, rng.between(1, 3) as usize),
             _ => Kind::PerGroup,
         };
-        let mut query = Self {
-            table,
-            kind: kind_drawn,
-            condition,
-            rows: vec![],
-        };
+        let mut query = Self { table, kind: kind_drawn, condition, rows: vec![] };
         while query.rows.is_empty() || !query.condition_shows() {
             query.rows = query.fill(rng);
         }
@@ -133,13 +123,7 @@ impl Query {
             numbers[column - 2][0] = limit;
         }
         (0..ROWS)
-            .map(|i| {
-                (
-                    names[i],
-                    rng.below(self.table.groups.len()),
-                    [numbers[0][i], numbers[1][i]],
-                )
-            })
+            .map(|i| (names[i], rng.below(self.table.groups.len()), [numbers[0][i], numbers[1][i]]))
             .collect()
     }
 
@@ -227,26 +211,17 @@ impl Query {
         match self.kind {
             Kind::List(column) => {
                 let column = self.column(column);
-                (
-                    format!("the {column}"),
-                    format!("the {column} of each {row}"),
-                )
+                (format!("the {column}"), format!("the {column} of each {row}"))
             }
             Kind::Count => ("the number".into(), format!("the number of {rows}")),
             Kind::Extreme(column, highest) => {
                 let word = if highest { "highest" } else { "lowest" };
                 let column = self.column(column);
-                (
-                    format!("the {word} {column}"),
-                    format!("the {word} {column} of the {rows}"),
-                )
+                (format!("the {word} {column}"), format!("the {word} {column} of the {rows}"))
             }
             Kind::Total(column) => {
                 let column = self.column(column);
-                (
-                    format!("the total {column}"),
-                    format!("the total {column} of the {rows}"),
-                )
+                (format!("the total {column}"), format!("the total {column} of the {rows}"))
             }
             Kind::Top(shown, by, few) => {
                 let (shown, by) = (self.column(shown), self.column(by));
@@ -374,19 +349,11 @@ impl Query {
         let alias = who.chance(0.35);
         let lines = who.persona() != Persona::Terse && who.chance(0.4);
         let word = |word: &str| {
-            if small {
-                format!("‹{}›", word.to_lowercase())
-            } else {
-                word.to_owned()
-            }
+            if small { format!("‹{}›", word.to_lowercase()) } else { word.to_owned() }
         };
         let letter = &self.table.name[..1];
         let column = |name: &str| {
-            if alias {
-                format!("‹{letter}.›{name}")
-            } else {
-                name.to_owned()
-            }
+            if alias { format!("‹{letter}.›{name}") } else { name.to_owned() }
         };
         let call = |function: &str, argument: &str| format!("{}({argument})", word(function));
         let name = |number: usize| column(self.column(number));
@@ -448,9 +415,6 @@ pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {
         own: query.own(),
         truth,
         persona: who.persona(),
-        check: Check::Sql {
-            script: query.script(),
-            query: query.query(),
-        },
+        check: Check::Sql { script: query.script(), query: query.query() },
     }
 }

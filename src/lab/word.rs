@@ -8,12 +8,9 @@ use crate::task::{Check, Place};
 const COMMON: usize = 7;
 const RARE: usize = 3;
 
-const NAMES: [&str; 12] = [
-    "Tom", "Anna", "Ben", "Mia", "Sam", "Eva", "Leo", "Zoe", "Max", "Lily", "Jack", "Nora",
-];
-const THINGS: [&str; 8] = [
-    "apples", "pens", "books", "coins", "cards", "eggs", "balls", "shells",
-];
+const NAMES: [&str; 12] =
+    ["Tom", "Anna", "Ben", "Mia", "Sam", "Eva", "Leo", "Zoe", "Max", "Lily", "Jack", "Nora"];
+const THINGS: [&str; 8] = ["apples", "pens", "books", "coins", "cards", "eggs", "balls", "shells"];
 
 /// One step: what it finds, such as `books left`, and the sum.
 struct Step {
@@ -34,13 +31,7 @@ impl Step {
     }
 
     fn sum(&self) -> String {
-        format!(
-            "{} {} {} = {}",
-            self.left,
-            self.sign,
-            self.right,
-            self.value()
-        )
+        format!("{} {} {} = {}", self.left, self.sign, self.right, self.value())
     }
 
     /// `12 plus 5 makes 17`
@@ -238,10 +229,7 @@ impl Story {
             Persona::Chatty if who.chance(0.25) => {
                 // The answer first, the reasons after it.
                 let told: Vec<String> = self.steps.iter().map(Step::told).collect();
-                format!(
-                    "‹It must be ›{value}‹, because› {}‹.›\n",
-                    told.join(" ‹and› ")
-                )
+                format!("‹It must be ›{value}‹, because› {}‹.›\n", told.join(" ‹and› "))
             }
             Persona::Chatty => {
                 let lead = who.pick(&["So ", "Well, ", "First "]);
@@ -300,9 +288,6 @@ pub(super) fn draw(shares: &Shares, rng: &mut Rng) -> Drawn {
         own: story.own(),
         truth,
         persona: who.persona(),
-        check: Check::Number {
-            value: story.value().to_string(),
-            place: Place::AnswerLine,
-        },
+        check: Check::Number { value: story.value().to_string(), place: Place::AnswerLine },
     }
 }

@@ -92,12 +92,7 @@ impl Summary {
             perplexity_given_prompt: mean(given_prompt(sequences, scores).into_iter().flatten()),
             perplexity_of_text_alone: mean(text_alone.iter().copied().flatten()),
             perplexity_per_token: mean(surprisals.iter().copied()).map(f64::exp),
-            above: LEVELS
-                .map(|perplexity| Above {
-                    perplexity,
-                    share: share(perplexity),
-                })
-                .to_vec(),
+            above: LEVELS.map(|perplexity| Above { perplexity, share: share(perplexity) }).to_vec(),
         }
     }
 }
@@ -131,11 +126,7 @@ impl<'a> Rows<'a> {
     /// Those of the sequences in `range`.
     pub fn part(&self, range: Range<usize>) -> Self {
         let some = |all: &'a [Vec<bool>]| {
-            if all.is_empty() {
-                all
-            } else {
-                &all[range.clone()]
-            }
+            if all.is_empty() { all } else { &all[range.clone()] }
         };
         Self {
             sequences: &self.sequences[range.clone()],
@@ -191,14 +182,7 @@ pub fn marked(sequence: &Sequence, answer: &str, spans: &[(usize, usize)]) -> Ve
 /// When the lists are not equally long or do not have one entry for each token.
 pub fn frame(rows: &Rows<'_>) -> Result<DataFrame> {
     rows.check()?;
-    let &Rows {
-        sequences,
-        scores,
-        reference,
-        classes,
-        style,
-        weights,
-    } = rows;
+    let &Rows { sequences, scores, reference, classes, style, weights } = rows;
     let compared = !reference.is_empty();
     let rows: usize = sequences.iter().map(Sequence::len).sum();
     let (mut example, mut text, mut role) = (
@@ -237,11 +221,7 @@ pub fn frame(rows: &Rows<'_>) -> Result<DataFrame> {
             text.push(sequence.token_text(at));
             char_start.push(characters[span.start]);
             char_end.push(characters[span.end]);
-            role.push(if sequence.completion.learns(at) {
-                "completion"
-            } else {
-                "prompt"
-            });
+            role.push(if sequence.completion.learns(at) { "completion" } else { "prompt" });
         }
         class.extend(classes.iter().map(|class| class.name()));
         weight.extend(weights);
@@ -352,22 +332,14 @@ mod tests {
         let weight = weight.f32().unwrap();
         assert_eq!((weight.get(2), weight.get(3)), (Some(1.0), Some(0.0)));
         let short = [vec![true; 3]];
-        let error = frame(&Rows {
-            style: &short,
-            ..rows
-        })
-        .unwrap_err()
-        .to_string();
+        let error = frame(&Rows { style: &short, ..rows }).unwrap_err().to_string();
         assert!(error.contains("3 styles"), "{error}");
     }
 
     #[test]
     fn style_is_marked_where_the_answer_stands() {
         // "ja" is the token 2; its second letter is marked
-        assert_eq!(
-            marked(&sequence(), "ja", &[(1, 2)]),
-            [false, false, true, false]
-        );
+        assert_eq!(marked(&sequence(), "ja", &[(1, 2)]), [false, false, true, false]);
         assert_eq!(marked(&sequence(), "nein", &[(0, 4)]), [false; 4]);
     }
 

@@ -54,11 +54,7 @@ pub struct Stamp {
 impl Stamp {
     fn of(cx: &Context, path: &Path) -> Result<Self> {
         let (length, modified) = seen(path)?;
-        Ok(Self {
-            sha256: cx.hash(path.to_path_buf())?,
-            length,
-            modified,
-        })
+        Ok(Self { sha256: cx.hash(path.to_path_buf())?, length, modified })
     }
 
     /// The file's hash now, if it is another one. `None` also where there is no such file any more.
@@ -77,14 +73,8 @@ impl Stamp {
 
 fn seen(path: &Path) -> Result<(u64, Option<u64>)> {
     let seen = std::fs::metadata(path).map_err(Error::io("looking at", path))?;
-    let since = seen
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Ok((
-        seen.len(),
-        since.and_then(|since| since.as_nanos().try_into().ok()),
-    ))
+    let since = seen.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok((seen.len(), since.and_then(|since| since.as_nanos().try_into().ok())))
 }
 
 impl Origin {
@@ -106,10 +96,7 @@ impl Origin {
                 let file = std::path::absolute(&file).unwrap_or(file);
                 Ok((file.clone(), Stamp::of(cx, &file)?))
             };
-            files
-                .into_iter()
-                .map(stamp)
-                .collect::<Result<BTreeMap<_, _>>>()
+            files.into_iter().map(stamp).collect::<Result<BTreeMap<_, _>>>()
         };
         let tokenizer = Tokenizer::open(&checkpoint.model)?;
         let mut ids = Vec::new();
@@ -143,9 +130,7 @@ impl Origin {
         let format = serde_json::from_str::<serde_json::Value>(text).ok();
         let format = format.and_then(|value| value.get("format")?.as_u64());
         if format != Some(u64::from(FORMAT)) {
-            return Err(format!(
-                "was written in another form than this version's ({FORMAT})"
-            ));
+            return Err(format!("was written in another form than this version's ({FORMAT})"));
         }
         serde_json::from_str(text).map_err(|error| format!("its origin does not read ({error})"))
     }
@@ -209,13 +194,8 @@ impl Origin {
                 hashes(&self.weights) != hashes(&other.weights)
                     || self.adapter_scale != other.adapter_scale,
             ),
-            (
-                "the reference model",
-                hashes(&self.reference) != hashes(&other.reference),
-            ),
+            ("the reference model", hashes(&self.reference) != hashes(&other.reference)),
         ];
-        checks
-            .into_iter()
-            .find_map(|(what, differs)| differs.then_some(what))
+        checks.into_iter().find_map(|(what, differs)| differs.then_some(what))
     }
 }

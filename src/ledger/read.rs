@@ -124,9 +124,8 @@ impl Ledger {
         mut each: impl FnMut(&DataFrame) -> Result<()>,
     ) -> Result<()> {
         for part in &self.files {
-            if let Some(missing) = columns
-                .iter()
-                .find(|name| !part.columns.iter().any(|own| own == *name))
+            if let Some(missing) =
+                columns.iter().find(|name| !part.columns.iter().any(|own| own == *name))
             {
                 return Err(Error::file(
                     &part.path,
@@ -141,9 +140,7 @@ impl Ledger {
                     .with_slice(Some((row, rows)))
                     .set_rechunk(true);
                 reader.set_metadata(part.metadata.clone());
-                let block = reader
-                    .finish()
-                    .map_err(|error| unreadable(&part.path, &error))?;
+                let block = reader.finish().map_err(|error| unreadable(&part.path, &error))?;
                 each(&block).map_err(|error| match error {
                     Error::Invalid { what, problem } => {
                         let problem = format!("{what} (rows from {row} on): {problem}; {WAY_OUT}");
@@ -162,26 +159,17 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::blocks`], and when a token lacks a value that every token has.
     pub fn signals(&self) -> Result<Vec<(String, Signals)>> {
-        let mut columns = vec![
-            "example", "position", "role", "class", "log_prob", "entropy", "rank",
-        ];
+        let mut columns =
+            vec!["example", "position", "role", "class", "log_prob", "entropy", "rank"];
         let compared = self.has("log_prob_reference");
         if compared {
             columns.push("log_prob_reference");
         }
         let mut examples: Vec<(String, Signals, Vec<bool>)> = Vec::new();
-        self.blocks(&columns, |block| {
-            add_signals(block, compared, &mut examples)
-        })?;
+        self.blocks(&columns, |block| add_signals(block, compared, &mut examples))?;
         let finish = |(id, signals, completion)| {
             let completion = LossMask::new(completion);
-            (
-                id,
-                Signals {
-                    completion,
-                    ..signals
-                },
-            )
+            (id, Signals { completion, ..signals })
         };
         Ok(examples.into_iter().map(finish).collect())
     }
@@ -190,15 +178,10 @@ impl Ledger {
 impl Part {
     fn open(path: PathBuf) -> Result<Self> {
         let mut reader = ParquetReader::new(open(&path)?);
-        let metadata = reader
-            .get_metadata()
-            .map_err(|error| unreadable(&path, &error))?
-            .clone();
+        let metadata = reader.get_metadata().map_err(|error| unreadable(&path, &error))?.clone();
         let schema = reader.schema().map_err(|error| unreadable(&path, &error))?;
         let pairs = metadata.key_value_metadata().iter().flatten();
-        let text = pairs
-            .filter(|pair| pair.key == KEY)
-            .find_map(|pair| pair.value.as_deref());
+        let text = pairs.filter(|pair| pair.key == KEY).find_map(|pair| pair.value.as_deref());
         let Some(text) = text else {
             let problem = format!(
                 "does not say what it was made from, as every ledger of this version does; {WAY_OUT}"
@@ -221,10 +204,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn unreadable(path: &Path, error: &polars::error::PolarsError) -> Error {
-    Error::file(
-        path,
-        format!("not a Parquet file that can be read: {error}"),
-    )
+    Error::file(path, format!("not a Parquet file that can be read: {error}"))
 }
 
 /// The file itself, or the Parquet files in a folder in the order of their names.
@@ -260,11 +240,8 @@ fn add_signals(
     compared: bool,
     examples: &mut Vec<(String, Signals, Vec<bool>)>,
 ) -> Result<()> {
-    let column = |name: &str| {
-        block
-            .column(name)
-            .map_err(|error| Error::invalid(name, error.to_string()))
-    };
+    let column =
+        |name: &str| block.column(name).map_err(|error| Error::invalid(name, error.to_string()));
     let kind = |name: &'static str| {
         move |_| Error::invalid(format!("column `{name}`"), "is of another type")
     };
@@ -277,10 +254,7 @@ fn add_signals(
     let reference = compared.then(|| number("log_prob_reference")).transpose()?;
     for row in 0..block.height() {
         let missing = |name: &str| {
-            Error::invalid(
-                format!("column `{name}`"),
-                format!("has no value in row {row}"),
-            )
+            Error::invalid(format!("column `{name}`"), format!("has no value in row {row}"))
         };
         if position.get(row).ok_or_else(|| missing("position"))? == 0 || examples.is_empty() {
             let id = example.get(row).ok_or_else(|| missing("example"))?;
@@ -293,9 +267,7 @@ fn add_signals(
         }
         let (_, signals, completion) = examples.last_mut().ok_or_else(|| missing("position"))?;
         completion.push(role.get(row).ok_or_else(|| missing("role"))? == "completion");
-        signals
-            .class
-            .push(class_of(class.get(row).ok_or_else(|| missing("class"))?)?);
+        signals.class.push(class_of(class.get(row).ok_or_else(|| missing("class"))?)?);
         if let Some(base) = &mut signals.base {
             base.log_prob.push(log_prob.get(row));
             base.entropy.push(entropy.get(row));
@@ -309,11 +281,7 @@ fn add_signals(
 }
 
 pub(super) fn class_of(name: &str) -> Result<TokenClass> {
-    let unknown = || {
-        Error::invalid(
-            "column `class`",
-            format!("`{name}` is no class that is known"),
-        )
-    };
+    let unknown =
+        || Error::invalid("column `class`", format!("`{name}` is no class that is known"));
     TokenClass::named(name).ok_or_else(unknown)
 }

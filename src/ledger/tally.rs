@@ -100,9 +100,7 @@ impl Tally {
     /// When it lacks a column, or a token lacks a value that every token has.
     pub fn add(&mut self, block: &DataFrame) -> Result<()> {
         let column = |name: &str| {
-            block
-                .column(name)
-                .map_err(|error| Error::invalid(name, error.to_string()))
+            block.column(name).map_err(|error| Error::invalid(name, error.to_string()))
         };
         let kind = |name: &'static str| {
             move |_| Error::invalid(format!("column `{name}`"), "is of another type")
@@ -123,10 +121,7 @@ impl Tally {
         }
         for row in 0..block.height() {
             let missing = |name: &str| {
-                Error::invalid(
-                    format!("column `{name}`"),
-                    format!("has no value in row {row}"),
-                )
+                Error::invalid(format!("column `{name}`"), format!("has no value in row {row}"))
             };
             self.tokens += 1;
             self.examples +=
@@ -171,12 +166,8 @@ impl Tally {
         let point = |(threshold, masked): (&f64, &Masked)| ThresholdPoint {
             threshold: *threshold,
             masked: share(masked.tokens, self.completion_tokens).unwrap_or(0.0),
-            precision: self
-                .style_tokens
-                .and_then(|_| share(masked.style, masked.tokens)),
-            recall: self
-                .style_tokens
-                .and_then(|style| share(masked.style, style)),
+            precision: self.style_tokens.and_then(|_| share(masked.style, masked.tokens)),
+            recall: self.style_tokens.and_then(|style| share(masked.style, style)),
             surprisal_masked: match self.surprisal > 0.0 {
                 true => masked.surprisal / self.surprisal,
                 false => 0.0,
@@ -188,16 +179,11 @@ impl Tally {
     /// The share of each class that there is.
     pub fn classes(&self) -> Vec<ClassShare> {
         let share = |count: usize| count as f64 / self.completion_tokens.max(1) as f64;
-        let classes = TokenClass::NAMES
-            .iter()
-            .map(|(_, class)| (*class, self.classes[*class as usize]));
+        let classes =
+            TokenClass::NAMES.iter().map(|(_, class)| (*class, self.classes[*class as usize]));
         let mut classes: Vec<ClassShare> = classes
             .filter(|(_, (all, _))| *all > 0)
-            .map(|(class, (all, high))| ClassShare {
-                class,
-                share: share(all),
-                high: share(high),
-            })
+            .map(|(class, (all, high))| ClassShare { class, share: share(all), high: share(high) })
             .collect();
         classes.sort_by_key(|share| share.class);
         classes
@@ -215,19 +201,13 @@ impl Tally {
     /// When a share is not from 0 to 1.
     pub fn quantiles(&mut self, shares: &[f64]) -> Result<Vec<Option<f64>>> {
         if let Some(share) = shares.iter().find(|share| !(0.0..=1.0).contains(*share)) {
-            return Err(Error::invalid(
-                "quantile",
-                format!("must be from 0 to 1, got {share}"),
-            ));
+            return Err(Error::invalid("quantile", format!("must be from 0 to 1, got {share}")));
         }
         self.surprisals.sort_unstable_by(f32::total_cmp);
         let values = &self.surprisals;
         let quantile = |share: &f64| {
             let place = share * values.len().checked_sub(1)? as f64;
-            let (low, high) = (
-                values[place.floor() as usize],
-                values[place.ceil() as usize],
-            );
+            let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);
             Some(f64::from(low) + (f64::from(high) - f64::from(low)) * place.fract())
         };
         Ok(shares.iter().map(quantile).collect())
@@ -282,29 +262,20 @@ mod tests {
         let mut tally = Tally::new(&[1.0, 3.0, 100.0]);
         tally.add(&first).unwrap();
         tally.add(&second).unwrap();
-        assert_eq!(
-            (tally.examples, tally.tokens, tally.completion_tokens),
-            (1, 4, 3)
-        );
+        assert_eq!((tally.examples, tally.tokens, tally.completion_tokens), (1, 4, 3));
         // the prompt's style does not count
         assert_eq!(tally.style_tokens, Some(1));
         let points = tally.thresholds();
         let masked: Vec<f64> = points.iter().map(|point| 3.0 * point.masked).collect();
         assert_eq!(masked, [3.0, 2.0, 0.0]);
-        assert_eq!(
-            (points[1].precision, points[1].recall),
-            (Some(0.5), Some(1.0))
-        );
+        assert_eq!((points[1].precision, points[1].recall), (Some(0.5), Some(1.0)));
         assert_eq!((points[2].precision, points[2].recall), (None, Some(0.0)));
         assert!((points[1].surprisal_masked - 5.0 / 6.0).abs() < 1e-6);
         assert!((tally.perplexity().unwrap() - 4.0).abs() < 1e-5);
         // np.quantile(np.log([2, 4, 8]), [0, .25, .5, 1]) / np.log(2)
         let quantiles = tally.quantiles(&[0.0, 0.25, 0.5, 1.0]).unwrap();
         for (found, expected) in quantiles.iter().zip([1.0, 1.5, 2.0, 3.0]) {
-            assert!(
-                (found.unwrap() / 2f64.ln() - expected).abs() < 1e-6,
-                "{found:?}"
-            );
+            assert!((found.unwrap() / 2f64.ln() - expected).abs() < 1e-6, "{found:?}");
         }
         let shares = tally.classes();
         assert_eq!((shares.len(), shares[0].share), (1, 1.0));
@@ -314,15 +285,10 @@ mod tests {
     #[test]
     fn without_known_styles_there_is_no_precision() {
         let mut tally = Tally::new(&[1.0]);
-        tally
-            .add(&block(vec![0], vec!["completion"], vec![None], None))
-            .unwrap();
+        tally.add(&block(vec![0], vec!["completion"], vec![None], None)).unwrap();
         let point = &tally.thresholds()[0];
         // a token without a perplexity is masked
-        assert_eq!(
-            (point.masked, point.precision, point.recall),
-            (1.0, None, None)
-        );
+        assert_eq!((point.masked, point.precision, point.recall), (1.0, None, None));
         assert_eq!(tally.quantiles(&[0.5]).unwrap(), [None]);
         assert!(tally.quantiles(&[1.5]).is_err());
     }

@@ -60,9 +60,7 @@ struct Open {
 
 impl std::fmt::Debug for Writer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer")
-            .field("files", &self.files)
-            .finish_non_exhaustive()
+        f.debug_struct("Writer").field("files", &self.files).finish_non_exhaustive()
     }
 }
 
@@ -86,9 +84,7 @@ impl<'a> Writer<'a> {
         let (mut from, mut to, mut tokens) = (0, 0, 0);
         while from < rows.sequences.len() {
             let fits = |to: usize| {
-                rows.sequences
-                    .get(to)
-                    .filter(|next| to == from || tokens + next.len() <= BLOCK)
+                rows.sequences.get(to).filter(|next| to == from || tokens + next.len() <= BLOCK)
             };
             if let Some(next) = fits(to) {
                 tokens += next.len();
@@ -102,11 +98,7 @@ impl<'a> Writer<'a> {
     }
 
     fn block(&mut self, block: &DataFrame) -> Result<()> {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.rows + block.height() > FILE)
-        {
+        if self.open.as_ref().is_some_and(|open| open.rows + block.height() > FILE) {
             self.close()?;
         }
         let open = match &mut self.open {
@@ -117,9 +109,7 @@ impl<'a> Writer<'a> {
             }
         };
         open.rows += block.height();
-        open.writer
-            .write_batch(block)
-            .map_err(Error::library("writing the ledger"))
+        open.writer.write_batch(block).map_err(Error::library("writing the ledger"))
     }
 
     fn begin(&mut self, first: &DataFrame) -> Result<Open> {
@@ -136,20 +126,13 @@ impl<'a> Writer<'a> {
             }
         };
         self.files += 1;
-        let origin = KeyValue {
-            key: KEY.into(),
-            value: Some(self.origin.clone()),
-        };
+        let origin = KeyValue { key: KEY.into(), value: Some(self.origin.clone()) };
         let writer = ParquetWriter::new(to)
             .with_row_group_size(Some(2 * BLOCK))
             .with_key_value_metadata(Some(KeyValueMetadata::Static(vec![origin])))
             .batched(first.schema())
             .map_err(Error::library("beginning the ledger"))?;
-        Ok(Open {
-            path,
-            writer,
-            rows: 0,
-        })
+        Ok(Open { path, writer, rows: 0 })
     }
 
     fn close(&mut self) -> Result<()> {

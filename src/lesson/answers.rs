@@ -45,9 +45,7 @@ impl Answers {
         let pairs = self.asked.tasks.iter().zip(&self.graded);
         Scores {
             name: self.name.clone(),
-            tasks: pairs
-                .map(|((task, _), graded)| TaskScore::of(task, graded))
-                .collect(),
+            tasks: pairs.map(|((task, _), graded)| TaskScore::of(task, graded)).collect(),
         }
     }
 
@@ -72,10 +70,7 @@ impl Answers {
     /// As [`Answers::of`].
     pub fn own(&self, task: &str) -> Result<Vec<Item>> {
         let (items, graded) = self.of(task)?;
-        let right = items
-            .iter()
-            .zip(graded)
-            .filter(|(_, graded)| graded.score.value == 1.0);
+        let right = items.iter().zip(graded).filter(|(_, graded)| graded.score.value == 1.0);
         let own = right.map(|(item, graded)| Item {
             truth: graded.answer.clone(),
             // where style shows in another text says nothing of this one
@@ -114,10 +109,8 @@ pub enum Lost {
 pub fn forgotten(before: &Answers, after: &Answers, task: &str) -> Result<Vec<Forgotten>> {
     let ((items, earlier), (other, later)) = (before.of(task)?, after.of(task)?);
     if items != other {
-        let problem = format!(
-            "{} and {} were asked other items of {task}",
-            before.name, after.name
-        );
+        let problem =
+            format!("{} and {} were asked other items of {task}", before.name, after.name);
         return Err(Error::invalid("answers", problem));
     }
     let lost =
@@ -160,9 +153,7 @@ impl Forgotten {
             !option.is_empty() && said.windows(option.len()).any(|part| part == option)
         };
         let right = (*letter as usize).checked_sub('A' as usize);
-        let found: Vec<usize> = (0..options.len())
-            .filter(|at| named(&options[*at]))
-            .collect();
+        let found: Vec<usize> = (0..options.len()).filter(|at| named(&options[*at])).collect();
         Some(right.is_some_and(|right| found == [right]))
     }
 }
@@ -191,10 +182,7 @@ pub(super) mod tests {
             prompt: "How many?".into(),
             truth: format!("Answer: {value}"),
             style: vec![],
-            check: Check::Number {
-                value: value.into(),
-                place: Place::AnswerLine,
-            },
+            check: Check::Number { value: value.into(), place: Place::AnswerLine },
         }
     }
 
@@ -214,26 +202,13 @@ pub(super) mod tests {
                 truncated: false,
             }
         };
-        let graded = tasks
-            .iter()
-            .map(|(_, items)| items.iter().map(&mut grade).collect())
-            .collect();
-        Answers {
-            name: name.to_owned(),
-            asked: Tasks {
-                tasks,
-                max_new_tokens: 16,
-            },
-            graded,
-        }
+        let graded =
+            tasks.iter().map(|(_, items)| items.iter().map(&mut grade).collect()).collect();
+        Answers { name: name.to_owned(), asked: Tasks { tasks, max_new_tokens: 16 }, graded }
     }
 
-    pub(in crate::lesson) const BEFORE: [&str; 4] = [
-        "It is low.\nAnswer: B",
-        "It is low.\nAnswer: B",
-        "2 + 3 = 5\nAnswer: 5",
-        "Answer: 7",
-    ];
+    pub(in crate::lesson) const BEFORE: [&str; 4] =
+        ["It is low.\nAnswer: B", "It is low.\nAnswer: B", "2 + 3 = 5\nAnswer: 5", "Answer: 7"];
 
     #[test]
     fn what_was_right_and_is_not_is_forgotten_in_form_or_in_skill() {
@@ -249,23 +224,15 @@ pub(super) mod tests {
         );
         let parts = |task: &str| -> Vec<(String, Lost)> {
             let lost = forgotten(&before, &after, task).unwrap();
-            lost.iter()
-                .map(|one| (one.item.id.clone(), one.lost()))
-                .collect()
+            lost.iter().map(|one| (one.item.id.clone(), one.lost())).collect()
         };
         assert_eq!(
             parts("word"),
-            [
-                ("word/test/0".to_owned(), Lost::Form),
-                ("word/test/1".to_owned(), Lost::Skill)
-            ]
+            [("word/test/0".to_owned(), Lost::Form), ("word/test/1".to_owned(), Lost::Skill)]
         );
         assert_eq!(parts("choice"), [("choice/test/0".to_owned(), Lost::Skill)]);
         let error = forgotten(&before, &after, "sql").unwrap_err().to_string();
-        assert!(
-            error.contains("`sql`") && error.contains("choice, word"),
-            "{error}"
-        );
+        assert!(error.contains("`sql`") && error.contains("choice, word"), "{error}");
         let mut other = after.clone();
         other.asked.tasks[1].1.swap(0, 1);
         assert!(forgotten(&before, &other, "word").is_err());
@@ -289,9 +256,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_models_own_answers_are_those_that_were_right() {
-        let own = answered("tuned", ["Answer: A", BEFORE[1], "", ""])
-            .own("choice")
-            .unwrap();
+        let own = answered("tuned", ["Answer: A", BEFORE[1], "", ""]).own("choice").unwrap();
         assert_eq!(own.len(), 1);
         assert_eq!((&own[0].truth[..], own[0].style.len()), (BEFORE[1], 0));
     }

@@ -34,25 +34,17 @@ pub fn compare(base: &Scores, tuned: &[&Scores]) -> Result<Comparison> {
     let change = |tuned: &&Scores| -> Result<Change> {
         let between = |tasks: std::ops::Range<usize>| -> Result<Option<stats::Comparison>> {
             let count = tasks.len();
-            let pairs: Vec<Pair> = tasks
-                .map(|task| pair(base, tuned, task, count))
-                .collect::<Result<_>>()?;
+            let pairs: Vec<Pair> =
+                tasks.map(|task| pair(base, tuned, task, count)).collect::<Result<_>>()?;
             match pairs.is_empty() {
                 true => Ok(None),
                 false => stats::Comparison::of(&pairs, &Design::default()).map(Some),
             }
         };
         let target = between(0..1)?.ok_or_else(|| Error::invalid("scores", "hold no task"))?;
-        Ok(Change {
-            name: tuned.name.clone(),
-            target,
-            non_target: between(1..base.tasks.len())?,
-        })
+        Ok(Change { name: tuned.name.clone(), target, non_target: between(1..base.tasks.len())? })
     };
-    Ok(Comparison {
-        base: base.clone(),
-        changes: tuned.iter().map(change).collect::<Result<_>>()?,
-    })
+    Ok(Comparison { base: base.clone(), changes: tuned.iter().map(change).collect::<Result<_>>()? })
 }
 
 /// One task's scores under both models, checked to be of the same items.
@@ -62,10 +54,7 @@ pub(super) fn paired<'a>(
     task: usize,
 ) -> Result<(&'a TaskScore, &'a TaskScore)> {
     let (Some(one), Some(other)) = (base.tasks.get(task), tuned.tasks.get(task)) else {
-        let problem = format!(
-            "{} and {} were not asked the same tasks",
-            base.name, tuned.name
-        );
+        let problem = format!("{} and {} were not asked the same tasks", base.name, tuned.name);
         return Err(Error::invalid("scores", problem));
     };
     if one.task != other.task || one.items.len() != other.items.len() {
@@ -86,11 +75,7 @@ pub(super) fn paired<'a>(
 fn pair(base: &Scores, tuned: &Scores, task: usize, count: usize) -> Result<Pair> {
     let (one, other) = paired(base, tuned, task)?;
     let values = |score: &TaskScore| vec![score.items.iter().map(|item| item.value).collect()];
-    Ok(Pair {
-        weight: 1.0 / count as f64,
-        first: values(one),
-        second: values(other),
-    })
+    Ok(Pair { weight: 1.0 / count as f64, first: values(one), second: values(other) })
 }
 
 impl Comparison {
@@ -100,11 +85,7 @@ impl Comparison {
     /// There is no model of this name.
     pub fn of(&self, name: &str) -> Result<&Change> {
         let names = || {
-            self.changes
-                .iter()
-                .map(|change| change.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
+            self.changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>().join(", ")
         };
         let found = self.changes.iter().find(|change| change.name == name);
         found.ok_or_else(|| {
@@ -121,16 +102,12 @@ impl Change {
 
     /// Points lost in the mean over the other tasks; below 0 where the model became better.
     pub fn lost(&self) -> f64 {
-        self.non_target
-            .as_ref()
-            .map_or(0.0, |change| -change.difference.value)
+        self.non_target.as_ref().map_or(0.0, |change| -change.difference.value)
     }
 
     /// Whether what was lost is shown to be less than 2 points.
     pub fn kept(&self) -> Verdict {
-        self.non_target
-            .as_ref()
-            .map_or(Verdict::Yes, |change| change.not_lower)
+        self.non_target.as_ref().map_or(Verdict::Yes, |change| change.not_lower)
     }
 }
 
@@ -141,47 +118,29 @@ mod tests {
     use crate::task::Form;
 
     fn scores(name: &str, tasks: &[(&str, &[f64])]) -> Scores {
-        let item = |value: &f64| ItemScore {
-            value: *value,
-            skill: *value,
-            form: Form::Kept,
-        };
+        let item = |value: &f64| ItemScore { value: *value, skill: *value, form: Form::Kept };
         let task = |(task, values): &(&str, &[f64])| TaskScore {
             task: (*task).to_owned(),
             items: values.iter().map(item).collect(),
         };
-        Scores {
-            name: name.to_owned(),
-            tasks: tasks.iter().map(task).collect(),
-        }
+        Scores { name: name.to_owned(), tasks: tasks.iter().map(task).collect() }
     }
 
     #[test]
     fn points_are_those_of_the_items() {
         let base = scores(
             "base",
-            &[
-                ("code", &[1.0, 0.0, 0.0, 0.0]),
-                ("word", &[1.0, 1.0]),
-                ("sql", &[1.0, 0.0]),
-            ],
+            &[("code", &[1.0, 0.0, 0.0, 0.0]), ("word", &[1.0, 1.0]), ("sql", &[1.0, 0.0])],
         );
         let tuned = scores(
             "tuned",
-            &[
-                ("code", &[1.0, 1.0, 0.0, 0.0]),
-                ("word", &[1.0, 0.0]),
-                ("sql", &[1.0, 0.0]),
-            ],
+            &[("code", &[1.0, 1.0, 0.0, 0.0]), ("word", &[1.0, 0.0]), ("sql", &[1.0, 0.0])],
         );
         let comparison = compare(&base, &[&tuned]).unwrap();
         let change = comparison.of("tuned").unwrap();
         assert!((change.gained() - 25.0).abs() < 1e-9 && (change.lost() - 25.0).abs() < 1e-9);
         let error = comparison.of("other").unwrap_err().to_string();
-        assert!(
-            error.contains("`other`") && error.contains("tuned"),
-            "{error}"
-        );
+        assert!(error.contains("`other`") && error.contains("tuned"), "{error}");
     }
 
     #[test]

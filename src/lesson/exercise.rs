@@ -49,11 +49,7 @@ pub fn masks_between(mine: &Lesson, from: f64, to: f64) -> Judgement {
         .iter()
         .filter(|example| example.weights.iter().all(|weight| *weight == 0.0))
         .count();
-    let masked = format!(
-        "{} masks {:.1} % of the answers' tokens",
-        mine.rule,
-        100.0 * share
-    );
+    let masked = format!("{} masks {:.1} % of the answers' tokens", mine.rule, 100.0 * share);
     if empty > 0 {
         return Judgement::not_yet(format!(
             "{masked}, and {empty} answers have nothing left to learn."
@@ -63,12 +59,10 @@ pub fn masks_between(mine: &Lesson, from: f64, to: f64) -> Judgement {
         (true, _) => {
             Judgement::not_yet(format!("{masked}: too few. A lower threshold masks more."))
         }
-        (_, true) => Judgement::not_yet(format!(
-            "{masked}: too many. A higher threshold masks fewer."
-        )),
-        _ => Judgement::right(format!(
-            "{masked}, and something is learned of every answer."
-        )),
+        (_, true) => {
+            Judgement::not_yet(format!("{masked}: too many. A higher threshold masks fewer."))
+        }
+        _ => Judgement::right(format!("{masked}, and something is learned of every answer.")),
     }
 }
 
@@ -90,12 +84,7 @@ pub fn is_control(mine: &Lesson, low: &Lesson) -> Judgement {
         ));
     }
     let moved: usize = pairs()
-        .map(|(a, b)| {
-            a.iter()
-                .zip(b)
-                .filter(|(a, b)| **a != 0.0 && **b == 0.0)
-                .count()
-        })
+        .map(|(a, b)| a.iter().zip(b).filter(|(a, b)| **a != 0.0 && **b == 0.0).count())
         .sum();
     match moved {
         0 => Judgement::not_yet("It learns the very same tokens.".into()),
@@ -155,10 +144,7 @@ pub(in crate::lesson) fn reading_of(log_prob: &[f32]) -> crate::lesson::Reading 
             prompt: "?".into(),
             truth: "x".repeat(count - 1),
             style: vec![],
-            check: Check::Number {
-                value: "1".into(),
-                place: Place::AnswerLine,
-            },
+            check: Check::Number { value: "1".into(), place: Place::AnswerLine },
         }],
         scores: vec![TokenScores {
             log_prob: all.collect(),
@@ -196,10 +182,7 @@ mod tests {
 
     #[test]
     fn a_rule_that_needs_a_second_model_is_refused() {
-        let error = reading_of(&[-0.1])
-            .learn("rho1(0.6)")
-            .unwrap_err()
-            .to_string();
+        let error = reading_of(&[-0.1]).learn("rho1(0.6)").unwrap_err().to_string();
         assert!(error.contains("second model"), "{error}");
     }
 }

@@ -149,14 +149,7 @@ impl Lesson {
     fn kinds(&self, of: impl Fn(&Token) -> &'static str, names: &[&'static str]) -> Kinds {
         let name = format!("{}, {}", self.reading.name, self.rule);
         let masked = |token: &Token| self.weights[token.at.0][token.at.1] == 0.0;
-        Kinds::of_tokens(
-            &name,
-            "masked".to_owned(),
-            &self.reading.sorted(),
-            masked,
-            of,
-            names,
-        )
+        Kinds::of_tokens(&name, "masked".to_owned(), &self.reading.sorted(), masked, of, names)
     }
 
     /// The answers' tokens by what they are made of, and how many of each are masked.
@@ -264,10 +257,7 @@ pub(crate) mod made {
                 prompt: "?".into(),
                 truth: "Oh well: 5".into(),
                 style: vec![(0, 7)],
-                check: Check::Number {
-                    value: "5".into(),
-                    place: Place::AnswerLine,
-                },
+                check: Check::Number { value: "5".into(), place: Place::AnswerLine },
             }],
             sequences: vec![Sequence {
                 id: "word/train/0".into(),

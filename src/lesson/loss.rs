@@ -60,10 +60,7 @@ impl TaskLoss {
         let points = |value: fn(&ItemScore) -> f64| -> Result<Estimate> {
             let pairs = base.items.iter().zip(&tuned.items);
             let row = pairs.map(|(base, tuned)| 100.0 * (value(tuned) - value(base)));
-            let block = Block {
-                weight: 1.0,
-                rows: vec![row.collect()],
-            };
+            let block = Block { weight: 1.0, rows: vec![row.collect()] };
             stats::crossed(&[block])
         };
         let values =
@@ -130,17 +127,11 @@ mod tests {
     #[test]
     fn skill_and_form_are_the_whole_loss() {
         let before = answered("base", BEFORE).scores();
-        let after = answered(
-            "tuned",
-            ["Answer: A", BEFORE[1], "That makes 5.", "Answer: 8"],
-        );
+        let after = answered("tuned", ["Answer: A", BEFORE[1], "That makes 5.", "Answer: 8"]);
         let found = losses(&before, &after.scores()).unwrap();
         let word = &found.tasks[1];
         assert_eq!((word.base, word.tuned, word.form_kept), (1.0, 0.0, 0.5));
-        assert_eq!(
-            (word.points.value, word.skill.value, word.form.value),
-            (-100.0, -50.0, -50.0)
-        );
+        assert_eq!((word.points.value, word.skill.value, word.form.value), (-100.0, -50.0, -50.0));
         assert_eq!(word.items, Some(Discordant { gained: 0, lost: 2 }));
         assert_eq!(found.skill(), Some(-50.0));
         assert_eq!(
@@ -154,10 +145,7 @@ mod tests {
         let before = answered("base", ["Answer: B", "Answer: B", "", ""]).scores();
         let after = answered("tuned", BEFORE).scores();
         let found = losses(&before, &after).unwrap();
-        assert_eq!(
-            (found.others()[0].relative(), found.backward_transfer()),
-            (None, None)
-        );
+        assert_eq!((found.others()[0].relative(), found.backward_transfer()), (None, None));
         assert_eq!(found.backward_transfer_points(), Some(100.0));
     }
 }

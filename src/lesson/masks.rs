@@ -46,9 +46,7 @@ pub struct ThresholdCurve {
 /// Nobody knows where the writer's style shows.
 pub fn masks(lessons: &[&Lesson]) -> Result<Masks> {
     let rows = lessons.iter().map(|lesson| lesson.masking());
-    Ok(Masks {
-        rows: rows.collect::<Result<_>>()?,
-    })
+    Ok(Masks { rows: rows.collect::<Result<_>>()? })
 }
 
 impl Masks {
@@ -60,10 +58,7 @@ impl Masks {
         let found = self.rows.iter().find(|row| row.rule == rule);
         found.ok_or_else(|| {
             let rules: Vec<&str> = self.rows.iter().map(|row| row.rule.as_str()).collect();
-            Error::invalid(
-                "rule",
-                format!("there is no `{rule}`, only {}", rules.join(", ")),
-            )
+            Error::invalid("rule", format!("there is no `{rule}`, only {}", rules.join(", ")))
         })
     }
 }
@@ -165,10 +160,7 @@ impl Reading {
             let points = thresholds.iter().map(|threshold| point(rule, threshold));
             points.collect()
         };
-        Ok(ThresholdCurve {
-            stm: curve("stm")?,
-            random: curve("random_mask")?,
-        })
+        Ok(ThresholdCurve { stm: curve("stm")?, random: curve("random_mask")? })
     }
 }
 

@@ -93,9 +93,7 @@ impl Movement {
         let mut layers: Vec<&LayerChange> = self.layers.iter().filter(wanted).collect();
         layers.sort_by_key(|layer| Self::place(layer));
         let spectra = layers.into_iter();
-        spectra
-            .filter_map(|layer| layer.singular_values.clone())
-            .collect()
+        spectra.filter_map(|layer| layer.singular_values.clone()).collect()
     }
 }
 
@@ -147,11 +145,7 @@ pub fn front(
         };
         let scores = evaluate(cx, &part, &label, tasks)?;
         let change = compare(before, &[&scores])?.of(&label)?.clone();
-        Ok(Place {
-            scale,
-            norm: scale * whole,
-            change,
-        })
+        Ok(Place { scale, norm: scale * whole, change })
     };
     Ok(Front {
         name: name.to_owned(),
@@ -231,9 +225,6 @@ pub(super) mod tests {
             stopped: None,
         };
         let error = movement(&tuned, "mine").unwrap_err().to_string();
-        assert!(
-            error.contains("mine") && error.contains("in full"),
-            "{error}"
-        );
+        assert!(error.contains("mine") && error.contains("in full"), "{error}");
     }
 }

@@ -39,9 +39,8 @@ pub fn nudge(
     hints: usize,
     max_new_tokens: usize,
 ) -> Result<Nudged> {
-    let starts: Vec<Vec<u32>> = (0..reading.items.len())
-        .map(|at| start(reading, at, threshold, hints))
-        .collect();
+    let starts: Vec<Vec<u32>> =
+        (0..reading.items.len()).map(|at| start(reading, at, threshold, hints)).collect();
     let sampling = Sampling::greedy(max_new_tokens);
     let inputs = cx
         .fingerprint(checkpoint)?
@@ -55,17 +54,11 @@ pub fn nudge(
         let model = cx.open(checkpoint)?;
         let bar = cx.progress.bar(&label, starts.len());
         let mut done = 0;
-        let answers = generate(
-            &model.decoder,
-            &starts,
-            1,
-            &model.stop_ids,
-            &sampling,
-            |_, _, _| {
+        let answers =
+            generate(&model.decoder, &starts, 1, &model.stop_ids, &sampling, |_, _, _| {
                 done += 1;
                 bar.set(done);
-            },
-        )?;
+            })?;
         let (mut given, mut graded) = (Vec::new(), Vec::new());
         for (at, (start, answers)) in starts.iter().zip(&answers).enumerate() {
             let item = &reading.items[at];
@@ -82,12 +75,7 @@ pub fn nudge(
             });
         }
         card.write(work)?;
-        Ok(Nudged {
-            hints,
-            items: reading.items.clone(),
-            given,
-            graded,
-        })
+        Ok(Nudged { hints, items: reading.items.clone(), given, graded })
     })
 }
 
@@ -108,10 +96,7 @@ fn start(reading: &Reading, at: usize, threshold: f64, hints: usize) -> Vec<u32>
 impl Nudged {
     /// How many answers are right.
     pub fn right(&self) -> usize {
-        let right = self
-            .graded
-            .iter()
-            .filter(|graded| graded.score.value == 1.0);
+        let right = self.graded.iter().filter(|graded| graded.score.value == 1.0);
         right.count()
     }
 }
@@ -147,10 +132,7 @@ mod tests {
         assert!(plain.given.iter().all(String::is_empty));
         let helped = nudge(&cx, &base, &reading, 2.5, 1, 64).unwrap();
         for ((item, given), graded) in items.iter().zip(&helped.given).zip(&helped.graded) {
-            assert!(
-                !given.is_empty() && item.truth.starts_with(given),
-                "{given:?}"
-            );
+            assert!(!given.is_empty() && item.truth.starts_with(given), "{given:?}");
             assert!(graded.answer.starts_with(given), "{}", graded.answer);
         }
     }

@@ -119,12 +119,7 @@ pub struct Questions {
 /// The pool is empty, or its questions have not equally many answers.
 pub fn acceptance(pool: &Pool) -> Result<Acceptance> {
     let samples = pool.items.first().map_or(0, |item| item.candidates.len());
-    if samples == 0
-        || pool
-            .items
-            .iter()
-            .any(|item| item.candidates.len() != samples)
-    {
+    if samples == 0 || pool.items.iter().any(|item| item.candidates.len() != samples) {
         let problem = "must have equally many answers to each question, and at least one";
         return Err(Error::invalid("pool", problem));
     }
@@ -141,14 +136,8 @@ pub fn acceptance(pool: &Pool) -> Result<Acceptance> {
             tokens_per_kept: answers_per_kept * mean_tokens,
         }
     };
-    let powers = (0..)
-        .map(|power| 1 << power)
-        .take_while(|count| *count < samples);
-    Ok(Acceptance {
-        questions,
-        samples,
-        rows: powers.chain([samples]).map(row).collect(),
-    })
+    let powers = (0..).map(|power| 1 << power).take_while(|count| *count < samples);
+    Ok(Acceptance { questions, samples, rows: powers.chain([samples]).map(row).collect() })
 }
 
 impl Acceptance {
@@ -159,10 +148,8 @@ impl Acceptance {
     pub fn of(&self, samples: usize) -> Result<&Accepted> {
         let found = self.rows.iter().find(|row| row.samples == samples);
         found.ok_or_else(|| {
-            let problem = format!(
-                "{samples} is not in the table; it has powers of 2 up to {}",
-                self.samples
-            );
+            let problem =
+                format!("{samples} is not in the table; it has powers of 2 up to {}", self.samples);
             Error::invalid("samples", problem)
         })
     }
@@ -204,9 +191,7 @@ pub fn pools(pools: &[(&str, &Pool)]) -> Pools {
             self_bleu: stats::mean(&alike),
         }
     };
-    Pools {
-        rows: pools.iter().map(row).collect(),
-    }
+    Pools { rows: pools.iter().map(row).collect() }
 }
 
 /// What each of `picks` takes of the right answers.
@@ -216,9 +201,7 @@ pub fn pools(pools: &[(&str, &Pool)]) -> Pools {
 pub fn picks(pool: &Pool, picks: &[Pick]) -> Result<Picks> {
     let taken = |pick: Pick| -> Vec<&Candidate> {
         let items = pool.items.iter().enumerate();
-        items
-            .filter_map(|(at, item)| item.picked(pick, Among::Right, at))
-            .collect()
+        items.filter_map(|(at, item)| item.picked(pick, Among::Right, at)).collect()
     };
     let first: Vec<&Candidate> = picks.first().map(|pick| taken(*pick)).unwrap_or_default();
     let row = |pick: &Pick| -> Result<Picked> {
@@ -237,9 +220,7 @@ pub fn picks(pool: &Pool, picks: &[Pick]) -> Result<Picks> {
             others: pairs.filter(|(one, other)| one.text != other.text).count(),
         })
     };
-    Ok(Picks {
-        rows: picks.iter().map(row).collect::<Result<_>>()?,
-    })
+    Ok(Picks { rows: picks.iter().map(row).collect::<Result<_>>()? })
 }
 
 /// How alike the answers of each of `sets` are to the `given` ones; each set has a name. Questions that have no given answer are left out.
@@ -255,16 +236,11 @@ pub fn likeness(given: &[Item], sets: &[(&str, &[Item])]) -> Result<Likeness> {
         let alike: Vec<f64> = set.iter().filter_map(alike).collect();
         let mean = stats::mean(&alike);
         let mean = mean.ok_or_else(|| {
-            Error::invalid(
-                *name,
-                "answers none of the questions that have a given answer",
-            )
+            Error::invalid(*name, "answers none of the questions that have a given answer")
         })?;
         Ok(((*name).to_owned(), mean))
     };
-    Ok(Likeness {
-        rows: sets.iter().map(row).collect::<Result<_>>()?,
-    })
+    Ok(Likeness { rows: sets.iter().map(row).collect::<Result<_>>()? })
 }
 
 /// Sets the questions of `given` that `chosen` answers beside those that it does not.
@@ -276,10 +252,7 @@ pub fn kept(given: &Reading, chosen: &[Item]) -> Kept {
             .collect();
         let mean = |value: &dyn Fn(usize) -> Option<f64>| {
             let values: Vec<f64> = places.iter().filter_map(|at| value(*at)).collect();
-            Some(Estimate {
-                value: stats::mean(&values)?,
-                se: stats::standard_error(&values),
-            })
+            Some(Estimate { value: stats::mean(&values)?, se: stats::standard_error(&values) })
         };
         Questions {
             count: places.len(),
@@ -293,10 +266,7 @@ pub fn kept(given: &Reading, chosen: &[Item]) -> Kept {
             }),
         }
     };
-    Kept {
-        kept: of(true),
-        dropped: of(false),
-    }
+    Kept { kept: of(true), dropped: of(false) }
 }
 
 #[cfg(test)]
@@ -322,19 +292,13 @@ pub(super) mod tests {
                 parts: Vec::new(),
             },
         };
-        PoolItem {
-            id: id.into(),
-            candidates: answers.iter().map(candidate).collect(),
-        }
+        PoolItem { id: id.into(), candidates: answers.iter().map(candidate).collect() }
     }
 
     pub(in crate::lesson) fn pool() -> Pool {
         Pool {
             items: vec![
-                item(
-                    "a",
-                    &[("yes", 1.0), ("no", 0.0), ("it is", 1.0), ("no", 0.0)],
-                ),
+                item("a", &[("yes", 1.0), ("no", 0.0), ("it is", 1.0), ("no", 0.0)]),
                 item("b", &[("no", 0.0); 4]),
             ],
             seconds: 0.0,
@@ -359,18 +323,11 @@ pub(super) mod tests {
         let pool = pool();
         let pools = pools(&[("made up", &pool)]);
         let row = &pools.rows[0];
-        assert_eq!(
-            (row.questions, row.answers, row.kept, row.mixed),
-            (2, 8, 1, 1)
-        );
+        assert_eq!((row.questions, row.answers, row.kept, row.mixed), (2, 8, 1, 1));
         assert_eq!(row.right, Some(0.25));
         let picks = picks(
             &pool,
-            &[
-                Pick::First,
-                Pick::Shortest,
-                Pick::Highest(crate::self_output::Which::GivenPrompt),
-            ],
+            &[Pick::First, Pick::Shortest, Pick::Highest(crate::self_output::Which::GivenPrompt)],
         )
         .unwrap();
         let tokens: Vec<f64> = picks.rows.iter().map(|row| row.tokens).collect();

@@ -61,11 +61,7 @@ pub fn spread(lessons: &[&Lesson]) -> Result<Spread> {
             let fitting = tokens.iter().filter(|token| fits(token));
             fitting.map(|token| token.weight).sum::<f64>() / weight
         };
-        let known = lesson
-            .reading
-            .items
-            .iter()
-            .any(|item| !item.style.is_empty());
+        let known = lesson.reading.items.iter().any(|item| !item.style.is_empty());
         let (words, numbers) = (
             of(&|token| token.class == TokenClass::Words),
             of(&|token| token.class == TokenClass::Numbers),
@@ -80,9 +76,7 @@ pub fn spread(lessons: &[&Lesson]) -> Result<Spread> {
             classes: [words, numbers, (1.0 - words - numbers).max(0.0)],
         })
     };
-    Ok(Spread {
-        rows: lessons.iter().map(share).collect::<Result<_>>()?,
-    })
+    Ok(Spread { rows: lessons.iter().map(share).collect::<Result<_>>()? })
 }
 
 impl Spread {
@@ -112,9 +106,10 @@ fn tokens(lesson: &Lesson) -> Vec<Token> {
     let reading = &lesson.reading;
     let mut tokens = Vec::new();
     for (at, sequence) in reading.sequences.iter().enumerate() {
-        let style = reading.items.get(at).map_or(Vec::new(), |item| {
-            ledger::marked(sequence, &item.truth, &item.style)
-        });
+        let style = reading
+            .items
+            .get(at)
+            .map_or(Vec::new(), |item| ledger::marked(sequence, &item.truth, &item.style));
         let perplexity = reading.scores[at].perplexity();
         let place = |place: usize| Token {
             weight: f64::from(lesson.weights[at][place]),
@@ -197,9 +192,7 @@ mod tests {
     fn weights_stand_over_the_perplexity_they_belong_to() {
         let reading = reading_of(&[0.5f32.ln(); 6]);
         let bins = weights_by_perplexity(&[&reading.learn("p_base").unwrap()]);
-        let [(perplexity, weight)] = bins[0].points[..] else {
-            panic!("{bins:?}")
-        };
+        let [(perplexity, weight)] = bins[0].points[..] else { panic!("{bins:?}") };
         assert!((perplexity / 2.0).ln().abs() < LAST.ln() / RANGES as f64);
         assert!((weight - 0.5).abs() < 1e-6);
     }

@@ -70,16 +70,10 @@ pub fn same_questions(sets: &[&[Item]]) -> Result<Vec<Vec<Item>>> {
     let shared = sets.iter().map(ids).reduce(|one, other| &one & &other);
     let shared = shared.unwrap_or_default();
     let Some(first) = sets.first().filter(|_| !shared.is_empty()) else {
-        return Err(Error::invalid(
-            "sets of items",
-            "have no question that all of them answer",
-        ));
+        return Err(Error::invalid("sets of items", "have no question that all of them answer"));
     };
-    let order: Vec<&str> = first
-        .iter()
-        .map(|item| item.id.as_str())
-        .filter(|id| shared.contains(*id))
-        .collect();
+    let order: Vec<&str> =
+        first.iter().map(|item| item.id.as_str()).filter(|id| shared.contains(*id)).collect();
     let of = |set: &&[Item]| -> Vec<Item> {
         let item = |id: &&str| set.iter().find(|item| item.id == **id).cloned();
         order.iter().filter_map(item).collect()
@@ -120,9 +114,7 @@ pub fn perplexities(
             text_alone,
         })
     };
-    Ok(Perplexities {
-        rows: readings.iter().map(of).collect::<Result<_>>()?,
-    })
+    Ok(Perplexities { rows: readings.iter().map(of).collect::<Result<_>>()? })
 }
 
 impl Perplexities {
@@ -160,8 +152,7 @@ impl Reading {
     pub fn perplexity_of(&self, at: usize) -> Result<f64> {
         let (sequence, scores) = self.scored(at)?;
         let mean = scores.mean_surprisal(sequence.completion.positions());
-        mean.map(f64::exp)
-            .ok_or_else(|| Error::invalid(&sequence.id, "has no answer"))
+        mean.map(f64::exp).ok_or_else(|| Error::invalid(&sequence.id, "has no answer"))
     }
 
     /// The `count` tokens of answer `at`, counted from 0, that surprise the model most.
@@ -183,11 +174,8 @@ impl Reading {
         let token = |&(position, nats): &(usize, f64)| {
             let start = sequence.spans[position].start;
             let begin = sequence.spans[sequence.prompt_tokens].start;
-            let before: Vec<char> = sequence.text[begin..start]
-                .chars()
-                .rev()
-                .take(BEFORE)
-                .collect();
+            let before: Vec<char> =
+                sequence.text[begin..start].chars().rev().take(BEFORE).collect();
             Peak {
                 before: before.into_iter().rev().collect(),
                 text: sequence.token_text(position).to_owned(),

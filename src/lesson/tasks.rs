@@ -38,10 +38,7 @@ impl Tasks {
     /// The same tasks with another one in front as the target: all others are what should not be lost.
     pub fn with_target(self, name: &str, items: &[Item]) -> Self {
         let target = (name.to_owned(), items.to_vec());
-        Self {
-            tasks: std::iter::once(target).chain(self.tasks).collect(),
-            ..self
-        }
+        Self { tasks: std::iter::once(target).chain(self.tasks).collect(), ..self }
     }
 }
 

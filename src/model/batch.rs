@@ -12,10 +12,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     pub fn new() -> Self {
-        Self {
-            starts: vec![0],
-            ..Self::default()
-        }
+        Self { starts: vec![0], ..Self::default() }
     }
 
     /// Adds a sequence; token `t` is predicted from those before it with weight `weights[t]`, 0 means not at all.
@@ -46,10 +43,6 @@ impl Batch {
     }
 
     pub(super) fn longest(&self) -> usize {
-        self.starts
-            .windows(2)
-            .map(|w| w[1] - w[0])
-            .max()
-            .unwrap_or(0)
+        self.starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0)
     }
 }

@@ -70,9 +70,8 @@ impl Dropout {
     fn apply(&self, x: &Tensor, place: u64) -> candle_core::Result<Tensor> {
         let mut rng = self.rng.fork(place);
         let keep = (1.0 / (1.0 - self.share)) as f32;
-        let mask: Vec<f32> = (0..x.elem_count())
-            .map(|_| if rng.chance(self.share) { 0.0 } else { keep })
-            .collect();
+        let mask: Vec<f32> =
+            (0..x.elem_count()).map(|_| if rng.chance(self.share) { 0.0 } else { keep }).collect();
         x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
     }
 }
@@ -89,23 +88,10 @@ impl Block {
             };
             projections.push(Projection::new(weight, bias));
         }
-        let [
-            q_proj,
-            k_proj,
-            v_proj,
-            o_proj,
-            gate_proj,
-            up_proj,
-            down_proj,
-        ] = projections
-            .try_into()
-            .expect("as many projections as names");
+        let [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj] =
+            projections.try_into().expect("as many projections as names");
         let norms = config.norms().into_iter().map(|(place, part, width)| {
-            Ok(Norm {
-                place,
-                name: part,
-                weight: shelf.take(&name(part, "weight"), &[width])?,
-            })
+            Ok(Norm { place, name: part, weight: shelf.take(&name(part, "weight"), &[width])? })
         });
         Ok(Self {
             norms: norms.collect::<Result<_>>()?,
@@ -150,9 +136,7 @@ impl Block {
 
     /// The same, to be changed.
     pub fn norms_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Tensor)> {
-        self.norms
-            .iter_mut()
-            .map(|norm| (norm.name, &mut norm.weight))
+        self.norms.iter_mut().map(|norm| (norm.name, &mut norm.weight))
     }
 
     pub fn map(&self, change: impl Fn(&Projection) -> Result<Projection>) -> Result<Self> {
@@ -185,11 +169,7 @@ impl Block {
         let q = self.q_proj.forward(&x, drop.at(&x, 0)?.as_ref())?;
         let k = self.k_proj.forward(&x, drop.at(&x, 1)?.as_ref())?;
         let v = self.v_proj.forward(&x, drop.at(&x, 2)?.as_ref())?;
-        Ok([
-            self.norm(q, Place::Queries, pass)?,
-            self.norm(k, Place::Keys, pass)?,
-            v,
-        ])
+        Ok([self.norm(q, Place::Queries, pass)?, self.norm(k, Place::Keys, pass)?, v])
     }
 
     /// The rest of the block, from the heads' outputs to the next residual stream.
@@ -203,12 +183,8 @@ impl Block {
         let attended = self.o_proj.forward(heads, drop.at(heads, 3)?.as_ref())?;
         let x = (x + self.norm(attended, Place::AfterAttention, pass)?)?;
         let normed = self.norm(x.clone(), Place::BeforeFeedForward, pass)?;
-        let gate = self
-            .gate_proj
-            .forward(&normed, drop.at(&normed, 4)?.as_ref())?;
-        let up = self
-            .up_proj
-            .forward(&normed, drop.at(&normed, 5)?.as_ref())?;
+        let gate = self.gate_proj.forward(&normed, drop.at(&normed, 4)?.as_ref())?;
+        let up = self.up_proj.forward(&normed, drop.at(&normed, 5)?.as_ref())?;
         let wide = ops::gated(&gate, &up, pass.activation)?;
         let narrow = self.down_proj.forward(&wide, drop.at(&wide, 6)?.as_ref())?;
         x + self.norm(narrow, Place::AfterFeedForward, pass)?
@@ -224,9 +200,7 @@ pub(super) struct Drop<'a> {
 impl Drop<'_> {
     fn at(&self, x: &Tensor, projection: usize) -> candle_core::Result<Option<Tensor>> {
         let place = (self.layer * PROJECTIONS.len() + projection) as u64;
-        self.dropout
-            .map(|dropout| dropout.apply(x, place))
-            .transpose()
+        self.dropout.map(|dropout| dropout.apply(x, place)).transpose()
     }
 }
 

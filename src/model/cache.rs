@@ -22,10 +22,7 @@ pub(super) struct LayerMemory {
 
 impl Cache {
     pub(super) fn new(layers: usize) -> Self {
-        Self {
-            answer: vec![LayerMemory::default(); layers],
-            ..Self::default()
-        }
+        Self { answer: vec![LayerMemory::default(); layers], ..Self::default() }
     }
 
     /// Tokens seen so far.
@@ -35,15 +32,10 @@ impl Cache {
 
     /// Makes everything remembered so far shared by all clones made from now on.
     pub fn share(&mut self) {
-        assert!(
-            self.prompt.is_empty(),
-            "a cache is shared once, after its prompt"
-        );
+        assert!(self.prompt.is_empty(), "a cache is shared once, after its prompt");
         let layers = self.answer.len();
-        self.prompt = Arc::new(std::mem::replace(
-            &mut self.answer,
-            vec![LayerMemory::default(); layers],
-        ));
+        self.prompt =
+            Arc::new(std::mem::replace(&mut self.answer, vec![LayerMemory::default(); layers]));
     }
 
     pub(super) fn layer(&mut self, layer: usize) -> &mut LayerMemory {
@@ -56,9 +48,6 @@ impl Cache {
             None => (&[][..], &[][..]),
         };
         let own = &self.answer[layer];
-        CachedRow {
-            keys: [keys, &own.keys],
-            values: [values, &own.values],
-        }
+        CachedRow { keys: [keys, &own.keys], values: [values, &own.values] }
     }
 }

@@ -102,11 +102,7 @@ impl Checkpoint {
                 return Err(Error::missing(file, model, hint));
             }
         }
-        Ok(Self {
-            model,
-            adapter: None,
-            adapter_scale: None,
-        })
+        Ok(Self { model, adapter: None, adapter_scale: None })
     }
 
     /// The model that `name` means: a local folder, or `owner/name` of the Hugging Face hub, see [`crate::hub`].
@@ -116,11 +112,7 @@ impl Checkpoint {
 
     /// The same model with an adapter on top.
     pub fn with_adapter(&self, folder: impl Into<PathBuf>) -> Self {
-        Self {
-            adapter: Some(folder.into()),
-            adapter_scale: None,
-            ..self.clone()
-        }
+        Self { adapter: Some(folder.into()), adapter_scale: None, ..self.clone() }
     }
 
     /// The same checkpoint with `scale` of its adapter's change of the weights: 0 is the model without it.
@@ -161,11 +153,7 @@ impl Checkpoint {
     /// Reads the weights without the adapter: f32 on a CPU, bf16 elsewhere.
     pub fn load_base(&self, device: &Device) -> Result<Model> {
         let config = self.config()?;
-        let dtype = if device.is_cpu() {
-            DType::F32
-        } else {
-            DType::BF16
-        };
+        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
         let mut shelf = Shelf::new(weights::read(&self.model, device, dtype)?, device, dtype);
         let decoder = Decoder::load(&mut shelf, &config, device)?;
         shelf.finish(&self.model)?;

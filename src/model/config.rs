@@ -132,9 +132,7 @@ impl ModelConfig {
             None => head_dim,
         };
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
-            return Err(format!(
-                "a head width of {head_dim} cannot be rotated in pairs"
-            ));
+            return Err(format!("a head width of {head_dim} cannot be rotated in pairs"));
         }
         let act = match family {
             Family::Gemma2 => "hidden_activation",
@@ -268,8 +266,7 @@ impl ModelConfig {
 
     /// Angular frequency of each pair of a head's dimensions, in radians per position.
     pub fn rope_frequencies(&self) -> Vec<f32> {
-        self.rope_scaling
-            .frequencies(self.rope_theta, self.head_dim)
+        self.rope_scaling.frequencies(self.rope_theta, self.head_dim)
     }
 }
 
@@ -282,10 +279,7 @@ fn family(fields: &Fields<'_>) -> std::result::Result<Family, String> {
     };
     Family::named(name).ok_or_else(|| {
         let known = Family::ALL.map(|f| format!("{} ({})", f.model_type(), f.architecture()));
-        format!(
-            "architecture `{name}` is not known here; known: {}",
-            known.join(", ")
-        )
+        format!("architecture `{name}` is not known here; known: {}", known.join(", "))
     })
 }
 
@@ -367,10 +361,7 @@ impl GenerationConfig {
         let text =
             std::fs::read_to_string(path).map_err(Error::io("reading the stop ids", path))?;
         let config: Self = serde_json::from_str(&text).map_err(|e| {
-            Error::file(
-                path,
-                format!("`eos_token_id` must be a number or a list of numbers: {e}"),
-            )
+            Error::file(path, format!("`eos_token_id` must be a number or a list of numbers: {e}"))
         })?;
         Ok(match config.eos_token_id {
             None => Vec::new(),
@@ -418,10 +409,7 @@ mod tests {
             r#", "rope_theta": 5e5, "rope_scaling": {"type": "linear", "rope_type": "linear", "factor": 2}"#,
         );
         assert_eq!(both.unwrap(), four);
-        assert_eq!(
-            ModelConfig::parse(&four.to_json().to_string()).unwrap(),
-            four
-        );
+        assert_eq!(ModelConfig::parse(&four.to_json().to_string()).unwrap(), four);
         let three = |more: &str| {
             let text = format!(
                 r#", "max_position_embeddings": 128, "rope_scaling": {{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1,
@@ -433,10 +421,7 @@ mod tests {
             RopeScaling::Llama3 { original, .. } => original,
             _ => panic!("{scaling:?}"),
         };
-        assert_eq!(
-            original(three(r#", "original_max_position_embeddings": 64"#)),
-            64.0
-        );
+        assert_eq!(original(three(r#", "original_max_position_embeddings": 64"#)), 64.0);
         assert_eq!(original(three("")), 128.0, "else the context's length");
     }
 
@@ -458,33 +443,21 @@ mod tests {
         assert_eq!(kv(Family::Mistral, r#", "num_key_value_heads": null"#), 8);
         assert!(of(Family::Qwen2, "").is_err(), "32 key heads for 8");
         assert_eq!(kv(Family::Qwen2, r#", "num_key_value_heads": null"#), 8);
-        assert_eq!(
-            of(Family::Mistral, r#", "head_dim": null"#)
-                .unwrap()
-                .head_dim,
-            8
-        );
+        assert_eq!(of(Family::Mistral, r#", "head_dim": null"#).unwrap().head_dim, 8);
         assert_eq!(of(Family::Gemma2, "").unwrap().head_dim, 256);
     }
 
     #[test]
     fn null_is_not_absent_for_caps_and_windows() {
         let gemma = |more: &str| of(Family::Gemma2, more).unwrap();
-        let caps = |config: ModelConfig| {
-            (
-                config.attn_logit_softcapping,
-                config.final_logit_softcapping,
-            )
-        };
+        let caps =
+            |config: ModelConfig| (config.attn_logit_softcapping, config.final_logit_softcapping);
         assert_eq!(caps(gemma("")), (Some(50.0), Some(30.0)));
         let nulls = r#", "attn_logit_softcapping": null, "final_logit_softcapping": null"#;
         assert_eq!(caps(gemma(nulls)), (None, None));
         let window = windows_of;
         assert_eq!(window(Family::Mistral, ""), [Some(4096); 4]);
-        assert_eq!(
-            window(Family::Mistral, r#", "sliding_window": null"#),
-            [None; 4]
-        );
+        assert_eq!(window(Family::Mistral, r#", "sliding_window": null"#), [None; 4]);
         assert_eq!(window(Family::Llama, r#", "sliding_window": 4"#), [None; 4]);
     }
 
@@ -503,10 +476,7 @@ mod tests {
         assert_eq!(qwen(""), [None; 4]);
         let on = r#", "use_sliding_window": true"#;
         assert_eq!(qwen(on), [None; 4], "from layer 28 on");
-        assert_eq!(
-            qwen(&format!(r#"{on}, "max_window_layers": 2"#)),
-            [None, None, some, some]
-        );
+        assert_eq!(qwen(&format!(r#"{on}, "max_window_layers": 2"#)), [None, None, some, some]);
         assert_eq!(qwen(&format!(r#"{on}, "max_window_layers": 0"#)), [some; 4]);
         assert_eq!(
             qwen(&format!(r#"{on}, "max_window_layers": 2{types}"#)),
@@ -521,31 +491,19 @@ mod tests {
                 Family::Llama,
                 r#", "attention_bias": true, "mlp_bias": true, "hidden_act": "gelu_pytorch_tanh""#,
             ),
-            (
-                Family::Mistral,
-                r#", "head_dim": 12, "sliding_window": null"#,
-            ),
+            (Family::Mistral, r#", "head_dim": 12, "sliding_window": null"#),
             (Family::Mistral, r#", "sliding_window": 9"#),
             (
                 Family::Qwen2,
                 r#", "num_key_value_heads": 4, "use_sliding_window": true, "max_window_layers": 3"#,
             ),
-            (
-                Family::Qwen2,
-                r#", "num_key_value_heads": 4, "sliding_window": 9"#,
-            ),
-            (
-                Family::Gemma2,
-                r#", "query_pre_attn_scalar": 144, "attn_logit_softcapping": null"#,
-            ),
+            (Family::Qwen2, r#", "num_key_value_heads": 4, "sliding_window": 9"#),
+            (Family::Gemma2, r#", "query_pre_attn_scalar": 144, "attn_logit_softcapping": null"#),
             (
                 Family::Gemma2,
                 r#", "layer_types": ["full_attention", "sliding_attention", "full_attention", "full_attention"]"#,
             ),
-            (
-                Family::Olmo2,
-                r#", "attention_bias": true, "tie_word_embeddings": true"#,
-            ),
+            (Family::Olmo2, r#", "attention_bias": true, "tie_word_embeddings": true"#),
         ];
         for (family, more) in cases {
             let config = of(family, more).unwrap();
@@ -562,18 +520,12 @@ mod tests {
             "{gpt2}"
         );
         let cases = [
-            (
-                r#""rope_scaling": {"rope_type": "yarn", "factor": 4.0}"#,
-                "`yarn`",
-            ),
+            (r#""rope_scaling": {"rope_type": "yarn", "factor": 4.0}"#, "`yarn`"),
             (
                 r#""rope_parameters": {"full_attention": {"rope_type": "default"}}"#,
                 "`full_attention`",
             ),
-            (
-                r#""rope_parameters": {"partial_rotary_factor": 0.5}"#,
-                "partial_rotary_factor",
-            ),
+            (r#""rope_parameters": {"partial_rotary_factor": 0.5}"#, "partial_rotary_factor"),
             (r#""rope_scaling": {"rope_type": "linear"}"#, "`factor`"),
             (r#""num_key_value_heads": 3"#, "3 key-value heads"),
             (r#""num_key_value_heads": 0"#, "`num_key_value_heads`"),
@@ -581,10 +533,7 @@ mod tests {
             (r#""hidden_size": "big""#, "`hidden_size`"),
             (r#""head_dim": 7"#, "7 cannot be rotated"),
             (r#""hidden_act": "relu""#, "`relu`"),
-            (
-                r#""quantization_config": {"quant_method": "gptq", "bits": 4}"#,
-                "quantised (gptq)",
-            ),
+            (r#""quantization_config": {"quant_method": "gptq", "bits": 4}"#, "quantised (gptq)"),
             (r#""tie_word_embeddings": 1"#, "`tie_word_embeddings`"),
         ];
         for (more, want) in cases {
@@ -599,14 +548,8 @@ mod tests {
                 r#""layer_types": ["full_attention", "chunked_attention", "full_attention", "full_attention"]"#,
                 "`chunked_attention`",
             ),
-            (
-                r#""final_logit_softcapping": -1.0"#,
-                "`final_logit_softcapping`",
-            ),
-            (
-                r#""use_bidirectional_attention": true"#,
-                "use_bidirectional_attention",
-            ),
+            (r#""final_logit_softcapping": -1.0"#, "`final_logit_softcapping`"),
+            (r#""use_bidirectional_attention": true"#, "use_bidirectional_attention"),
         ];
         for (more, want) in cases {
             let error = of(Family::Gemma2, &format!(", {more}")).unwrap_err();

@@ -90,11 +90,7 @@ impl Decoder {
                 let inner = shape[1] as f64;
                 // what is added to the residual stream starts smaller, as in GPT-2
                 let adds = name.contains("o_proj") || name.contains("down_proj");
-                let depth = if adds {
-                    (2.0 * config.num_hidden_layers as f64).sqrt()
-                } else {
-                    1.0
-                };
+                let depth = if adds { (2.0 * config.num_hidden_layers as f64).sqrt() } else { 1.0 };
                 let table = name.contains("embed_tokens");
                 // a head of its own leaves the embedding free to be as large as what the blocks add to it; a smaller one would
                 // drown in that, and which token stood where with it
@@ -105,9 +101,7 @@ impl Decoder {
                 } else {
                     1.0 / inner.sqrt() / depth
                 };
-                (0..count)
-                    .map(|_| (rng.normal() * deviation) as f32)
-                    .collect()
+                (0..count).map(|_| (rng.normal() * deviation) as f32).collect()
             };
             tensors.insert(name, Tensor::from_vec(values, shape, device)?);
         }
@@ -120,10 +114,8 @@ impl Decoder {
     /// Names and shapes of the weights of `config`.
     fn shapes(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
         let hidden = config.hidden_size;
-        let mut shapes = vec![(
-            "model.embed_tokens.weight".to_string(),
-            vec![config.vocab_size, hidden],
-        )];
+        let mut shapes =
+            vec![("model.embed_tokens.weight".to_string(), vec![config.vocab_size, hidden])];
         for at in 0..config.num_hidden_layers {
             let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
             for (part, (out, inner, bias)) in PROJECTIONS.iter().zip(projection_sizes(config)) {
@@ -264,11 +256,7 @@ impl Decoder {
         Ok(Self {
             config: self.config.clone(),
             embed_tokens: self.embed_tokens.detach(),
-            layers: self
-                .layers
-                .iter()
-                .map(|block| block.map(&change))
-                .collect::<Result<_>>()?,
+            layers: self.layers.iter().map(|block| block.map(&change)).collect::<Result<_>>()?,
             norm: self.norm.detach(),
             lm_head: self.lm_head.as_ref().map(Tensor::detach),
             rope: self.rope.clone(),
@@ -280,10 +268,7 @@ impl Decoder {
     /// All weights by their names in a checkpoint, adapters folded in.
     pub fn tensors(&self) -> Result<std::collections::BTreeMap<String, Tensor>> {
         let mut tensors = std::collections::BTreeMap::new();
-        tensors.insert(
-            "model.embed_tokens.weight".to_string(),
-            self.embed_tokens.detach(),
-        );
+        tensors.insert("model.embed_tokens.weight".to_string(), self.embed_tokens.detach());
         for (at, block) in self.layers.iter().enumerate() {
             let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
             for (part, weight) in block.norms() {
@@ -343,10 +328,7 @@ impl Decoder {
         let pass = self.pass(&batch.starts, batch.longest());
         let mut x = self.embed(&batch.ids)?;
         for (layer, block) in self.layers.iter().enumerate() {
-            let drop = Drop {
-                dropout: None,
-                layer,
-            };
+            let drop = Drop { dropout: None, layer };
             x = pass.block(block, &x, &drop)?;
         }
         Ok(x)
@@ -387,10 +369,7 @@ impl Decoder {
             return Ok(TokenLoss::default());
         }
         let model = self.detached()?;
-        let (x, cap) = (
-            model.predicted(batch, dropout)?,
-            self.config.final_logit_softcapping,
-        );
+        let (x, cap) = (model.predicted(batch, dropout)?, self.config.final_logit_softcapping);
         let (head, targets) = (model.head(), &batch.targets);
         let mut facts = ops::token_loss(&x, head, targets, &batch.weights, cap, Gradients::None)?;
         if let Some(top) = top {
@@ -470,11 +449,7 @@ impl Decoder {
         let drop = |layer| Drop { dropout, layer };
         if batch.rows.is_empty() {
             let gradients = self.trainable.iter().map(|_| None).collect();
-            return Ok(Gradient {
-                loss: TokenLoss::default(),
-                kl: Vec::new(),
-                gradients,
-            });
+            return Ok(Gradient { loss: TokenLoss::default(), kl: Vec::new(), gradients });
         }
         let embedded = self.embed(&batch.ids)?;
         let (loss, kl, grads) = if replay {
@@ -507,16 +482,8 @@ impl Decoder {
             self.loss_and_seed(&x, batch, of)?
         };
         self.refuse_frozen_gradients(&grads)?;
-        let gradients = self
-            .trainable
-            .iter()
-            .map(|(_, var)| grads.get(var).cloned())
-            .collect();
-        Ok(Gradient {
-            loss,
-            kl,
-            gradients,
-        })
+        let gradients = self.trainable.iter().map(|(_, var)| grads.get(var).cloned()).collect();
+        Ok(Gradient { loss, kl, gradients })
     }
 
     /// Loss on top of the last block's output, divergences from the anchor, and the gradients that flow back from both.
@@ -528,11 +495,7 @@ impl Decoder {
     ) -> Result<(TokenLoss, Vec<f32>, GradStore)> {
         let normed = self.final_norm(&self.select(x, &batch.rows)?)?;
         let head = self.head();
-        let want = if head.track_op() {
-            Gradients::HiddenAndHead
-        } else {
-            Gradients::Hidden
-        };
+        let want = if head.track_op() { Gradients::HiddenAndHead } else { Gradients::Hidden };
         let (targets, cap) = (&batch.targets, self.config.final_logit_softcapping);
         let (mut loss, kl) = match of {
             None => {
@@ -568,15 +531,8 @@ impl Decoder {
             kl_weights = rows.iter().map(|row| row.kl_weight).collect();
             Ok(rows.into_iter().map(|row| row.loss).collect())
         };
-        let mut loss = ops::token_loss_by(
-            normed,
-            head,
-            &batch.targets,
-            cap,
-            want,
-            of.top_entropy,
-            rows,
-        )?;
+        let mut loss =
+            ops::token_loss_by(normed, head, &batch.targets, cap, want, of.top_entropy, rows)?;
         let Some(anchor) = of.anchor else {
             return Ok((loss, Vec::new()));
         };
@@ -624,19 +580,12 @@ impl Decoder {
         for ids in prompts {
             batch.push(ids, &vec![0.0; ids.len()]);
         }
-        let layers = if self.device.is_cpu() {
-            self.layers.len()
-        } else {
-            0
-        };
+        let layers = if self.device.is_cpu() { self.layers.len() } else { 0 };
         let mut caches: Vec<Cache> = prompts.iter().map(|_| Cache::new(layers)).collect();
         let pass = self.pass(&batch.starts, batch.longest());
         let mut x = self.embed(&batch.ids)?;
         for (layer, block) in self.layers.iter().enumerate() {
-            let drop = Drop {
-                dropout: None,
-                layer,
-            };
+            let drop = Drop { dropout: None, layer };
             let qkv = block.qkv(&x, &pass, &drop)?;
             if layers > 0 {
                 let [_, k, v] = &qkv;
@@ -655,10 +604,7 @@ impl Decoder {
         for (cache, ids) in caches.iter_mut().zip(prompts) {
             cache.ids.extend_from_slice(ids);
         }
-        let last: Vec<u32> = batch.starts[1..]
-            .iter()
-            .map(|end| (end - 1) as u32)
-            .collect();
+        let last: Vec<u32> = batch.starts[1..].iter().map(|end| (end - 1) as u32).collect();
         let x = self.final_norm(&self.select(&x, &last)?)?;
         Ok((caches, self.head_logits(&x)?))
     }
@@ -673,19 +619,12 @@ impl Decoder {
             let prompts: Vec<&[u32]> = caches.iter().map(|cache| cache.ids.as_slice()).collect();
             return Ok(self.prefill(&prompts)?.1);
         }
-        let longest = caches
-            .iter()
-            .map(|cache| cache.length() + 1)
-            .max()
-            .unwrap_or(0);
+        let longest = caches.iter().map(|cache| cache.length() + 1).max().unwrap_or(0);
         let starts: Vec<usize> = (0..=tokens.len()).collect();
         let pass = self.pass(&starts, longest);
         let mut x = self.embed(tokens)?;
         for (layer, block) in self.layers.iter().enumerate() {
-            let drop = Drop {
-                dropout: None,
-                layer,
-            };
+            let drop = Drop { dropout: None, layer };
             let [q, k, v] = block.qkv(&x, &pass, &drop)?;
             self.remember(caches, layer, &k, &v, &starts, &pass.table)?;
             let rows: Vec<_> = caches.iter().map(|cache| cache.row(layer)).collect();
@@ -711,10 +650,7 @@ impl Decoder {
         starts: &[usize],
         table: &RopeTable,
     ) -> Result<()> {
-        let (k, v) = (
-            k.flatten_all()?.to_vec1::<f32>()?,
-            v.flatten_all()?.to_vec1::<f32>()?,
-        );
+        let (k, v) = (k.flatten_all()?.to_vec1::<f32>()?, v.flatten_all()?.to_vec1::<f32>()?);
         let width = self.config.num_key_value_heads * self.config.head_dim;
         for (row, cache) in caches.iter_mut().enumerate() {
             let from = cache.length();
@@ -726,12 +662,7 @@ impl Decoder {
             let heads = k[range].chunks_exact(self.config.head_dim);
             let turned = memory.keys[grown..].chunks_exact_mut(self.config.head_dim);
             for (at, (key, turned)) in heads.zip(turned).enumerate() {
-                table.turn(
-                    from + at / self.config.num_key_value_heads,
-                    key,
-                    turned,
-                    1.0,
-                );
+                table.turn(from + at / self.config.num_key_value_heads, key, turned, 1.0);
             }
         }
         Ok(())

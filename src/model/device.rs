@@ -36,11 +36,9 @@ impl FromStr for DeviceChoice {
 pub fn open_device(choice: DeviceChoice) -> Result<Device> {
     let (device, feature, opened) = match choice {
         DeviceChoice::Cpu => return Ok(Device::Cpu),
-        DeviceChoice::Cuda(number) => (
-            format!("cuda:{number}"),
-            "cuda",
-            cfg!(feature = "cuda").then(|| open_cuda(number)),
-        ),
+        DeviceChoice::Cuda(number) => {
+            (format!("cuda:{number}"), "cuda", cfg!(feature = "cuda").then(|| open_cuda(number)))
+        }
         DeviceChoice::Metal => (
             "metal".to_owned(),
             "metal",
@@ -52,9 +50,7 @@ pub fn open_device(choice: DeviceChoice) -> Result<Device> {
             "this program was built without it; build with `cargo build --release --features {feature}`, or use `--device cpu`"
         ))
     };
-    opened
-        .unwrap_or_else(not_built)
-        .map_err(|problem| Error::Device { device, problem })
+    opened.unwrap_or_else(not_built).map_err(|problem| Error::Device { device, problem })
 }
 
 /// Asks the driver before candle does, whose error is its debug output with a backtrace.
@@ -142,10 +138,7 @@ mod tests {
     #[cfg(not(feature = "cuda"))]
     fn a_gpu_that_was_not_built_in_is_refused_with_the_way_out() {
         let error = open_device(DeviceChoice::Cuda(0)).unwrap_err().to_string();
-        assert!(
-            error.contains("--features cuda") && error.contains("--device cpu"),
-            "{error}"
-        );
+        assert!(error.contains("--features cuda") && error.contains("--device cpu"), "{error}");
     }
 
     #[test]

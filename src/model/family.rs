@@ -76,13 +76,7 @@ pub enum Family {
 
 impl Family {
     /// All that are known.
-    pub const ALL: [Self; 5] = [
-        Self::Llama,
-        Self::Mistral,
-        Self::Qwen2,
-        Self::Gemma2,
-        Self::Olmo2,
-    ];
+    pub const ALL: [Self; 5] = [Self::Llama, Self::Mistral, Self::Qwen2, Self::Gemma2, Self::Olmo2];
 
     /// What `config.json` calls it: `model_type`.
     pub fn model_type(self) -> &'static str {
@@ -228,39 +222,19 @@ impl ModelConfig {
             BlockNorms::Around => vec![
                 (Place::BeforeAttention, "input_layernorm", hidden),
                 (Place::AfterAttention, "post_attention_layernorm", hidden),
-                (
-                    Place::BeforeFeedForward,
-                    "pre_feedforward_layernorm",
-                    hidden,
-                ),
-                (
-                    Place::AfterFeedForward,
-                    "post_feedforward_layernorm",
-                    hidden,
-                ),
+                (Place::BeforeFeedForward, "pre_feedforward_layernorm", hidden),
+                (Place::AfterFeedForward, "post_feedforward_layernorm", hidden),
             ],
             BlockNorms::After => vec![
                 (Place::AfterAttention, "post_attention_layernorm", hidden),
-                (
-                    Place::AfterFeedForward,
-                    "post_feedforward_layernorm",
-                    hidden,
-                ),
+                (Place::AfterFeedForward, "post_feedforward_layernorm", hidden),
             ],
         };
         if self.query_key_norms {
             let width = |heads: usize| heads * self.head_dim;
             norms.extend([
-                (
-                    Place::Queries,
-                    "self_attn.q_norm",
-                    width(self.num_attention_heads),
-                ),
-                (
-                    Place::Keys,
-                    "self_attn.k_norm",
-                    width(self.num_key_value_heads),
-                ),
+                (Place::Queries, "self_attn.q_norm", width(self.num_attention_heads)),
+                (Place::Keys, "self_attn.k_norm", width(self.num_key_value_heads)),
             ]);
         }
         norms

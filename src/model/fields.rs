@@ -32,9 +32,7 @@ impl<'a> Fields<'a> {
     /// The name of a field that is itself an object.
     pub fn first_object(&self) -> Option<&'a str> {
         let mut fields = self.fields.iter();
-        fields
-            .find(|(_, value)| value.is_object())
-            .map(|(name, _)| name.as_str())
+        fields.find(|(_, value)| value.is_object()).map(|(name, _)| name.as_str())
     }
 
     /// A whole number above 0.
@@ -107,9 +105,7 @@ impl<'a> Fields<'a> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        let texts = value
-            .as_array()
-            .and_then(|list| list.iter().map(Value::as_str).collect());
+        let texts = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
         match texts {
             Some(texts) => Ok(Some(texts)),
             None => self.wrong(name, "a list of texts", value),

@@ -30,11 +30,7 @@ pub struct AdaptedWeight {
 impl Projection {
     /// A layer without an adapter.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self {
-            weight,
-            bias,
-            adapted: None,
-        }
+        Self { weight, bias, adapted: None }
     }
 
     /// `(rows, in)` to `(rows, out)`; `dropped` is `x` after dropout, which only the update sees.
@@ -95,11 +91,7 @@ impl Projection {
             scale: update.scale,
             magnitude: update.magnitude.as_ref().map(Tensor::detach),
         });
-        Self {
-            weight: self.weight.detach(),
-            bias: self.bias.as_ref().map(Tensor::detach),
-            adapted,
-        }
+        Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach), adapted }
     }
 
     /// The same layer outside any graph, with copies of its variables.
@@ -145,10 +137,7 @@ impl Projection {
 
     /// The layer with its update folded in.
     pub fn merged(&self) -> Result<Self> {
-        Ok(Self::new(
-            self.merged_weight()?,
-            self.bias.as_ref().map(Tensor::detach),
-        ))
+        Ok(Self::new(self.merged_weight()?, self.bias.as_ref().map(Tensor::detach)))
     }
 }
 
@@ -174,10 +163,7 @@ mod tests {
     fn random(shape: (usize, usize), name: &str) -> Tensor {
         let mut rng = Rng::new(1, name);
         let values = (0..shape.0 * shape.1).map(|_| rng.normal() as f32);
-        Tensor::from_iter(values, &Device::Cpu)
-            .unwrap()
-            .reshape(shape)
-            .unwrap()
+        Tensor::from_iter(values, &Device::Cpu).unwrap().reshape(shape).unwrap()
     }
 
     /// Output, merged weight and the gradients of A, B and the magnitude, with the frozen weight and the input in `dtype`.
@@ -211,10 +197,7 @@ mod tests {
     fn an_adapter_in_f32_fits_weights_of_another_precision() {
         // f64 stands for the bf16 of a GPU, which candle cannot multiply on a CPU
         for (dora, dropped) in [(false, false), (false, true), (true, false), (true, true)] {
-            let (other, same) = (
-                run(DType::F64, dora, dropped),
-                run(DType::F32, dora, dropped),
-            );
+            let (other, same) = (run(DType::F64, dora, dropped), run(DType::F32, dora, dropped));
             for (a, b) in other.iter().zip(&same) {
                 let flat = |t: &Tensor| {
                     let t = t.to_dtype(DType::F32).unwrap().flatten_all().unwrap();

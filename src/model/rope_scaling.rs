@@ -47,9 +47,7 @@ impl RopeScaling {
         if config.number("partial_rotary_factor", 1.0)? != 1.0
             || rope.number("partial_rotary_factor", 1.0)? != 1.0
         {
-            return Err(
-                "`partial_rotary_factor` is not known here; whole heads are rotated".into(),
-            );
+            return Err("`partial_rotary_factor` is not known here; whole heads are rotated".into());
         }
         let theta = rope.positive("rope_theta", config.positive("rope_theta", 10_000.0)?)?;
         let need = |name: &str| match rope.get(name) {
@@ -59,9 +57,7 @@ impl RopeScaling {
         let kind = rope.text("rope_type")?.or(rope.text("type")?);
         let scaling = match kind {
             None | Some("default") => Self::None,
-            Some("linear") => Self::Linear {
-                factor: need("factor")?,
-            },
+            Some("linear") => Self::Linear { factor: need("factor")? },
             Some("llama3") => Self::Llama3 {
                 factor: need("factor")?,
                 low_freq_factor: need("low_freq_factor")?,
@@ -86,12 +82,7 @@ impl RopeScaling {
         match self {
             Self::None => Value::Null,
             Self::Linear { factor } => json!({"rope_type": "linear", "factor": factor}),
-            Self::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original,
-            } => json!({
+            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original } => json!({
                 "rope_type": "llama3", "factor": factor, "low_freq_factor": low_freq_factor,
                 "high_freq_factor": high_freq_factor, "original_max_position_embeddings": original as usize,
             }),
@@ -109,12 +100,7 @@ impl RopeScaling {
         match self {
             Self::None => plain.collect(),
             Self::Linear { factor } => plain.map(|f| f / factor as f32).collect(),
-            Self::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original,
-            } => plain
+            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original } => plain
                 .map(|f| {
                     let wave = std::f64::consts::TAU / f64::from(f);
                     if wave < original / high_freq_factor {

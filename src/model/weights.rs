@@ -17,11 +17,8 @@ pub(super) fn read(
     for file in files(folder)? {
         for (name, tensor) in read_file(&file, device)? {
             let plain = [DType::F64, DType::F32, DType::BF16, DType::F16];
-            let tensor = if plain.contains(&tensor.dtype()) {
-                tensor.to_dtype(dtype)?
-            } else {
-                tensor
-            };
+            let tensor =
+                if plain.contains(&tensor.dtype()) { tensor.to_dtype(dtype)? } else { tensor };
             tensors.insert(name, tensor);
         }
     }
@@ -32,10 +29,7 @@ pub(super) fn read(
 pub(crate) fn read_file(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     let bytes = std::fs::read(path).map_err(Error::io("reading the weights", path))?;
     let broken = |e: &dyn std::fmt::Display| {
-        Error::file(
-            path,
-            format!("not a whole safetensors file ({e}); copy or download it again"),
-        )
+        Error::file(path, format!("not a whole safetensors file ({e}); copy or download it again"))
     };
     match candle_core::safetensors::load_buffer(&bytes, device) {
         Ok(tensors) => Ok(tensors.into_iter().collect()),
@@ -68,11 +62,8 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         .map_err(Error::io("reading the index of the weights", &index))?;
     let parsed: Index = serde_json::from_str(&text)
         .map_err(|e| Error::file(&index, format!("not an index of shards: {e}")))?;
-    let mut shards: Vec<PathBuf> = parsed
-        .weight_map
-        .values()
-        .map(|name| folder.join(name))
-        .collect();
+    let mut shards: Vec<PathBuf> =
+        parsed.weight_map.values().map(|name| folder.join(name)).collect();
     shards.sort();
     shards.dedup();
     match shards.iter().find(|shard| !shard.exists()) {
@@ -95,12 +86,7 @@ pub(super) struct Shelf {
 
 impl Shelf {
     pub fn new(tensors: BTreeMap<String, Tensor>, device: &Device, dtype: DType) -> Self {
-        Self {
-            tensors,
-            problems: Vec::new(),
-            device: device.clone(),
-            dtype,
-        }
+        Self { tensors, problems: Vec::new(), device: device.clone(), dtype }
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -135,18 +121,11 @@ impl Shelf {
     /// All is well, or every problem in one error.
     pub fn finish(mut self, folder: &Path) -> Result<()> {
         // old checkpoints carry the rotary frequencies, which the config gives
-        let left = self
-            .tensors
-            .into_keys()
-            .filter(|name| !name.ends_with("rotary_emb.inv_freq"));
-        self.problems
-            .extend(left.map(|name| format!("{name}: not part of this architecture")));
+        let left = self.tensors.into_keys().filter(|name| !name.ends_with("rotary_emb.inv_freq"));
+        self.problems.extend(left.map(|name| format!("{name}: not part of this architecture")));
         if self.problems.is_empty() {
             return Ok(());
         }
-        Err(Error::Weights {
-            path: folder.to_path_buf(),
-            problems: self.problems,
-        })
+        Err(Error::Weights { path: folder.to_path_buf(), problems: self.problems })
     }
 }

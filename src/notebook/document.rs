@@ -60,10 +60,7 @@ impl Document {
             std::fs::read_to_string(path).map_err(Error::io("reading the notebook", path))?;
         Self::parse(&text)
             .map_err(|problem| Error::file(path, problem))
-            .map(|document| Self {
-                path: path.to_owned(),
-                ..document
-            })
+            .map(|document| Self { path: path.to_owned(), ..document })
     }
 
     fn parse(text: &str) -> std::result::Result<Self, String> {
@@ -162,12 +159,7 @@ impl Cell {
             _ => Vec::new(),
         };
         rest.remove("execution_count");
-        Ok(Self {
-            code,
-            source,
-            outputs,
-            rest,
-        })
+        Ok(Self { code, source, outputs, rest })
     }
 
     fn json(&self) -> Value {
@@ -175,20 +167,14 @@ impl Cell {
         cell.insert("source".into(), list(&self.source));
         if self.code {
             cell.insert("execution_count".into(), Value::Null);
-            cell.insert(
-                "outputs".into(),
-                self.outputs.iter().map(Output::json).collect(),
-            );
+            cell.insert("outputs".into(), self.outputs.iter().map(Output::json).collect());
         }
         Value::Object(cell)
     }
 
     /// Its first line, to name it in messages.
     pub fn title(&self) -> &str {
-        self.source
-            .lines()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("(empty)")
+        self.source.lines().find(|line| !line.trim().is_empty()).unwrap_or("(empty)")
     }
 }
 
@@ -219,18 +205,10 @@ impl Output {
             },
             "error" => {
                 let of = |key: &str| {
-                    output
-                        .get(key)
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                        .to_owned()
+                    output.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
                 };
                 let lines = output.get("traceback").and_then(Value::as_array);
-                let lines = lines
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str)
-                    .map(plain);
+                let lines = lines.into_iter().flatten().filter_map(Value::as_str).map(plain);
                 Some(Self::Failed {
                     message: plain(
                         match of("evalue") {
@@ -282,9 +260,8 @@ impl Output {
     pub(super) fn kept(self) -> Option<Self> {
         match self {
             Self::Printed { error: false, text } => {
-                let kept = text
-                    .split_inclusive('\n')
-                    .filter(|line| !line.starts_with(progress::LINE));
+                let kept =
+                    text.split_inclusive('\n').filter(|line| !line.starts_with(progress::LINE));
                 let text: String = kept.collect();
                 (!text.is_empty()).then_some(Self::Printed { error: false, text })
             }
@@ -300,9 +277,7 @@ fn plain(text: &str) -> String {
     while let Some(at) = rest.find("\u{1b}[") {
         out.push_str(&rest[..at]);
         let code = &rest[at + 2..];
-        let end = code
-            .find(|c: char| c.is_ascii_alphabetic())
-            .map_or(code.len(), |end| end + 1);
+        let end = code.find(|c: char| c.is_ascii_alphabetic()).map_or(code.len(), |end| end + 1);
         rest = &code[end..];
     }
     out + rest
@@ -324,50 +299,26 @@ mod tests {
         let document = Document::parse(SMALL).unwrap();
         assert_eq!(document.cells[0].source, "# One\ntwo");
         let text = document.text();
-        assert!(
-            text.contains("\"execution_count\": null") && text.ends_with("}\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("\"kernelspec\"") && text.contains("\"id\": \"b\""),
-            "{text}"
-        );
+        assert!(text.contains("\"execution_count\": null") && text.ends_with("}\n"), "{text}");
+        assert!(text.contains("\"kernelspec\"") && text.contains("\"id\": \"b\""), "{text}");
         assert_eq!(Document::parse(&text).unwrap(), document);
         let cell = text.find("\"cell_type\"").unwrap();
-        assert!(
-            cell < text.find("\"id\"").unwrap(),
-            "keys are sorted: {text}"
-        );
+        assert!(cell < text.find("\"id\"").unwrap(), "keys are sorted: {text}");
     }
 
     #[test]
     fn progress_is_not_kept_and_colours_are_not_shown() {
         let outputs = Document::parse(SMALL).unwrap().cells[1].outputs.clone();
         let kept: Vec<Output> = outputs.into_iter().filter_map(Output::kept).collect();
-        assert_eq!(
-            kept[0],
-            Output::Printed {
-                error: false,
-                text: "kept\n".into()
-            }
-        );
-        assert_eq!(
-            kept[2],
-            Output::Failed {
-                message: "E".into(),
-                lines: vec!["red".into()]
-            }
-        );
+        assert_eq!(kept[0], Output::Printed { error: false, text: "kept\n".into() });
+        assert_eq!(kept[2], Output::Failed { message: "E".into(), lines: vec!["red".into()] });
     }
 
     #[test]
     fn the_program_has_the_code_and_not_the_commands() {
         let program = Document::parse(SMALL).unwrap().program();
         assert!(program.contains("let x: i32 = 1;\n&x\n;"), "{program}");
-        assert!(
-            !program.contains(":version") && !program.contains("# One"),
-            "{program}"
-        );
+        assert!(!program.contains(":version") && !program.contains("# One"), "{program}");
     }
 
     #[test]
@@ -378,9 +329,6 @@ mod tests {
         };
         check("[]", "is no notebook");
         check("{\"nbformat\": 3}", "format 4");
-        check(
-            "{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"code\"}]}",
-            "cell 1: has no source",
-        );
+        check("{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"code\"}]}", "cell 1: has no source");
     }
 }

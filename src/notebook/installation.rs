@@ -116,10 +116,7 @@ impl Installation {
             part(
                 "library",
                 library.is_none().then(|| shown(self.library.file.clone())),
-                format!(
-                    "will be made from the release build ({})",
-                    library.unwrap_or_default()
-                ),
+                format!("will be made from the release build ({})", library.unwrap_or_default()),
             ),
             part(
                 "kernel",
@@ -177,10 +174,7 @@ impl Installation {
                 "--no-track",
                 "--root",
             ];
-            must(
-                Command::new(cargo).args(arguments).arg(root),
-                "cargo install evcxr_jupyter",
-            )?;
+            must(Command::new(cargo).args(arguments).arg(root), "cargo install evcxr_jupyter")?;
         }
         if !self.configured() {
             say("writing the kernel's configuration");
@@ -200,18 +194,8 @@ impl Installation {
                 Command::new("python3").args(["-m", "venv"]).arg(&home),
                 "python3 -m venv (on Debian: apt install python3-venv)",
             )?;
-            let pip = [
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                JUPYTER,
-            ];
-            must(
-                Command::new(home.join("bin/python")).args(pip),
-                "pip install jupyterlab",
-            )?;
+            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", JUPYTER];
+            must(Command::new(home.join("bin/python")).args(pip), "pip install jupyterlab")?;
         }
         Ok(())
     }
@@ -241,15 +225,8 @@ impl Installation {
         // another copy of the sources may have told Jupyter of its own
         let ours = std::fs::read_to_string(&spec)
             .is_ok_and(|text| text.contains(&*self.config.to_string_lossy()));
-        let folders = [
-            Some(self.home.clone()),
-            spec.parent().filter(|_| ours).map(Path::to_owned),
-        ];
-        for folder in folders
-            .into_iter()
-            .flatten()
-            .filter(|folder| folder.exists())
-        {
+        let folders = [Some(self.home.clone()), spec.parent().filter(|_| ours).map(Path::to_owned)];
+        for folder in folders.into_iter().flatten().filter(|folder| folder.exists()) {
             std::fs::remove_dir_all(&folder).map_err(Error::io("removing", &folder))?;
             removed.push(folder);
         }
@@ -261,15 +238,11 @@ impl Installation {
     /// # Errors
     /// Something is missing that [`Installation::prepare`] puts there, or as [`Kernel::start`].
     pub fn start(&self, folder: &Path) -> Result<Kernel> {
-        let missing = self
-            .parts()?
-            .into_iter()
-            .find(|part| part.found.is_none() && !part.for_browser);
+        let missing =
+            self.parts()?.into_iter().find(|part| part.found.is_none() && !part.for_browser);
         if let Some(part) = missing {
-            let problem = format!(
-                "is not there ({}); run `unforget notebook --prepare`",
-                part.otherwise
-            );
+            let problem =
+                format!("is not there ({}); run `unforget notebook --prepare`", part.otherwise);
             return Err(Error::invalid(part.name, problem));
         }
         let mut environment = self.environment();
@@ -284,11 +257,7 @@ impl Installation {
     pub fn lab(&self) -> Result<Command> {
         let jupyter = self.jupyter();
         let jupyter = jupyter.ok_or_else(|| {
-            Error::missing(
-                "JupyterLab",
-                &self.home,
-                "run `unforget notebook --prepare`",
-            )
+            Error::missing("JupyterLab", &self.home, "run `unforget notebook --prepare`")
         })?;
         let mut command = Command::new(jupyter);
         command.arg("lab").current_dir(self.notebooks());
@@ -346,11 +315,8 @@ impl Installation {
     }
 
     fn spec_text(&self) -> Result<String> {
-        let environment: serde_json::Map<_, _> = self
-            .environment()
-            .into_iter()
-            .map(|(name, value)| (name, value.into()))
-            .collect();
+        let environment: serde_json::Map<_, _> =
+            self.environment().into_iter().map(|(name, value)| (name, value.into())).collect();
         let spec = json!({
             "argv": self.command()?,
             "display_name": "Rust (unforget)",
@@ -363,8 +329,7 @@ impl Installation {
 
     fn specified(&self) -> bool {
         let kept = std::fs::read_to_string(self.spec());
-        self.spec_text()
-            .is_ok_and(|text| kept.is_ok_and(|kept| kept == text))
+        self.spec_text().is_ok_and(|text| kept.is_ok_and(|kept| kept == text))
     }
 
     fn command(&self) -> Result<Vec<String>> {
@@ -377,22 +342,15 @@ impl Installation {
         if cfg!(not(unix)) {
             return Ok([vec![kernel], options.to_vec()].concat());
         }
-        Ok([
-            ["sh", "-c", AROUND].map(str::to_owned).to_vec(),
-            vec![kernel],
-            options.to_vec(),
-        ]
-        .concat())
+        Ok([["sh", "-c", AROUND].map(str::to_owned).to_vec(), vec![kernel], options.to_vec()]
+            .concat())
     }
 
     fn environment(&self) -> Vec<(String, String)> {
         let pair = |name: &str, value: String| (name.to_owned(), value);
         let mut environment = vec![
             pair("EVCXR_CONFIG_DIR", self.config.display().to_string()),
-            pair(
-                "RUST_SRC_PATH",
-                self.config.join("no-sources").display().to_string(),
-            ),
+            pair("RUST_SRC_PATH", self.config.join("no-sources").display().to_string()),
             // candle's own pool spins on waiting, which costs more than it gives beside ours
             pair("CANDLE_NUM_THREADS", "1".into()),
         ];
@@ -408,11 +366,8 @@ impl Installation {
 
 /// Where Jupyter looks for kernels of this user: `JUPYTER_DATA_DIR`, else the folder of the system.
 fn kernels() -> Result<PathBuf> {
-    let folder = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let folder =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || folder("HOME");
     let data = folder("JUPYTER_DATA_DIR").or_else(|| match cfg!(target_os = "macos") {
         true => home().map(|home| home.join("Library/Jupyter")),
@@ -426,19 +381,16 @@ fn kernels() -> Result<PathBuf> {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Runs a command whose output the user sees on stderr.
 fn must(command: &mut Command, what: &str) -> Result<()> {
     match command.stdout(std::io::stderr()).status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Error::invalid(
-            what,
-            format!("failed ({status}); what it says stands above"),
-        )),
+        Ok(status) => {
+            Err(Error::invalid(what, format!("failed ({status}); what it says stands above")))
+        }
         Err(error) => Err(Error::invalid(what, format!("cannot be started: {error}"))),
     }
 }

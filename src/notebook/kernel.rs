@@ -72,11 +72,7 @@ impl Kernel {
         write_for_us_alone(&connection, &file.to_string())?;
         let place = connection.to_string_lossy();
         let process = Command::new(program)
-            .args(
-                arguments
-                    .iter()
-                    .map(|argument| argument.replace("{connection_file}", &place)),
-            )
+            .args(arguments.iter().map(|argument| argument.replace("{connection_file}", &place)))
             .envs(environment.iter().cloned())
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -93,11 +89,8 @@ impl Kernel {
                 return Err(error);
             }
         };
-        let handle = |socket: &Socket| {
-            socket
-                .handle()
-                .map_err(Error::library("listening to the kernel"))
-        };
+        let handle =
+            |socket: &Socket| socket.handle().map_err(Error::library("listening to the kernel"));
         let streams = [handle(&shell)?, handle(&heard)?];
         // all that is needed is published; what the shell answers is read so that it does not pile up
         let mut answers = handle(&shell)?;
@@ -163,10 +156,7 @@ impl Kernel {
             match (outputs.last_mut(), output) {
                 (
                     Some(Output::Printed { error, text }),
-                    Output::Printed {
-                        error: other,
-                        text: more,
-                    },
+                    Output::Printed { error: other, text: more },
                 ) if *error == other => {
                     text.push_str(&more);
                 }
@@ -240,11 +230,8 @@ impl Kernel {
             let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
             // after the name in brackets; man 5 proc counts from 1, the state being the third
             let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-            let number = |field: usize| {
-                fields
-                    .get(field - 3)
-                    .and_then(|text| text.parse::<u64>().ok())
-            };
+            let number =
+                |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok());
             // of itself and of the children that ended
             ticks += (14..=17).filter_map(number).sum::<u64>();
             pages += number(24)?;
@@ -277,22 +264,11 @@ impl Kernel {
             "msg_id": id, "msg_type": kind, "session": session, "username": "unforget", "version": "5.3",
             "date": "2026-01-01T00:00:00Z",
         });
-        let parts = [
-            header.to_string(),
-            "{}".into(),
-            "{}".into(),
-            content.to_string(),
-        ]
-        .map(String::into_bytes);
+        let parts = [header.to_string(), "{}".into(), "{}".into(), content.to_string()]
+            .map(String::into_bytes);
         let signed: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         let signature = signature(self.key.as_bytes(), &signed).into_bytes();
-        (
-            id,
-            [MARK.to_vec(), signature]
-                .into_iter()
-                .chain(parts)
-                .collect(),
-        )
+        (id, [MARK.to_vec(), signature].into_iter().chain(parts).collect())
     }
 }
 
@@ -383,10 +359,7 @@ fn ports() -> Result<[u16; 5]> {
     for port in &mut ports {
         let listener =
             TcpListener::bind("127.0.0.1:0").map_err(Error::library("looking for a free port"))?;
-        *port = listener
-            .local_addr()
-            .map_err(Error::library("looking for a free port"))?
-            .port();
+        *port = listener.local_addr().map_err(Error::library("looking for a free port"))?.port();
         held.push(listener);
     }
     Ok(ports)
@@ -429,11 +402,8 @@ fn family(process: u32) -> Option<Vec<u32>> {
         for thread in threads.flatten() {
             let children =
                 std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            family.extend(
-                children
-                    .split_whitespace()
-                    .filter_map(|child| child.parse::<u32>().ok()),
-            );
+            family
+                .extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
         }
         at += 1;
     }
@@ -469,9 +439,7 @@ mod tests {
         let folder = std::env::temp_dir();
         let start = |command: &str| {
             let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
-            Kernel::start(&command, &[], &folder)
-                .unwrap_err()
-                .to_string()
+            Kernel::start(&command, &[], &folder).unwrap_err().to_string()
         };
         assert!(start("/no/such/kernel x").contains("/no/such/kernel"));
         assert!(start("true {connection_file}").contains("ended at once"));

@@ -53,10 +53,7 @@ impl Library {
     pub fn make(say: &mut dyn FnMut(&str)) -> Result<Self> {
         let built = build()?;
         let folder = built.parent().unwrap_or(Path::new("")).to_owned();
-        let library = Self {
-            built,
-            ..Self::of(&folder)
-        };
+        let library = Self { built, ..Self::of(&folder) };
         if library.stale()?.is_some() {
             say("making the shared library that cells see");
             library.link()?;
@@ -93,10 +90,7 @@ impl Library {
 
     fn made_of(&self) -> Result<MadeOf> {
         let seen = std::fs::metadata(&self.built).map_err(Error::io("looking at", &self.built))?;
-        let time = seen
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let time = seen.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Ok(MadeOf {
             bytes: seen.len(),
             nanoseconds: time.map_or(0, |time| time.as_nanos()),
@@ -114,14 +108,7 @@ impl Library {
         std::fs::write(&source, SOURCE).map_err(Error::io("writing", &source))?;
         let mut rustc = Command::new(rustc());
         rustc
-            .args([
-                "--edition",
-                "2024",
-                "--crate-name",
-                "unforget_cells",
-                "--crate-type",
-                "dylib",
-            ])
+            .args(["--edition", "2024", "--crate-name", "unforget_cells", "--crate-type", "dylib"])
             // one standard library for the kernel's process and for all that is loaded into it
             .args(["-C", "prefer-dynamic", "-C", "rpath", "-C", "strip=symbols"])
             .arg("--extern")
@@ -131,16 +118,11 @@ impl Library {
             .arg("-o")
             .arg(&self.file)
             .arg(&source);
-        let output = rustc
-            .output()
-            .map_err(Error::io("starting", Path::new("rustc")))?;
+        let output = rustc.output().map_err(Error::io("starting", Path::new("rustc")))?;
         let _ = std::fs::remove_file(&source);
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            return Err(Error::file(
-                &self.file,
-                format!("could not be made:\n{}", said.trim()),
-            ));
+            return Err(Error::file(&self.file, format!("could not be made:\n{}", said.trim())));
         }
         let text = serde_json::to_vec(&made_of).map_err(Error::library("writing a note"))?;
         std::fs::write(self.note(), text).map_err(Error::io("writing", &self.note()))
@@ -193,12 +175,7 @@ fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command
-        .args([
-            "build",
-            "--release",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["build", "--release", "--message-format", "json-render-diagnostics"])
         .current_dir(project()?)
         .stdout(Stdio::piped());
     let features = [
@@ -206,17 +183,12 @@ fn build() -> Result<PathBuf> {
         ("metal", cfg!(feature = "metal")),
         ("download", cfg!(feature = "download")),
     ];
-    let features: Vec<&str> = features
-        .iter()
-        .filter(|(_, has)| *has)
-        .map(|(name, _)| *name)
-        .collect();
+    let features: Vec<&str> =
+        features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
     if !features.is_empty() {
         command.args(["--features", &features.join(",")]);
     }
-    let mut child = command
-        .spawn()
-        .map_err(Error::io("starting", Path::new(&cargo)))?;
+    let mut child = command.spawn().map_err(Error::io("starting", Path::new(&cargo)))?;
     let mut found = None;
     for line in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
         let Ok(message) = line
@@ -226,11 +198,8 @@ fn build() -> Result<PathBuf> {
             continue;
         };
         if message["reason"] == "compiler-artifact" && message["target"]["name"] == "unforget" {
-            let files = message["filenames"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str);
+            let files =
+                message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
             let library = files
                 .map(PathBuf::from)
                 .find(|file| file.extension().is_some_and(|ending| ending == "rlib"));
@@ -240,9 +209,6 @@ fn build() -> Result<PathBuf> {
     let status = child.wait().map_err(Error::library("waiting for cargo"))?;
     match found.filter(|_| status.success()) {
         Some(file) => Ok(file),
-        None => Err(Error::invalid(
-            "cargo build --release",
-            "failed; what it says stands above",
-        )),
+        None => Err(Error::invalid("cargo build --release", "failed; what it says stands above")),
     }
 }

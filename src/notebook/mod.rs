@@ -52,11 +52,9 @@ pub fn notebooks(folder: &Path) -> Result<Vec<PathBuf>> {
         .collect();
     found.sort();
     match found.is_empty() {
-        true => Err(Error::missing(
-            "notebook",
-            folder,
-            "name a folder with files ending in .ipynb",
-        )),
+        true => {
+            Err(Error::missing("notebook", folder, "name a folder with files ending in .ipynb"))
+        }
         false => Ok(found),
     }
 }

@@ -27,18 +27,11 @@ pub struct Ran {
 pub fn run(installation: &Installation, path: &Path, limit: Duration) -> Result<Ran> {
     let mut document = Document::read(path)?;
     let began = Instant::now();
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut kernel = installation.start(folder)?;
     let mut cells = 0;
-    for (at, cell) in document
-        .cells
-        .iter_mut()
-        .enumerate()
-        .filter(|(_, cell)| cell.code)
-    {
+    for (at, cell) in document.cells.iter_mut().enumerate().filter(|(_, cell)| cell.code) {
         let named = |problem: String| {
             let title = format!("{}: cell {} ({})", path.display(), at + 1, cell.title());
             Error::invalid(title, problem)
@@ -52,12 +45,7 @@ pub fn run(installation: &Installation, path: &Path, limit: Duration) -> Result<
         cell.outputs = outputs.into_iter().filter_map(Output::kept).collect();
         cells += 1;
     }
-    Ok(Ran {
-        cells,
-        took: began.elapsed(),
-        ready: kernel.ready,
-        document,
-    })
+    Ok(Ran { cells, took: began.elapsed(), ready: kernel.ready, document })
 }
 
 /// What went wrong in a cell, if something did.
@@ -103,15 +91,9 @@ fn seen(outputs: &[Output]) -> String {
 }
 
 fn shown(data: &Map<String, Value>) -> String {
-    let text = data
-        .get("text/plain")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let mut forms: Vec<&str> = data
-        .keys()
-        .map(String::as_str)
-        .filter(|form| *form != "text/plain")
-        .collect();
+    let text = data.get("text/plain").and_then(Value::as_str).unwrap_or_default();
+    let mut forms: Vec<&str> =
+        data.keys().map(String::as_str).filter(|form| *form != "text/plain").collect();
     forms.sort_unstable();
     match forms.is_empty() {
         true => text.to_owned(),
@@ -182,24 +164,13 @@ mod tests {
 
     #[test]
     fn stderr_and_errors_are_problems_and_stdout_is_none() {
-        let printed = |error, text: &str| Output::Printed {
-            error,
-            text: text.into(),
-        };
-        assert_eq!(
-            problem(&[printed(false, "fine"), Output::Shown(Map::new())]),
-            None
-        );
-        let stderr = problem(&[
-            printed(false, "fine"),
-            printed(true, "thread 'main' panicked\n"),
-        ])
-        .unwrap();
+        let printed = |error, text: &str| Output::Printed { error, text: text.into() };
+        assert_eq!(problem(&[printed(false, "fine"), Output::Shown(Map::new())]), None);
+        let stderr =
+            problem(&[printed(false, "fine"), printed(true, "thread 'main' panicked\n")]).unwrap();
         assert!(stderr.contains("panicked"), "{stderr}");
-        let failed = Output::Failed {
-            message: "E0308".into(),
-            lines: vec!["a".into(), "b".into()],
-        };
+        let failed =
+            Output::Failed { message: "E0308".into(), lines: vec!["a".into(), "b".into()] };
         assert_eq!(problem(&[failed]).unwrap(), "a\nb");
     }
 }

@@ -143,10 +143,7 @@ pub(super) fn signature(key: &[u8], parts: &[&[u8]]) -> String {
         false => block[..key.len()].copy_from_slice(key),
     }
     let keyed = |pad: u8| Sha256::new_with_prefix(block.map(|byte| byte ^ pad));
-    let inner = parts
-        .iter()
-        .fold(keyed(0x36), |hash, part| hash.chain_update(part))
-        .finalize();
+    let inner = parts.iter().fold(keyed(0x36), |hash, part| hash.chain_update(part)).finalize();
     let outer = keyed(0x5c).chain_update(inner).finalize();
     outer.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -194,10 +191,7 @@ mod tests {
         let mut near = Socket::connect(port, Kind::Dealer).unwrap();
         let long = vec![7; 70_000];
         near.send(&[b"short", &long, b""]).unwrap();
-        assert_eq!(
-            near.receive().unwrap(),
-            [b"short".to_vec(), long, Vec::new()]
-        );
+        assert_eq!(near.receive().unwrap(), [b"short".to_vec(), long, Vec::new()]);
         far.join().unwrap();
         assert!(near.receive().is_err(), "the other end is gone");
     }

@@ -28,8 +28,7 @@ impl Attention {
     /// The first position seen from `position`.
     #[inline(always)]
     fn first(&self, position: usize) -> usize {
-        self.window
-            .map_or(0, |window| (position + 1).saturating_sub(window))
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 }
 
@@ -48,14 +47,8 @@ pub fn attention(
 ) -> Result<Tensor> {
     check(q, k, v, shape, starts, table)?;
     if fused(q) {
-        let op = Fused {
-            shape: *shape,
-            starts: starts.clone(),
-            table: table.clone(),
-        };
-        return q
-            .contiguous()?
-            .apply_op3(&k.contiguous()?, &v.contiguous()?, op);
+        let op = Fused { shape: *shape, starts: starts.clone(), table: table.clone() };
+        return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
     }
     let outs = starts
         .windows(2)
@@ -76,12 +69,7 @@ fn check(
     starts: &[usize],
     table: &RopeTable,
 ) -> Result<()> {
-    let Attention {
-        heads,
-        kv_heads,
-        head_dim,
-        ..
-    } = *shape;
+    let Attention { heads, kv_heads, head_dim, .. } = *shape;
     if kv_heads == 0 || heads % kv_heads != 0 || head_dim % 2 != 0 {
         bail!("{heads} heads cannot share {kv_heads} key heads of width {head_dim}")
     }
@@ -117,13 +105,7 @@ fn composed(
     shape: &Attention,
     table: &RopeTable,
 ) -> Result<Tensor> {
-    let Attention {
-        heads,
-        kv_heads,
-        head_dim,
-        scale,
-        ..
-    } = *shape;
+    let Attention { heads, kv_heads, head_dim, scale, .. } = *shape;
     let length = q.dim(0)?;
     let group = heads / kv_heads;
     let q = table.turn_tensor(&q.reshape((length, heads, head_dim))?)?;
@@ -131,8 +113,7 @@ fn composed(
     let v = v.reshape((length, kv_heads, head_dim))?;
     let by_head = |t: &Tensor, repeat: usize| {
         let t = t.transpose(0, 1)?.contiguous()?.unsqueeze(1)?;
-        t.repeat((1, repeat, 1, 1))?
-            .reshape((heads, length, head_dim))
+        t.repeat((1, repeat, 1, 1))?.reshape((heads, length, head_dim))
     };
     let (q, k, v) = (by_head(&q, 1)?, by_head(&k, group)?, by_head(&v, group)?);
     let scores = (q.matmul(&k.t()?)? * scale)?;
@@ -143,20 +124,13 @@ fn composed(
     let unseen: Vec<f32> = (0..length * length)
         .map(|at| {
             let (row, column) = (at / length, at % length);
-            if column > row || column < shape.first(row) {
-                f32::NEG_INFINITY
-            } else {
-                0.0
-            }
+            if column > row || column < shape.first(row) { f32::NEG_INFINITY } else { 0.0 }
         })
         .collect();
     let unseen =
         Tensor::from_vec(unseen, (1, length, length), scores.device())?.to_dtype(scores.dtype())?;
     let weights = candle_nn::ops::softmax(&scores.broadcast_add(&unseen)?, D::Minus1)?;
-    weights
-        .matmul(&v)?
-        .transpose(0, 1)?
-        .reshape((length, heads * head_dim))
+    weights.matmul(&v)?.transpose(0, 1)?.reshape((length, heads * head_dim))
 }
 
 struct Fused {
@@ -230,16 +204,7 @@ impl Fused {
         let seen = block.to - block.first;
         let q = Matrix::rows(&q[block.from * d..block.to * d], d);
         let k = Matrix::rows(&k[block.first * d..], d);
-        product(
-            (block.rows(), seen, d),
-            out,
-            seen,
-            q,
-            k.t(),
-            scale,
-            Into::Overwrite,
-            false,
-        );
+        product((block.rows(), seen, d), out, seen, q, k.t(), scale, Into::Overwrite, false);
         if let Some(cap) = self.shape.softcap {
             vectorised(|| soft_cap(out, slopes, cap as f32));
         }
@@ -269,12 +234,7 @@ impl Fused {
     }
 
     fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
-        let Attention {
-            heads,
-            kv_heads,
-            head_dim: d,
-            ..
-        } = self.shape;
+        let Attention { heads, kv_heads, head_dim: d, .. } = self.shape;
         let group = heads / kv_heads;
         let tasks = self.tasks();
         let parts: Vec<Vec<f32>> = tasks
@@ -310,26 +270,13 @@ impl Fused {
             .collect();
         let mut out = vec![0f32; q.len()];
         for (task, part) in tasks.iter().zip(&parts) {
-            place(
-                &mut out,
-                part,
-                heads * d,
-                task.kv_head * group * d,
-                group * d,
-                task,
-            );
+            place(&mut out, part, heads * d, task.kv_head * group * d, group * d, task);
         }
         out
     }
 
     fn backward(&self, q: &[f32], k: &[f32], v: &[f32], o: &[f32], grad: &[f32]) -> [Vec<f32>; 3] {
-        let Attention {
-            heads,
-            kv_heads,
-            head_dim: d,
-            scale,
-            ..
-        } = self.shape;
+        let Attention { heads, kv_heads, head_dim: d, scale, .. } = self.shape;
         let group = heads / kv_heads;
         let tasks = self.tasks();
         let parts: Vec<[Vec<f32>; 3]> = tasks
@@ -431,10 +378,8 @@ impl Fused {
                 }
                 let mut dk = vec![0f32; length * d];
                 vectorised(|| {
-                    for (position, (turned, out)) in d_keys
-                        .chunks_exact(d)
-                        .zip(dk.chunks_exact_mut(d))
-                        .enumerate()
+                    for (position, (turned, out)) in
+                        d_keys.chunks_exact(d).zip(dk.chunks_exact_mut(d)).enumerate()
                     {
                         self.table.turn(position, turned, out, -1.0);
                     }
@@ -442,20 +387,10 @@ impl Fused {
                 [dq, dk, dv]
             })
             .collect();
-        let (mut dq, mut dk, mut dv) = (
-            vec![0f32; q.len()],
-            vec![0f32; k.len()],
-            vec![0f32; k.len()],
-        );
+        let (mut dq, mut dk, mut dv) =
+            (vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; k.len()]);
         for (task, [q, k, v]) in tasks.iter().zip(&parts) {
-            place(
-                &mut dq,
-                q,
-                heads * d,
-                task.kv_head * group * d,
-                group * d,
-                task,
-            );
+            place(&mut dq, q, heads * d, task.kv_head * group * d, group * d, task);
             place(&mut dk, k, kv_heads * d, task.kv_head * d, d, task);
             place(&mut dv, v, kv_heads * d, task.kv_head * d, d, task);
         }
@@ -517,13 +452,8 @@ impl CustomOp3 for Fused {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let [dq, dk, dv] = self.backward(
-            &values(q)?,
-            &values(k)?,
-            &values(v)?,
-            &values(out)?,
-            &values(&grad)?,
-        );
+        let [dq, dk, dv] =
+            self.backward(&values(q)?, &values(k)?, &values(v)?, &values(out)?, &values(&grad)?);
         let tensor =
             |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some);
         Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))
@@ -550,19 +480,11 @@ pub fn cached_attention(
     shape: &Attention,
     table: &RopeTable,
 ) -> Vec<f32> {
-    let Attention {
-        heads,
-        kv_heads,
-        head_dim: d,
-        scale,
-        ..
-    } = *shape;
+    let Attention { heads, kv_heads, head_dim: d, scale, .. } = *shape;
     let (width, group) = (kv_heads * d, heads / kv_heads);
     let mut out = vec![0f32; q.len()];
-    out.par_chunks_mut(heads * d)
-        .zip(q.par_chunks(heads * d))
-        .zip(rows)
-        .for_each(|((out, q), row)| {
+    out.par_chunks_mut(heads * d).zip(q.par_chunks(heads * d)).zip(rows).for_each(
+        |((out, q), row)| {
             let [shared, own] = row.keys.map(|keys| keys.len() / width);
             let length = shared + own;
             // what lies before the window is left out of both pieces
@@ -598,7 +520,8 @@ pub fn cached_attention(
                     }
                 }
             });
-        });
+        },
+    );
     out
 }
 

@@ -78,16 +78,15 @@ impl<F: Fn(f32) -> (f32, f32) + Copy + Send + Sync> CustomOp2 for Gated<F> {
         let (gate, up) = (floats(s1, l1)?, floats(s2, l2)?);
         let bend = self.0;
         let mut out = vec![0f32; gate.len()];
-        out.par_chunks_mut(PART)
-            .zip(gate.par_chunks(PART))
-            .zip(up.par_chunks(PART))
-            .for_each(|((out, gate), up)| {
+        out.par_chunks_mut(PART).zip(gate.par_chunks(PART)).zip(up.par_chunks(PART)).for_each(
+            |((out, gate), up)| {
                 vectorised(|| {
                     for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
                         *out = gate * sigmoid(bend(gate).0) * up;
                     }
                 })
-            });
+            },
+        );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 

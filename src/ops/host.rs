@@ -6,9 +6,7 @@ use std::ops::Deref;
 
 /// The contiguous f32 values of a storage.
 pub(super) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let CpuStorage::F32(values) = storage else {
-        bail!("a fused operator takes f32 values")
-    };
+    let CpuStorage::F32(values) = storage else { bail!("a fused operator takes f32 values") };
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&values[start..end]),
         None => bail!("a fused operator takes contiguous values"),
@@ -54,20 +52,12 @@ pub(super) struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// A row-major matrix whose rows are `row` values apart.
     pub fn rows(values: &'a [f32], row: usize) -> Self {
-        Self {
-            values,
-            row,
-            col: 1,
-        }
+        Self { values, row, col: 1 }
     }
 
     /// The transposed view.
     pub fn t(self) -> Self {
-        Self {
-            values: self.values,
-            row: self.col,
-            col: self.row,
-        }
+        Self { values: self.values, row: self.col, col: self.row }
     }
 
     fn covers(&self, rows: usize, cols: usize) -> bool {
@@ -239,12 +229,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += x[lane] * y[lane];
         }
     }
-    let rest: f32 = a_parts
-        .remainder()
-        .iter()
-        .zip(b_parts.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
+    let rest: f32 = a_parts.remainder().iter().zip(b_parts.remainder()).map(|(x, y)| x * y).sum();
     let mut width = 8;
     while width > 0 {
         for lane in 0..width {
@@ -262,19 +247,10 @@ pub(super) fn maximum(row: &[f32]) -> f32 {
     let mut parts = row.chunks_exact(16);
     for part in &mut parts {
         for lane in 0..16 {
-            best[lane] = if part[lane] > best[lane] {
-                part[lane]
-            } else {
-                best[lane]
-            };
+            best[lane] = if part[lane] > best[lane] { part[lane] } else { best[lane] };
         }
     }
-    parts
-        .remainder()
-        .iter()
-        .chain(&best)
-        .copied()
-        .fold(f32::NEG_INFINITY, f32::max)
+    parts.remainder().iter().chain(&best).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// Replaces each value by `exp(value - shift)` and returns the sum.
@@ -322,10 +298,7 @@ mod tests {
         for i in -86_000..88_000 {
             let x = i as f32 / 1000.0;
             let (got, want) = (f64::from(exp(x)), f64::from(x).exp());
-            assert!(
-                (got / want - 1.0).abs() < 2e-7,
-                "exp({x}) = {got}, not {want}"
-            );
+            assert!((got / want - 1.0).abs() < 2e-7, "exp({x}) = {got}, not {want}");
         }
         assert_eq!(exp(-1000.0), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
@@ -337,11 +310,7 @@ mod tests {
         for i in -120_000..120_000 {
             let x = i as f32 / 10_000.0;
             let (got, want) = (f64::from(tanh(x)), f64::from(x).tanh());
-            let relative = if i == 0 {
-                0.0
-            } else {
-                (got / want - 1.0).abs()
-            };
+            let relative = if i == 0 { 0.0 } else { (got / want - 1.0).abs() };
             assert!(
                 (got - want).abs() < 4e-7 && relative < 6e-7 && got.abs() <= 1.0,
                 "tanh({x}) = {got}, not {want}"

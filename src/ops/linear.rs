@@ -14,9 +14,7 @@ pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if weight.track_op() {
         x.apply_op2(&weight.contiguous()?, Linear { frozen: None })
     } else {
-        x.apply_op1(Linear {
-            frozen: Some(weight.contiguous()?),
-        })
+        x.apply_op1(Linear { frozen: Some(weight.contiguous()?) })
     }
 }
 
@@ -29,13 +27,8 @@ pub fn lora_linear(
     scale: f64,
 ) -> Result<Tensor> {
     if fused(x) {
-        let lora = Lora {
-            weight: weight.detach().contiguous()?,
-            scale: scale as f32,
-        };
-        return x
-            .contiguous()?
-            .apply_op3(&a.contiguous()?, &b.contiguous()?, lora);
+        let lora = Lora { weight: weight.detach().contiguous()?, scale: scale as f32 };
+        return x.contiguous()?.apply_op3(&a.contiguous()?, &b.contiguous()?, lora);
     }
     let update = linear(&linear(x, a)?, b)?;
     linear(x, &weight.detach())? + (update * scale)?
@@ -72,10 +65,7 @@ fn cpu_forward(
         return forward(x, lx, w, lw);
     }
     let (rows, out, inner) = shapes(lx.shape(), lw.shape())?;
-    let (x, w) = (
-        Matrix::rows(floats(x, lx)?, inner),
-        Matrix::rows(floats(w, lw)?, inner),
-    );
+    let (x, w) = (Matrix::rows(floats(x, lx)?, inner), Matrix::rows(floats(w, lw)?, inner));
     let y = multiplied((rows, out, inner), x, w.t(), 1.0);
     Ok((CpuStorage::F32(y), Shape::from((rows, out))))
 }
@@ -88,11 +78,7 @@ fn times(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let ((m, k), n) = (a.dims2()?, b.dim(1)?);
     let strides = |t: &Tensor| (t.stride()[0], t.stride()[1]);
     let view = |t: &Tensor| {
-        if t.is_contiguous() {
-            Ok((t.clone(), false))
-        } else {
-            t.t().map(|t| (t, true))
-        }
+        if t.is_contiguous() { Ok((t.clone(), false)) } else { t.t().map(|t| (t, true)) }
     };
     let ((a, a_turned), (b, b_turned)) = (view(a)?, view(b)?);
     let (a_values, b_values) = (values(&a)?, values(&b)?);
@@ -136,9 +122,7 @@ impl CustomOp1 for Linear {
 
 impl Linear {
     fn weight(&self) -> &Tensor {
-        self.frozen
-            .as_ref()
-            .expect("the unary form holds its weight")
+        self.frozen.as_ref().expect("the unary form holds its weight")
     }
 }
 
@@ -181,10 +165,7 @@ impl CustomOp2 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        Ok((
-            Some(times(&grad, &w.detach())?),
-            Some(times(&grad.t()?, &x.detach())?),
-        ))
+        Ok((Some(times(&grad, &w.detach())?), Some(times(&grad.t()?, &x.detach())?)))
     }
 }
 
@@ -216,14 +197,9 @@ impl CustomOp3 for Lora {
         if lb.shape().dims() != [out, rank] {
             bail!("b is {:?}, needed ({out}, {rank})", lb.shape())
         }
-        let (x, weight) = (
-            Matrix::rows(floats(x, lx)?, inner),
-            Matrix::rows(floats(weight, layout)?, inner),
-        );
-        let (a, b) = (
-            Matrix::rows(floats(a, la)?, inner),
-            Matrix::rows(floats(b, lb)?, rank),
-        );
+        let (x, weight) =
+            (Matrix::rows(floats(x, lx)?, inner), Matrix::rows(floats(weight, layout)?, inner));
+        let (a, b) = (Matrix::rows(floats(a, la)?, inner), Matrix::rows(floats(b, lb)?, rank));
         let mut y = multiplied((rows, out, inner), x, weight.t(), 1.0);
         let down = multiplied((rows, rank, inner), x, a.t(), 1.0); // in → rank
         product(
@@ -249,33 +225,16 @@ impl CustomOp3 for Lora {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let ((rows, inner), rank, out) = (x.dims2()?, a.dim(0)?, b.dim(0)?);
         let grad = grad.contiguous()?;
-        let (xs, weight, a, b, grad) = (
-            values(x)?,
-            values(&self.weight)?,
-            values(a)?,
-            values(b)?,
-            values(&grad)?,
-        );
+        let (xs, weight, a, b, grad) =
+            (values(x)?, values(&self.weight)?, values(a)?, values(b)?, values(&grad)?);
         let (xs, weight) = (Matrix::rows(&xs, inner), Matrix::rows(&weight, inner));
-        let (a, b, grad) = (
-            Matrix::rows(&a, inner),
-            Matrix::rows(&b, rank),
-            Matrix::rows(&grad, out),
-        );
+        let (a, b, grad) =
+            (Matrix::rows(&a, inner), Matrix::rows(&b, rank), Matrix::rows(&grad, out));
         let down = multiplied((rows, rank, inner), xs, a.t(), 1.0); // x Aᵀ, cheaper to compute again than to keep
         let d_down = multiplied((rows, rank, out), grad, b, self.scale);
         let (down, d_down) = (Matrix::rows(&down, rank), Matrix::rows(&d_down, rank));
         let mut dx = multiplied((rows, inner, out), grad, weight, 1.0);
-        product(
-            (rows, inner, rank),
-            &mut dx,
-            inner,
-            d_down,
-            a,
-            1.0,
-            Into::Add,
-            true,
-        );
+        product((rows, inner, rank), &mut dx, inner, d_down, a, 1.0, Into::Add, true);
         let da = multiplied((rank, inner, rows), d_down.t(), xs, 1.0);
         let db = multiplied((out, rank, rows), grad.t(), down, self.scale);
         let cpu = x.device();

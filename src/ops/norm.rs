@@ -22,11 +22,7 @@ pub enum NormWeight {
 /// `x` is `(…, hidden)`, `weight` is `(hidden)`; `form` says how it enters. The weight gets a gradient only if it is a variable.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, form: NormWeight) -> Result<Tensor> {
     if weight.dims1()? != x.dim(D::Minus1)? {
-        bail!(
-            "x is {:?}, the norm's weight is {:?}",
-            x.shape(),
-            weight.shape()
-        )
+        bail!("x is {:?}, the norm's weight is {:?}", x.shape(), weight.shape())
     }
     let weight = &weight.contiguous()?;
     if fused(x) {
@@ -42,11 +38,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, form: NormWeight) -> Resu
         };
     }
     let dtype = x.dtype();
-    let wide = if dtype == DType::F64 {
-        dtype
-    } else {
-        DType::F32
-    };
+    let wide = if dtype == DType::F64 { dtype } else { DType::F32 };
     let xs = x.to_dtype(wide)?;
     let mean_square = xs.sqr()?.mean_keepdim(D::Minus1)?;
     let normed = xs.broadcast_div(&(mean_square + eps)?.sqrt()?)?;
@@ -84,18 +76,16 @@ impl RmsNorm {
         let weight = &*self.factors(weight);
         let width = weight.len();
         let mut out = vec![0f32; x.len()];
-        out.par_chunks_mut(ROWS * width)
-            .zip(x.par_chunks(ROWS * width))
-            .for_each(|(out, x)| {
-                vectorised(|| {
-                    for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                        let inverse = self.inverse(x);
-                        for i in 0..width {
-                            out[i] = x[i] * inverse * weight[i];
-                        }
+        out.par_chunks_mut(ROWS * width).zip(x.par_chunks(ROWS * width)).for_each(|(out, x)| {
+            vectorised(|| {
+                for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                    let inverse = self.inverse(x);
+                    for i in 0..width {
+                        out[i] = x[i] * inverse * weight[i];
                     }
-                })
-            });
+                }
+            })
+        });
         out
     }
 
@@ -111,10 +101,7 @@ impl RmsNorm {
         let width = weight.len();
         let mut out = vec![0f32; xs.len()];
         out.par_chunks_mut(ROWS * width)
-            .zip(
-                xs.par_chunks(ROWS * width)
-                    .zip(grad.par_chunks(ROWS * width)),
-            )
+            .zip(xs.par_chunks(ROWS * width).zip(grad.par_chunks(ROWS * width)))
             .for_each(|(out, (x, grad))| {
                 vectorised(|| {
                     let rows = x.chunks_exact(width).zip(grad.chunks_exact(width));
@@ -155,18 +142,12 @@ impl CustomOp1 for RmsNorm {
         "rms-norm"
     }
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let weight = self
-            .frozen
-            .as_ref()
-            .expect("the unary form holds its weight");
+        let weight = self.frozen.as_ref().expect("the unary form holds its weight");
         let out = self.forward(floats(storage, layout)?, &values(weight)?);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let weight = self
-            .frozen
-            .as_ref()
-            .expect("the unary form holds its weight");
+        let weight = self.frozen.as_ref().expect("the unary form holds its weight");
         self.gradient(x, weight, grad).map(Some)
     }
 }
@@ -182,10 +163,7 @@ impl CustomOp2 for RmsNorm {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Ok((
-            CpuStorage::F32(self.forward(floats(s1, l1)?, floats(s2, l2)?)),
-            l1.shape().clone(),
-        ))
+        Ok((CpuStorage::F32(self.forward(floats(s1, l1)?, floats(s2, l2)?)), l1.shape().clone()))
     }
     fn bwd(
         &self,
@@ -194,9 +172,6 @@ impl CustomOp2 for RmsNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((
-            Some(self.gradient(x, weight, grad)?),
-            Some(self.weight_gradient(x, weight, grad)?),
-        ))
+        Ok((Some(self.gradient(x, weight, grad)?), Some(self.weight_gradient(x, weight, grad)?)))
     }
 }

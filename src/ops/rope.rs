@@ -22,18 +22,12 @@ pub struct RopeTable {
 impl Rope {
     /// Of angular frequencies per position, one for each pair of dimensions.
     pub fn new(frequencies: Vec<f32>) -> Self {
-        Self {
-            frequencies,
-            table: Mutex::default(),
-        }
+        Self { frequencies, table: Mutex::default() }
     }
 
     /// The table for at least `positions` positions; made once and kept.
     pub fn table(&self, positions: usize) -> Arc<RopeTable> {
-        let mut table = self
-            .table
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
+        let mut table = self.table.lock().unwrap_or_else(|broken| broken.into_inner());
         if table.positions < positions {
             let positions = positions.next_power_of_two();
             let angles =
@@ -53,10 +47,8 @@ impl RopeTable {
     #[inline(always)]
     pub(crate) fn turn(&self, position: usize, x: &[f32], out: &mut [f32], direction: f32) {
         let half = x.len() / 2;
-        let (cos, sin) = (
-            &self.cos[position * half..][..half],
-            &self.sin[position * half..][..half],
-        );
+        let (cos, sin) =
+            (&self.cos[position * half..][..half], &self.sin[position * half..][..half]);
         let (x1, x2) = x.split_at(half);
         let (out1, out2) = out.split_at_mut(half);
         for i in 0..half {

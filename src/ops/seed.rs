@@ -18,9 +18,7 @@ pub fn seed_gradient(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
             y.shape()
         )
     }
-    y.apply_op1(Seed {
-        gradient: gradient.detach(),
-    })
+    y.apply_op1(Seed { gradient: gradient.detach() })
 }
 
 impl CustomOp1 for Seed {

@@ -44,10 +44,7 @@ pub struct TokenKl {
 ///
 /// `hidden` is `(rows, width)`, `head` is `(vocabulary, width)`; `reference_hidden` and `reference_head` are the reference's and get no
 /// gradient. Both models' logits are bounded as in [`soft_cap`] where `cap` is given. Logits of a chunk exist at one time, twice.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "two models, each a hidden state and a head"
-)]
+#[expect(clippy::too_many_arguments, reason = "two models, each a hidden state and a head")]
 pub fn token_kl(
     hidden: &Tensor,
     head: &Tensor,
@@ -80,10 +77,7 @@ pub fn token_kl(
     let mut hidden_gradients = Vec::new();
     for from in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - from);
-        let states = [
-            hidden.narrow(0, from, count)?,
-            reference_hidden.narrow(0, from, count)?,
-        ];
+        let states = [hidden.narrow(0, from, count)?, reference_hidden.narrow(0, from, count)?];
         let weights = &weights[from..from + count];
         let of_chunk = if fused(&hidden) { on_host } else { composed };
         let heads = [&head, &reference_head];
@@ -133,11 +127,7 @@ fn on_host(
             vectorised(|| capped_row_kl(row, reference, *weight, cap, divergence))
         })
         .collect();
-    let mut result = TokenKl {
-        loss: weighted(weights, &kl),
-        kl,
-        ..TokenKl::default()
-    };
+    let mut result = TokenKl { loss: weighted(weights, &kl), kl, ..TokenKl::default() };
     let d_logits = Matrix::rows(&own, vocabulary);
     if want != Gradients::None {
         let w = values(head)?;
@@ -260,10 +250,7 @@ fn composed(
             let rows: Vec<Vec<f32>> = others.to_dtype(DType::F32)?.to_vec2()?;
             let least: Vec<f32> = rows.par_iter().map(|row| nth_largest(row, top)).collect();
             let least = Tensor::from_vec(least, (rows.len(), 1), device)?;
-            others
-                .to_dtype(DType::F32)?
-                .broadcast_ge(&least)?
-                .to_dtype(wide)?
+            others.to_dtype(DType::F32)?.broadcast_ge(&least)?.to_dtype(wide)?
         }
         _ => own.ones_like()?,
     };
@@ -290,11 +277,7 @@ fn composed(
         }
     };
     let kl: Vec<f32> = kl.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-    let mut result = TokenKl {
-        loss: weighted(weights, &kl),
-        kl,
-        ..TokenKl::default()
-    };
+    let mut result = TokenKl { loss: weighted(weights, &kl), kl, ..TokenKl::default() };
     if want != Gradients::None {
         let weight = Tensor::from_slice(weights, (rows, 1), device)?.to_dtype(wide)?;
         let d_logits = slope.broadcast_mul(&weight)?;

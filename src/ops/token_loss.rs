@@ -68,11 +68,7 @@ pub fn token_loss(
 ) -> Result<TokenLoss> {
     let ((rows, width), vocabulary) = (hidden.dims2()?, head.dim(0)?);
     if targets.len() != rows || weights.len() != rows {
-        bail!(
-            "{rows} hidden states, {} targets, {} weights",
-            targets.len(),
-            weights.len()
-        )
+        bail!("{rows} hidden states, {} targets, {} weights", targets.len(), weights.len())
     }
     if let Some(id) = targets.iter().find(|id| **id as usize >= vocabulary) {
         bail!("target {id} is outside the vocabulary of {vocabulary}")
@@ -213,22 +209,9 @@ fn on_host(
     let (h, w) = (values(hidden)?, values(head)?);
     let w = Matrix::rows(&w, width);
     let mut logits = vec![0f32; chunk.min(rows) * vocabulary];
-    let mut d_hidden = vec![
-        0f32;
-        if want == Gradients::None {
-            0
-        } else {
-            rows * width
-        }
-    ];
-    let mut d_head = vec![
-        0f32;
-        if want == Gradients::HiddenAndHead {
-            vocabulary * width
-        } else {
-            0
-        }
-    ];
+    let mut d_hidden = vec![0f32; if want == Gradients::None { 0 } else { rows * width }];
+    let mut d_head =
+        vec![0f32; if want == Gradients::HiddenAndHead { vocabulary * width } else { 0 }];
     let mut result = TokenLoss::default();
     for from in (0..rows).step_by(chunk) {
         let to = (from + chunk).min(rows);
@@ -294,11 +277,8 @@ fn on_host(
         result.hidden_gradient = Some(Tensor::from_vec(d_hidden, (rows, width), hidden.device())?);
     }
     if want == Gradients::HiddenAndHead {
-        result.head_gradient = Some(Tensor::from_vec(
-            d_head,
-            (vocabulary, width),
-            hidden.device(),
-        )?);
+        result.head_gradient =
+            Some(Tensor::from_vec(d_head, (vocabulary, width), hidden.device())?);
     }
     Ok(result)
 }
@@ -367,11 +347,7 @@ fn composed(
     (cap, want): (Option<f64>, Gradients),
 ) -> Result<TokenLoss> {
     let (rows, vocabulary, device) = (targets.len(), head.dim(0)?, hidden.device());
-    let wide = if hidden.dtype() == DType::F64 {
-        DType::F64
-    } else {
-        DType::F32
-    };
+    let wide = if hidden.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     let logits = soft_cap(&hidden.matmul(&head.t()?)?.to_dtype(wide)?, cap)?;
     let log_sum = logits.log_sum_exp(D::Minus1)?.unsqueeze(1)?;
     let ids = Tensor::from_slice(targets, (rows, 1), device)?;
@@ -379,10 +355,7 @@ fn composed(
     let log_prob = (&wanted - &log_sum)?;
     let p = logits.broadcast_sub(&log_sum)?.exp()?;
     let entropy = (&log_sum - (&p * &logits)?.sum_keepdim(1)?)?;
-    let rank = logits
-        .broadcast_gt(&wanted)?
-        .to_dtype(DType::F32)?
-        .sum_keepdim(1)?;
+    let rank = logits.broadcast_gt(&wanted)?.to_dtype(DType::F32)?.sum_keepdim(1)?;
     let host = |t: &Tensor| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
     let log_prob = host(&log_prob)?;
     let mut result = TokenLoss {

@@ -18,12 +18,7 @@ pub struct AdamWConfig {
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self {
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            weight_decay: 0.0,
-        }
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
     }
 }
 
@@ -57,30 +52,16 @@ impl AdamW {
                 Ok(Moments::Device(zeros.clone(), zeros))
             })
             .collect::<Result<_>>()?;
-        Ok(Self {
-            config,
-            parameters: parameters.to_vec(),
-            moments,
-            step: 0,
-        })
+        Ok(Self { config, parameters: parameters.to_vec(), moments, step: 0 })
     }
 
     /// One step; `gradients` are in the parameters' order and are multiplied by `factor` (clipping) first.
     pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64, factor: f64) -> Result<()> {
         if gradients.len() != self.parameters.len() {
-            bail!(
-                "{} gradients for {} parameters",
-                gradients.len(),
-                self.parameters.len()
-            )
+            bail!("{} gradients for {} parameters", gradients.len(), self.parameters.len())
         }
         self.step += 1;
-        let AdamWConfig {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } = self.config;
+        let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
         let correct1 = 1.0 - beta1.powi(self.step as i32);
         let correct2 = 1.0 - beta2.powi(self.step as i32);
         for (((_, var), moments), gradient) in
@@ -146,10 +127,7 @@ impl AdamW {
         for ((name, var), moments) in self.parameters.iter().zip(&mut self.moments) {
             let saved = |kind: &str| match state.get(&format!("{kind}.{name}")) {
                 Some(saved) if saved.shape() == var.shape() => Ok(saved.clone()),
-                _ => bail!(
-                    "the saved state has no {kind}.{name} of shape {:?}",
-                    var.shape()
-                ),
+                _ => bail!("the saved state has no {kind}.{name} of shape {:?}", var.shape()),
             };
             let (m, v) = (saved("m")?, saved("v")?);
             *moments = match moments {

@@ -23,11 +23,7 @@ pub fn global_norm(gradients: &[Tensor]) -> Result<f64> {
     let mut sum = 0.0;
     for gradient in gradients {
         sum += f64::from(
-            gradient
-                .sqr()?
-                .sum_all()?
-                .to_dtype(candle_core::DType::F32)?
-                .to_scalar::<f32>()?,
+            gradient.sqr()?.sum_all()?.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?,
         );
     }
     Ok(sum.sqrt())

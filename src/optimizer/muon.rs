@@ -21,27 +21,17 @@ impl Muon {
             .iter()
             .map(|(_, var)| var.as_detached_tensor().zeros_like())
             .collect::<Result<_>>()?;
-        Ok(Self {
-            parameters: parameters.to_vec(),
-            momentum,
-        })
+        Ok(Self { parameters: parameters.to_vec(), momentum })
     }
 
     /// One step; `gradients` are in the parameters' order. The update of an `(out, in)` matrix has a root mean square of about
     /// `0.2 · learning_rate` whatever its shape, so that AdamW's rates fit.
     pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<()> {
         if gradients.len() != self.parameters.len() {
-            bail!(
-                "{} gradients for {} parameters",
-                gradients.len(),
-                self.parameters.len()
-            )
+            bail!("{} gradients for {} parameters", gradients.len(), self.parameters.len())
         }
-        for (((_, var), momentum), gradient) in self
-            .parameters
-            .iter()
-            .zip(&mut self.momentum)
-            .zip(gradients)
+        for (((_, var), momentum), gradient) in
+            self.parameters.iter().zip(&mut self.momentum).zip(gradients)
         {
             *momentum = ((&*momentum * MOMENTUM)? + gradient)?;
             let ahead = ((&*momentum * MOMENTUM)? + gradient)?; // Nesterov
@@ -56,9 +46,7 @@ impl Muon {
     /// Momentum by name, to be saved beside the parameters.
     pub fn state(&self) -> BTreeMap<String, Tensor> {
         let named = self.parameters.iter().zip(&self.momentum);
-        named
-            .map(|((name, _), momentum)| (format!("momentum.{name}"), momentum.clone()))
-            .collect()
+        named.map(|((name, _), momentum)| (format!("momentum.{name}"), momentum.clone())).collect()
     }
 
     /// Takes back what [`Muon::state`] gave.
@@ -66,10 +54,7 @@ impl Muon {
         for ((name, var), momentum) in self.parameters.iter().zip(&mut self.momentum) {
             match state.get(&format!("momentum.{name}")) {
                 Some(saved) if saved.shape() == var.shape() => *momentum = saved.clone(),
-                _ => bail!(
-                    "the saved state has no momentum.{name} of shape {:?}",
-                    var.shape()
-                ),
+                _ => bail!("the saved state has no momentum.{name} of shape {:?}", var.shape()),
             }
         }
         Ok(())
@@ -80,17 +65,8 @@ impl Muon {
 fn orthogonal(x: &Tensor) -> Result<Tensor> {
     let (rows, columns) = x.dims2()?;
     let tall = rows > columns;
-    let x = if tall {
-        x.t()?.contiguous()?
-    } else {
-        x.clone()
-    };
-    let norm = x
-        .sqr()?
-        .sum_all()?
-        .sqrt()?
-        .to_dtype(DType::F64)?
-        .to_scalar::<f64>()?;
+    let x = if tall { x.t()?.contiguous()? } else { x.clone() };
+    let norm = x.sqr()?.sum_all()?.sqrt()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
     let mut x = (x / (norm + 1e-7))?;
     for _ in 0..5 {
         let gram = x.matmul(&x.t()?)?;

@@ -166,24 +166,14 @@ fn claim(
     paper: &'static str,
     statements: Vec<Statement>,
 ) -> Claim {
-    Claim {
-        id,
-        hypothesis,
-        paper,
-        statements,
-        verdict: Judgement::NotSupported,
-    }
+    Claim { id, hypothesis, paper, statements, verdict: Judgement::NotSupported }
 }
 
 /// Holm's method over all statements with p values, then the verdicts.
 fn adjust(claims: &mut [Claim]) {
     let alpha = 1.0 - Design::default().level;
     let all = || claims.iter().flat_map(|claim| &claim.statements);
-    let adjusted = holm(
-        &all()
-            .filter_map(|statement| statement.p)
-            .collect::<Vec<_>>(),
-    );
+    let adjusted = holm(&all().filter_map(|statement| statement.p).collect::<Vec<_>>());
     let mut adjusted = adjusted.into_iter();
     for claim in claims {
         for statement in &mut claim.statements {
@@ -200,13 +190,7 @@ fn adjust(claims: &mut [Claim]) {
                 },
             };
         }
-        let of = |verdict: Verdict| {
-            claim
-                .statements
-                .iter()
-                .filter(|s| s.holds == verdict)
-                .count()
-        };
+        let of = |verdict: Verdict| claim.statements.iter().filter(|s| s.holds == verdict).count();
         claim.verdict = match (of(Verdict::Yes), of(Verdict::No)) {
             (yes, _) if yes > 0 && yes == claim.statements.len() => Judgement::Supported,
             (yes, _) if yes > 0 => Judgement::SupportedInPart,
@@ -274,11 +258,9 @@ fn compared(
     }
     let found = Comparison::of(pairs, &Design::with_margin(results.margin)?)?;
     let (interval, p, kind) = match not_lower {
-        true => (
-            found.equivalence_interval,
-            found.equivalence.lower,
-            Kind::NotLower(found.not_lower),
-        ),
+        true => {
+            (found.equivalence_interval, found.equivalence.lower, Kind::NotLower(found.not_lower))
+        }
         false => (found.interval, found.p, Kind::Above),
     };
     Ok(vec![Statement {
@@ -301,10 +283,7 @@ fn above(
     recipe: String,
     unit: &'static str,
 ) -> Result<Vec<Statement>> {
-    if blocks
-        .iter()
-        .any(|block| block.rows.is_empty() || block.rows[0].is_empty())
-    {
+    if blocks.iter().any(|block| block.rows.is_empty() || block.rows[0].is_empty()) {
         return Ok(Vec::new());
     }
     let design = Design::default();
@@ -339,15 +318,11 @@ fn higher_at(
 ) -> Result<Vec<Statement>> {
     let mut at = results.clone();
     // comparisons are of runs that are marked as chosen
-    at.runs
-        .iter_mut()
-        .for_each(|run| run.chosen = run.learning_rate == rate);
+    at.runs.iter_mut().for_each(|run| run.chosen = run.learning_rate == rate);
     let mut found = higher(recipe, &at, of, second, first)?;
-    found.iter_mut().for_each(|statement| {
-        statement
-            .text
-            .push_str(&format!(", both at the rate {rate:e}"))
-    });
+    found
+        .iter_mut()
+        .for_each(|statement| statement.text.push_str(&format!(", both at the rate {rate:e}")));
     Ok(found)
 }
 
@@ -356,13 +331,7 @@ fn h1(desk: &Desk) -> Result<Vec<Statement>> {
     for target in TARGETS {
         let results = desk.results("table-2", Some(target))?;
         for arm in ["self_output", "rephrase"] {
-            statements.extend(higher(
-                "table-2",
-                &results,
-                Of::NonTarget,
-                arm,
-                "ground_truth",
-            )?);
+            statements.extend(higher("table-2", &results, Of::NonTarget, arm, "ground_truth")?);
             statements.extend(kept("table-2", &results, Of::Target, arm, "ground_truth")?);
         }
     }
@@ -385,27 +354,15 @@ fn h2(desk: &Desk) -> Result<Vec<Statement>> {
                 .unwrap_or_default()
         };
         for arm in ["self_output", "rephrase"] {
-            let side = |weight: f64, arm: &str| Block {
-                weight,
-                rows: logs(arm),
-            };
-            let text = format!(
-                "log perplexity of ground truth above that of {}",
-                label(arm)
-            );
+            let side = |weight: f64, arm: &str| Block { weight, rows: logs(arm) };
+            let text = format!("log perplexity of ground truth above that of {}", label(arm));
             let blocks = [side(1.0, "ground_truth"), side(-1.0, arm)];
             statements.extend(above(&blocks, text, place("table-2", &results), "nats")?);
         }
         // the same questions, so that only the wording differs
         let of = ["ground_truth_on_self_output_items", "rephrase"];
         for other in of {
-            statements.extend(higher(
-                "table-2",
-                &results,
-                Of::NonTarget,
-                "self_output",
-                other,
-            )?);
+            statements.extend(higher("table-2", &results, Of::NonTarget, "self_output", other)?);
         }
     }
     Ok(statements)
@@ -415,33 +372,14 @@ fn h3(desk: &Desk) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     for target in TARGETS {
         let results = desk.results("table-2", Some(target))?;
-        statements.extend(higher(
-            "table-2",
-            &results,
-            Of::NonTarget,
-            "stm_2.5",
-            "ground_truth",
-        )?);
+        statements.extend(higher("table-2", &results, Of::NonTarget, "stm_2.5", "ground_truth")?);
         statements.extend(kept("table-2", &results, Of::NonTarget, "stm_2.5", BASE)?);
-        statements.extend(kept(
-            "table-2",
-            &results,
-            Of::Target,
-            "stm_2.5",
-            "ground_truth",
-        )?);
+        statements.extend(kept("table-2", &results, Of::Target, "stm_2.5", "ground_truth")?);
     }
     let results = desk.results("table-7", None)?;
     let rate = highest_chosen(&results);
     let (masked, whole) = ("stm_2.5", "ground_truth");
-    statements.extend(higher_at(
-        "table-7",
-        &results,
-        rate,
-        Of::NonTarget,
-        masked,
-        whole,
-    )?);
+    statements.extend(higher_at("table-7", &results, rate, Of::NonTarget, masked, whole)?);
     Ok(statements)
 }
 
@@ -460,13 +398,7 @@ fn h5(desk: &Desk) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     for (recipe, lower) in [("table-3", "stm_1.5"), ("table-13", "stm_1.75")] {
         let results = desk.results(recipe, None)?;
-        statements.extend(higher(
-            recipe,
-            &results,
-            Of::NonTarget,
-            "stm_2.5",
-            "stm_1000",
-        )?);
+        statements.extend(higher(recipe, &results, Of::NonTarget, "stm_2.5", "stm_1000")?);
         statements.extend(higher(recipe, &results, Of::Target, "stm_2.5", lower)?);
     }
     Ok(statements)
@@ -475,10 +407,7 @@ fn h5(desk: &Desk) -> Result<Vec<Statement>> {
 fn h6(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-14", None)?;
     let mut statements = Vec::new();
-    for arm in summary::arms(&results)
-        .into_iter()
-        .filter(|arm| arm.contains("dpf"))
-    {
+    for arm in summary::arms(&results).into_iter().filter(|arm| arm.contains("dpf")) {
         for of in [Of::NonTarget, Of::Target] {
             statements.extend(higher("table-14", &results, of, "stm_2.5", arm)?);
         }
@@ -499,14 +428,7 @@ fn h7(desk: &Desk) -> Result<Vec<Statement>> {
     rates.dedup();
     for rate in rates {
         let (masked, whole) = ("stm_2.5", "ground_truth");
-        statements.extend(higher_at(
-            "table-5",
-            &results,
-            rate,
-            Of::NonTarget,
-            masked,
-            whole,
-        )?);
+        statements.extend(higher_at("table-5", &results, rate, Of::NonTarget, masked, whole)?);
     }
     Ok(statements)
 }
@@ -515,27 +437,19 @@ fn h8(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-7", None)?;
     let rate = highest_chosen(&results);
     let rows = |arm: &str, value: fn(&Run) -> Vec<f64>| -> Vec<Vec<f64>> {
-        let runs = results
-            .runs
-            .iter()
-            .filter(|run| run.arm == arm && run.learning_rate == rate);
+        let runs = results.runs.iter().filter(|run| run.arm == arm && run.learning_rate == rate);
         runs.map(value).collect()
     };
     let norms: fn(&Run) -> Vec<f64> = |run| run.layers.iter().map(|layer| layer.norm).collect();
     let ranks: fn(&Run) -> Vec<f64> = |run| {
-        let spectra = run
-            .layers
-            .iter()
-            .filter_map(|layer| layer.singular_values.as_deref());
+        let spectra = run.layers.iter().filter_map(|layer| layer.singular_values.as_deref());
         spectra.filter_map(entropy_rank).collect()
     };
     let less = |value: fn(&Run) -> Vec<f64>, what: &str, unit, more: &str, less: &str| {
         let (more_rows, less_rows) = (rows(more, value), rows(less, value));
         let pair = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
-        let block = Block {
-            weight: 1.0,
-            rows: more_rows.iter().zip(&less_rows).map(pair).collect(),
-        };
+        let block =
+            Block { weight: 1.0, rows: more_rows.iter().zip(&less_rows).map(pair).collect() };
         let text = format!(
             "{what} larger for {} than for {}, all at the rate {rate:e}",
             label(more),
@@ -568,10 +482,7 @@ fn h8(desk: &Desk) -> Result<Vec<Statement>> {
 fn h9(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-8", None)?;
     let mut statements = Vec::new();
-    for arm in summary::arms(&results)
-        .into_iter()
-        .filter(|arm| arm.contains('@'))
-    {
+    for arm in summary::arms(&results).into_iter().filter(|arm| arm.contains('@')) {
         statements.extend(higher("table-8", &results, Of::NonTarget, "stm_2.5", arm)?);
     }
     Ok(statements)
@@ -579,13 +490,8 @@ fn h9(desk: &Desk) -> Result<Vec<Statement>> {
 
 fn h10(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-20", None)?;
-    let mut statements = kept(
-        "table-20",
-        &results,
-        Of::NonTarget,
-        "self_output_wrong",
-        "self_output_right",
-    )?;
+    let mut statements =
+        kept("table-20", &results, Of::NonTarget, "self_output_wrong", "self_output_right")?;
     statements.extend(higher(
         "table-20",
         &results,
@@ -610,38 +516,23 @@ fn h11(desk: &Desk) -> Result<Vec<Statement>> {
     let stage = |arm: &str, stage: usize| -> Vec<Vec<f64>> {
         let of_arm = courses.iter().filter(|course| course.arm == arm);
         let tasks = of_arm.filter_map(|course| {
-            course
-                .stages
-                .get(stage)?
-                .iter()
-                .find(|score| score.task == first)
+            course.stages.get(stage)?.iter().find(|score| score.task == first)
         });
-        tasks
-            .map(|task| task.items.iter().map(|item| item.value).collect())
-            .collect()
+        tasks.map(|task| task.items.iter().map(|item| item.value).collect()).collect()
     };
     let recipe = || "table-19, algebra then code".to_owned();
     let pair = |one: Vec<Vec<f64>>, other: Vec<Vec<f64>>| match one.is_empty()
         || one.len() != other.len()
     {
         true => Vec::new(),
-        false => vec![Pair {
-            weight: 1.0,
-            first: one,
-            second: other,
-        }],
+        false => vec![Pair { weight: 1.0, first: one, second: other }],
     };
     let text = format!(
         "algebra after both stages by STM no more than {} points below algebra after its own",
         results.margin
     );
-    let mut statements = compared(
-        &pair(stage("stm_2.5", 1), stage("stm_2.5", 2)),
-        &results,
-        text,
-        recipe(),
-        true,
-    )?;
+    let mut statements =
+        compared(&pair(stage("stm_2.5", 1), stage("stm_2.5", 2)), &results, text, recipe(), true)?;
     let text = "algebra after both stages higher by STM than by ground truth".to_owned();
     statements.extend(compared(
         &pair(stage("ground_truth", 2), stage("stm_2.5", 2)),
@@ -660,33 +551,15 @@ fn h11(desk: &Desk) -> Result<Vec<Statement>> {
     };
     let (truth, masked) = (rows("ground_truth"), rows("stm_2.5"));
     let less = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let block = Block {
-        weight: 1.0,
-        rows: truth.iter().zip(&masked).map(less).collect(),
-    };
+    let block = Block { weight: 1.0, rows: truth.iter().zip(&masked).map(less).collect() };
     let text = "self-BLEU after ground truth above that after STM".to_owned();
-    statements.extend(above(
-        &[block],
-        text,
-        "table-6, target code".to_owned(),
-        "self-BLEU",
-    )?);
+    statements.extend(above(&[block], text, "table-6, target code".to_owned(), "self-BLEU")?);
     let results = desk.results("table-5", None)?;
-    let follow: Vec<usize> = (0..results.base.len())
-        .filter(|at| results.base[*at].task == "follow")
-        .collect();
-    let text = format!(
-        "STM no more than {} points below base on follow",
-        results.margin
-    );
+    let follow: Vec<usize> =
+        (0..results.base.len()).filter(|at| results.base[*at].task == "follow").collect();
+    let text = format!("STM no more than {} points below base on follow", results.margin);
     let pairs = pairs_of(&results, &follow, BASE, "stm_2.5")?;
-    statements.extend(compared(
-        &pairs,
-        &results,
-        text,
-        place("table-5", &results),
-        true,
-    )?);
+    statements.extend(compared(&pairs, &results, text, place("table-5", &results), true)?);
     Ok(statements)
 }
 
@@ -705,13 +578,7 @@ impl Judgement {
 /// For reading: the verdicts, then every statement.
 pub fn sheets(claims: &[Claim]) -> Vec<Sheet> {
     let count = |claim: &Claim, verdict: Verdict| {
-        Cell::from(
-            claim
-                .statements
-                .iter()
-                .filter(|s| s.holds == verdict)
-                .count(),
-        )
+        Cell::from(claim.statements.iter().filter(|s| s.holds == verdict).count())
     };
     let verdicts = Sheet::new("verdicts", "The paper's hypotheses at lab scale", "id", claims.iter().map(|claim| claim.id.to_owned()))
         .legend(
@@ -728,44 +595,24 @@ pub fn sheets(claims: &[Claim]) -> Vec<Sheet> {
         all.push(
             Sheet::new(
                 &claim.id.to_lowercase(),
-                &format!(
-                    "{}: {} {}.",
-                    claim.id,
-                    claim.hypothesis,
-                    capital(claim.verdict.words())
-                ),
+                &format!("{}: {} {}.", claim.id, claim.hypothesis, capital(claim.verdict.words())),
                 "statement",
                 of.iter().map(|statement| statement.text.clone()),
             )
-            .column(
-                "holds",
-                of.iter()
-                    .map(|statement| Cell::from(statement.holds.to_string())),
-            )
+            .column("holds", of.iter().map(|statement| Cell::from(statement.holds.to_string())))
             .column(
                 "value",
-                of.iter()
-                    .map(|statement| Cell::from(significant(statement.value.value))),
+                of.iter().map(|statement| Cell::from(significant(statement.value.value))),
             )
-            .column(
-                "interval",
-                of.iter().map(|statement| Cell::from(between(statement))),
-            )
-            .column(
-                "unit",
-                of.iter().map(|statement| Cell::from(statement.unit)),
-            )
+            .column("interval", of.iter().map(|statement| Cell::from(between(statement))))
+            .column("unit", of.iter().map(|statement| Cell::from(statement.unit)))
             .column(
                 "p",
                 of.iter().map(|statement| {
                     Cell::from(statement.p_adjusted.map_or(String::new(), p_value))
                 }),
             )
-            .column(
-                "recipe",
-                of.iter()
-                    .map(|statement| Cell::from(statement.recipe.as_str())),
-            ),
+            .column("recipe", of.iter().map(|statement| Cell::from(statement.recipe.as_str()))),
         );
     }
     all
@@ -781,9 +628,7 @@ fn between(statement: &Statement) -> String {
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Writes `README.md`, `claims.json` and `made.json` to `folder`, made if it is not there.
@@ -814,10 +659,7 @@ mod tests {
             text: "a above b".into(),
             recipe: "table-2".into(),
             unit: "points",
-            value: Estimate {
-                value: (low + high) / 2.0,
-                se: None,
-            },
+            value: Estimate { value: (low + high) / 2.0, se: None },
             interval: Interval { low, high },
             p,
             p_adjusted: None,
@@ -841,17 +683,9 @@ mod tests {
         check(vec![open(), no()], Judgement::Contradicted);
         check(vec![open()], Judgement::NotSupported);
         check(Vec::new(), Judgement::NotSupported);
+        check(vec![statement(0.1, 0.2, None, Kind::ByInterval)], Judgement::Supported);
         check(
-            vec![statement(0.1, 0.2, None, Kind::ByInterval)],
-            Judgement::Supported,
-        );
-        check(
-            vec![statement(
-                -1.0,
-                0.2,
-                Some(0.01),
-                Kind::NotLower(Verdict::Yes),
-            )],
+            vec![statement(-1.0, 0.2, Some(0.01), Kind::NotLower(Verdict::Yes))],
             Judgement::Supported,
         );
         // two p values of 0.04 are not small enough together

@@ -41,10 +41,7 @@ pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
     let mut courses = Vec::new();
     for arm in &first.recipe().arms {
         let name = arm.to_string();
-        let Some(rates) = results
-            .iter()
-            .map(|r| chosen(r, &name))
-            .collect::<Option<Vec<f64>>>()
+        let Some(rates) = results.iter().map(|r| chosen(r, &name)).collect::<Option<Vec<f64>>>()
         else {
             continue;
         };
@@ -63,16 +60,9 @@ pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
             let then = second.tuned(arm, rates[1], seed)?;
             let mut stages = vec![untouched.clone()];
             for (checkpoint, at) in [(&merged, 1), (&then.checkpoint, 2)] {
-                stages.push(
-                    first
-                        .measure(checkpoint, &format!("{name}-{seed}-stage-{at}"))?
-                        .1,
-                );
+                stages.push(first.measure(checkpoint, &format!("{name}-{seed}-stage-{at}"))?.1);
             }
-            courses.push(Course {
-                arm: name.clone(),
-                stages,
-            });
+            courses.push(Course { arm: name.clone(), stages });
         }
     }
     Ok(courses)
@@ -81,10 +71,7 @@ pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
 /// The course's scores of one task after each stage.
 pub(super) fn of_task(course: &Course, task: &str) -> Vec<f64> {
     let score = |scores: &Vec<TaskScore>| {
-        scores
-            .iter()
-            .find(|score| score.task == task)
-            .and_then(summary::score)
+        scores.iter().find(|score| score.task == task).and_then(summary::score)
     };
     course.stages.iter().filter_map(score).collect()
 }
@@ -107,19 +94,11 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
         .filter(|(arm, stage)| !is_base(arm) && (*stage > 0 || *arm == arms[0]))
         .collect();
     let mean = |values: Vec<f64>| -> Option<Estimate> {
-        Some(Estimate {
-            value: stats::mean(&values)?,
-            se: stats::standard_error(&values),
-        })
+        Some(Estimate { value: stats::mean(&values)?, se: stats::standard_error(&values) })
     };
     let tasks: Vec<String> = courses
         .first()
-        .map(|course| {
-            course.stages[0]
-                .iter()
-                .map(|score| score.task.clone())
-                .collect()
-        })
+        .map(|course| course.stages[0].iter().map(|score| score.task.clone()).collect())
         .unwrap_or_default();
     let name = |(arm, stage): &(&str, usize)| match stage {
         0 => BASE.to_owned(),
@@ -139,10 +118,7 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
                 .collect();
             let mut estimate = mean(values);
             if *stage == 0 {
-                estimate = estimate.map(|estimate| Estimate {
-                    se: None,
-                    ..estimate
-                });
+                estimate = estimate.map(|estimate| Estimate { se: None, ..estimate });
             }
             Cell::share(estimate)
         });
@@ -189,17 +165,9 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
     for task in ["MATH", "MBPP", "GSM8K", "ARC", "BIRD"] {
         let cells = ["base", "after MATH", "after MBPP"].map(|stage| {
             let quantity = format!("{task} {stage}");
-            Cell::number(
-                rows.iter()
-                    .find(|row| row.quantity == quantity)
-                    .map(|row| row.value),
-                2,
-            )
+            Cell::number(rows.iter().find(|row| row.quantity == quantity).map(|row| row.value), 2)
         });
         paper = paper.column(task, cells);
     }
-    Ok(Shown {
-        sheets: vec![sheet, transfers, paper],
-        figures: Vec::new(),
-    })
+    Ok(Shown { sheets: vec![sheet, transfers, paper], figures: Vec::new() })
 }

@@ -75,11 +75,7 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
     let sheet = table(&curves, exhibit, model)?;
     let plot = plot(&curves, &recipe.target, recipe.learning_rates[0]);
     Ok(Shown {
-        figures: vec![Figure {
-            name: "convergence",
-            plot,
-            table: sheet.frame()?,
-        }],
+        figures: vec![Figure { name: "convergence", plot, table: sheet.frame()? }],
         sheets: vec![sheet],
     })
 }
@@ -93,22 +89,11 @@ struct HeldOut {
 impl HeldOut {
     fn of(desk: &Desk, experiment: &Experiment) -> Result<Self> {
         let base = experiment.base();
-        let examples: Vec<dataset::Example> = experiment
-            .validation()
-            .iter()
-            .map(dataset::Example::from)
-            .collect();
+        let examples: Vec<dataset::Example> =
+            experiment.validation().iter().map(dataset::Example::from).collect();
         let context = base.config()?.max_position_embeddings;
-        let made = sequences(
-            &desk.cx.tokenizer(base)?,
-            &examples,
-            context,
-            TooLong::Refuse,
-        )?;
-        let mut held_out = Self {
-            sequences: made.sequences,
-            base: Vec::new(),
-        };
+        let made = sequences(&desk.cx.tokenizer(base)?, &examples, context, TooLong::Refuse)?;
+        let mut held_out = Self { sequences: made.sequences, base: Vec::new() };
         held_out.base = held_out.scores(desk, base, BASE)?;
         Ok(held_out)
     }
@@ -119,11 +104,8 @@ impl HeldOut {
         checkpoint: &Checkpoint,
         label: &str,
     ) -> Result<Vec<TokenScores>> {
-        let ids: Vec<&[u32]> = self
-            .sequences
-            .iter()
-            .map(|sequence| sequence.ids.as_slice())
-            .collect();
+        let ids: Vec<&[u32]> =
+            self.sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
         verbs::score(desk.cx, checkpoint, &format!("validation-{label}"), &ids)
     }
 
@@ -161,17 +143,11 @@ impl HeldOut {
 
 /// The values of all seeds at one epoch.
 fn at(seeds: &[Vec<Point>], epoch: usize, value: fn(&Point) -> Option<f64>) -> Vec<f64> {
-    seeds
-        .iter()
-        .filter_map(|points| value(points.get(epoch)?))
-        .collect()
+    seeds.iter().filter_map(|points| value(points.get(epoch)?)).collect()
 }
 
 fn estimate(values: &[f64]) -> Option<Estimate> {
-    Some(Estimate {
-        value: stats::mean(values)?,
-        se: stats::standard_error(values),
-    })
+    Some(Estimate { value: stats::mean(values)?, se: stats::standard_error(values) })
 }
 
 fn table(curves: &[(&Setting, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Result<Sheet> {
@@ -190,13 +166,8 @@ fn table(curves: &[(&Setting, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> 
     };
     let printed = printed::of(exhibit, "MBPP")?;
     let paper = keys.iter().map(|&(arm, epoch)| {
-        let (arm, quantity) = (
-            curves[arm].0.to_string(),
-            format!("MBPP after epoch {epoch}"),
-        );
-        let row = printed
-            .iter()
-            .find(|row| row.arm == arm && row.quantity == quantity);
+        let (arm, quantity) = (curves[arm].0.to_string(), format!("MBPP after epoch {epoch}"));
+        let row = printed.iter().find(|row| row.arm == arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
     });
     let name = |(arm, _): &(usize, usize)| label(&curves[*arm].0.to_string());
@@ -222,28 +193,11 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     type Value = fn(&Point) -> Option<f64>;
     let panels: [(&str, Value, f64); 3] = [
-        (
-            "target score on the test split, percent",
-            |point| Some(100.0 * point.target),
-            4.0,
-        ),
-        (
-            "validation loss of the reference answers, nats",
-            |point| Some(point.loss),
-            0.1,
-        ),
-        (
-            "training loss, nats for each learned token",
-            |point| point.training,
-            0.1,
-        ),
+        ("target score on the test split, percent", |point| Some(100.0 * point.target), 4.0),
+        ("validation loss of the reference answers, nats", |point| Some(point.loss), 0.1),
+        ("training loss, nats for each learned token", |point| point.training, 0.1),
     ];
-    let epochs = curves
-        .iter()
-        .flat_map(|(_, seeds)| seeds)
-        .map(Vec::len)
-        .max()
-        .unwrap_or(1);
+    let epochs = curves.iter().flat_map(|(_, seeds)| seeds).map(Vec::len).max().unwrap_or(1);
     let panel = |(axis, value, least): (&str, Value, f64)| {
         let mut layers = Vec::new();
         let mut all = Vec::new();
@@ -255,17 +209,10 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
                     Some((epoch as f64, stats::mean(&values)?, Spread::of(&values)?))
                 })
                 .collect();
-            all.extend(
-                spreads
-                    .iter()
-                    .flat_map(|(_, _, spread)| [spread.min, spread.max]),
-            );
+            all.extend(spreads.iter().flat_map(|(_, _, spread)| [spread.min, spread.max]));
             for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
                 layers.push(Layer::Line {
-                    points: spreads
-                        .iter()
-                        .map(|(x, _, spread)| (*x, end(spread)))
-                        .collect(),
+                    points: spreads.iter().map(|(x, _, spread)| (*x, end(spread))).collect(),
                     colour,
                     width: 1.0,
                     opacity: 0.3,
@@ -290,12 +237,7 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
         }
         Panel {
             heading: None,
-            x: Axis {
-                label: "epoch".to_owned(),
-                from: -0.2,
-                to: epochs as f64 - 0.8,
-                log: false,
-            },
+            x: Axis { label: "epoch".to_owned(), from: -0.2, to: epochs as f64 - 0.8, log: false },
             y: Axis::around(axis, all.into_iter(), least),
             layers,
         }

@@ -55,10 +55,7 @@ pub fn recipe_text(name: &str) -> Result<&'static str> {
     let found = RECIPES.iter().find(|(known, _)| *known == name);
     found.map(|(_, text)| *text).ok_or_else(|| {
         let names: Vec<&str> = recipe_names().collect();
-        Error::invalid(
-            format!("recipe `{name}`"),
-            format!("there are {}", names.join(", ")),
-        )
+        Error::invalid(format!("recipe `{name}`"), format!("there are {}", names.join(", ")))
     })
 }
 
@@ -70,11 +67,7 @@ pub fn recipe_names() -> impl Iterator<Item = &'static str> {
 impl<'a> Desk<'a> {
     /// An empty desk; nothing is computed before it is asked for.
     pub fn new(cx: &'a Context, options: Options) -> Self {
-        Self {
-            cx,
-            options,
-            results: RefCell::default(),
-        }
+        Self { cx, options, results: RefCell::default() }
     }
 
     /// What is changed for all recipes.
@@ -98,18 +91,11 @@ impl<'a> Desk<'a> {
         }
         if self.options.quick {
             recipe.seeds = vec![1];
-            recipe.sizes = DataSizes {
-                train: 48,
-                validation: 20,
-                test: 20,
-            };
+            recipe.sizes = DataSizes { train: 48, validation: 20, test: 20 };
             recipe.self_output.samples = 6;
             let few = |rates: &mut Vec<f64>| *rates = few(rates);
             few(&mut recipe.learning_rates);
-            recipe
-                .variants
-                .values_mut()
-                .for_each(|variant| few(&mut variant.learning_rates));
+            recipe.variants.values_mut().for_each(|variant| few(&mut variant.learning_rates));
         }
         match target {
             Some(target) => recipe.with_target(target),
@@ -129,9 +115,7 @@ impl<'a> Desk<'a> {
         if let Some(known) = self.results.borrow().get(&key) {
             return Ok(known.clone());
         }
-        self.cx
-            .progress
-            .note(&format!("{name}, target {}", recipe.target));
+        self.cx.progress.note(&format!("{name}, target {}", recipe.target));
         let results = Rc::new(Experiment::prepare(self.cx, &recipe)?.run()?);
         self.results.borrow_mut().insert(key, results.clone());
         Ok(results)
@@ -164,32 +148,17 @@ mod tests {
     fn tables_share_their_runs() {
         let recipe = |name| Recipe::parse(recipe_text(name).unwrap()).unwrap();
         let main = recipe("table-2");
-        for name in [
-            "table-3", "table-4", "table-6", "table-8", "table-11", "table-20",
-        ] {
+        for name in ["table-3", "table-4", "table-6", "table-8", "table-11", "table-20"] {
             let other = recipe(name);
             assert_eq!(
-                (
-                    main.sizes,
-                    &main.finetune,
-                    &main.learning_rates,
-                    &main.non_target
-                ),
-                (
-                    other.sizes,
-                    &other.finetune,
-                    &other.learning_rates,
-                    &other.non_target
-                ),
+                (main.sizes, &main.finetune, &main.learning_rates, &main.non_target),
+                (other.sizes, &other.finetune, &other.learning_rates, &other.non_target),
                 "{name}"
             );
         }
         let other = recipe("table-13");
         let main = main.with_target("algebra").unwrap();
-        assert_eq!(
-            (&main.target, &main.non_target),
-            (&other.target, &other.non_target)
-        );
+        assert_eq!((&main.target, &main.non_target), (&other.target, &other.non_target));
     }
 
     #[test]
@@ -198,23 +167,13 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
         let desk = |quick, seeds| {
-            let options = Options {
-                quick,
-                seeds,
-                model: None,
-            };
+            let options = Options { quick, seeds, model: None };
             Desk::new(&cx, options)
         };
-        assert_eq!(
-            desk(false, Some(2)).recipe("table-2", None).unwrap().seeds,
-            [1, 2]
-        );
+        assert_eq!(desk(false, Some(2)).recipe("table-2", None).unwrap().seeds, [1, 2]);
         let quick = desk(true, None).recipe("table-4", Some("algebra")).unwrap();
         assert_eq!((quick.seeds.len(), quick.learning_rates.len()), (1, 2));
-        assert_eq!(
-            (quick.target.as_str(), quick.name.as_str()),
-            ("algebra", "table-4-algebra")
-        );
+        assert_eq!((quick.target.as_str(), quick.name.as_str()), ("algebra", "table-4-algebra"));
         assert_eq!(quick.variants["full"].learning_rates.len(), 2);
         let error = desk(true, None).recipe("table-99", None).unwrap_err();
         assert!(error.to_string().contains("table-13"), "{error}");

@@ -64,21 +64,11 @@ pub(super) fn measured(desk: &Desk) -> Result<Vec<Alike>> {
     }];
     for arm in &experiment.recipe().arms {
         let name = arm.to_string();
-        let mut alike = Alike {
-            arm: name.clone(),
-            rows: Vec::new(),
-            right: Vec::new(),
-        };
-        for run in results
-            .runs
-            .iter()
-            .filter(|run| run.arm == name && run.chosen)
-        {
+        let mut alike = Alike { arm: name.clone(), rows: Vec::new(), right: Vec::new() };
+        for run in results.runs.iter().filter(|run| run.arm == name && run.chosen) {
             let tuned = experiment.tuned(arm, run.learning_rate, run.seed)?;
-            let pool = asked(
-                &tuned.checkpoint,
-                &format!("{name}-{}-{}", run.learning_rate, run.seed),
-            )?;
+            let pool =
+                asked(&tuned.checkpoint, &format!("{name}-{}-{}", run.learning_rate, run.seed))?;
             alike.rows.push(scores(&pool));
             alike.right.extend(pool.accepted());
         }
@@ -89,11 +79,8 @@ pub(super) fn measured(desk: &Desk) -> Result<Vec<Alike>> {
 
 fn scores(pool: &Pool) -> Vec<f64> {
     let score = |item: &crate::self_output::PoolItem| {
-        let texts: Vec<&str> = item
-            .candidates
-            .iter()
-            .map(|candidate| candidate.text.as_str())
-            .collect();
+        let texts: Vec<&str> =
+            item.candidates.iter().map(|candidate| candidate.text.as_str()).collect();
         self_bleu(&texts)
     };
     pool.items.iter().filter_map(score).collect()
@@ -103,24 +90,14 @@ fn scores(pool: &Pool) -> Vec<f64> {
 pub(super) fn table(desk: &Desk) -> Result<Shown> {
     let all = measured(desk)?;
     let mean = |alike: &Alike| -> Result<Cell> {
-        let block = Block {
-            weight: 1.0,
-            rows: alike.rows.clone(),
-        };
+        let block = Block { weight: 1.0, rows: alike.rows.clone() };
         let Estimate { value, se } = stats::crossed(&[block])?;
-        Ok(Cell::Estimate {
-            value,
-            se,
-            signed: false,
-        })
+        Ok(Cell::Estimate { value, se, signed: false })
     };
     let deviation = |alike: &Alike| {
         let values = alike.rows.concat();
         let center = stats::mean(&values)?;
-        let squares: Vec<f64> = values
-            .iter()
-            .map(|value| (value - center).powi(2))
-            .collect();
+        let squares: Vec<f64> = values.iter().map(|value| (value - center).powi(2)).collect();
         stats::mean(&squares).map(f64::sqrt)
     };
     let cells = all.iter().map(mean).collect::<Result<Vec<_>>>()?;
@@ -140,15 +117,6 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
     .column("self-BLEU", cells)
     .column("sd", all.iter().map(|alike| Cell::number(deviation(alike), 1)))
     .column("right %", all.iter().map(|alike| Cell::number(stats::mean(&alike.right).map(|share| 100.0 * share), 1)));
-    beside(
-        &mut sheet,
-        "table-6",
-        "MBPP",
-        &arms,
-        &["self-BLEU", "self-BLEU sd", "MATH right"],
-    )?;
-    Ok(Shown {
-        sheets: vec![sheet],
-        figures: Vec::new(),
-    })
+    beside(&mut sheet, "table-6", "MBPP", &arms, &["self-BLEU", "self-BLEU sd", "MATH right"])?;
+    Ok(Shown { sheets: vec![sheet], figures: Vec::new() })
 }

@@ -23,30 +23,19 @@ const ITEMS: usize = 1;
 const FIRST: usize = 20;
 
 fn shown(sheet: Sheet, name: &'static str, plot: Plot) -> Result<Shown> {
-    Ok(Shown {
-        figures: vec![Figure {
-            name,
-            plot,
-            table: sheet.frame()?,
-        }],
-        sheets: vec![sheet],
-    })
+    Ok(Shown { figures: vec![Figure { name, plot, table: sheet.frame()? }], sheets: vec![sheet] })
 }
 
 /// Figure 1: the tokens that surprise the model, in brackets.
 pub(super) fn item(desk: &Desk) -> Result<Shown> {
-    let examples = desk
-        .experiment("table-1", Some("algebra"))?
-        .token_examples(ITEMS)?;
+    let examples = desk.experiment("table-1", Some("algebra"))?.token_examples(ITEMS)?;
     let text = |example: &TokenExample| {
         let tokens = example.tokens.iter().filter(|token| token.completion);
         tokens
-            .map(
-                |token| match token.perplexity.is_some_and(|p| p >= PAPER_THRESHOLD) {
-                    true => format!("[{}]", token.text),
-                    false => token.text.clone(),
-                },
-            )
+            .map(|token| match token.perplexity.is_some_and(|p| p >= PAPER_THRESHOLD) {
+                true => format!("[{}]", token.text),
+                false => token.text.clone(),
+            })
             .collect::<String>()
             .replace('\n', " ⏎ ")
     };
@@ -56,64 +45,34 @@ pub(super) fn item(desk: &Desk) -> Result<Shown> {
         "answers",
         examples.iter().map(|example| label(&example.arm)),
     )
-    .column(
-        "tokens",
-        examples
-            .iter()
-            .map(|example| Cell::from(surprisals(example).len())),
-    )
-    .column(
-        "above",
-        examples.iter().map(|example| Cell::from(above(example))),
-    )
-    .column(
-        "text",
-        examples.iter().map(|example| Cell::from(text(example))),
-    );
-    Ok(Shown {
-        sheets: vec![sheet],
-        figures: Vec::new(),
-    })
+    .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
+    .column("above", examples.iter().map(|example| Cell::from(above(example))))
+    .column("text", examples.iter().map(|example| Cell::from(text(example))));
+    Ok(Shown { sheets: vec![sheet], figures: Vec::new() })
 }
 
 fn surprisals(example: &TokenExample) -> Vec<f64> {
     let tokens = example.tokens.iter().filter(|token| token.completion);
-    tokens
-        .filter_map(|token| token.perplexity)
-        .map(|p| p.max(1.0).ln())
-        .collect()
+    tokens.filter_map(|token| token.perplexity).map(|p| p.max(1.0).ln()).collect()
 }
 
 fn above(example: &TokenExample) -> usize {
-    surprisals(example)
-        .iter()
-        .filter(|nats| **nats >= PAPER_THRESHOLD.ln())
-        .count()
+    surprisals(example).iter().filter(|nats| **nats >= PAPER_THRESHOLD.ln()).count()
 }
 
 fn variance(values: &[f64]) -> Option<f64> {
     let center = stats::mean(values)?;
-    stats::mean(
-        &values
-            .iter()
-            .map(|value| (value - center).powi(2))
-            .collect::<Vec<_>>(),
-    )
+    stats::mean(&values.iter().map(|value| (value - center).powi(2)).collect::<Vec<_>>())
 }
 
 /// Figure 3.
 pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
-    let examples = desk
-        .experiment("table-1", Some("algebra"))?
-        .token_examples(ITEMS)?;
+    let examples = desk.experiment("table-1", Some("algebra"))?.token_examples(ITEMS)?;
     let first = |example: &TokenExample| {
         let values = surprisals(example);
         variance(&values[..values.len().min(FIRST)])
     };
-    let names: Vec<&str> = examples
-        .iter()
-        .map(|example| example.arm.as_str())
-        .collect();
+    let names: Vec<&str> = examples.iter().map(|example| example.arm.as_str()).collect();
     let mut sheet = Sheet::new(
         "spikes",
         "Surprisal of one question's answers",
@@ -121,51 +80,23 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
         names.iter().map(|arm| label(arm)),
     )
     .legend("In nats. variance: population variance over the first 20 tokens.")
-    .column(
-        "tokens",
-        examples
-            .iter()
-            .map(|example| Cell::from(surprisals(example).len())),
-    )
-    .column(
-        "above ln 2.5",
-        examples.iter().map(|example| Cell::from(above(example))),
-    )
+    .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
+    .column("above ln 2.5", examples.iter().map(|example| Cell::from(above(example))))
     .column(
         "highest",
         examples
             .iter()
             .map(|example| Cell::number(surprisals(example).into_iter().reduce(f64::max), 2)),
     )
-    .column(
-        "variance",
-        examples
-            .iter()
-            .map(|example| Cell::number(first(example), 2)),
-    );
-    super::outcome::beside(
-        &mut sheet,
-        "figure-3",
-        "MATH",
-        &names,
-        &["variance of first 20"],
-    )?;
-    let highest = examples
-        .iter()
-        .flat_map(surprisals)
-        .fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
-    let longest = examples
-        .iter()
-        .map(|example| surprisals(example).len())
-        .max()
-        .unwrap_or(1);
+    .column("variance", examples.iter().map(|example| Cell::number(first(example), 2)));
+    super::outcome::beside(&mut sheet, "figure-3", "MATH", &names, &["variance of first 20"])?;
+    let highest = examples.iter().flat_map(surprisals).fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
+    let longest = examples.iter().map(|example| surprisals(example).len()).max().unwrap_or(1);
     let panel = |example: &TokenExample| {
         let colour = look(&example.arm, &names).colour;
         let bars = surprisals(example);
-        let bars = bars
-            .iter()
-            .enumerate()
-            .map(|(at, nats)| (at as f64 + 0.1, at as f64 + 0.9, *nats));
+        let bars =
+            bars.iter().enumerate().map(|(at, nats)| (at as f64 + 0.1, at as f64 + 0.9, *nats));
         Panel {
             heading: Some((label(&example.arm), colour)),
             x: Axis {
@@ -181,10 +112,7 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
                 log: false,
             },
             layers: vec![
-                Layer::Bars {
-                    bars: bars.collect(),
-                    colour,
-                },
+                Layer::Bars { bars: bars.collect(), colour },
                 Layer::Level {
                     y: PAPER_THRESHOLD.ln(),
                     label: format!("perplexity {PAPER_THRESHOLD}"),
@@ -196,12 +124,7 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
     let counts: Vec<String> = examples
         .iter()
         .map(|example| {
-            format!(
-                "{} {} of {}",
-                label(&example.arm),
-                above(example),
-                surprisals(example).len()
-            )
+            format!("{} {} of {}", label(&example.arm), above(example), surprisals(example).len())
         })
         .collect();
     let plot = Plot {
@@ -222,21 +145,12 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
         .collect::<Result<_>>()?;
     let mut points: Vec<(String, Row, f64)> = Vec::new();
     for results in &all {
-        for row in summary::rows(results)?
-            .into_iter()
-            .skip(1)
-            .filter(|row| row.masked_share == Some(0.0))
+        for row in
+            summary::rows(results)?.into_iter().skip(1).filter(|row| row.masked_share == Some(0.0))
         {
-            let runs = results
-                .runs
-                .iter()
-                .filter(|run| run.arm == row.arm && run.chosen);
+            let runs = results.runs.iter().filter(|run| run.arm == row.arm && run.chosen);
             let losses: Vec<f64> = runs.filter_map(|run| stats::mean(&run.losses)).collect();
-            points.push((
-                results.target.clone(),
-                row,
-                stats::mean(&losses).unwrap_or(f64::NAN),
-            ));
+            points.push((results.target.clone(), row, stats::mean(&losses).unwrap_or(f64::NAN)));
         }
     }
     let sheet = Sheet::new(
@@ -255,13 +169,9 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
     .column("BWT %", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.backward_transfer))))
     .column("others points", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.non_target_points))))
     .column("loss", points.iter().map(|(.., loss)| Cell::number(Some(*loss), 3)));
-    let names: Vec<&str> = all
-        .first()
-        .map(|results| summary::arms(results))
-        .unwrap_or_default();
+    let names: Vec<&str> = all.first().map(|results| summary::arms(results)).unwrap_or_default();
     let place = |row: &Row| {
-        row.perplexity_of_text_alone
-            .zip(row.change.as_ref()?.non_target_points.map(|e| e.value))
+        row.perplexity_of_text_alone.zip(row.change.as_ref()?.non_target_points.map(|e| e.value))
     };
     let layers = points.iter().filter_map(|(target, row, _)| {
         let Look { colour, mark } = look(&row.arm, &names);
@@ -304,10 +214,7 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
             .chain(layers)
             .collect(),
         }],
-        legend: shown_names
-            .iter()
-            .map(|name| look(name, &names).key(label(name)))
-            .collect(),
+        legend: shown_names.iter().map(|name| look(name, &names).key(label(name))).collect(),
         size: (960, 520),
     };
     let mut made = shown(sheet, "perplexity_and_forgetting", plot)?;
@@ -318,15 +225,10 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
 /// The paper's twelve points.
 fn printed_points() -> Result<Sheet> {
     let rows = printed::of("figure-2", "MBPP")?;
-    let names: Vec<&str> = rows
-        .iter()
-        .filter(|row| row.quantity == "BWT")
-        .map(|row| row.arm.as_str())
-        .collect();
+    let names: Vec<&str> =
+        rows.iter().filter(|row| row.quantity == "BWT").map(|row| row.arm.as_str()).collect();
     let value = |arm: &&str, quantity: &str| {
-        let row = rows
-            .iter()
-            .find(|row| row.arm == **arm && row.quantity == quantity);
+        let row = rows.iter().find(|row| row.arm == **arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
     };
     Ok(Sheet::new(
@@ -335,12 +237,7 @@ fn printed_points() -> Result<Sheet> {
         "answers",
         names.iter().map(|arm| label(arm)),
     )
-    .column(
-        "ppl alone",
-        names
-            .iter()
-            .map(|arm| value(arm, "perplexity of text alone")),
-    )
+    .column("ppl alone", names.iter().map(|arm| value(arm, "perplexity of text alone")))
     .column("BWT %", names.iter().map(|arm| value(arm, "BWT"))))
 }
 
@@ -359,30 +256,19 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
     let mut rows = summary::rows(&results)?;
     rows.remove(0);
     rows.retain(|row| row.masked_share.is_some());
-    rows.sort_by(|a, b| {
-        a.masked_share
-            .unwrap_or(0.0)
-            .total_cmp(&b.masked_share.unwrap_or(0.0))
-    });
+    rows.sort_by(|a, b| a.masked_share.unwrap_or(0.0).total_cmp(&b.masked_share.unwrap_or(0.0)));
     let base = summary::rows(&results)?.remove(0);
     let title = format!(
         "Score on each task against the share of the ground truth's tokens that is masked, target {}",
         results.target
     );
-    let mut sheet = Sheet::new(
-        "masked-share",
-        &title,
-        "arm",
-        rows.iter().map(|row| label(&row.arm)),
-    )
-    .legend("Percent ± one standard error over items and seeds.")
-    .column("masked %", rows.iter().map(|row| percent(row.masked_share)));
+    let mut sheet =
+        Sheet::new("masked-share", &title, "arm", rows.iter().map(|row| label(&row.arm)))
+            .legend("Percent ± one standard error over items and seeds.")
+            .column("masked %", rows.iter().map(|row| percent(row.masked_share)));
     for (at, task) in base.tasks.iter().enumerate() {
-        sheet = sheet.column(
-            &task.task,
-            rows.iter()
-                .map(|row| Cell::share(Some(row.tasks[at].score))),
-        );
+        sheet =
+            sheet.column(&task.task, rows.iter().map(|row| Cell::share(Some(row.tasks[at].score))));
     }
     let colour = look("stm_2.5", &["stm_2.5"]).colour;
     let grey = look(BASE, &[]).colour;
@@ -390,25 +276,13 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         let task = &base.tasks[at];
         let points: Vec<(f64, f64)> = rows
             .iter()
-            .map(|row| {
-                (
-                    100.0 * row.masked_share.unwrap_or(0.0),
-                    100.0 * row.tasks[at].score.value,
-                )
-            })
+            .map(|row| (100.0 * row.masked_share.unwrap_or(0.0), 100.0 * row.tasks[at].score.value))
             .collect();
         let level = 100.0 * task.score.value;
-        let mut layers = vec![Layer::Level {
-            y: level,
-            label: BASE.to_owned(),
-            colour: grey,
-        }];
+        let mut layers = vec![Layer::Level { y: level, label: BASE.to_owned(), colour: grey }];
         for row in &rows {
             let score = row.tasks[at].score.times(100.0);
-            let (x, se) = (
-                100.0 * row.masked_share.unwrap_or(0.0),
-                score.se.unwrap_or(0.0),
-            );
+            let (x, se) = (100.0 * row.masked_share.unwrap_or(0.0), score.se.unwrap_or(0.0));
             layers.push(Layer::Spread {
                 at: (x, score.value),
                 x: (x, x),
@@ -489,9 +363,7 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
             Some(class) => share.class == class,
             None => !named.contains(&share.class),
         });
-        of_kind.fold((0.0, 0.0), |sum, share| {
-            (sum.0 + share.share, sum.1 + share.high)
-        })
+        of_kind.fold((0.0, 0.0), |sum, share| (sum.0 + share.share, sum.1 + share.high))
     };
     let names: Vec<&str> = data.iter().map(|data| data.arm.as_str()).collect();
     let mut sheet = Sheet::new("classes", "Kinds of tokens in the answers of algebra (the paper's MATH)", "answers", names.iter().map(|arm| label(arm)))
@@ -501,12 +373,8 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
         );
     let mut quantities = Vec::new();
     for (name, class) in NAMES {
-        sheet = sheet
-            .column(
-                name,
-                data.iter().map(|data| percent(Some(share(data, class).0))),
-            )
-            .column(
+        sheet =
+            sheet.column(name, data.iter().map(|data| percent(Some(share(data, class).0)))).column(
                 &format!("{name} above 2.5"),
                 data.iter().map(|data| percent(Some(share(data, class).1))),
             );
@@ -524,29 +392,17 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
                 bars: vec![(x + 0.1, x + 0.5, 100.0 * all)],
                 colour: look(BASE, &names).colour,
             });
-            layers.push(Layer::Bars {
-                bars: vec![(x + 0.5, x + 0.9, 100.0 * high)],
-                colour,
-            });
+            layers.push(Layer::Bars { bars: vec![(x + 0.5, x + 0.9, 100.0 * high)], colour });
         }
         Panel {
             heading: Some((name.to_owned(), INK)),
             x: Axis {
-                label: names
-                    .iter()
-                    .map(|arm| label(arm))
-                    .collect::<Vec<_>>()
-                    .join(", then "),
+                label: names.iter().map(|arm| label(arm)).collect::<Vec<_>>().join(", then "),
                 from: 0.0,
                 to: data.len() as f64,
                 log: false,
             },
-            y: Axis {
-                label: "percent of tokens".to_owned(),
-                from: 0.0,
-                to: 60.0,
-                log: false,
-            },
+            y: Axis { label: "percent of tokens".to_owned(), from: 0.0, to: 60.0, log: false },
             layers,
         }
     };
@@ -608,10 +464,7 @@ fn regularisation(
         "Percent ± one standard error over items and seeds, each arm at its best validated rate.",
     )
     .column("score %", rows.iter().map(|row| Cell::share(value(row))));
-    let values: Vec<f64> = rows
-        .iter()
-        .filter_map(|row| Some(100.0 * value(row)?.value))
-        .collect();
+    let values: Vec<f64> = rows.iter().filter_map(|row| Some(100.0 * value(row)?.value)).collect();
     // the axis holds the bars too
     let ends = rows.iter().filter_map(&value).flat_map(|score| {
         let (score, se) = (score.times(100.0), 100.0 * score.se.unwrap_or(0.0));
@@ -644,8 +497,7 @@ fn regularisation(
     }
     let change = |arm: &str| {
         let row = rows.iter().find(|row| row.arm == arm);
-        row.and_then(|row| Some(100.0 * value(row)?.value))
-            .unwrap_or(f64::NAN)
+        row.and_then(|row| Some(100.0 * value(row)?.value)).unwrap_or(f64::NAN)
             - values.first().copied().unwrap_or(0.0)
     };
     let best = names
@@ -688,10 +540,7 @@ fn at_one_rate(results: &Results) -> (f64, Vec<(&str, Vec<&Run>)>) {
         .map(|run| run.learning_rate)
         .fold(0.0, f64::max);
     let arms = summary::arms(results).into_iter().map(|arm| {
-        let runs = results
-            .runs
-            .iter()
-            .filter(|run| run.arm == arm && run.learning_rate == highest);
+        let runs = results.runs.iter().filter(|run| run.arm == arm && run.learning_rate == highest);
         (arm, runs.collect())
     });
     (highest, arms.collect())
@@ -701,22 +550,13 @@ fn at_one_rate(results: &Results) -> (f64, Vec<(&str, Vec<&Run>)>) {
 fn spectra<'a>(runs: &[&'a Run], block: usize) -> Vec<&'a [f64]> {
     let path = format!("model.layers.{block}.self_attn.{PROJECTION}");
     let of = |run: &&'a Run| {
-        run.layers
-            .iter()
-            .find(|layer| layer.layer == path)?
-            .singular_values
-            .as_deref()
+        run.layers.iter().find(|layer| layer.layer == path)?.singular_values.as_deref()
     };
     runs.iter().filter_map(of).collect()
 }
 
 fn blocks(arms: &[(&str, Vec<&Run>)]) -> usize {
-    (0..)
-        .take_while(|block| {
-            arms.iter()
-                .any(|(_, runs)| !spectra(runs, *block).is_empty())
-        })
-        .count()
+    (0..).take_while(|block| arms.iter().any(|(_, runs)| !spectra(runs, *block).is_empty())).count()
 }
 
 /// Figure 13.
@@ -725,14 +565,10 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
     let (rate, arms) = at_one_rate(&results);
     let names: Vec<&str> = arms.iter().map(|(arm, _)| *arm).collect();
     let blocks = blocks(&arms);
-    let keys: Vec<(usize, usize)> = (0..blocks)
-        .flat_map(|block| (0..arms.len()).map(move |arm| (block, arm)))
-        .collect();
+    let keys: Vec<(usize, usize)> =
+        (0..blocks).flat_map(|block| (0..arms.len()).map(move |arm| (block, arm))).collect();
     let mean = |block: usize, arm: usize, value: &dyn Fn(&[f64]) -> Option<f64>| {
-        let values: Vec<f64> = spectra(&arms[arm].1, block)
-            .into_iter()
-            .filter_map(value)
-            .collect();
+        let values: Vec<f64> = spectra(&arms[arm].1, block).into_iter().filter_map(value).collect();
         stats::mean(&values)
     };
     let count = |values: &[f64]| Some(effective_rank(values, THRESHOLD) as f64);
@@ -750,9 +586,8 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
     .column("entropy rank", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &entropy_rank), 2)))
     .column("largest", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &|values| values.first().copied()), 3)));
     let whole = |arm: usize| {
-        let values: Vec<f64> = (0..blocks)
-            .filter_map(|block| mean(block, arm, &entropy_rank))
-            .collect();
+        let values: Vec<f64> =
+            (0..blocks).filter_map(|block| mean(block, arm, &entropy_rank)).collect();
         stats::mean(&values)
     };
     for row in printed::of("figure-13", "MBPP")? {
@@ -782,31 +617,15 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
         .filter_map(|arm| Some(format!("{} {:.1}", label(names[arm]), whole(arm)?)))
         .collect();
     let plot = Plot {
-        title: format!(
-            "Mean entropy rank of the change of {PROJECTION}: {}",
-            means.join(", ")
-        ),
+        title: format!("Mean entropy rank of the change of {PROJECTION}: {}", means.join(", ")),
         note: format!("All arms at the rate {rate:e}; means over seeds."),
         panels: vec![Panel {
             heading: None,
-            x: Axis {
-                label: "block".to_owned(),
-                from: 0.0,
-                to: blocks.max(1) as f64,
-                log: false,
-            },
-            y: Axis {
-                label: "entropy rank".to_owned(),
-                from: 0.0,
-                to: 1.1 * highest,
-                log: false,
-            },
+            x: Axis { label: "block".to_owned(), from: 0.0, to: blocks.max(1) as f64, log: false },
+            y: Axis { label: "entropy rank".to_owned(), from: 0.0, to: 1.1 * highest, log: false },
             layers,
         }],
-        legend: names
-            .iter()
-            .map(|name| look(name, &names).key(label(name)))
-            .collect(),
+        legend: names.iter().map(|name| look(name, &names).key(label(name))).collect(),
         size: (960, 480),
     };
     shown(sheet, "effective_ranks", plot)
@@ -825,15 +644,10 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
             .collect();
         stats::mean(&values)
     };
-    let count = arms
-        .iter()
-        .flat_map(|(_, runs)| spectra(runs, 0))
-        .map(<[f64]>::len)
-        .max()
-        .unwrap_or(0);
-    let keys: Vec<(usize, usize)> = (0..blocks)
-        .flat_map(|block| (0..count).map(move |at| (block, at)))
-        .collect();
+    let count =
+        arms.iter().flat_map(|(_, runs)| spectra(runs, 0)).map(<[f64]>::len).max().unwrap_or(0);
+    let keys: Vec<(usize, usize)> =
+        (0..blocks).flat_map(|block| (0..count).map(move |at| (block, at))).collect();
     let mut sheet = Sheet::new(
         "singular-values",
         &format!("Singular values of the change of {PROJECTION}, all arms at the rate {rate:e}"),
@@ -845,8 +659,7 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
     for (arm, name) in names.iter().enumerate() {
         sheet = sheet.column(
             &label(name),
-            keys.iter()
-                .map(|(block, at)| Cell::number(mean(arm, *block, *at), 4)),
+            keys.iter().map(|(block, at)| Cell::number(mean(arm, *block, *at), 4)),
         );
     }
     let all: Vec<Spectra> = names

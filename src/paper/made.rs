@@ -39,11 +39,7 @@ impl Made {
     /// # Errors
     /// A recipe that is not known, or a lab that is not there.
     pub fn of(exhibit: &str, recipes: &[&str], desk: &Desk) -> Result<Self> {
-        let Options {
-            seeds,
-            quick,
-            model,
-        } = desk.options().clone();
+        let Options { seeds, quick, model } = desk.options().clone();
         let text = |name: &&str| Ok((name.to_string(), recipe_text(name)?.to_owned()));
         Ok(Self {
             exhibit: exhibit.to_owned(),
@@ -117,10 +113,7 @@ pub fn stale(folder: &Path) -> Result<Vec<String>> {
         if let Some(why) = made.stale()? {
             found.push(why);
         }
-        if place
-            .file_name()
-            .is_none_or(|name| name != made.exhibit.as_str())
-        {
+        if place.file_name().is_none_or(|name| name != made.exhibit.as_str()) {
             found.push(format!("{} holds {}", place.display(), made.exhibit));
         }
     }

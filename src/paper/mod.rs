@@ -71,21 +71,11 @@ impl Exhibit {
         recipe: &'static str,
         compute: fn(&Desk) -> Result<Shown>,
     ) -> Self {
-        Self {
-            id,
-            title,
-            recipe: Some(recipe),
-            how: How::Compute(compute),
-        }
+        Self { id, title, recipe: Some(recipe), how: How::Compute(compute) }
     }
 
     const fn not_here(id: &'static str, title: &'static str, why: &'static str) -> Self {
-        Self {
-            id,
-            title,
-            recipe: None,
-            how: How::NotHere(why),
-        }
+        Self { id, title, recipe: None, how: How::NotHere(why) }
     }
 
     /// Why it cannot be computed at lab scale; `None` if it can.
@@ -110,10 +100,9 @@ impl Exhibit {
     pub fn compute(&self, desk: &Desk) -> Result<Shown> {
         match self.how {
             How::Compute(compute) => compute(desk),
-            How::NotHere(why) => Err(Error::invalid(
-                self.id,
-                format!("cannot be computed here: {why}"),
-            )),
+            How::NotHere(why) => {
+                Err(Error::invalid(self.id, format!("cannot be computed here: {why}")))
+            }
         }
     }
 }
@@ -134,14 +123,8 @@ impl Shown {
         for figure in &self.figures {
             let name = figure.name;
             page.push_str(&format!("![{}]({name}.svg)\n\n", figure.plot.title));
-            report::put(
-                folder,
-                &format!("{name}.svg"),
-                figure.plot.svg()?.as_bytes(),
-            )?;
-            report::put_with(folder, &format!("{name}.png"), |path| {
-                figure.plot.write_png(path)
-            })?;
+            report::put(folder, &format!("{name}.svg"), figure.plot.svg()?.as_bytes())?;
+            report::put_with(folder, &format!("{name}.png"), |path| figure.plot.write_png(path))?;
             report::put(folder, &format!("{name}.csv"), &report::csv(&figure.table)?)?;
         }
         for sheet in &self.sheets {
@@ -159,30 +142,10 @@ impl Shown {
 }
 
 const EXHIBITS: [Exhibit; 37] = [
-    Exhibit::new(
-        "table-1",
-        "Perplexity of each kind of answer",
-        "table-1",
-        tables::perplexity,
-    ),
-    Exhibit::new(
-        "table-2",
-        "Ground truth, Self-Output, Rephrase and STM",
-        "table-2",
-        tables::main,
-    ),
-    Exhibit::new(
-        "table-3",
-        "Which tokens are masked, and how many",
-        "table-3",
-        tables::masks,
-    ),
-    Exhibit::new(
-        "table-4",
-        "In full, by LoRA and by DoRA",
-        "table-4",
-        tables::techniques,
-    ),
+    Exhibit::new("table-1", "Perplexity of each kind of answer", "table-1", tables::perplexity),
+    Exhibit::new("table-2", "Ground truth, Self-Output, Rephrase and STM", "table-2", tables::main),
+    Exhibit::new("table-3", "Which tokens are masked, and how many", "table-3", tables::masks),
+    Exhibit::new("table-4", "In full, by LoRA and by DoRA", "table-4", tables::techniques),
     Exhibit::new("table-5", "Learning rates", "table-5", tables::rates),
     Exhibit::new(
         "table-6",
@@ -190,47 +153,17 @@ const EXHIBITS: [Exhibit; 37] = [
         "table-6",
         diversity::table,
     ),
-    Exhibit::new(
-        "table-7",
-        "How far the weights moved",
-        "table-7",
-        tables::norms,
-    ),
-    Exhibit::new(
-        "table-8",
-        "Plain regularisation",
-        "table-8",
-        tables::regularisation,
-    ),
-    Exhibit::new(
-        "table-9",
-        "Following instructions",
-        "table-5",
-        tables::instructions,
-    ),
+    Exhibit::new("table-7", "How far the weights moved", "table-7", tables::norms),
+    Exhibit::new("table-8", "Plain regularisation", "table-8", tables::regularisation),
+    Exhibit::new("table-9", "Following instructions", "table-5", tables::instructions),
     Exhibit::not_here(
         "table-10",
         "Safety (AdvBench)",
         "the lab model was never taught to refuse, and the paper's judge is a commercial model; nothing here would measure safety",
     ),
-    Exhibit::new(
-        "table-11",
-        "A higher threshold",
-        "table-11",
-        tables::higher_threshold,
-    ),
-    Exhibit::new(
-        "table-12",
-        "The accuracies behind Table 2",
-        "table-2",
-        tables::accuracies,
-    ),
-    Exhibit::new(
-        "table-13",
-        "Thresholds on the second target",
-        "table-13",
-        tables::thresholds,
-    ),
+    Exhibit::new("table-11", "A higher threshold", "table-11", tables::higher_threshold),
+    Exhibit::new("table-12", "The accuracies behind Table 2", "table-2", tables::accuracies),
+    Exhibit::new("table-13", "Thresholds on the second target", "table-13", tables::thresholds),
     Exhibit::new(
         "table-14",
         "Thresholds and differences of perplexity",
@@ -249,24 +182,14 @@ const EXHIBITS: [Exhibit; 37] = [
         "table-4",
         tables::techniques_again,
     ),
-    Exhibit::new(
-        "table-17",
-        "What the training data costs",
-        "table-2",
-        tables::cost_of_both,
-    ),
+    Exhibit::new("table-17", "What the training data costs", "table-2", tables::cost_of_both),
     Exhibit::new(
         "table-18",
         "Thresholds and other scorers, the smaller model",
         "table-18",
         tables::scorers,
     ),
-    Exhibit::new(
-        "table-19",
-        "One target after the other",
-        "table-19",
-        continual::table,
-    ),
+    Exhibit::new("table-19", "One target after the other", "table-19", continual::table),
     Exhibit::new(
         "table-20",
         "Right and wrong answers in Self-Output",
@@ -279,30 +202,15 @@ const EXHIBITS: [Exhibit; 37] = [
         "table-20",
         tables::correctness_again,
     ),
-    Exhibit::new(
-        "figure-1",
-        "One item, token by token",
-        "table-1",
-        figures::item,
-    ),
+    Exhibit::new("figure-1", "One item, token by token", "table-1", figures::item),
     Exhibit::new(
         "figure-2",
         "Perplexity of the answers against forgetting",
         "table-2",
         figures::perplexity_and_forgetting,
     ),
-    Exhibit::new(
-        "figure-3",
-        "Surprisal of one item's tokens",
-        "table-1",
-        figures::spikes,
-    ),
-    Exhibit::new(
-        "figure-4",
-        "Training over ten epochs",
-        "figure-4",
-        convergence::figure,
-    ),
+    Exhibit::new("figure-3", "Surprisal of one item's tokens", "table-1", figures::spikes),
+    Exhibit::new("figure-4", "Training over ten epochs", "figure-4", convergence::figure),
     Exhibit::new(
         "figure-5",
         "Accuracy against the share of tokens masked",
@@ -357,12 +265,7 @@ const EXHIBITS: [Exhibit; 37] = [
         "table-7",
         figures::effective_ranks,
     ),
-    Exhibit::new(
-        "figure-14",
-        "Singular values of the change",
-        "table-7",
-        figures::singular_values,
-    ),
+    Exhibit::new("figure-14", "Singular values of the change", "table-7", figures::singular_values),
     Exhibit::new(
         "format",
         "What the form of the reference answers does (ours)",
@@ -387,21 +290,15 @@ pub fn exhibits() -> &'static [Exhibit] {
 /// # Errors
 /// Names the nearest.
 pub fn named(id: &str) -> Result<&'static Exhibit> {
-    EXHIBITS
-        .iter()
-        .find(|exhibit| exhibit.id == id)
-        .ok_or_else(|| {
-            let near = |exhibit: &&Exhibit| (strsim::jaro_winkler(exhibit.id, id) * 1e6) as u64;
-            let nearest = EXHIBITS
-                .iter()
-                .max_by_key(near)
-                .map_or("", |exhibit| exhibit.id);
-            let hint = "`unforget table` lists all";
-            Error::invalid(
-                format!("`{id}`"),
-                format!("the paper has no such thing; did you mean `{nearest}`? {hint}"),
-            )
-        })
+    EXHIBITS.iter().find(|exhibit| exhibit.id == id).ok_or_else(|| {
+        let near = |exhibit: &&Exhibit| (strsim::jaro_winkler(exhibit.id, id) * 1e6) as u64;
+        let nearest = EXHIBITS.iter().max_by_key(near).map_or("", |exhibit| exhibit.id);
+        let hint = "`unforget table` lists all";
+        Error::invalid(
+            format!("`{id}`"),
+            format!("the paper has no such thing; did you mean `{nearest}`? {hint}"),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -423,12 +320,6 @@ mod tests {
         for number in 1..=14 {
             assert!(named(&format!("figure-{number}")).is_ok());
         }
-        assert!(
-            named("table-33")
-                .err()
-                .unwrap()
-                .to_string()
-                .contains("`table-3`")
-        );
+        assert!(named("table-33").err().unwrap().to_string().contains("`table-3`"));
     }
 }

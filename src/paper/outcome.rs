@@ -61,13 +61,7 @@ pub(super) fn outcome(results: &Results, exhibit: &str) -> Result<Sheet> {
     .column("TI %", change(|change| change.target_improvement))
     .column("BWT %", change(|change| change.backward_transfer));
     let arms: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
-    beside(
-        &mut sheet,
-        exhibit,
-        benchmark,
-        &arms,
-        &["masked", "TI", "BWT"],
-    )?;
+    beside(&mut sheet, exhibit, benchmark, &arms, &["masked", "TI", "BWT"])?;
     Ok(sheet)
 }
 
@@ -99,9 +93,7 @@ pub(super) fn beside(
                 continue;
             }
             used.extend(found.iter().flatten());
-            let cells = found
-                .iter()
-                .map(|row| Cell::number(row.map(|row| row.value), 2));
+            let cells = found.iter().map(|row| Cell::number(row.map(|row| row.value), 2));
             *sheet = std::mem::replace(sheet, Sheet::new("", "", "", []))
                 .column(&format!("{quantity}, {model}"), cells);
         }
@@ -110,13 +102,7 @@ pub(super) fn beside(
         sheet.note("Columns with a model's name: the paper's.");
     }
     for row in used.iter().filter(|row| !row.note.is_empty()) {
-        sheet.note(&format!(
-            "{}, {}, {}: {}.",
-            row.model,
-            label(&row.arm),
-            row.quantity,
-            row.note
-        ));
+        sheet.note(&format!("{}, {}, {}: {}.", row.model, label(&row.arm), row.quantity, row.note));
     }
     Ok(())
 }
@@ -136,26 +122,14 @@ pub(super) fn cost(results: &Results) -> Sheet {
         arms.iter().map(of).collect()
     };
     let data = |value: fn(&DataSummary) -> Option<f64>| -> Vec<Option<f64>> {
-        let of = |arm: &&str| {
-            results
-                .data
-                .iter()
-                .find(|data| data.arm == **arm)
-                .and_then(value)
-        };
+        let of = |arm: &&str| results.data.iter().find(|data| data.arm == **arm).and_then(value);
         arms.iter().map(of).collect()
     };
     let cells = |values: Vec<Option<f64>>, decimals: usize| -> Vec<Cell> {
-        values
-            .into_iter()
-            .map(|value| Cell::number(value, decimals))
-            .collect()
+        values.into_iter().map(|value| Cell::number(value, decimals)).collect()
     };
-    let base = results
-        .base
-        .first()
-        .and_then(summary::score)
-        .zip(summary::non_target_score(&results.base));
+    let base =
+        results.base.first().and_then(summary::score).zip(summary::non_target_score(&results.base));
     let area_of_base = base.map_or(0.0, |(target, others)| 100.0 * target * others);
     let areas = arms.iter().map(|arm| Some(100.0 * front(results, arm).1));
     Sheet::new(
@@ -203,9 +177,7 @@ pub(super) fn scores(results: &Results, name: &str, title: &str) -> Result<(Shee
         .legend("Percent ± one standard error over items and seeds.");
     for at in 0..results.base.len() {
         let task = &results.base[at].task;
-        let cells = rows
-            .iter()
-            .map(|row| Cell::share(row.tasks.get(at).map(|task| task.score)));
+        let cells = rows.iter().map(|row| Cell::share(row.tasks.get(at).map(|task| task.score)));
         sheet = sheet.column(&format!("{task} ({})", printed::benchmark(task)), cells);
     }
     Ok((sheet, rows))
@@ -218,9 +190,7 @@ pub(super) fn is_base(arm: &str) -> bool {
 
 /// A learning rate as people write it.
 pub(super) fn rate(rate: Option<f64>) -> Cell {
-    rate.map_or(Cell::Nothing, |rate| {
-        Cell::Text(crate::report::table::rate(rate))
-    })
+    rate.map_or(Cell::Nothing, |rate| Cell::Text(crate::report::table::rate(rate)))
 }
 
 /// A share in percent, one decimal.
@@ -232,9 +202,7 @@ pub(super) fn percent(share: Option<f64>) -> Cell {
 pub(super) fn every_rate(results: &Results, title: &str) -> Result<Sheet> {
     let points = arms_and_rates(results);
     let of = |value: fn(&Results, &Run) -> Option<f64>| {
-        points
-            .iter()
-            .map(move |(_, _, runs)| Cell::change(over_seeds(results, runs, value)))
+        points.iter().map(move |(_, _, runs)| Cell::change(over_seeds(results, runs, value)))
     };
     Ok(Sheet::new(&format!("rates-{}", results.target), title, "arm", points.iter().map(|(arm, ..)| label(arm)))
         .legend(
@@ -261,9 +229,8 @@ pub(super) fn every_rate(results: &Results, title: &str) -> Result<Sheet> {
 pub(super) fn arms_and_rates(results: &Results) -> Vec<(&str, f64, Vec<&Run>)> {
     let mut points: Vec<(&str, f64, Vec<&Run>)> = Vec::new();
     for run in summary::tested(results) {
-        let known = points
-            .iter_mut()
-            .find(|(arm, rate, _)| *arm == run.arm && *rate == run.learning_rate);
+        let known =
+            points.iter_mut().find(|(arm, rate, _)| *arm == run.arm && *rate == run.learning_rate);
         match known {
             Some((_, _, runs)) => runs.push(run),
             None => points.push((&run.arm, run.learning_rate, vec![run])),
@@ -280,8 +247,5 @@ pub(super) fn over_seeds(
 ) -> Option<Estimate> {
     let values: Option<Vec<f64>> = runs.iter().map(|run| value(results, run)).collect();
     let values = values?;
-    Some(Estimate {
-        value: stats::mean(&values)?,
-        se: stats::standard_error(&values),
-    })
+    Some(Estimate { value: stats::mean(&values)?, se: stats::standard_error(&values) })
 }

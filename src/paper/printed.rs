@@ -104,13 +104,7 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for row in &rows {
             assert!(super::super::named(&row.exhibit).is_ok(), "{row:?}");
-            let key = (
-                &row.exhibit,
-                &row.model,
-                &row.target,
-                &row.arm,
-                &row.quantity,
-            );
+            let key = (&row.exhibit, &row.model, &row.target, &row.arm, &row.quantity);
             assert!(seen.insert(key), "twice: {row:?}");
             assert!(row.value.is_finite());
         }
@@ -156,11 +150,7 @@ mod tests {
                     }
                 };
                 // Llama's two bases on MBPP are .5926 and .5979
-                let slack = if row.model == "Llama 8B" && target == "MBPP" {
-                    1.0
-                } else {
-                    0.5
-                };
+                let slack = if row.model == "Llama 8B" && target == "MBPP" { 1.0 } else { 0.5 };
                 assert!((found - row.value).abs() < slack, "{row:?}: {found}");
                 checked += 1;
             }

@@ -230,10 +230,7 @@ mod tests {
     use super::*;
 
     fn sheet() -> Sheet {
-        let change = Estimate {
-            value: -12.34,
-            se: Some(1.26),
-        };
+        let change = Estimate { value: -12.34, se: Some(1.26) };
         Sheet::new("x", "What changed", "arm", ["one".into(), "t|wo".into()])
             .column("points", [Cell::change(Some(change)), Cell::change(None)])
             .column("share", [Cell::number(Some(0.5), 2)])
@@ -254,10 +251,7 @@ mod tests {
         assert_eq!(frame.get_column_names(), names);
         assert_eq!(frame.column("points se").unwrap().null_count(), 1);
         let json = serde_json::to_value(sheet()).unwrap();
-        assert_eq!(
-            json["rows"][0][1],
-            serde_json::json!({"value": -12.34, "se": 1.26})
-        );
+        assert_eq!(json["rows"][0][1], serde_json::json!({"value": -12.34, "se": 1.26}));
         assert_eq!(json["rows"][1][2], serde_json::Value::Null);
     }
 }

@@ -37,13 +37,7 @@ pub(super) fn perplexity(desk: &Desk) -> Result<Shown> {
         .column("variance", data.iter().map(|data| Cell::number(Some(data.perplexity_variance), 2)))
         .column("alone", data.iter().map(|data| Cell::number(Some(data.perplexity_of_text_alone), 2)))
         .column(">2.5 %", data.iter().map(|data| percent(Some(data.share_above_2_5))));
-        beside(
-            &mut sheet,
-            "table-1",
-            benchmark(target),
-            &arms,
-            &["perplexity", "variance"],
-        )?;
+        beside(&mut sheet, "table-1", benchmark(target), &arms, &["perplexity", "variance"])?;
         shown.sheets.push(sheet);
     }
     Ok(shown)
@@ -53,9 +47,7 @@ pub(super) fn perplexity(desk: &Desk) -> Result<Shown> {
 pub(super) fn main(desk: &Desk) -> Result<Shown> {
     let mut shown = Shown::default();
     for target in TARGETS {
-        shown
-            .sheets
-            .extend(outcome::shown(desk, "table-2", Some(target), "table-2")?.sheets);
+        shown.sheets.extend(outcome::shown(desk, "table-2", Some(target), "table-2")?.sheets);
     }
     Ok(shown)
 }
@@ -63,9 +55,7 @@ pub(super) fn main(desk: &Desk) -> Result<Shown> {
 /// Table 3.
 pub(super) fn masks(desk: &Desk) -> Result<Shown> {
     let mut shown = outcome::shown(desk, "table-3", None, "table-3")?;
-    shown
-        .sheets
-        .push(threshold_curve(&*desk.results("table-3", None)?));
+    shown.sheets.push(threshold_curve(&*desk.results("table-3", None)?));
     shown.sheets[0].note(
         "The paper's last row, scores of a larger model of the same family, has no counterpart: there is one lab model.",
     );
@@ -164,10 +154,7 @@ pub(super) fn norms(desk: &Desk) -> Result<Shown> {
     });
     let ranks = |value: fn(&[f64]) -> Option<f64>| {
         move |run: &Run| {
-            let values = run
-                .layers
-                .iter()
-                .filter_map(|layer| layer.singular_values.as_deref());
+            let values = run.layers.iter().filter_map(|layer| layer.singular_values.as_deref());
             stats::mean(&values.filter_map(value).collect::<Vec<_>>())
         }
     };
@@ -192,17 +179,8 @@ pub(super) fn norms(desk: &Desk) -> Result<Shown> {
     .column("rank > max/10", of(&ranks(|values| Some(effective_rank(values, values.first()? / 10.0) as f64)), 1))
     .column("entropy rank", of(&ranks(entropy_rank), 1));
     let arms: Vec<&str> = points.iter().map(|(arm, ..)| *arm).collect();
-    beside(
-        &mut sheet,
-        "table-7",
-        benchmark(&results.target),
-        &arms,
-        &["norm"],
-    )?;
-    Ok(Shown {
-        sheets: vec![sheet, cost(&results)],
-        figures: Vec::new(),
-    })
+    beside(&mut sheet, "table-7", benchmark(&results.target), &arms, &["norm"])?;
+    Ok(Shown { sheets: vec![sheet, cost(&results)], figures: Vec::new() })
 }
 
 /// Table 8.
@@ -211,30 +189,15 @@ pub(super) fn regularisation(desk: &Desk) -> Result<Shown> {
     let mut sheet = outcome::outcome(&results, "table-8")?;
     let rows = summary::rows(&results)?;
     let norm = |arm: &str| {
-        let runs: Vec<&Run> = summary::tested(&results)
-            .filter(|run| run.arm == arm && run.chosen)
-            .collect();
-        over_seeds(&results, &runs, |_, run| {
-            Some(weight_change::total_norm(&run.layers))
-        })
+        let runs: Vec<&Run> =
+            summary::tested(&results).filter(|run| run.arm == arm && run.chosen).collect();
+        over_seeds(&results, &runs, |_, run| Some(weight_change::total_norm(&run.layers)))
     };
-    sheet = sheet.column(
-        "‖Δ‖",
-        rows.iter()
-            .map(|row| Cell::number(norm(&row.arm).map(|e| e.value), 3)),
-    );
+    sheet = sheet
+        .column("‖Δ‖", rows.iter().map(|row| Cell::number(norm(&row.arm).map(|e| e.value), 3)));
     let arms: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
-    beside(
-        &mut sheet,
-        "table-8",
-        benchmark(&results.target),
-        &arms,
-        &["norm"],
-    )?;
-    Ok(Shown {
-        sheets: vec![sheet, cost(&results)],
-        figures: Vec::new(),
-    })
+    beside(&mut sheet, "table-8", benchmark(&results.target), &arms, &["norm"])?;
+    Ok(Shown { sheets: vec![sheet, cost(&results)], figures: Vec::new() })
 }
 
 /// Table 9: the lab's task of following instructions, at every rate.
@@ -243,10 +206,7 @@ pub(super) fn instructions(desk: &Desk) -> Result<Shown> {
     let results = desk.results("table-5", None)?;
     let points = arms_and_rates(&results);
     let score = |tasks: &[crate::experiment::results::TaskScore]| {
-        tasks
-            .iter()
-            .find(|task| task.task == TASK)
-            .and_then(summary::score)
+        tasks.iter().find(|task| task.task == TASK).and_then(summary::score)
     };
     let base = score(&results.base);
     let cells = points
@@ -269,20 +229,13 @@ pub(super) fn instructions(desk: &Desk) -> Result<Shown> {
     paper = paper
         .column(
             "rate",
-            rows.iter()
-                .map(|row| match row.quantity.split_once(" at ") {
-                    Some((_, rate)) => Cell::from(rate),
-                    None => Cell::Nothing,
-                }),
+            rows.iter().map(|row| match row.quantity.split_once(" at ") {
+                Some((_, rate)) => Cell::from(rate),
+                None => Cell::Nothing,
+            }),
         )
-        .column(
-            "followed %",
-            rows.iter().map(|row| Cell::number(Some(row.value), 2)),
-        );
-    Ok(Shown {
-        sheets: vec![sheet, paper],
-        figures: Vec::new(),
-    })
+        .column("followed %", rows.iter().map(|row| Cell::number(Some(row.value), 2)));
+    Ok(Shown { sheets: vec![sheet, paper], figures: Vec::new() })
 }
 
 /// Table 11.
@@ -298,9 +251,7 @@ pub(super) fn accuracies(desk: &Desk) -> Result<Shown> {
         let title = format!("Score on each task after training on {target}");
         let (sheet, _) = scores(&results, &format!("scores-{target}"), &title)?;
         shown.sheets.push(sheet);
-        shown
-            .sheets
-            .push(printed_scores("table-12", benchmark(target))?);
+        shown.sheets.push(printed_scores("table-12", benchmark(target))?);
     }
     Ok(shown)
 }
@@ -318,13 +269,8 @@ fn printed_scores(exhibit: &str, target: &str) -> Result<Sheet> {
     }
     let name = format!("printed-{}", target.to_lowercase());
     let title = format!("What the paper prints for {target}");
-    let mut sheet = Sheet::new(
-        &name,
-        &title,
-        "model",
-        keys.iter().map(|key| key.0.to_owned()),
-    )
-    .column("arm", keys.iter().map(|key| Cell::from(label(key.1))));
+    let mut sheet = Sheet::new(&name, &title, "model", keys.iter().map(|key| key.0.to_owned()))
+        .column("arm", keys.iter().map(|key| Cell::from(label(key.1))));
     for task in TASKS {
         let value = |key: &(&str, &str)| {
             let row = rows
@@ -335,13 +281,7 @@ fn printed_scores(exhibit: &str, target: &str) -> Result<Sheet> {
         sheet = sheet.column(task, keys.iter().map(value));
     }
     for row in rows.iter().filter(|row| !row.note.is_empty()) {
-        sheet.note(&format!(
-            "{}, {}, {}: {}.",
-            row.model,
-            label(&row.arm),
-            row.quantity,
-            row.note
-        ));
+        sheet.note(&format!("{}, {}, {}: {}.", row.model, label(&row.arm), row.quantity, row.note));
     }
     Ok(sheet)
 }
@@ -380,9 +320,7 @@ pub(super) fn differences(desk: &Desk) -> Result<Shown> {
 pub(super) fn masks_of_both(desk: &Desk) -> Result<Shown> {
     let mut shown = Shown::default();
     for recipe in ["table-3", "table-13"] {
-        shown
-            .sheets
-            .extend(outcome::shown(desk, recipe, None, "table-15")?.sheets);
+        shown.sheets.extend(outcome::shown(desk, recipe, None, "table-15")?.sheets);
     }
     Ok(shown)
 }
@@ -414,23 +352,14 @@ pub(super) fn cost_of_data(desk: &Desk, target: &str) -> Result<Sheet> {
         }),
     )
     .column("seconds", data.iter().map(|data| Cell::number(Some(data.seconds), 1)));
-    beside(
-        &mut sheet,
-        "table-17",
-        benchmark(target),
-        &arms,
-        &["kept", "GPU hours"],
-    )?;
+    beside(&mut sheet, "table-17", benchmark(target), &arms, &["kept", "GPU hours"])?;
     Ok(sheet)
 }
 
 /// Table 17.
 pub(super) fn cost_of_both(desk: &Desk) -> Result<Shown> {
     let sheets = TARGETS.map(|target| cost_of_data(desk, target));
-    Ok(Shown {
-        sheets: sheets.into_iter().collect::<Result<_>>()?,
-        figures: Vec::new(),
-    })
+    Ok(Shown { sheets: sheets.into_iter().collect::<Result<_>>()?, figures: Vec::new() })
 }
 
 /// Table 18.
@@ -455,11 +384,8 @@ pub(super) fn correctness_again(desk: &Desk) -> Result<Shown> {
 fn of_pools(desk: &Desk, exhibit: &str) -> Result<Shown> {
     let results = desk.results("table-20", None)?;
     let target = benchmark(&results.target);
-    let (mut sheet, rows) = scores(
-        &results,
-        "scores",
-        "Right, mixed and wrong answers to the same questions",
-    )?;
+    let (mut sheet, rows) =
+        scores(&results, "scores", "Right, mixed and wrong answers to the same questions")?;
     let tokens = |arm: &str| {
         let run = results.runs.iter().find(|run| run.arm == arm && run.chosen);
         Cell::number(run.map(|run| run.completion_tokens as f64), 0)
@@ -493,13 +419,9 @@ pub(super) fn format(desk: &Desk) -> Result<Shown> {
     )
     .column(
         "perplexity",
-        data.iter()
-            .map(|data| Cell::number(Some(data.perplexity_given_prompt), 2)),
+        data.iter().map(|data| Cell::number(Some(data.perplexity_given_prompt), 2)),
     )
-    .column(
-        ">2.5 %",
-        data.iter().map(|data| percent(Some(data.share_above_2_5))),
-    );
+    .column(">2.5 %", data.iter().map(|data| percent(Some(data.share_above_2_5))));
     shown.sheets.push(sheet);
     shown.sheets[0].note(
         "crlf: with a carriage return at every line end, as 373 of MBPP's 374 reference answers have; lf: without any, which on the lab's own data is the ground truth itself; code: \
@@ -519,8 +441,5 @@ pub(super) fn as_published(desk: &Desk) -> Result<Shown> {
         "axolotl, stm script: rank, alpha, schedule and warm-up as published; batch, epochs and rates are the lab's. The paper used one rate for all arms: compare rows of \
          one rate.",
     );
-    Ok(Shown {
-        sheets: vec![sheet, cost(&results)],
-        figures: Vec::new(),
-    })
+    Ok(Shown { sheets: vec![sheet, cost(&results)], figures: Vec::new() })
 }

@@ -128,9 +128,8 @@ fn step_event(number: usize, step: &Step) -> Vec<u8> {
         ("squared_distance", step.squared_distance),
         ("churn", step.churn),
     ];
-    let values = values
-        .into_iter()
-        .filter_map(|(name, value)| Some((format!("train/{name}"), value?)));
+    let values =
+        values.into_iter().filter_map(|(name, value)| Some((format!("train/{name}"), value?)));
     events::scalars(number, &values.collect::<Vec<_>>())
 }
 
@@ -143,9 +142,7 @@ fn row_event(row: &Row) -> Vec<u8> {
         ("kl", row.kl),
     ];
     let named = |name: &str| format!("probe/{}/{name}", row.probe);
-    let whole = values
-        .into_iter()
-        .filter_map(|(name, value)| Some((named(name), value?)));
+    let whole = values.into_iter().filter_map(|(name, value)| Some((named(name), value?)));
     let classes = row.classes.iter();
     let classes = classes.map(|(name, class)| (named(&format!("loss_of_{name}")), class.loss));
     events::scalars(row.step, &whole.chain(classes).collect::<Vec<_>>())

@@ -73,10 +73,8 @@ impl Default for Watch {
 impl Watch {
     /// Refuses what makes no sense, by name.
     pub fn check(&self) -> Result<()> {
-        for (name, value) in [
-            ("probe_every", self.every),
-            ("max_new_tokens", self.max_new_tokens),
-        ] {
+        for (name, value) in [("probe_every", self.every), ("max_new_tokens", self.max_new_tokens)]
+        {
             if value == 0 {
                 return Err(Error::invalid(name, "must be at least 1"));
             }

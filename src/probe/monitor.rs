@@ -93,13 +93,7 @@ impl<'a> Monitor<'a> {
     /// For a training of `base`; nothing is computed yet. `model` is the base as it is opened for inference.
     pub fn new(watch: &'a Watch, model: Opened, base: Decoder) -> Result<Self> {
         watch.check()?;
-        Ok(Self {
-            watch,
-            model,
-            base,
-            state: State::default(),
-            within: None,
-        })
+        Ok(Self { watch, model, base, state: State::default(), within: None })
     }
 
     /// Everything found so far.
@@ -148,22 +142,14 @@ impl<'a> Monitor<'a> {
         let held_against = usize::from(config.kl.is_some())
             + usize::from(matches!(config.objective, Objective::Clipped { .. }));
         let passes = 3 + usize::from(config.replay) + held_against;
-        let trained: usize = trainer
-            .steps()
-            .iter()
-            .map(|step| step.tokens * passes)
-            .sum();
+        let trained: usize = trainer.steps().iter().map(|step| step.tokens * passes).sum();
         let looks = (self.state.looked + self.state.last) as f64;
         looks <= share * (looks + trained as f64)
     }
 
     /// One set under the model as it is now, and the token passes that took.
     fn measure(&self, set: &ProbeSet, step: usize) -> Result<(Row, u64)> {
-        let ids: Vec<&[u32]> = set
-            .scored
-            .iter()
-            .map(|scored| scored.ids.as_slice())
-            .collect();
+        let ids: Vec<&[u32]> = set.scored.iter().map(|scored| scored.ids.as_slice()).collect();
         let scores = perplexity::score(&self.model.decoder, &ids, |_| {})?;
         let (loss, classes) = set.losses(&scores);
         if loss.is_some_and(|loss| !loss.is_finite()) {
@@ -194,12 +180,7 @@ impl<'a> Monitor<'a> {
             let sampling = Sampling::greedy(self.watch.max_new_tokens);
             let graded = evaluate::answer(&self.model, &set.items, &sampling, |_| {})?;
             let tokens = graded.iter().zip(&set.items).map(|(graded, item)| {
-                let answer = self
-                    .model
-                    .tokenizer
-                    .encode(&graded.answer, false)?
-                    .ids
-                    .len();
+                let answer = self.model.tokenizer.encode(&graded.answer, false)?.ids.len();
                 Ok((answer + self.model.question(&item.prompt)?.len()) as u64)
             });
             passes += tokens.sum::<Result<u64>>()?;
@@ -207,11 +188,7 @@ impl<'a> Monitor<'a> {
             let n = score.items.len() as f64;
             row.score = Some(score.value());
             row.skill = Some(score.items.iter().map(|item| item.skill).sum::<f64>() / n);
-            let kept = score
-                .items
-                .iter()
-                .filter(|item| item.form == Form::Kept)
-                .count();
+            let kept = score.items.iter().filter(|item| item.form == Form::Kept).count();
             row.form = Some(kept as f64 / n);
         }
         Ok((row, passes))
@@ -232,10 +209,7 @@ impl<'a> Monitor<'a> {
                 batch.push(&rest[taken].ids, &weights);
                 taken += 1;
             }
-            let kl = self
-                .model
-                .decoder
-                .divergence(&self.base, &batch, Divergence::default())?;
+            let kl = self.model.decoder.divergence(&self.base, &batch, Divergence::default())?;
             sum += kl.iter().map(|kl| f64::from(*kl)).sum::<f64>();
             count += kl.len();
             rest = &rest[taken..];
@@ -256,21 +230,14 @@ impl<'a> Monitor<'a> {
             let base = of_step(0).find(|row| row.probe == now.probe)?;
             Some((100.0 * (base.score? - now.score?), now.probe.clone()))
         };
-        let most = of_step(step)
-            .filter_map(lost)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let most = of_step(step).filter_map(lost).max_by(|a, b| a.0.total_cmp(&b.0));
         // scores are shares of few items: what is lost is a multiple of 100 / items up to rounding
         if let Some((lost, probe)) = most.filter(|(lost, _)| *lost > at_most + 1e-9) {
             let back_to = match self.watch.when_forgotten {
                 WhenForgotten::Stop => None,
                 WhenForgotten::RollBack => self.within.as_ref().map(|(step, _)| *step),
             };
-            self.state.stopped = Some(Stopped {
-                step,
-                probe,
-                lost,
-                back_to,
-            });
+            self.state.stopped = Some(Stopped { step, probe, lost, back_to });
         } else if self.watch.when_forgotten == WhenForgotten::RollBack {
             self.within = Some((step, trainer.values()?));
         }
@@ -280,12 +247,9 @@ impl<'a> Monitor<'a> {
     /// Puts the trained values back to the last look within the budget, where the watch asks for it and the budget is spent.
     pub fn roll_back(&self, trainer: &Trainer<'_>) -> Result<()> {
         match (&self.state.stopped, &self.within) {
-            (
-                Some(Stopped {
-                    back_to: Some(_), ..
-                }),
-                Some((_, values)),
-            ) => trainer.set_values(values),
+            (Some(Stopped { back_to: Some(_), .. }), Some((_, values))) => {
+                trainer.set_values(values)
+            }
             _ => Ok(()),
         }
     }

@@ -61,10 +61,7 @@ impl ProbeSet {
         context: usize,
     ) -> Result<Self> {
         let examples: Vec<Example> = items.iter().map(Example::from).collect();
-        Ok(Self {
-            items,
-            ..Self::of_examples(name, role, &examples, tokenizer, context)?
-        })
+        Ok(Self { items, ..Self::of_examples(name, role, &examples, tokenizer, context)? })
     }
 
     /// Conversations whose answers are scored.
@@ -92,17 +89,12 @@ impl ProbeSet {
     pub(super) fn check(&self) -> Result<()> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         if self.name.is_empty() || !self.name.chars().all(plain) {
-            let problem = format!(
-                "must be made of letters, digits, `_`, `-` and `.`, got {:?}",
-                self.name
-            );
+            let problem =
+                format!("must be made of letters, digits, `_`, `-` and `.`, got {:?}", self.name);
             return Err(Error::invalid("name of a probe set", problem));
         }
         if self.items.is_empty() && self.scored.is_empty() {
-            return Err(Error::invalid(
-                &self.name,
-                "this probe set holds no example",
-            ));
+            return Err(Error::invalid(&self.name, "this probe set holds no example"));
         }
         self.items.iter().try_for_each(|item| item.check.ready())
     }
@@ -127,9 +119,7 @@ impl ProbeSet {
                 }
             }
         }
-        let (tokens, sum) = sums
-            .values()
-            .fold((0, 0.0), |(n, s), (m, t)| (n + m, s + t));
+        let (tokens, sum) = sums.values().fold((0, 0.0), |(n, s), (m, t)| (n + m, s + t));
         let of_class = |(class, (tokens, sum)): (TokenClass, (usize, f64))| {
             let loss = sum / tokens as f64;
             (class.name().to_string(), ClassLoss { tokens, loss })
@@ -144,9 +134,6 @@ impl Scored {
     pub fn new(sequence: &Sequence, classes: &[TokenClass]) -> Self {
         let class =
             |(at, class): (usize, &TokenClass)| sequence.completion.learns(at).then_some(*class);
-        Self {
-            ids: sequence.ids.clone(),
-            class: classes.iter().enumerate().map(class).collect(),
-        }
+        Self { ids: sequence.ids.clone(), class: classes.iter().enumerate().map(class).collect() }
     }
 }

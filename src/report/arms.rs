@@ -98,10 +98,7 @@ pub fn grid(results: &Results, of: Of) -> Result<Grid> {
         Of::Target => results.target.clone(),
         Of::NonTarget => "the mean of the other tasks".to_owned(),
     };
-    let mut tests: Vec<String> = rows
-        .iter()
-        .map(|row| row.comparison.test.to_string())
-        .collect();
+    let mut tests: Vec<String> = rows.iter().map(|row| row.comparison.test.to_string()).collect();
     tests.sort_unstable();
     tests.dedup();
     let (seeds, over) = match rows.first().map_or(0, |row| row.comparison.seeds) {
@@ -140,13 +137,8 @@ mod tests {
         let rows = rows(&results, Of::NonTarget).unwrap();
         assert_eq!(rows.len(), count * (count - 1) / 2);
         assert!(rows.iter().all(|row| row.adjusted.p >= row.comparison.p));
-        let text = grid(&results, Of::NonTarget)
-            .unwrap()
-            .text(super::super::table::WIDTH);
-        assert!(
-            text.contains("seeds") && text.contains("− ground truth"),
-            "{text}"
-        );
+        let text = grid(&results, Of::NonTarget).unwrap().text(super::super::table::WIDTH);
+        assert!(text.contains("seeds") && text.contains("− ground truth"), "{text}");
     }
 
     #[test]
@@ -154,16 +146,8 @@ mod tests {
         let mut results = sample::results();
         results.runs.retain(|run| run.seed == 0);
         let rows = rows(&results, Of::Target).unwrap();
-        assert!(
-            rows.iter()
-                .all(|row| matches!(row.comparison.test, Test::McNemar(_)))
-        );
-        let error = between(&results, Of::Target, "base", "stm")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("`stm`") && error.contains("ground_truth"),
-            "{error}"
-        );
+        assert!(rows.iter().all(|row| matches!(row.comparison.test, Test::McNemar(_))));
+        let error = between(&results, Of::Target, "base", "stm").unwrap_err().to_string();
+        assert!(error.contains("`stm`") && error.contains("ground_truth"), "{error}");
     }
 }

@@ -20,11 +20,8 @@ use polars::prelude::DataFrame;
 use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = include_str!("audit.html");
-const VERDICTS: [Verdict; 3] = [
-    Verdict::Follows,
-    Verdict::DoesNotFollow,
-    Verdict::CannotBeComputed,
-];
+const VERDICTS: [Verdict; 3] =
+    [Verdict::Follows, Verdict::DoesNotFollow, Verdict::CannotBeComputed];
 /// Masked share of the STM set: the threshold curve's first line.
 const MASKED: Colour = INK;
 const CARRIED: Colour = Colour(0xd5, 0x5e, 0x00);
@@ -40,12 +37,8 @@ impl Audit {
                 row(part.name(), counts, *seconds)
             })
             .collect();
-        let all = VERDICTS.map(|verdict| {
-            self.facts
-                .iter()
-                .filter(|fact| fact.verdict == verdict)
-                .count()
-        });
+        let all = VERDICTS
+            .map(|verdict| self.facts.iter().filter(|fact| fact.verdict == verdict).count());
         rows.push(row("all", all, self.total_seconds()));
         let mut columns = vec!["part".to_owned()];
         columns.extend(VERDICTS.map(|verdict| verdict.words().to_owned()));
@@ -116,12 +109,7 @@ impl Audit {
                     }
                     Verdict::CannotBeComputed => format!("stated {}", minus(&fact.expected)),
                 };
-                out.push_str(&indented(
-                    &format!("{mark}  {}: {values}", fact.what),
-                    width,
-                    4,
-                    0,
-                ));
+                out.push_str(&indented(&format!("{mark}  {}: {values}", fact.what), width, 4, 0));
                 let from = format!("[{}; {}]", fact.stated, fact.file);
                 let below = match fact.verdict {
                     Verdict::Follows => continue,
@@ -147,14 +135,9 @@ impl Audit {
             words("file", |fact| fact.file.clone()),
             words("stated_in", |fact| fact.stated.clone()),
             words("stated", |fact| fact.expected.clone()),
-            words("recomputed", |fact| {
-                fact.recomputed.clone().unwrap_or_default()
-            }),
+            words("recomputed", |fact| fact.recomputed.clone().unwrap_or_default()),
             numbers("stated_value", facts().map(|fact| fact.expected_value)),
-            numbers(
-                "recomputed_value",
-                facts().map(|fact| fact.recomputed_value),
-            ),
+            numbers("recomputed_value", facts().map(|fact| fact.recomputed_value)),
             words("verdict", |fact| fact.verdict.words().to_owned()),
             words("note", |fact| fact.note.clone()),
         ])
@@ -187,9 +170,7 @@ impl Audit {
             let name = |ending: &str| format!("figures/{}.{ending}", figure.name);
             let svg = figure.plot.svg()?;
             files.push(put(folder, &name("svg"), svg.as_bytes())?);
-            files.push(put_with(folder, &name("png"), |path| {
-                figure.plot.write_png(path)
-            })?);
+            files.push(put_with(folder, &name("png"), |path| figure.plot.write_png(path))?);
             files.push(put(folder, &name("csv"), &csv(&figure.table)?)?);
         }
         Ok(files)
@@ -200,11 +181,8 @@ impl Audit {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        let grids: Vec<(&str, Grid)> = self
-            .grids()
-            .into_iter()
-            .map(|(part, grid)| (part.name(), grid))
-            .collect();
+        let grids: Vec<(&str, Grid)> =
+            self.grids().into_iter().map(|(part, grid)| (part.name(), grid)).collect();
         let values = context! {
             summary => Serde(self.summary()),
             grids => Serde(grids),
@@ -256,16 +234,11 @@ fn threshold_curve(audit: &Audit) -> Result<Option<Figure>> {
     let mut curve = audit.curve.clone();
     curve.sort_by(|a, b| a.threshold.total_cmp(&b.threshold));
     curve.dedup_by(|a, b| a.threshold == b.threshold);
-    let at = curve
-        .iter()
-        .find(|point| point.threshold == PAPER_THRESHOLD);
+    let at = curve.iter().find(|point| point.threshold == PAPER_THRESHOLD);
     let (Some(at), Some(first), Some(last)) = (at, curve.first(), curve.last()) else {
         return Ok(None);
     };
-    let lines = [
-        ("answer tokens masked", MASKED, false),
-        ("−ln p that they carry", CARRIED, true),
-    ];
+    let lines = [("answer tokens masked", MASKED, false), ("−ln p that they carry", CARRIED, true)];
     let mut layers = vec![Layer::Upright {
         x: PAPER_THRESHOLD,
         label: format!("the paper's {PAPER_THRESHOLD}"),
@@ -278,22 +251,13 @@ fn threshold_curve(audit: &Audit) -> Result<Option<Figure>> {
             _ => point.surprisal_masked,
         };
         layers.push(Layer::Line {
-            points: curve
-                .iter()
-                .map(|point| (point.threshold, 100.0 * share(point)))
-                .collect(),
+            points: curve.iter().map(|point| (point.threshold, 100.0 * share(point))).collect(),
             colour,
             width: 2.0,
             opacity: 1.0,
             dashed,
         });
-        legend.push(Key {
-            label: label.to_owned(),
-            colour,
-            mark: None,
-            line: true,
-            dashed,
-        });
+        legend.push(Key { label: label.to_owned(), colour, mark: None, line: true, dashed });
     }
     let plot = Plot {
         title: format!(
@@ -326,16 +290,9 @@ fn threshold_curve(audit: &Audit) -> Result<Option<Figure>> {
     let table = frame(vec![
         numbers("threshold", points().map(|point| Some(point.threshold))),
         numbers("masked", points().map(|point| Some(point.masked))),
-        numbers(
-            "surprisal_masked",
-            points().map(|point| Some(point.surprisal_masked)),
-        ),
+        numbers("surprisal_masked", points().map(|point| Some(point.surprisal_masked))),
     ])?;
-    Ok(Some(Figure {
-        name: "threshold_curve",
-        plot,
-        table,
-    }))
+    Ok(Some(Figure { name: "threshold_curve", plot, table }))
 }
 
 /// Printed against recomputed BWT of the authors' rows; `None` where there are none.
@@ -349,15 +306,9 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
     if rows.is_empty() {
         return Ok(None);
     }
-    let both = || {
-        rows.iter()
-            .flat_map(|(_, printed, found)| [*printed, *found])
-    };
+    let both = || rows.iter().flat_map(|(_, printed, found)| [*printed, *found]);
     let axis = |label: &str| Axis::around(label, both(), 1.0);
-    let (x, y) = (
-        axis("BWT recomputed, percent"),
-        axis("BWT printed, percent"),
-    );
+    let (x, y) = (axis("BWT recomputed, percent"), axis("BWT printed, percent"));
     let of = |verdict: Verdict| -> Vec<(f64, f64)> {
         let fits = rows.iter().filter(|(fact, ..)| fact.verdict == verdict);
         fits.map(|(_, printed, found)| (*found, *printed)).collect()
@@ -376,17 +327,10 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
         dashed: true,
     }];
     let mut legend = Vec::new();
-    for (label, colour, mark, points) in [
-        ("follows", MASKED, Mark::Circle, right),
-        ("does not follow", CARRIED, Mark::Cross, wrong),
-    ] {
-        layers.push(Layer::Marks {
-            points,
-            colour,
-            mark,
-            size: 5.0,
-            filled: true,
-        });
+    for (label, colour, mark, points) in
+        [("follows", MASKED, Mark::Circle, right), ("does not follow", CARRIED, Mark::Cross, wrong)]
+    {
+        layers.push(Layer::Marks { points, colour, mark, size: 5.0, filled: true });
         legend.push(Key {
             label: label.to_owned(),
             colour,
@@ -407,12 +351,7 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
             title,
             note: "Each mark is a row of the authors' tables; on the dashed line the two agree."
                 .to_owned(),
-            panels: vec![Panel {
-                heading: None,
-                x,
-                y,
-                layers,
-            }],
+            panels: vec![Panel { heading: None, x, y, layers }],
             legend,
             size: (960, 560),
         },
@@ -438,11 +377,7 @@ mod tests {
             verdict,
             note: "the bases of ARC and GSM8K exchanged gives −1.50 & so on".into(),
         };
-        let point = |threshold, masked| CurvePoint {
-            threshold,
-            masked,
-            surprisal_masked: masked,
-        };
+        let point = |threshold, masked| CurvePoint { threshold, masked, surprisal_masked: masked };
         Audit {
             folder: "copy".into(),
             facts: vec![
@@ -461,10 +396,7 @@ mod tests {
         for part in ["ok  BWT", "NO  BWT", "--  BWT", "stated −1.50", "exchanged"] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 80),
-            "{text}"
-        );
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

@@ -24,12 +24,7 @@ pub struct Figure {
 
 /// Every figure that the results have numbers for.
 pub fn all(results: &Results) -> Result<Vec<Figure>> {
-    let figures = [
-        front(results)?,
-        spikes(results)?,
-        thresholds(results)?,
-        losses(results)?,
-    ];
+    let figures = [front(results)?, spikes(results)?, thresholds(results)?, losses(results)?];
     let probes = super::probes::figures(&super::probes::Watched::of(results))?;
     Ok(figures.into_iter().flatten().chain(probes).collect())
 }
@@ -58,24 +53,11 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
     };
     let grey = look(BASE, &all).colour;
     let mut layers = vec![
-        Layer::Upright {
-            x: base.0,
-            label: BASE.to_owned(),
-            colour: grey,
-        },
-        Layer::Level {
-            y: base.1,
-            label: BASE.to_owned(),
-            colour: grey,
-        },
+        Layer::Upright { x: base.0, label: BASE.to_owned(), colour: grey },
+        Layer::Level { y: base.1, label: BASE.to_owned(), colour: grey },
     ];
-    let mut legend = vec![Key {
-        label: BASE.to_owned(),
-        colour: grey,
-        mark: None,
-        line: true,
-        dashed: true,
-    }];
+    let mut legend =
+        vec![Key { label: BASE.to_owned(), colour: grey, mark: None, line: true, dashed: true }];
     for arm in &all {
         let own: Vec<&FrontMark> = points.iter().filter(|point| point.arm == *arm).collect();
         if own.is_empty() {
@@ -94,12 +76,7 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
                 (point.target.min, point.target.max),
                 (point.non_target.min, point.non_target.max),
             );
-            layers.push(Layer::Spread {
-                at: point.at(),
-                x,
-                y,
-                colour,
-            });
+            layers.push(Layer::Spread { at: point.at(), x, y, colour });
         }
         let mut name = label(arm);
         for point in &own {
@@ -115,18 +92,9 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
                 name = format!("{name}, {}", rate(point.learning_rate));
             }
         }
-        legend.push(Key {
-            label: name,
-            colour,
-            mark: Some(mark),
-            line: true,
-            dashed: false,
-        });
+        legend.push(Key { label: name, colour, mark: Some(mark), line: true, dashed: false });
     }
-    let xs = points
-        .iter()
-        .flat_map(|point| [point.target.min, point.target.max])
-        .chain([base.0]);
+    let xs = points.iter().flat_map(|point| [point.target.min, point.target.max]).chain([base.0]);
     let ys = points
         .iter()
         .flat_map(|point| [point.non_target.min, point.non_target.max])
@@ -147,17 +115,8 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
     };
     let of = |value: fn(&FrontMark) -> f64| points.iter().map(move |point| Some(value(point)));
     let table = frame(vec![
-        text(
-            "arm",
-            points
-                .iter()
-                .map(|point| point.arm.clone())
-                .chain([BASE.to_owned()]),
-        ),
-        numbers(
-            "learning_rate",
-            of(|point| point.learning_rate).chain([None]),
-        ),
+        text("arm", points.iter().map(|point| point.arm.clone()).chain([BASE.to_owned()])),
+        numbers("learning_rate", of(|point| point.learning_rate).chain([None])),
         counts("seeds", points.iter().map(|point| point.seeds).chain([0])),
         text(
             "chosen",
@@ -166,36 +125,14 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
                 .map(|point| if point.chosen { "yes" } else { "no" }.to_owned())
                 .chain([String::new()]),
         ),
-        numbers(
-            "target_percent",
-            of(|point| point.center.0).chain([Some(base.0)]),
-        ),
-        numbers(
-            "target_percent_min",
-            of(|point| point.target.min).chain([None]),
-        ),
-        numbers(
-            "target_percent_max",
-            of(|point| point.target.max).chain([None]),
-        ),
-        numbers(
-            "non_target_percent",
-            of(|point| point.center.1).chain([Some(base.1)]),
-        ),
-        numbers(
-            "non_target_percent_min",
-            of(|point| point.non_target.min).chain([None]),
-        ),
-        numbers(
-            "non_target_percent_max",
-            of(|point| point.non_target.max).chain([None]),
-        ),
+        numbers("target_percent", of(|point| point.center.0).chain([Some(base.0)])),
+        numbers("target_percent_min", of(|point| point.target.min).chain([None])),
+        numbers("target_percent_max", of(|point| point.target.max).chain([None])),
+        numbers("non_target_percent", of(|point| point.center.1).chain([Some(base.1)])),
+        numbers("non_target_percent_min", of(|point| point.non_target.min).chain([None])),
+        numbers("non_target_percent_max", of(|point| point.non_target.max).chain([None])),
     ])?;
-    Ok(Some(Figure {
-        name: "front",
-        plot,
-        table,
-    }))
+    Ok(Some(Figure { name: "front", plot, table }))
 }
 
 /// One mark of the front, in percent.
@@ -215,14 +152,10 @@ impl FrontMark {
             .filter(|run| run.arm == arm && run.learning_rate == learning_rate)
             .collect();
         let values = |value: fn(&super::table::FrontPoint) -> Option<f64>| -> Option<Vec<f64>> {
-            runs.iter()
-                .map(|run| Some(100.0 * value(&front_point(results, run))?))
-                .collect()
+            runs.iter().map(|run| Some(100.0 * value(&front_point(results, run))?)).collect()
         };
-        let (target, non_target) = (
-            values(|point| point.target)?,
-            values(|point| point.non_target)?,
-        );
+        let (target, non_target) =
+            (values(|point| point.target)?, values(|point| point.non_target)?);
         Some(Self {
             arm: arm.to_owned(),
             learning_rate,
@@ -244,11 +177,7 @@ fn front_title(rows: &[Row]) -> String {
     const NEUTRAL: &str = "Target against non-target score, by arm and learning rate";
     let changes = rows.iter().filter_map(|row| {
         let change = row.change.as_ref()?;
-        Some((
-            label(&row.arm),
-            change.non_target_points?,
-            change.target_points.value,
-        ))
+        Some((label(&row.arm), change.non_target_points?, change.target_points.value))
     });
     let mut changes: Vec<_> = changes.collect();
     changes.sort_by(|one, other| one.1.value.total_cmp(&other.1.value));
@@ -277,9 +206,7 @@ fn front_title(rows: &[Row]) -> String {
 
 /// One training item token by token, as each arm's data has it; `None` without examples.
 pub fn spikes(results: &Results) -> Result<Option<Figure>> {
-    spike_examples(results)
-        .map(|shown| spikes_of(&shown, &arms(results)))
-        .transpose()
+    spike_examples(results).map(|shown| spikes_of(&shown, &arms(results))).transpose()
 }
 
 /// Answers to one question token by token, one above the other; `all` are the arms that they are among.
@@ -289,11 +216,7 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
         .iter()
         .flat_map(|example| surprisals(example))
         .fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
-    let longest = shown
-        .iter()
-        .map(|example| surprisals(example).count())
-        .max()
-        .unwrap_or(1);
+    let longest = shown.iter().map(|example| surprisals(example).count()).max().unwrap_or(1);
     let panel = |example: &&TokenExample| {
         let colour = look(&example.arm, all).colour;
         let bars = surprisals(example)
@@ -323,10 +246,7 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
                 log: false,
             },
             layers: vec![
-                Layer::Bars {
-                    bars: bars.collect(),
-                    colour,
-                },
+                Layer::Bars { bars: bars.collect(), colour },
                 Layer::Level {
                     y: PAPER_THRESHOLD.ln(),
                     label: format!("perplexity {PAPER_THRESHOLD}"),
@@ -364,32 +284,14 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
         })
         .collect();
     let table = frame(vec![
-        text(
-            "arm",
-            tokens.iter().map(|(example, ..)| example.arm.clone()),
-        ),
-        text(
-            "item",
-            tokens.iter().map(|(example, ..)| example.item.clone()),
-        ),
+        text("arm", tokens.iter().map(|(example, ..)| example.arm.clone())),
+        text("item", tokens.iter().map(|(example, ..)| example.item.clone())),
         counts("position", tokens.iter().map(|(_, index, _)| *index)),
         text("token", tokens.iter().map(|(.., token)| token.text.clone())),
-        numbers(
-            "perplexity",
-            tokens.iter().map(|(.., token)| token.perplexity),
-        ),
-        numbers(
-            "surprisal",
-            tokens
-                .iter()
-                .map(|(.., token)| token.perplexity.map(f64::ln)),
-        ),
+        numbers("perplexity", tokens.iter().map(|(.., token)| token.perplexity)),
+        numbers("surprisal", tokens.iter().map(|(.., token)| token.perplexity.map(f64::ln))),
     ])?;
-    Ok(Figure {
-        name: "spikes",
-        plot,
-        table,
-    })
+    Ok(Figure { name: "spikes", plot, table })
 }
 
 /// The examples of the item that most different texts were made for, each text once.
@@ -397,11 +299,7 @@ fn spike_examples(results: &Results) -> Option<Vec<&TokenExample>> {
     let mut best: Vec<&TokenExample> = Vec::new();
     for item in results.examples.iter().map(|example| &example.item) {
         let mut different: Vec<&TokenExample> = Vec::new();
-        for example in results
-            .examples
-            .iter()
-            .filter(|example| example.item == *item)
-        {
+        for example in results.examples.iter().filter(|example| example.item == *item) {
             let same = |other: &&TokenExample| completion(other).eq(completion(example));
             if surprisals(example).next().is_some() && !different.iter().any(same) {
                 different.push(example);
@@ -415,31 +313,19 @@ fn spike_examples(results: &Results) -> Option<Vec<&TokenExample>> {
 }
 
 fn completion(example: &TokenExample) -> impl Iterator<Item = &str> {
-    example
-        .tokens
-        .iter()
-        .filter(|token| token.completion)
-        .map(|token| token.text.as_str())
+    example.tokens.iter().filter(|token| token.completion).map(|token| token.text.as_str())
 }
 
 /// Surprisal in nats of each completion token, 0 where it has none.
 fn surprisals(example: &TokenExample) -> impl Iterator<Item = f64> {
     let tokens = example.tokens.iter().filter(|token| token.completion);
-    tokens.map(|token| {
-        token
-            .perplexity
-            .map_or(0.0, |perplexity| perplexity.max(1.0).ln())
-    })
+    tokens.map(|token| token.perplexity.map_or(0.0, |perplexity| perplexity.max(1.0).ln()))
 }
 
 fn above(example: &TokenExample) -> usize {
     let tokens = example.tokens.iter().filter(|token| token.completion);
     tokens
-        .filter(|token| {
-            token
-                .perplexity
-                .is_some_and(|perplexity| perplexity > PAPER_THRESHOLD)
-        })
+        .filter(|token| token.perplexity.is_some_and(|perplexity| perplexity > PAPER_THRESHOLD))
         .count()
 }
 
@@ -454,10 +340,8 @@ pub fn threshold_curves(
     all: &[ThresholdPoint],
     random: &[ThresholdPoint],
 ) -> Result<Option<Figure>> {
-    let mut points: Vec<_> = all
-        .iter()
-        .filter(|point| point.threshold > 0.0 && point.threshold.is_finite())
-        .collect();
+    let mut points: Vec<_> =
+        all.iter().filter(|point| point.threshold > 0.0 && point.threshold.is_finite()).collect();
     points.sort_by(|one, other| one.threshold.total_cmp(&other.threshold));
     let (Some(first), Some(last)) = (points.first(), points.last()) else {
         return Ok(None);
@@ -467,45 +351,30 @@ pub fn threshold_curves(
     }
     type Curve<'a> = (&'static str, Look, bool, Vec<(f64, f64)>);
     let curve = |value: fn(&ThresholdPoint) -> Option<f64>| -> Vec<(f64, f64)> {
-        points
-            .iter()
-            .filter_map(|point| Some((point.threshold, 100.0 * value(point)?)))
-            .collect()
+        points.iter().filter_map(|point| Some((point.threshold, 100.0 * value(point)?))).collect()
     };
     let curves: [Curve; 4] = [
         (
             "completion tokens masked",
-            Look {
-                colour: INK,
-                mark: Mark::Circle,
-            },
+            Look { colour: INK, mark: Mark::Circle },
             false,
             curve(|point| Some(point.masked)),
         ),
         (
             "surprisal they carry",
-            Look {
-                colour: INK,
-                mark: Mark::Square,
-            },
+            Look { colour: INK, mark: Mark::Square },
             true,
             curve(|point| Some(point.surprisal_masked)),
         ),
         (
             "precision: masked tokens that are style",
-            Look {
-                colour: PRECISION,
-                mark: Mark::Up,
-            },
+            Look { colour: PRECISION, mark: Mark::Up },
             false,
             curve(|point| point.precision),
         ),
         (
             "recall: style tokens that are masked",
-            Look {
-                colour: RECALL,
-                mark: Mark::Down,
-            },
+            Look { colour: RECALL, mark: Mark::Down },
             false,
             curve(|point| point.recall),
         ),
@@ -526,20 +395,8 @@ pub fn threshold_curves(
             opacity: 1.0,
             dashed,
         });
-        layers.push(Layer::Marks {
-            points,
-            colour,
-            mark,
-            size: 4.5,
-            filled: true,
-        });
-        legend.push(Key {
-            label: name.to_owned(),
-            colour,
-            mark: Some(mark),
-            line: true,
-            dashed,
-        });
+        layers.push(Layer::Marks { points, colour, mark, size: 4.5, filled: true });
+        legend.push(Key { label: name.to_owned(), colour, mark: Some(mark), line: true, dashed });
     }
     type Value = fn(&ThresholdPoint) -> Option<f64>;
     let by_chance: [(&str, Colour, Value); 2] = [
@@ -553,20 +410,8 @@ pub fn threshold_curves(
         if points.is_empty() {
             continue;
         }
-        layers.push(Layer::Line {
-            points,
-            colour,
-            width: 1.5,
-            opacity: 0.8,
-            dashed: true,
-        });
-        legend.push(Key {
-            label: name.to_owned(),
-            colour,
-            mark: None,
-            line: true,
-            dashed: true,
-        });
+        layers.push(Layer::Line { points, colour, width: 1.5, opacity: 0.8, dashed: true });
+        legend.push(Key { label: name.to_owned(), colour, mark: None, line: true, dashed: true });
     }
     let at = points.iter().min_by(|one, other| {
         let off = |threshold: f64| (threshold.ln() - PAPER_THRESHOLD.ln()).abs();
@@ -574,10 +419,7 @@ pub fn threshold_curves(
     });
     let at = at.unwrap_or(first);
     let style = at.precision.map_or(String::new(), |precision| {
-        format!(
-            "; {} % of them are the writer's style",
-            percent(Some(precision))
-        )
+        format!("; {} % of them are the writer's style", percent(Some(precision)))
     });
     let plot = Plot {
         title: format!(
@@ -596,11 +438,7 @@ pub fn threshold_curves(
         legend,
         size: (960, 480),
     };
-    Ok(Some(Figure {
-        name: "thresholds",
-        plot,
-        table: super::table::of_thresholds(all)?,
-    }))
+    Ok(Some(Figure { name: "thresholds", plot, table: super::table::of_thresholds(all)? }))
 }
 
 const PRECISION: Colour = Colour(0xb0, 0x7a, 0x00);
@@ -615,28 +453,16 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
     let mut ends: Vec<(String, f64)> = Vec::new();
     let mut diverged: Vec<String> = Vec::new();
     for arm in &all {
-        let runs: Vec<&Run> = results
-            .runs
-            .iter()
-            .filter(|run| run.arm == *arm && run.chosen)
-            .collect();
+        let runs: Vec<&Run> =
+            results.runs.iter().filter(|run| run.arm == *arm && run.chosen).collect();
         let curve = loss_curve(&runs);
         if curve.is_empty() {
             continue;
         }
         let Look { colour, mark } = look(arm, &all);
         for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
-            let points = curve
-                .iter()
-                .map(|(step, _, spread)| (*step, end(spread)))
-                .collect();
-            layers.push(Layer::Line {
-                points,
-                colour,
-                width: 1.0,
-                opacity: 0.3,
-                dashed: false,
-            });
+            let points = curve.iter().map(|(step, _, spread)| (*step, end(spread))).collect();
+            layers.push(Layer::Line { points, colour, width: 1.0, opacity: 0.3, dashed: false });
         }
         let points: Vec<(f64, f64)> = curve.iter().map(|(step, loss, _)| (*step, *loss)).collect();
         // A few marks tell the curves apart without colour.
@@ -646,35 +472,15 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
             .skip(points.len() / 12)
             .step_by((points.len() / 5).max(1))
             .collect();
-        layers.push(Layer::Line {
-            points,
-            colour,
-            width: 2.0,
-            opacity: 1.0,
-            dashed: false,
-        });
-        layers.push(Layer::Marks {
-            points: some,
-            colour,
-            mark,
-            size: 4.5,
-            filled: true,
-        });
-        legend.push(Key {
-            label: label(arm),
-            colour,
-            mark: Some(mark),
-            line: true,
-            dashed: false,
-        });
+        layers.push(Layer::Line { points, colour, width: 2.0, opacity: 1.0, dashed: false });
+        layers.push(Layer::Marks { points: some, colour, mark, size: 4.5, filled: true });
+        legend.push(Key { label: label(arm), colour, mark: Some(mark), line: true, dashed: false });
         match last_tenth(&runs) {
             Some(last) => ends.push((label(arm), last)),
             None => diverged.push(label(arm)),
         }
         rows.extend(
-            curve
-                .into_iter()
-                .map(|(step, loss, spread)| ((*arm).to_owned(), step, loss, spread)),
+            curve.into_iter().map(|(step, loss, spread)| ((*arm).to_owned(), step, loss, spread)),
         );
     }
     if rows.is_empty() {
@@ -688,10 +494,7 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
         _ => "Training loss".to_owned(),
     };
     if !diverged.is_empty() {
-        title = format!(
-            "{title}; no finite loss at the end for {}",
-            diverged.join(", ")
-        );
+        title = format!("{title}; no finite loss at the end for {}", diverged.join(", "));
     }
     let top = rows.iter().map(|row| row.3.max).fold(0.0, f64::max);
     let steps = rows.iter().map(|row| row.1).fold(1.0, f64::max);
@@ -716,11 +519,7 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
         numbers("loss_min", rows.iter().map(|row| Some(row.3.min))),
         numbers("loss_max", rows.iter().map(|row| Some(row.3.max))),
     ])?;
-    Ok(Some(Figure {
-        name: "losses",
-        plot,
-        table,
-    }))
+    Ok(Some(Figure { name: "losses", plot, table }))
 }
 
 /// Middle step, mean over seeds, and spread over seeds, of at most 60 groups of neighbouring steps; losses that are not finite are left out.
@@ -750,9 +549,8 @@ fn loss_curve(runs: &[&Run]) -> Vec<(f64, f64, Spread)> {
 
 /// Mean loss over the last tenth of the steps of all seeds.
 fn last_tenth(runs: &[&Run]) -> Option<f64> {
-    let last = runs
-        .iter()
-        .flat_map(|run| &run.losses[run.losses.len() - run.losses.len().div_ceil(10)..]);
+    let last =
+        runs.iter().flat_map(|run| &run.losses[run.losses.len() - run.losses.len().div_ceil(10)..]);
     let finite: Vec<f64> = last.copied().filter(|loss| loss.is_finite()).collect();
     stats::mean(&finite)
 }
@@ -773,9 +571,7 @@ mod tests {
         );
         let mut same = rows.clone();
         let change = rows[1].change.clone();
-        same.iter_mut()
-            .skip(1)
-            .for_each(|row| row.change = change.clone());
+        same.iter_mut().skip(1).for_each(|row| row.change = change.clone());
         assert!(front_title(&same).starts_with("No two arms differ"));
         assert!(front_title(&rows[..1]).starts_with("Target against"));
     }
@@ -783,11 +579,8 @@ mod tests {
     #[test]
     fn an_item_is_shown_once_for_each_different_text() {
         let results = sample::results();
-        let shown: Vec<&str> = spike_examples(&results)
-            .unwrap()
-            .iter()
-            .map(|example| example.arm.as_str())
-            .collect();
+        let shown: Vec<&str> =
+            spike_examples(&results).unwrap().iter().map(|example| example.arm.as_str()).collect();
         assert_eq!(shown, ["ground_truth", "self_output"]);
     }
 
@@ -796,11 +589,7 @@ mod tests {
         let mut results = sample::results();
         results.thresholds.clear();
         results.examples.clear();
-        let names: Vec<&str> = all(&results)
-            .unwrap()
-            .iter()
-            .map(|figure| figure.name)
-            .collect();
+        let names: Vec<&str> = all(&results).unwrap().iter().map(|figure| figure.name).collect();
         assert_eq!(names, ["front", "losses"]);
         results.runs.clear();
         assert!(all(&results).unwrap().is_empty());
@@ -810,18 +599,10 @@ mod tests {
     fn a_diverged_run_does_not_break_the_figure() {
         let mut results = sample::results();
         for run in &mut results.runs {
-            run.losses
-                .iter_mut()
-                .skip(40)
-                .for_each(|loss| *loss = f64::NAN);
+            run.losses.iter_mut().skip(40).for_each(|loss| *loss = f64::NAN);
         }
         let figure = losses(&results).unwrap().unwrap();
-        assert!(
-            figure
-                .plot
-                .title
-                .contains("no finite loss at the end for ground truth")
-        );
+        assert!(figure.plot.title.contains("no finite loss at the end for ground truth"));
         assert!(!figure.plot.svg().unwrap().contains("NaN"));
     }
 

@@ -59,11 +59,7 @@ fn family(results: &Results, of: Of, against: &str) -> Result<Vec<Row>> {
     let design = design(results)?;
     let mut found: Vec<(&str, Comparison)> = Vec::new();
     for arm in arms(results) {
-        let pairs = if arm == against {
-            Vec::new()
-        } else {
-            pairs(results, of, against, arm)?
-        };
+        let pairs = if arm == against { Vec::new() } else { pairs(results, of, against, arm)? };
         let told = |pair: &Pair| pair.first.first().is_some_and(|row| row.len() > 1);
         if !pairs.is_empty() && pairs.iter().all(told) {
             found.push((arm, Comparison::of(&pairs, &design)?));
@@ -124,11 +120,7 @@ pub fn pairs_of(
         let rows = |of: fn(Side) -> &[TaskScore]| -> Result<Vec<Vec<f64>>> {
             sides.iter().map(|side| values(of(*side), *task)).collect()
         };
-        Ok(Pair {
-            weight,
-            first: rows(|side| side.0)?,
-            second: rows(|side| side.1)?,
-        })
+        Ok(Pair { weight, first: rows(|side| side.0)?, second: rows(|side| side.1)? })
     };
     tasks.iter().map(pair).collect()
 }
@@ -138,21 +130,13 @@ type Side<'a> = (&'a [TaskScore], &'a [TaskScore]);
 
 fn side_by_side<'a>(results: &'a Results, first: &str, second: &str) -> Vec<Side<'a>> {
     let of = |arm: &str| -> Vec<&'a Run> {
-        tested(results)
-            .filter(|run| run.arm == arm && run.chosen)
-            .collect()
+        tested(results).filter(|run| run.arm == arm && run.chosen).collect()
     };
     let base = || results.base.as_slice();
     match (first == BASE, second == BASE) {
         (true, true) => vec![(base(), base())],
-        (true, false) => of(second)
-            .iter()
-            .map(|run| (base(), &run.test[..]))
-            .collect(),
-        (false, true) => of(first)
-            .iter()
-            .map(|run| (&run.test[..], base()))
-            .collect(),
+        (true, false) => of(second).iter().map(|run| (base(), &run.test[..])).collect(),
+        (false, true) => of(first).iter().map(|run| (&run.test[..], base())).collect(),
         (false, false) => {
             let others = of(first);
             let beside = |run: &&'a Run| {
@@ -173,21 +157,14 @@ pub fn grids(results: &Results, rows: &[Row]) -> Vec<Grid> {
             format!("Does it forget? Non-target mean; a loss below {margin} points counts as none"),
             "does not forget",
         ),
-        (
-            Of::Target,
-            format!("Does it learn? Target ({})", results.target),
-            "learns",
-        ),
+        (Of::Target, format!("Does it learn? Target ({})", results.target), "learns"),
     ];
     let against = |of: Of, against: &str, arm: &str| {
-        rows.iter()
-            .find(|row| row.of == of && row.against == against && row.arm == arm)
+        rows.iter().find(|row| row.of == of && row.against == against && row.arm == arm)
     };
     let mut grids = Vec::new();
     for (of, title, claim) in titles {
-        let base = rows
-            .iter()
-            .filter(|row| row.of == of && row.against == BASE);
+        let base = rows.iter().filter(|row| row.of == of && row.against == BASE);
         let cells = |row: &Row| {
             let verdict = match of {
                 Of::NonTarget => row.adjusted.not_lower,
@@ -201,9 +178,7 @@ pub fn grids(results: &Results, rows: &[Row]) -> Vec<Grid> {
             cells
         };
         let rows: Vec<Vec<String>> = base.clone().map(cells).collect();
-        let columns = [
-            "arm", "points", "95 %", "p", claim, "least", "vs truth", "95 %", "p",
-        ];
+        let columns = ["arm", "points", "95 %", "p", claim, "least", "vs truth", "95 %", "p"];
         grids.push(Grid {
             title,
             legend: legend(of, margin, base.clone().map(|row| row.comparison.test)),
@@ -304,9 +279,7 @@ pub fn forgetting_frame(results: &Results) -> Result<DataFrame> {
         counts("items", rows.iter().map(|row| row.comparison.items)),
         value("points", |row| Some(row.comparison.difference.value)),
         value("points_se", |row| row.comparison.difference.se),
-        value("degrees_of_freedom", |row| {
-            row.comparison.degrees_of_freedom
-        }),
+        value("degrees_of_freedom", |row| row.comparison.degrees_of_freedom),
         value("low", |row| Some(row.comparison.interval.low)),
         value("high", |row| Some(row.comparison.interval.high)),
         value("bootstrap_low", |row| Some(row.comparison.bootstrap.low)),
@@ -318,9 +291,7 @@ pub fn forgetting_frame(results: &Results) -> Result<DataFrame> {
         value("p_holm", |row| Some(row.adjusted.p)),
         numbers("margin", rows.iter().map(|_| Some(results.margin))),
         value("p_not_lower", |row| Some(row.comparison.equivalence.lower)),
-        value("p_not_higher", |row| {
-            Some(row.comparison.equivalence.higher)
-        }),
+        value("p_not_higher", |row| Some(row.comparison.equivalence.higher)),
         value("p_not_lower_holm", |row| Some(row.adjusted.not_lower_p)),
         word("not_lower", &|row| row.adjusted.not_lower.to_string()),
         word("equal", &|row| row.comparison.equal.to_string()),
@@ -341,25 +312,15 @@ mod tests {
     fn changes_are_those_of_the_summary() {
         let results = sample::results();
         let rows = found(&results);
-        for summary in crate::report::summary::rows(&results)
-            .unwrap()
-            .iter()
-            .skip(1)
-        {
+        for summary in crate::report::summary::rows(&results).unwrap().iter().skip(1) {
             let change = summary.change.as_ref().unwrap();
             let row = |of: Of| {
-                let mut rows = rows
-                    .iter()
-                    .filter(|row| row.arm == summary.arm && row.of == of);
+                let mut rows = rows.iter().filter(|row| row.arm == summary.arm && row.of == of);
                 rows.find(|row| row.against == BASE).unwrap()
             };
             let check = |of: Of, expected: crate::stats::Estimate| {
                 let found = row(of).comparison.difference;
-                assert!(
-                    (found.value - expected.value).abs() < 1e-9,
-                    "{}",
-                    summary.arm
-                );
+                assert!((found.value - expected.value).abs() < 1e-9, "{}", summary.arm);
                 assert!((found.se.unwrap() - expected.se.unwrap()).abs() < 1e-9);
             };
             check(Of::Target, change.target_points);
@@ -376,13 +337,7 @@ mod tests {
         assert_eq!(rows.len(), 2 * (count + count - 1));
         assert!(rows.iter().all(|row| row.arm != row.against));
         for row in &rows {
-            let Comparison {
-                interval,
-                bootstrap,
-                student,
-                difference,
-                ..
-            } = &row.comparison;
+            let Comparison { interval, bootstrap, student, difference, .. } = &row.comparison;
             let held = |low: f64, high: f64| interval.low <= low && interval.high >= high;
             assert!(
                 held(bootstrap.low, bootstrap.high) && held(difference.value, difference.value)
@@ -391,10 +346,7 @@ mod tests {
             assert!(row.adjusted.p >= row.comparison.p);
         }
         // made up to forget much
-        let truth = rows
-            .iter()
-            .find(|row| row.arm == TRUTH && row.of == Of::NonTarget)
-            .unwrap();
+        let truth = rows.iter().find(|row| row.arm == TRUTH && row.of == Of::NonTarget).unwrap();
         assert_eq!(truth.adjusted.not_lower, Verdict::No, "{truth:?}");
     }
 
@@ -402,10 +354,8 @@ mod tests {
     fn one_seed_is_tested_over_items() {
         let mut results = sample::results();
         results.runs.retain(|run| run.seed == 0);
-        let tests: Vec<(Of, Test)> = found(&results)
-            .iter()
-            .map(|row| (row.of, row.comparison.test))
-            .collect();
+        let tests: Vec<(Of, Test)> =
+            found(&results).iter().map(|row| (row.of, row.comparison.test)).collect();
         assert!(tests.iter().all(|(of, test)| match of {
             Of::Target => matches!(test, Test::McNemar(_)),
             Of::NonTarget => *test == Test::SignFlip,

@@ -37,10 +37,7 @@ impl Grid {
         Self {
             title: title.to_owned(),
             legend: String::new(),
-            columns: columns
-                .iter()
-                .map(|column| column.name().to_string())
-                .collect(),
+            columns: columns.iter().map(|column| column.name().to_string()).collect(),
             rows: (0..frame.height()).map(row).collect(),
         }
     }
@@ -48,9 +45,8 @@ impl Grid {
     /// The table for a terminal, no line longer than `width` unless a single column is: what is too wide becomes several tables
     /// one under the other, each with the first column.
     pub fn text(&self, width: usize) -> String {
-        let widths: Vec<usize> = (0..self.columns.len())
-            .map(|column| self.width_of(column))
-            .collect();
+        let widths: Vec<usize> =
+            (0..self.columns.len()).map(|column| self.width_of(column)).collect();
         let mut out = wrap(&self.title, width);
         out.push('\n');
         for part in parts(&widths, width) {
@@ -58,22 +54,15 @@ impl Grid {
                 let mut line = String::new();
                 for (place, &column) in part.iter().enumerate() {
                     let blanks = widths[column] - cells[column].chars().count();
-                    let (before, after) = if place == 0 {
-                        (0, blanks)
-                    } else {
-                        (GAP + blanks, 0)
-                    };
+                    let (before, after) = if place == 0 { (0, blanks) } else { (GAP + blanks, 0) };
                     line.extend(std::iter::repeat_n(' ', before));
                     line.push_str(&cells[column]);
                     line.extend(std::iter::repeat_n(' ', after));
                 }
                 line.trim_end().to_owned()
             };
-            let total = part
-                .iter()
-                .map(|&column| widths[column] + GAP)
-                .sum::<usize>()
-                .saturating_sub(GAP);
+            let total =
+                part.iter().map(|&column| widths[column] + GAP).sum::<usize>().saturating_sub(GAP);
             let rule = "─".repeat(total);
             let rows: Vec<String> = self.rows.iter().map(|row| line(row)).collect();
             out.push_str(&format!(
@@ -91,10 +80,7 @@ impl Grid {
 
     fn width_of(&self, column: usize) -> usize {
         let cells = self.rows.iter().map(|row| row[column].chars().count());
-        cells
-            .chain([self.columns[column].chars().count()])
-            .max()
-            .unwrap_or(0)
+        cells.chain([self.columns[column].chars().count()]).max().unwrap_or(0)
     }
 }
 
@@ -166,11 +152,7 @@ pub fn significant(number: f64) -> String {
 /// With the sign a reader can tell from a hyphen, and no minus before a zero.
 pub fn minus(number: &str) -> String {
     let zero = number.starts_with('-') && number.chars().all(|c| matches!(c, '-' | '0' | '.'));
-    if zero {
-        number[1..].to_owned()
-    } else {
-        number.replacen('-', "−", 1)
-    }
+    if zero { number[1..].to_owned() } else { number.replacen('-', "−", 1) }
 }
 
 #[cfg(test)]
@@ -182,31 +164,15 @@ mod tests {
             title: "A title that is longer than the table is wide".to_owned(),
             legend: String::new(),
             columns: ["arm", "target", "other", "x"].map(str::to_owned).to_vec(),
-            rows: vec![
-                ["base", "1.0 ± 0.1", "2", NOTHING]
-                    .map(str::to_owned)
-                    .to_vec(),
-            ],
+            rows: vec![["base", "1.0 ± 0.1", "2", NOTHING].map(str::to_owned).to_vec()],
         }
     }
 
     #[test]
     fn a_narrow_terminal_gets_several_tables_and_loses_nothing() {
         let text = grid().text(18);
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 18),
-            "{text}"
-        );
-        for cell in [
-            "arm",
-            "base",
-            "target",
-            "1.0 ± 0.1",
-            "other",
-            "2",
-            "x",
-            NOTHING,
-        ] {
+        assert!(text.lines().all(|line| line.chars().count() <= 18), "{text}");
+        for cell in ["arm", "base", "target", "1.0 ± 0.1", "other", "2", "x", NOTHING] {
             assert!(text.contains(cell), "{cell} is missing in\n{text}");
         }
         assert_eq!(text.matches("base").count(), 2);

@@ -172,10 +172,7 @@ fn items(results: &Results) -> Vec<Item> {
         let version = Version::of(example);
         match items.iter_mut().find(|item| item.id == example.item) {
             Some(item) => item.versions.push(version),
-            None => items.push(Item {
-                id: example.item.clone(),
-                versions: vec![version],
-            }),
+            None => items.push(Item { id: example.item.clone(), versions: vec![version] }),
         }
     }
     items
@@ -194,16 +191,12 @@ impl Version {
 
 impl Token {
     fn of(token: &TokenView) -> Self {
-        let heat = token.perplexity.map_or(0.0, |perplexity| {
-            (perplexity.ln() / HOTTEST.ln()).clamp(0.0, 1.0)
-        });
+        let heat = token
+            .perplexity
+            .map_or(0.0, |perplexity| (perplexity.ln() / HOTTEST.ln()).clamp(0.0, 1.0));
         Self {
             // A line's end and a tab are tokens too and must be seen.
-            text: token
-                .text
-                .replace('\r', "␍")
-                .replace('\n', "↵\n")
-                .replace('\t', "⇥\t"),
+            text: token.text.replace('\r', "␍").replace('\n', "↵\n").replace('\t', "⇥\t"),
             completion: token.completion,
             learned: token.learned,
             style: token.style,
@@ -238,12 +231,7 @@ mod tests {
 
     fn made() -> String {
         let results = sample::results();
-        page(
-            &results,
-            &sample::provenance(),
-            &figure::all(&results).unwrap(),
-        )
-        .unwrap()
+        page(&results, &sample::provenance(), &figure::all(&results).unwrap()).unwrap()
     }
 
     #[test]
@@ -271,11 +259,7 @@ mod tests {
     #[test]
     fn every_token_arm_and_figure_is_on_the_page() {
         let (page, results) = (made(), sample::results());
-        let tokens: usize = results
-            .examples
-            .iter()
-            .map(|example| example.tokens.len())
-            .sum();
+        let tokens: usize = results.examples.iter().map(|example| example.tokens.len()).sum();
         assert_eq!(page.matches("tabindex=\"-1\"").count(), tokens);
         assert_eq!(page.matches("<svg ").count(), 4);
         assert!(!page.contains("NaN"));

@@ -15,9 +15,7 @@ use crate::stats::Verdict;
 /// # Errors
 /// There are no results, an arm is not among them, or scores are not of the same items.
 pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
-    let last = all
-        .last()
-        .ok_or_else(|| Error::invalid("results", "there are none to draw"))?;
+    let last = all.last().ok_or_else(|| Error::invalid("results", "there are none to draw"))?;
     let names = arms(last);
     if let Some(unknown) = shown.iter().find(|arm| !names.contains(arm)) {
         let problem = format!("there is no `{unknown}`, only {}", names.join(", "));
@@ -34,11 +32,8 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
                 .collect())
         })
         .collect::<Result<_>>()?;
-    let mut layers = vec![Layer::Level {
-        y: 0.0,
-        label: BASE.to_owned(),
-        colour: look(BASE, &names).colour,
-    }];
+    let mut layers =
+        vec![Layer::Level { y: 0.0, label: BASE.to_owned(), colour: look(BASE, &names).colour }];
     if of == Of::NonTarget {
         layers.push(Layer::Level {
             y: -last.margin,
@@ -70,9 +65,8 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
             drawn.push(row);
         }
     }
-    let ends = drawn
-        .iter()
-        .flat_map(|row| [row.comparison.interval.low, row.comparison.interval.high]);
+    let ends =
+        drawn.iter().flat_map(|row| [row.comparison.interval.low, row.comparison.interval.high]);
     let kept: Vec<String> = found
         .last()
         .into_iter()
@@ -125,11 +119,7 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
         numbers("low", of_rows(|row| row.comparison.interval.low)),
         numbers("high", of_rows(|row| row.comparison.interval.high)),
     ])?;
-    Ok(Figure {
-        name: "intervals",
-        plot,
-        table,
-    })
+    Ok(Figure { name: "intervals", plot, table })
 }
 
 #[cfg(test)]
@@ -145,11 +135,7 @@ mod tests {
         let shown = ["ground_truth", "stm_2.5"];
         let figure = figure(&[one, results.clone()], Of::NonTarget, &shown).unwrap();
         assert_eq!(figure.table.height(), 2 * shown.len());
-        assert!(
-            figure.plot.title.contains("points"),
-            "{}",
-            figure.plot.title
-        );
+        assert!(figure.plot.title.contains("points"), "{}", figure.plot.title);
         assert!(super::figure(&[], Of::Target, &shown).is_err());
         let error = super::figure(&[results], Of::Target, &["stm"]).unwrap_err();
         assert!(error.to_string().contains("`stm`"), "{error}");

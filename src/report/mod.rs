@@ -82,10 +82,8 @@ pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Resul
     };
     let json =
         serde_json::to_vec(&document).map_err(Error::library("writing the results as JSON"))?;
-    let mut files = vec![
-        put(folder, "report.html", page.as_bytes())?,
-        put(folder, "results.json", &json)?,
-    ];
+    let mut files =
+        vec![put(folder, "report.html", page.as_bytes())?, put(folder, "results.json", &json)?];
     let mut tables = vec![
         ("summary", table::summary_frame(results)?),
         ("forgetting", forgetting::forgetting_frame(results)?),
@@ -100,27 +98,15 @@ pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Resul
     }
     for (name, frame) in tables {
         files.push(put(folder, &format!("tables/{name}.csv"), &csv(&frame)?)?);
-        files.push(put(
-            folder,
-            &format!("tables/{name}.parquet"),
-            &parquet(&frame)?,
-        )?);
+        files.push(put(folder, &format!("tables/{name}.parquet"), &parquet(&frame)?)?);
     }
     for figure in &figures {
         let name = figure.name;
-        files.push(put(
-            folder,
-            &format!("figures/{name}.svg"),
-            figure.plot.svg()?.as_bytes(),
-        )?);
+        files.push(put(folder, &format!("figures/{name}.svg"), figure.plot.svg()?.as_bytes())?);
         files.push(put_with(folder, &format!("figures/{name}.png"), |path| {
             figure.plot.write_png(path)
         })?);
-        files.push(put(
-            folder,
-            &format!("figures/{name}.csv"),
-            &csv(&figure.table)?,
-        )?);
+        files.push(put(folder, &format!("figures/{name}.csv"), &csv(&figure.table)?)?);
     }
     Ok(files)
 }
@@ -135,10 +121,7 @@ pub fn write_probes(
     rows: &[crate::probe::Row],
     folder: &Path,
 ) -> Result<Option<PathBuf>> {
-    let watched = [probes::Watched {
-        arm: title,
-        seeds: vec![rows],
-    }];
+    let watched = [probes::Watched { arm: title, seeds: vec![rows] }];
     let figures = match rows.is_empty() {
         true => Vec::new(),
         false => probes::figures(&watched)?,
@@ -185,11 +168,7 @@ pub(crate) fn put_with(
     let parent = path.parent().unwrap_or(folder);
     fs::create_dir_all(parent).map_err(Error::io("making the report's folder", parent))?;
     // The ending stays last: it tells the picture's format.
-    let file = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let beside = parent.join(format!(".{}.{file}", std::process::id()));
     let moved = write(&beside).and_then(|()| {
         fs::rename(&beside, &path).map_err(Error::io("moving the report to its place", &path))
@@ -256,12 +235,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "in the way").unwrap();
-        let error = write(&sample::results(), &sample::provenance(), &file)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("file") && error.contains("making the report's folder"),
-            "{error}"
-        );
+        let error =
+            write(&sample::results(), &sample::provenance(), &file).unwrap_err().to_string();
+        assert!(error.contains("file") && error.contains("making the report's folder"), "{error}");
     }
 }

@@ -21,106 +21,38 @@ pub struct Look {
 impl Look {
     /// Its entry in a legend: the mark alone.
     pub fn key(self, label: String) -> Key {
-        Key {
-            label,
-            colour: self.colour,
-            mark: Some(self.mark),
-            line: false,
-            dashed: false,
-        }
+        Key { label, colour: self.colour, mark: Some(self.mark), line: false, dashed: false }
     }
 }
 
 const GREY: Colour = Colour(0x76, 0x76, 0x76);
 
 const KNOWN: [(&str, Look); 7] = [
-    (
-        BASE,
-        Look {
-            colour: GREY,
-            mark: Mark::Plus,
-        },
-    ),
-    (
-        "ground_truth",
-        Look {
-            colour: Colour(0xd5, 0x5e, 0x00),
-            mark: Mark::Square,
-        },
-    ),
+    (BASE, Look { colour: GREY, mark: Mark::Plus }),
+    ("ground_truth", Look { colour: Colour(0xd5, 0x5e, 0x00), mark: Mark::Square }),
     (
         "ground_truth_on_self_output_items",
-        Look {
-            colour: Colour(0xe0, 0x97, 0x00),
-            mark: Mark::Diamond,
-        },
+        Look { colour: Colour(0xe0, 0x97, 0x00), mark: Mark::Diamond },
     ),
-    (
-        "self_output",
-        Look {
-            colour: Colour(0x00, 0x9e, 0x73),
-            mark: Mark::Up,
-        },
-    ),
-    (
-        "rephrase",
-        Look {
-            colour: Colour(0x4a, 0xa8, 0xe0),
-            mark: Mark::Down,
-        },
-    ),
-    (
-        "random_mask",
-        Look {
-            colour: Colour(0xcc, 0x79, 0xa7),
-            mark: Mark::Cross,
-        },
-    ),
-    (
-        "lowest_mask",
-        Look {
-            colour: Colour(0x8c, 0x8c, 0x1f),
-            mark: Mark::Right,
-        },
-    ),
+    ("self_output", Look { colour: Colour(0x00, 0x9e, 0x73), mark: Mark::Up }),
+    ("rephrase", Look { colour: Colour(0x4a, 0xa8, 0xe0), mark: Mark::Down }),
+    ("random_mask", Look { colour: Colour(0xcc, 0x79, 0xa7), mark: Mark::Cross }),
+    ("lowest_mask", Look { colour: Colour(0x8c, 0x8c, 0x1f), mark: Mark::Right }),
 ];
 
 /// The paper's own threshold has the first look; other thresholds and arms that are not known follow.
-const STM: Look = Look {
-    colour: Colour(0x00, 0x72, 0xb2),
-    mark: Mark::Circle,
-};
+const STM: Look = Look { colour: Colour(0x00, 0x72, 0xb2), mark: Mark::Circle };
 const OTHERS: [Look; 5] = [
-    Look {
-        colour: Colour(0x77, 0x77, 0xdd),
-        mark: Mark::Circle,
-    },
-    Look {
-        colour: Colour(0x44, 0xaa, 0x99),
-        mark: Mark::Square,
-    },
-    Look {
-        colour: Colour(0xa5, 0x67, 0x3f),
-        mark: Mark::Diamond,
-    },
-    Look {
-        colour: Colour(0xaa, 0x44, 0x77),
-        mark: Mark::Up,
-    },
-    Look {
-        colour: Colour(0x6f, 0x8f, 0x5f),
-        mark: Mark::Down,
-    },
+    Look { colour: Colour(0x77, 0x77, 0xdd), mark: Mark::Circle },
+    Look { colour: Colour(0x44, 0xaa, 0x99), mark: Mark::Square },
+    Look { colour: Colour(0xa5, 0x67, 0x3f), mark: Mark::Diamond },
+    Look { colour: Colour(0xaa, 0x44, 0x77), mark: Mark::Up },
+    Look { colour: Colour(0x6f, 0x8f, 0x5f), mark: Mark::Down },
 ];
 
 /// How `arm` looks among `arms` (all arms of the experiment, in the order of the recipe).
 pub fn look(arm: &str, arms: &[&str]) -> Look {
-    let known = |name: &str| {
-        KNOWN
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, look)| *look)
-    };
+    let known = |name: &str| KNOWN.iter().find(|(known, _)| *known == name).map(|(_, look)| *look);
     if let Some(look) = known(arm) {
         return look;
     }
@@ -131,9 +63,7 @@ pub fn look(arm: &str, arms: &[&str]) -> Look {
     if stm.is_some_and(|stm| *stm == arm) {
         return STM;
     }
-    let rest = arms
-        .iter()
-        .filter(|name| known(name).is_none() && stm != Some(name));
+    let rest = arms.iter().filter(|name| known(name).is_none() && stm != Some(name));
     let index = rest.take_while(|name| **name != arm).count();
     OTHERS[index % OTHERS.len()]
 }
@@ -175,11 +105,7 @@ mod tests {
         ];
         for (index, one) in arms.iter().enumerate() {
             for other in arms[..index].iter().chain(&[BASE]) {
-                assert_ne!(
-                    look(one, &arms).colour,
-                    look(other, &arms).colour,
-                    "{one} and {other}"
-                );
+                assert_ne!(look(one, &arms).colour, look(other, &arms).colour, "{one} and {other}");
             }
         }
     }

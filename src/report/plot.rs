@@ -141,46 +141,26 @@ impl Axis {
             });
         let (from, to) = if from > to { (0.0, 1.0) } else { (from, to) };
         let (middle, half) = ((from + to) / 2.0, (0.55 * (to - from)).max(least / 2.0));
-        Self {
-            label: label.to_owned(),
-            from: middle - half,
-            to: middle + half,
-            log: false,
-        }
+        Self { label: label.to_owned(), from: middle - half, to: middle + half, log: false }
     }
 
     /// Ends where the quantity itself does: a share has nothing below 0.
     pub fn within(self, from: f64, to: f64) -> Self {
-        Self {
-            from: self.from.max(from),
-            to: self.to.min(to),
-            ..self
-        }
+        Self { from: self.from.max(from), to: self.to.min(to), ..self }
     }
 
     /// 0 at the lower end, 1 at the upper.
     fn place(&self, value: f64) -> f64 {
         let scale = |value: f64| {
-            if self.log {
-                value.max(f64::MIN_POSITIVE).ln()
-            } else {
-                value
-            }
+            if self.log { value.max(f64::MIN_POSITIVE).ln() } else { value }
         };
         (scale(value) - scale(self.from)) / (scale(self.to) - scale(self.from))
     }
 
     fn ticks(&self) -> Vec<f64> {
         if self.log {
-            let (low, high) = (
-                self.from.log10().floor() as i32,
-                self.to.log10().ceil() as i32,
-            );
-            let steps: &[f64] = if high - low > 4 {
-                &[1.0]
-            } else {
-                &[1.0, 2.0, 5.0]
-            };
+            let (low, high) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
+            let steps: &[f64] = if high - low > 4 { &[1.0] } else { &[1.0, 2.0, 5.0] };
             let all = (low..=high)
                 .flat_map(|decade| steps.iter().map(move |step| step * 10f64.powi(decade)));
             let inside = |tick: &f64| (self.from * 0.999..=self.to * 1.001).contains(tick);
@@ -247,42 +227,25 @@ impl Plot {
         if !fonts() {
             return Err(Error::invalid("figure", "the built-in font cannot be read"));
         }
-        let mut canvas = Canvas {
-            backend,
-            scale,
-            sink,
-        };
+        let mut canvas = Canvas { backend, scale, sink };
         let (width, height) = (f64::from(self.size.0), f64::from(self.size.1));
         canvas.rectangle((0.0, 0.0), (width, height), PAPER, 1.0)?;
-        let top = canvas.paragraph(
-            &self.title,
-            (MARGIN, MARGIN),
-            width - 2.0 * MARGIN,
-            &Type::TITLE,
-        )?;
-        let top = canvas.paragraph(
-            &self.note,
-            (MARGIN, top + 4.0),
-            width - 2.0 * MARGIN,
-            &Type::NOTE,
-        )? + 12.0;
+        let top =
+            canvas.paragraph(&self.title, (MARGIN, MARGIN), width - 2.0 * MARGIN, &Type::TITLE)?;
+        let top =
+            canvas.paragraph(&self.note, (MARGIN, top + 4.0), width - 2.0 * MARGIN, &Type::NOTE)?
+                + 12.0;
         let beside = self.legend(&mut canvas, top)?;
         // Panels that name their axis need that much more to have equally high axes.
         let each = (height - top - MARGIN - NAME_X) / self.panels.len().max(1) as f64;
         for (index, panel) in self.panels.iter().enumerate() {
             let from = top + each * index as f64;
             // Panels that share an axis name it once, below the last.
-            let last = self
-                .panels
-                .get(index + 1)
-                .is_none_or(|next| next.x.label != panel.x.label);
+            let last = self.panels.get(index + 1).is_none_or(|next| next.x.label != panel.x.label);
             panel.draw(
                 &mut canvas,
                 (MARGIN, from),
-                (
-                    width - beside - MARGIN,
-                    from + each + if last { NAME_X } else { 0.0 },
-                ),
+                (width - beside - MARGIN, from + each + if last { NAME_X } else { 0.0 }),
                 last,
             )?;
         }
@@ -306,23 +269,12 @@ impl Plot {
         for (index, key) in self.legend.iter().enumerate() {
             let y = top + 34.0 + 24.0 * index as f64;
             if key.line {
-                canvas.line(
-                    &[(left, y), (left + 24.0, y)],
-                    key.colour,
-                    2.0,
-                    1.0,
-                    key.dashed,
-                )?;
+                canvas.line(&[(left, y), (left + 24.0, y)], key.colour, 2.0, 1.0, key.dashed)?;
             }
             if let Some(mark) = key.mark {
                 canvas.mark((left + 12.0, y), mark, key.colour, 5.5, true)?;
             }
-            canvas.text(
-                &key.label,
-                (left + 34.0, y),
-                &Type::LABEL,
-                (HPos::Left, VPos::Center),
-            )?;
+            canvas.text(&key.label, (left + 34.0, y), &Type::LABEL, (HPos::Left, VPos::Center))?;
         }
         Ok(takes)
     }
@@ -345,23 +297,12 @@ impl Panel {
     {
         let head = if self.heading.is_some() { 24.0 } else { 10.0 };
         let (left, right) = (from.0 + 58.0, to.0 - 12.0);
-        let (top, bottom) = (
-            from.1 + head,
-            to.1 - 26.0 - if name_x { NAME_X } else { 0.0 },
-        );
+        let (top, bottom) = (from.1 + head, to.1 - 26.0 - if name_x { NAME_X } else { 0.0 });
         let at = |(x, y): (f64, f64)| {
-            (
-                left + self.x.place(x) * (right - left),
-                bottom - self.y.place(y) * (bottom - top),
-            )
+            (left + self.x.place(x) * (right - left), bottom - self.y.place(y) * (bottom - top))
         };
         if let Some((heading, colour)) = &self.heading {
-            canvas.rectangle(
-                (left, from.1 + 4.0),
-                (left + 10.0, from.1 + 14.0),
-                *colour,
-                1.0,
-            )?;
+            canvas.rectangle((left, from.1 + 4.0), (left + 10.0, from.1 + 14.0), *colour, 1.0)?;
             canvas.text(
                 heading,
                 (left + 16.0, from.1 + 9.0),
@@ -389,13 +330,7 @@ impl Panel {
                 (HPos::Right, VPos::Center),
             )?;
         }
-        canvas.line(
-            &[(left, top), (left, bottom), (right, bottom)],
-            INK,
-            1.0,
-            0.6,
-            false,
-        )?;
+        canvas.line(&[(left, top), (left, bottom), (right, bottom)], INK, 1.0, 0.6, false)?;
         if name_x {
             canvas.text(
                 &self.x.label,
@@ -416,38 +351,17 @@ impl Panel {
         };
         for layer in &self.layers {
             match layer {
-                Layer::Line {
-                    points,
-                    colour,
-                    width,
-                    opacity,
-                    dashed,
-                } => {
-                    let points: Vec<(f64, f64)> = points
-                        .iter()
-                        .copied()
-                        .filter(|&(x, y)| inside(x, y))
-                        .map(at)
-                        .collect();
+                Layer::Line { points, colour, width, opacity, dashed } => {
+                    let points: Vec<(f64, f64)> =
+                        points.iter().copied().filter(|&(x, y)| inside(x, y)).map(at).collect();
                     canvas.line(&points, *colour, *width, *opacity, *dashed)?;
                 }
-                Layer::Marks {
-                    points,
-                    colour,
-                    mark,
-                    size,
-                    filled,
-                } => {
+                Layer::Marks { points, colour, mark, size, filled } => {
                     for &point in points.iter().filter(|&&(x, y)| inside(x, y)) {
                         canvas.mark(at(point), *mark, *colour, *size, *filled)?;
                     }
                 }
-                Layer::Spread {
-                    at: center,
-                    x,
-                    y,
-                    colour,
-                } => {
+                Layer::Spread { at: center, x, y, colour } => {
                     let across = [(x.0, center.1), (x.1, center.1)].map(at);
                     let upright = [(center.0, y.0), (center.0, y.1)].map(at);
                     canvas.line(&across, *colour, 1.5, 0.6, false)?;
@@ -499,43 +413,16 @@ struct Type {
 }
 
 impl Type {
-    const TITLE: Self = Self {
-        size: 19.0,
-        bold: true,
-        opacity: 1.0,
-        upwards: false,
-    };
-    const NOTE: Self = Self {
-        size: 13.5,
-        bold: false,
-        opacity: 0.8,
-        upwards: false,
-    };
-    const LABEL: Self = Self {
-        size: 14.0,
-        bold: false,
-        opacity: 1.0,
-        upwards: false,
-    };
-    const UPWARDS: Self = Self {
-        upwards: true,
-        ..Self::LABEL
-    };
-    const TICK: Self = Self {
-        size: 12.5,
-        bold: false,
-        opacity: 0.8,
-        upwards: false,
-    };
+    const TITLE: Self = Self { size: 19.0, bold: true, opacity: 1.0, upwards: false };
+    const NOTE: Self = Self { size: 13.5, bold: false, opacity: 0.8, upwards: false };
+    const LABEL: Self = Self { size: 14.0, bold: false, opacity: 1.0, upwards: false };
+    const UPWARDS: Self = Self { upwards: true, ..Self::LABEL };
+    const TICK: Self = Self { size: 12.5, bold: false, opacity: 0.8, upwards: false };
 
     fn style(&self, scale: f64, anchor: (HPos, VPos)) -> TextStyle<'static> {
         // Plotters' size is the height of a line, 1.24 times the size of the letters.
         let font = ("sans-serif", self.size * 1.24 * scale).into_font();
-        let font = font.style(if self.bold {
-            FontStyle::Bold
-        } else {
-            FontStyle::Normal
-        });
+        let font = font.style(if self.bold { FontStyle::Bold } else { FontStyle::Normal });
         let font = font.transform(if self.upwards {
             FontTransform::Rotate270
         } else {
@@ -562,10 +449,7 @@ where
     B::ErrorType: 'static,
 {
     fn at(&self, (x, y): (f64, f64)) -> (i32, i32) {
-        (
-            (x * self.scale).round() as i32,
-            (y * self.scale).round() as i32,
-        )
+        ((x * self.scale).round() as i32, (y * self.scale).round() as i32)
     }
 
     fn rectangle(
@@ -577,9 +461,7 @@ where
     ) -> Result<()> {
         let style = shape(colour, opacity, 0.0, true);
         let (from, to) = (self.at(from), self.at(to));
-        self.backend
-            .draw_rect(from, to, &style, true)
-            .map_err(drawing)
+        self.backend.draw_rect(from, to, &style, true).map_err(drawing)
     }
 
     fn line(
@@ -591,11 +473,7 @@ where
         dashed: bool,
     ) -> Result<()> {
         let style = shape(colour, opacity, width * self.scale, false);
-        let pieces = if dashed {
-            dashes(points, 6.0, 4.0)
-        } else {
-            vec![points.to_vec()]
-        };
+        let pieces = if dashed { dashes(points, 6.0, 4.0) } else { vec![points.to_vec()] };
         for piece in pieces.iter().filter(|piece| piece.len() > 1) {
             let path: Vec<(i32, i32)> = piece.iter().map(|&point| self.at(point)).collect();
             self.backend.draw_path(path, &style).map_err(drawing)?;
@@ -605,9 +483,7 @@ where
 
     fn polygon(&mut self, corners: &[(f64, f64)], colour: Colour) -> Result<()> {
         let path: Vec<(i32, i32)> = corners.iter().map(|&corner| self.at(corner)).collect();
-        self.backend
-            .fill_polygon(path, &shape(colour, 1.0, 0.0, true))
-            .map_err(drawing)
+        self.backend.fill_polygon(path, &shape(colour, 1.0, 0.0, true)).map_err(drawing)
     }
 
     /// Hollow marks are filled with paper, so that lines do not run through them.
@@ -620,10 +496,7 @@ where
         filled: bool,
     ) -> Result<()> {
         let around = |corners: &[(f64, f64)], by: f64| -> Vec<(f64, f64)> {
-            corners
-                .iter()
-                .map(|(dx, dy)| (x + dx * by, y + dy * by))
-                .collect()
+            corners.iter().map(|(dx, dy)| (x + dx * by, y + dy * by)).collect()
         };
         let corners: &[(f64, f64)] = match mark {
             Mark::Circle => {
@@ -683,10 +556,7 @@ where
 
     fn width(&self, text: &str, font: &Type) -> Result<f64> {
         let style = font.style(self.scale, (HPos::Left, VPos::Top));
-        let (width, _) = self
-            .backend
-            .estimate_text_size(text, &style)
-            .map_err(drawing)?;
+        let (width, _) = self.backend.estimate_text_size(text, &style).map_err(drawing)?;
         // A reader's sans-serif font runs wider than ours, and bold is wider still.
         Ok(f64::from(width) / self.scale * if font.bold { 1.12 } else { 1.05 })
     }
@@ -701,11 +571,7 @@ where
     ) -> Result<f64> {
         let mut line = String::new();
         for word in text.split_whitespace() {
-            let longer = if line.is_empty() {
-                word.to_owned()
-            } else {
-                format!("{line} {word}")
-            };
+            let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
             if !line.is_empty() && self.width(&longer, font)? > width {
                 self.text(&line, (x, y), font, (HPos::Left, VPos::Top))?;
                 y += 1.3 * font.size;
@@ -771,11 +637,7 @@ fn halved(large: &[u8], width: usize, height: usize) -> Vec<u8> {
 }
 
 fn shape(colour: Colour, opacity: f64, width: f64, filled: bool) -> ShapeStyle {
-    ShapeStyle {
-        color: rgba(colour, opacity),
-        filled,
-        stroke_width: width.round().max(1.0) as u32,
-    }
+    ShapeStyle { color: rgba(colour, opacity), filled, stroke_width: width.round().max(1.0) as u32 }
 }
 
 fn rgba(Colour(red, green, blue): Colour, opacity: f64) -> RGBAColor {
@@ -797,12 +659,7 @@ fn number(value: f64) -> String {
 fn fonts() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
-        register_font(
-            "sans-serif",
-            FontStyle::Normal,
-            epaint_default_fonts::UBUNTU_LIGHT,
-        )
-        .is_ok()
+        register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_ok()
     })
 }
 
@@ -815,20 +672,12 @@ mod tests {
     use super::*;
 
     fn axis(from: f64, to: f64, log: bool) -> Axis {
-        Axis {
-            label: String::new(),
-            from,
-            to,
-            log,
-        }
+        Axis { label: String::new(), from, to, log }
     }
 
     #[test]
     fn ticks_are_round_and_inside() {
-        assert_eq!(
-            axis(-0.3, 10.2, false).ticks(),
-            [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
-        );
+        assert_eq!(axis(-0.3, 10.2, false).ticks(), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(axis(0.0, 1.0, false).ticks().len(), 6);
         assert_eq!(
             axis(1.0, 1000.0, true).ticks(),
@@ -847,10 +696,7 @@ mod tests {
     #[test]
     fn dashes_cover_the_line_with_gaps() {
         let pieces = dashes(&[(0.0, 0.0), (20.0, 0.0)], 6.0, 4.0);
-        assert_eq!(
-            pieces,
-            [vec![(0.0, 0.0), (6.0, 0.0)], vec![(10.0, 0.0), (16.0, 0.0)]]
-        );
+        assert_eq!(pieces, [vec![(0.0, 0.0), (6.0, 0.0)], vec![(10.0, 0.0), (16.0, 0.0)]]);
     }
 
     #[test]

@@ -29,57 +29,30 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
     // equal steps of the logarithm
     let from = 20.0_f64;
     let count = |at: u32| (from * (most / from).powf(f64::from(at) / 60.0)).round() as usize;
-    let points: Vec<(f64, f64)> = (0..=60)
-        .map(count)
-        .filter_map(|items| Some((items as f64, found(items)?)))
-        .collect();
-    let highest = points
-        .iter()
-        .map(|point| point.1)
-        .fold(2.0 * margin, f64::max);
+    let points: Vec<(f64, f64)> =
+        (0..=60).map(count).filter_map(|items| Some((items as f64, found(items)?))).collect();
+    let highest = points.iter().map(|point| point.1).fold(2.0 * margin, f64::max);
     let colour = look("stm_2.5", &["stm_2.5"]).colour;
     let say = |items: usize| match found(items) {
         Some(points) => format!("{points:.1} points"),
-        None => format!(
-            "nothing where models disagree on {:.0} %",
-            100.0 * discordant
-        ),
+        None => format!("nothing where models disagree on {:.0} %", 100.0 * discordant),
     };
     let title = match needed {
-        Some(needed) => format!(
-            "{items} questions find {}; to see {margin} points takes {needed}",
-            say(items)
-        ),
+        Some(needed) => {
+            format!("{items} questions find {}; to see {margin} points takes {needed}", say(items))
+        }
         None => format!(
             "{items} questions find {}; two models that disagree so seldom cannot differ by {margin}",
             say(items)
         ),
     };
     let mut layers = vec![
-        Layer::Level {
-            y: margin,
-            label: format!("{margin} points"),
-            colour: INK,
-        },
-        Layer::Upright {
-            x: items as f64,
-            label: format!("{items} questions"),
-            colour: INK,
-        },
-        Layer::Line {
-            points: points.clone(),
-            colour,
-            width: 2.0,
-            opacity: 1.0,
-            dashed: false,
-        },
+        Layer::Level { y: margin, label: format!("{margin} points"), colour: INK },
+        Layer::Upright { x: items as f64, label: format!("{items} questions"), colour: INK },
+        Layer::Line { points: points.clone(), colour, width: 2.0, opacity: 1.0, dashed: false },
     ];
     if let Some(needed) = needed.filter(|needed| *needed != items) {
-        layers.push(Layer::Upright {
-            x: needed as f64,
-            label: format!("{needed}"),
-            colour: INK,
-        });
+        layers.push(Layer::Upright { x: needed as f64, label: format!("{needed}"), colour: INK });
     }
     let plot = Plot {
         title,
@@ -90,12 +63,7 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
         ),
         panels: vec![Panel {
             heading: None,
-            x: Axis {
-                label: "questions".to_owned(),
-                from,
-                to: most,
-                log: true,
-            },
+            x: Axis { label: "questions".to_owned(), from, to: most, log: true },
             y: Axis {
                 label: "smallest difference, points".to_owned(),
                 from: 0.0,
@@ -111,11 +79,7 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
         numbers("items", points.iter().map(|point| Some(point.0))),
         numbers("points", points.iter().map(|point| Some(point.1))),
     ])?;
-    Ok(Figure {
-        name: "power",
-        plot,
-        table,
-    })
+    Ok(Figure { name: "power", plot, table })
 }
 
 #[cfg(test)]
@@ -126,10 +90,7 @@ mod tests {
     fn the_title_says_what_the_items_find_and_what_the_margin_takes() {
         let figure = figure(0.1, 500, &Design::default()).unwrap();
         assert!(
-            figure
-                .plot
-                .title
-                .contains("500 questions find 4.0 points; to see 2 points takes 1960"),
+            figure.plot.title.contains("500 questions find 4.0 points; to see 2 points takes 1960"),
             "{}",
             figure.plot.title
         );
@@ -142,11 +103,7 @@ mod tests {
     #[test]
     fn models_that_hardly_disagree_cannot_differ_much() {
         let figure = figure(0.01, 500, &Design::default()).unwrap();
-        assert!(
-            figure.plot.title.contains("cannot differ by 2"),
-            "{}",
-            figure.plot.title
-        );
+        assert!(figure.plot.title.contains("cannot differ by 2"), "{}", figure.plot.title);
         assert!(super::figure(0.0, 500, &Design::default()).is_err());
     }
 }

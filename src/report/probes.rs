@@ -26,38 +26,23 @@ impl<'a> Watched<'a> {
     /// The arms of an experiment at their chosen rates, those that were watched.
     pub fn of(results: &'a Results) -> Vec<Self> {
         let watched = arms(results).into_iter().map(|arm| {
-            let runs = results
-                .runs
-                .iter()
-                .filter(|run| run.arm == arm && run.chosen);
-            let seeds: Vec<&[Row]> = runs
-                .map(|run| run.probes.as_slice())
-                .filter(|rows| !rows.is_empty())
-                .collect();
+            let runs = results.runs.iter().filter(|run| run.arm == arm && run.chosen);
+            let seeds: Vec<&[Row]> =
+                runs.map(|run| run.probes.as_slice()).filter(|rows| !rows.is_empty()).collect();
             Self { arm, seeds }
         });
-        watched
-            .filter(|watched| !watched.seeds.is_empty())
-            .collect()
+        watched.filter(|watched| !watched.seeds.is_empty()).collect()
     }
 
     /// At each step the mean and the spread over those seeds that have a value there; `value` is given a seed's rows of one step.
     fn curve(&self, value: impl Fn(&[&Row]) -> Option<f64>) -> Vec<(f64, f64, Spread)> {
-        let mut steps: Vec<usize> = self
-            .seeds
-            .iter()
-            .flat_map(|rows| rows.iter().map(|row| row.step))
-            .collect();
+        let mut steps: Vec<usize> =
+            self.seeds.iter().flat_map(|rows| rows.iter().map(|row| row.step)).collect();
         steps.sort_unstable();
         steps.dedup();
         let at = |step: &usize| {
             let of_seed = |rows: &&[Row]| {
-                value(
-                    &rows
-                        .iter()
-                        .filter(|row| row.step == *step)
-                        .collect::<Vec<_>>(),
-                )
+                value(&rows.iter().filter(|row| row.step == *step).collect::<Vec<_>>())
             };
             let values: Vec<f64> = self.seeds.iter().filter_map(of_seed).collect();
             Some((*step as f64, stats::mean(&values)?, Spread::of(&values)?))
@@ -87,9 +72,8 @@ impl Quantity {
         watched: &[Watched<'_>],
         value: impl Fn(&[&Row]) -> Option<f64>,
     ) -> Option<Self> {
-        let curves = watched
-            .iter()
-            .map(|arm| Some(arm.curve(&value)).filter(|curve| !curve.is_empty()));
+        let curves =
+            watched.iter().map(|arm| Some(arm.curve(&value)).filter(|curve| !curve.is_empty()));
         let curves: Vec<Option<Curve>> = curves.collect();
         curves.iter().any(Option::is_some).then(|| Self {
             heading: heading.into(),
@@ -107,22 +91,17 @@ impl Quantity {
         };
         let score = |rows: &[&Row]| Some(100.0 * mean(rows, |row| row.score)?);
         let loss = |rows: &[&Row]| mean(rows, |row| row.loss);
-        Self::of(
-            &format!("{name}: right answers"),
-            "score, percent",
-            true,
-            watched,
-            score,
+        Self::of(&format!("{name}: right answers"), "score, percent", true, watched, score).or_else(
+            || {
+                Self::of(
+                    &format!("{name}: surprisal of the given answers"),
+                    "loss, nats per token",
+                    false,
+                    watched,
+                    loss,
+                )
+            },
         )
-        .or_else(|| {
-            Self::of(
-                &format!("{name}: surprisal of the given answers"),
-                "loss, nats per token",
-                false,
-                watched,
-                loss,
-            )
-        })
     }
 
     fn panel(&self, looks: &[Look]) -> Panel {
@@ -159,12 +138,7 @@ impl Quantity {
         };
         Panel {
             heading: Some((self.heading.clone(), INK)),
-            x: Axis {
-                label: "optimiser step".into(),
-                from: 0.0,
-                to: 1.02 * last,
-                log: false,
-            },
+            x: Axis { label: "optimiser step".into(), from: 0.0, to: 1.02 * last, log: false },
             y,
             layers,
         }
@@ -193,59 +167,37 @@ fn curves(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
     let drift = |rows: &[&Row]| rows.iter().find_map(|row| row.kl);
     let target = Quantity::of_role("target", Role::Target, watched);
     let others = Quantity::of_role("non-target sets, mean", Role::NonTarget, watched);
-    let drift = Quantity::of(
-        "drift on training data",
-        "KL(base ‖ model), nats",
-        false,
-        watched,
-        drift,
-    );
+    let drift =
+        Quantity::of("drift on training data", "KL(base ‖ model), nats", false, watched, drift);
     let title = title(watched, &target, &others, &drift);
     let shown: Vec<Quantity> = [target, others, drift].into_iter().flatten().collect();
     let plot = plot(watched, &shown, title, 200);
     Ok(match shown.is_empty() {
         true => None,
-        false => Some(Figure {
-            name: "probes",
-            plot,
-            table: probes_frame(watched)?,
-        }),
+        false => Some(Figure { name: "probes", plot, table: probes_frame(watched)? }),
     })
 }
 
 /// The loss of each class, on the target's answers where they are scored, which are the same for all arms; else on the training data.
 fn classes(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
-    let rows = || {
-        watched
-            .iter()
-            .flat_map(|arm| arm.seeds.iter().copied().flatten())
-    };
+    let rows = || watched.iter().flat_map(|arm| arm.seeds.iter().copied().flatten());
     let there = |role: Role| rows().any(|row| row.role == role && !row.classes.is_empty());
-    let Some(role) = [Role::Target, Role::Training, Role::NonTarget]
-        .into_iter()
-        .find(|role| there(*role))
+    let Some(role) =
+        [Role::Target, Role::Training, Role::NonTarget].into_iter().find(|role| there(*role))
     else {
         return Ok(None);
     };
     let of_class = |(name, _): &(&'static str, TokenClass)| {
         let loss = |rows: &[&Row]| {
             // all tokens of the class alike, over the sets of the role
-            let found = rows
-                .iter()
-                .filter(|row| row.role == role)
-                .filter_map(|row| row.classes.get(*name));
+            let found =
+                rows.iter().filter(|row| row.role == role).filter_map(|row| row.classes.get(*name));
             let (tokens, sum) = found.fold((0, 0.0), |(n, sum), class| {
                 (n + class.tokens, sum + class.tokens as f64 * class.loss)
             });
             (tokens > 0).then(|| sum / tokens as f64)
         };
-        Quantity::of(
-            &name.replace('_', " "),
-            "nats per token",
-            false,
-            watched,
-            loss,
-        )
+        Quantity::of(&name.replace('_', " "), "nats per token", false, watched, loss)
     };
     let shown: Vec<Quantity> = TokenClass::NAMES.iter().filter_map(of_class).collect();
     let what = match role {
@@ -268,11 +220,7 @@ fn classes(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
         None => format!("Loss of the classes of tokens in {what}"),
     };
     let plot = plot(watched, &shown, title, 130);
-    Ok(Some(Figure {
-        name: "probe_classes",
-        plot,
-        table: classes_frame(watched)?,
-    }))
+    Ok(Some(Figure { name: "probe_classes", plot, table: classes_frame(watched)? }))
 }
 
 fn plot(watched: &[Watched<'_>], shown: &[Quantity], title: String, height: u32) -> Plot {
@@ -364,32 +312,18 @@ pub fn grid(watched: &[Watched<'_>]) -> Grid {
                 Role::Target => "target",
                 Role::NonTarget => "non-target",
             };
-            let looks = arm
-                .curve(|rows| rows.iter().any(|row| row.probe == probe).then_some(0.0))
-                .len();
-            let mut cells = vec![
-                label(arm.arm),
-                probe.to_string(),
-                role.to_string(),
-                looks.to_string(),
-            ];
+            let looks =
+                arm.curve(|rows| rows.iter().any(|row| row.probe == probe).then_some(0.0)).len();
+            let mut cells =
+                vec![label(arm.arm), probe.to_string(), role.to_string(), looks.to_string()];
             cells.extend(pair(ends(|row| row.score), 100.0, 1));
             cells.extend(pair(ends(|row| row.loss), 1.0, 3));
             cells.push(ends(|row| row.kl).map_or(NOTHING.into(), |(_, end)| format!("{end:.4}")));
             rows.push(cells);
         }
     }
-    let columns = [
-        "arm",
-        "probe set",
-        "role",
-        "looks",
-        "base %",
-        "end %",
-        "base loss",
-        "end loss",
-        "KL",
-    ];
+    let columns =
+        ["arm", "probe set", "role", "looks", "base %", "end %", "base loss", "end loss", "KL"];
     Grid {
         title: "What the probe sets said while models were trained, each arm at its chosen rate".into(),
         legend: "Means over seeds. %: right answers in the right form. loss: mean surprisal of the given answers' tokens, in nats. KL: mean divergence KL(base ‖ model) \
@@ -414,10 +348,7 @@ pub fn probes_frame(watched: &[Watched<'_>]) -> Result<DataFrame> {
         counts("seed", all.iter().map(|(_, seed, _)| *seed)),
         counts("step", all.iter().map(|(.., row)| row.step)),
         text("probe", all.iter().map(|(.., row)| row.probe.clone())),
-        text(
-            "role",
-            all.iter().map(|(.., row)| role(row.role).to_string()),
-        ),
+        text("role", all.iter().map(|(.., row)| role(row.role).to_string())),
         counts("examples", all.iter().map(|(.., row)| row.examples)),
         numbers("loss", number(|row| row.loss)),
         numbers("kl", number(|row| row.kl)),
@@ -433,9 +364,7 @@ fn classes_frame(watched: &[Watched<'_>]) -> Result<DataFrame> {
     let all: Vec<_> = all
         .iter()
         .flat_map(|(arm, seed, row)| {
-            row.classes
-                .iter()
-                .map(move |class| (*arm, *seed, *row, class))
+            row.classes.iter().map(move |class| (*arm, *seed, *row, class))
         })
         .collect();
     frame(vec![
@@ -481,15 +410,10 @@ mod tests {
             skill: None,
             form: None,
         };
-        let graded = |probe: &str, role: Role, score: f64| Row {
-            score: Some(score),
-            ..row(probe, role)
-        };
+        let graded =
+            |probe: &str, role: Role, score: f64| Row { score: Some(score), ..row(probe, role) };
         vec![
-            Row {
-                kl: Some(kl),
-                ..row("training", Role::Training)
-            },
+            Row { kl: Some(kl), ..row("training", Role::Training) },
             graded("code", Role::Target, target),
             graded("word", Role::NonTarget, others[0]),
             graded("sql", Role::NonTarget, others[1]),
@@ -502,10 +426,8 @@ mod tests {
             let fall = if run.arm == "ground_truth" { 0.3 } else { 0.05 };
             let of_seed = 0.02 * run.seed as f64;
             run.probes = look_at(0, 0.5, [0.8, 0.6], 0.0);
-            run.probes
-                .extend(look_at(20, 0.6, [0.8 - fall / 2.0, 0.6], 0.1));
-            run.probes
-                .extend(look_at(40, 0.7 - of_seed, [0.8 - fall, 0.6], 0.2));
+            run.probes.extend(look_at(20, 0.6, [0.8 - fall / 2.0, 0.6], 0.1));
+            run.probes.extend(look_at(40, 0.7 - of_seed, [0.8 - fall, 0.6], 0.2));
         }
         results
     }
@@ -519,16 +441,10 @@ mod tests {
         let target = Quantity::of_role("target", Role::Target, &watched).unwrap();
         let last = *target.curves[0].as_ref().unwrap().last().unwrap();
         // 0.70, 0.68 and 0.66
-        assert!(
-            (last.1 - 68.0).abs() < 1e-9 && (last.2.min - 66.0).abs() < 1e-9,
-            "{last:?}"
-        );
+        assert!((last.1 - 68.0).abs() < 1e-9 && (last.2.min - 66.0).abs() < 1e-9, "{last:?}");
         let others = Quantity::of_role("others", Role::NonTarget, &watched).unwrap();
         let (base, end) = others.ends()[0].unwrap();
-        assert!(
-            (base - 70.0).abs() < 1e-9 && (end - 55.0).abs() < 1e-9,
-            "{base} {end}"
-        );
+        assert!((base - 70.0).abs() < 1e-9 && (end - 55.0).abs() < 1e-9, "{base} {end}");
     }
 
     #[test]
@@ -547,10 +463,7 @@ mod tests {
         assert_eq!(figures[0].plot.panels.len(), 3);
         assert_eq!(figures[0].table.height(), 7 * 3 * 3 * 4);
         assert!(
-            figures[1]
-                .plot
-                .title
-                .contains("code fence moves most, by -4.00"),
+            figures[1].plot.title.contains("code fence moves most, by -4.00"),
             "{}",
             figures[1].plot.title
         );
@@ -564,10 +477,7 @@ mod tests {
         assert!(page.contains("drift on training data"));
         let printed = table::print(&results);
         assert!(printed.contains("What the probe sets said"), "{printed}");
-        assert!(
-            printed.contains("non-target") && printed.contains("0.2000"),
-            "{printed}"
-        );
+        assert!(printed.contains("non-target") && printed.contains("0.2000"), "{printed}");
     }
 
     #[test]
@@ -575,10 +485,7 @@ mod tests {
         let mut rows = look_at(0, 0.5, [0.5, 0.5], 0.0);
         rows.extend(look_at(10, 0.5, [0.5, 0.5], 0.3));
         rows.iter_mut().for_each(|row| row.score = None);
-        let watched = [Watched {
-            arm: "stm_2.5",
-            seeds: vec![&rows],
-        }];
+        let watched = [Watched { arm: "stm_2.5", seeds: vec![&rows] }];
         let figures = figures(&watched).unwrap();
         let title = &figures[0].plot.title;
         assert_eq!(

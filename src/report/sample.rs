@@ -5,13 +5,8 @@ use crate::experiment::results::*;
 use crate::rng::Rng;
 use crate::task::Form;
 
-const TASKS: [(&str, f64); 5] = [
-    ("code", 0.42),
-    ("algebra", 0.61),
-    ("sums", 0.75),
-    ("choice", 0.66),
-    ("sql", 0.35),
-];
+const TASKS: [(&str, f64); 5] =
+    [("code", 0.42), ("algebra", 0.61), ("sums", 0.75), ("choice", 0.66), ("sql", 0.35)];
 /// Arm, rates with the chosen one first, target gain, non-target change, share of completion tokens masked.
 const ARMS: [(&str, f64, f64, f64); 7] = [
     ("ground_truth", 0.10, -0.30, 0.0),
@@ -24,10 +19,7 @@ const ARMS: [(&str, f64, f64, f64); 7] = [
 ];
 
 pub fn results() -> Results {
-    let base: Vec<TaskScore> = TASKS
-        .iter()
-        .map(|(name, p)| task(name, *p, 0.97, 0))
-        .collect();
+    let base: Vec<TaskScore> = TASKS.iter().map(|(name, p)| task(name, *p, 0.97, 0)).collect();
     let mut runs = Vec::new();
     for (arm, gain, change, masked) in ARMS {
         for (rate, strength) in [(1e-4, 0.4_f64), (3e-4, 1.0), (1e-3, 1.7)] {
@@ -46,20 +38,14 @@ pub fn results() -> Results {
     Results {
         name: "made up for a test".to_owned(),
         target: "code".to_owned(),
-        non_target: TASKS[1..]
-            .iter()
-            .map(|(name, _)| (*name).to_owned())
-            .collect(),
+        non_target: TASKS[1..].iter().map(|(name, _)| (*name).to_owned()).collect(),
         base,
         base_validation: 0.41,
         margin: 2.0,
         runs,
         data: ARMS.iter().map(|arm| data(arm.0)).collect(),
         thresholds: thresholds(),
-        examples: ["code/train/3", "code/train/8"]
-            .iter()
-            .flat_map(|item| examples(item))
-            .collect(),
+        examples: ["code/train/3", "code/train/8"].iter().flat_map(|item| examples(item)).collect(),
     }
 }
 
@@ -72,35 +58,19 @@ fn task(name: &str, right: f64, form: f64, seed: u64) -> TaskScore {
             f64::from(0.8 * rng.uniform() + 0.2 * noise.uniform() < right.clamp(0.02, 0.98));
         let kept = noise.chance(form);
         let form = if kept { Form::Kept } else { Form::NoParse };
-        ItemScore {
-            value: if kept { skill } else { 0.0 },
-            skill,
-            form,
-        }
+        ItemScore { value: if kept { skill } else { 0.0 }, skill, form }
     });
-    TaskScore {
-        task: name.to_owned(),
-        items: items.collect(),
-    }
+    TaskScore { task: name.to_owned(), items: items.collect() }
 }
 
 fn run(arm: &str, learning_rate: f64, seed: u64, gain: f64, change: f64, masked: f64) -> Run {
     let mut noise = Rng::new(seed, arm);
     let test = TASKS.iter().enumerate().map(|(index, (name, p))| {
         let by = if index == 0 { gain } else { 0.6 * change };
-        task(
-            name,
-            p + by + 0.02 * noise.normal(),
-            0.97 + 0.5 * change.min(0.0),
-            seed + 1,
-        )
+        task(name, p + by + 0.02 * noise.normal(), 0.97 + 0.5 * change.min(0.0), seed + 1)
     });
     let test: Vec<TaskScore> = test.collect();
-    let start = if masked > 0.0 && arm.starts_with("stm") {
-        0.2
-    } else {
-        1.4 + change
-    };
+    let start = if masked > 0.0 && arm.starts_with("stm") { 0.2 } else { 1.4 + change };
     let loss = |step: usize| {
         (start * (-(step as f64) / 60.0).exp() + 0.15) * (1.0 + 0.15 * noise.normal())
     };
@@ -175,10 +145,8 @@ fn examples(item: &str) -> Vec<TokenExample> {
         .map(|(arm, ..)| {
             let own = matches!(*arm, "self_output" | "rephrase");
             let mut rng = Rng::new(1, item);
-            let mut tokens: Vec<TokenView> = prompt
-                .split_inclusive(' ')
-                .map(|text| token(text, false, None))
-                .collect();
+            let mut tokens: Vec<TokenView> =
+                prompt.split_inclusive(' ').map(|text| token(text, false, None)).collect();
             tokens[0].perplexity = None;
             for text in if own { model } else { person }.split_inclusive(' ') {
                 let style = !own && rng.chance(0.35);
@@ -195,11 +163,7 @@ fn examples(item: &str) -> Vec<TokenExample> {
                 token.learned = !arm.starts_with("stm") || perplexity <= 2.5;
                 tokens.push(token);
             }
-            TokenExample {
-                arm: (*arm).to_owned(),
-                item: item.to_owned(),
-                tokens,
-            }
+            TokenExample { arm: (*arm).to_owned(), item: item.to_owned(), tokens }
         })
         .collect()
 }

@@ -25,10 +25,8 @@ pub fn plot(projection: &str, all: &[Spectra], note: &str) -> Plot {
         for one in all {
             let Look { colour, mark } = look(&one.arm, &names);
             let values = one.blocks.get(block).into_iter().flatten();
-            let points: Vec<(f64, f64)> = values
-                .enumerate()
-                .map(|(at, value)| (at as f64 + 1.0, *value))
-                .collect();
+            let points: Vec<(f64, f64)> =
+                values.enumerate().map(|(at, value)| (at as f64 + 1.0, *value)).collect();
             highest = points.iter().map(|point| point.1).fold(highest, f64::max);
             layers.push(Layer::Line {
                 points: points.clone(),
@@ -37,22 +35,11 @@ pub fn plot(projection: &str, all: &[Spectra], note: &str) -> Plot {
                 opacity: 0.8,
                 dashed: false,
             });
-            layers.push(Layer::Marks {
-                points,
-                colour,
-                mark,
-                size: 4.0,
-                filled: true,
-            });
+            layers.push(Layer::Marks { points, colour, mark, size: 4.0, filled: true });
         }
         Panel {
             heading: Some((format!("block {block}"), INK)),
-            x: Axis {
-                label: "number".to_owned(),
-                from: 0.5,
-                to: count as f64 + 0.5,
-                log: false,
-            },
+            x: Axis { label: "number".to_owned(), from: 0.5, to: count as f64 + 0.5, log: false },
             y: Axis {
                 label: "singular value".to_owned(),
                 from: 0.0,
@@ -63,10 +50,7 @@ pub fn plot(projection: &str, all: &[Spectra], note: &str) -> Plot {
         }
     };
     let first = |one: &Spectra| {
-        let largest = one
-            .blocks
-            .iter()
-            .filter_map(|values| values.first().copied());
+        let largest = one.blocks.iter().filter_map(|values| values.first().copied());
         stats::mean(&largest.collect::<Vec<f64>>())
     };
     let firsts: Vec<String> = all
@@ -80,10 +64,7 @@ pub fn plot(projection: &str, all: &[Spectra], note: &str) -> Plot {
         ),
         note: note.to_owned(),
         panels: (0..blocks.max(1)).map(panel).collect(),
-        legend: names
-            .iter()
-            .map(|name| look(name, &names).key(label(name)))
-            .collect(),
+        legend: names.iter().map(|name| look(name, &names).key(label(name))).collect(),
         size: (960, 200 * blocks.max(1) as u32 + 80),
     }
 }
@@ -98,16 +79,8 @@ mod tests {
             arm: arm.to_owned(),
             blocks: vec![vec![3.0 * size, size], vec![size]],
         };
-        let plot = plot(
-            "q_proj",
-            &[one("ground_truth", 1.0), one("stm_2.5", 0.5)],
-            "",
-        );
-        assert!(
-            plot.title.ends_with("ground truth 2.00, STM 2.5 1.00"),
-            "{}",
-            plot.title
-        );
+        let plot = plot("q_proj", &[one("ground_truth", 1.0), one("stm_2.5", 0.5)], "");
+        assert!(plot.title.ends_with("ground truth 2.00, STM 2.5 1.00"), "{}", plot.title);
         assert_eq!((plot.panels.len(), plot.legend.len()), (2, 2));
         assert!(plot.svg().unwrap().starts_with("<svg"));
     }

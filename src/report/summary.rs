@@ -80,9 +80,7 @@ pub struct TaskRow {
 pub fn rows(results: &Results) -> Result<Vec<Row>> {
     let mut rows = vec![Row::of(results, None, &[])?];
     for arm in arms(results) {
-        let runs: Vec<&Run> = tested(results)
-            .filter(|run| run.arm == arm && run.chosen)
-            .collect();
+        let runs: Vec<&Run> = tested(results).filter(|run| run.arm == arm && run.chosen).collect();
         if !runs.is_empty() {
             rows.push(Row::of(results, Some(arm), &runs)?);
         }
@@ -117,9 +115,7 @@ pub fn non_target_score(tasks: &[TaskScore]) -> Option<f64> {
 pub(super) fn non_target_pairs(results: &Results, run: &Run) -> Vec<(f64, f64)> {
     let tuned = run.test.iter().skip(1);
     let pairs = results.base.iter().skip(1).zip(tuned);
-    pairs
-        .filter_map(|(base, tuned)| score(base).zip(score(tuned)))
-        .collect()
+    pairs.filter_map(|(base, tuned)| score(base).zip(score(tuned))).collect()
 }
 
 /// Runs that were evaluated on the test split.
@@ -131,19 +127,13 @@ impl Row {
     /// Base for `arm` `None`, else the mean over `runs`.
     fn of(results: &Results, arm: Option<&str>, runs: &[&Run]) -> Result<Self> {
         let tasks = aligned(results, runs)?;
-        let (target, others) = tasks
-            .split_first()
-            .ok_or_else(|| Error::invalid("results", "base has no scores"))?;
+        let (target, others) =
+            tasks.split_first().ok_or_else(|| Error::invalid("results", "base has no scores"))?;
         let weight = 1.0 / others.len() as f64;
         // Of all non-target tasks together; each value gets an item under base and the same item tuned.
         let together = |value: fn(&ItemScore, &ItemScore) -> f64| -> Result<Option<Estimate>> {
-            let blocks: Vec<Block> = others
-                .iter()
-                .map(|task| task.block(weight, value))
-                .collect();
-            (!blocks.is_empty())
-                .then(|| stats::crossed(&blocks))
-                .transpose()
+            let blocks: Vec<Block> = others.iter().map(|task| task.block(weight, value)).collect();
+            (!blocks.is_empty()).then(|| stats::crossed(&blocks)).transpose()
         };
         let change = match arm {
             None => None,
@@ -239,17 +229,12 @@ impl Aligned<'_> {
             let pairs = self.base.items.iter().zip(&tuned.items);
             pairs.map(|(base, tuned)| value(base, tuned)).collect()
         };
-        Block {
-            weight,
-            rows: self.tuned.iter().map(row).collect(),
-        }
+        Block { weight, rows: self.tuned.iter().map(row).collect() }
     }
 
     fn form_kept(&self) -> f64 {
         let items = self.tuned.iter().flat_map(|task| &task.items);
-        let kept: Vec<f64> = items
-            .map(|item| f64::from(item.form == Form::Kept))
-            .collect();
+        let kept: Vec<f64> = items.map(|item| f64::from(item.form == Form::Kept)).collect();
         stats::mean(&kept).unwrap_or(0.0)
     }
 
@@ -276,11 +261,7 @@ impl Aligned<'_> {
 /// The base score is itself uncertain, so the error is the delta method's: that of the values `(tuned − ratio · base) / base score`,
 /// where `ratio` is tuned score / base score.
 fn relative(tasks: &[Aligned]) -> Result<Option<Estimate>> {
-    let Some(scores) = tasks
-        .iter()
-        .map(Aligned::scores)
-        .collect::<Option<Vec<_>>>()
-    else {
+    let Some(scores) = tasks.iter().map(Aligned::scores).collect::<Option<Vec<_>>>() else {
         return Ok(None);
     };
     let Some(value) = metric::backward_transfer(&scores) else {
@@ -305,19 +286,13 @@ mod tests {
     use crate::report::sample;
 
     fn row(rows: &[Row], arm: &str) -> Row {
-        rows.iter()
-            .find(|row| row.arm == arm)
-            .expect("the arm is in the sample")
-            .clone()
+        rows.iter().find(|row| row.arm == arm).expect("the arm is in the sample").clone()
     }
 
     #[test]
     fn base_comes_first_and_changes_nothing() {
         let rows = rows(&sample::results()).unwrap();
-        assert_eq!(
-            (rows[0].arm.as_str(), rows[0].seeds, &rows[0].change),
-            ("base", 0, &None)
-        );
+        assert_eq!((rows[0].arm.as_str(), rows[0].seeds, &rows[0].change), ("base", 0, &None));
         assert_eq!(rows[0].target_spread.min, rows[0].target_spread.max);
     }
 
@@ -326,11 +301,7 @@ mod tests {
         for row in rows(&sample::results()).unwrap().iter().skip(1) {
             let change = row.change.as_ref().unwrap();
             let parts = change.skill_points.unwrap().value + change.form_points.unwrap().value;
-            assert!(
-                (change.non_target_points.unwrap().value - parts).abs() < 1e-9,
-                "{}",
-                row.arm
-            );
+            assert!((change.non_target_points.unwrap().value - parts).abs() < 1e-9, "{}", row.arm);
         }
     }
 
@@ -351,13 +322,8 @@ mod tests {
     #[test]
     fn a_base_of_zero_has_no_relative_change() {
         let mut results = sample::results();
-        results.base[1]
-            .items
-            .iter_mut()
-            .for_each(|item| item.value = 0.0);
-        let change = row(&rows(&results).unwrap(), "ground_truth")
-            .change
-            .unwrap();
+        results.base[1].items.iter_mut().for_each(|item| item.value = 0.0);
+        let change = row(&rows(&results).unwrap(), "ground_truth").change.unwrap();
         assert_eq!(change.backward_transfer, None);
         assert!(change.non_target_points.is_some() && change.target_improvement.is_some());
     }

@@ -42,10 +42,7 @@ pub fn grids(results: &Results) -> Result<Vec<Grid>> {
         threshold_grid(results),
         super::probes::grid(&super::probes::Watched::of(results)),
     ]);
-    Ok(all
-        .into_iter()
-        .filter(|grid| !grid.rows.is_empty())
-        .collect())
+    Ok(all.into_iter().filter(|grid| !grid.rows.is_empty()).collect())
 }
 
 fn main_grid(results: &Results, rows: &[Row]) -> Grid {
@@ -53,11 +50,7 @@ fn main_grid(results: &Results, rows: &[Row]) -> Grid {
         let change = row.change.as_ref();
         vec![
             label(&row.arm),
-            if row.seeds == 0 {
-                NOTHING.to_owned()
-            } else {
-                row.seeds.to_string()
-            },
+            if row.seeds == 0 { NOTHING.to_owned() } else { row.seeds.to_string() },
             share(Some(row.target)),
             signed(change.map(|change| change.target_points)),
             signed(change.and_then(|change| change.target_improvement)),
@@ -87,10 +80,8 @@ fn reasons_grid(rows: &[Row]) -> Grid {
             percent(Some(row.target_form_kept)),
             percent(row.non_target_form_kept),
             percent(row.masked_share),
-            row.perplexity_given_prompt
-                .map_or(NOTHING.to_owned(), |ppl| format!("{ppl:.2}")),
-            row.perplexity_of_text_alone
-                .map_or(NOTHING.to_owned(), |ppl| format!("{ppl:.2}")),
+            row.perplexity_given_prompt.map_or(NOTHING.to_owned(), |ppl| format!("{ppl:.2}")),
+            row.perplexity_of_text_alone.map_or(NOTHING.to_owned(), |ppl| format!("{ppl:.2}")),
         ]
     };
     Grid {
@@ -208,38 +199,22 @@ pub fn summary_frame(results: &Results) -> Result<DataFrame> {
         counts("seeds", rows.iter().map(|row| row.seeds)),
     ];
     columns.extend(estimate("target", &rows, |row| Some(row.target)));
-    columns.push(numbers(
-        "target_min",
-        rows.iter().map(|row| Some(row.target_spread.min)),
-    ));
-    columns.push(numbers(
-        "target_max",
-        rows.iter().map(|row| Some(row.target_spread.max)),
-    ));
-    columns.extend(estimate("target_points", &rows, |row| {
-        Some(row.change.as_ref()?.target_points)
-    }));
+    columns.push(numbers("target_min", rows.iter().map(|row| Some(row.target_spread.min))));
+    columns.push(numbers("target_max", rows.iter().map(|row| Some(row.target_spread.max))));
+    columns
+        .extend(estimate("target_points", &rows, |row| Some(row.change.as_ref()?.target_points)));
     columns.extend(estimate("target_improvement_percent", &rows, |row| {
         row.change.as_ref()?.target_improvement
     }));
     columns.extend(estimate("non_target", &rows, |row| row.non_target));
-    columns.push(numbers(
-        "non_target_min",
-        rows.iter().map(|row| Some(row.non_target_spread?.min)),
-    ));
-    columns.push(numbers(
-        "non_target_max",
-        rows.iter().map(|row| Some(row.non_target_spread?.max)),
-    ));
-    columns.extend(estimate("non_target_points", &rows, |row| {
-        row.change.as_ref()?.non_target_points
-    }));
-    columns.extend(estimate("skill_points", &rows, |row| {
-        row.change.as_ref()?.skill_points
-    }));
-    columns.extend(estimate("form_points", &rows, |row| {
-        row.change.as_ref()?.form_points
-    }));
+    columns
+        .push(numbers("non_target_min", rows.iter().map(|row| Some(row.non_target_spread?.min))));
+    columns
+        .push(numbers("non_target_max", rows.iter().map(|row| Some(row.non_target_spread?.max))));
+    columns
+        .extend(estimate("non_target_points", &rows, |row| row.change.as_ref()?.non_target_points));
+    columns.extend(estimate("skill_points", &rows, |row| row.change.as_ref()?.skill_points));
+    columns.extend(estimate("form_points", &rows, |row| row.change.as_ref()?.form_points));
     columns.extend(estimate("backward_transfer_percent", &rows, |row| {
         row.change.as_ref()?.backward_transfer
     }));
@@ -249,26 +224,18 @@ pub fn summary_frame(results: &Results) -> Result<DataFrame> {
         ("non_target_form_kept", |row| row.non_target_form_kept),
         ("masked_share", |row| row.masked_share),
         ("perplexity_given_prompt", |row| row.perplexity_given_prompt),
-        ("perplexity_of_text_alone", |row| {
-            row.perplexity_of_text_alone
-        }),
+        ("perplexity_of_text_alone", |row| row.perplexity_of_text_alone),
         ("relative_weight_change", |row| row.relative_weight_change),
     ];
-    columns.extend(
-        plain
-            .iter()
-            .map(|(name, value)| numbers(name, rows.iter().map(value))),
-    );
+    columns.extend(plain.iter().map(|(name, value)| numbers(name, rows.iter().map(value))));
     frame(columns)
 }
 
 /// One row for each arm at its chosen rate and each task.
 pub fn tasks_frame(results: &Results) -> Result<DataFrame> {
     let rows = summary::rows(results)?;
-    let all: Vec<_> = rows
-        .iter()
-        .flat_map(|row| row.tasks.iter().map(|task| (row.arm.clone(), task)))
-        .collect();
+    let all: Vec<_> =
+        rows.iter().flat_map(|row| row.tasks.iter().map(|task| (row.arm.clone(), task))).collect();
     let se = |estimate: Option<Estimate>| estimate.and_then(|estimate| estimate.se);
     frame(vec![
         text("arm", all.iter().map(|(arm, _)| arm.clone())),
@@ -277,15 +244,9 @@ pub fn tasks_frame(results: &Results) -> Result<DataFrame> {
         numbers("score_se", all.iter().map(|(_, task)| task.score.se)),
         numbers("skill", all.iter().map(|(_, task)| Some(task.skill.value))),
         numbers("skill_se", all.iter().map(|(_, task)| task.skill.se)),
-        numbers(
-            "points",
-            all.iter().map(|(_, task)| Some(task.points?.value)),
-        ),
+        numbers("points", all.iter().map(|(_, task)| Some(task.points?.value))),
         numbers("points_se", all.iter().map(|(_, task)| se(task.points))),
-        numbers(
-            "form_kept",
-            all.iter().map(|(_, task)| Some(task.form_kept)),
-        ),
+        numbers("form_kept", all.iter().map(|(_, task)| Some(task.form_kept))),
     ])
 }
 
@@ -298,28 +259,16 @@ pub fn front_frame(results: &Results) -> Result<DataFrame> {
     frame(vec![
         text("arm", runs.iter().map(|run| run.arm.clone())),
         numbers("learning_rate", value(|run| Some(run.learning_rate))),
-        Column::new(
-            "seed".into(),
-            runs.iter().map(|run| run.seed).collect::<Vec<u64>>(),
-        ),
-        Column::new(
-            "chosen".into(),
-            runs.iter().map(|run| run.chosen).collect::<Vec<_>>(),
-        ),
+        Column::new("seed".into(), runs.iter().map(|run| run.seed).collect::<Vec<u64>>()),
+        Column::new("chosen".into(), runs.iter().map(|run| run.chosen).collect::<Vec<_>>()),
         numbers("threshold", value(|run| run.threshold)),
         numbers("validation", value(|run| Some(run.validation))),
         numbers("target", point(|point| point.target)),
         numbers("non_target", point(|point| point.non_target)),
         numbers("target_points", point(|point| point.target_points)),
         numbers("non_target_points", point(|point| point.non_target_points)),
-        numbers(
-            "target_improvement_percent",
-            point(|point| point.target_improvement),
-        ),
-        numbers(
-            "backward_transfer_percent",
-            point(|point| point.backward_transfer),
-        ),
+        numbers("target_improvement_percent", point(|point| point.target_improvement)),
+        numbers("backward_transfer_percent", point(|point| point.backward_transfer)),
         numbers(
             "masked_share",
             value(|run| metric::masked_share(run.completion_tokens, run.learned_tokens)),
@@ -327,10 +276,7 @@ pub fn front_frame(results: &Results) -> Result<DataFrame> {
         counts("items", runs.iter().map(|run| run.items)),
         counts("steps", runs.iter().map(|run| run.losses.len())),
         numbers("last_loss", value(|run| run.losses.last().copied())),
-        numbers(
-            "relative_weight_change",
-            value(|run| Some(run.relative_weight_change)),
-        ),
+        numbers("relative_weight_change", value(|run| Some(run.relative_weight_change))),
         numbers("train_seconds", value(|run| Some(run.train_seconds))),
         text("run", runs.iter().map(|run| run.run.clone())),
     ])
@@ -353,10 +299,7 @@ pub fn data_frame(results: &Results) -> Result<DataFrame> {
             "perplexity_of_text_alone",
             data.iter().map(|data| Some(data.perplexity_of_text_alone)),
         ),
-        numbers(
-            "share_above_2_5",
-            data.iter().map(|data| Some(data.share_above_2_5)),
-        ),
+        numbers("share_above_2_5", data.iter().map(|data| Some(data.share_above_2_5))),
         numbers("seconds", data.iter().map(|data| Some(data.seconds))),
     ])
 }
@@ -369,15 +312,9 @@ pub fn threshold_frame(results: &Results) -> Result<DataFrame> {
 /// The columns of [`threshold_frame`].
 pub(super) fn of_thresholds(points: &[ThresholdPoint]) -> Result<DataFrame> {
     frame(vec![
-        numbers(
-            "threshold",
-            points.iter().map(|point| Some(point.threshold)),
-        ),
+        numbers("threshold", points.iter().map(|point| Some(point.threshold))),
         numbers("masked", points.iter().map(|point| Some(point.masked))),
-        numbers(
-            "surprisal_masked",
-            points.iter().map(|point| Some(point.surprisal_masked)),
-        ),
+        numbers("surprisal_masked", points.iter().map(|point| Some(point.surprisal_masked))),
         numbers("precision", points.iter().map(|point| point.precision)),
         numbers("recall", points.iter().map(|point| point.recall)),
     ])
@@ -400,9 +337,7 @@ pub(crate) fn front_point(results: &Results, run: &Run) -> FrontPoint {
     FrontPoint {
         target,
         non_target: summary::non_target_score(&run.test),
-        target_points: base
-            .zip(target)
-            .map(|(base, tuned)| metric::points(base, tuned)),
+        target_points: base.zip(target).map(|(base, tuned)| metric::points(base, tuned)),
         non_target_points: metric::backward_transfer_points(&pairs),
         target_improvement: base
             .zip(target)
@@ -421,11 +356,7 @@ pub(crate) fn numbers(name: &str, values: impl Iterator<Item = Option<f64>>) -> 
 }
 
 pub(crate) fn counts(name: &str, values: impl Iterator<Item = usize>) -> Column {
-    Series::new(
-        name.into(),
-        values.map(|count| count as i64).collect::<Vec<i64>>(),
-    )
-    .into()
+    Series::new(name.into(), values.map(|count| count as i64).collect::<Vec<i64>>()).into()
 }
 
 pub(crate) fn text(name: &str, values: impl Iterator<Item = String>) -> Column {
@@ -460,28 +391,19 @@ fn with_error(estimate: Option<Estimate>, show: impl Fn(f64) -> String) -> Strin
     match estimate {
         None => NOTHING.to_owned(),
         Some(Estimate { value, se: None }) => show(value),
-        Some(Estimate {
-            value,
-            se: Some(se),
-        }) => format!("{} ± {se:.1}", show(value)),
+        Some(Estimate { value, se: Some(se) }) => format!("{} ± {se:.1}", show(value)),
     }
 }
 
 /// With a sign, one decimal.
 pub fn plus(value: f64) -> String {
     let text = format!("{value:+.1}");
-    if text == "-0.0" || text == "+0.0" {
-        "0.0".to_owned()
-    } else {
-        minus(&text)
-    }
+    if text == "-0.0" || text == "+0.0" { "0.0".to_owned() } else { minus(&text) }
 }
 
 /// A share in percent, one decimal.
 pub(crate) fn percent(share: Option<f64>) -> String {
-    share.map_or(NOTHING.to_owned(), |share| {
-        minus(&format!("{:.1}", 100.0 * share))
-    })
+    share.map_or(NOTHING.to_owned(), |share| minus(&format!("{:.1}", 100.0 * share)))
 }
 
 /// A learning rate as people write it: `3e-4`.
@@ -499,15 +421,9 @@ mod tests {
         let results = sample::results();
         let text = print(&results);
         println!("{text}");
-        assert!(
-            text.lines().all(|line| line.chars().count() <= WIDTH),
-            "{text}"
-        );
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         for arm in summary::arms(&results).into_iter().chain(["base"]) {
-            assert!(
-                text.matches(&label(arm)).count() >= 3,
-                "{arm} is missing in\n{text}"
-            );
+            assert!(text.matches(&label(arm)).count() >= 3, "{arm} is missing in\n{text}");
         }
         assert!(!text.contains("NaN") && !text.contains('…'), "{text}");
     }

@@ -31,35 +31,21 @@ pub fn read(path: &Path, measure: &Measure) -> Result<Samples> {
     let text = std::fs::read_to_string(path).map_err(Error::io("reading the samples", path))?;
     let mut items = BTreeMap::new();
     let mut filters: Vec<String> = Vec::new();
-    for (at, line) in text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let bad = |problem: String| Error::row(path, at + 1, problem);
         let row: Map<String, Value> = serde_json::from_str(line)
             .map_err(|error| bad(format!("is no JSON object: {error}")))?;
-        let filter = row
-            .get("filter")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let filter = row.get("filter").and_then(Value::as_str).unwrap_or_default();
         if !filters.iter().any(|known| known == filter) {
             filters.push(filter.to_owned());
         }
-        if measure
-            .filter
-            .as_deref()
-            .is_some_and(|wanted| wanted != filter)
-        {
+        if measure.filter.as_deref().is_some_and(|wanted| wanted != filter) {
             continue;
         }
         let id = row.get("doc_id").and_then(Value::as_u64).ok_or_else(|| {
             bad("has no number `doc_id`; give a samples file of `unforget evaluate --out` or of lm-evaluation-harness".into())
         })?;
-        let hash = row
-            .get("doc_hash")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let hash = row.get("doc_hash").and_then(Value::as_str).unwrap_or_default();
         let value = value(&row, measure.name.as_deref()).map_err(bad)?;
         if items.insert(id, (hash.to_owned(), value)).is_some() {
             let problem = match filters.len() {
@@ -74,28 +60,20 @@ pub fn read(path: &Path, measure: &Measure) -> Result<Samples> {
     }
     if items.is_empty() {
         let problem = match &measure.filter {
-            Some(filter) => format!(
-                "holds no sample of the filter `{filter}`; it has: {}",
-                filters.join(", ")
-            ),
+            Some(filter) => {
+                format!("holds no sample of the filter `{filter}`; it has: {}", filters.join(", "))
+            }
             None => "holds no sample".into(),
         };
         return Err(Error::file(path, problem));
     }
-    Ok(Samples {
-        path: path.to_path_buf(),
-        items,
-    })
+    Ok(Samples { path: path.to_path_buf(), items })
 }
 
 /// The row's value of a measure: true and false count as 1 and 0.
 fn value(row: &Map<String, Value>, name: Option<&str>) -> std::result::Result<f64, String> {
     let named = row.get("metrics").and_then(Value::as_array);
-    let named: Vec<&str> = named
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let named: Vec<&str> = named.into_iter().flatten().filter_map(Value::as_str).collect();
     let known = || match named.is_empty() {
         true => "the row does not list its measures".to_owned(),
         false => format!("it has: {}", named.join(", ")),
@@ -111,9 +89,7 @@ fn value(row: &Map<String, Value>, name: Option<&str>) -> std::result::Result<f6
     };
     match (0.0..=1.0).contains(&found) {
         true => Ok(found),
-        false => Err(format!(
-            "`{name}` is {found}; shares between 0 and 1 can be compared"
-        )),
+        false => Err(format!("`{name}` is {found}; shares between 0 and 1 can be compared")),
     }
 }
 
@@ -123,11 +99,7 @@ fn value(row: &Map<String, Value>, name: Option<&str>) -> std::result::Result<f6
 /// The files do not hold the same items.
 pub fn beside(first: &Samples, second: &Samples) -> Result<[Vec<f64>; 2]> {
     let problem = |problem: String| Error::file(&second.path, problem);
-    let shared = first
-        .items
-        .keys()
-        .filter(|id| second.items.contains_key(id))
-        .count();
+    let shared = first.items.keys().filter(|id| second.items.contains_key(id)).count();
     let (one, two) = (first.items.len(), second.items.len());
     if shared < one || shared < two {
         return Err(problem(format!(
@@ -157,10 +129,7 @@ pub fn beside(first: &Samples, second: &Samples) -> Result<[Vec<f64>; 2]> {
 /// There is none, or there are those of several models.
 pub fn files(path: &Path) -> Result<BTreeMap<String, PathBuf>> {
     if path.is_file() {
-        return Ok(BTreeMap::from([(
-            task(path).unwrap_or_default(),
-            path.to_path_buf(),
-        )]));
+        return Ok(BTreeMap::from([(task(path).unwrap_or_default(), path.to_path_buf())]));
     }
     let here = in_folder(path)?;
     if !here.is_empty() {
@@ -181,16 +150,11 @@ pub fn files(path: &Path) -> Result<BTreeMap<String, PathBuf>> {
         )),
         1 => Ok(below.remove(0).1),
         _ => {
-            let names: Vec<String> = below
-                .iter()
-                .map(|(folder, _)| folder.display().to_string())
-                .collect();
+            let names: Vec<String> =
+                below.iter().map(|(folder, _)| folder.display().to_string()).collect();
             Err(Error::file(
                 path,
-                format!(
-                    "holds samples of several models; name one: {}",
-                    names.join(", ")
-                ),
+                format!("holds samples of several models; name one: {}", names.join(", ")),
             ))
         }
     }
@@ -198,9 +162,7 @@ pub fn files(path: &Path) -> Result<BTreeMap<String, PathBuf>> {
 
 fn in_folder(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     // In the order of names, which end in the date: a later one takes an earlier one's place.
-    let named = entries(folder)?
-        .into_iter()
-        .filter_map(|file| Some((task(&file)?, file)));
+    let named = entries(folder)?.into_iter().filter_map(|file| Some((task(&file)?, file)));
     Ok(named.collect())
 }
 
@@ -223,11 +185,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 fn task(file: &Path) -> Option<String> {
     let name = file.file_name()?.to_str()?;
     let rest = name.strip_prefix("samples_")?.strip_suffix(".jsonl")?;
-    Some(
-        rest.rsplit_once('_')
-            .map_or(rest, |(task, _)| task)
-            .to_owned(),
-    )
+    Some(rest.rsplit_once('_').map_or(rest, |(task, _)| task).to_owned())
 }
 
 #[cfg(test)]
@@ -254,25 +212,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), "x.jsonl", &[WRONG, "", RIGHT]);
         let of = |name: Option<&str>| -> Vec<f64> {
-            let measure = Measure {
-                name: name.map(str::to_owned),
-                filter: None,
-            };
-            read(&path, &measure)
-                .unwrap()
-                .items
-                .values()
-                .map(|(_, value)| *value)
-                .collect()
+            let measure = Measure { name: name.map(str::to_owned), filter: None };
+            read(&path, &measure).unwrap().items.values().map(|(_, value)| *value).collect()
         };
-        assert_eq!(
-            (of(None), of(Some("skill"))),
-            (vec![1.0, 0.0], vec![1.0, 1.0])
-        );
-        let measure = |name: &str| Measure {
-            name: Some(name.into()),
-            filter: None,
-        };
+        assert_eq!((of(None), of(Some("skill"))), (vec![1.0, 0.0], vec![1.0, 1.0]));
+        let measure = |name: &str| Measure { name: Some(name.into()), filter: None };
         refused(
             &path,
             &measure("f1"),
@@ -284,15 +228,11 @@ mod tests {
     #[test]
     fn of_several_filters_one_is_chosen() {
         let folder = tempfile::tempdir().unwrap();
-        let strict = WRONG
-            .replace("\"unforget\"", "\"strict\"")
-            .replace("\"doc_id\": 1", "\"doc_id\": 0");
+        let strict =
+            WRONG.replace("\"unforget\"", "\"strict\"").replace("\"doc_id\": 1", "\"doc_id\": 0");
         let path = file(folder.path(), "x.jsonl", &[RIGHT, &strict]);
         refused(&path, &Measure::default(), "--filter: unforget, strict");
-        let measure = |filter: &str| Measure {
-            name: None,
-            filter: Some(filter.into()),
-        };
+        let measure = |filter: &str| Measure { name: None, filter: Some(filter.into()) };
         assert_eq!(read(&path, &measure("strict")).unwrap().items[&0].1, 0.0);
         refused(&path, &measure("loose"), "it has: unforget, strict");
     }
@@ -304,10 +244,7 @@ mod tests {
             read(&file(folder.path(), name, rows), &Measure::default()).unwrap()
         };
         let both = of("both", &[RIGHT, WRONG]);
-        assert_eq!(
-            beside(&both, &both).unwrap(),
-            [vec![1.0, 0.0], vec![1.0, 0.0]]
-        );
+        assert_eq!(beside(&both, &both).unwrap(), [vec![1.0, 0.0], vec![1.0, 0.0]]);
         let fewer = beside(&both, &of("one", &[RIGHT])).unwrap_err().to_string();
         assert!(fewer.contains("holds 1 items"), "{fewer}");
         let other = of("other", &[RIGHT, &WRONG.replace("\"b\"", "\"c\"")]);
@@ -325,12 +262,7 @@ mod tests {
         let found = files(folder.path()).unwrap();
         assert_eq!(found, BTreeMap::from([("arc_easy".to_owned(), newer)]));
         named("b/samples_arc_easy_2026-01-01T00-00-00.000000.jsonl");
-        assert!(
-            files(folder.path())
-                .unwrap_err()
-                .to_string()
-                .contains("several models")
-        );
+        assert!(files(folder.path()).unwrap_err().to_string().contains("several models"));
         assert!(files(&folder.path().join("none")).is_err());
     }
 }

@@ -81,12 +81,7 @@ enum Step {
 impl Walls {
     /// All of them that this kernel knows by name; whether they can be put up shows when a process is started.
     pub fn planned() -> Self {
-        Self {
-            namespaces: Ok(()),
-            mounts: Ok(()),
-            landlock: Ok(()),
-            seccomp: filter(),
-        }
+        Self { namespaces: Ok(()), mounts: Ok(()), landlock: Ok(()), seccomp: filter() }
     }
 
     /// None, for a machine on which the user has allowed that.
@@ -125,10 +120,7 @@ impl Walls {
             wall.as_ref().err().map(String::as_str)
         }
         vec![
-            (
-                "namespaces (user, process, network, mount, IPC)",
-                missing(&self.namespaces),
-            ),
+            ("namespaces (user, process, network, mount, IPC)", missing(&self.namespaces)),
             ("read-only file system", missing(&self.mounts)),
             ("Landlock", missing(&self.landlock)),
             ("seccomp", missing(&self.seccomp)),
@@ -203,11 +195,7 @@ impl Child {
             libc::kill(-self.pid, libc::SIGKILL);
             libc::kill(self.pid, libc::SIGKILL);
         }
-        self.wait_with(0).unwrap_or(Ended {
-            code: None,
-            signal: None,
-            cpu_seconds: 0.0,
-        })
+        self.wait_with(0).unwrap_or(Ended { code: None, signal: None, cpu_seconds: 0.0 })
     }
 
     fn wait_with(&mut self, flags: c_int) -> Option<Ended> {
@@ -296,10 +284,7 @@ impl Plan {
             Ok(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(new) })
         };
         let [input, output, errors] = program.files;
-        let limit = |value: u64| libc::rlimit {
-            rlim_cur: value,
-            rlim_max: value,
-        };
+        let limit = |value: u64| libc::rlimit { rlim_cur: value, rlim_max: value };
         let mut limits = vec![
             (libc::RLIMIT_AS, limit(program.limits.memory_bytes)),
             (libc::RLIMIT_CPU, limit(program.limits.cpu_seconds)),
@@ -319,11 +304,7 @@ impl Plan {
             mounts: walls.mounts.is_ok(),
             inside: text(program.folder.join("box").as_os_str().as_bytes())?,
             limits,
-            files: [
-                high(input.as_raw_fd())?,
-                high(output.as_raw_fd())?,
-                high(errors.as_raw_fd())?,
-            ],
+            files: [high(input.as_raw_fd())?, high(output.as_raw_fd())?, high(errors.as_raw_fd())?],
             ruleset: match ruleset {
                 Some(fd) => Some(high(fd.as_raw_fd())?),
                 None => None,
@@ -345,11 +326,7 @@ impl Plan {
     fn start(self) -> Result<Child, (Step, io::Error)> {
         const STACK: usize = 128 << 10;
         let pointers = |texts: &[CString]| -> Vec<*const c_char> {
-            texts
-                .iter()
-                .map(|text| text.as_ptr())
-                .chain([std::ptr::null()])
-                .collect()
+            texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
         };
         let mut refused = (0, 0);
         let refused: *mut (c_int, c_int) = &raw mut refused;
@@ -520,12 +497,8 @@ unsafe fn confine(prepared: &Prepared) -> Step {
                 len: plan.filter.len() as u16,
                 filter: plan.filter.as_ptr().cast_mut().cast(),
             };
-            if libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                0,
-                &raw const filter,
-            ) != 0
+            if libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter)
+                != 0
             {
                 return Step::Seccomp;
             }
@@ -559,10 +532,7 @@ fn ruleset(program: &Program) -> io::Result<OwnedFd> {
             true => access,
             false => access & AccessFs::from_file(abi),
         };
-        (&mut rules)
-            .add_rule(PathBeneath::new(fd, access))
-            .map(|_| ())
-            .map_err(refused)
+        (&mut rules).add_rule(PathBeneath::new(fd, access)).map(|_| ()).map_err(refused)
     };
     for path in program.readable {
         allow(path, read)?;
@@ -595,10 +565,7 @@ fn filter() -> Result<BpfProgram, String> {
             .map_err(|error| error.to_string())
     };
     let thread = libc::CLONE_THREAD as u64;
-    rules.insert(
-        libc::SYS_clone,
-        vec![when(0, SeccompCmpOp::MaskedEq(thread), thread)?],
-    );
+    rules.insert(libc::SYS_clone, vec![when(0, SeccompCmpOp::MaskedEq(thread), thread)?]);
     rules.insert(libc::SYS_prlimit64, vec![when(0, SeccompCmpOp::Eq, 0)?]);
     // On a pair of sockets only, not to an address.
     rules.insert(libc::SYS_sendto, vec![when(4, SeccompCmpOp::Eq, 0)?]);
@@ -619,14 +586,9 @@ fn filter() -> Result<BpfProgram, String> {
         named.push(when(0, SeccompCmpOp::Eq, option as u64)?);
     }
     rules.insert(libc::SYS_prctl, named);
-    SeccompFilter::new(
-        rules,
-        SeccompAction::Errno(libc::ENOSYS as u32),
-        SeccompAction::Allow,
-        arch,
-    )
-    .and_then(BpfProgram::try_from)
-    .map_err(|error| error.to_string())
+    SeccompFilter::new(rules, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow, arch)
+        .and_then(BpfProgram::try_from)
+        .map_err(|error| error.to_string())
 }
 
 const SYSTEM_CALLS: &[i64] = &[

@@ -75,12 +75,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            cpu_seconds: 10,
-            wall_seconds: 60,
-            memory_bytes: 1 << 30,
-            file_bytes: 16 << 20,
-        }
+        Self { cpu_seconds: 10, wall_seconds: 60, memory_bytes: 1 << 30, file_bytes: 16 << 20 }
     }
 }
 
@@ -122,10 +117,7 @@ impl Python {
     /// solution does is an error.
     pub fn check(&self, job: &Job, limits: &Limits) -> Result<Verdict> {
         if job.tests.is_empty() {
-            return Err(Error::invalid(
-                "tests",
-                "there are none, so nothing can pass",
-            ));
+            return Err(Error::invalid("tests", "there are none, so nothing can pass"));
         }
         let own = scratch::Scratch::new("checker")?;
         let folder = scratch::Scratch::new("solution")?;
@@ -139,24 +131,12 @@ impl Python {
             .open("/dev/null")
             .map_err(Error::io("opening", std::path::Path::new("/dev/null")))?;
         let run = |script: &str, folder: &scratch::Scratch, files| {
-            self.start(
-                &format!("{WIRE}\n{script}"),
-                folder.path(),
-                job.packages,
-                limits,
-                files,
-            )
+            self.start(&format!("{WIRE}\n{script}"), folder.path(), job.packages, limits, files)
         };
-        let mut solution = run(
-            SOLUTION,
-            &folder,
-            [from_checker.as_fd(), to_checker.as_fd(), nothing.as_fd()],
-        )?;
-        let mut checker = run(
-            CHECKER,
-            &own,
-            [from_solution.as_fd(), to_solution.as_fd(), to_us.as_fd()],
-        )?;
+        let mut solution =
+            run(SOLUTION, &folder, [from_checker.as_fd(), to_checker.as_fd(), nothing.as_fd()])?;
+        let mut checker =
+            run(CHECKER, &own, [from_solution.as_fd(), to_solution.as_fd(), to_us.as_fd()])?;
         // What the processes hold must be theirs alone, or nobody would see that one has ended.
         drop((from_checker, to_solution, from_solution, to_checker, to_us));
         let text = read_within(verdict, Duration::from_secs(limits.wall_seconds));

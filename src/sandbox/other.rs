@@ -57,12 +57,7 @@ impl Walls {
         Command::new(program.executable)
             .args(program.arguments)
             .env_clear()
-            .envs(
-                program
-                    .environment
-                    .iter()
-                    .filter_map(|pair| pair.split_once('=')),
-            )
+            .envs(program.environment.iter().filter_map(|pair| pair.split_once('=')))
             .current_dir(program.folder.join("box"))
             .stdin(stdio(input)?)
             .stdout(stdio(output)?)
@@ -77,11 +72,7 @@ impl Child {
     pub fn poll(&mut self) -> Option<Ended> {
         use std::os::unix::process::ExitStatusExt;
         let status = self.0.try_wait().ok()??;
-        Some(Ended {
-            code: status.code(),
-            signal: status.signal(),
-            cpu_seconds: 0.0,
-        })
+        Some(Ended { code: status.code(), signal: status.signal(), cpu_seconds: 0.0 })
     }
 
     pub fn end(&mut self) -> Ended {
@@ -91,11 +82,7 @@ impl Child {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
-        self.poll().unwrap_or(Ended {
-            code: None,
-            signal: None,
-            cpu_seconds: 0.0,
-        })
+        self.poll().unwrap_or(Ended { code: None, signal: None, cpu_seconds: 0.0 })
     }
 }
 

@@ -70,9 +70,7 @@ impl Python {
     pub fn find() -> Result<&'static Self> {
         static FOUND: OnceLock<std::result::Result<Python, String>> = OnceLock::new();
         let found = FOUND.get_or_init(|| Self::look().map_err(|error| error.to_string()));
-        found
-            .as_ref()
-            .map_err(|why| Error::invalid("python3", why.clone()))
+        found.as_ref().map_err(|why| Error::invalid("python3", why.clone()))
     }
 
     /// The interpreter's file.
@@ -135,8 +133,7 @@ impl Python {
                 .mapped
                 .iter()
                 .filter(|path| {
-                    path.file_name()
-                        .is_some_and(|name| name.to_string_lossy().starts_with("ld"))
+                    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld"))
                 })
                 .cloned()
                 .chain([found.executable.clone()])
@@ -156,11 +153,7 @@ impl Python {
             Err(error) => return Err(error),
         };
         // What is read cannot be sent anywhere, so a kernel without Landlock may do.
-        let gaps: Vec<&str> = python
-            .gaps()
-            .into_iter()
-            .filter(|gap| *gap != READING)
-            .collect();
+        let gaps: Vec<&str> = python.gaps().into_iter().filter(|gap| *gap != READING).collect();
         if !gaps.is_empty() && !allowed {
             let missing: Vec<String> = python
                 .walls()
@@ -201,9 +194,7 @@ impl Python {
             limits,
             files,
         };
-        self.walls
-            .start(&program)
-            .map_err(Error::io("starting python3", &self.found.executable))
+        self.walls.start(&program).map_err(Error::io("starting python3", &self.found.executable))
     }
 
     /// All of the environment, and what may be read.
@@ -212,12 +203,7 @@ impl Python {
         let mut environment = vec!["PYTHONHASHSEED=0".to_string()];
         let mut readable = self.readable.clone();
         if packages {
-            let folders: Vec<_> = self
-                .found
-                .packages
-                .iter()
-                .map(|p| p.to_string_lossy())
-                .collect();
+            let folders: Vec<_> = self.found.packages.iter().map(|p| p.to_string_lossy()).collect();
             environment.push(format!("PYTHONPATH={}", folders.join(":")));
             environment.push("OPENBLAS_NUM_THREADS=1".to_string());
             readable.extend(self.found.packages.iter().cloned());
@@ -262,11 +248,7 @@ impl Python {
             .lines()
             .filter_map(|line| {
                 let (deed, said) = line.split_once(' ')?;
-                Some(Tried {
-                    deed: deed.to_string(),
-                    done: said == "done",
-                    said: said.to_string(),
-                })
+                Some(Tried { deed: deed.to_string(), done: said == "done", said: said.to_string() })
             })
             .collect();
         if tried.len() != 6 || tried[5].deed != "scratch" || !tried[5].done {

@@ -23,16 +23,12 @@ impl Scratch {
                 Ok(()) => {
                     let made = Self(path);
                     let inside = made.0.join("box");
-                    folder
-                        .create(&inside)
-                        .map_err(Error::io("making a folder", &inside))?;
+                    folder.create(&inside).map_err(Error::io("making a folder", &inside))?;
                     return Ok(made);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
-                    return Err(Error::io("making a folder for model-written code", &path)(
-                        error,
-                    ));
+                    return Err(Error::io("making a folder for model-written code", &path)(error));
                 }
             }
         }

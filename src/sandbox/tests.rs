@@ -15,11 +15,7 @@ fn python() -> Option<&'static Python> {
 }
 
 fn short() -> Limits {
-    Limits {
-        cpu_seconds: 2,
-        wall_seconds: 40,
-        ..Limits::default()
-    }
+    Limits { cpu_seconds: 2, wall_seconds: 40, ..Limits::default() }
 }
 
 fn verdict(solution: &str, tests: &[&str]) -> Option<Verdict> {
@@ -57,31 +53,15 @@ fn right_code_passes_and_wrong_code_fails() {
     check("def f(x):\n    return 2 * x", Passed, "all 3 tests");
     check("def f(x):\r\n\treturn 2 * x\r\n", Passed, "");
     check("f = lambda x: x + x", Passed, "");
-    check(
-        "class T:\n    def __call__(self, x): return 2 * x\nf = T()",
-        Passed,
-        "",
-    );
+    check("class T:\n    def __call__(self, x): return 2 * x\nf = T()", Passed, "");
     check(
         "def f(x):\n    return x * x",
         Failed,
         "assert f(3) == 6 does not hold; the last call gave 9",
     );
-    check(
-        "def f(x):\n    return None",
-        Failed,
-        "f(2) == 4 does not hold; the last call gave None",
-    );
-    check(
-        "def g(x):\n    return 2 * x",
-        Failed,
-        "name 'f' is not defined",
-    );
-    check(
-        "def f(x):\n    return y",
-        Failed,
-        "NameError: name 'y' is not defined",
-    );
+    check("def f(x):\n    return None", Failed, "f(2) == 4 does not hold; the last call gave None");
+    check("def g(x):\n    return 2 * x", Failed, "name 'f' is not defined");
+    check("def f(x):\n    return y", Failed, "NameError: name 'y' is not defined");
     check("def f(x) return 2 * x", Unreadable, "SyntaxError");
     check("import no_such_module", Failed, "ModuleNotFoundError");
     check(
@@ -98,24 +78,12 @@ fn leaving_early_is_no_pass() {
     use Outcome::*;
     let exit = "exit code 0";
     check("import os\nos._exit(0)", Ended, exit);
-    check(
-        "import os\ndef f(x):\n    os._exit(0)",
-        Ended,
-        "assert f(2) == 4",
-    );
+    check("import os\ndef f(x):\n    os._exit(0)", Ended, "assert f(2) == 4");
     check("import sys\nsys.exit(0)", Failed, "SystemExit");
-    check(
-        "import sys\ndef f(x):\n    sys.exit(0)",
-        Failed,
-        "SystemExit",
-    );
+    check("import sys\ndef f(x):\n    sys.exit(0)", Failed, "SystemExit");
     check("raise SystemExit", Failed, "SystemExit");
     check("def f(x):\n    raise SystemExit(0)", Failed, "SystemExit");
-    check(
-        "def f(x):\n    raise KeyboardInterrupt",
-        Failed,
-        "KeyboardInterrupt",
-    );
+    check("def f(x):\n    raise KeyboardInterrupt", Failed, "KeyboardInterrupt");
     check("quit()", Failed, "");
     check("exit()", Failed, "");
     check(
@@ -129,32 +97,16 @@ fn leaving_early_is_no_pass() {
         Failed,
         "OSError",
     );
-    check(
-        "import os\nos.execv('/bin/true', ['true'])",
-        Failed,
-        "PermissionError",
-    );
+    check("import os\nos.execv('/bin/true', ['true'])", Failed, "PermissionError");
 }
 
 #[test]
 fn tricks_with_equality_and_names_are_no_pass() {
     use Outcome::*;
     let same = "def __eq__(self, other): return True\n    def __ne__(self, other): return False\n    def __hash__(self): return 0";
-    check(
-        &format!("class E:\n    {same}\ndef f(x):\n    return E()"),
-        Failed,
-        "does not hold",
-    );
-    check(
-        &format!("class E(int):\n    {same}\ndef f(x):\n    return E(7)"),
-        Failed,
-        "gave 7",
-    );
-    check(
-        &format!("class E(list):\n    {same}\ndef f(x):\n    return E()"),
-        Failed,
-        "gave []",
-    );
+    check(&format!("class E:\n    {same}\ndef f(x):\n    return E()"), Failed, "does not hold");
+    check(&format!("class E(int):\n    {same}\ndef f(x):\n    return E(7)"), Failed, "gave 7");
+    check(&format!("class E(list):\n    {same}\ndef f(x):\n    return E()"), Failed, "gave []");
     check(
         "class M(type):\n    def __eq__(c, o): return True\nclass E(metaclass=M): pass\ndef f(x):\n    return E",
         Failed,
@@ -165,11 +117,7 @@ fn tricks_with_equality_and_names_are_no_pass() {
         Failed,
         "gave 0",
     );
-    check(
-        "import unittest.mock as m\ndef f(x):\n    return m.ANY",
-        Failed,
-        "does not hold",
-    );
+    check("import unittest.mock as m\ndef f(x):\n    return m.ANY", Failed, "does not hold");
     // Overwriting whatever the runner has.
     check(
         "import sys\nfor frame in sys._current_frames().values():\n    while frame:\n        for name in list(frame.f_globals):\n            if callable(frame.f_globals[name]) and name in ('send', 'encode', 'check'):\n                frame.f_globals[name] = lambda *a: None\n        frame = frame.f_back\ndef f(x):\n    return 0",
@@ -189,10 +137,9 @@ fn tricks_with_equality_and_names_are_no_pass() {
         "assert len(f(1)) == 1",
         "assert math.isclose(f(1), 2)",
     ] {
-        if let Some(verdict) = verdict(
-            &format!("{trick}\nclass math:\n    isclose = lambda *a: True"),
-            &[test],
-        ) {
+        if let Some(verdict) =
+            verdict(&format!("{trick}\nclass math:\n    isclose = lambda *a: True"), &[test])
+        {
             assert_eq!(verdict.outcome, Failed, "{test}: {}", verdict.why);
         }
     }
@@ -207,11 +154,7 @@ fn the_report_cannot_be_forged() {
         Ended,
         "it sent what is no value",
     );
-    check(
-        "import os\nos.closerange(0, 100)\ndef f(x): return 8",
-        Ended,
-        "",
-    );
+    check("import os\nos.closerange(0, 100)\ndef f(x): return 8", Ended, "");
     check(
         "import os, struct\ndef f(x):\n    for fd in range(3, 10):\n        try: os.write(fd, struct.pack('<I', 1) + b'T')\n        except OSError: pass\n    return 0",
         Ended,
@@ -228,16 +171,8 @@ fn the_report_cannot_be_forged() {
         "gave 0",
     );
     // Neither the tests nor the checker can be read from the solution's process.
-    check(
-        "import os\ndef f(x):\n    return open('../job').read()",
-        Failed,
-        "FileNotFoundError",
-    );
-    check(
-        "import os\ndef f(x):\n    return os.listdir('/proc')",
-        Failed,
-        "",
-    );
+    check("import os\ndef f(x):\n    return open('../job').read()", Failed, "FileNotFoundError");
+    check("import os\ndef f(x):\n    return os.listdir('/proc')", Failed, "");
     check(
         "import sys, gc\ndef f(x):\n    for o in gc.get_objects():\n        if 'assert f(2)' in repr(o)[:2000].replace('assert' + ' f(2)x', ''):\n            pass\n    return sys.argv",
         Failed,
@@ -249,38 +184,22 @@ fn the_report_cannot_be_forged() {
 fn nothing_hangs_and_nothing_grows_without_end() {
     use Outcome::*;
     check("while True: pass", TimedOut, "computed for more than 2 s");
-    check(
-        "def f(x):\n    while True: pass",
-        TimedOut,
-        "assert f(2) == 4",
-    );
+    check("def f(x):\n    while True: pass", TimedOut, "assert f(2) == 4");
     check("def f(x):\n    return f(x)", Failed, "RecursionError");
     refused("import sys\nsys.setrecursionlimit(10**9)\ndef f(x):\n    return [f(x)]");
     refused("import sys\nsys.setrecursionlimit(10**9)\ndef f(x):\n    return sorted([1], key=f)");
     check("def f(x):\n    return [0] * 10**10", Failed, "MemoryError");
     // stopped by the limit of memory, or on a slow machine by that of time
     refused("def f(x):\n    a = []\n    while True: a.append('x' * 10**6)");
-    check(
-        "def f(x):\n    return 'x' * 10**8",
-        Failed,
-        "larger than 16 MB",
-    );
+    check("def f(x):\n    return 'x' * 10**8", Failed, "larger than 16 MB");
     check(
         "def f(x):\n    a = []\n    for _ in range(1000): a = [a]\n    return a",
         Failed,
         "nested too deep",
     );
-    check(
-        "def f(x):\n    a = []\n    a.append(a)\n    return a",
-        Failed,
-        "nested too deep",
-    );
+    check("def f(x):\n    a = []\n    a.append(a)\n    return a", Failed, "nested too deep");
     refused("def f(x):\n    return 10**10**8");
-    check(
-        "def f(x):\n    return iter(int, 1)",
-        Failed,
-        "does not hold",
-    );
+    check("def f(x):\n    return iter(int, 1)", Failed, "does not hold");
     check("while True: print('x' * 1000)", TimedOut, "");
     check(
         "import sys\ndef f(x):\n    for _ in range(10**4): sys.stdout.write('x' * 10**4)\n    return 2 * x",
@@ -289,11 +208,7 @@ fn nothing_hangs_and_nothing_grows_without_end() {
     );
     check("def f(x):\n    return input()", Failed, "EOFError");
     check("import os\nwhile True: os.fork()", Failed, "OSError");
-    check(
-        "import subprocess\nsubprocess.run(['true'])",
-        Failed,
-        "OSError",
-    );
+    check("import subprocess\nsubprocess.run(['true'])", Failed, "OSError");
     check(
         "import threading\ndef loop():\n    while True: pass\nfor _ in range(4): threading.Thread(target=loop).start()\ndef f(x):\n    return 1",
         Failed,
@@ -338,10 +253,7 @@ fn the_clock_stops_who_sleeps() {
             tests: vec!["assert f(2) == 4".into()],
             ..Job::default()
         };
-        let limits = Limits {
-            wall_seconds: 4,
-            ..short()
-        };
+        let limits = Limits { wall_seconds: 4, ..short() };
         let verdict = python.check(&job, &limits).unwrap();
         assert_eq!(verdict.outcome, Outcome::TimedOut, "{}", verdict.why);
     }
@@ -349,38 +261,26 @@ fn the_clock_stops_who_sleeps() {
 
 #[test]
 fn an_endless_value_stops_the_checker_too() {
-    let Some(verdict) = verdict(
-        "def f(x):\n    return iter(int, 1)",
-        &["assert list(f(1)) == [2]"],
-    ) else {
+    let Some(verdict) =
+        verdict("def f(x):\n    return iter(int, 1)", &["assert list(f(1)) == [2]"])
+    else {
         return;
     };
-    assert!(
-        [Outcome::TimedOut, Outcome::Failed].contains(&verdict.outcome),
-        "{verdict:?}"
-    );
+    assert!([Outcome::TimedOut, Outcome::Failed].contains(&verdict.outcome), "{verdict:?}");
 }
 
 #[test]
 fn the_world_outside_is_out_of_reach() {
     use Outcome::*;
     check("import socket\nsocket.socket()", Failed, "OSError");
-    check(
-        "import urllib.request\nurllib.request.urlopen('http://127.0.0.1')",
-        Failed,
-        "",
-    );
+    check("import urllib.request\nurllib.request.urlopen('http://127.0.0.1')", Failed, "");
     check("open('/etc/passwd')", Failed, "PermissionError");
     check("import os\nos.listdir('/')", Failed, "PermissionError");
     check("import os\nos.remove('/etc/passwd')", Failed, "Error");
     check("open('/tmp/unforget-was-here', 'w')", Failed, "Error");
     check("open('../../unforget-was-here', 'w')", Failed, "Error");
     assert!(!std::env::temp_dir().join("unforget-was-here").exists());
-    check(
-        "import os\nassert not os.listdir('.')\ndef f(x): return 2 * x",
-        Passed,
-        "",
-    );
+    check("import os\nassert not os.listdir('.')\ndef f(x): return 2 * x", Passed, "");
     check(
         "import os\nassert set(os.environ) <= {'PYTHONHASHSEED', 'LC_CTYPE'}, list(os.environ)\ndef f(x): return 2 * x",
         Passed,
@@ -450,11 +350,7 @@ def arr(): return array.array('i', [1, 2])
 fn broken_tests_are_an_error_and_not_a_grade() {
     let Some(python) = python() else { return };
     for test in ["assert f(", "import no_such_module"] {
-        let job = Job {
-            solution: "f = 1".into(),
-            tests: vec![test.into()],
-            ..Job::default()
-        };
+        let job = Job { solution: "f = 1".into(), tests: vec![test.into()], ..Job::default() };
         let message = python.check(&job, &short()).unwrap_err().to_string();
         assert!(message.contains("cannot be run"), "{message}");
     }
@@ -465,10 +361,7 @@ fn broken_tests_are_an_error_and_not_a_grade() {
         tests: vec!["f()".into()],
         ..Job::default()
     };
-    assert_eq!(
-        python.check(&job, &short()).unwrap().outcome,
-        Outcome::Failed
-    );
+    assert_eq!(python.check(&job, &short()).unwrap().outcome, Outcome::Failed);
 }
 
 #[test]
@@ -492,17 +385,14 @@ fn tests_may_need_packages() {
 
 #[test]
 fn a_set_of_texts_has_one_order() {
-    let Some(first) = verdict(
-        "def f(x): return list({'a', 'b', 'c', 'd', 'e', 'f'})",
-        &["assert f(1) == 0"],
-    ) else {
+    let Some(first) =
+        verdict("def f(x): return list({'a', 'b', 'c', 'd', 'e', 'f'})", &["assert f(1) == 0"])
+    else {
         return;
     };
     for _ in 0..3 {
-        let again = verdict(
-            "def f(x): return list({'a', 'b', 'c', 'd', 'e', 'f'})",
-            &["assert f(1) == 0"],
-        );
+        let again =
+            verdict("def f(x): return list({'a', 'b', 'c', 'd', 'e', 'f'})", &["assert f(1) == 0"]);
         assert_eq!(again.as_ref(), Some(&first));
     }
 }
@@ -542,10 +432,7 @@ fn fewer_walls_leave_the_gaps_that_are_said() {
         (vec!["mounts"], vec![]),
         (vec!["landlock"], vec!["reading files"]),
         (vec!["seccomp"], vec!["starting processes"]),
-        (
-            vec!["namespaces", "landlock"],
-            vec!["writing files", "reading files"],
-        ),
+        (vec!["namespaces", "landlock"], vec!["writing files", "reading files"]),
         (
             vec!["namespaces", "landlock", "seccomp"],
             vec![
@@ -563,12 +450,7 @@ fn fewer_walls_leave_the_gaps_that_are_said() {
             return;
         }
         let fewer = python.without(&without).unwrap();
-        assert_eq!(
-            fewer.gaps(),
-            gaps,
-            "without {without:?}: {:?}",
-            fewer.tried()
-        );
+        assert_eq!(fewer.gaps(), gaps, "without {without:?}: {:?}", fewer.tried());
         let job = Job {
             solution: "def f(x): return 2 * x".into(),
             tests: vec!["assert f(2) == 4".into()],
@@ -581,10 +463,7 @@ fn fewer_walls_leave_the_gaps_that_are_said() {
             tests: vec!["assert f(2) == 4".into()],
             ..Job::default()
         };
-        let limits = Limits {
-            wall_seconds: 3,
-            ..short()
-        };
+        let limits = Limits { wall_seconds: 3, ..short() };
         let late = fewer.check(&job, &limits).unwrap();
         assert_eq!(late.outcome, Outcome::TimedOut, "without {without:?}");
     }

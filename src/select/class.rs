@@ -88,10 +88,7 @@ impl TokenClass {
 
     /// The class called `name`.
     pub fn named(name: &str) -> Option<Self> {
-        Self::NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, class)| *class)
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, class)| *class)
     }
 }
 

@@ -43,11 +43,7 @@ pub(super) fn weights(
     examples: &[Signals],
     seed: u64,
 ) -> Result<Vec<Vec<f32>>> {
-    let mut evaluation = Evaluation {
-        examples,
-        seed,
-        drawn: 0,
-    };
+    let mut evaluation = Evaluation { examples, seed, drawn: 0 };
     if expression.needs().class {
         evaluation.check_classes()?;
     }
@@ -131,23 +127,19 @@ impl Evaluation<'_> {
             }
             Mask::And(a, b) => {
                 let (a, b) = (self.mask(a)?, self.mask(b)?);
-                self.each(
-                    |example, token| match (a[example][token], b[example][token]) {
-                        (Some(false), _) | (_, Some(false)) => Some(false),
-                        (Some(true), Some(true)) => Some(true),
-                        _ => None,
-                    },
-                )
+                self.each(|example, token| match (a[example][token], b[example][token]) {
+                    (Some(false), _) | (_, Some(false)) => Some(false),
+                    (Some(true), Some(true)) => Some(true),
+                    _ => None,
+                })
             }
             Mask::Or(a, b) => {
                 let (a, b) = (self.mask(a)?, self.mask(b)?);
-                self.each(
-                    |example, token| match (a[example][token], b[example][token]) {
-                        (Some(true), _) | (_, Some(true)) => Some(true),
-                        (Some(false), Some(false)) => Some(false),
-                        _ => None,
-                    },
-                )
+                self.each(|example, token| match (a[example][token], b[example][token]) {
+                    (Some(true), _) | (_, Some(true)) => Some(true),
+                    (Some(false), Some(false)) => Some(false),
+                    _ => None,
+                })
             }
             Mask::Share(end, share, of, scope) => {
                 let of = self.number(of)?;
@@ -192,9 +184,7 @@ impl Evaluation<'_> {
     fn like(&mut self, choice: &Choice, like: &Mask) -> Result<Kept> {
         let like = self.mask(like)?;
         let wanted = |at: usize| {
-            self.examples[at]
-                .completion
-                .keep_where(|token| like[at][token] == Some(true))
+            self.examples[at].completion.keep_where(|token| like[at][token] == Some(true))
         };
         let masks: Vec<LossMask> = match choice {
             Choice::Random | Choice::Shuffled => {
@@ -223,9 +213,8 @@ impl Evaluation<'_> {
                 let ranked = wanted.iter().zip(self.examples).enumerate();
                 let ranked = ranked.map(|(at, (wanted, example))| {
                     let completion = &example.completion;
-                    let values: Vec<Option<f64>> = (0..completion.len())
-                        .map(|token| of.at(at, token))
-                        .collect();
+                    let values: Vec<Option<f64>> =
+                        (0..completion.len()).map(|token| of.at(at, token)).collect();
                     let keep = wanted.learned();
                     match choice {
                         Choice::Highest(_) => highest_mask(completion, &values, keep),
@@ -251,17 +240,13 @@ impl Evaluation<'_> {
                 let examples = self.examples.iter().enumerate();
                 let drawn = examples.map(|(at, example)| {
                     let mut rng = stream.fork(at as u64);
-                    (0..example.completion.len())
-                        .map(|_| Some(rng.uniform()))
-                        .collect()
+                    (0..example.completion.len()).map(|_| Some(rng.uniform())).collect()
                 });
                 Numbers::Token(drawn.collect())
             }
             Number::Negate(of) => {
                 let of = self.number(of)?;
-                self.calculated(number.shape(), |example, token| {
-                    Some(-of.at(example, token)?)
-                })
+                self.calculated(number.shape(), |example, token| Some(-of.at(example, token)?))
             }
             Number::Binary(operator, a, b) => {
                 let (a, b) = (self.number(a)?, self.number(b)?);
@@ -288,11 +273,9 @@ impl Evaluation<'_> {
             Number::If(mask, a, b) => {
                 let mask = self.mask(mask)?;
                 let (a, b) = (self.number(a)?, self.number(b)?);
-                self.calculated(number.shape(), |example, token| {
-                    match mask[example][token]? {
-                        true => a.at(example, token),
-                        false => b.at(example, token),
-                    }
+                self.calculated(number.shape(), |example, token| match mask[example][token]? {
+                    true => a.at(example, token),
+                    false => b.at(example, token),
                 })
             }
             Number::ByClass(cases, otherwise) => {
@@ -304,8 +287,7 @@ impl Evaluation<'_> {
                 self.calculated(number.shape(), |example, token| {
                     let class = self.examples[example].class[token];
                     let case = cases.iter().find(|(of, _)| *of == class);
-                    case.map_or(&otherwise, |(_, numbers)| numbers)
-                        .at(example, token)
+                    case.map_or(&otherwise, |(_, numbers)| numbers).at(example, token)
                 })
             }
             Number::Summary(summary, of, scope) => {
@@ -398,17 +380,10 @@ impl Summary {
         };
         values.sort_by(f64::total_cmp);
         let place = at * (values.len() - 1) as f64;
-        let (below, above) = (
-            values[place.floor() as usize],
-            values[place.ceil() as usize],
-        );
+        let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
         let part = place.fract();
         // without the product, which is no number, where a value is infinite
-        let value = if part == 0.0 {
-            below
-        } else {
-            below + (above - below) * part
-        };
+        let value = if part == 0.0 { below } else { below + (above - below) * part };
         Some(value).filter(|value| !value.is_nan())
     }
 }

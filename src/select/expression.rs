@@ -141,12 +141,8 @@ impl<T: PartialEq> PartialEq for Call<T> {
 }
 
 impl Comparison {
-    pub const SIGNS: [(&'static str, Self); 4] = [
-        ("<", Self::Less),
-        ("<=", Self::AtMost),
-        (">", Self::More),
-        (">=", Self::AtLeast),
-    ];
+    pub const SIGNS: [(&'static str, Self); 4] =
+        [("<", Self::Less), ("<=", Self::AtMost), (">", Self::More), (">=", Self::AtLeast)];
 }
 
 impl Operator {
@@ -173,11 +169,8 @@ impl End {
 }
 
 impl Scope {
-    pub const NAMES: [(&'static str, Self); 3] = [
-        ("example", Self::Example),
-        ("batch", Self::Batch),
-        ("data", Self::Data),
-    ];
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("example", Self::Example), ("batch", Self::Batch), ("data", Self::Data)];
 
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize].0
@@ -503,9 +496,8 @@ impl<T> Call<T> {
         let class = |class: &Option<TokenClass>| class.map_or("else", TokenClass::name);
         let numbers = self.arguments.iter().map(f64::to_string);
         let cases = self.by_class.iter();
-        let arguments: Vec<String> = numbers
-            .chain(cases.map(|(of, value)| format!("{}: {value}", class(of))))
-            .collect();
+        let arguments: Vec<String> =
+            numbers.chain(cases.map(|(of, value)| format!("{}: {value}", class(of)))).collect();
         match arguments.is_empty() {
             true => Ok(()),
             false => write!(out, "({})", arguments.join(", ")),

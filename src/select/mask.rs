@@ -59,19 +59,12 @@ impl LossMask {
 
     /// Positions of the tokens that are learned from, in order.
     pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0
-            .iter()
-            .enumerate()
-            .filter_map(|(position, learned)| learned.then_some(position))
+        self.0.iter().enumerate().filter_map(|(position, learned)| learned.then_some(position))
     }
 
     /// Keeps a learned token only if `keep` says so of its position; a token that is not learned stays so.
     pub fn keep_where(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
-        self.0
-            .iter()
-            .enumerate()
-            .map(|(position, learned)| *learned && keep(position))
-            .collect()
+        self.0.iter().enumerate().map(|(position, learned)| *learned && keep(position)).collect()
     }
 
     /// What is left of this completion under `mask`.
@@ -86,11 +79,7 @@ impl LossMask {
             ));
         }
         let (completion, learned) = (self.learned(), mask.learned());
-        Ok(Counts {
-            completion,
-            learned,
-            masked: completion - learned,
-        })
+        Ok(Counts { completion, learned, masked: completion - learned })
     }
 }
 
@@ -103,11 +92,7 @@ impl FromIterator<bool> for LossMask {
 impl Counts {
     /// Share of the completion that is masked, in 0 ..= 1; 0 for an empty completion.
     pub fn masked_share(&self) -> f64 {
-        if self.completion == 0 {
-            0.0
-        } else {
-            self.masked as f64 / self.completion as f64
-        }
+        if self.completion == 0 { 0.0 } else { self.masked as f64 / self.completion as f64 }
     }
 }
 
@@ -196,10 +181,8 @@ fn ranked_mask(
     choose: impl Fn(&[usize]) -> Vec<usize>,
 ) -> Result<LossMask> {
     same_length("values", values.len(), completion)?;
-    let mut known: Vec<(f64, usize)> = completion
-        .positions()
-        .filter_map(|position| Some((values[position]?, position)))
-        .collect();
+    let mut known: Vec<(f64, usize)> =
+        completion.positions().filter_map(|position| Some((values[position]?, position))).collect();
     if known.len() < keep {
         let problem = format!(
             "{keep} tokens are to be kept, but only {} of the completion have a value to choose them by",
@@ -229,14 +212,9 @@ pub(super) fn shuffled_mask(
     completion.counts(like)?;
     let mut kept = vec![false; completion.len()];
     for (_, of) in TokenClass::NAMES {
-        let positions: Vec<usize> = completion
-            .positions()
-            .filter(|position| class[*position] == of)
-            .collect();
-        let keep = positions
-            .iter()
-            .filter(|position| like.learns(**position))
-            .count();
+        let positions: Vec<usize> =
+            completion.positions().filter(|position| class[*position] == of).collect();
+        let keep = positions.iter().filter(|position| like.learns(**position)).count();
         for drawn in rng.distinct(positions.len(), keep) {
             kept[positions[drawn]] = true;
         }
@@ -246,10 +224,7 @@ pub(super) fn shuffled_mask(
 
 fn check_perplexity(completion: &LossMask, perplexity: &[Option<f32>]) -> Result<()> {
     same_length("perplexity", perplexity.len(), completion)?;
-    match perplexity
-        .iter()
-        .position(|value| value.is_some_and(f32::is_nan))
-    {
+    match perplexity.iter().position(|value| value.is_some_and(f32::is_nan)) {
         Some(position) => Err(Error::invalid(
             "perplexity",
             format!("token {position} has a perplexity that is not a number; score the data again"),
@@ -277,10 +252,7 @@ fn enough(what: &str, positions: &[usize], count: usize) -> Result<()> {
     }
     Err(Error::invalid(
         what,
-        format!(
-            "asks to mask {count} tokens of a completion that has {}",
-            positions.len()
-        ),
+        format!("asks to mask {count} tokens of a completion that has {}", positions.len()),
     ))
 }
 
@@ -324,10 +296,7 @@ mod tests {
     }
 
     fn values(perplexity: &[Option<f32>]) -> Vec<Option<f64>> {
-        perplexity
-            .iter()
-            .map(|value| value.map(f64::from))
-            .collect()
+        perplexity.iter().map(|value| value.map(f64::from)).collect()
     }
 
     #[test]
@@ -340,9 +309,8 @@ mod tests {
             let random =
                 random_mask(&completion, count, &mut Rng::new(3, "mask").fork(index)).unwrap();
             let highest = highest_mask(&completion, &values(&perplexity), high.learned()).unwrap();
-            let class: Vec<TokenClass> = (0..completion.len())
-                .map(|_| rng.choose(&TokenClass::NAMES[..3]).1)
-                .collect();
+            let class: Vec<TokenClass> =
+                (0..completion.len()).map(|_| rng.choose(&TokenClass::NAMES[..3]).1).collect();
             let shuffled = shuffled_mask(&completion, &class, &high, &mut rng.fork(index)).unwrap();
             for control in [&random, &highest, &shuffled] {
                 assert_eq!(completion.counts(control).unwrap().masked, count);
@@ -366,10 +334,7 @@ mod tests {
             let high = highest_mask(&completion, &values, keep).unwrap();
             let low = lowest_mask(&completion, &values, known.learned() - keep).unwrap();
             assert_eq!(high, known.keep_where(|t| !low.learns(t)));
-            let highest_low = low
-                .positions()
-                .map(|t| values[t].unwrap())
-                .fold(0.0, f64::max);
+            let highest_low = low.positions().map(|t| values[t].unwrap()).fold(0.0, f64::max);
             assert!(high.positions().all(|t| values[t].unwrap() >= highest_low));
         }
     }
@@ -385,10 +350,7 @@ mod tests {
             }
         }
         assert_eq!(masked[..4], [0; 4]);
-        assert!(
-            masked[4..].iter().all(|n| (850..1150).contains(n)),
-            "{masked:?}"
-        );
+        assert!(masked[4..].iter().all(|n| (850..1150).contains(n)), "{masked:?}");
     }
 
     #[test]
@@ -410,10 +372,7 @@ mod tests {
         let completion = LossMask::new(vec![false, true, true, true]);
         let mask = LossMask::new(vec![false, true, false, false]);
         let counts = completion.counts(&mask).unwrap();
-        assert_eq!(
-            (counts.completion, counts.learned, counts.masked),
-            (3, 1, 2)
-        );
+        assert_eq!((counts.completion, counts.learned, counts.masked), (3, 1, 2));
         let total: Counts = [counts, counts].into_iter().sum();
         assert_eq!(total.masked, 4);
         assert!((total.masked_share() - 2.0 / 3.0).abs() < 1e-12);

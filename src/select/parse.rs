@@ -63,14 +63,10 @@ fn read(line: &str) -> Parsed<(Expression, Option<Normalizer>, Option<usize>)> {
 /// The problem with the line it is in and a caret under its place.
 fn shown(line: &str, problem: &Problem) -> Error {
     let start = line[..problem.at.start].rfind('\n').map_or(0, |at| at + 1);
-    let end = line[problem.at.start..]
-        .find('\n')
-        .map_or(line.len(), |at| problem.at.start + at);
+    let end = line[problem.at.start..].find('\n').map_or(line.len(), |at| problem.at.start + at);
     let width = |text: &str| text.chars().count();
-    let before: String = line[start..problem.at.start]
-        .chars()
-        .map(|c| if c == '\t' { '\t' } else { ' ' })
-        .collect();
+    let before: String =
+        line[start..problem.at.start].chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let marked = width(&line[problem.at.start..problem.at.end.clamp(problem.at.start, end)]);
     Error::invalid(
         "weights",
@@ -151,9 +147,7 @@ fn number_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let digits = |from: usize| {
         let rest = bytes[from..].iter();
-        from + rest
-            .take_while(|b| b.is_ascii_digit() || **b == b'.')
-            .count()
+        from + rest.take_while(|b| b.is_ascii_digit() || **b == b'.').count()
     };
     let mut end = digits(0);
     if matches!(bytes.get(end), Some(b'e' | b'E')) {
@@ -216,11 +210,7 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(line: &'a str) -> Parsed<Self> {
-        Ok(Self {
-            words: words(line)?,
-            next: 0,
-            depth: 0,
-        })
+        Ok(Self { words: words(line)?, next: 0, depth: 0 })
     }
 
     fn peek(&self) -> Word<'a> {
@@ -287,10 +277,7 @@ impl<'a> Parser<'a> {
             Word::Sign(sign) => format!("`{sign}`"),
             Word::End => "the end".into(),
         };
-        Err(Problem {
-            at: self.place(),
-            says: format!("expected {what}, found {found}"),
-        })
+        Err(Problem { at: self.place(), says: format!("expected {what}, found {found}") })
     }
 
     fn expect(&mut self, sign: &str, what: &str) -> Parsed<()> {
@@ -369,10 +356,7 @@ impl<'a> Parser<'a> {
         }
         let of = self.inside(Self::not)?;
         let at = from..of.at.end;
-        Ok(Typed {
-            node: Node::Mask(Mask::Not(Box::new(of.mask()?))),
-            at,
-        })
+        Ok(Typed { node: Node::Mask(Mask::Not(Box::new(of.mask()?))), at })
     }
 
     fn comparison(&mut self) -> Parsed<Typed> {
@@ -382,21 +366,14 @@ impl<'a> Parser<'a> {
         };
         let right = self.sum()?;
         let at = left.at.start..right.at.end;
-        let mask = Mask::Compare(
-            Box::new(left.number()?),
-            comparison,
-            Box::new(right.number()?),
-        );
+        let mask = Mask::Compare(Box::new(left.number()?), comparison, Box::new(right.number()?));
         if self.one_of(&Comparison::SIGNS).is_some() {
             self.next -= 1;
             return self.expected(
                 "one comparison at a time: keep(a <= x) & keep(x <= b) for a token between two values",
             );
         }
-        Ok(Typed {
-            node: Node::Mask(mask),
-            at,
-        })
+        Ok(Typed { node: Node::Mask(mask), at })
     }
 
     fn sum(&mut self) -> Parsed<Typed> {
@@ -422,10 +399,7 @@ impl<'a> Parser<'a> {
         }
         let of = self.inside(Self::sign)?;
         let at = from..of.at.end;
-        Ok(Typed {
-            node: Node::Number(of.number()?.negated()),
-            at,
-        })
+        Ok(Typed { node: Node::Number(of.number()?.negated()), at })
     }
 
     fn power(&mut self) -> Parsed<Typed> {
@@ -444,29 +418,20 @@ impl<'a> Parser<'a> {
         match self.peek() {
             Word::Number(value) => {
                 self.advance();
-                Ok(Typed {
-                    node: Node::Number(Number::Constant(value)),
-                    at,
-                })
+                Ok(Typed { node: Node::Number(Number::Constant(value)), at })
             }
             Word::Sign("(") => {
                 self.advance();
                 let inner = self.inside(Self::or)?;
                 let end = self.place().end;
                 self.expect(")", "to close the parenthesis")?;
-                Ok(Typed {
-                    node: inner.node,
-                    at: at.start..end,
-                })
+                Ok(Typed { node: inner.node, at: at.start..end })
             }
             Word::Name(name) => {
                 self.advance();
                 let node = self.inside(|parser| parser.named(name, at.clone()))?;
                 let end = self.words[self.next - 1].1.end;
-                Ok(Typed {
-                    node,
-                    at: at.start..end,
-                })
+                Ok(Typed { node, at: at.start..end })
             }
             _ => self.expected(
                 "a mask such as keep(ppl_base <= 2.5), a signal such as p_current, or a number",
@@ -551,10 +516,7 @@ impl<'a> Parser<'a> {
                 false => Some(self.class()?),
             };
             if cases.iter().any(|(known, _)| *known == class) {
-                return Err(Problem {
-                    at,
-                    says: "this class has a number already".into(),
-                });
+                return Err(Problem { at, says: "this class has a number already".into() });
             }
             self.expect(":", "and a number, as in `words: 2.5`")?;
             cases.push((class, value(self)?));
@@ -614,10 +576,7 @@ impl<'a> Parser<'a> {
     fn preset(&mut self, preset: &'static Preset, at: Range<usize>) -> Parsed<Node> {
         let (mut numbers, mut by_class) = (Vec::new(), Vec::new());
         if preset.by_class {
-            self.expect(
-                "(",
-                &format!("after `{}`: {}", preset.name, preset.signature()),
-            )?;
+            self.expect("(", &format!("after `{}`: {}", preset.name, preset.signature()))?;
             by_class = self.cases(|parser| {
                 let at = parser.place();
                 let value = constant(parser.sum()?, "a threshold")?;
@@ -657,25 +616,17 @@ impl<'a> Parser<'a> {
             let Some(value) = parameter.default else {
                 return Err(Problem {
                     at,
-                    says: format!(
-                        "needs its number `{}`: {}",
-                        parameter.name,
-                        preset.signature()
-                    ),
+                    says: format!("needs its number `{}`: {}", parameter.name, preset.signature()),
                 });
             };
             numbers.push(value);
         }
         let class = |class: &Option<TokenClass>| class.map_or("else", TokenClass::name);
-        let cases: Vec<String> = by_class
-            .iter()
-            .map(|(of, value)| format!("{}: {value}", class(of)))
-            .collect();
+        let cases: Vec<String> =
+            by_class.iter().map(|(of, value)| format!("{}: {value}", class(of))).collect();
         let expansion = preset.expanded(&numbers, &cases.join(", "));
-        let (expression, _, _) = read(&expansion).map_err(|problem| Problem {
-            at,
-            says: format!("`{expansion}`: {}", problem.says),
-        })?;
+        let (expression, _, _) = read(&expansion)
+            .map_err(|problem| Problem { at, says: format!("`{expansion}`: {}", problem.says) })?;
         Ok(match expression {
             Expression::Mask(mask) => Node::Mask(Mask::Preset(Call {
                 preset,
@@ -708,18 +659,11 @@ impl<'a> Parser<'a> {
 
 /// The names of all functions.
 fn functions() -> impl Iterator<Item = &'static str> {
-    let plain = [
-        "keep", "drop", "class", "by_class", "if", "mean", "median", "quantile",
-    ];
+    let plain = ["keep", "drop", "class", "by_class", "if", "mean", "median", "quantile"];
     let shares = End::NAMES.map(|(name, _)| name);
     let calculations = Function::NAMES.map(|(name, _)| name);
     let extremes = Extreme::NAMES.map(|(name, _)| name);
-    plain
-        .into_iter()
-        .chain(shares)
-        .chain(Choice::NAMES)
-        .chain(calculations)
-        .chain(extremes)
+    plain.into_iter().chain(shares).chain(Choice::NAMES).chain(calculations).chain(extremes)
 }
 
 /// That a name means nothing, with the nearest one that does.
@@ -736,10 +680,7 @@ fn unknown(name: &str, at: Range<usize>) -> Problem {
         _ if TokenClass::named(name).is_some() => format!("; did you mean class({name})?"),
         _ => format!("; did you mean `{}`?", nearest(name, known)),
     };
-    Problem {
-        at,
-        says: format!("`{name}` is not known{hint}"),
-    }
+    Problem { at, says: format!("`{name}` is not known{hint}") }
 }
 
 fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
@@ -750,33 +691,20 @@ fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
 
 fn join(left: Typed, right: Typed, with: fn(Mask, Mask) -> Mask) -> Parsed<Typed> {
     let at = left.at.start..right.at.end;
-    Ok(Typed {
-        node: Node::Mask(with(left.mask()?, right.mask()?)),
-        at,
-    })
+    Ok(Typed { node: Node::Mask(with(left.mask()?, right.mask()?)), at })
 }
 
 fn calculated(operator: Operator, left: Typed, right: Typed) -> Parsed<Typed> {
     let at = left.at.start..right.at.end;
-    let number = Number::Binary(
-        operator,
-        Box::new(left.number()?),
-        Box::new(right.number()?),
-    );
-    Ok(Typed {
-        node: Node::Number(number),
-        at,
-    })
+    let number = Number::Binary(operator, Box::new(left.number()?), Box::new(right.number()?));
+    Ok(Typed { node: Node::Number(number), at })
 }
 
 fn constant(argument: Typed, what: &str) -> Parsed<f64> {
     let at = argument.at.clone();
     match argument.number()? {
         Number::Constant(value) => Ok(value),
-        _ => Err(Problem {
-            at,
-            says: format!("`{what}` must be a plain number"),
-        }),
+        _ => Err(Problem { at, says: format!("`{what}` must be a plain number") }),
     }
 }
 
@@ -784,10 +712,7 @@ fn share(argument: Typed, what: &str) -> Parsed<f64> {
     let at = argument.at.clone();
     match constant(argument, what)? {
         value if (0.0..=1.0).contains(&value) => Ok(value),
-        value => Err(Problem {
-            at,
-            says: format!("the {what} must be from 0 to 1, got {value}"),
-        }),
+        value => Err(Problem { at, says: format!("the {what} must be from 0 to 1, got {value}") }),
     }
 }
 
@@ -801,10 +726,7 @@ fn by_class(cases: Vec<(Option<TokenClass>, Number)>, at: Range<usize>) -> Parse
     }
     match otherwise {
         Some(number) => Ok(Node::Number(Number::ByClass(named, Box::new(number)))),
-        None => Err(Problem {
-            at,
-            says: "needs `else: NUMBER` for all other classes".into(),
-        }),
+        None => Err(Problem { at, says: "needs `else: NUMBER` for all other classes".into() }),
     }
 }
 
@@ -829,10 +751,7 @@ fn function(name: &str, at: Range<usize>, given: Arguments) -> Parsed<Node> {
         "exp" => "exp(NUMBER)",
         _ => "abs(NUMBER)",
     };
-    let wrong = || Problem {
-        at: at.clone(),
-        says: format!("is written {usage}"),
-    };
+    let wrong = || Problem { at: at.clone(), says: format!("is written {usage}") };
     let scoped = ["mean", "median", "quantile", "top", "bottom"].contains(&name);
     if given.per.is_some() && !scoped {
         return Err(wrong());
@@ -853,11 +772,7 @@ fn function(name: &str, at: Range<usize>, given: Arguments) -> Parsed<Node> {
     let node = match name {
         "keep" => Node::Mask(next()?.mask()?),
         "drop" => Node::Mask(Mask::Not(mask(next()?)?)),
-        "if" => Node::Number(Number::If(
-            mask(next()?)?,
-            number(next()?)?,
-            number(next()?)?,
-        )),
+        "if" => Node::Number(Number::If(mask(next()?)?, number(next()?)?, number(next()?)?)),
         "mean" => summary(Summary::Mean, next()?, per)?,
         "median" => summary(Summary::Median, next()?, per)?,
         "quantile" => {
@@ -883,16 +798,8 @@ fn function(name: &str, at: Range<usize>, given: Arguments) -> Parsed<Node> {
         "shuffled" => like(Choice::Shuffled, given.like)?,
         "highest" => like(Choice::Highest(number(next()?)?), given.like)?,
         "lowest" => like(Choice::Lowest(number(next()?)?), given.like)?,
-        "min" => Node::Number(Number::Extreme(
-            Extreme::Min,
-            number(next()?)?,
-            number(next()?)?,
-        )),
-        "max" => Node::Number(Number::Extreme(
-            Extreme::Max,
-            number(next()?)?,
-            number(next()?)?,
-        )),
+        "min" => Node::Number(Number::Extreme(Extreme::Min, number(next()?)?, number(next()?)?)),
+        "max" => Node::Number(Number::Extreme(Extreme::Max, number(next()?)?, number(next()?)?)),
         "ln" => Node::Number(Number::Function(Function::Ln, number(next()?)?)),
         "exp" => Node::Number(Number::Function(Function::Exp, number(next()?)?)),
         _ => Node::Number(Number::Function(Function::Abs, number(next()?)?)),
@@ -913,8 +820,5 @@ fn summary(summary: Summary, of: Typed, per: Scope) -> Parsed<Node> {
         (Shape::Example, Scope::Example) => "this is one number for each example already",
         _ => return Ok(Node::Number(Number::Summary(summary, Box::new(of), per))),
     };
-    Err(Problem {
-        at,
-        says: says.into(),
-    })
+    Err(Problem { at, says: says.into() })
 }

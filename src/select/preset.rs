@@ -68,19 +68,11 @@ impl Bounds {
 }
 
 const fn with(name: &'static str, default: f64, range: Bounds) -> Parameter {
-    Parameter {
-        name,
-        default: Some(default),
-        range,
-    }
+    Parameter { name, default: Some(default), range }
 }
 
 const fn needed(name: &'static str, range: Bounds) -> Parameter {
-    Parameter {
-        name,
-        default: None,
-        range,
-    }
+    Parameter { name, default: None, range }
 }
 
 const STM: &str = "arXiv 2501.14315, § 3";
@@ -139,10 +131,7 @@ pub static PRESETS: &[Preset] = &[
     },
     Preset {
         name: "stm_dpf",
-        parameters: &[
-            with("threshold", 100.0, Bounds::Positive),
-            with("rise", 0.0, Bounds::Any),
-        ],
+        parameters: &[with("threshold", 100.0, Bounds::Positive), with("rise", 0.0, Bounds::Any)],
         by_class: false,
         expression: "keep(ppl_base <= {threshold}) & keep(ppl_reference - ppl_base <= {rise})",
         normalizer: Normalizer::Kept,

@@ -61,11 +61,8 @@ pub(super) struct Signal {
     pub scorer: Scorer,
 }
 
-const SCORERS: [(&str, Scorer); 3] = [
-    ("base", Scorer::Base),
-    ("current", Scorer::Current),
-    ("reference", Scorer::Reference),
-];
+const SCORERS: [(&str, Scorer); 3] =
+    [("base", Scorer::Base), ("current", Scorer::Current), ("reference", Scorer::Reference)];
 
 const QUANTITIES: [(&str, Quantity); 7] = [
     ("ppl", Quantity::Perplexity),
@@ -93,9 +90,7 @@ impl Signal {
 
     /// The names of all signals.
     pub fn names() -> impl Iterator<Item = String> {
-        let all = SCORERS
-            .iter()
-            .flat_map(|s| QUANTITIES.iter().map(move |q| (q, s)));
+        let all = SCORERS.iter().flat_map(|s| QUANTITIES.iter().map(move |q| (q, s)));
         all.map(|((quantity, _), (scorer, _))| format!("{quantity}_{scorer}"))
     }
 

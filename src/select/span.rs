@@ -110,10 +110,7 @@ mod tests {
         );
         let scored = [(0..1, Some(2.0)), (0..1, Some(3.0)), (1..2, Some(1.0))];
         let whole = 0..2;
-        assert_eq!(
-            carry_over(&scored, std::slice::from_ref(&whole)),
-            [Some(6.0)]
-        );
+        assert_eq!(carry_over(&scored, std::slice::from_ref(&whole)), [Some(6.0)]);
         assert_eq!(carry_over(&scored, &[0..1, 1..2]), [Some(5.0), Some(1.0)]);
     }
 

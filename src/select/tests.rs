@@ -9,8 +9,7 @@ use super::*;
 use crate::rng::Rng;
 
 fn parse(line: &str) -> Weighting {
-    line.parse()
-        .unwrap_or_else(|error| panic!("{line}: {error}"))
+    line.parse().unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 fn refused(line: &str) -> String {
@@ -44,9 +43,7 @@ fn examples(rng: &mut Rng, count: usize) -> Vec<Signals> {
             let (base, current, reference) = (scores(), scores(), scores());
             Signals {
                 completion: (0..length).map(|t| t >= prompt).collect(),
-                class: (0..length)
-                    .map(|_| rng.choose(&TokenClass::NAMES).1)
-                    .collect(),
+                class: (0..length).map(|_| rng.choose(&TokenClass::NAMES).1).collect(),
                 base,
                 current,
                 reference,
@@ -206,10 +203,7 @@ fn printing_then_reading_gives_the_same_tree() {
             kept += 1;
         }
     }
-    assert!(
-        kept > 3000 && long < kept / 4,
-        "{kept} kept, {long} too long"
-    );
+    assert!(kept > 3000 && long < kept / 4, "{kept} kept, {long} too long");
 }
 
 #[test]
@@ -244,11 +238,7 @@ fn every_preset_is_what_the_table_says_and_reads_back() {
             .unwrap_or_else(|| panic!("the table has no {}", preset.name));
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let says = cells[cells.len() - 4..cells.len() - 2].to_vec();
-        let online = if weighting.needs().online() {
-            "online"
-        } else {
-            "offline"
-        };
+        let online = if weighting.needs().online() { "online" } else { "offline" };
         assert_eq!(says, [preset.normalizer.name(), online], "{row}");
     }
 }
@@ -268,25 +258,16 @@ fn a_rule_is_read_as_it_is_meant() {
     check("-p_base^2^3", "-p_base ^ 2 ^ 3");
     check("(p_base^2)^-p_base", "(p_base ^ 2) ^ -p_base");
     check("1e-3 * .5", "0.001 * 0.5");
-    check(
-        "top(0.6, surprisal_base)",
-        "top(0.6, surprisal_base, per: data)",
-    );
+    check("top(0.6, surprisal_base)", "top(0.6, surprisal_base, per: data)");
     check("stm", "stm(2.5)");
-    check(
-        "stm() & !class(words, numbers)",
-        "stm(2.5) & !class(words, numbers)",
-    );
+    check("stm() & !class(words, numbers)", "stm(2.5) & !class(words, numbers)");
     check("stm_dpf", "stm_dpf(100, 0)");
     check("dpf(-1)", "dpf(-1)");
     check(
         "stm_by_class(numbers: 10, else: inf) over batch",
         "stm_by_class(numbers: 10, else: inf) over batch",
     );
-    check(
-        "profit(0.2) over kept every 10",
-        "profit(0.2) over kept every 10",
-    );
+    check("profit(0.2) over kept every 10", "profit(0.2) over kept every 10");
     assert_eq!(
         parse("stm(2.5) & !class(end_of_turn)").expanded(),
         "keep(ppl_base <= 2.5) & !class(end_of_turn)"
@@ -303,43 +284,22 @@ fn what_a_rule_says_of_itself() {
     let weighting = parse("profit(0.2) every 10");
     assert_eq!((weighting.every(), weighting.is_mask()), (10, true));
     assert_eq!(weighting.normalizer(), Some(Normalizer::Completion));
-    assert_eq!(
-        parse("profit(0.2) over kept").normalizer(),
-        Some(Normalizer::Kept)
-    );
+    assert_eq!(parse("profit(0.2) over kept").normalizer(), Some(Normalizer::Kept));
     assert_eq!(parse("profit(0.2) & all").normalizer(), None);
     let needs = |line: &str| parse(line).needs();
-    let base = Needs {
-        base: true,
-        ..Needs::default()
-    };
+    let base = Needs { base: true, ..Needs::default() };
     assert_eq!(needs("stm"), base);
     assert!(!needs("stm").online());
     assert_eq!(needs("all & uniform < 0.5"), Needs::default());
-    assert_eq!(
-        needs("shuffled_mask"),
-        Needs {
-            class: true,
-            ..base
-        }
-    );
-    assert_eq!(
-        needs("flow"),
-        Needs {
-            whole_set: true,
-            ..base
-        }
-    );
+    assert_eq!(needs("shuffled_mask"), Needs { class: true, ..base });
+    assert_eq!(needs("flow"), Needs { whole_set: true, ..base });
     let eaft = needs("eaft");
     assert!(eaft.online() && eaft.current && eaft.top_entropy && !eaft.batch);
     let rho = needs("rho1(0.6)");
     assert!(rho.online() && rho.current && rho.reference && rho.batch && !rho.whole_set);
     let written = serde_json::to_string(&parse("stm & all")).unwrap();
     assert_eq!(written, "\"stm(2.5) & all\"");
-    assert_eq!(
-        serde_json::from_str::<Weighting>(&written).unwrap(),
-        parse("stm & all")
-    );
+    assert_eq!(serde_json::from_str::<Weighting>(&written).unwrap(), parse("stm & all"));
 }
 
 #[test]
@@ -349,16 +309,11 @@ fn a_mistake_is_answered_with_its_place_and_what_is_expected() {
         let error = refused(line);
         let lines: Vec<&str> = error.lines().collect();
         assert!(lines[0].contains(part), "{line}: {error}");
-        let [.., shown, carets] = lines.as_slice() else {
-            panic!("no line is shown: {error}")
-        };
+        let [.., shown, carets] = lines.as_slice() else { panic!("no line is shown: {error}") };
         assert_eq!(*shown, format!("  {line}"));
         let before = carets.chars().take_while(|c| *c == ' ').count();
-        let above: String = shown
-            .chars()
-            .skip(before)
-            .take(carets.chars().count() - before)
-            .collect();
+        let above: String =
+            shown.chars().skip(before).take(carets.chars().count() - before).collect();
         assert_eq!(above, marked, "{error}");
     };
     check(
@@ -374,17 +329,9 @@ fn a_mistake_is_answered_with_its_place_and_what_is_expected() {
     check("all && all", "&", "a single & is enough");
     check("all and all", "and", "write & for and");
     check("not all", "not", "write ! for not");
-    check(
-        "keep(p_base)",
-        "p_base",
-        "a number where a mask is expected",
-    );
+    check("keep(p_base)", "p_base", "a number where a mask is expected");
     check("all * p_base", "all", "a mask where a number is expected");
-    check(
-        "all & p_base + 1",
-        "p_base + 1",
-        "a number where a mask is expected",
-    );
+    check("all & p_base + 1", "p_base + 1", "a number where a mask is expected");
     check("keep(p_base == 1)", "=", "compared with <, <=, > and >=");
     check("1 < p_base < 2", "<", "one comparison at a time");
     check("keep(all", "", "`,` or `)`, found the end");
@@ -397,45 +344,21 @@ fn a_mistake_is_answered_with_its_place_and_what_is_expected() {
         "mean(p_base, per: example)",
         "one number for each example already",
     );
-    check(
-        "mean(p_base, per: sample)",
-        "sample",
-        "one of example, batch, data",
-    );
+    check("mean(p_base, per: sample)", "sample", "one of example, batch, data");
     check("mean(p_base, by: data)", "by", "`per:`, `like:`");
-    check(
-        "ln(p_base, per: data)",
-        "ln(p_base, per: data)",
-        "is written ln(NUMBER)",
-    );
-    check(
-        "random(all)",
-        "random(all)",
-        "is written random(like: MASK)",
-    );
+    check("ln(p_base, per: data)", "ln(p_base, per: data)", "is written ln(NUMBER)");
+    check("random(all)", "random(all)", "is written random(like: MASK)");
     check("exp(p_base, 1)", "exp(p_base, 1)", "is written exp(NUMBER)");
     check("stm(0)", "0", "`threshold` must be above 0, got 0");
     check("stm(ppl_base)", "ppl_base", "must be a plain number");
-    check(
-        "stm(2, 3)",
-        "3",
-        "one number too many: stm(threshold = 2.5)",
-    );
+    check("stm(2, 3)", "3", "one number too many: stm(threshold = 2.5)");
     check("dft(1)", "1", "one number too many: dft");
     check("rho1", "rho1", "needs its number `share`: rho1(share)");
     check("stm_by_class(words: 2)", ")", "at last `else: NUMBER`");
-    check(
-        "stm_by_class(words: 2, words: 3, else: 1)",
-        "words",
-        "a number already",
-    );
+    check("stm_by_class(words: 2, words: 3, else: 1)", "words", "a number already");
     check("stm over all", "all", "kept, completion, weights, batch");
     check("dft every 0", "0", "at least 1");
-    check(
-        "stm every 5",
-        "stm every 5",
-        "nothing that changes in training",
-    );
+    check("stm every 5", "stm every 5", "nothing that changes in training");
     check(
         "flow * p_current ^ mean(p_base, per: batch)",
         "flow * p_current ^ mean(p_base, per: batch)",
@@ -481,9 +404,7 @@ fn a_value_that_is_not_there_is_never_learned_from() {
         ..Signals::default()
     };
     let check = |line: &str, expected: [f32; 3]| {
-        let weights = parse(line)
-            .weights(std::slice::from_ref(&example), 0)
-            .unwrap();
+        let weights = parse(line).weights(std::slice::from_ref(&example), 0).unwrap();
         assert_eq!(weights[0][1..], expected, "{line}");
         assert_eq!(weights[0][0], 0.0);
     };
@@ -513,10 +434,7 @@ fn weights_that_make_no_sense_are_refused_with_their_place() {
     let mut without = examples.clone();
     without[1].base = None;
     let missing = parse("stm").weights(&without, 0).unwrap_err().to_string();
-    assert!(
-        missing.contains("ppl_base") && missing.contains("example 1"),
-        "{missing}"
-    );
+    assert!(missing.contains("ppl_base") && missing.contains("example 1"), "{missing}");
     without[0].class.pop();
     let classes = parse("class(words)").weights(&without, 0).unwrap_err();
     assert!(classes.to_string().contains("classes for"), "{classes}");
@@ -532,22 +450,13 @@ fn controls_keep_as_many_as_what_they_are_controls_of() {
     let counts = |masks: &[LossMask]| masks.iter().map(LossMask::learned).collect::<Vec<_>>();
     let stm = kept("stm", 0);
     assert!(counts(&stm).iter().sum::<usize>() > 100);
-    for line in [
-        "random_mask",
-        "lowest_mask",
-        "shuffled_mask",
-        "lowest(ppl_base, like: stm)",
-    ] {
+    for line in ["random_mask", "lowest_mask", "shuffled_mask", "lowest(ppl_base, like: stm)"] {
         assert_eq!(counts(&kept(line, 1)), counts(&stm), "{line}");
     }
     assert_eq!(kept("lowest(ppl_base, like: stm)", 1), stm);
     let in_class = |masks: &[LossMask]| -> Vec<Vec<usize>> {
         let of = |(mask, example): (&LossMask, &Signals)| {
-            let count = |class| {
-                mask.positions()
-                    .filter(|t| example.class[*t] == class)
-                    .count()
-            };
+            let count = |class| mask.positions().filter(|t| example.class[*t] == class).count();
             TokenClass::NAMES.map(|(_, class)| count(class)).to_vec()
         };
         masks.iter().zip(&examples).map(of).collect()
@@ -557,9 +466,7 @@ fn controls_keep_as_many_as_what_they_are_controls_of() {
     assert_ne!(kept("random_mask", 1), kept("random_mask", 2));
     assert_eq!(kept("random_mask", 1), kept("random_mask", 1));
     // two of them in one rule are drawn apart
-    let both = counts(&kept("random_mask & random_mask", 1))
-        .iter()
-        .sum::<usize>();
+    let both = counts(&kept("random_mask & random_mask", 1)).iter().sum::<usize>();
     assert!(both < counts(&stm).iter().sum::<usize>());
 }
 
@@ -569,12 +476,8 @@ fn the_rules_of_the_lab_are_the_bits_they_were() {
     let mut rng = Rng::new(5, "examples");
     let examples = examples(&mut rng, 20);
     for threshold in [1.1, 1.5, 2.5, 10.0] {
-        let stm = parse(&format!("stm({threshold})"))
-            .masks(&examples, 0)
-            .unwrap();
-        let random = parse(&format!("random_mask({threshold})"))
-            .masks(&examples, 7)
-            .unwrap();
+        let stm = parse(&format!("stm({threshold})")).masks(&examples, 0).unwrap();
+        let random = parse(&format!("random_mask({threshold})")).masks(&examples, 7).unwrap();
         let stream = Rng::new(7, "random-mask");
         for (at, example) in examples.iter().enumerate() {
             let scores = &example.base.as_ref().unwrap().log_prob;
@@ -601,10 +504,7 @@ fn shares_are_taken_of_each_scope() {
     let all: usize = tokens.iter().sum();
     let expected: Vec<usize> = tokens.iter().map(|n| n * 6 / 10).collect();
     assert_eq!(counts("token_cleaning_per_sample(0.6)"), expected);
-    assert_eq!(
-        counts("token_cleaning(0.6)").iter().sum::<usize>(),
-        all * 6 / 10
-    );
+    assert_eq!(counts("token_cleaning(0.6)").iter().sum::<usize>(), all * 6 / 10);
     let below = counts("stm_quantile(0.7)").iter().sum::<usize>() as f64 / all as f64;
     assert!((below - 0.7).abs() < 2.0 / all as f64, "{below}");
 }

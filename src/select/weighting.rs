@@ -91,11 +91,7 @@ impl Weighting {
     /// Those of [`weights`](Self::weights).
     pub fn masks(&self, examples: &[Signals], seed: u64) -> Result<Vec<LossMask>> {
         let kept = |weights: Vec<f32>| weights.into_iter().map(|weight| weight != 0.0).collect();
-        Ok(self
-            .weights(examples, seed)?
-            .into_iter()
-            .map(kept)
-            .collect())
+        Ok(self.weights(examples, seed)?.into_iter().map(kept).collect())
     }
 
     /// What the weighted sum of surprisals is divided by: what is written after `over`, else what the publication of the preset
@@ -152,11 +148,7 @@ impl FromStr for Weighting {
 
     fn from_str(line: &str) -> Result<Self> {
         let (expression, normalizer, every) = parse::parse(line)?;
-        Ok(Self {
-            expression,
-            normalizer,
-            every,
-        })
+        Ok(Self { expression, normalizer, every })
     }
 }
 

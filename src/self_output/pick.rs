@@ -42,9 +42,7 @@ impl PoolItem {
     pub fn picked(&self, pick: Pick, among: Among, at: usize) -> Option<&Candidate> {
         let candidates = self.among(among);
         let by = |value: &dyn Fn(&Candidate) -> f64| {
-            let best = candidates
-                .iter()
-                .min_by(|a, b| value(a).total_cmp(&value(b)));
+            let best = candidates.iter().min_by(|a, b| value(a).total_cmp(&value(b)));
             best.copied()
         };
         match pick {
@@ -70,11 +68,7 @@ impl Pool {
             .collect();
         let answered = |item: &Item| {
             let candidate = picked.get(item.id.as_str())?;
-            Some(Item {
-                truth: candidate.text.clone(),
-                style: Vec::new(),
-                ..item.clone()
-            })
+            Some(Item { truth: candidate.text.clone(), style: Vec::new(), ..item.clone() })
         };
         items.iter().filter_map(answered).collect()
     }
@@ -135,26 +129,16 @@ mod tests {
     #[test]
     fn chance_goes_by_seed_and_place_and_takes_no_wrong_one() {
         let item = item();
-        let drawn = |seed, at| {
-            &item
-                .picked(Pick::Random(seed), Among::Right, at)
-                .unwrap()
-                .text
-        };
+        let drawn = |seed, at| &item.picked(Pick::Random(seed), Among::Right, at).unwrap().text;
         let all: Vec<&String> = (0..40).map(|at| drawn(1, at)).collect();
         assert_eq!(all, (0..40).map(|at| drawn(1, at)).collect::<Vec<_>>());
         assert_ne!(all, (0..40).map(|at| drawn(2, at)).collect::<Vec<_>>());
         for text in ["first", "plain", "alone", "short"] {
-            assert!(
-                all.iter().any(|drawn| *drawn == text),
-                "{text} is never drawn"
-            );
+            assert!(all.iter().any(|drawn| *drawn == text), "{text} is never drawn");
         }
         assert!(all.iter().all(|drawn| *drawn != "wrong"));
-        let none = PoolItem {
-            id: String::new(),
-            candidates: vec![candidate("wrong", 1, 1.0, 1.0, 0.0)],
-        };
+        let none =
+            PoolItem { id: String::new(), candidates: vec![candidate("wrong", 1, 1.0, 1.0, 0.0)] };
         assert!(none.picked(Pick::Random(1), Among::Right, 0).is_none());
     }
 }

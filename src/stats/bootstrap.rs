@@ -99,10 +99,7 @@ impl Bootstrap {
             quantile(&self.replicates, share)
         };
         let tail = (1.0 - level) / 2.0;
-        Interval {
-            low: end(tail),
-            high: end(1.0 - tail),
-        }
+        Interval { low: end(tail), high: end(1.0 - tail) }
     }
 }
 
@@ -158,19 +155,13 @@ fn bca(blocks: &[Block], replicates: &[f64]) -> Method {
     if squares == 0.0 || share == 0.0 || share == 1.0 || variance(replicates).is_none() {
         return Method::Percentile;
     }
-    Method::Bca {
-        bias: normal_quantile(share),
-        acceleration: cubes / (6.0 * squares.powf(1.5)),
-    }
+    Method::Bca { bias: normal_quantile(share), acceleration: cubes / (6.0 * squares.powf(1.5)) }
 }
 
 /// The `p`-quantile of values in ascending order, between neighbours linearly (numpy's default).
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let place = p.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let (low, high) = (
-        sorted[place.floor() as usize],
-        sorted[place.ceil() as usize],
-    );
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     low + (high - low) * place.fract()
 }
 
@@ -203,10 +194,8 @@ mod tests {
         for case in file["bca"].as_array().unwrap() {
             let samples = case["samples"].as_array().unwrap();
             let weight = 1.0 / samples.len() as f64;
-            let blocks: Vec<Block> = samples
-                .iter()
-                .map(|sample| block(weight, vec![numbers(sample)]))
-                .collect();
+            let blocks: Vec<Block> =
+                samples.iter().map(|sample| block(weight, vec![numbers(sample)])).collect();
             let mut replicates = numbers(&case["replicates"]);
             replicates.sort_by(f64::total_cmp);
             let method = bca(&blocks, &replicates);
@@ -227,9 +216,8 @@ mod tests {
         let found = Bootstrap::of(&[block(1.0, rows.clone())], 40_000, 3).unwrap();
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
         let seed_means: Vec<f64> = rows.iter().map(|row| mean(row.clone())).collect();
-        let item_means: Vec<f64> = (0..6)
-            .map(|i| mean(rows.iter().map(|row| row[i]).collect()))
-            .collect();
+        let item_means: Vec<f64> =
+            (0..6).map(|i| mean(rows.iter().map(|row| row[i]).collect())).collect();
         let all = mean(seed_means.clone());
         let spread = |values: &[f64]| {
             values.iter().map(|v| (v - all).powi(2)).sum::<f64>() / values.len() as f64
@@ -240,10 +228,7 @@ mod tests {
         // two seeds and six items are drawn
         let expected = seeds / 2.0 + items / 6.0 + left / 12.0;
         let found = variance(&found.replicates).unwrap();
-        assert!(
-            (found / expected - 1.0).abs() < 0.03,
-            "{found} is not {expected}"
-        );
+        assert!((found / expected - 1.0).abs() < 0.03, "{found} is not {expected}");
     }
 
     #[test]

@@ -39,13 +39,7 @@ pub struct Design {
 impl Default for Design {
     /// 2 points, 95 %, a power of 80 %, and 5000 draws: the ends of an interval are then known to about a 25th of the standard error.
     fn default() -> Self {
-        Self {
-            margin: 2.0,
-            level: 0.95,
-            power: 0.8,
-            draws: 5000,
-            seed: 0,
-        }
+        Self { margin: 2.0, level: 0.95, power: 0.8, draws: 5000, seed: 0 }
     }
 }
 
@@ -53,10 +47,7 @@ impl Design {
     /// The default with another margin. Errors: not a number above 0 and below 100.
     pub fn with_margin(margin: f64) -> Result<Self> {
         match margin > 0.0 && margin < 100.0 {
-            true => Ok(Self {
-                margin,
-                ..Self::default()
-            }),
+            true => Ok(Self { margin, ..Self::default() }),
             false => {
                 let problem = format!("must be points above 0 and below 100, got {margin}");
                 Err(Error::invalid("margin", problem))
@@ -153,10 +144,7 @@ impl Comparison {
     /// Errors: no task, fewer than two items of a task, rows that differ in length or number.
     pub fn of(pairs: &[Pair], design: &Design) -> Result<Self> {
         let blocks = differences(pairs)?;
-        let Crossed {
-            estimate,
-            degrees_of_freedom,
-        } = Crossed::of(&blocks)?;
+        let Crossed { estimate, degrees_of_freedom } = Crossed::of(&blocks)?;
         let difference = estimate.times(100.0);
         let Some(se) = difference.se else {
             return Err(Error::invalid(
@@ -196,10 +184,7 @@ impl Comparison {
             }
             _ => {
                 let moved: Vec<f64> = blocks.iter().flat_map(of_items).collect();
-                (
-                    Test::SignFlip,
-                    sign_flip::p_value(&moved, design.draws, design.seed),
-                )
+                (Test::SignFlip, sign_flip::p_value(&moved, design.draws, design.seed))
             }
         };
         let equivalence = match degrees_of_freedom {
@@ -210,10 +195,7 @@ impl Comparison {
         let share = counted.map(|counts| (counts.gained + counts.lost) as f64 / items as f64);
         let margin = design.margin / 100.0;
         let score = |of: fn(&Pair) -> &Vec<Vec<f64>>| -> Result<f64> {
-            let block = |pair: &Pair| Block {
-                weight: 100.0 * pair.weight,
-                rows: of(pair).clone(),
-            };
+            let block = |pair: &Pair| Block { weight: 100.0 * pair.weight, rows: of(pair).clone() };
             Ok(crossed(&pairs.iter().map(block).collect::<Vec<_>>())?.value)
         };
         Ok(Self {
@@ -231,9 +213,7 @@ impl Comparison {
             p,
             mid_p: counted.map(Discordant::mid_p),
             equivalence,
-            equal: equivalence
-                .equal(alpha)
-                .and(equivalence_interval.equal(design.margin)),
+            equal: equivalence.equal(alpha).and(equivalence_interval.equal(design.margin)),
             not_lower: equivalence
                 .not_lower(alpha)
                 .and(equivalence_interval.not_lower(design.margin)),
@@ -285,17 +265,11 @@ impl Adjusted {
 
 impl Interval {
     fn around(center: f64, half: f64) -> Self {
-        Self {
-            low: center - half,
-            high: center + half,
-        }
+        Self { low: center - half, high: center + half }
     }
 
     fn times(self, factor: f64) -> Self {
-        Self {
-            low: self.low * factor,
-            high: self.high * factor,
-        }
+        Self { low: self.low * factor, high: self.high * factor }
     }
 }
 
@@ -303,11 +277,7 @@ impl Interval {
 fn differences(pairs: &[Pair]) -> Result<Vec<Block>> {
     let block = |pair: &Pair| {
         let same = pair.first.len() == pair.second.len()
-            && pair
-                .first
-                .iter()
-                .zip(&pair.second)
-                .all(|(a, b)| a.len() == b.len());
+            && pair.first.iter().zip(&pair.second).all(|(a, b)| a.len() == b.len());
         if !same {
             let problem = "both models need a value for each seed and item, in the same order";
             return Err(Error::invalid("scores", problem));
@@ -340,38 +310,21 @@ mod tests {
         let mut second = first.clone();
         let (mut gains, mut losses) = (gained, lost);
         for value in &mut second {
-            let left = if *value == 0.0 {
-                &mut gains
-            } else {
-                &mut losses
-            };
+            let left = if *value == 0.0 { &mut gains } else { &mut losses };
             if *left > 0 {
                 *left -= 1;
                 *value = 1.0 - *value;
             }
         }
         assert_eq!((gains, losses), (0, 0));
-        Pair {
-            weight,
-            first: vec![first],
-            second: vec![second],
-        }
+        Pair { weight, first: vec![first], second: vec![second] }
     }
 
     #[test]
     fn one_seed_of_one_task_is_mcnemar() {
         let found = Comparison::of(&[pair(1.0, 200, 4, 16)], &Design::default()).unwrap();
-        assert_eq!(
-            found.test,
-            Test::McNemar(Discordant {
-                gained: 4,
-                lost: 16
-            })
-        );
-        assert_eq!(
-            (found.first, found.second, found.difference.value),
-            (50.0, 44.0, -6.0)
-        );
+        assert_eq!(found.test, Test::McNemar(Discordant { gained: 4, lost: 16 }));
+        assert_eq!((found.first, found.second, found.difference.value), (50.0, 44.0, -6.0));
         assert!((found.p - 0.01181793212890625).abs() < 1e-12); // binomtest(4, 20).pvalue
         assert!(found.interval.low < -6.0 && found.interval.high < 0.0);
         assert!(matches!(found.method, Method::Bca { .. }));
@@ -403,10 +356,7 @@ mod tests {
             |items: usize| Comparison::of(&[pair(1.0, items, 0, 0)], &Design::default()).unwrap();
         assert_eq!((of(100).p, of(100).not_lower), (1.0, Verdict::CannotTell));
         assert!(of(100).interval.high > 2.0 && of(500).interval.high < 2.0);
-        assert_eq!(
-            (of(500).equal, of(500).smallest_effect),
-            (Verdict::Yes, None)
-        );
+        assert_eq!((of(500).equal, of(500).smallest_effect), (Verdict::Yes, None));
     }
 
     #[test]
@@ -423,10 +373,7 @@ mod tests {
     /// Three seeds that differ, items that are hard or easy for all: the interval has to hold the truth, 0, about as often as it says.
     #[test]
     fn intervals_hold_what_they_promise() {
-        let design = Design {
-            draws: 300,
-            ..Design::default()
-        };
+        let design = Design { draws: 300, ..Design::default() };
         let stream = Rng::new(5, "coverage");
         let held = (0..300).filter(|at| {
             let mut rng = stream.fork(*at);
@@ -437,11 +384,7 @@ mod tests {
             };
             let mut rows =
                 || -> Vec<Vec<f64>> { (0..3).map(|_| row(0.4 * rng.normal(), &mut rng)).collect() };
-            let pair = Pair {
-                weight: 1.0,
-                first: rows(),
-                second: rows(),
-            };
+            let pair = Pair { weight: 1.0, first: rows(), second: rows() };
             let found = Comparison::of(&[pair], &design).unwrap().interval;
             found.low <= 0.0 && 0.0 <= found.high
         });

@@ -68,9 +68,7 @@ impl Crossed {
                 spread += part * part / (rows[0].len() - 1) as f64;
                 sum + part
             });
-            left = left
-                .zip(squares.error)
-                .map(|(sum, error)| sum + share * error);
+            left = left.zip(squares.error).map(|(sum, error)| sum + share * error);
         }
         let between_seeds = match (variance(&of_seed), left) {
             (Some(variance), Some(left)) => variance.max(left) / seeds as f64,
@@ -120,10 +118,7 @@ struct Squares {
 impl Squares {
     fn of(rows: &[Vec<f64>]) -> Self {
         let (seeds, items) = (rows.len() as f64, rows[0].len() as f64);
-        let seed_means: Vec<f64> = rows
-            .iter()
-            .map(|row| row.iter().sum::<f64>() / items)
-            .collect();
+        let seed_means: Vec<f64> = rows.iter().map(|row| row.iter().sum::<f64>() / items).collect();
         let item_means: Vec<f64> = (0..rows[0].len())
             .map(|item| rows.iter().map(|row| row[item]).sum::<f64>() / seeds)
             .collect();
@@ -149,24 +144,15 @@ mod tests {
     use super::*;
 
     fn close(found: f64, expected: f64) {
-        assert!(
-            (found - expected).abs() < 1e-12,
-            "{found} is not {expected}"
-        );
+        assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
     }
 
     fn block(weight: f64, rows: &[&[f64]]) -> Block {
-        Block {
-            weight,
-            rows: rows.iter().map(|row| row.to_vec()).collect(),
-        }
+        Block { weight, rows: rows.iter().map(|row| row.to_vec()).collect() }
     }
 
-    const MATH: [&[f64]; 3] = [
-        &[1., 0., 0., -1., 0.],
-        &[1., 0., 0., 0., 0.],
-        &[1., -1., 0., -1., -1.],
-    ];
+    const MATH: [&[f64]; 3] =
+        [&[1., 0., 0., -1., 0.], &[1., 0., 0., 0., 0.], &[1., -1., 0., -1., -1.]];
     const ARC: [&[f64]; 3] = [&[0., 0., -1., 0.], &[0., 1., 0., 0.], &[-1., 0., -1., 0.]];
 
     /* import numpy as np
@@ -190,11 +176,7 @@ mod tests {
             close(found.se.expect("more than one item"), se);
         };
         check(&[block(1.0, &MATH)], NUMPY[0].0, NUMPY[0].1);
-        check(
-            &[block(0.5, &MATH), block(0.5, &ARC)],
-            NUMPY[1].0,
-            NUMPY[1].1,
-        );
+        check(&[block(0.5, &MATH), block(0.5, &ARC)], NUMPY[1].0, NUMPY[1].1);
         check(&[block(1.0, &MATH[..1])], NUMPY[2].0, NUMPY[2].1);
     }
     const NUMPY: [(f64, f64); 3] = [
@@ -214,10 +196,7 @@ mod tests {
         check(&[block(1.0, &MATH)], NUMPY_DEGREES[0]);
         check(&[block(0.5, &MATH), block(0.5, &ARC)], NUMPY_DEGREES[1]);
         let same = Crossed::of(&[block(1.0, &[&[1.0, 1.0]])]).unwrap();
-        assert_eq!(
-            (same.estimate.se, same.degrees_of_freedom),
-            (Some(0.0), None)
-        );
+        assert_eq!((same.estimate.se, same.degrees_of_freedom), (Some(0.0), None));
     }
     const NUMPY_DEGREES: [f64; 2] = [5.966239027683996, 5.086577493586834];
 
@@ -231,13 +210,7 @@ mod tests {
     #[test]
     fn one_item_has_no_standard_error() {
         let found = crossed(&[block(1.0, &[&[1.0], &[0.0]])]).unwrap();
-        assert_eq!(
-            found,
-            Estimate {
-                value: 0.5,
-                se: None
-            }
-        );
+        assert_eq!(found, Estimate { value: 0.5, se: None });
     }
 
     #[test]

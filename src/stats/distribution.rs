@@ -55,10 +55,7 @@ mod tests {
     #[test]
     fn quantiles_and_tails_equal_scipy() {
         let check = |found: f64, expected: f64| {
-            assert!(
-                (found / expected - 1.0).abs() < 1e-9,
-                "{found} is not {expected}"
-            );
+            assert!((found / expected - 1.0).abs() < 1e-9, "{found} is not {expected}");
         };
         for (degrees, quantile, tail) in STUDENT {
             check(student_quantile(0.975, degrees), quantile);
@@ -79,9 +76,6 @@ mod tests {
         (17.3, 2.1070320037534676, 0.025344111511433762),
         (99.0, 1.9842169515864174, 0.01913542565628563),
     ];
-    const NORMAL: [(f64, f64); 3] = [
-        (1e-8, -5.612001244174789),
-        (0.025, -1.9599639845400545),
-        (0.8, 0.8416212335729143),
-    ];
+    const NORMAL: [(f64, f64); 3] =
+        [(1e-8, -5.612001244174789), (0.025, -1.9599639845400545), (0.8, 0.8416212335729143)];
 }

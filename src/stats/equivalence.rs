@@ -28,11 +28,7 @@ impl Verdict {
 
     /// What two ways to judge the same claim agree on.
     pub fn and(self, other: Self) -> Self {
-        if self == other {
-            self
-        } else {
-            Self::CannotTell
-        }
+        if self == other { self } else { Self::CannotTell }
     }
 }
 
@@ -78,10 +74,7 @@ impl Equivalence {
             let share = (distance / (1.0 + difference.abs())).clamp(0.0, 1.0);
             (1.0 - share).powi(items as i32)
         };
-        Self {
-            lower: missed(difference + margin),
-            higher: missed(margin - difference),
-        }
+        Self { lower: missed(difference + margin), higher: missed(margin - difference) }
     }
 
     /// p value of the claim that the difference lies within ±margin.
@@ -104,10 +97,7 @@ impl Equivalence {
 impl Interval {
     /// Whether the value lies within ±margin; with an interval of level 1 − 2α this is TOST at α.
     pub fn equal(&self, margin: f64) -> Verdict {
-        match (
-            self.low > -margin && self.high < margin,
-            self.high < -margin || self.low > margin,
-        ) {
+        match (self.low > -margin && self.high < margin, self.high < -margin || self.low > margin) {
             (true, _) => Verdict::Yes,
             (_, true) => Verdict::No,
             _ => Verdict::CannotTell,
@@ -125,10 +115,7 @@ impl Interval {
 
     /// The smallest interval that holds both.
     pub fn with(self, other: Self) -> Self {
-        Self {
-            low: self.low.min(other.low),
-            high: self.high.max(other.high),
-        }
+        Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 }
 
@@ -147,15 +134,11 @@ mod tests {
             let (value, se) = (crossed.estimate.value, crossed.estimate.se.unwrap());
             let found = Equivalence::of(value, se, crossed.degrees_of_freedom.unwrap(), margin);
             let close = |found: f64, expected: f64| (found / expected - 1.0).abs() < 1e-9;
-            assert!(
-                close(found.lower, lower) && close(found.higher, higher),
-                "{found:?}"
-            );
+            assert!(close(found.lower, lower) && close(found.higher, higher), "{found:?}");
         }
     }
-    const DIFFERENCES: [f64; 20] = [
-        0., 0., 1., 0., -1., 0., 0., 0., 0., 0., 0., -1., 0., 0., 0., 0., 0., 0., 0., 0.,
-    ];
+    const DIFFERENCES: [f64; 20] =
+        [0., 0., 1., 0., -1., 0., 0., 0., 0., 0., 0., -1., 0., 0., 0., 0., 0., 0., 0., 0.];
     const STATSMODELS: [(f64, f64, f64); 3] = [
         (0.05, 0.5, 0.1352537937828168),
         (0.2, 0.05248882048721205, 0.0052641899701684775),
@@ -171,10 +154,7 @@ mod tests {
                 (equal, not_lower),
                 "{difference}"
             );
-            let interval = Interval {
-                low: difference - 0.83,
-                high: difference + 0.83,
-            };
+            let interval = Interval { low: difference - 0.83, high: difference + 0.83 };
             assert_eq!(
                 (interval.equal(2.0), interval.not_lower(2.0)),
                 (equal, not_lower),
@@ -192,13 +172,7 @@ mod tests {
         let found = Equivalence::of_constant(0.0, 100, 0.02);
         assert!((found.p() - 0.98f64.powi(100)).abs() < 1e-12);
         assert_eq!(found.equal(0.05), Verdict::CannotTell);
-        assert_eq!(
-            Equivalence::of_constant(0.0, 200, 0.02).equal(0.05),
-            Verdict::Yes
-        );
-        assert_eq!(
-            Equivalence::of_constant(-0.5, 200, 0.02).not_lower(0.05),
-            Verdict::No
-        );
+        assert_eq!(Equivalence::of_constant(0.0, 200, 0.02).equal(0.05), Verdict::Yes);
+        assert_eq!(Equivalence::of_constant(-0.5, 200, 0.02).not_lower(0.05), Verdict::No);
     }
 }

@@ -29,10 +29,7 @@ mod tests {
     #[test]
     fn adjusted_values_equal_statsmodels() {
         for (found, expected) in holm(&P).iter().zip(STATSMODELS) {
-            assert!(
-                (found - expected).abs() < 1e-12,
-                "{found} is not {expected}"
-            );
+            assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
         assert!(holm(&[]).is_empty());
     }

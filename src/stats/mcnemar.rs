@@ -33,10 +33,7 @@ impl Discordant {
             let pairs = first.iter().zip(second);
             pairs.filter(|(a, b)| **a == from && **b == to).count()
         };
-        Some(Self {
-            gained: count(0.0, 1.0),
-            lost: count(1.0, 0.0),
-        })
+        Some(Self { gained: count(0.0, 1.0), lost: count(1.0, 0.0) })
     }
 
     /// Two-sided exact p value: never too small, and too large where items are few.
@@ -71,11 +68,7 @@ mod tests {
             let counts = Discordant { gained, lost };
             let close =
                 |found: f64, expected: f64| (found - expected).abs() < 1e-12 + 1e-9 * expected;
-            assert!(
-                close(counts.exact(), exact),
-                "{counts:?}: {}",
-                counts.exact()
-            );
+            assert!(close(counts.exact(), exact), "{counts:?}: {}", counts.exact());
             assert!(close(counts.mid_p(), mid), "{counts:?}: {}", counts.mid_p());
         }
     }

@@ -87,10 +87,7 @@ pub struct Estimate {
 impl Estimate {
     /// The same estimate in another unit.
     pub fn times(self, factor: f64) -> Self {
-        Self {
-            value: self.value * factor,
-            se: self.se.map(|se| se * factor.abs()),
-        }
+        Self { value: self.value * factor, se: self.se.map(|se| se * factor.abs()) }
     }
 }
 
@@ -114,9 +111,6 @@ mod tests {
         let found = standard_error(&values).unwrap();
         assert!((found - 1.547847968417226).abs() < 1e-12, "{found}");
         assert_eq!(Spread::of(&values), Some(Spread { min: 1.0, max: 8.0 }));
-        assert_eq!(
-            (mean(&[]), standard_error(&[1.0]), Spread::of(&[])),
-            (None, None, None)
-        );
+        assert_eq!((mean(&[]), standard_error(&[1.0]), Spread::of(&[])), (None, None, None));
     }
 }

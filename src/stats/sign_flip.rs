@@ -26,11 +26,7 @@ pub fn p_value(differences: &[f64], draws: usize, seed: u64) -> f64 {
     let sum = |mut bits: u64, part: &[f64]| -> f64 {
         let mut sum = 0.0;
         for difference in part {
-            sum += if bits & 1 == 1 {
-                -difference
-            } else {
-                *difference
-            };
+            sum += if bits & 1 == 1 { -difference } else { *difference };
             bits >>= 1;
         }
         sum
@@ -59,10 +55,7 @@ mod tests {
     fn all_ways_equal_scipy() {
         for (differences, expected) in SCIPY {
             let found = p_value(differences, 0, 0);
-            assert!(
-                (found - expected).abs() < 1e-12,
-                "{found} is not {expected}"
-            );
+            assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
     }
     const SCIPY: [(&[f64], f64); 3] = [
@@ -77,10 +70,8 @@ mod tests {
             let mut differences = vec![1.0; gained];
             differences.extend(vec![-1.0; lost]);
             differences.extend([0.0; 30]);
-            let (found, exact) = (
-                p_value(&differences, 40_000, 1),
-                Discordant { gained, lost }.exact(),
-            );
+            let (found, exact) =
+                (p_value(&differences, 40_000, 1), Discordant { gained, lost }.exact());
             // four standard errors of the random flips
             let error = 4.0 * (exact * (1.0 - exact) / 40_000.0).sqrt();
             assert!((found - exact).abs() <= error, "{found} is not {exact}");

@@ -16,9 +16,7 @@ const LOCK: &str = "lock";
 /// # Errors
 /// [`Error::Io`] naming `path`, for instance when the disk is full; the old content is then still there.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomic_with(path, |file| {
-        file.write_all(bytes).map_err(Error::io("writing", path))
-    })
+    write_atomic_with(path, |file| file.write_all(bytes).map_err(Error::io("writing", path)))
 }
 
 /// As [`write_atomic`], for content that is made while it is written.
@@ -37,9 +35,8 @@ pub fn write_atomic_with(
     let written = (|| {
         let mut writer = BufWriter::new(file);
         write(&mut writer)?;
-        let file = writer
-            .into_inner()
-            .map_err(|error| Error::io("writing", path)(error.into_error()))?;
+        let file =
+            writer.into_inner().map_err(|error| Error::io("writing", path)(error.into_error()))?;
         file.sync_all().map_err(Error::io("writing", path))?;
         drop(file);
         fs::rename(&part, path).map_err(Error::io("writing", path))
@@ -103,10 +100,7 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match serde_json::from_slice(&bytes) {
         Ok(value) => Ok(Some(value)),
         Err(error) => {
-            warn(
-                path,
-                &format!("does not read ({error}) and counts as not there"),
-            );
+            warn(path, &format!("does not read ({error}) and counts as not there"));
             Ok(None)
         }
     }
@@ -132,10 +126,7 @@ pub(super) fn sync_tree(folder: &Path) -> Result<()> {
 /// Removes what a killed process left half-written below `folder`. Only for who holds the folder's lock.
 pub(super) fn remove_leftovers(folder: &Path) -> Result<()> {
     for (path, kind) in list(folder)? {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let part = name.starts_with('.') && name.ends_with(".part");
         if part && kind.is_dir() {
             remove_folder(&path)?;
@@ -167,12 +158,7 @@ fn sync_folder(folder: &Path) -> Result<()> {
     }
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     match synced {
-        Err(error)
-            if !matches!(
-                error.kind(),
-                ErrorKind::InvalidInput | ErrorKind::Unsupported
-            ) =>
-        {
+        Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
             Err(Error::io("writing", folder)(error))
         }
         _ => Ok(()),
@@ -227,10 +213,7 @@ impl Lock {
                 Ok(()) => {}
                 Err(TryLockError::Error(error)) => return Err(Error::io("locking", &path)(error)),
                 Err(TryLockError::WouldBlock) if !wait => {
-                    return Err(Error::Busy {
-                        path: folder.to_path_buf(),
-                        holder: holder(&path),
-                    });
+                    return Err(Error::Busy { path: folder.to_path_buf(), holder: holder(&path) });
                 }
                 Err(TryLockError::WouldBlock) => {
                     eprintln!("{}: waiting for {}", folder.display(), holder(&path));
@@ -297,8 +280,5 @@ fn host() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .or_else(|| std::env::var("HOSTNAME").ok())
-        .map_or_else(
-            || "this machine".to_string(),
-            |name| name.trim().to_string(),
-        )
+        .map_or_else(|| "this machine".to_string(), |name| name.trim().to_string())
 }

@@ -40,9 +40,8 @@ impl Fingerprint {
     /// # Errors
     /// When `name` was given before, or when `value` cannot be written as JSON.
     pub fn with(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<Self> {
-        let value = serde_json::to_value(value).map_err(Error::library(format!(
-            "turning the input {name} into JSON"
-        )))?;
+        let value = serde_json::to_value(value)
+            .map_err(Error::library(format!("turning the input {name} into JSON")))?;
         match self.inputs.insert(name.to_string(), sorted(value)) {
             None => Ok(self),
             Some(_) => Err(Error::invalid(name, "is an input twice; name each once")),
@@ -67,9 +66,7 @@ impl Fingerprint {
 
     /// The inputs by name, in the order of names.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.inputs
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
+        self.inputs.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// The input `name` as a value of its kind.
@@ -102,22 +99,15 @@ impl Fingerprint {
     pub(super) fn equals(&self, stored: &Value) -> bool {
         stored.as_object().is_some_and(|stored| {
             stored.len() == self.inputs.len()
-                && self
-                    .inputs
-                    .iter()
-                    .all(|(name, value)| stored.get(name) == Some(value))
+                && self.inputs.iter().all(|(name, value)| stored.get(name) == Some(value))
         })
     }
 }
 
 impl From<BTreeMap<String, Value>> for Fingerprint {
     fn from(inputs: BTreeMap<String, Value>) -> Self {
-        let inputs = inputs
-            .into_iter()
-            .map(|(name, value)| (name, sorted(value)));
-        Self {
-            inputs: inputs.collect(),
-        }
+        let inputs = inputs.into_iter().map(|(name, value)| (name, sorted(value)));
+        Self { inputs: inputs.collect() }
     }
 }
 
@@ -172,10 +162,7 @@ fn hash_folder(folder: &Path, prefix: &str, depth: usize, hasher: &mut Sha256) -
     for entry in std::fs::read_dir(folder).map_err(Error::io("listing", folder))? {
         let entry = entry.map_err(Error::io("listing", folder))?;
         let name = entry.file_name().into_string().map_err(|name| {
-            Error::file(
-                folder,
-                format!("holds a file whose name is not text: {name:?}"),
-            )
+            Error::file(folder, format!("holds a file whose name is not text: {name:?}"))
         })?;
         if !name.starts_with('.') {
             names.push(name);
@@ -260,9 +247,7 @@ mod tests {
 
     #[test]
     fn an_input_given_twice_is_refused() {
-        let twice = Fingerprint::new()
-            .with("seed", &1)
-            .and_then(|f| f.with("seed", &1));
+        let twice = Fingerprint::new().with("seed", &1).and_then(|f| f.with("seed", &1));
         assert!(matches!(twice, Err(Error::Invalid { what, .. }) if what == "seed"));
     }
 
@@ -300,10 +285,7 @@ mod tests {
         };
         let hash = |files: &[(&str, &str)]| folder_hash(build(files).path());
         let base = hash(&[("a", "1"), ("sub/b", "2")])?;
-        assert_eq!(
-            base,
-            hash(&[("sub/b", "2"), ("a", "1"), (".git/index", "x")])?
-        );
+        assert_eq!(base, hash(&[("sub/b", "2"), ("a", "1"), (".git/index", "x")])?);
         for other in [
             &[("a", "1"), ("sub/b", "3")][..],
             &[("a", "1"), ("sub/c", "2")],
@@ -312,10 +294,7 @@ mod tests {
         ] {
             assert_ne!(base, hash(other)?, "{other:?}");
         }
-        assert!(matches!(
-            folder_hash(Path::new("no/such/folder")),
-            Err(Error::Missing { .. })
-        ));
+        assert!(matches!(folder_hash(Path::new("no/such/folder")), Err(Error::Missing { .. })));
         Ok(())
     }
 
@@ -332,10 +311,7 @@ mod tests {
         assert_eq!(folder_hash(folder.path())?, folder_hash(plain.path())?);
         std::os::unix::fs::symlink(folder.path(), folder.path().join("again"))
             .expect("links can be made");
-        assert!(matches!(
-            folder_hash(folder.path()),
-            Err(Error::File { .. })
-        ));
+        assert!(matches!(folder_hash(folder.path()), Err(Error::File { .. })));
         Ok(())
     }
 }

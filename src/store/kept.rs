@@ -35,9 +35,7 @@ impl Store {
         };
         let mut found: Vec<(usize, PathBuf)> = Vec::new();
         for (kind, is) in self.list(&self.root)? {
-            let named = kind
-                .file_name()
-                .is_some_and(|own| verb.is_none_or(|verb| own == verb));
+            let named = kind.file_name().is_some_and(|own| verb.is_none_or(|verb| own == verb));
             if !is.is_dir() || !named {
                 continue;
             }
@@ -50,9 +48,7 @@ impl Store {
         let best = found.iter().map(|(rank, _)| *rank).min();
         found.retain(|(rank, _)| Some(*rank) == best);
         match found.len() {
-            1 => Ok(Kept {
-                folder: found.remove(0).1,
-            }),
+            1 => Ok(Kept { folder: found.remove(0).1 }),
             0 if folder.is_dir() => Err(Error::file(
                 folder,
                 "is no run of a store: a run's folder holds inputs.json, as those under finetune/ and evaluate/ of the store do",
@@ -64,16 +60,11 @@ impl Store {
             )),
             count => {
                 const SHOWN: usize = 8;
-                let names: Vec<String> = found
-                    .iter()
-                    .take(SHOWN)
-                    .map(|(_, folder)| short(folder))
-                    .collect();
+                let names: Vec<String> =
+                    found.iter().take(SHOWN).map(|(_, folder)| short(folder)).collect();
                 let more = if count > SHOWN { ", …" } else { "" };
-                let problem = format!(
-                    "names {count} runs: {}{more}; give one of them",
-                    names.join(", ")
-                );
+                let problem =
+                    format!("names {count} runs: {}{more}; give one of them", names.join(", "));
                 Err(Error::invalid(format!("run `{name}`"), problem))
             }
         }
@@ -123,11 +114,7 @@ impl Kept {
 
     /// The verb that made it.
     pub fn verb(&self) -> String {
-        self.name()
-            .split('/')
-            .next()
-            .unwrap_or_default()
-            .to_string()
+        self.name().split('/').next().unwrap_or_default().to_string()
     }
 
     /// Its inputs, as they lie there.
@@ -207,10 +194,7 @@ mod tests {
         }
         assert_eq!(store.find("stm_2.5-m")?.folder(), other);
         let error = store.find("stm_2.5").unwrap_err().to_string();
-        assert!(
-            error.contains("names 2 runs") && error.contains("product/stm_2.5-"),
-            "{error}"
-        );
+        assert!(error.contains("names 2 runs") && error.contains("product/stm_2.5-"), "{error}");
         let error = store.find("absent").unwrap_err().to_string();
         assert!(error.contains("run `absent`"), "{error}");
         Ok(())

@@ -18,16 +18,11 @@ struct Answer {
 }
 
 fn answer(value: f64) -> Answer {
-    Answer {
-        value,
-        words: vec!["ü".into(), "\n".into()],
-    }
+    Answer { value, words: vec!["ü".into(), "\n".into()] }
 }
 
 fn entry(root: &Path) -> Entry {
-    let inputs = Fingerprint::new()
-        .with("seed", &1)
-        .expect("a number is JSON");
+    let inputs = Fingerprint::new().with("seed", &1).expect("a number is JSON");
     Store::open(root)
         .and_then(|store| store.entry("sum", "a label", &inputs))
         .expect("the name is plain")
@@ -43,12 +38,7 @@ fn never(_: &Work) -> Result<Answer> {
 
 fn names(folder: &Path) -> Vec<String> {
     let found = disk::list(folder).expect("the folder can be listed");
-    let name = |path: &PathBuf| {
-        path.file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned()
-    };
+    let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
     found.iter().map(|(path, _)| name(path)).collect()
 }
 
@@ -56,12 +46,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn child(name: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("the test binary has a path"));
     command
-        .args([
-            "--exact",
-            &format!("store::tests::{name}"),
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", &format!("store::tests::{name}"), "--ignored", "--nocapture"])
         .env(SCRATCH, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -69,19 +54,13 @@ fn child(name: &str, folder: &Path) -> Command {
 }
 
 fn child_scratch() -> PathBuf {
-    std::env::var_os(SCRATCH)
-        .expect("only another test starts this one")
-        .into()
+    std::env::var_os(SCRATCH).expect("only another test starts this one").into()
 }
 
 fn wait_for(path: &Path) {
     let begin = Instant::now();
     while !path.exists() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "{} did not appear",
-            path.display()
-        );
+        assert!(begin.elapsed() < Duration::from_secs(30), "{} did not appear", path.display());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -99,21 +78,10 @@ fn a_finished_result_is_returned_without_work() -> Result<()> {
     assert_eq!(fresh, answer(value));
     assert_eq!(entry.state()?, State::Finished);
     assert_eq!(entry.run(never)?, answer(value));
-    assert_eq!(
-        names(entry.folder()),
-        ["figures", "inputs.json", "lock", "result.json"]
-    );
+    assert_eq!(names(entry.folder()), ["figures", "inputs.json", "lock", "result.json"]);
     assert!(entry.folder().starts_with(root.path().join("sum")));
-    let name = entry
-        .folder()
-        .file_name()
-        .expect("a name")
-        .to_string_lossy()
-        .into_owned();
-    assert!(
-        name.starts_with("a-label-") && name.len() == "a-label-".len() + 16,
-        "{name}"
-    );
+    let name = entry.folder().file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(name.starts_with("a-label-") && name.len() == "a-label-".len() + 16, "{name}");
     Ok(())
 }
 
@@ -157,10 +125,7 @@ fn a_label_cannot_lead_out_of_the_store() -> Result<()> {
         assert_eq!(folder(label)?, Path::new("root/sum").join(expected));
     }
     assert!(folder(&"x".repeat(500))?.file_name().expect("a name").len() < 100);
-    assert!(matches!(
-        store.entry("../sum", "", &inputs),
-        Err(Error::Invalid { .. })
-    ));
+    assert!(matches!(store.entry("../sum", "", &inputs), Err(Error::Invalid { .. })));
     Ok(())
 }
 
@@ -179,10 +144,7 @@ fn a_file_name_cannot_lead_out_of_the_entry() -> Result<()> {
             "checkpoint-1",
             "./x",
         ] {
-            assert!(
-                matches!(work.path(name), Err(Error::Invalid { .. })),
-                "{name}"
-            );
+            assert!(matches!(work.path(name), Err(Error::Invalid { .. })), "{name}");
         }
         assert_eq!(work.path("a/b.csv")?, work.folder().join("a/b.csv"));
         Ok(0)
@@ -199,11 +161,7 @@ fn a_result_cut_at_any_byte_counts_as_unfinished() -> Result<()> {
     let whole = fs::read(&path).expect("the result is there");
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).expect("scratch is writable");
-        assert_eq!(
-            entry.state()?,
-            State::Unfinished,
-            "cut after {length} bytes"
-        );
+        assert_eq!(entry.state()?, State::Unfinished, "cut after {length} bytes");
     }
     assert_eq!(entry.run(|_| Ok(7_u32))?, 7);
     fs::write(&path, b"\xff\x00 not JSON\n").expect("scratch is writable");
@@ -248,8 +206,7 @@ fn the_newest_checkpoint_that_reads_is_gone_on_from() -> Result<()> {
     let read = |_: u64, folder: &Path| {
         let path = folder.join("state.json");
         let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
-        text.parse::<u64>()
-            .map_err(Error::library("reading the state"))
+        text.parse::<u64>().map_err(Error::library("reading the state"))
     };
     let save = |work: &Work, step: u64| {
         work.save_checkpoint(step, |folder| {
@@ -288,10 +245,7 @@ fn the_newest_checkpoint_that_reads_is_gone_on_from() -> Result<()> {
         );
         Ok(answer(1.0))
     })?;
-    assert_eq!(
-        names(entry.folder()),
-        ["inputs.json", "lock", "result.json"]
-    );
+    assert_eq!(names(entry.folder()), ["inputs.json", "lock", "result.json"]);
     Ok(())
 }
 
@@ -306,23 +260,13 @@ fn lines_go_on_after_the_last_whole_one() -> Result<()> {
         for i in 0..3 {
             lines.push(&answer(f64::from(i)))?;
         }
-        assert!(matches!(
-            lines.push(&answer(f64::INFINITY)),
-            Err(Error::Invalid { .. })
-        ));
+        assert!(matches!(lines.push(&answer(f64::INFINITY)), Err(Error::Invalid { .. })));
         Err::<Answer, _>(Error::invalid("test", "stops here"))
     });
     assert!(stopped.is_err());
     let whole = fs::read(&path).expect("the lines are there");
     let line = whole.len() / 3;
-    for cut in [
-        whole.len(),
-        whole.len() - 1,
-        whole.len() - 5,
-        line,
-        line - 1,
-        0,
-    ] {
+    for cut in [whole.len(), whole.len() - 1, whole.len() - 5, line, line - 1, 0] {
         fs::write(&path, &whole[..cut]).expect("scratch is writable");
         let stopped = entry.run(|work| {
             let (done, mut lines) = work.lines::<Answer>("answers.jsonl")?;
@@ -374,10 +318,7 @@ fn threads_that_race_for_an_entry_do_the_work_once() -> Result<()> {
             })
         };
         let threads: Vec<_> = (0..6).map(|_| scope.spawn(run)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("no thread panics"))
-            .collect()
+        threads.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
     });
     for result in results {
         assert_eq!(result?, answer(3.0));
@@ -390,19 +331,11 @@ fn threads_that_race_for_an_entry_do_the_work_once() -> Result<()> {
 fn processes_that_race_for_an_entry_do_the_work_once() {
     let root = scratch();
     let children: Vec<_> = (0..4)
-        .map(|_| {
-            child("racing_child", root.path())
-                .spawn()
-                .expect("the test binary starts")
-        })
+        .map(|_| child("racing_child", root.path()).spawn().expect("the test binary starts"))
         .collect();
     for child in children {
         let output = child.wait_with_output().expect("the child ends");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let count = fs::read_to_string(root.path().join("worked")).expect("one child worked");
     assert_eq!(count, "x");
@@ -431,9 +364,7 @@ fn racing_child() {
 fn a_killed_run_goes_on_from_its_checkpoint() -> Result<()> {
     let root = scratch();
     let entry = entry(root.path());
-    let mut killed = child("killed_child", root.path())
-        .spawn()
-        .expect("the test binary starts");
+    let mut killed = child("killed_child", root.path()).spawn().expect("the test binary starts");
     wait_for(&root.path().join("ready"));
 
     let busy = entry.try_run(never).expect_err("the child is at work");
@@ -459,10 +390,7 @@ fn a_killed_run_goes_on_from_its_checkpoint() -> Result<()> {
     })?;
     assert_eq!(begun.get(), Some((100, 100)));
     assert_eq!(result, answer(5.0));
-    assert_eq!(
-        names(entry.folder()),
-        ["inputs.json", "lock", "pieces.jsonl", "result.json"]
-    );
+    assert_eq!(names(entry.folder()), ["inputs.json", "lock", "pieces.jsonl", "result.json"]);
     Ok(())
 }
 
@@ -513,13 +441,8 @@ fn a_store_on_a_file_is_refused() {
 fn a_store_that_cannot_be_made_names_its_path() -> Result<()> {
     let file = tempfile::NamedTempFile::new().expect("a scratch file");
     let entry = entry(&file.path().join("below"));
-    let error = entry
-        .run(|_| Ok(answer(1.0)))
-        .expect_err("a file cannot hold a folder");
-    assert!(
-        matches!(&error, Error::Io { path, .. } if path.starts_with(file.path())),
-        "{error}"
-    );
+    let error = entry.run(|_| Ok(answer(1.0))).expect_err("a file cannot hold a folder");
+    assert!(matches!(&error, Error::Io { path, .. } if path.starts_with(file.path())), "{error}");
     Ok(())
 }
 
@@ -554,18 +477,12 @@ fn a_full_disk_loses_nothing() -> Result<()> {
             "the scratch disk can be unmounted"
         );
     }
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(succeeded && stdout.contains("1 passed"), "{stdout}{stderr}");
     println!(
         "full disk tried with {}",
-        if mounted {
-            "a small tmpfs"
-        } else {
-            "a limit on file sizes"
-        }
+        if mounted { "a small tmpfs" } else { "a limit on file sizes" }
     );
     freed.expect("the child succeeded")
 }
@@ -575,10 +492,7 @@ fn finish_after_full_disk(root: &Path) -> Result<()> {
     let entry = entry(root);
     assert_eq!(entry.state()?, State::Unfinished);
     entry.run(|work| {
-        assert_eq!(
-            fs::read(work.path("small")?).expect("it is still there"),
-            b"first"
-        );
+        assert_eq!(fs::read(work.path("small")?).expect("it is still there"), b"first");
         let resumed = work.resume(|_, folder| Ok(names(folder)))?;
         assert_eq!(resumed, Some((1, vec!["state".to_string()])));
         assert_eq!(work.lines::<String>("pieces.jsonl")?.0, ["1"]);
@@ -601,35 +515,22 @@ fn full_disk_child() {
         lines.push(&"1".to_string())?;
 
         let error = work.write("small", &big).expect_err("the disk is full");
-        assert!(
-            matches!(&error, Error::Io { path, .. } if path.ends_with("small")),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("small")), "{error}");
         let error = work.save_checkpoint(2, |folder| write_atomic(&folder.join("state"), &big));
         assert!(matches!(error, Err(Error::Io { .. })));
-        let error = lines
-            .push(&"x".repeat(200 << 10))
-            .expect_err("the disk is full");
+        let error = lines.push(&"x".repeat(200 << 10)).expect_err("the disk is full");
         assert!(
             matches!(&error, Error::Io { path, .. } if path.ends_with("pieces.jsonl")),
             "{error}"
         );
         assert!(
-            !names(work.folder())
-                .iter()
-                .any(|name| name.ends_with(".part")),
+            !names(work.folder()).iter().any(|name| name.ends_with(".part")),
             "{:?}",
             names(work.folder())
         );
         Ok("x".repeat(200 << 10))
     });
     let error = refused.expect_err("the result does not fit");
-    assert!(
-        matches!(&error, Error::Io { path, .. } if path.ends_with("result.json")),
-        "{error}"
-    );
-    assert_eq!(
-        entry.state().expect("the entry can be read"),
-        State::Unfinished
-    );
+    assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("result.json")), "{error}");
+    assert_eq!(entry.state().expect("the entry can be read"), State::Unfinished);
 }

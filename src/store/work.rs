@@ -39,9 +39,7 @@ impl Work {
     /// hidden names, `checkpoint-...`).
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let relative = Path::new(name);
-        let inside = relative
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
+        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
         let first = name.split('/').next().unwrap_or_default();
         let reserved = [RESULT, INPUTS, "lock", ""].contains(&first)
             || first.starts_with('.')
@@ -148,32 +146,17 @@ impl Work {
         if whole < bytes.len() {
             disk::warn(
                 &path,
-                &format!(
-                    "is kept up to line {}; the rest does not read",
-                    values.len()
-                ),
+                &format!("is kept up to line {}; the rest does not read", values.len()),
             );
-            file.set_len(whole as u64)
-                .map_err(Error::io("writing", &path))?;
+            file.set_len(whole as u64).map_err(Error::io("writing", &path))?;
         }
-        let lines = Lines {
-            file,
-            path,
-            length: whole as u64,
-            value: PhantomData,
-        };
+        let lines = Lines { file, path, length: whole as u64, value: PhantomData };
         Ok((values, lines))
     }
 
     /// Newest first.
     fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>> {
-        let step = |path: &Path| {
-            path.file_name()?
-                .to_str()?
-                .strip_prefix(CHECKPOINT)?
-                .parse()
-                .ok()
-        };
+        let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix(CHECKPOINT)?.parse().ok();
         let mut found: Vec<(u64, PathBuf)> = disk::list(&self.folder)?
             .into_iter()
             .filter_map(|(path, _)| Some((step(&path)?, path)))
@@ -218,10 +201,7 @@ impl<T: Serialize + DeserializeOwned> Lines<T> {
                 format!("does not read back from JSON ({error}); a number that is not finite must be an Option"),
             )
         })?;
-        let written = self
-            .file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // Half a line must not stand before the next one.
             let _ = self.file.set_len(self.length);

@@ -104,9 +104,7 @@ mod tests {
 
     #[test]
     fn letters_and_words_are_found() {
-        let options: Vec<String> = ["cat", "dark blue", "blue", "72"]
-            .map(String::from)
-            .to_vec();
+        let options: Vec<String> = ["cat", "dark blue", "blue", "72"].map(String::from).to_vec();
         let cases = [
             ('A', "Answer: A", true, true),
             ('A', "It is the cat.\nAnswer: (A)", true, true),

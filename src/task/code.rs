@@ -16,11 +16,7 @@ pub(super) fn grade(tests: &[CodeTest], answer: &str) -> Found {
         };
     }
     let skill = any_form(answer).iter().any(|code| run(tests, code).is_ok());
-    let aside = if skill {
-        " Code elsewhere in the text passes all tests."
-    } else {
-        ""
-    };
+    let aside = if skill { " Code elsewhere in the text passes all tests." } else { "" };
     Found {
         extracted: block.map(str::to_owned),
         right: false,
@@ -51,10 +47,8 @@ fn run(tests: &[CodeTest], code: &str) -> Result<(), String> {
 /// Everything in `answer` that may be meant as the code: fenced blocks, and runs of lines from a definition on, fenced or not.
 fn any_form(answer: &str) -> Vec<String> {
     const MOST: usize = 6;
-    let mut found: Vec<String> = fenced(answer, &["python", "py"])
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let mut found: Vec<String> =
+        fenced(answer, &["python", "py"]).into_iter().map(str::to_owned).collect();
     let mut lines = answer.lines().peekable();
     while let Some(line) = lines.next() {
         let Some(start) = definition(line) else {
@@ -79,9 +73,7 @@ fn definition(line: &str) -> Option<usize> {
     line.find("def ").or_else(|| {
         let before = line[..line.find("= lambda ")?].trim_end();
         let name = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        Some(name.map_or(0, |at| {
-            at + before[at..].chars().next().map_or(1, char::len_utf8)
-        }))
+        Some(name.map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8)))
     })
 }
 
@@ -91,10 +83,7 @@ mod tests {
 
     fn tests() -> Vec<CodeTest> {
         [("f([1, 2])", "[2, 4]"), ("f([])", "[]")]
-            .map(|(call, expected)| CodeTest {
-                call: call.into(),
-                expected: expected.into(),
-            })
+            .map(|(call, expected)| CodeTest { call: call.into(), expected: expected.into() })
             .to_vec()
     }
 
@@ -108,45 +97,21 @@ mod tests {
             (format!("{good}\nHope that helps!"), false, true),
             (format!("Sure!\n{good}"), false, true),
             (format!("```python\n{good}"), false, true),
-            (
-                format!("```python\npass\n```\nno:\n```python\n{good}\n```"),
-                false,
-                true,
-            ),
+            (format!("```python\npass\n```\nno:\n```python\n{good}\n```"), false, true),
             ("def f(xs): return [x + x for x in xs]".into(), false, true),
-            (
-                "```python\nf = lambda xs: [x * 2 for x in xs]\n```".into(),
-                true,
-                true,
-            ),
+            ("```python\nf = lambda xs: [x * 2 for x in xs]\n```".into(), true, true),
             ("```python\ndef g(xs): return xs\n```".into(), false, false),
             ("```python\ndef f(xs): return xs\n```".into(), false, false),
-            (
-                "```python\ndef f(xs):\n    while True:\n        pass\n```".into(),
-                false,
-                false,
-            ),
-            (
-                "```python\ndef f(xs):\n    return f(xs)\n```".into(),
-                false,
-                false,
-            ),
-            (
-                "```python\nimport os\nos._exit(0)\n```".into(),
-                false,
-                false,
-            ),
+            ("```python\ndef f(xs):\n    while True:\n        pass\n```".into(), false, false),
+            ("```python\ndef f(xs):\n    return f(xs)\n```".into(), false, false),
+            ("```python\nimport os\nos._exit(0)\n```".into(), false, false),
             ("```python\nexit()\n```".into(), false, false),
             (
                 "```python\ndef f(xs):\n    while 1:\n        xs += xs + [1]\n```".into(),
                 false,
                 false,
             ),
-            (
-                "‹so› f = lambda xs: [x * 2 for x in xs]".into(),
-                false,
-                true,
-            ),
+            ("‹so› f = lambda xs: [x * 2 for x in xs]".into(), false, true),
             ("é= lambda é".into(), false, false),
             ("I double each number.".into(), false, false),
         ];

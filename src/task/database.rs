@@ -53,10 +53,7 @@ pub(super) fn grade(
             RowRule::Spider => same_table(&given, &expected, has_order_by(gold)),
         };
         match same {
-            true => Ok(format!(
-                "The query gives the expected {} rows.",
-                expected.len()
-            )),
+            true => Ok(format!("The query gives the expected {} rows.", expected.len())),
             false => Err(difference(&given, &expected)),
         }
     };
@@ -69,12 +66,7 @@ pub(super) fn grade(
         };
     };
     match verdict(&query) {
-        Ok(why) => Found {
-            extracted: Some(query),
-            right: true,
-            skill: true,
-            why,
-        },
+        Ok(why) => Found { extracted: Some(query), right: true, skill: true, why },
         Err(problem) => {
             // a query elsewhere in the text: in another block, or bare
             let blocks = fenced(answer, &["sql", "sqlite"]).into_iter();
@@ -84,12 +76,7 @@ pub(super) fn grade(
                 .filter(|other| *other != query)
                 .take(4)
                 .any(|other| verdict(&other).is_ok());
-            Found {
-                extracted: Some(query),
-                right: false,
-                skill,
-                why: format!("{problem}."),
-            }
+            Found { extracted: Some(query), right: false, skill, why: format!("{problem}.") }
         }
     }
 }
@@ -104,9 +91,7 @@ pub(super) fn gold_rows(file: &Path, query: &str) -> Result<Vec<Vec<Value>>, Str
 /// else from the first `SELECT` anywhere.
 fn in_form(answer: &str) -> Option<String> {
     let cleaned = |query: &str| {
-        let query = query
-            .trim()
-            .trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+        let query = query.trim().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
         (!query.is_empty()).then(|| query.to_owned())
     };
     if let Some(block) = fenced(answer, &["sql", "sqlite"]).pop() {
@@ -117,21 +102,14 @@ fn in_form(answer: &str) -> Option<String> {
         Some(at) => &answer[at + 6..],
         None => answer,
     };
-    let starts = |at: usize| {
-        ["select", "with"]
-            .iter()
-            .any(|word| begins_with(&text[at..], word))
-    };
+    let starts = |at: usize| ["select", "with"].iter().any(|word| begins_with(&text[at..], word));
     let mut line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
     let bare = line_starts.find_map(|at| {
         let at = at + (text[at..].len() - text[at..].trim_start().len());
         starts(at).then_some(at)
     });
     let word_start = |at: usize| {
-        !text[..at]
-            .chars()
-            .next_back()
-            .is_some_and(|c| c.is_alphanumeric() || c == '_')
+        !text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_')
     };
     let anywhere = || {
         text.char_indices()
@@ -274,9 +252,7 @@ fn rows(file: &Path, query: &str) -> Result<Rows, String> {
         steps += 1;
         steps > MAX_STEPS
     };
-    database
-        .progress_handler(10_000, Some(too_long))
-        .map_err(problem)?;
+    database.progress_handler(10_000, Some(too_long)).map_err(problem)?;
     let mut statement = database.prepare(query).map_err(problem)?;
     let columns = statement.column_count();
     let mut result = statement.query([]).map_err(problem)?;
@@ -288,9 +264,7 @@ fn rows(file: &Path, query: &str) -> Result<Rows, String> {
         bytes += row.iter().map(length).sum::<usize>();
         rows.push(row);
         if rows.len() > MAX_ROWS || bytes > MAX_BYTES {
-            return Err(format!(
-                "it gives more than {MAX_ROWS} rows or {MAX_BYTES} bytes"
-            ));
+            return Err(format!("it gives more than {MAX_ROWS} rows or {MAX_BYTES} bytes"));
         }
     }
     Ok(rows)
@@ -357,19 +331,15 @@ fn same_table(given: &Rows, expected: &Rows, ordered: bool) -> bool {
             (0..columns)
                 .filter(|c| {
                     let own = &given_columns[*c];
-                    own.iter()
-                        .zip(&wanted)
-                        .all(|(a, b)| super::sql::order(a, b).is_eq())
+                    own.iter().zip(&wanted).all(|(a, b)| super::sql::order(a, b).is_eq())
                 })
                 .collect()
         })
         .collect();
     let mut tries = 0;
     permutation(&candidates, &mut Vec::new(), &mut tries, &|chosen| {
-        let mut moved: Rows = given
-            .iter()
-            .map(|row| chosen.iter().map(|at| row[*at].clone()).collect())
-            .collect();
+        let mut moved: Rows =
+            given.iter().map(|row| chosen.iter().map(|at| row[*at].clone()).collect()).collect();
         if ordered {
             return equal_rows(&moved, expected);
         }
@@ -414,23 +384,14 @@ fn order_rows(a: &[Value], b: &[Value]) -> Ordering {
 
 fn difference(given: &Rows, expected: &Rows) -> String {
     if given.len() != expected.len() {
-        return format!(
-            "The query gives {} rows, expected {}",
-            given.len(),
-            expected.len()
-        );
+        return format!("The query gives {} rows, expected {}", given.len(), expected.len());
     }
-    let differs = given.iter().find(|row| {
-        !expected
-            .iter()
-            .take(1_000)
-            .any(|e| order_rows(row, e).is_eq())
-    });
+    let differs =
+        given.iter().find(|row| !expected.iter().take(1_000).any(|e| order_rows(row, e).is_eq()));
     match differs {
-        Some(row) => format!(
-            "The query gives the row {}, which is not expected",
-            short(&show(row))
-        ),
+        Some(row) => {
+            format!("The query gives the row {}, which is not expected", short(&show(row)))
+        }
         None => "The query gives the rows in another order or number".into(),
     }
 }
@@ -458,11 +419,7 @@ mod tests {
         let (_folder, file) = database();
         for (rule, right) in [(RowRule::Bird, bird), (RowRule::Spider, spider)] {
             let found = grade(&file, gold, rule, Grading::Robust, answer);
-            assert_eq!(
-                found.right, right,
-                "{rule:?} {gold} {answer:?}: {}",
-                found.why
-            );
+            assert_eq!(found.right, right, "{rule:?} {gold} {answer:?}: {}", found.why);
         }
     }
 
@@ -471,21 +428,11 @@ mod tests {
         let dogs = "SELECT name, age FROM pets WHERE kind = 'dog'";
         check(dogs, dogs, true, true);
         // columns in another order
-        check(
-            dogs,
-            "SELECT age, name FROM pets WHERE kind = 'dog'",
-            false,
-            true,
-        );
+        check(dogs, "SELECT age, name FROM pets WHERE kind = 'dog'", false, true);
         // equal rows
         let names = "SELECT name FROM pets WHERE kind = 'dog'";
         check(names, "SELECT name FROM pets WHERE age = 4", true, false);
-        check(
-            names,
-            "SELECT DISTINCT name FROM pets WHERE kind = 'dog'",
-            true,
-            true,
-        );
+        check(names, "SELECT DISTINCT name FROM pets WHERE kind = 'dog'", true, true);
         // order
         let ordered = "SELECT name FROM pets WHERE kind = 'cat' ORDER BY age";
         let turned = "SELECT name FROM pets WHERE kind = 'cat' ORDER BY age DESC";
@@ -497,38 +444,19 @@ mod tests {
         // nothing is right where nothing is expected
         let none = "SELECT name FROM pets WHERE age > 50";
         check(none, "SELECT age FROM pets WHERE age > 60", true, true);
-        check(
-            "SELECT age FROM pets WHERE age > = 7",
-            "SELECT 7 UNION ALL SELECT 9",
-            false,
-            true,
-        );
+        check("SELECT age FROM pets WHERE age > = 7", "SELECT 7 UNION ALL SELECT 9", false, true);
         // bytes that are no text
-        check(
-            "SELECT name FROM pets WHERE kind = 'bird'",
-            "SELECT 'AB'",
-            true,
-            true,
-        );
+        check("SELECT name FROM pets WHERE kind = 'bird'", "SELECT 'AB'", true, true);
     }
 
     #[test]
     fn a_query_is_found_in_what_surrounds_it() {
         let cases = [
             ("```sql\nSELECT 1;\n```", Some("SELECT 1")),
-            (
-                "So:\n```sql\nSELECT 1\n```\nor\n```sql\nSELECT 2\n```",
-                Some("SELECT 2"),
-            ),
+            ("So:\n```sql\nSELECT 1\n```\nor\n```sql\nSELECT 2\n```", Some("SELECT 2")),
             ("SELECT ';' ; SELECT 2", Some("SELECT ';'")),
-            (
-                "Here it is:\nselect a\nfrom b\n\nIt works.",
-                Some("select a\nfrom b"),
-            ),
-            (
-                "WITH t AS (SELECT 1) SELECT * FROM t;",
-                Some("WITH t AS (SELECT 1) SELECT * FROM t"),
-            ),
+            ("Here it is:\nselect a\nfrom b\n\nIt works.", Some("select a\nfrom b")),
+            ("WITH t AS (SELECT 1) SELECT * FROM t;", Some("WITH t AS (SELECT 1) SELECT * FROM t")),
             ("The query is SELECT 1;", Some("SELECT 1")),
             ("```sql\nSELECT 1", Some("SELECT 1")),
             ("selection of rows", None),
@@ -542,14 +470,8 @@ mod tests {
             ("```sql\ncount(*) FROM t\n```", "SELECT count(*) FROM t"),
             ("SELECT 1", "SELECT 1"),
             ("select 1", "SELECT select 1"),
-            (
-                "WITH a AS (SELECT 1) SELECT * FROM a",
-                "SELECT WITH a AS (SELECT 1) SELECT * FROM a",
-            ),
-            (
-                "So: ```sql\nSELECT 1\n``` or ```sql\nSELECT 2\n```",
-                "SELECT 1",
-            ),
+            ("WITH a AS (SELECT 1) SELECT * FROM a", "SELECT WITH a AS (SELECT 1) SELECT * FROM a"),
+            ("So: ```sql\nSELECT 1\n``` or ```sql\nSELECT 2\n```", "SELECT 1"),
             ("So: ```sql\nSELECT 1", "SELECT 1"),
             ("So: ```SQL\nSELECT 1\n``` is it", "SELECT 1\n is it"),
             ("```\nSELECT 1\n```", "SELECT 1"),
@@ -577,11 +499,7 @@ mod tests {
         let small = "select count(*) from pets";
         let found = |answer| grade(&file, gold, RowRule::Bird, Grading::Paper, answer);
         assert!(found(gold).right);
-        assert!(
-            !found(small).right && found(small).skill,
-            "{}",
-            found(small).why
-        );
+        assert!(!found(small).right && found(small).skill, "{}", found(small).why);
     }
 
     #[test]

@@ -24,27 +24,13 @@ pub(super) fn grade(words: &[String], case: Case, separator: &str, answer: &str)
     let why = if right {
         "The line is right.".into()
     } else if !same_words {
-        format!(
-            "The words or their order are wrong: `{}`, expected `{expected}`.",
-            short(line)
-        )
+        format!("The words or their order are wrong: `{}`, expected `{expected}`.", short(line))
     } else if line.to_lowercase() == expected.to_lowercase() {
-        format!(
-            "The case is wrong: `{}`, expected `{expected}`.",
-            short(line)
-        )
+        format!("The case is wrong: `{}`, expected `{expected}`.", short(line))
     } else {
-        format!(
-            "What stands between the words is wrong: `{}`, expected `{expected}`.",
-            short(line)
-        )
+        format!("What stands between the words is wrong: `{}`, expected `{expected}`.", short(line))
     };
-    Found {
-        extracted: Some(line.to_owned()),
-        right,
-        skill,
-        why,
-    }
+    Found { extracted: Some(line.to_owned()), right, skill, why }
 }
 
 fn letters(text: &str) -> Vec<String> {
@@ -76,24 +62,14 @@ mod tests {
         let words: Vec<String> = ["pear", "apple", "sun"].map(String::from).to_vec();
         let cases = [
             ("Answer: PEAR, APPLE, SUN", true, true, "right"),
-            (
-                "1. reversed\nAnswer: PEAR, APPLE, SUN\n",
-                true,
-                true,
-                "right",
-            ),
+            ("1. reversed\nAnswer: PEAR, APPLE, SUN\n", true, true, "right"),
             ("Answer: pear, apple, sun", false, true, "case"),
             ("Answer: PEAR-APPLE-SUN", false, true, "between"),
             ("Answer: PEAR, SUN, APPLE", false, false, "order"),
             ("Answer: PEAR, APPLE", false, false, "order"),
             ("PEAR, APPLE, SUN", false, true, "not on a line"),
             ("It is pear / apple / sun!", false, true, "not on a line"),
-            (
-                "1. PEAR, APPLE, SUN\n2. sun pear apple",
-                false,
-                false,
-                "no line",
-            ),
+            ("1. PEAR, APPLE, SUN\n2. sun pear apple", false, false, "no line"),
             ("nothing", false, false, "no line"),
             ("Answer:", false, false, "no line"),
         ];

@@ -30,20 +30,13 @@ fn robust(gold: &str, take: Take, answer: &str) -> Found {
     let mut marks: Vec<(usize, &str)> = answer_marks(answer);
     marks.extend(boxes(answer));
     marks.sort_by_key(|(at, _)| *at);
-    let mut numbers = marks
-        .into_iter()
-        .filter_map(|(_, text)| Some((first_number(text)?, text)));
+    let mut numbers = marks.into_iter().filter_map(|(_, text)| Some((first_number(text)?, text)));
     let found = match take {
         Take::First => numbers.next(),
         Take::Last => numbers.next_back(),
     };
     let right = found.is_some() && found.map(|(number, _)| number) == number::exact(gold);
-    verdict(
-        gold,
-        found.map(|(_, text)| text.to_owned()),
-        right,
-        last_is(gold, answer),
-    )
+    verdict(gold, found.map(|(_, text)| text.to_owned()), right, last_is(gold, answer))
 }
 
 /// The first number of what stands behind a mark, or the one behind its last `=`.
@@ -93,10 +86,7 @@ fn as_the_paper(answer: &str) -> (String, bool) {
         None => (answer, false),
     };
     let line = text.trim().rsplit('\n').next().unwrap_or("");
-    let plain: String = line
-        .chars()
-        .filter(|c| !matches!(c, ',' | '$' | '%' | 'g'))
-        .collect();
+    let plain: String = line.chars().filter(|c| !matches!(c, ',' | '$' | '%' | 'g')).collect();
     let whole = plain.trim().replace('_', "").parse::<i128>();
     (whole.map_or(plain, |n| n.to_string()), marked)
 }
@@ -110,21 +100,17 @@ fn harness_strict(answer: &str) -> Option<String> {
             .unwrap_or(rest.len() - sign);
         (length > 0).then(|| rest[..sign + length].to_owned())
     };
-    let cot = answer
-        .match_indices("The answer is ")
-        .find_map(|(at, mark)| {
-            let rest = &answer[at + mark.len()..];
-            let mut found = number(rest)?;
-            // the pattern wants one more character behind the number, and gives one back for it
-            if rest[found.len()..].chars().next().is_none_or(|c| c == '\n') {
-                found.pop();
-            }
-            (!found.is_empty() && found != "-").then_some(found)
-        });
+    let cot = answer.match_indices("The answer is ").find_map(|(at, mark)| {
+        let rest = &answer[at + mark.len()..];
+        let mut found = number(rest)?;
+        // the pattern wants one more character behind the number, and gives one back for it
+        if rest[found.len()..].chars().next().is_none_or(|c| c == '\n') {
+            found.pop();
+        }
+        (!found.is_empty() && found != "-").then_some(found)
+    });
     cot.or_else(|| {
-        answer
-            .match_indices("#### ")
-            .find_map(|(at, mark)| number(&answer[at + mark.len()..]))
+        answer.match_indices("#### ").find_map(|(at, mark)| number(&answer[at + mark.len()..]))
     })
 }
 
@@ -178,9 +164,8 @@ mod tests {
             ("The answer is 9 * 2 = 18 eggs.", [true, false, false]),
         ];
         for (answer, rights) in cases {
-            for (grading, right) in [Grading::Robust, Grading::Paper, Grading::Harness]
-                .into_iter()
-                .zip(rights)
+            for (grading, right) in
+                [Grading::Robust, Grading::Paper, Grading::Harness].into_iter().zip(rights)
             {
                 let found = grade("18", grading, Take::Last, answer);
                 assert_eq!(found.right, right, "{grading:?} {answer:?}: {}", found.why);

@@ -28,9 +28,8 @@ pub(super) fn grade(options: &Options<'_>, grading: Grading, take: Take, answer:
         Grading::Paper => {
             let given = as_the_paper(answer);
             let text = right_one.and_then(|at| options.texts.get(at));
-            let right = given
-                .as_deref()
-                .is_some_and(|g| g == options.key || text.is_some_and(|t| g == t));
+            let right =
+                given.as_deref().is_some_and(|g| g == options.key || text.is_some_and(|t| g == t));
             (given, right)
         }
         Grading::Harness => {
@@ -48,12 +47,7 @@ pub(super) fn grade(options: &Options<'_>, grading: Grading, take: Take, answer:
             None => "No option is marked, and none is named.".into(),
         },
     };
-    Found {
-        extracted: given,
-        right,
-        skill,
-        why,
-    }
+    Found { extracted: given, right, skill, why }
 }
 
 fn letter_of(at: usize) -> String {
@@ -65,9 +59,7 @@ fn marked(options: &Options<'_>, take: Take, answer: &str) -> Option<usize> {
     let mut marks: Vec<(usize, &str)> = answer_marks(answer);
     marks.extend(boxes(answer));
     marks.sort_by_key(|(at, _)| *at);
-    let mut chosen = marks
-        .into_iter()
-        .filter_map(|(_, text)| label_at(options, text));
+    let mut chosen = marks.into_iter().filter_map(|(_, text)| label_at(options, text));
     let found = match take {
         Take::First => chosen.next(),
         Take::Last => chosen.next_back(),
@@ -82,9 +74,9 @@ fn marked(options: &Options<'_>, take: Take, answer: &str) -> Option<usize> {
 fn label_at(options: &Options<'_>, text: &str) -> Option<usize> {
     let mut text =
         text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '$' | '"' | '\'' | '.'));
-    for word in [
-        "option", "Option", "choice", "letter", "\\text", "\\textbf", "\\mathrm", "\\boxed",
-    ] {
+    for word in
+        ["option", "Option", "choice", "letter", "\\text", "\\textbf", "\\mathrm", "\\boxed"]
+    {
         text = text.strip_prefix(word).unwrap_or(text).trim_start();
     }
     let whole = text.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '.'));
@@ -104,19 +96,15 @@ fn label_at(options: &Options<'_>, text: &str) -> Option<usize> {
     if article && named.is_none() {
         return None;
     }
-    let by_label = options
-        .labels
-        .iter()
-        .position(|label| *label == run)
-        .or_else(|| {
-            // the same option by its place, where labels are numbers and letters were asked for, or the other way round
-            let letters = || (0..options.labels.len()).map(letter_of);
-            letters()
-                .position(|letter| {
-                    letter == run || (run.len() == 1 && letter.eq_ignore_ascii_case(&run))
-                })
-                .or_else(|| (1..=options.labels.len()).position(|n| n.to_string() == run))
-        });
+    let by_label = options.labels.iter().position(|label| *label == run).or_else(|| {
+        // the same option by its place, where labels are numbers and letters were asked for, or the other way round
+        let letters = || (0..options.labels.len()).map(letter_of);
+        letters()
+            .position(|letter| {
+                letter == run || (run.len() == 1 && letter.eq_ignore_ascii_case(&run))
+            })
+            .or_else(|| (1..=options.labels.len()).position(|n| n.to_string() == run))
+    });
     named.or(by_label)
 }
 
@@ -146,11 +134,8 @@ fn as_the_paper(answer: &str) -> Option<String> {
     text = text.replace('{', "").replace("\\boxed", "");
     text.match_indices("Answer").find_map(|(at, mark)| {
         let rest = text[at + mark.len()..].trim_start().strip_prefix(':')?;
-        let word: String = rest
-            .trim_start()
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect();
+        let word: String =
+            rest.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         (!word.is_empty()).then_some(word)
     })
 }
@@ -159,10 +144,7 @@ fn as_the_paper(answer: &str) -> Option<String> {
 /// without punctuation and case. The harness begins the model's turn with those words, which we leave to the model.
 fn as_the_harness(answer: &str) -> Option<String> {
     const MARK: &str = "The best answer is";
-    let text = answer
-        .rfind(MARK)
-        .map_or(answer, |at| &answer[at + MARK.len()..])
-        .trim_start();
+    let text = answer.rfind(MARK).map_or(answer, |at| &answer[at + MARK.len()..]).trim_start();
     let line = text.split(['\n', '.']).next().unwrap_or("");
     let plain: String = line
         .chars()
@@ -184,14 +166,9 @@ mod tests {
             .map(|t| t.to_string())
             .collect();
         let labels: Vec<String> = labels.iter().map(|l| l.to_string()).collect();
-        let options = Options {
-            key,
-            labels: &labels,
-            texts: &texts,
-        };
-        for (grading, right) in [Grading::Robust, Grading::Paper, Grading::Harness]
-            .into_iter()
-            .zip(rights)
+        let options = Options { key, labels: &labels, texts: &texts };
+        for (grading, right) in
+            [Grading::Robust, Grading::Paper, Grading::Harness].into_iter().zip(rights)
         {
             let found = grade(&options, grading, Take::Last, answer);
             assert_eq!(found.right, right, "{grading:?} {answer:?}: {}", found.why);
@@ -218,12 +195,7 @@ mod tests {
         check(&numbers, "2", "Answer: 2", [true, true, false]);
         check(&numbers, "2", "Answer: B", [true, false, false]);
         check(&numbers, "2", "B", [true, false, true]);
-        check(
-            &["A", "B", "C", "D", "E"],
-            "E",
-            "Answer: E",
-            [true, true, false],
-        );
+        check(&["A", "B", "C", "D", "E"], "E", "Answer: E", [true, true, false]);
         check(&["A", "B", "C"], "C", "Answer: D", [false, false, false]);
     }
 }

@@ -335,15 +335,14 @@ impl Item {
     /// grader: code runs in [`python`] or [`crate::sandbox`], SQL in a database of its own in memory or on a file that is only read, all
     /// with limits. Where the machine cannot grade (see [`Item::try_grade`]), the score is 0 and says so.
     pub fn grade(&self, answer: &str, truncated: bool) -> Score {
-        self.try_grade(answer, truncated)
-            .unwrap_or_else(|error| Score {
-                value: 0.0,
-                skill: 0.0,
-                form: Form::NoParse,
-                extracted: None,
-                why: format!("Not graded: {error}."),
-                parts: Vec::new(),
-            })
+        self.try_grade(answer, truncated).unwrap_or_else(|error| Score {
+            value: 0.0,
+            skill: 0.0,
+            form: Form::NoParse,
+            extracted: None,
+            why: format!("Not graded: {error}."),
+            parts: Vec::new(),
+        })
     }
 
     /// As [`Item::grade`], for those who would rather stop than count what was not graded as wrong.
@@ -371,55 +370,31 @@ impl Item {
             Check::Number { value, place } => number::grade(value, *place, answer),
             Check::Choice { letter, options } => choice::grade(*letter, options, answer),
             Check::Code { tests } => code::grade(tests, answer),
-            Check::Python {
-                tests,
-                before,
-                prefix,
-                own,
-                extraction,
-            } => program::Program {
-                tests,
-                before,
-                prefix,
-                own,
-                extraction: *extraction,
+            Check::Python { tests, before, prefix, own, extraction } => {
+                program::Program { tests, before, prefix, own, extraction: *extraction }
+                    .grade(answer)
+                    .map_err(|error| {
+                        Error::invalid(format!("item {}", self.id), error.to_string())
+                    })?
             }
-            .grade(answer)
-            .map_err(|error| Error::invalid(format!("item {}", self.id), error.to_string()))?,
             Check::Sql { script, query } => sql::grade(script, query, answer),
-            Check::Follow {
-                words,
-                case,
-                separator,
-            } => follow::grade(words, *case, separator, answer),
-            Check::Math {
-                answer: gold,
-                grading,
-                take,
-            } => math::grade(gold, *grading, *take, answer),
-            Check::Gsm8k {
-                answer: gold,
-                grading,
-                take,
-            } => gsm8k::grade(gold, *grading, *take, answer),
-            Check::Letter {
-                key,
-                labels,
-                options,
-                grading,
-                take,
-            } => {
+            Check::Follow { words, case, separator } => {
+                follow::grade(words, *case, separator, answer)
+            }
+            Check::Math { answer: gold, grading, take } => {
+                math::grade(gold, *grading, *take, answer)
+            }
+            Check::Gsm8k { answer: gold, grading, take } => {
+                gsm8k::grade(gold, *grading, *take, answer)
+            }
+            Check::Letter { key, labels, options, grading, take } => {
                 let texts = options;
                 let options = letter::Options { key, labels, texts };
                 letter::grade(&options, *grading, *take, answer)
             }
-            Check::Database {
-                file,
-                query,
-                rows,
-                grading,
-                ..
-            } => database::grade(file, query, *rows, *grading, answer),
+            Check::Database { file, query, rows, grading, .. } => {
+                database::grade(file, query, *rows, *grading, answer)
+            }
             Check::Instructions { instructions } => {
                 let (found, of_parts) = instructions::grade(instructions, answer);
                 parts = of_parts;
@@ -493,10 +468,7 @@ mod tests {
             prompt: "?".into(),
             truth: "Answer: 1".into(),
             style: vec![],
-            check: Check::Number {
-                value: "1".into(),
-                place: Place::AnswerLine,
-            },
+            check: Check::Number { value: "1".into(), place: Place::AnswerLine },
         };
         assert_eq!(item.grade(" \n ", true).form, Form::Empty);
         assert_eq!(item.grade("so we take", true).form, Form::Truncated);
@@ -513,15 +485,9 @@ mod tests {
             prompt: "Which?".into(),
             truth: "Answer: B".into(),
             style: vec![(0, 3)],
-            check: Check::Choice {
-                letter: 'B',
-                options: vec!["cat".into(), "dog".into()],
-            },
+            check: Check::Choice { letter: 'B', options: vec!["cat".into(), "dog".into()] },
         };
         let json = serde_json::to_string(&item).expect("an item is plain data");
-        assert_eq!(
-            serde_json::from_str::<Item>(&json).expect("as written"),
-            item
-        );
+        assert_eq!(serde_json::from_str::<Item>(&json).expect("as written"), item);
     }
 }

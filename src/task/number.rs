@@ -18,10 +18,7 @@ impl Rational {
         }
         let divisor = greatest_common_divisor(over.unsigned_abs(), under.unsigned_abs());
         let divisor = i128::try_from(divisor).ok()? * under.signum();
-        Some(Self {
-            over: over / divisor,
-            under: under / divisor,
-        })
+        Some(Self { over: over / divisor, under: under / divisor })
     }
 }
 
@@ -52,11 +49,7 @@ pub(super) fn grade(value: &str, place: Place, answer: &str) -> Found {
             extracted: None,
             right: false,
             skill,
-            why: format!(
-                "What stands {place}, `{}`, is no number{}.",
-                short(text),
-                aside(skill)
-            ),
+            why: format!("What stands {place}, `{}`, is no number{}.", short(text), aside(skill)),
         };
     };
     let right = gold == Some(number);
@@ -73,11 +66,7 @@ pub(super) fn grade(value: &str, place: Place, answer: &str) -> Found {
 }
 
 fn aside(skill: bool) -> &'static str {
-    if skill {
-        ", but the last number is right"
-    } else {
-        ""
-    }
+    if skill { ", but the last number is right" } else { "" }
 }
 
 /// The content of the last `\boxed{...}`, whose braces may nest.
@@ -99,14 +88,8 @@ fn last_boxed(answer: &str) -> Option<&str> {
 
 /// The number that `text` is as a whole, apart from a full stop, dollar signs and `x =` around it.
 pub(super) fn exact(text: &str) -> Option<Rational> {
-    let text = text
-        .trim_matches(|c: char| c.is_whitespace() || c == '$')
-        .trim_end_matches('.');
-    let text = text
-        .strip_prefix("x =")
-        .or_else(|| text.strip_prefix("x="))
-        .unwrap_or(text)
-        .trim();
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '$').trim_end_matches('.');
+    let text = text.strip_prefix("x =").or_else(|| text.strip_prefix("x=")).unwrap_or(text).trim();
     let (number, end) = number_at(text, 0)?;
     (end == text.len()).then_some(number)
 }
@@ -178,13 +161,9 @@ fn signed(text: &str) -> Option<(i128, &str)> {
 }
 
 fn digits(text: &str) -> Option<(i128, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     // Eighteen digits fit with room to multiply; longer numbers are no answers.
-    (1..=18)
-        .contains(&end)
-        .then(|| text[..end].parse().ok().map(|value| (value, &text[end..])))?
+    (1..=18).contains(&end).then(|| text[..end].parse().ok().map(|value| (value, &text[end..])))?
 }
 
 /// Digits with thousands commas and decimals, as numerator, denominator and rest.
@@ -202,11 +181,7 @@ fn decimal(text: &str) -> Option<(i128, i128, &str)> {
         && let Some((decimals, next)) = digits(after)
     {
         let scale = 10_i128.pow((after.len() - next.len()) as u32);
-        return Some((
-            value.checked_mul(scale)?.checked_add(decimals)?,
-            scale,
-            next,
-        ));
+        return Some((value.checked_mul(scale)?.checked_add(decimals)?, scale, next));
     }
     Some((value, 1, rest))
 }

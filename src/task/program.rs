@@ -64,11 +64,7 @@ impl Program<'_> {
                 tried.push(source);
             }
         }
-        let aside = if skill {
-            " Code elsewhere in the text passes all tests."
-        } else {
-            ""
-        };
+        let aside = if skill { " Code elsewhere in the text passes all tests." } else { "" };
         // What is not fenced was meant as code only if Python can read it.
         let found = fenced || verdict.outcome != Outcome::Unreadable;
         Ok(Found {
@@ -81,10 +77,7 @@ impl Program<'_> {
                 }
                 Outcome::Unreadable => format!("The code is no Python: {}.{aside}", verdict.why),
                 Outcome::Ended => {
-                    format!(
-                        "The code left before its tests were done: {}.{aside}",
-                        verdict.why
-                    )
+                    format!("The code left before its tests were done: {}.{aside}", verdict.why)
                 }
                 Outcome::TimedOut => format!("The code takes too long: {}.{aside}", verdict.why),
                 _ => format!("The code is wrong: {}.{aside}", verdict.why),
@@ -126,10 +119,9 @@ impl Extraction {
             Self::Labels => first_block(answer),
             Self::Better => best_block(answer, own).or_else(|| loose_code(answer)),
             Self::Done => Some(until(answer, &["[DONE]"])),
-            Self::Continuation => Some(until(
-                answer,
-                &["\nclass", "\ndef", "\n#", "\nif", "\nprint"],
-            )),
+            Self::Continuation => {
+                Some(until(answer, &["\nclass", "\ndef", "\n#", "\nif", "\nprint"]))
+            }
         }
     }
 }
@@ -155,11 +147,8 @@ fn best_block(answer: &str, own: &[String]) -> Option<String> {
     match last {
         Some(code) if defined(code) == own.len() => Some(code.clone()),
         Some(_) => {
-            let parts: Vec<&str> = blocks
-                .iter()
-                .filter(|code| defined(code) > 0)
-                .map(String::as_str)
-                .collect();
+            let parts: Vec<&str> =
+                blocks.iter().filter(|code| defined(code) > 0).map(String::as_str).collect();
             Some(parts.join("\n"))
         }
         None => blocks.into_iter().next(),
@@ -204,10 +193,7 @@ fn dedent(lines: &[&str]) -> String {
         .map(|line| line.len() - line.trim_start_matches(' ').len())
         .min()
         .unwrap_or(0);
-    let lines: Vec<&str> = lines
-        .iter()
-        .map(|line| line.get(indent..).unwrap_or(""))
-        .collect();
+    let lines: Vec<&str> = lines.iter().map(|line| line.get(indent..).unwrap_or("")).collect();
     lines.join("\n")
 }
 
@@ -237,16 +223,8 @@ pub(crate) fn defined_names(code: &str) -> impl Iterator<Item = &str> {
 /// The lines of an answer without fences that look like code: from the first definition or import on, as long as lines are
 /// indented, empty or begin like code.
 fn loose_code(answer: &str) -> Option<String> {
-    const STARTS: [&str; 8] = [
-        "def ",
-        "class ",
-        "import ",
-        "from ",
-        "@",
-        "async def ",
-        "#",
-        "if __name__",
-    ];
+    const STARTS: [&str; 8] =
+        ["def ", "class ", "import ", "from ", "@", "async def ", "#", "if __name__"];
     let begins = |line: &str| {
         STARTS.iter().any(|start| line.starts_with(start)) || defined_names(line).next().is_some()
     };
@@ -278,21 +256,13 @@ mod tests {
     #[test]
     fn the_papers_block_is_the_first_and_ends_at_two_back_ticks() {
         use Extraction::Paper;
-        check(
-            Paper,
-            "So:\n```python\nf = 1\n```\nor\n```\ng\n```",
-            Some("\nf = 1"),
-        );
+        check(Paper, "So:\n```python\nf = 1\n```\nor\n```\ng\n```", Some("\nf = 1"));
         check(Paper, "```\nf = 1 \n\n```", Some("\nf = 1"));
         check(Paper, "```python\nf = '``'\n```", Some("\nf = '"));
         check(Paper, "```python\nf = 1", None);
         check(Paper, "f = 1", None);
         check(Paper, "``` \npython\nf = 1\n```", Some("f = 1"));
-        check(
-            Extraction::Labels,
-            "``` \npython\nf = 1\n```",
-            Some(" \npython\nf = 1"),
-        );
+        check(Extraction::Labels, "``` \npython\nf = 1\n```", Some(" \npython\nf = 1"));
     }
 
     #[test]
@@ -305,11 +275,7 @@ mod tests {
         );
         check(Better, "```python\nf = '``'\n```", Some("f = '``'"));
         check(Better, "```python\nf = 1", Some("f = 1"));
-        check(
-            Better,
-            "1. Do\n   ```python\n   f = 1\n     # x\n   ```",
-            Some("f = 1\n  # x"),
-        );
+        check(Better, "1. Do\n   ```python\n   f = 1\n     # x\n   ```", Some("f = 1\n  # x"));
         check(Better, "```json\n{}\n```\n```\ng()\n```", Some("g()"));
         check(
             Better,
@@ -328,20 +294,13 @@ mod tests {
     #[test]
     fn the_harness_cuts_at_its_stops() {
         check(Extraction::Done, "f = 1\n[DONE]\nx", Some("f = 1\n"));
-        check(
-            Extraction::Continuation,
-            "    return 1\n\nprint(f())",
-            Some("    return 1\n"),
-        );
+        check(Extraction::Continuation, "    return 1\n\nprint(f())", Some("    return 1\n"));
     }
 
     #[test]
     fn names_are_found_at_the_outermost_level() {
         let code = "import x\nA = 1\ndef f(a=2):\n    b = 3\nclass  C:\n    d = 4\nasync def g(): pass\nf == 1\nx.y = 2";
-        assert_eq!(
-            defined_names(code).collect::<Vec<_>>(),
-            ["A", "f", "C", "g"]
-        );
+        assert_eq!(defined_names(code).collect::<Vec<_>>(), ["A", "f", "C", "g"]);
         assert!(defines(code, "C") && !defines(code, "b"));
     }
 }

@@ -48,11 +48,7 @@ pub(super) fn grade(script: &str, gold: &str, answer: &str) -> Found {
         };
     }
     let skill = anywhere(answer).iter().any(|query| verdict(query).is_ok());
-    let aside = if skill {
-        " A query elsewhere in the text gives the expected rows."
-    } else {
-        ""
-    };
+    let aside = if skill { " A query elsewhere in the text gives the expected rows." } else { "" };
     Found {
         extracted: query.map(str::to_owned),
         right: false,
@@ -79,8 +75,7 @@ fn begins_with_select(text: &str) -> bool {
 
 /// Whether `text` begins with the whole `word`, in any case.
 pub(super) fn begins_with(text: &str, word: &str) -> bool {
-    text.get(..word.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(word))
+    text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
         && !text[word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
@@ -89,10 +84,8 @@ fn anywhere(answer: &str) -> Vec<&str> {
     const MOST: usize = 6;
     let mut found = Vec::new();
     for (at, _) in answer.char_indices() {
-        let inside_word = answer[..at]
-            .chars()
-            .next_back()
-            .is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let inside_word =
+            answer[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
         if inside_word || !begins_with_select(&answer[at..]) {
             continue;
         }
@@ -137,12 +130,8 @@ fn rows(script: &str, query: &str) -> Result<Rows, String> {
     let text = problem;
     let mut database = Connection::open_in_memory().map_err(text)?;
     database.execute_batch(script).map_err(text)?;
-    database
-        .set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_BYTES)
-        .map_err(text)?;
-    database
-        .set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_BYTES)
-        .map_err(text)?;
+    database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_BYTES).map_err(text)?;
+    database.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_BYTES).map_err(text)?;
     database.authorizer(Some(AUTHORIZE)).map_err(text)?;
     let mut steps = 0;
     database
@@ -182,11 +171,7 @@ pub(super) fn plain(value: Value) -> Value {
 
 fn compare(mut given: Rows, mut expected: Rows, ordered: bool) -> Result<(), String> {
     if given.len() != expected.len() {
-        return Err(format!(
-            "The query gives {} rows, expected {}",
-            given.len(),
-            expected.len()
-        ));
+        return Err(format!("The query gives {} rows, expected {}", given.len(), expected.len()));
     }
     if !ordered {
         given.sort_by(|a, b| order_rows(a, b));
@@ -272,58 +257,18 @@ mod tests {
             true,
             true,
         );
-        check(
-            cats,
-            "SELECT name FROM pets WHERE kind = 'cat';",
-            true,
-            true,
-        );
-        check(
-            cats,
-            "Try this: SELECT name FROM pets WHERE kind = 'cat'; it works.",
-            false,
-            true,
-        );
-        check(
-            cats,
-            "`SELECT name FROM pets WHERE kind = 'cat'`",
-            false,
-            true,
-        );
-        check(
-            cats,
-            "SELECT name FROM pets WHERE kind = 'cat'\n\nThat is all.",
-            false,
-            true,
-        );
-        check(
-            cats,
-            "```sql\nSELECT name, age FROM pets WHERE kind = 'cat'\n```",
-            false,
-            false,
-        );
-        check(
-            cats,
-            "```sql\nSELECT name FROM pets WHERE kind = 'dog'\n```",
-            false,
-            false,
-        );
+        check(cats, "SELECT name FROM pets WHERE kind = 'cat';", true, true);
+        check(cats, "Try this: SELECT name FROM pets WHERE kind = 'cat'; it works.", false, true);
+        check(cats, "`SELECT name FROM pets WHERE kind = 'cat'`", false, true);
+        check(cats, "SELECT name FROM pets WHERE kind = 'cat'\n\nThat is all.", false, true);
+        check(cats, "```sql\nSELECT name, age FROM pets WHERE kind = 'cat'\n```", false, false);
+        check(cats, "```sql\nSELECT name FROM pets WHERE kind = 'dog'\n```", false, false);
         check(cats, "```sql\nSELECT nam FROM pets\n```", false, false);
         check(cats, "no query", false, false);
         // A multiset: two dogs called Rex are two rows.
         let dogs = "SELECT name FROM pets WHERE kind = 'dog'";
-        check(
-            dogs,
-            "SELECT DISTINCT name FROM pets WHERE kind = 'dog'",
-            false,
-            false,
-        );
-        check(
-            "SELECT avg(age) FROM pets WHERE kind = 'dog'",
-            "SELECT 6.5",
-            true,
-            true,
-        );
+        check(dogs, "SELECT DISTINCT name FROM pets WHERE kind = 'dog'", false, false);
+        check("SELECT avg(age) FROM pets WHERE kind = 'dog'", "SELECT 6.5", true, true);
         check("SELECT count(*) FROM pets", "SELECT 4.0", true, true);
     }
 
@@ -331,18 +276,8 @@ mod tests {
     fn order_counts_where_the_reference_orders() {
         let gold = "SELECT name FROM pets ORDER BY age";
         check(gold, "SELECT name FROM pets ORDER BY age ASC", true, true);
-        check(
-            gold,
-            "SELECT name FROM pets ORDER BY age DESC",
-            false,
-            false,
-        );
-        check(
-            "SELECT name FROM pets",
-            "SELECT name FROM pets ORDER BY age DESC",
-            true,
-            true,
-        );
+        check(gold, "SELECT name FROM pets ORDER BY age DESC", false, false);
+        check("SELECT name FROM pets", "SELECT name FROM pets ORDER BY age DESC", true, true);
     }
 
     #[test]
@@ -366,12 +301,7 @@ mod tests {
             "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
             "SELECT count(*) FROM pets a, pets b, pets c, pets d, pets e, pets f, pets g, pets h, pets i, pets j, pets k, pets l",
         ] {
-            check(
-                gold,
-                &format!("```sql\n{query}\n```"),
-                false,
-                query.starts_with("SELECT 4;"),
-            );
+            check(gold, &format!("```sql\n{query}\n```"), false, query.starts_with("SELECT 4;"));
         }
     }
 }

@@ -34,10 +34,7 @@ pub(super) fn answer_line(answer: &str) -> Option<&str> {
 /// The contents of `\boxed{...}` and `\fbox{...}`, whose braces may nest, with where they begin. A box in a box is not told apart;
 /// one that is not closed is left out; `\boxed 5` is a box too.
 pub(super) fn boxes(answer: &str) -> Vec<(usize, &str)> {
-    spans(answer)
-        .into_iter()
-        .map(|(at, inside, end, _)| (at, &answer[inside..end]))
-        .collect()
+    spans(answer).into_iter().map(|(at, inside, end, _)| (at, &answer[inside..end])).collect()
 }
 
 /// Where each box begins, where its content begins and ends, and where it ends.
@@ -55,9 +52,7 @@ fn spans(answer: &str) -> Vec<(usize, usize, usize, usize)> {
         let inside = from + (rest.len() - rest.trim_start().len());
         if !answer[inside..].starts_with('{') {
             // \boxed 5 ends with the formula
-            let end = answer[inside..]
-                .find(['$', '\n'])
-                .map_or(answer.len(), |i| inside + i);
+            let end = answer[inside..].find(['$', '\n']).map_or(answer.len(), |i| inside + i);
             if inside > from && !answer[inside..end].trim().is_empty() {
                 found.push((start, inside, end, end));
             }
@@ -84,25 +79,16 @@ pub(super) fn last_boxes(answer: &str) -> Option<(usize, String)> {
     while first > 0 && joins(&answer[spans[first - 1].3..spans[first].0]) {
         first -= 1;
     }
-    let contents: Vec<&str> = spans[first..]
-        .iter()
-        .map(|(_, inside, end, _)| answer[*inside..*end].trim())
-        .collect();
+    let contents: Vec<&str> =
+        spans[first..].iter().map(|(_, inside, end, _)| answer[*inside..*end].trim()).collect();
     Some((last.0, contents.join(", ")))
 }
 
 fn joins(gap: &str) -> bool {
     let mut gap = gap.to_owned();
-    for part in [
-        "\\text{ and }",
-        "\\text{and}",
-        "\\text{ or }",
-        "\\quad",
-        "\\qquad",
-        "\\;",
-        "\\,",
-        "\\ ",
-    ] {
+    for part in
+        ["\\text{ and }", "\\text{and}", "\\text{ or }", "\\quad", "\\qquad", "\\;", "\\,", "\\ "]
+    {
         gap = gap.replace(part, " and ");
     }
     let words: Vec<&str> = gap
@@ -121,9 +107,7 @@ pub(super) fn answer_marks(answer: &str) -> Vec<(usize, &str)> {
             - text
                 .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | ':' | '_'))
                 .len();
-        let to = text
-            .trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_'))
-            .len();
+        let to = text.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_')).len();
         (from.min(to), to)
     };
     let mut marks = Vec::new();
@@ -192,10 +176,7 @@ mod tests {
         let contents: Vec<&str> = boxes(text).into_iter().map(|(_, b)| b).collect();
         assert_eq!(contents, ["\\frac{1}{2}", "7", "a"]);
         let joined = |text| last_boxes(text).map(|(_, list)| list);
-        assert_eq!(
-            joined("\\boxed{1} and $\\boxed{2}$, \\boxed{3}.").as_deref(),
-            Some("1, 2, 3")
-        );
+        assert_eq!(joined("\\boxed{1} and $\\boxed{2}$, \\boxed{3}.").as_deref(), Some("1, 2, 3"));
         assert_eq!(joined("\\boxed{1} but \\boxed{2}").as_deref(), Some("2"));
         assert_eq!(joined("\\boxed"), None);
     }

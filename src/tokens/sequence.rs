@@ -113,10 +113,8 @@ pub fn sequences(
     context: usize,
     too_long: TooLong,
 ) -> Result<Sequences> {
-    let rendered: Vec<Result<Sequence>> = examples
-        .par_iter()
-        .map(|example| sequence(tokenizer, example))
-        .collect();
+    let rendered: Vec<Result<Sequence>> =
+        examples.par_iter().map(|example| sequence(tokenizer, example)).collect();
     let mut result = Sequences::default();
     for (index, sequence) in rendered.into_iter().enumerate() {
         let mut sequence = sequence?;
@@ -131,26 +129,13 @@ pub fn sequences(
         if truncated {
             result.sequences.push(sequence);
         }
-        result.too_long.push(LongExample {
-            index,
-            id,
-            tokens,
-            truncated,
-        });
+        result.too_long.push(LongExample { index, id, tokens, truncated });
     }
     if too_long == TooLong::Refuse && !result.too_long.is_empty() {
         let longest = result.too_long.iter().map(|long| long.tokens).max();
-        let names: Vec<&str> = result
-            .too_long
-            .iter()
-            .take(3)
-            .map(|long| long.id.as_str())
-            .collect();
-        let more = if result.too_long.len() > 3 {
-            ", …"
-        } else {
-            ""
-        };
+        let names: Vec<&str> =
+            result.too_long.iter().take(3).map(|long| long.id.as_str()).collect();
+        let more = if result.too_long.len() > 3 { ", …" } else { "" };
         return Err(Error::invalid(
             "context",
             format!(
@@ -213,27 +198,20 @@ impl Sequence {
     /// The part of the text that token `position` stands for.
     pub fn token_text(&self, position: usize) -> &str {
         // Spans begin and end at characters, see `Encoding::spans`.
-        self.text
-            .get(self.spans[position].clone())
-            .unwrap_or_default()
+        self.text.get(self.spans[position].clone()).unwrap_or_default()
     }
 
     /// The text of the last answer, without the token that ends it.
     pub fn completion_text(&self) -> &str {
         let tokens = self.prompt_tokens..self.ids.len();
-        let start = self
-            .spans
-            .get(self.prompt_tokens)
-            .map_or(self.text.len(), |span| span.start);
+        let start = self.spans.get(self.prompt_tokens).map_or(self.text.len(), |span| span.start);
         let end = tokens
             .filter(|token| {
                 self.completion.learns(*token) && Some(self.ids[*token]) != self.end_of_turn
             })
             .map(|token| self.spans[token].end)
             .max();
-        self.text
-            .get(start..end.unwrap_or(start))
-            .unwrap_or_default()
+        self.text.get(start..end.unwrap_or(start)).unwrap_or_default()
     }
 
     fn truncate(&mut self, length: usize) {
@@ -261,17 +239,14 @@ impl Sequence {
         let end = self.text.len();
         self.ids.push(eos.id);
         self.spans.push(end..end);
-        self.completion = (self.completion.as_slice().iter().copied())
-            .chain([true])
-            .collect();
+        self.completion = (self.completion.as_slice().iter().copied()).chain([true]).collect();
         self.end_of_turn = Some(eos.id);
     }
 }
 
 fn chat_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
-    let template = tokenizer
-        .template()
-        .expect("a chat sequence is made only where there is a template");
+    let template =
+        tokenizer.template().expect("a chat sequence is made only where there is a template");
     let messages = &example.conversation.messages;
     let rendered = template.render_marked(messages)?;
     let text = rendered.text;
@@ -281,10 +256,7 @@ fn chat_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
     {
         return Err(Error::file(
             template.path(),
-            format!(
-                "the chat template writes {} twice at the beginning",
-                bos.text
-            ),
+            format!("the chat template writes {} twice at the beginning", bos.text),
         ));
     }
 
@@ -296,11 +268,7 @@ fn chat_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
         }
         let opening = template.render(&messages[..index], true)?;
         let tokens = tokenizer.encode(&opening, false)?.ids;
-        let place = Place {
-            tokenizer,
-            message: index + 1,
-            messages: messages.len(),
-        };
+        let place = Place { tokenizer, message: index + 1, messages: messages.len() };
         place.check_text(&text, &opening)?;
         place.check_blocks(&rendered.generation, &text, opening.len())?;
         place.check_ids(&ids, &tokens)?;
@@ -352,10 +320,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn problem(&self, problem: String) -> Error {
-        Error::invalid(
-            format!("answer in message {} of {}", self.message, self.messages),
-            problem,
-        )
+        Error::invalid(format!("answer in message {} of {}", self.message, self.messages), problem)
     }
 
     /// The text before the answer is the beginning of the whole text.
@@ -394,10 +359,8 @@ impl Place<'_> {
             return Ok(());
         }
         let common = ids.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let piece = |ids: &[u32]| {
-            ids.get(common)
-                .map_or(String::new(), |id| self.tokenizer.piece(*id))
-        };
+        let piece =
+            |ids: &[u32]| ids.get(common).map_or(String::new(), |id| self.tokenizer.piece(*id));
         Err(self.problem(format!(
             "its first characters merge with the end of the prompt into one token: token {common} is {:?} in the whole text and {:?} in the prompt alone, so the model would never be asked from here; remove white space at the start of the answer",
             piece(ids),
@@ -435,9 +398,7 @@ fn follow_generation_blocks(
     tokenizer: &Tokenizer,
 ) -> Result<()> {
     for (token, span) in spans.iter().enumerate() {
-        let marked = blocks
-            .iter()
-            .any(|block| span.start < block.end && block.start < span.end);
+        let marked = blocks.iter().any(|block| span.start < block.end && block.start < span.end);
         let slight = tokenizer.is_special(ids[token]) || text[span.clone()].trim().is_empty();
         if marked != learned[token] && !slight {
             let (says, but) = if marked {
@@ -467,12 +428,7 @@ fn plain_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> 
         ));
     }
     let messages = &example.conversation.messages;
-    if messages
-        .iter()
-        .filter(|m| m.role == Role::Assistant)
-        .count()
-        > 1
-    {
+    if messages.iter().filter(|m| m.role == Role::Assistant).count() > 1 {
         return Err(Error::invalid(
             "conversation",
             "has more than one answer, but the model has no chat template to tell the speakers apart; make one example of each answer",

@@ -50,12 +50,7 @@ impl ChatTemplate {
     /// Errors when the source is not a template.
     pub fn new(source: &str, path: &Path, special: BTreeMap<String, String>) -> Result<Self> {
         let (source, path) = (source.to_string(), path.to_path_buf());
-        let mut template = Self {
-            environment: Environment::new(),
-            source,
-            path,
-            special,
-        };
+        let mut template = Self { environment: Environment::new(), source, path, special };
         let environment = &mut template.environment;
         environment.set_syntax(
             SyntaxConfig::builder()
@@ -90,9 +85,7 @@ impl ChatTemplate {
     /// today's date. Without this the time is that of [`ChatTemplate::new`], and two days give two texts.
     pub fn at(mut self, seconds: u64) -> Self {
         self.environment
-            .add_function("strftime_now", move |format: &str| {
-                strftime(format, seconds)
-            });
+            .add_function("strftime_now", move |format: &str| strftime(format, seconds));
         self
     }
 
@@ -164,27 +157,21 @@ impl ChatTemplate {
         context.insert("add_generation_prompt", Value::from(add_generation_prompt));
         context.insert(START, Value::from(marks[0]));
         context.insert(END, Value::from(marks[1]));
-        self.environment
-            .get_template(NAME)
-            .and_then(|template| template.render(context))
-            .map_err(|error| match raised(&error) {
+        self.environment.get_template(NAME).and_then(|template| template.render(context)).map_err(
+            |error| match raised(&error) {
                 Some(message) => Error::file(
                     &self.path,
                     format!("the chat template refuses this conversation: {message}"),
                 ),
                 None => self.problem("the chat template failed", &error),
-            })
+            },
+        )
     }
 
     fn problem(&self, what: &str, error: &minijinja::Error) -> Error {
-        let line = error
-            .line()
-            .map_or(String::new(), |l| format!(", line {l}"));
+        let line = error.line().map_or(String::new(), |l| format!(", line {l}"));
         let detail = error.detail().map_or(String::new(), |d| format!(": {d}"));
-        Error::file(
-            &self.path,
-            format!("{what}{line}: {}{detail}", error.kind()),
-        )
+        Error::file(&self.path, format!("{what}{line}: {}{detail}", error.kind()))
     }
 }
 
@@ -203,10 +190,8 @@ impl fmt::Debug for ChatTemplate {
 struct Raised(String);
 
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
-    Err(
-        minijinja::Error::new(ErrorKind::InvalidOperation, message.clone())
-            .with_source(Raised(message)),
-    )
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message.clone())
+        .with_source(Raised(message)))
 }
 
 /// The message of `raise_exception`, if that is what ended the rendering.
@@ -246,14 +231,10 @@ fn rewrite_generation_blocks(source: &str) -> String {
         rewritten.push_str(&rest[..start]);
         match inner.trim() {
             "generation" => {
-                rewritten.push_str(&format!(
-                    "{open} with %}}{{{{ {START} }}}}{{% if true {close}"
-                ));
+                rewritten.push_str(&format!("{open} with %}}{{{{ {START} }}}}{{% if true {close}"));
             }
             "endgeneration" => {
-                rewritten.push_str(&format!(
-                    "{open} endif %}}{{{{ {END} }}}}{{% endwith {close}"
-                ));
+                rewritten.push_str(&format!("{open} endif %}}{{{{ {END} }}}}{{% endwith {close}"));
             }
             _ => rewritten.push_str(&rest[start..end]),
         }
@@ -402,22 +383,13 @@ impl Json {
 }
 
 fn seconds_since_1970() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Python's `strftime` for the directives that templates use, in English and UTC; an unknown directive stays as it is.
 fn strftime(format: &str, seconds: u64) -> String {
-    const DAYS: [&str; 7] = [
-        "Thursday",
-        "Friday",
-        "Saturday",
-        "Sunday",
-        "Monday",
-        "Tuesday",
-        "Wednesday",
-    ];
+    const DAYS: [&str; 7] =
+        ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
     const MONTHS: [&str; 12] = [
         "January",
         "February",
@@ -462,11 +434,7 @@ fn strftime(format: &str, seconds: u64) -> String {
         }
         let unpadded = characters.next_if_eq(&'-').is_some();
         let number = |value: u64| {
-            if unpadded {
-                value.to_string()
-            } else {
-                format!("{value:02}")
-            }
+            if unpadded { value.to_string() } else { format!("{value:02}") }
         };
         match characters.next() {
             Some('Y') => text.push_str(&year.to_string()),
@@ -516,10 +484,7 @@ mod tests {
         let check = |source: &str, expected: &str| assert_eq!(render(source), expected, "{source}");
         check("{% if true %}\na\n  {% endif %}\nb\n", "a\nb");
         check("{{ messages[0].content }}", " Hé <b> ");
-        check(
-            "{{ messages[0]['content'] | trim }}{{ eos_token }}",
-            "Hé <b></s>",
-        );
+        check("{{ messages[0]['content'] | trim }}{{ eos_token }}", "Hé <b></s>");
         check("{{ bos_token }}{{ tools is none }}", "True");
         check("{{ messages[::-1][0].role }}", "assistant");
         check("{{ messages[1:] | length }}", "1");
@@ -531,10 +496,7 @@ mod tests {
             "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
             "2",
         );
-        check(
-            "{{ messages[0].content.strip().upper().split(' ')[0] }}",
-            "HÉ",
-        );
+        check("{{ messages[0].content.strip().upper().split(' ')[0] }}", "HÉ");
         check("{{ messages[0].get('name') is none }}", "True");
         check("{{ [1] + ['a'] }}", "[1, 'a']");
         check("{% if add_generation_prompt %}go{% endif %}", "go");
@@ -544,18 +506,12 @@ mod tests {
     #[test]
     fn tojson_writes_what_python_writes() {
         let check = |source: &str, expected: &str| assert_eq!(render(source), expected, "{source}");
-        check(
-            "{{ messages[0] | tojson }}",
-            "{\"role\": \"user\", \"content\": \" Hé <b> \"}",
-        );
+        check("{{ messages[0] | tojson }}", "{\"role\": \"user\", \"content\": \" Hé <b> \"}");
         check(
             "{{ {'b': [1, 2.5, none, true], 'a': {}} | tojson }}",
             "{\"b\": [1, 2.5, null, true], \"a\": {}}",
         );
-        check(
-            "{{ {'b': [1, 2]} | tojson(indent=2) }}",
-            "{\n  \"b\": [\n    1,\n    2\n  ]\n}",
-        );
+        check("{{ {'b': [1, 2]} | tojson(indent=2) }}", "{\n  \"b\": [\n    1,\n    2\n  ]\n}");
         check(
             "{{ {'b': 1, 'a': '\\n\"'} | tojson(sort_keys=true) }}",
             "{\"a\": \"\\n\\\"\", \"b\": 1}",
@@ -572,10 +528,7 @@ mod tests {
         );
         let broken = ChatTemplate::new("{% if %}", Path::new("x.jinja"), BTreeMap::new());
         let message = broken.unwrap_err().to_string();
-        assert!(
-            message.starts_with("x.jinja: is not a template"),
-            "{message}"
-        );
+        assert!(message.starts_with("x.jinja: is not a template"), "{message}");
         let failing = template("a\n{{ nothing.at.all }}");
         let message = failing.render(&[], false).unwrap_err().to_string();
         assert!(message.contains("failed, line 2"), "{message}");
@@ -589,11 +542,8 @@ mod tests {
         let rendered = template.render_marked(&messages).unwrap();
         assert_eq!(rendered.text, template.render(&messages, false).unwrap());
         assert_eq!(rendered.text, "U:q\nA:é</s>\n");
-        let marked: Vec<&str> = rendered
-            .generation
-            .iter()
-            .map(|range| &rendered.text[range.clone()])
-            .collect();
+        let marked: Vec<&str> =
+            rendered.generation.iter().map(|range| &rendered.text[range.clone()]).collect();
         assert_eq!(marked, ["é</s>"]);
     }
 

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// A file or folder of the known answers, or `None` with a note that the test is skipped.
 fn known(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/real")
-        .join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/real").join(path);
     if !path.exists() {
         println!("skipped: {} is not here", path.display());
         return None;
@@ -65,10 +63,7 @@ fn chats_are_rendered_and_tokenised_as_by_transformers() {
             if let Some(error) = case.get("error") {
                 let words = error.as_str().unwrap().strip_prefix("TemplateError: ");
                 let message = rendered.unwrap_err().to_string();
-                assert!(
-                    message.ends_with(words.unwrap()),
-                    "{name} {index}: {message}"
-                );
+                assert!(message.ends_with(words.unwrap()), "{name} {index}: {message}");
                 continue;
             }
             let text = rendered.unwrap();
@@ -81,10 +76,9 @@ fn chats_are_rendered_and_tokenised_as_by_transformers() {
 
 #[test]
 fn a_chat_has_the_ids_of_mistral_common() {
-    let (Some(folder), Some(tokenizer)) = (
-        known("oracles/tokenization/mistral-common/no_tools"),
-        real("mistral-v0.3"),
-    ) else {
+    let (Some(folder), Some(tokenizer)) =
+        (known("oracles/tokenization/mistral-common/no_tools"), real("mistral-v0.3"))
+    else {
         return;
     };
     let messages = messages(&json(&folder.join("sample.json"))["messages"]);
@@ -108,10 +102,8 @@ fn texts_have_the_ids_of_llama_cpp() {
         let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
         let mut checked = 0;
         for (text, answer) in texts.iter().zip(answers.lines()) {
-            let expected: Vec<u32> = answer
-                .split_whitespace()
-                .map(|id| id.parse().unwrap())
-                .collect();
+            let expected: Vec<u32> =
+                answer.split_whitespace().map(|id| id.parse().unwrap()).collect();
             let encoding = tokenizer.encode(text, false).unwrap();
             assert_eq!(encoding.ids, expected, "{name}: {text:?}");
             checked += 1;
@@ -142,10 +134,7 @@ fn spans_cover_the_text_and_begin_and_end_at_characters() {
             assert_eq!(ids.len(), spans.len());
             let mut reached = 0;
             for span in &spans {
-                assert!(
-                    span.start <= reached && span.end >= span.start,
-                    "{name}: {spans:?}"
-                );
+                assert!(span.start <= reached && span.end >= span.start, "{name}: {spans:?}");
                 assert!(text.get(span.clone()).is_some(), "{name}: {span:?}");
                 reached = reached.max(span.end);
             }
@@ -167,25 +156,14 @@ fn a_piece_keeps_its_leading_space() {
         assert_eq!(tokenizer.decode(&ids).unwrap(), "a red ball", "{name}");
         assert_eq!(tokenizer.piece(u32::MAX), "<4294967295>");
     };
-    for name in [
-        "gpt2",
-        "llama2",
-        "llama3",
-        "mistral-v0.3",
-        "qwen2.5",
-        "smollm2",
-    ] {
+    for name in ["gpt2", "llama2", "llama3", "mistral-v0.3", "qwen2.5", "smollm2"] {
         check(name, " red");
     }
     if let Some(tokenizer) = real("gpt2") {
         // Every byte has its character: no piece of the vocabulary is left in the byte alphabet.
-        let all: Vec<String> = (0..tokenizer.vocab_size() as u32)
-            .map(|id| tokenizer.piece(id))
-            .collect();
-        assert!(
-            all.iter()
-                .any(|piece| piece == "\u{ad}" || piece.contains('\u{fffd}'))
-        );
+        let all: Vec<String> =
+            (0..tokenizer.vocab_size() as u32).map(|id| tokenizer.piece(id)).collect();
+        assert!(all.iter().any(|piece| piece == "\u{ad}" || piece.contains('\u{fffd}')));
         assert!(all.iter().all(|piece| !piece.contains('Ġ')));
     }
 }
@@ -217,11 +195,7 @@ fn there_is_never_a_second_bos() {
         let starts = |ids: &[u32]| ids.iter().take_while(|id| **id == bos.id).count();
         assert_eq!(starts(&once), 1, "{name}");
         let written = format!("{}x", bos.text);
-        assert_eq!(
-            starts(&tokenizer.encode(&written, true).unwrap().ids),
-            1,
-            "{name}"
-        );
+        assert_eq!(starts(&tokenizer.encode(&written, true).unwrap().ids), 1, "{name}");
         let sequence = sequence(&tokenizer, &Example::pair("e", "q", "a")).unwrap();
         assert_eq!(starts(&sequence.ids), 1, "{name}");
     }
@@ -252,15 +226,8 @@ fn the_completion_is_the_answer_and_the_end_of_its_turn() {
         assert_eq!(tokenizer.end_of_turn(), tokenizer.id(end), "{name}");
         assert!(tokenizer.stop_ids().contains(&tokenizer.id(end).unwrap()));
         let last = sequence.completion.positions().last().unwrap();
-        assert_eq!(
-            Some(sequence.ids[last]),
-            sequence.end_of_turn,
-            "{name}: the end is learned"
-        );
-        assert_eq!(
-            sequence.completion.positions().next(),
-            Some(sequence.prompt_tokens)
-        );
+        assert_eq!(Some(sequence.ids[last]), sequence.end_of_turn, "{name}: the end is learned");
+        assert_eq!(sequence.completion.positions().next(), Some(sequence.prompt_tokens));
         let prompt = prompt(&tokenizer, example.conversation.prompt()).unwrap();
         assert_eq!(prompt.ids, sequence.ids[..sequence.prompt_tokens], "{name}");
         assert_eq!(prompt.form, Form::Chat);
@@ -279,16 +246,10 @@ fn every_answer_of_a_conversation_is_learned() {
             Message::user("Second?"),
             Message::assistant("Two."),
         ]);
-        let example = Example {
-            id: "e".into(),
-            conversation,
-        };
+        let example = Example { id: "e".into(), conversation };
         let sequence = sequence(&tokenizer, &example).unwrap();
-        let learned: String = sequence
-            .completion
-            .positions()
-            .map(|token| sequence.token_text(token))
-            .collect();
+        let learned: String =
+            sequence.completion.positions().map(|token| sequence.token_text(token)).collect();
         let learned = learned.replace(' ', "");
         assert_eq!(learned, format!("One.{end}Two.{end}"), "{name}");
         assert_eq!(sequence.completion_text().trim(), "Two.", "{name}");
@@ -301,15 +262,9 @@ fn what_a_template_cannot_say_is_an_explained_error() {
         let Some(tokenizer) = real(name) else {
             return;
         };
-        let example = Example {
-            id: "e7".into(),
-            conversation: Conversation::new(messages),
-        };
+        let example = Example { id: "e7".into(), conversation: Conversation::new(messages) };
         let message = sequence(&tokenizer, &example).unwrap_err().to_string();
-        assert!(
-            message.contains(expected) && message.contains("e7"),
-            "{name}: {message}"
-        );
+        assert!(message.contains(expected) && message.contains("e7"), "{name}: {message}");
     };
     let system = Message::system("Be brief.");
     let turn = || [Message::user("q"), Message::assistant("a")];
@@ -350,10 +305,7 @@ fn a_model_without_a_template_gets_the_plain_form() {
         assert_eq!(prompt.ids, sequence.ids[..sequence.prompt_tokens]);
         assert_eq!(sequence.completion_text(), "The ball was red.");
         let end = sequence.spans.iter().fold(0, |end, span| {
-            assert!(
-                span.start <= end && end <= span.end.max(end),
-                "a gap in the text"
-            );
+            assert!(span.start <= end && end <= span.end.max(end), "a gap in the text");
             span.end.max(end)
         });
         assert_eq!(end, sequence.text.len());
@@ -379,9 +331,7 @@ fn base_models_read_the_ids_of_their_golden_files() {
         let cases = golden["cases"].as_array().unwrap();
         assert!(!cases.is_empty());
         for case in cases {
-            let encoding = tokenizer
-                .encode(case["text"].as_str().unwrap(), true)
-                .unwrap();
+            let encoding = tokenizer.encode(case["text"].as_str().unwrap(), true).unwrap();
             assert_eq!(encoding.ids, ids(&case["ids"]));
         }
     }
@@ -395,19 +345,13 @@ fn small(folder: &Path, training: &BpeTraining) -> Tokenizer {
 }
 
 fn small_training() -> BpeTraining {
-    BpeTraining {
-        vocab_size: 280,
-        ..BpeTraining::lab()
-    }
+    BpeTraining { vocab_size: 280, ..BpeTraining::lab() }
 }
 
 #[test]
 fn a_trained_tokenizer_is_deterministic_and_splits_digits() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (first, second) = (
-        small(a.path(), &small_training()),
-        small(b.path(), &small_training()),
-    );
+    let (first, second) = (small(a.path(), &small_training()), small(b.path(), &small_training()));
     for name in [
         "tokenizer.json",
         "tokenizer_config.json",
@@ -432,32 +376,18 @@ fn the_lab_form_spends_few_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let tokenizer = small(folder.path(), &small_training());
     let sequence = sequence(&tokenizer, &Example::pair("e", "1", "2")).unwrap();
-    assert_eq!(
-        sequence.text,
-        "<|begin|><|user|>1<|end|><|assistant|>2<|end|>"
-    );
+    assert_eq!(sequence.text, "<|begin|><|user|>1<|end|><|assistant|>2<|end|>");
     assert_eq!(sequence.len(), 7);
-    assert_eq!(
-        sequence.completion.as_slice(),
-        [false, false, false, false, false, true, true]
-    );
+    assert_eq!(sequence.completion.as_slice(), [false, false, false, false, false, true, true]);
     let refusal = Conversation::new(vec![Message::system("s"), Message::user("q")]);
-    let message = prompt(&tokenizer, &refusal.messages)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("only the roles user and assistant"),
-        "{message}"
-    );
+    let message = prompt(&tokenizer, &refusal.messages).unwrap_err().to_string();
+    assert!(message.contains("only the roles user and assistant"), "{message}");
 }
 
 #[test]
 fn a_vocabulary_too_small_for_the_bytes_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let training = BpeTraining {
-        vocab_size: 100,
-        ..BpeTraining::lab()
-    };
+    let training = BpeTraining { vocab_size: 100, ..BpeTraining::lab() };
     let message = train_bpe(std::iter::empty(), &training, folder.path()).unwrap_err();
     assert!(message.to_string().contains("at least 261"), "{message}");
 }
@@ -474,27 +404,16 @@ fn examples_that_are_too_long_are_named() {
     ];
     let render = |policy| sequences(&tokenizer, &examples, 20, policy);
     let message = render(TooLong::Refuse).unwrap_err().to_string();
-    assert!(
-        message.contains("2 of 3 examples are longer than 20 tokens"),
-        "{message}"
-    );
+    assert!(message.contains("2 of 3 examples are longer than 20 tokens"), "{message}");
     assert!(message.contains("answer, question"), "{message}");
 
     let dropped = render(TooLong::Drop).unwrap();
     assert_eq!(dropped.sequences.len(), 1);
-    let long: Vec<_> = dropped
-        .too_long
-        .iter()
-        .map(|l| (l.index, l.tokens))
-        .collect();
+    let long: Vec<_> = dropped.too_long.iter().map(|l| (l.index, l.tokens)).collect();
     assert_eq!(long, [(1, 56), (2, 56)]);
 
     let cut = render(TooLong::Truncate).unwrap();
-    assert_eq!(
-        cut.sequences.len(),
-        2,
-        "nothing is left of the third answer"
-    );
+    assert_eq!(cut.sequences.len(), 2, "nothing is left of the third answer");
     assert_eq!(cut.sequences[1].len(), 20);
     assert_eq!(cut.sequences[1].completion.learned(), 15);
     assert_eq!(cut.sequences[1].end_of_turn, None);
@@ -529,14 +448,8 @@ fn generation_blocks_must_agree_with_the_offsets() {
         }
     };
     let whole = "return x<|end|>";
-    check(
-        "<|assistant|>{% generation %}{{ m.content }}<|end|>{% endgeneration %}",
-        Ok(whole),
-    );
-    check(
-        "<|assistant|>{%- generation -%} {{- m.content }}{% endgeneration %}<|end|>",
-        Ok(whole),
-    );
+    check("<|assistant|>{% generation %}{{ m.content }}<|end|>{% endgeneration %}", Ok(whole));
+    check("<|assistant|>{%- generation -%} {{- m.content }}{% endgeneration %}<|end|>", Ok(whole));
     check("<|assistant|>{{ m.content }}<|end|>", Ok(whole));
     check(
         "{% generation %}<|assistant|>{% endgeneration %}{{ m.content }}<|end|>",
@@ -564,11 +477,8 @@ fn a_broken_folder_says_what_is_wrong() {
     message("eos_token is \"<nope>\", which tokenizer.json does not know");
     std::fs::write(&config, "[").unwrap();
     message("tokenizer_config.json: is not JSON");
-    std::fs::write(
-        &config,
-        "{\"chat_template\": [{\"name\": \"default\", \"template\": \"{{\"}]}",
-    )
-    .unwrap();
+    std::fs::write(&config, "{\"chat_template\": [{\"name\": \"default\", \"template\": \"{{\"}]}")
+        .unwrap();
     std::fs::remove_file(folder.path().join("chat_template.jinja")).unwrap();
     message("is not a template that can be read");
 }
@@ -589,39 +499,21 @@ fn of_several_templates_the_default_one_is_used() {
 fn real_templates_of_every_kind_render() {
     // Files that stand beside a tokenizer without being its template.
     for (file, expected) in [
-        (
-            "llama3/chat_template_llama3.1.jinja",
-            "Today Date: 26 Jul 2024",
-        ),
-        (
-            "llama3/chat_template_llama3.2.jinja",
-            "Today Date: 01 Jan 2026",
-        ),
-        (
-            "gemma2-no-vocab/chat_template.jinja",
-            "<start_of_turn>model\n",
-        ),
+        ("llama3/chat_template_llama3.1.jinja", "Today Date: 26 Jul 2024"),
+        ("llama3/chat_template_llama3.2.jinja", "Today Date: 01 Jan 2026"),
+        ("gemma2-no-vocab/chat_template.jinja", "<start_of_turn>model\n"),
         ("minimind/tokenizer_config.json", "<|im_start|>assistant"),
     ] {
         let Some(path) = known(&format!("tokenizers/{file}")) else {
             continue;
         };
         let mut source = std::fs::read_to_string(&path).unwrap();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
+        if path.extension().is_some_and(|extension| extension == "json") {
             source = json(&path)["chat_template"].as_str().unwrap().to_string();
         }
         let template = ChatTemplate::new(&source, &path, BTreeMap::new()).unwrap();
-        let text = template
-            .at(1_767_225_600)
-            .render(&[Message::user("hello")], true)
-            .unwrap();
-        assert!(
-            text.contains(expected) && text.contains("hello"),
-            "{file}: {text}"
-        );
+        let text = template.at(1_767_225_600).render(&[Message::user("hello")], true).unwrap();
+        assert!(text.contains(expected) && text.contains("hello"), "{file}: {text}");
     }
 }
 
@@ -639,9 +531,7 @@ for folder in sys.argv[2:]:
     ids = lambda text, **more: t(text, padding=False, truncation=False, **more)['input_ids']
     print(json.dumps({'text': text, 'ids': ids(text, add_special_tokens=False), 'plain': ids(sys.argv[1])}))";
     const QUESTION: &str = "Add 12 to «π» 🙂\n\n  def f(x):\treturn  x+3456\r\n";
-    let found = std::process::Command::new("python3")
-        .args(["-c", "import transformers"])
-        .output();
+    let found = std::process::Command::new("python3").args(["-c", "import transformers"]).output();
     if !found.is_ok_and(|output| output.status.success()) {
         println!("skipped: no python3 with transformers");
         return;
@@ -668,25 +558,15 @@ for folder in sys.argv[2:]:
         .args(&folders)
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = String::from_utf8(output.stdout).unwrap();
-    let theirs: Vec<Value> = output
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let theirs: Vec<Value> =
+        output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(theirs.len(), folders.len());
     for (folder, theirs) in folders.iter().zip(theirs) {
         let tokenizer = Tokenizer::open(folder).unwrap();
         let name = folder.display();
-        assert_eq!(
-            tokenizer.encode(QUESTION, true).unwrap().ids,
-            ids(&theirs["plain"]),
-            "{name}"
-        );
+        assert_eq!(tokenizer.encode(QUESTION, true).unwrap().ids, ids(&theirs["plain"]), "{name}");
         if tokenizer.template().is_some() {
             let ours =
                 sequence(&tokenizer, &Example::pair("e", QUESTION, "return x + 12")).unwrap();

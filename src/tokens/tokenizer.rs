@@ -112,12 +112,7 @@ impl Tokenizer {
             identity.extend_from_slice(format!("\0{name}={text}").as_bytes());
         }
         identity.push(0);
-        identity.extend_from_slice(
-            template
-                .as_ref()
-                .map_or("", ChatTemplate::source)
-                .as_bytes(),
-        );
+        identity.extend_from_slice(template.as_ref().map_or("", ChatTemplate::source).as_bytes());
 
         let tokenizer = Self {
             inner,
@@ -206,10 +201,7 @@ impl Tokenizer {
     /// Whether `id` is a special token: one that a user's text does not consist of.
     pub fn is_special(&self, id: u32) -> bool {
         let added = self.inner.get_added_vocabulary();
-        added
-            .get_added_tokens_decoder()
-            .get(&id)
-            .is_some_and(|token| token.special)
+        added.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
     }
 
     /// The ids after which a model has ended its answer: the end-of-turn token of the chat template and the end of text.
@@ -247,11 +239,8 @@ impl Tokenizer {
             .encode(text, special)
             .map_err(Error::library("splitting a text into tokens"))?;
         let mut ids = encoding.get_ids().to_vec();
-        let mut spans: Vec<Range<usize>> = encoding
-            .get_offsets()
-            .iter()
-            .map(|(start, end)| *start..*end)
-            .collect();
+        let mut spans: Vec<Range<usize>> =
+            encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
         if special && let Some(bos) = self.bos() {
             let written = text.starts_with(&bos.text);
             let found = ids.iter().take_while(|id| **id == bos.id).count();
@@ -277,9 +266,7 @@ impl Tokenizer {
     /// It differs from transformers in one point: `clean_up_tokenization_spaces`, which turns "a ." into "a." and spoils code,
     /// is never applied.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, true)
-            .map_err(Error::library("joining tokens to a text"))
+        self.inner.decode(ids, true).map_err(Error::library("joining tokens to a text"))
     }
 
     /// The text of one token as it stands within a text, with its leading space, for heat maps. Bytes that are only part of a
@@ -398,12 +385,12 @@ fn template_sources(
     let fits = match config.get("chat_template") {
         None | Some(Value::Null) => Some(()),
         Some(source @ Value::String(_)) => put(&Value::from("default"), source),
-        Some(Value::Array(named)) => named
-            .iter()
-            .try_for_each(|template| put(&template["name"], &template["template"])),
-        Some(Value::Object(named)) => named
-            .iter()
-            .try_for_each(|(name, source)| put(&Value::from(name.as_str()), source)),
+        Some(Value::Array(named)) => {
+            named.iter().try_for_each(|template| put(&template["name"], &template["template"]))
+        }
+        Some(Value::Object(named)) => {
+            named.iter().try_for_each(|(name, source)| put(&Value::from(name.as_str()), source))
+        }
         Some(_) => None,
     };
     match fits {

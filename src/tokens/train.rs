@@ -34,13 +34,7 @@ impl BpeTraining {
     /// A conversation reads `<|begin|><|user|>What is 2 + 2?<|end|><|assistant|>4<|end|>`. There is no system message: the
     /// template refuses one.
     pub fn lab() -> Self {
-        let names = [
-            "<|pad|>",
-            "<|begin|>",
-            "<|end|>",
-            "<|user|>",
-            "<|assistant|>",
-        ];
+        let names = ["<|pad|>", "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"];
         Self {
             vocab_size: 1024,
             special: names.map(String::from).to_vec(),
@@ -53,12 +47,9 @@ impl BpeTraining {
     }
 
     fn id(&self, name: &str, token: &str) -> Result<usize> {
-        self.special
-            .iter()
-            .position(|special| special == token)
-            .ok_or_else(|| {
-                Error::invalid(name, format!("{token:?} is not among the special tokens"))
-            })
+        self.special.iter().position(|special| special == token).ok_or_else(|| {
+            Error::invalid(name, format!("{token:?} is not among the special tokens"))
+        })
     }
 }
 
@@ -150,18 +141,14 @@ pub fn train_bpe(
             .initial_alphabet(alphabet)
             .build(),
     );
-    tokenizer
-        .train(&mut trainer, texts)
-        .map_err(Error::library("training the tokenizer"))?;
+    tokenizer.train(&mut trainer, texts).map_err(Error::library("training the tokenizer"))?;
 
     let write = |name: &str, text: String| {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(Error::io("writing the tokenizer", &path))
     };
     std::fs::create_dir_all(folder).map_err(Error::io("making the folder", folder))?;
-    let trained = tokenizer
-        .to_string(true)
-        .map_err(Error::library("writing the new tokenizer"))?;
+    let trained = tokenizer.to_string(true).map_err(Error::library("writing the new tokenizer"))?;
     write("tokenizer.json", trained + "\n")?;
     let config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -110,37 +110,25 @@ impl Finetune {
             let problem = format!("must be a number above 0, got {}", self.learning_rate);
             return Err(Error::invalid("learning_rate", problem));
         }
-        for (name, value) in [
-            ("epochs", self.epochs),
-            ("batch", self.batch),
-            ("micro_tokens", self.micro_tokens),
-        ] {
+        for (name, value) in
+            [("epochs", self.epochs), ("batch", self.batch), ("micro_tokens", self.micro_tokens)]
+        {
             if value == 0 {
                 return Err(Error::invalid(name, "must be at least 1"));
             }
         }
         if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
-            return Err(Error::invalid(
-                "clip",
-                format!("must be a number above 0, got {clip}"),
-            ));
+            return Err(Error::invalid("clip", format!("must be a number above 0, got {clip}")));
         }
         self.objective.check()?;
         let decay = Some(self.adamw.weight_decay);
-        for (name, value) in [
-            ("weight_decay", decay),
-            ("kl", self.kl),
-            ("l2_sp", self.l2_sp),
-        ] {
+        for (name, value) in [("weight_decay", decay), ("kl", self.kl), ("l2_sp", self.l2_sp)] {
             if let Some(value) = value.filter(|value| !(value.is_finite() && *value >= 0.0)) {
                 let problem = format!("must be a number of at least 0, got {value}");
                 return Err(Error::invalid(name, problem));
             }
         }
-        for (name, value) in [
-            ("kl_top", self.kl_top),
-            ("reweigh_every", self.reweigh_every),
-        ] {
+        for (name, value) in [("kl_top", self.kl_top), ("reweigh_every", self.reweigh_every)] {
             if value == Some(0) {
                 return Err(Error::invalid(name, "must be at least 1"));
             }
@@ -161,10 +149,7 @@ impl Finetune {
 
     /// How the divergence from the base is measured.
     pub fn divergence(&self) -> Divergence {
-        Divergence {
-            direction: self.kl_direction,
-            top: self.kl_top,
-        }
+        Divergence { direction: self.kl_direction, top: self.kl_top }
     }
 }
 

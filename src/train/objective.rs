@@ -50,10 +50,7 @@ impl Objective {
                 }
             }
         };
-        RowLoss {
-            value: weight * value,
-            slope: (weight * slope) as f32,
-        }
+        RowLoss { value: weight * value, slope: (weight * slope) as f32 }
     }
 
     /// Refuses numbers that make no sense.
@@ -65,13 +62,13 @@ impl Objective {
             Self::Probability { q } => wrong(format!(
                 "the power of probability:Q must be a number above 0, got {q}; as it goes to 0 this becomes `surprisal`"
             )),
-            Self::Clipped {
-                refresh: Some(0), ..
-            } => wrong("the steps of psft:EPSILON:STEPS must be at least 1".into()),
+            Self::Clipped { refresh: Some(0), .. } => {
+                wrong("the steps of psft:EPSILON:STEPS must be at least 1".into())
+            }
             Self::Clipped { epsilon, .. } if epsilon.is_finite() && epsilon > 0.0 => Ok(()),
-            Self::Clipped { epsilon, .. } => wrong(format!(
-                "the bound of psft:EPSILON must be a number above 0, got {epsilon}"
-            )),
+            Self::Clipped { epsilon, .. } => {
+                wrong(format!("the bound of psft:EPSILON must be a number above 0, got {epsilon}"))
+            }
         }
     }
 }
@@ -81,14 +78,8 @@ impl fmt::Display for Objective {
         match self {
             Self::Surprisal => f.write_str("surprisal"),
             Self::Probability { q } => write!(f, "probability:{q}"),
-            Self::Clipped {
-                epsilon,
-                refresh: None,
-            } => write!(f, "psft:{epsilon}"),
-            Self::Clipped {
-                epsilon,
-                refresh: Some(steps),
-            } => write!(f, "psft:{epsilon}:{steps}"),
+            Self::Clipped { epsilon, refresh: None } => write!(f, "psft:{epsilon}"),
+            Self::Clipped { epsilon, refresh: Some(steps) } => write!(f, "psft:{epsilon}:{steps}"),
         }
     }
 }
@@ -112,10 +103,7 @@ impl FromStr for Objective {
         let objective = match (kind, &numbers[..]) {
             ("surprisal", []) => Self::Surprisal,
             ("probability", [q]) => Self::Probability { q: number(q)? },
-            ("psft", [epsilon]) => Self::Clipped {
-                epsilon: number(epsilon)?,
-                refresh: None,
-            },
+            ("psft", [epsilon]) => Self::Clipped { epsilon: number(epsilon)?, refresh: None },
             ("psft", [epsilon, steps]) => Self::Clipped {
                 epsilon: number(epsilon)?,
                 refresh: Some(steps.parse().map_err(|_| wrong())?),
@@ -149,15 +137,9 @@ mod tests {
         for name in ["surprisal", "probability:0.5", "psft:0.28", "psft:0.2:8"] {
             assert_eq!(name.parse::<Objective>().unwrap().to_string(), name);
         }
-        for name in [
-            "",
-            "nll",
-            "probability",
-            "probability:0",
-            "probability:x",
-            "psft:-1",
-            "psft:0.2:0",
-        ] {
+        for name in
+            ["", "nll", "probability", "probability:0", "probability:x", "psft:-1", "psft:0.2:0"]
+        {
             let error = name.parse::<Objective>().unwrap_err().to_string();
             assert!(error.starts_with("objective: "), "{error}");
         }
@@ -169,10 +151,7 @@ mod tests {
             Objective::Surprisal,
             Objective::Probability { q: 0.3 },
             Objective::Probability { q: 1.0 },
-            Objective::Clipped {
-                epsilon: 0.2,
-                refresh: None,
-            },
+            Objective::Clipped { epsilon: 0.2, refresh: None },
         ];
         for objective in objectives {
             for log_prob in [-4.0, -1.3, -0.7, -0.01] {
@@ -181,10 +160,7 @@ mod tests {
                 let step = 2f64.powi(-10);
                 let slope = -(at(log_prob + step) - at(log_prob - step)) / (2.0 * step);
                 let got = f64::from(objective.row(0.7, log_prob as f32, Some(-1.0)).slope);
-                assert!(
-                    (slope - got).abs() < 2e-4,
-                    "{objective} at {log_prob}: {got}, {slope}"
-                );
+                assert!((slope - got).abs() < 2e-4, "{objective} at {log_prob}: {got}, {slope}");
             }
         }
     }

@@ -23,11 +23,7 @@ pub struct Online<'a> {
 
 impl<'a> Online<'a> {
     pub fn new(reweigh: &'a dyn Reweigh, every: usize, examples: usize) -> Self {
-        Self {
-            reweigh,
-            every,
-            weights: vec![Vec::new(); examples],
-        }
+        Self { reweigh, every, weights: vec![Vec::new(); examples] }
     }
 
     pub fn top_entropy(&self) -> Option<usize> {
@@ -128,10 +124,7 @@ impl<'a> Online<'a> {
             let length = values.len();
             Tensor::from_vec(values, length, &Device::Cpu)
         };
-        let made = self
-            .weights
-            .iter()
-            .map(|w| f32::from(u8::from(!w.is_empty())));
+        let made = self.weights.iter().map(|w| f32::from(u8::from(!w.is_empty())));
         let mut state = BTreeMap::from([("online.made".to_string(), tensor(made.collect())?)]);
         let weights = self.weights.concat();
         if !weights.is_empty() {

@@ -21,9 +21,7 @@ pub fn squared_distance(
 fn of_updates(decoder: &Decoder) -> Result<(f64, Vec<Option<Tensor>>)> {
     let trainable = decoder.trainable();
     let place = |tensor: &Tensor| {
-        let found = trainable
-            .iter()
-            .position(|(_, var)| var.as_tensor().id() == tensor.id());
+        let found = trainable.iter().position(|(_, var)| var.as_tensor().id() == tensor.id());
         found.expect("an adapter's matrices are trained")
     };
     let (mut value, mut gradients) = (0.0, vec![None; trainable.len()]);
@@ -47,9 +45,7 @@ fn of_all_weights(decoder: &Decoder, base: &Decoder) -> Result<(f64, Vec<Option<
     let before = base.tensors()?;
     let (mut value, mut gradients) = (0.0, Vec::new());
     for (name, var) in decoder.trainable() {
-        let before = before
-            .get(name)
-            .expect("a trained weight has a name in the checkpoint");
+        let before = before.get(name).expect("a trained weight has a name in the checkpoint");
         let change = (var.as_detached_tensor() - before)?.to_dtype(candle_core::DType::F32)?;
         value += 0.5 * f64::from(change.sqr()?.sum_all()?.to_scalar::<f32>()?);
         gradients.push(Some(change.to_dtype(var.dtype())?));

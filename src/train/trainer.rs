@@ -187,15 +187,9 @@ impl<'a> Trainer<'a> {
     fn examples(&self, step: usize) -> Vec<usize> {
         let in_epoch = self.data.len().div_ceil(self.config.batch);
         let mut order: Vec<usize> = (0..self.data.len()).collect();
-        Rng::new(self.config.seed, "order")
-            .fork((step / in_epoch) as u64)
-            .shuffle(&mut order);
+        Rng::new(self.config.seed, "order").fork((step / in_epoch) as u64).shuffle(&mut order);
         let from = step % in_epoch * self.config.batch;
-        order
-            .into_iter()
-            .skip(from)
-            .take(self.config.batch)
-            .collect()
+        order.into_iter().skip(from).take(self.config.batch).collect()
     }
 
     /// Takes one optimiser step.
@@ -203,10 +197,7 @@ impl<'a> Trainer<'a> {
         let at = self.steps.len();
         assert!(at < self.total, "all steps are taken");
         let which = self.examples(at);
-        if let Objective::Clipped {
-            refresh: Some(every),
-            ..
-        } = self.config.objective
+        if let Objective::Clipped { refresh: Some(every), .. } = self.config.objective
             && at.is_multiple_of(every)
         {
             self.old = Some(self.take_old()?);
@@ -216,20 +207,8 @@ impl<'a> Trainer<'a> {
         self.online = online;
         let mut now = accumulated?;
         let squared_distance = self.pull_back(&mut now)?;
-        let Accumulated {
-            loss,
-            gradients,
-            tokens,
-            totals,
-            kl,
-            churn,
-        } = now;
-        let stopped = |problem: String| {
-            Err(Error::Training {
-                step: at + 1,
-                problem,
-            })
-        };
+        let Accumulated { loss, gradients, tokens, totals, kl, churn } = now;
+        let stopped = |problem: String| Err(Error::Training { step: at + 1, problem });
         let named = || {
             let ids: Vec<&str> = which.iter().map(|at| self.data[*at].id.as_str()).collect();
             let more = if ids.len() > 5 { ", …" } else { "" };
@@ -349,11 +328,7 @@ impl<'a> Trainer<'a> {
             }
         };
         let totals = self.totals(which, weights);
-        let mut now = Accumulated {
-            totals,
-            churn,
-            ..Accumulated::default()
-        };
+        let mut now = Accumulated { totals, churn, ..Accumulated::default() };
         for (part, places) in parts.iter().enumerate() {
             let dropout = self.dropout(at, part);
             let weights: Vec<Cow<'_, [f32]>> = places.iter().map(|place| weights(*place)).collect();
@@ -367,8 +342,7 @@ impl<'a> Trainer<'a> {
                     weights[at].iter().map(share).collect()
                 });
                 now.tokens += batch.tokens();
-                self.decoder
-                    .gradient(&batch, self.config.replay, dropout.as_ref())?
+                self.decoder.gradient(&batch, self.config.replay, dropout.as_ref())?
             } else {
                 let batch = self.batch(places, |at| weights[at].to_vec());
                 now.tokens += batch.tokens();
@@ -412,12 +386,8 @@ impl<'a> Trainer<'a> {
         };
         let gradient = self.gradient_of(&batch, dropout.as_ref(), top, &rows)?;
         let (churn, totals, weights) = made.into_inner().unwrap_or_default();
-        let mut now = Accumulated {
-            tokens: batch.tokens(),
-            totals,
-            churn,
-            ..Accumulated::default()
-        };
+        let mut now =
+            Accumulated { tokens: batch.tokens(), totals, churn, ..Accumulated::default() };
         now.add(gradient, |row| weights[row] != 0.0)?;
         Ok(now)
     }
@@ -438,13 +408,10 @@ impl<'a> Trainer<'a> {
         let loss = BatchLoss {
             rows,
             top_entropy,
-            anchor: base.map(|reference| Anchor {
-                reference,
-                divergence: self.config.divergence(),
-            }),
+            anchor: base
+                .map(|reference| Anchor { reference, divergence: self.config.divergence() }),
         };
-        self.decoder
-            .gradient_of(batch, self.config.replay, dropout, &loss)
+        self.decoder.gradient_of(batch, self.config.replay, dropout, &loss)
     }
 
     /// What each predicted token adds to the loss, from one weight for each.
@@ -458,11 +425,7 @@ impl<'a> Trainer<'a> {
         let strength = self.config.kl.unwrap_or(0.0) / totals.learned.max(1) as f64;
         let row = |(at, weight): (usize, &f32)| {
             let learned = *weight != 0.0;
-            let share = if learned {
-                f64::from(*weight) / totals.divisor
-            } else {
-                0.0
-            };
+            let share = if learned { f64::from(*weight) / totals.divisor } else { 0.0 };
             let old = old.get(at).copied();
             BatchRow {
                 loss: self.config.objective.row(share, facts.log_prob[at], old),
@@ -475,9 +438,9 @@ impl<'a> Trainer<'a> {
     /// Log-probabilities of the predicted tokens under the old model of [`Objective::Clipped`]; empty where there is none.
     fn old_log_probs(&self, batch: &Batch) -> Result<Vec<f32>> {
         let old = match self.config.objective {
-            Objective::Clipped {
-                refresh: Some(_), ..
-            } => self.old.as_ref().map(|old| &old.decoder),
+            Objective::Clipped { refresh: Some(_), .. } => {
+                self.old.as_ref().map(|old| &old.decoder)
+            }
             Objective::Clipped { refresh: None, .. } => self.base.as_ref(),
             _ => None,
         };
@@ -489,19 +452,13 @@ impl<'a> Trainer<'a> {
 
     /// The model as it is now, to be kept.
     fn take_old(&self) -> Result<Old> {
-        Ok(Old {
-            decoder: self.decoder.snapshot()?,
-            values: self.values()?,
-        })
+        Ok(Old { decoder: self.decoder.snapshot()?, values: self.values()? })
     }
 
     /// What the examples at `which` have together, with the weights that `weights` says.
     fn totals<'b>(&self, which: &[usize], weights: impl Fn(usize) -> Cow<'b, [f32]>) -> Totals {
         let examples = || which.iter().map(|at| self.data[*at]);
-        let learned: usize = which
-            .iter()
-            .map(|at| predicted(&weights(*at)).count())
-            .sum();
+        let learned: usize = which.iter().map(|at| predicted(&weights(*at)).count()).sum();
         let divisor = match self.config.normalizer {
             Normalizer::Kept => learned as f64,
             Normalizer::Completion => examples().map(|e| e.completion_tokens as f64).sum(),
@@ -519,13 +476,8 @@ impl<'a> Trainer<'a> {
         let Method::Lora(lora) = &self.config.method else {
             return None;
         };
-        let rng = Rng::new(self.config.seed, "dropout")
-            .fork(at as u64)
-            .fork(part as u64);
-        (lora.dropout > 0.0).then_some(Dropout {
-            share: lora.dropout,
-            rng,
-        })
+        let rng = Rng::new(self.config.seed, "dropout").fork(at as u64).fork(part as u64);
+        (lora.dropout > 0.0).then_some(Dropout { share: lora.dropout, rng })
     }
 
     /// The examples at `places`, the `n`-th with the weights `weights(n)`.
@@ -573,10 +525,8 @@ impl<'a> Trainer<'a> {
         if problems.is_empty() {
             problems.push("all gradients are zero".into());
         }
-        let problem = format!(
-            "the gradients of the first step are not sound: {}",
-            problems.join("; ")
-        );
+        let problem =
+            format!("the gradients of the first step are not sound: {}", problems.join("; "));
         Err(Error::Training { step: 1, problem })
     }
 
@@ -595,10 +545,8 @@ impl<'a> Trainer<'a> {
         }
         crate::model::write_tensors(&folder.join("state.safetensors"), &tensors)?;
         let path = folder.join("steps.json");
-        let text = serde_json::to_string(&Saved {
-            steps: self.steps.clone(),
-        })
-        .map_err(Error::library("packing the training's state"))?;
+        let text = serde_json::to_string(&Saved { steps: self.steps.clone() })
+            .map_err(Error::library("packing the training's state"))?;
         std::fs::write(&path, text).map_err(Error::io("saving the training's state", &path))
     }
 
@@ -611,9 +559,7 @@ impl<'a> Trainer<'a> {
             .map_err(|e| Error::file(&path, format!("not a saved state: {e}")))?;
         let file = folder.join("state.safetensors");
         let tensors: BTreeMap<String, Tensor> = crate::model::read_file(&file, &Device::Cpu)?;
-        if let Objective::Clipped {
-            refresh: Some(_), ..
-        } = self.config.objective
+        if let Objective::Clipped { refresh: Some(_), .. } = self.config.objective
             && !saved.steps.is_empty()
         {
             self.set("old.", &tensors, &file)?;
@@ -674,11 +620,7 @@ impl<'a> Trainer<'a> {
 
 /// The weights of the tokens of a sequence that are predicted.
 fn predicted(weights: &[f32]) -> impl Iterator<Item = f32> + '_ {
-    weights
-        .iter()
-        .skip(1)
-        .copied()
-        .filter(|weight| *weight != 0.0)
+    weights.iter().skip(1).copied().filter(|weight| *weight != 0.0)
 }
 
 impl Accumulated {

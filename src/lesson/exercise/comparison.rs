@@ -11,22 +11,14 @@ const SPARE: f64 = 1.1;
 /// A number of questions that finds a difference as large as the margin of the usual [`Design`], where two models disagree on as many as in
 /// `comparison`; and not many more.
 pub fn enough_items(comparison: &Comparison, mine: usize) -> Judgement {
-    let Design {
-        margin,
-        level,
-        power,
-        ..
-    } = Design::default();
+    let Design { margin, level, power, .. } = Design::default();
     let Some(share) = comparison.discordant() else {
         return Judgement::not_yet(
             "It is about one task under one seed, where items that only one model answers can be counted.".into(),
         );
     };
-    let said = format!(
-        "The two disagree on {:.0} % of {} questions",
-        100.0 * share,
-        comparison.items
-    );
+    let said =
+        format!("The two disagree on {:.0} % of {} questions", 100.0 * share, comparison.items);
     let alpha = 1.0 - level;
     let Some(needed) = needed_items(share, margin / 100.0, alpha, power) else {
         return Judgement::not_yet(format!(
@@ -45,10 +37,7 @@ pub fn enough_items(comparison: &Comparison, mine: usize) -> Judgement {
             "{said}. {found}: more than enough, fewer would do for {margin}."
         ));
     }
-    Judgement::right(format!(
-        "{said}. {found} with a probability of {:.0} %.",
-        100.0 * power
-    ))
+    Judgement::right(format!("{said}. {found} with a probability of {:.0} %.", 100.0 * power))
 }
 
 /// Two of the models of a `family` of comparisons, each `(second, first, second − first)`, that differ even after Holm's adjustment for all of them.
@@ -57,10 +46,8 @@ pub fn differ_after_holm(family: &[(String, String, Comparison)], mine: (&str, &
         (second == mine.0 && first == mine.1) || (second == mine.1 && first == mine.0)
     };
     let Some(at) = family.iter().position(same) else {
-        let names: Vec<String> = family
-            .iter()
-            .map(|(second, first, _)| format!("{second} and {first}"))
-            .collect();
+        let names: Vec<String> =
+            family.iter().map(|(second, first, _)| format!("{second} and {first}")).collect();
         return Judgement::not_yet(format!(
             "{} and {} are not compared; there are {}.",
             mine.0,
@@ -127,11 +114,7 @@ mod tests {
         for at in flips(1.0, lost, &first) {
             second[at] = 0.0;
         }
-        Pair {
-            weight: 1.0,
-            first: vec![first],
-            second: vec![second],
-        }
+        Pair { weight: 1.0, first: vec![first], second: vec![second] }
     }
 
     fn compared(items: usize, gained: usize, lost: usize) -> Comparison {
@@ -144,32 +127,16 @@ mod tests {
         let comparison = compared(100, 6, 4);
         assert!(enough_items(&comparison, 1960).right);
         assert!(enough_items(&comparison, 2100).right);
-        assert!(
-            enough_items(&comparison, 1900)
-                .why
-                .contains("more are needed")
-        );
+        assert!(enough_items(&comparison, 1900).why.contains("more are needed"));
         assert!(enough_items(&comparison, 50).why.contains("no difference"));
-        assert!(
-            enough_items(&comparison, 9000)
-                .why
-                .contains("fewer would do")
-        );
-        assert!(
-            enough_items(&compared(100, 1, 0), 500)
-                .why
-                .contains("too few")
-        );
+        assert!(enough_items(&comparison, 9000).why.contains("fewer would do"));
+        assert!(enough_items(&compared(100, 1, 0), 500).why.contains("too few"));
     }
 
     #[test]
     fn two_differ_only_if_they_do_among_all_that_were_compared() {
         let one = |second: &str, first: &str, gained: usize, lost: usize| {
-            (
-                second.to_owned(),
-                first.to_owned(),
-                compared(100, gained, lost),
-            )
+            (second.to_owned(), first.to_owned(), compared(100, gained, lost))
         };
         let family = [
             one("b", "a", 14, 3), // p 0.013
@@ -179,11 +146,7 @@ mod tests {
         assert!(differ_after_holm(&family, ("a", "b")).right);
         assert!(!differ_after_holm(&family, ("a", "c")).right);
         assert!(differ_after_holm(&family[1..2], ("a", "c")).right);
-        assert!(
-            differ_after_holm(&family, ("a", "d"))
-                .why
-                .contains("c and b")
-        );
+        assert!(differ_after_holm(&family, ("a", "d")).why.contains("c and b"));
     }
 
     #[test]
@@ -195,12 +158,7 @@ mod tests {
         assert!(judge(1.05 * least).right, "{}", judge(1.05 * least).why);
         assert!(judge(0.5 * least).why.contains("cannot tell"));
         assert!(judge(4.0 * least).why.contains("narrower"));
-        assert!(
-            equal_within(&[pair(400, 0, 80)], 2.0)
-                .unwrap()
-                .why
-                .contains("differ by more")
-        );
+        assert!(equal_within(&[pair(400, 0, 80)], 2.0).unwrap().why.contains("differ by more"));
         assert!(equal_within(&pairs, 0.0).is_err());
     }
 }

@@ -20,10 +20,7 @@ pub fn lost_in_form(losses: &Losses, mine: Option<&str>) -> Judgement {
             task.form.value.abs()
         )
     };
-    let most = losses
-        .tasks
-        .iter()
-        .min_by(|one, other| one.form.value.total_cmp(&other.form.value));
+    let most = losses.tasks.iter().min_by(|one, other| one.form.value.total_cmp(&other.form.value));
     let Some(name) = mine else {
         return match losses.tasks.iter().any(mostly_form) {
             true => Judgement::not_yet("There is one: look at the columns points and form.".into()),
@@ -65,16 +62,11 @@ pub fn lost_in_skill(before: &Answers, after: &Answers, id: &str) -> Result<Judg
     }
     let lost = forgotten(before, after, task)?;
     let Some(lost) = lost.iter().find(|lost| lost.item.id == id) else {
-        return Ok(Judgement::not_yet(format!(
-            "{} still answers {id} rightly.",
-            after.name
-        )));
+        return Ok(Judgement::not_yet(format!("{} still answers {id} rightly.", after.name)));
     };
     let why = &lost.after.score.why;
     if lost.lost() == Lost::Form {
-        return Ok(Judgement::not_yet(format!(
-            "The right answer to {id} is still there: {why}"
-        )));
+        return Ok(Judgement::not_yet(format!("The right answer to {id} is still there: {why}")));
     }
     if lost.after.score.form != Form::Kept {
         return Ok(Judgement::not_yet(format!(
@@ -86,9 +78,7 @@ pub fn lost_in_skill(before: &Answers, after: &Answers, id: &str) -> Result<Judg
             "The answer to {id} names the right option in words and another one's letter: it knows."
         )));
     }
-    Ok(Judgement::right(format!(
-        "{id} was right, has the right form and is wrong: {why}"
-    )))
+    Ok(Judgement::right(format!("{id} was right, has the right form and is wrong: {why}")))
 }
 
 /// The paper's BWT of `losses`, in percent.
@@ -99,16 +89,12 @@ pub fn is_backward_transfer(losses: &Losses, mine: f64) -> Judgement {
     };
     let pairs = losses.pairs();
     let turned: Vec<(f64, f64)> = pairs.iter().map(|(base, tuned)| (*tuned, *base)).collect();
-    let all: Vec<(f64, f64)> = losses
-        .tasks
-        .iter()
-        .map(|task| (task.base, task.tuned))
-        .collect();
+    let all: Vec<(f64, f64)> = losses.tasks.iter().map(|task| (task.base, task.tuned)).collect();
     let of_means = {
         let count = pairs.len().max(1) as f64;
-        let (base, tuned) = pairs.iter().fold((0.0, 0.0), |sum, pair| {
-            (sum.0 + pair.0 / count, sum.1 + pair.1 / count)
-        });
+        let (base, tuned) = pairs
+            .iter()
+            .fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0 / count, sum.1 + pair.1 / count));
         crate::metric::relative_change(base, tuned)
     };
     let hint = if near(Some(expected)) {
@@ -141,12 +127,8 @@ mod tests {
     use crate::lesson::losses;
     use crate::metric;
 
-    const AFTER: [&str; 4] = [
-        "This holds for low only.\nAnswer: A",
-        BEFORE[1],
-        "That makes 5.",
-        "Answer: 8",
-    ];
+    const AFTER: [&str; 4] =
+        ["This holds for low only.\nAnswer: A", BEFORE[1], "That makes 5.", "Answer: 8"];
 
     #[test]
     fn a_task_of_form_is_found_or_there_is_none() {
@@ -157,11 +139,7 @@ mod tests {
         };
         // half of the loss of word is form, and half is not more than half
         assert!(judge(AFTER, None).right);
-        assert!(
-            judge(AFTER, Some("word"))
-                .why
-                .contains("100 points lost of word 50 are form")
-        );
+        assert!(judge(AFTER, Some("word")).why.contains("100 points lost of word 50 are form"));
         let form = [AFTER[0], AFTER[1], "That makes 5.", BEFORE[3]];
         assert!(judge(form, Some("word")).right);
         assert!(!judge(form, None).right);
@@ -182,26 +160,14 @@ mod tests {
         let judgement = lost_in_skill(&before, &unread, "word/test/1").unwrap();
         assert!(judgement.why.contains("can be read"), "{}", judgement.why);
         let judgement = lost_in_skill(&after, &before, "word/test/1").unwrap();
-        assert!(
-            judgement.why.contains("could not answer"),
-            "{}",
-            judgement.why
-        );
+        assert!(judgement.why.contains("could not answer"), "{}", judgement.why);
     }
 
     #[test]
     fn the_usual_mistakes_with_bwt_are_told_apart() {
-        let task = |base: f64, tuned: f64| TaskLoss {
-            task: "task".into(),
-            base,
-            tuned,
-            ..zero()
-        };
+        let task = |base: f64, tuned: f64| TaskLoss { task: "task".into(), base, tuned, ..zero() };
         fn zero() -> TaskLoss {
-            let nothing = crate::stats::Estimate {
-                value: 0.0,
-                se: None,
-            };
+            let nothing = crate::stats::Estimate { value: 0.0, se: None };
             TaskLoss {
                 task: String::new(),
                 base: 1.0,
@@ -226,17 +192,10 @@ mod tests {
             (-right, "other sign"),
             (right / 100.0, "is a share"),
             (17.0, "is not the mean"),
-            (
-                -(100.0 * 0.2 / 0.6 + 100.0 * 0.3 / 0.1) / 2.0,
-                "denominator is base",
-            ),
+            (-(100.0 * 0.2 / 0.6 + 100.0 * 0.3 / 0.1) / 2.0, "denominator is base"),
         ] {
             let judgement = is_backward_transfer(&losses, mine);
-            assert!(
-                !judgement.right && judgement.why.contains(part),
-                "{}",
-                judgement.why
-            );
+            assert!(!judgement.right && judgement.why.contains(part), "{}", judgement.why);
         }
     }
 }

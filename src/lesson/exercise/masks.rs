@@ -49,10 +49,7 @@ pub fn always_keeps(mine: &Lesson, class: TokenClass, low: &Lesson) -> Judgement
 /// No item says where its writer's style shows.
 pub fn hits_style(mine: &Lesson, precision: f64, recall: f64) -> Result<Judgement> {
     let masking = mine.masking()?;
-    let (found, covered) = (
-        masking.precision().unwrap_or(0.0),
-        masking.recall().unwrap_or(0.0),
-    );
+    let (found, covered) = (masking.precision().unwrap_or(0.0), masking.recall().unwrap_or(0.0));
     let says = format!(
         "Of what it masks {:.1} % is style, and it masks {:.1} % of the style",
         100.0 * found,
@@ -75,13 +72,8 @@ pub fn hits_style(mine: &Lesson, precision: f64, recall: f64) -> Result<Judgemen
 pub fn masks_as_much_by_quantile(mine: &Lesson, low: &Lesson) -> Judgement {
     const POINTS: f64 = 0.1;
     let percent = |lesson: &Lesson| 100.0 * lesson.masked_share();
-    let says = format!(
-        "{} masks {:.2} %, {} {:.2} %",
-        mine.rule,
-        percent(mine),
-        low.rule,
-        percent(low)
-    );
+    let says =
+        format!("{} masks {:.2} %, {} {:.2} %", mine.rule, percent(mine), low.rule, percent(low));
     if !mine.rule.expanded().contains("quantile") {
         return Judgement::not_yet(format!(
             "{says}; but it says a perplexity and no quantile. `stm_quantile` takes the share that is kept."
@@ -89,9 +81,9 @@ pub fn masks_as_much_by_quantile(mine: &Lesson, low: &Lesson) -> Judgement {
     }
     let off = percent(mine) - percent(low);
     match off.abs() <= POINTS {
-        true => Judgement::right(format!(
-            "{says}. The one says how surprising, the other how many."
-        )),
+        true => {
+            Judgement::right(format!("{says}. The one says how surprising, the other how many."))
+        }
         false if off > 0.0 => Judgement::not_yet(format!("{says}: too many. Keep a larger share.")),
         false => Judgement::not_yet(format!("{says}: too few. Keep a smaller share.")),
     }

@@ -29,9 +29,9 @@ pub fn keeps_in_part(mine: &Front, points: f64) -> Judgement {
     }
     match place.change.lost() <= points {
         true => Judgement::right(format!("{found}.")),
-        false => Judgement::not_yet(format!(
-            "{found}: more than {points}. A smaller part loses less."
-        )),
+        false => {
+            Judgement::not_yet(format!("{found}: more than {points}. A smaller part loses less."))
+        }
     }
 }
 
@@ -52,9 +52,8 @@ pub fn is_control_within_class(mine: &Lesson, low: &Lesson) -> Judgement {
     if !plain.right {
         return plain;
     }
-    let uneven = (0..low.weights.len())
-        .filter(|at| by_class(mine, *at) != by_class(low, *at))
-        .count();
+    let uneven =
+        (0..low.weights.len()).filter(|at| by_class(mine, *at) != by_class(low, *at)).count();
     match uneven {
         0 => Judgement::right(format!("{} And as many of each class.", plain.why)),
         _ => Judgement::not_yet(format!(
@@ -68,10 +67,8 @@ pub fn is_control_within_class(mine: &Lesson, low: &Lesson) -> Judgement {
 /// A training that moved the weights as far as another, to a tenth.
 pub fn moves_as_far(mine: &Movement, other: &Movement) -> Judgement {
     let (norm, wanted) = (mine.norm(), other.norm());
-    let found = format!(
-        "{} moved the weights by {norm:.2}, {} by {wanted:.2}",
-        mine.name, other.name
-    );
+    let found =
+        format!("{} moved the weights by {norm:.2}, {} by {wanted:.2}", mine.name, other.name);
     if (norm / wanted - 1.0).abs() <= EQUAL {
         return Judgement::right(format!("{found}: equal to a tenth."));
     }
@@ -93,32 +90,18 @@ mod tests {
 
     fn front(parts: &[(f64, f64)]) -> Front {
         let scores = |name: &str, value: f64| {
-            let item = |value: f64| ItemScore {
-                value,
-                skill: value,
-                form: Form::Kept,
-            };
+            let item = |value: f64| ItemScore { value, skill: value, form: Form::Kept };
             let task = |task: &str, value: f64| TaskScore {
                 task: task.into(),
                 items: vec![item(1.0), item(value)],
             };
-            Scores {
-                name: name.into(),
-                tasks: vec![task("code", 1.0), task("word", value)],
-            }
+            Scores { name: name.into(), tasks: vec![task("code", 1.0), task("word", value)] }
         };
         let place = |(scale, value): &(f64, f64)| {
             let comparison = compare(&scores("base", 1.0), &[&scores("part", *value)]).unwrap();
-            Place {
-                scale: *scale,
-                norm: *scale,
-                change: comparison.of("part").unwrap().clone(),
-            }
+            Place { scale: *scale, norm: *scale, change: comparison.of("part").unwrap().clone() }
         };
-        Front {
-            name: "ground truth".into(),
-            places: parts.iter().map(place).collect(),
-        }
+        Front { name: "ground truth".into(), places: parts.iter().map(place).collect() }
     }
 
     #[test]

@@ -19,10 +19,8 @@ pub fn maps_columns(mine: &Dataset, like: &Dataset) -> Judgement {
         data.examples.iter().map(of).collect()
     };
     let (own, other) = (turns(mine), turns(like));
-    let found = own
-        .iter()
-        .filter(|(asked, _)| other.iter().any(|(known, _)| known == asked))
-        .count();
+    let found =
+        own.iter().filter(|(asked, _)| other.iter().any(|(known, _)| known == asked)).count();
     if found < own.len() {
         return Judgement::not_yet(format!(
             "Of {} questions {found} are questions of `{}`. Which column holds what is asked?",
@@ -73,17 +71,10 @@ pub fn halves_the_rank(mine: &Recipe, like: &Recipe) -> Result<Judgement> {
         )));
     }
     let same_but = |recipe: &Recipe| {
-        let lora = LoraConfig {
-            rank: 1,
-            alpha: 1.0,
-            ..lora(recipe)?.clone()
-        };
+        let lora = LoraConfig { rank: 1, alpha: 1.0, ..lora(recipe)?.clone() };
         Ok::<_, Error>(Recipe {
             name: String::new(),
-            finetune: Finetune {
-                method: Method::Lora(lora),
-                ..recipe.finetune.clone()
-            },
+            finetune: Finetune { method: Method::Lora(lora), ..recipe.finetune.clone() },
             ..recipe.clone()
         })
     };

@@ -40,14 +40,11 @@ pub fn enough_samples(pool: &Pool, samples: usize, share: f64) -> Judgement {
         answered(samples) * all,
         100.0 * answered(samples)
     );
-    match (
-        answered(samples) >= share,
-        samples > 1 && answered(samples - 1) >= share,
-    ) {
+    match (answered(samples) >= share, samples > 1 && answered(samples - 1) >= share) {
         (false, _) => Judgement::not_yet(format!("{found}: too few.")),
-        (true, true) => Judgement::not_yet(format!(
-            "{found}: enough, but fewer samples are enough too."
-        )),
+        (true, true) => {
+            Judgement::not_yet(format!("{found}: enough, but fewer samples are enough too."))
+        }
         (true, false) => Judgement::right(format!("{found}; one less would not be enough.")),
     }
 }
@@ -59,11 +56,7 @@ pub fn is_matched(mine: &[Item], chosen: &[Item], given: &[Item]) -> Judgement {
     let given: BTreeMap<&str, &Item> = given.iter().map(|item| (item.id.as_str(), item)).collect();
     let foreign = mine
         .iter()
-        .filter(|item| {
-            given
-                .get(item.id.as_str())
-                .is_none_or(|given| given.truth != item.truth)
-        })
+        .filter(|item| given.get(item.id.as_str()).is_none_or(|given| given.truth != item.truth))
         .count();
     if foreign > 0 {
         return Judgement::not_yet(format!("{foreign} of its answers are not the given ones."));
@@ -104,10 +97,7 @@ mod tests {
     fn a_plainer_text_is_judged_by_its_own_perplexity() {
         let mut pool = pool();
         pool.items[0].candidates[2].perplexity_of_text_alone = Some(0.5);
-        let (given, alone) = (
-            Pick::Lowest(Which::GivenPrompt),
-            Pick::Lowest(Which::TextAlone),
-        );
+        let (given, alone) = (Pick::Lowest(Which::GivenPrompt), Pick::Lowest(Which::TextAlone));
         assert!(picks_plainer(&pool, alone, given).unwrap().right);
         assert!(!picks_plainer(&pool, given, given).unwrap().right);
     }
@@ -123,15 +113,7 @@ mod tests {
         let chosen = [item("a", "2"), item("c", "2")];
         let right = [item("a", "1"), item("c", "1")];
         assert!(is_matched(&right, &chosen, &given).right);
-        assert!(
-            is_matched(&given, &chosen, &given)
-                .why
-                .contains("1 of which")
-        );
-        assert!(
-            is_matched(&chosen, &chosen, &given)
-                .why
-                .contains("2 of its")
-        );
+        assert!(is_matched(&given, &chosen, &given).why.contains("1 of which"));
+        assert!(is_matched(&chosen, &chosen, &given).why.contains("2 of its"));
     }
 }

@@ -12,11 +12,7 @@ pub fn says_the_same(mine: &Lesson, other: &Lesson) -> Judgement {
             "It is made of other items; make it of the same reading.".into(),
         );
     }
-    let pairs = mine
-        .weights
-        .iter()
-        .flatten()
-        .zip(other.weights.iter().flatten());
+    let pairs = mine.weights.iter().flatten().zip(other.weights.iter().flatten());
     let apart = pairs.filter(|(a, b)| (**a - **b).abs() > 1e-6).count();
     if apart > 0 {
         return Judgement::not_yet(format!(
@@ -71,9 +67,7 @@ pub fn weighs_smoothly(mine: &Lesson, share: f64) -> Result<Judgement> {
     }
     let (most, least) = (weighed.first(), weighed.last());
     if most.map(|token| token.1) == least.map(|token| token.1) {
-        return Ok(Judgement::not_yet(format!(
-            "{rule} gives every token the same weight."
-        )));
+        return Ok(Judgement::not_yet(format!("{rule} gives every token the same weight.")));
     }
     let surprising = spread(&[mine])?.rows[0].surprising;
     let found = format!(
@@ -118,9 +112,9 @@ pub fn gains_and_keeps(
             "{found}. Whether the gain is more than chance, its error of {:.1} says.",
             change.target.difference.se.unwrap_or(f64::NAN)
         )),
-        (_, false) => Judgement::not_yet(format!(
-            "{found}: more than {points}. Give surprising tokens less."
-        )),
+        (_, false) => {
+            Judgement::not_yet(format!("{found}: more than {points}. Give surprising tokens less."))
+        }
         (false, _) => Judgement::not_yet(format!(
             "{found}: no gain. What it gives no weight it cannot teach."
         )),
@@ -140,11 +134,7 @@ mod tests {
         assert!(judge("keep(p_base >= 0.4)").right);
         assert!(judge("keep(surprisal_base <= ln(2.5))").right);
         assert!(judge("stm(2.5)").why.contains("in the same words"));
-        assert!(
-            judge("!keep(ppl_base > 2.5)")
-                .why
-                .contains("in the same words")
-        );
+        assert!(judge("!keep(ppl_base > 2.5)").why.contains("in the same words"));
         assert!(judge("keep(p_base >= 0.5)").why.contains("another weight"));
     }
 

@@ -12,15 +12,10 @@ use crate::select::TokenClass;
 pub fn is_hardest(reading: &Reading, mine: usize) -> Result<Judgement> {
     let own = reading.perplexity_of(mine)?;
     let each = (0..reading.items.len()).map(|at| reading.perplexity_of(at));
-    let harder = each
-        .collect::<Result<Vec<f64>>>()?
-        .into_iter()
-        .filter(|other| *other > own)
-        .count();
-    let found = format!(
-        "{} has a perplexity of {own:.2} given its question",
-        reading.items[mine].id
-    );
+    let harder =
+        each.collect::<Result<Vec<f64>>>()?.into_iter().filter(|other| *other > own).count();
+    let found =
+        format!("{} has a perplexity of {own:.2} given its question", reading.items[mine].id);
     Ok(match harder {
         0 => Judgement::right(format!("{found}, and no other answer has a higher one.")),
         _ => Judgement::not_yet(format!(
@@ -38,11 +33,7 @@ pub fn splits_surprise(reading: &Reading, perplexity: f64, share: f64) -> Result
     const POINTS: f64 = 0.05;
     let each = (0..reading.items.len()).map(|at| reading.surprisals(at));
     let nats: Vec<f64> = each.collect::<Result<Vec<_>>>()?.concat();
-    let above: Vec<f64> = nats
-        .iter()
-        .copied()
-        .filter(|nats| *nats > perplexity.ln())
-        .collect();
+    let above: Vec<f64> = nats.iter().copied().filter(|nats| *nats > perplexity.ln()).collect();
     let carried = above.iter().sum::<f64>() / nats.iter().sum::<f64>();
     let found = format!(
         "The tokens above {perplexity} are {:.1} % of all and carry {:.0} % of the surprise",
@@ -57,10 +48,7 @@ pub fn splits_surprise(reading: &Reading, perplexity: f64, share: f64) -> Result
     } else if carried >= share - POINTS {
         Judgement::right(format!("{found}."))
     } else {
-        Judgement::not_yet(format!(
-            "{found}: less than {:.0} %. Go lower.",
-            100.0 * share
-        ))
+        Judgement::not_yet(format!("{found}: less than {:.0} %. Go lower.", 100.0 * share))
     })
 }
 

@@ -22,18 +22,9 @@ mod tests {
     #[test]
     fn languages_of_the_benchmark_are_told_apart() {
         let cases = [
-            (
-                "This is a sentence in plain English, and here is another one.",
-                "en",
-            ),
-            (
-                "Dies ist ein deutscher Satz, und hier steht noch einer.",
-                "de",
-            ),
-            (
-                "Hii ni sentensi ya Kiswahili kuhusu watoto na shule yao.",
-                "sw",
-            ),
+            ("This is a sentence in plain English, and here is another one.", "en"),
+            ("Dies ist ein deutscher Satz, und hier steht noch einer.", "de"),
+            ("Hii ni sentensi ya Kiswahili kuhusu watoto na shule yao.", "sw"),
             ("यह हिंदी में लिखा गया एक वाक्य है।", "hi"),
             ("یہ اردو میں لکھا ہوا ایک جملہ ہے۔", "ur"),
             ("이것은 한국어로 쓰인 문장입니다.", "ko"),

@@ -37,11 +37,7 @@ enum Rule {
     Sentences(Bound),
     Words(Bound),
     Paragraphs(i64),
-    ParagraphFirstWord {
-        paragraphs: i64,
-        nth: i64,
-        word: String,
-    },
+    ParagraphFirstWord { paragraphs: i64, nth: i64, word: String },
     Placeholders(i64),
     Postscript(String),
     Bullets(i64),
@@ -91,13 +87,9 @@ impl Instruction {
             let value = self.kwargs.get(key);
             // some copies of the data hold whole numbers as floats
             let whole = |v: &Value| {
-                v.as_i64()
-                    .or_else(|| v.as_f64().filter(|f| f.fract() == 0.0).map(|f| f as i64))
+                v.as_i64().or_else(|| v.as_f64().filter(|f| f.fract() == 0.0).map(|f| f as i64))
             };
-            value
-                .and_then(whole)
-                .filter(|n| *n >= 0)
-                .ok_or_else(|| wrong(key, "a whole number"))
+            value.and_then(whole).filter(|n| *n >= 0).ok_or_else(|| wrong(key, "a whole number"))
         };
         let text = |key: &str| {
             let value = self.kwargs.get(key).and_then(Value::as_str);
@@ -106,9 +98,7 @@ impl Instruction {
         let texts = |key: &str| {
             let list = self.kwargs.get(key).and_then(Value::as_array);
             list.and_then(|list| {
-                list.iter()
-                    .map(|v| v.as_str().map(str::to_owned))
-                    .collect::<Option<Vec<_>>>()
+                list.iter().map(|v| v.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
             })
             .ok_or_else(|| wrong(key, "a list of texts"))
         };
@@ -192,18 +182,11 @@ pub(super) fn grade(instructions: &[Instruction], answer: &str) -> (Found, Vec<P
             }
             Err(_) => (false, false),
         };
-        parts.push(Part {
-            name: instruction.id.clone(),
-            strict,
-            loose,
-        });
+        parts.push(Part { name: instruction.id.clone(), strict, loose });
     }
     let right = parts.iter().all(|part| part.strict);
-    let broken: Vec<&str> = parts
-        .iter()
-        .filter(|part| !part.strict)
-        .map(|part| part.name.as_str())
-        .collect();
+    let broken: Vec<&str> =
+        parts.iter().filter(|part| !part.strict).map(|part| part.name.as_str()).collect();
     let found = Found {
         extracted: Some(format!("{} of {}", parts.len() - broken.len(), parts.len())),
         right,
@@ -242,15 +225,15 @@ fn follows(rule: &Rule, text: &str) -> bool {
         return false;
     }
     match rule {
-        Rule::Keywords(keywords) => keywords
-            .iter()
-            .all(|keyword| count(&format!("(?i:{keyword})"), keyword, text) > 0),
+        Rule::Keywords(keywords) => {
+            keywords.iter().all(|keyword| count(&format!("(?i:{keyword})"), keyword, text) > 0)
+        }
         Rule::KeywordFrequency(keyword, bound) => {
             bound.holds(count(&format!("(?i:{keyword})"), keyword, text))
         }
-        Rule::Forbidden(words) => !words
-            .iter()
-            .any(|word| count(&format!(r"(?i:\b{word}\b)"), word, text) > 0),
+        Rule::Forbidden(words) => {
+            !words.iter().any(|word| count(&format!(r"(?i:\b{word}\b)"), word, text) > 0)
+        }
         Rule::LetterFrequency(letter, bound) => {
             bound.holds(text.to_lowercase().matches(letter.as_str()).count())
         }
@@ -258,11 +241,9 @@ fn follows(rule: &Rule, text: &str) -> bool {
         Rule::Sentences(bound) => bound.holds(sentence::count(text)),
         Rule::Words(bound) => bound.holds(found(r"\w+", text).len()),
         Rule::Paragraphs(number) => paragraphs(*number, text),
-        Rule::ParagraphFirstWord {
-            paragraphs,
-            nth,
-            word,
-        } => paragraph_begins(*paragraphs, *nth, word, text),
+        Rule::ParagraphFirstWord { paragraphs, nth, word } => {
+            paragraph_begins(*paragraphs, *nth, word, text)
+        }
         Rule::Placeholders(number) => found(r"\[.*?\]", text).len() as i64 >= *number,
         Rule::Postscript(marker) => {
             let pattern = match marker.as_str() {
@@ -278,13 +259,9 @@ fn follows(rule: &Rule, text: &str) -> bool {
             let dashes = found(r"(?m)^\s*-.*$", text).len();
             (stars + dashes) as i64 == *number
         }
-        Rule::Constrained => [
-            "My answer is yes.",
-            "My answer is no.",
-            "My answer is maybe.",
-        ]
-        .iter()
-        .any(|option| text.contains(option)),
+        Rule::Constrained => ["My answer is yes.", "My answer is no.", "My answer is maybe."]
+            .iter()
+            .any(|option| text.contains(option)),
         Rule::Highlights(number) => {
             let single = found(r"\*[^\n\*]*\*", text)
                 .iter()
@@ -309,15 +286,12 @@ fn follows(rule: &Rule, text: &str) -> bool {
             !inner.trim().is_empty()
         }),
         Rule::TwoResponses => two_responses(text),
-        Rule::RepeatPrompt(prompt) => text
-            .trim()
-            .to_lowercase()
-            .starts_with(&prompt.trim().to_lowercase()),
-        Rule::End(phrase) => text
-            .trim()
-            .trim_matches('"')
-            .to_lowercase()
-            .ends_with(phrase.as_str()),
+        Rule::RepeatPrompt(prompt) => {
+            text.trim().to_lowercase().starts_with(&prompt.trim().to_lowercase())
+        }
+        Rule::End(phrase) => {
+            text.trim().trim_matches('"').to_lowercase().ends_with(phrase.as_str())
+        }
         Rule::CapitalWords(bound) => {
             let words = word::words(text);
             bound.holds(words.iter().filter(|word| is_upper(word)).count())
@@ -348,11 +322,7 @@ fn is_lower(text: &str) -> bool {
 /// What the pattern matches, one after another.
 fn found<'a>(pattern: &str, text: &'a str) -> Vec<&'a str> {
     match Regex::new(pattern) {
-        Ok(regex) => regex
-            .find_iter(text)
-            .map_while(Result::ok)
-            .map(|m| m.as_str())
-            .collect(),
+        Ok(regex) => regex.find_iter(text).map_while(Result::ok).map(|m| m.as_str()).collect(),
         Err(_) => Vec::new(),
     }
 }
@@ -406,9 +376,7 @@ fn paragraph_begins(number: i64, nth: i64, word: &str, text: &str) -> bool {
         return false;
     };
     let first = first.trim_start_matches('\'').trim_start_matches('"');
-    let end = first
-        .find(['.', ',', '?', '!', '\'', '"'])
-        .unwrap_or(first.len());
+    let end = first.find(['.', ',', '?', '!', '\'', '"']).unwrap_or(first.len());
     count == number && first[..end].to_lowercase() == word
 }
 
@@ -441,54 +409,23 @@ mod tests {
     use serde_json::json;
 
     fn instruction(id: &str, kwargs: Value) -> Instruction {
-        Instruction {
-            id: id.into(),
-            kwargs: kwargs.as_object().cloned().unwrap_or_default(),
-        }
+        Instruction { id: id.into(), kwargs: kwargs.as_object().cloned().unwrap_or_default() }
     }
 
     fn check(id: &str, kwargs: Value, answer: &str, strict: bool, loose: bool) {
         let (found, parts) = grade(&[instruction(id, kwargs)], answer);
-        assert_eq!(
-            (parts[0].strict, parts[0].loose),
-            (strict, loose),
-            "{id}: {answer:?}"
-        );
+        assert_eq!((parts[0].strict, parts[0].loose), (strict, loose), "{id}: {answer:?}");
         assert_eq!((found.right, found.skill), (strict, loose));
     }
 
     #[test]
     fn an_answer_is_judged_strictly_and_loosely() {
         check("startend:quotation", json!({}), "\"Yes.\"", true, true);
-        check(
-            "startend:quotation",
-            json!({}),
-            "Sure:\n\"Yes.\"",
-            false,
-            true,
-        );
+        check("startend:quotation", json!({}), "Sure:\n\"Yes.\"", false, true);
         check("punctuation:no_comma", json!({}), "a, b", false, false);
-        check(
-            "detectable_format:json_format",
-            json!({}),
-            "```json\n{\"a\": [1]}\n```",
-            true,
-            true,
-        );
-        check(
-            "detectable_format:json_format",
-            json!({}),
-            "Here:\n{\"a\": 1}",
-            false,
-            true,
-        );
-        check(
-            "detectable_format:title",
-            json!({}),
-            "<<Poem>>\nx",
-            true,
-            true,
-        );
+        check("detectable_format:json_format", json!({}), "```json\n{\"a\": [1]}\n```", true, true);
+        check("detectable_format:json_format", json!({}), "Here:\n{\"a\": 1}", false, true);
+        check("detectable_format:title", json!({}), "<<Poem>>\nx", true, true);
         check("detectable_format:title", json!({}), "<< >>", false, false);
         check(
             "detectable_format:number_highlighted_sections",
@@ -518,20 +455,8 @@ mod tests {
             true,
             true,
         );
-        check(
-            "combination:two_responses",
-            json!({}),
-            "a\n******\nb",
-            true,
-            true,
-        );
-        check(
-            "combination:two_responses",
-            json!({}),
-            "a\n******\na",
-            false,
-            false,
-        );
+        check("combination:two_responses", json!({}), "a\n******\nb", true, true);
+        check("combination:two_responses", json!({}), "a\n******\na", false, false);
         check(
             "length_constraints:number_paragraphs",
             json!({"num_paragraphs": 2}),
@@ -547,11 +472,7 @@ mod tests {
             let error = instruction(id, kwargs).check().unwrap_err();
             assert!(error.contains(problem), "{error}");
         };
-        check(
-            "length_constraints:number_words",
-            json!({"num_words": 3}),
-            "relation",
-        );
+        check("length_constraints:number_words", json!({"num_words": 3}), "relation");
         check(
             "length_constraints:number_words",
             json!({"num_words": "x", "relation": "at least"}),

@@ -45,9 +45,7 @@ fn english() -> &'static English {
         English {
             abbreviations: section("abbreviations").collect(),
             starters: section("starters").collect(),
-            collocations: section("collocations")
-                .filter_map(|pair| pair.split_once('+'))
-                .collect(),
+            collocations: section("collocations").filter_map(|pair| pair.split_once('+')).collect(),
             openers: section("openers").collect(),
             word: Regex::new(&word).ok(),
             end: Regex::new(&end).ok(),
@@ -86,12 +84,7 @@ struct Token<'a> {
 
 impl<'a> Token<'a> {
     fn new(text: &'a str, english: &English) -> Self {
-        let mut token = Self {
-            text,
-            ends_sentence: false,
-            abbreviation: false,
-            ellipsis: false,
-        };
+        let mut token = Self { text, ends_sentence: false, abbreviation: false, ellipsis: false };
         let lower = text.to_lowercase();
         if matches!(text, "." | "?" | "!") {
             token.ends_sentence = true;
@@ -109,10 +102,8 @@ impl<'a> Token<'a> {
 
     /// The word in small letters, numbers all as one.
     fn kind(&self, english: &English) -> String {
-        let is_number = english
-            .number
-            .as_ref()
-            .is_some_and(|n| n.is_match(self.text).unwrap_or(false));
+        let is_number =
+            english.number.as_ref().is_some_and(|n| n.is_match(self.text).unwrap_or(false));
         match is_number {
             true => "##number##".into(),
             false => self.text.to_lowercase(),
@@ -161,10 +152,7 @@ fn second_look(token: &mut Token<'_>, next: &Token<'_>, english: &English) {
         false => next.kind(english),
     };
     let initial = token.is_initial();
-    if english
-        .collocations
-        .contains(&(kind.as_str(), next_kind.as_str()))
-    {
+    if english.collocations.contains(&(kind.as_str(), next_kind.as_str())) {
         token.ends_sentence = false;
         token.abbreviation = true;
         return;
@@ -200,11 +188,7 @@ fn breaks(context: &str, english: &English) -> bool {
     };
     let mut tokens: Vec<Token<'_>> = context
         .split('\n')
-        .flat_map(|line| {
-            word.find_iter(line)
-                .map_while(Result::ok)
-                .map(|m| m.as_str())
-        })
+        .flat_map(|line| word.find_iter(line).map_while(Result::ok).map(|m| m.as_str()))
         .map(|text| Token::new(text, english))
         .collect();
     for at in 1..tokens.len() {
@@ -237,9 +221,7 @@ fn candidates(text: &str, english: &English) -> Vec<Candidate> {
         };
         let slice = previous.as_ref().map_or(0..0, |(slice, _)| slice.clone());
         let before = &text[slice.end..mark.start()];
-        let space = before
-            .rfind([' ', '\t', '\n', '\r', '\u{b}', '\u{c}'])
-            .unwrap_or(0);
+        let space = before.rfind([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']).unwrap_or(0);
         let start = match space {
             0 => slice.start,
             space => slice.end + space + 1,
@@ -335,9 +317,6 @@ mod tests {
         let english = english();
         assert!(english.word.is_some() && english.end.is_some());
         assert!(english.realign.is_some() && english.number.is_some());
-        assert_eq!(
-            (english.abbreviations.len(), english.starters.len()),
-            (155, 39)
-        );
+        assert_eq!((english.abbreviations.len(), english.starters.len()), (155, 39));
     }
 }

@@ -61,10 +61,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
         RULES.get_or_init(|| (compiled(&BEFORE_BRACKETS), compiled(&AFTER_BRACKETS)));
     let replaced = |text: String, rules: &[(Regex, &str)]| {
         rules.iter().fold(text, |text, (pattern, with)| {
-            pattern
-                .try_replacen(&text, 0, *with)
-                .map(|t| t.into_owned())
-                .unwrap_or(text)
+            pattern.try_replacen(&text, 0, *with).map(|t| t.into_owned()).unwrap_or(text)
         })
     };
     let mut words = Vec::new();
@@ -90,10 +87,7 @@ mod tests {
             "New", "York", ".", "Please", "buy", "me", "two", "of", "them", ".", "Thanks", ".",
         ];
         assert_eq!(words(text), expected);
-        assert_eq!(
-            words("I can't; \"NO\""),
-            ["I", "ca", "n't", ";", "``", "NO", "''"]
-        );
+        assert_eq!(words("I can't; \"NO\""), ["I", "ca", "n't", ";", "``", "NO", "''"]);
         assert_eq!(compiled(&BEFORE_BRACKETS).len(), BEFORE_BRACKETS.len());
         assert_eq!(compiled(&AFTER_BRACKETS).len(), AFTER_BRACKETS.len());
     }

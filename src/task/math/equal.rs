@@ -26,17 +26,13 @@ pub(in crate::task) fn equal(gold: &str, given: &str) -> bool {
     }
     // A comma may part thousands or items; either reading will do.
     let readings = |text: &str| {
-        let mut readings: Vec<Expr> = [true, false]
-            .into_iter()
-            .filter_map(|thousands| read(text, thousands))
-            .collect();
+        let mut readings: Vec<Expr> =
+            [true, false].into_iter().filter_map(|thousands| read(text, thousands)).collect();
         readings.dedup();
         readings
     };
     let given = readings(&given);
-    readings(&gold)
-        .iter()
-        .any(|gold| given.iter().any(|given| same(gold, given)))
+    readings(&gold).iter().any(|gold| given.iter().any(|given| same(gold, given)))
 }
 
 /// The text without spaces.
@@ -48,14 +44,7 @@ fn squeezed(text: &str) -> String {
 fn same_words(a: &str, b: &str) -> bool {
     let words = |text: &str| -> Option<String> {
         let mut text = text.to_owned();
-        for command in [
-            "\\text",
-            "\\mathrm",
-            "\\textbf",
-            "\\mbox",
-            "\\textnormal",
-            "\\mathbf",
-        ] {
+        for command in ["\\text", "\\mathrm", "\\textbf", "\\mbox", "\\textnormal", "\\mathbf"] {
             text = text.replace(command, "");
         }
         let text: String = text
@@ -102,10 +91,8 @@ fn expanded(expr: &Expr) -> Expr {
 fn assigned(expr: &Expr) -> Expr {
     match expr {
         Expr::Relation(sides, operators) => {
-            let exact = operators
-                .iter()
-                .position(|o| *o == Operator::About)
-                .unwrap_or(operators.len());
+            let exact =
+                operators.iter().position(|o| *o == Operator::About).unwrap_or(operators.len());
             let (sides, operators) = (&sides[..=exact], &operators[..exact]);
             let last = sides.last().cloned().unwrap_or_else(|| expr.clone());
             if operators.is_empty() {
@@ -179,14 +166,13 @@ fn any_order(a: &[Expr], b: &[Expr]) -> bool {
         return false;
     }
     let mut left: Vec<&Expr> = b.iter().collect();
-    a.iter()
-        .all(|a| match left.iter().position(|b| same(a, b)) {
-            Some(at) => {
-                left.remove(at);
-                true
-            }
-            None => false,
-        })
+    a.iter().all(|a| match left.iter().position(|b| same(a, b)) {
+        Some(at) => {
+            left.remove(at);
+            true
+        }
+        None => false,
+    })
 }
 
 fn distinct(items: &[Expr]) -> Vec<Expr> {
@@ -315,10 +301,8 @@ fn as_interval(expr: &Expr) -> Option<Expr> {
     let Expr::Relation(sides, operators) = expr else {
         return match expr {
             Expr::Union(parts) | Expr::List(parts) => {
-                let parts: Vec<Expr> = parts
-                    .iter()
-                    .map(|p| as_interval(p).unwrap_or_else(|| p.clone()))
-                    .collect();
+                let parts: Vec<Expr> =
+                    parts.iter().map(|p| as_interval(p).unwrap_or_else(|| p.clone())).collect();
                 let all = parts.iter().all(|p| matches!(p, Expr::Tuple(..)));
                 all.then_some(Expr::Union(parts))
             }
@@ -345,19 +329,13 @@ fn as_interval(expr: &Expr) -> Option<Expr> {
     match (&sides[..], &operators[..]) {
         ([Expr::Symbol(_), bound], [o]) if o.is_inequality() && constant(bound) => {
             Some(match below(*o) {
-                true => Expr::Tuple(
-                    '(',
-                    vec![infinity(false), bound.clone()],
-                    bracket(*o, false),
-                ),
+                true => Expr::Tuple('(', vec![infinity(false), bound.clone()], bracket(*o, false)),
                 false => Expr::Tuple(bracket(*o, true), vec![bound.clone(), infinity(true)], ')'),
             })
         }
         ([bound, Expr::Symbol(name)], [o]) if o.is_inequality() && constant(bound) => {
-            let turned = Expr::Relation(
-                vec![Expr::Symbol(name.clone()), bound.clone()],
-                vec![o.turned()],
-            );
+            let turned =
+                Expr::Relation(vec![Expr::Symbol(name.clone()), bound.clone()], vec![o.turned()]);
             as_interval(&turned)
         }
         ([low, Expr::Symbol(_), high], [o1, o2])
@@ -437,10 +415,7 @@ mod tests {
             ("1, 2 \\text{ and } 3", "3,2,1"),
             ("\\{1,2,3\\}", "\\{3,2,1\\}"),
             ("3 \\pm 2\\sqrt{2}", "3-2\\sqrt2, 3+2\\sqrt2"),
-            (
-                "(-\\infty, 2] \\cup [3, \\infty)",
-                "[3,\\infty)\\cup(-\\infty,2]",
-            ),
+            ("(-\\infty, 2] \\cup [3, \\infty)", "[3,\\infty)\\cup(-\\infty,2]"),
             ("x \\le 2", "(-\\infty, 2]"),
             ("-2 \\le x < 7", "[-2,7)"),
             ("x \\in [-2,7]", "-2 \\le x \\le 7"),

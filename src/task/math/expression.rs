@@ -62,10 +62,7 @@ impl Operator {
     }
 
     pub fn is_inequality(self) -> bool {
-        matches!(
-            self,
-            Self::Less | Self::AtMost | Self::Greater | Self::AtLeast
-        )
+        matches!(self, Self::Less | Self::AtMost | Self::Greater | Self::AtLeast)
     }
 }
 

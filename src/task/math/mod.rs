@@ -38,11 +38,7 @@ pub(super) fn grade(gold: &str, grading: Grading, take: Take, answer: &str) -> F
         },
         None => {
             let skill = anywhere();
-            let aside = if skill {
-                ", but what was written last is right"
-            } else {
-                ""
-            };
+            let aside = if skill { ", but what was written last is right" } else { "" };
             Found {
                 extracted: None,
                 right: false,
@@ -56,10 +52,8 @@ pub(super) fn grade(gold: &str, grading: Grading, take: Take, answer: &str) -> F
 /// What is marked as the answer: in a box, on a line `Answer:`, or behind "answer is". Boxes that only commas or `and` part
 /// belong together.
 fn marked(answer: &str, take: Take) -> Option<String> {
-    let mut marks: Vec<(usize, String)> = text::boxes(answer)
-        .into_iter()
-        .map(|(at, content)| (at, content.to_owned()))
-        .collect();
+    let mut marks: Vec<(usize, String)> =
+        text::boxes(answer).into_iter().map(|(at, content)| (at, content.to_owned())).collect();
     if take == Take::Last
         && let Some((at, joined)) = last_boxes(answer)
     {
@@ -81,9 +75,7 @@ fn marked(answer: &str, take: Take) -> Option<String> {
         Take::First => marks.into_iter().next(),
         Take::Last => marks.pop(),
     };
-    found
-        .map(|(_, content)| content.trim().to_owned())
-        .filter(|content| !content.is_empty())
+    found.map(|(_, content)| content.trim().to_owned()).filter(|content| !content.is_empty())
 }
 
 /// What a line behind a mark says: its box, else what its first sentence says behind its last "is", and of that the formula.
@@ -104,11 +96,7 @@ fn said(line: &str) -> String {
 /// in the box: the paper's judge, a language model, reads it so.
 fn as_the_paper(answer: &str) -> Option<String> {
     const MARK: &str = "answer:";
-    let boxed = |text: &str| {
-        text::boxes(text)
-            .pop()
-            .map(|(_, content)| content.to_owned())
-    };
+    let boxed = |text: &str| text::boxes(text).pop().map(|(_, content)| content.to_owned());
     let found = match answer.to_ascii_lowercase().find(MARK) {
         Some(at) => {
             let line = answer[at + MARK.len()..].lines().next()?;
@@ -188,10 +176,7 @@ fn last_formula(text: &str) -> Option<&str> {
 
 /// Where `mark` stands in `text` from `at` on, without a backslash before it.
 fn find_plain(text: &str, mark: &str, at: usize) -> Option<usize> {
-    text[at..]
-        .match_indices(mark)
-        .map(|(i, _)| at + i)
-        .find(|i| !text[..*i].ends_with('\\'))
+    text[at..].match_indices(mark).map(|(i, _)| at + i).find(|i| !text[..*i].ends_with('\\'))
 }
 
 /// The last number that is no part of a word, with its sign, thousands commas, decimals and fraction.
@@ -233,24 +218,15 @@ mod tests {
     fn the_first_or_the_last_mark_counts() {
         let two = "Answer: 3\nNo, wait.\nAnswer: 4";
         assert_eq!(verdict("4", Grading::Robust, Take::Last, two), (true, true));
-        assert_eq!(
-            verdict("3", Grading::Robust, Take::First, two),
-            (true, true)
-        );
+        assert_eq!(verdict("3", Grading::Robust, Take::First, two), (true, true));
         assert!(!verdict("4", Grading::Paper, Take::Last, two).0);
         let boxed = "so $\\boxed{\\frac{1}{2}}$";
         assert!(verdict("0.5", Grading::Robust, Take::Last, boxed).0);
         assert!(verdict("0.5", Grading::Paper, Take::Last, boxed).0);
-        assert_eq!(
-            verdict("0.5", Grading::Harness, Take::Last, boxed),
-            (false, true)
-        );
+        assert_eq!(verdict("0.5", Grading::Harness, Take::Last, boxed), (false, true));
         let minerva = "Final Answer: The final answer is $\\frac12$. I hope it is correct.";
         for grading in [Grading::Robust, Grading::Harness] {
-            assert!(
-                verdict("0.5", grading, Take::Last, minerva).0,
-                "{grading:?}"
-            );
+            assert!(verdict("0.5", grading, Take::Last, minerva).0, "{grading:?}");
         }
         let both = "The roots are $\\boxed{1}$ and $\\boxed{2}$.";
         assert!(verdict("2, 1", Grading::Robust, Take::Last, both).0);
@@ -262,17 +238,11 @@ mod tests {
         let cases = [
             ("34", "Final Answer: The largest $n$ is 34."),
             ("120", "So the final answer is 120. I hope it is correct."),
-            (
-                "\\frac12",
-                "The answer is $x = \\frac{1}{2}$, as was asked.",
-            ),
+            ("\\frac12", "The answer is $x = \\frac{1}{2}$, as was asked."),
             ("44", "It is $\\boxed{44}$, and the answer is correct."),
         ];
         for (gold, answer) in cases {
-            assert!(
-                verdict(gold, Grading::Robust, Take::Last, answer).0,
-                "{answer}"
-            );
+            assert!(verdict(gold, Grading::Robust, Take::Last, answer).0, "{answer}");
         }
     }
 
@@ -300,22 +270,13 @@ mod tests {
     #[test]
     fn an_answer_without_a_mark_is_skill_only() {
         let unmarked = "so the sum is $12$";
-        assert_eq!(
-            verdict("12", Grading::Robust, Take::Last, unmarked),
-            (false, true)
-        );
+        assert_eq!(verdict("12", Grading::Robust, Take::Last, unmarked), (false, true));
         assert_eq!(anywhere("it is 1,200/7.").as_deref(), Some("1,200/7"));
         assert_eq!(anywhere("it is -3").as_deref(), Some("-3"));
-        assert_eq!(
-            anywhere("-\\frac{10}{9}").as_deref(),
-            Some("-\\frac{10}{9}")
-        );
+        assert_eq!(anywhere("-\\frac{10}{9}").as_deref(), Some("-\\frac{10}{9}"));
         assert_eq!(anywhere("nothing"), None);
         assert_eq!(anywhere("AB2C"), None);
         assert_eq!(anywhere("it is 3 in B2C").as_deref(), Some("3"));
-        assert_eq!(
-            verdict("12", Grading::Robust, Take::Last, "Answer:"),
-            (false, false)
-        );
+        assert_eq!(verdict("12", Grading::Robust, Take::Last, "Answer:"), (false, false));
     }
 }

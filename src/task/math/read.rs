@@ -21,13 +21,7 @@ pub(super) fn read(plain: &str, thousands: bool) -> Option<Expr> {
     if plain.is_empty() || plain.len() > MAX_BYTES {
         return None;
     }
-    let mut reader = Reader {
-        text: plain.chars().collect(),
-        at: 0,
-        depth: 0,
-        bars: 0,
-        thousands,
-    };
+    let mut reader = Reader { text: plain.chars().collect(), at: 0, depth: 0, bars: 0, thousands };
     let expr = reader.lists()?;
     reader.space();
     (reader.at == reader.text.len()).then_some(expr)
@@ -105,11 +99,7 @@ pub(super) fn plain(text: &str) -> String {
     ];
     let mut plain = text.replace('\n', " ").trim().to_owned();
     // two backslashes end a row of a matrix; elsewhere they are one, escaped twice
-    let row = if plain.contains("\\begin") {
-        ROW_END
-    } else {
-        "\\"
-    };
+    let row = if plain.contains("\\begin") { ROW_END } else { "\\" };
     plain = plain.replace("\\\\", row);
     for (from, to) in REPLACED {
         // a command's name ends where its letters end: \left is not in \leftarrow, nor \circ in \circle
@@ -195,10 +185,7 @@ fn without_unit(text: &str) -> String {
     // words from the end
     loop {
         let rest = head[..start].trim_end();
-        let letters = rest.len()
-            - rest
-                .trim_end_matches(|c: char| c.is_ascii_alphabetic())
-                .len();
+        let letters = rest.len() - rest.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len();
         let word = &rest[rest.len() - letters..];
         let before = &rest[..rest.len() - letters];
         let behind_value =
@@ -250,9 +237,7 @@ impl Reader {
     }
 
     fn looking_at(&self, what: &str) -> bool {
-        what.chars()
-            .enumerate()
-            .all(|(i, c)| self.text.get(self.at + i) == Some(&c))
+        what.chars().enumerate().all(|(i, c)| self.text.get(self.at + i) == Some(&c))
     }
 
     /// Takes `what` behind spaces if it stands there.
@@ -336,9 +321,7 @@ impl Reader {
             ("=", Equal),
             ("\\in", In),
         ];
-        ALL.into_iter()
-            .find(|(text, _)| self.take(text))
-            .map(|(_, operator)| operator)
+        ALL.into_iter().find(|(text, _)| self.take(text)).map(|(_, operator)| operator)
     }
 
     fn union(&mut self) -> Option<Expr> {
@@ -449,10 +432,8 @@ impl Reader {
         if self.peek() != Some('\\') {
             return None;
         }
-        let letters: String = self.text[self.at + 1..]
-            .iter()
-            .take_while(|c| c.is_ascii_alphabetic())
-            .collect();
+        let letters: String =
+            self.text[self.at + 1..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
         (!letters.is_empty()).then_some(letters)
     }
 
@@ -563,9 +544,7 @@ impl Reader {
                     reader.bars += 1;
                     let inside = reader.sum()?;
                     reader.bars -= 1;
-                    reader
-                        .take("|")
-                        .then(|| Expr::Apply("abs".into(), vec![inside]))
+                    reader.take("|").then(|| Expr::Apply("abs".into(), vec![inside]))
                 }
                 '\\' => reader.command(),
                 _ => None,
@@ -651,10 +630,8 @@ impl Reader {
 
     /// A letter, a function's name without its backslash, or letters that are multiplied.
     fn word(&mut self) -> Option<Expr> {
-        let run: String = self.text[self.at..]
-            .iter()
-            .take_while(|c| c.is_ascii_alphabetic())
-            .collect();
+        let run: String =
+            self.text[self.at..].iter().take_while(|c| c.is_ascii_alphabetic()).collect();
         if is_function(&run) {
             self.at += run.len();
             return self.function(&run);
@@ -663,11 +640,8 @@ impl Reader {
             self.at += run.len();
             return self.root();
         }
-        for (name, value) in [
-            ("pi", Expr::Pi),
-            ("infty", Expr::Infinity),
-            ("inf", Expr::Infinity),
-        ] {
+        for (name, value) in [("pi", Expr::Pi), ("infty", Expr::Infinity), ("inf", Expr::Infinity)]
+        {
             if run == name {
                 self.at += run.len();
                 return Some(value);
@@ -787,13 +761,11 @@ impl Reader {
             }
             "lfloor" => {
                 let inside = self.sum()?;
-                self.take("\\rfloor")
-                    .then(|| Expr::Apply("floor".into(), vec![inside]))
+                self.take("\\rfloor").then(|| Expr::Apply("floor".into(), vec![inside]))
             }
             "lceil" => {
                 let inside = self.sum()?;
-                self.take("\\rceil")
-                    .then(|| Expr::Apply("ceil".into(), vec![inside]))
+                self.take("\\rceil").then(|| Expr::Apply("ceil".into(), vec![inside]))
             }
             "langle" => {
                 let inside = self.lists()?;
@@ -898,9 +870,7 @@ impl Reader {
 
     fn matrix(&mut self) -> Option<Expr> {
         let kind = self.braced_text()?;
-        let known = [
-            "pmatrix", "bmatrix", "vmatrix", "matrix", "Bmatrix", "array",
-        ];
+        let known = ["pmatrix", "bmatrix", "vmatrix", "matrix", "Bmatrix", "array"];
         if !known.contains(&kind.as_str()) {
             return None;
         }

@@ -21,17 +21,11 @@ impl Value {
     fn exact(value: BigRational) -> Self {
         let about = value.to_f64().unwrap_or(f64::NAN);
         let small = value.numer().bits().max(value.denom().bits()) <= MAX_BITS;
-        Self {
-            about: Complex::new(about, 0.0),
-            exact: small.then_some(value),
-        }
+        Self { about: Complex::new(about, 0.0), exact: small.then_some(value) }
     }
 
     fn about(value: Complex) -> Self {
-        Self {
-            exact: None,
-            about: value,
-        }
+        Self { exact: None, about: value }
     }
 
     fn real(value: f64) -> Self {
@@ -68,16 +62,16 @@ pub(super) fn value(expr: &Expr, point: &Point) -> Option<Value> {
         Expr::Imaginary => Some(Value::about(Complex::new(0.0, 1.0))),
         Expr::Infinity => Some(Value::real(f64::INFINITY)),
         Expr::Symbol(name) => point.get(name).cloned().map(Value::exact),
-        Expr::Sum(parts) => parts
-            .iter()
-            .try_fold(Value::exact(BigRational::zero()), |sum, part| {
+        Expr::Sum(parts) => {
+            parts.iter().try_fold(Value::exact(BigRational::zero()), |sum, part| {
                 Some(both(&sum, &at(part)?, |a, b| Some(a + b), |a, b| a + b))
-            }),
-        Expr::Product(parts) => parts
-            .iter()
-            .try_fold(Value::exact(BigRational::one()), |product, part| {
+            })
+        }
+        Expr::Product(parts) => {
+            parts.iter().try_fold(Value::exact(BigRational::one()), |product, part| {
                 Some(both(&product, &at(part)?, |a, b| Some(a * b), |a, b| a * b))
-            }),
+            })
+        }
         Expr::Divide(over, under) => {
             let (over, under) = (at(over)?, at(under)?);
             if complex::norm(under.about) == 0.0 {
@@ -88,10 +82,7 @@ pub(super) fn value(expr: &Expr, point: &Point) -> Option<Value> {
         }
         Expr::Negative(part) => {
             let part = at(part)?;
-            Some(Value {
-                exact: part.exact.map(|e| -e),
-                about: -part.about,
-            })
+            Some(Value { exact: part.exact.map(|e| -e), about: -part.about })
         }
         Expr::Power(base, exponent) => power(&at(base)?, &at(exponent)?),
         Expr::Apply(name, arguments) => {
@@ -220,9 +211,7 @@ fn apply(name: &str, arguments: &[Value]) -> Option<Value> {
         },
         "!" => {
             let n = first.exact.as_ref().and_then(whole)?;
-            (0..=1_000)
-                .contains(&n)
-                .then(|| Value::exact(BigRational::from_integer(factorial(n))))
+            (0..=1_000).contains(&n).then(|| Value::exact(BigRational::from_integer(factorial(n))))
         }
         "binom" => {
             let n = first.exact.as_ref().and_then(whole)?;
@@ -234,14 +223,9 @@ fn apply(name: &str, arguments: &[Value]) -> Option<Value> {
             Some(Value::exact(BigRational::from_integer(ways)))
         }
         "gcd" | "lcm" | "max" | "min" => {
-            let all = arguments
-                .iter()
-                .map(|a| a.exact.clone())
-                .collect::<Option<Vec<_>>>()?;
+            let all = arguments.iter().map(|a| a.exact.clone()).collect::<Option<Vec<_>>>()?;
             let pick = |larger: bool| {
-                all.iter()
-                    .cloned()
-                    .reduce(|a, b| if (a > b) == larger { a } else { b })
+                all.iter().cloned().reduce(|a, b| if (a > b) == larger { a } else { b })
             };
             match name {
                 "max" => pick(true).map(Value::exact),
@@ -324,10 +308,7 @@ fn root(degree: &Value, inside: &Value) -> Option<Value> {
         }
         if n % 2 == 1 && exact.is_negative() {
             let positive = root(degree, &Value::exact(-exact))?;
-            return Some(Value {
-                exact: positive.exact.map(|e| -e),
-                about: -positive.about,
-            });
+            return Some(Value { exact: positive.exact.map(|e| -e), about: -positive.about });
         }
     }
     let x = inside.about;

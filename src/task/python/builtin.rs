@@ -79,11 +79,7 @@ impl Machine {
                     Some(values) => self.values(&values)?,
                     None => vec![],
                 };
-                if builtin == Builtin::List {
-                    self.list(values)
-                } else {
-                    self.tuple(values)
-                }
+                if builtin == Builtin::List { self.list(values) } else { self.tuple(values) }
             }
             Builtin::Map => {
                 if arguments.len() < 2 {
@@ -219,11 +215,7 @@ impl Machine {
             }
             _ => arguments,
         };
-        let wanted = if builtin == Builtin::Max {
-            Ordering::Greater
-        } else {
-            Ordering::Less
-        };
+        let wanted = if builtin == Builtin::Max { Ordering::Greater } else { Ordering::Less };
         let mut best: Option<(Value, Value)> = None;
         for value in values {
             let rank = self.key_of(&key, &value)?;
@@ -235,10 +227,7 @@ impl Machine {
                 best = Some((value, rank));
             }
         }
-        best.map_or_else(
-            || problem(format!("{name} of nothing")),
-            |(value, _)| Ok(value),
-        )
+        best.map_or_else(|| problem(format!("{name} of nothing")), |(value, _)| Ok(value))
     }
 
     fn key_of(&mut self, key: &Option<Value>, value: &Value) -> Outcome<Value> {
@@ -285,11 +274,8 @@ impl Machine {
         let mut out = Vec::with_capacity(left.len() + right.len());
         let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
         while let (Some((a, _)), Some((b, _))) = (left.peek(), right.peek()) {
-            let first = if self.order(b, a)? == Ordering::Less {
-                right.next()
-            } else {
-                left.next()
-            };
+            let first =
+                if self.order(b, a)? == Ordering::Less { right.next() } else { left.next() };
             out.extend(first);
         }
         out.extend(left);
@@ -326,10 +312,7 @@ impl Machine {
                 let [value] = exactly(name, arguments)?;
                 self.index_or_count(&values, name, &value)
             }
-            other => problem(format!(
-                "a {} has no method `{name}` in this language",
-                other.kind()
-            )),
+            other => problem(format!("a {} has no method `{name}` in this language", other.kind())),
         }
     }
 
@@ -484,10 +467,8 @@ impl Machine {
                     Some(_) => return problem("split() needs a string that is not empty"),
                 };
                 self.charge(text.len())?;
-                let parts = parts
-                    .into_iter()
-                    .map(|part| self.string(part))
-                    .collect::<Outcome<_>>()?;
+                let parts =
+                    parts.into_iter().map(|part| self.string(part)).collect::<Outcome<_>>()?;
                 self.list(parts)
             }
             _ => problem(format!("a string has no method `{name}` in this language")),
@@ -496,10 +477,8 @@ impl Machine {
 }
 
 fn range(arguments: &[Value]) -> Outcome<Value> {
-    let numbers = arguments
-        .iter()
-        .map(|value| whole(value, "range"))
-        .collect::<Outcome<Vec<_>>>()?;
+    let numbers =
+        arguments.iter().map(|value| whole(value, "range")).collect::<Outcome<Vec<_>>>()?;
     match numbers[..] {
         [stop] => Ok(Value::Range(0, stop, 1)),
         [start, stop] => Ok(Value::Range(start, stop, 1)),

@@ -61,11 +61,7 @@ impl Machine {
             sets: vec![],
             iterators: vec![],
             functions: vec![],
-            scopes: vec![Scope {
-                names: HashMap::new(),
-                locals: None,
-                parent: None,
-            }],
+            scopes: vec![Scope { names: HashMap::new(), locals: None, parent: None }],
             steps: 0,
             cells: 0,
             depth: 0,
@@ -384,10 +380,7 @@ impl Machine {
 
     fn function(&mut self, code: &Rc<Code>, scope: usize) -> Outcome<Value> {
         self.charge(1)?;
-        self.functions.push(Function {
-            code: code.clone(),
-            scope,
-        });
+        self.functions.push(Function { code: code.clone(), scope });
         Ok(Value::Function(self.functions.len() - 1))
     }
 
@@ -497,19 +490,11 @@ impl Machine {
             }
             Expr::And(left, right) => {
                 let left = self.eval(left, scope)?;
-                if self.truth(&left) {
-                    self.eval(right, scope)
-                } else {
-                    Ok(left)
-                }
+                if self.truth(&left) { self.eval(right, scope) } else { Ok(left) }
             }
             Expr::Or(left, right) => {
                 let left = self.eval(left, scope)?;
-                if self.truth(&left) {
-                    Ok(left)
-                } else {
-                    self.eval(right, scope)
-                }
+                if self.truth(&left) { Ok(left) } else { self.eval(right, scope) }
             }
             Expr::Binary(left, operator, right) => {
                 let left = self.eval(left, scope)?;
@@ -554,10 +539,7 @@ impl Machine {
         named: &[(Rc<str>, Expr)],
         scope: usize,
     ) -> Outcome<Vec<(Rc<str>, Value)>> {
-        named
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), self.eval(value, scope)?)))
-            .collect()
+        named.iter().map(|(name, value)| Ok((name.clone(), self.eval(value, scope)?))).collect()
     }
 
     fn comprehension(&mut self, of: &Comprehension, scope: usize) -> Outcome<Value> {
@@ -616,10 +598,8 @@ impl Machine {
             Value::Tuple(id) => Cursor::Values(self.tuples[*id].clone(), 0),
             Value::Str(text) => {
                 self.charge(text.len())?;
-                let letters: Vec<Value> = text
-                    .chars()
-                    .map(|c| Value::Str(c.to_string().into()))
-                    .collect();
+                let letters: Vec<Value> =
+                    text.chars().map(|c| Value::Str(c.to_string().into())).collect();
                 Cursor::Values(letters.into(), 0)
             }
             Value::Range(start, stop, step) => Cursor::Range(*start, *stop, *step),
@@ -654,11 +634,7 @@ impl Machine {
                 Ok(value)
             }
             Cursor::Range(next, stop, step) => {
-                let more = if *step > 0 {
-                    *next < *stop
-                } else {
-                    *next > *stop
-                };
+                let more = if *step > 0 { *next < *stop } else { *next > *stop };
                 if !more {
                     return Ok(None);
                 }
@@ -787,11 +763,7 @@ impl Machine {
                     vec![]
                 } else {
                     let one = &self.lists[*id];
-                    one.iter()
-                        .cycle()
-                        .take(one.len() * times)
-                        .cloned()
-                        .collect()
+                    one.iter().cycle().take(one.len() * times).cloned().collect()
                 };
                 self.list(values)
             }
@@ -922,10 +894,9 @@ impl Machine {
             (Value::Range(..), Value::Range(..))
             | (Value::Function(_), Value::Function(_))
             | (Value::Iterator(_), Value::Iterator(_))
-            | (Value::Builtin(_), Value::Builtin(_)) => problem(format!(
-                "comparing a {} is not part of this language",
-                left.kind()
-            )),
+            | (Value::Builtin(_), Value::Builtin(_)) => {
+                problem(format!("comparing a {} is not part of this language", left.kind()))
+            }
             _ => Ok(false),
         }
     }
@@ -960,11 +931,7 @@ impl Machine {
                 (self.tuples[*a].clone(), self.tuples[*b].clone())
             }
             _ => {
-                return problem(format!(
-                    "a {} and a {} have no order",
-                    left.kind(),
-                    right.kind()
-                ));
+                return problem(format!("a {} and a {} have no order", left.kind(), right.kind()));
             }
         };
         self.tick(a.len().min(b.len()))?;
@@ -1167,11 +1134,7 @@ fn arithmetic(a: i64, operator: Operator, b: i64) -> Outcome<i64> {
             quotient - i64::from(remainder != 0 && (remainder < 0) != (b < 0))
         }),
         Operator::Modulo => a.checked_rem(b).or(Some(0)).map(|remainder| {
-            if remainder != 0 && (remainder < 0) != (b < 0) {
-                remainder + b
-            } else {
-                remainder
-            }
+            if remainder != 0 && (remainder < 0) != (b < 0) { remainder + b } else { remainder }
         }),
         Operator::Power if b < 0 => {
             return problem("a negative power makes a fraction, which this language lacks");
@@ -1189,11 +1152,7 @@ fn arithmetic(a: i64, operator: Operator, b: i64) -> Outcome<i64> {
 /// The place that `index` names in something of length `len`.
 fn position(len: usize, index: &Value, what: &str) -> Outcome<usize> {
     let index = whole(index, "an index")?;
-    let at = if index < 0 {
-        index.saturating_add(len as i64)
-    } else {
-        index
-    };
+    let at = if index < 0 { index.saturating_add(len as i64) } else { index };
     match usize::try_from(at) {
         Ok(at) if at < len => Ok(at),
         _ => problem(format!("index {index} is outside a {what} of length {len}")),
@@ -1209,11 +1168,7 @@ fn slice_positions(len: usize, [start, stop, step]: [Option<i64>; 3]) -> Outcome
     let len = len as i64;
     let (lowest, highest) = if step > 0 { (0, len) } else { (-1, len - 1) };
     let clamp = |bound: i64| {
-        let bound = if bound < 0 {
-            bound.saturating_add(len)
-        } else {
-            bound
-        };
+        let bound = if bound < 0 { bound.saturating_add(len) } else { bound };
         bound.clamp(lowest, highest)
     };
     let start = start.map_or(if step > 0 { lowest } else { highest }, clamp);
@@ -1228,11 +1183,7 @@ fn slice_positions(len: usize, [start, stop, step]: [Option<i64>; 3]) -> Outcome
 }
 
 fn write_string(text: &str, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
     for c in text.chars() {
         match c {

@@ -47,13 +47,7 @@ const MARKS: [&str; 36] = [
 const MAX_NESTING: usize = 30;
 
 pub(super) fn tokens(source: &str) -> Outcome<Vec<Token>> {
-    let mut lexer = Lexer {
-        rest: source,
-        line: 1,
-        out: Vec::new(),
-        indents: vec![0],
-        brackets: 0,
-    };
+    let mut lexer = Lexer { rest: source, line: 1, out: Vec::new(), indents: vec![0], brackets: 0 };
     lexer.all()?;
     Ok(lexer.out)
 }
@@ -102,10 +96,7 @@ impl Lexer<'_> {
         if self.brackets > 0 {
             return Err(self.problem("a bracket is not closed"));
         }
-        if !matches!(
-            self.out.last().map(|t| &t.kind),
-            None | Some(Kind::Newline | Kind::Dedent)
-        ) {
+        if !matches!(self.out.last().map(|t| &t.kind), None | Some(Kind::Newline | Kind::Dedent)) {
             self.push(Kind::Newline);
         }
         while self.indents.len() > 1 {
@@ -181,11 +172,7 @@ impl Lexer<'_> {
 
     fn string(&mut self, quote: char) -> Outcome<()> {
         let long = [quote; 3].iter().collect::<String>();
-        let fence = if self.rest.starts_with(&long) {
-            long
-        } else {
-            quote.to_string()
-        };
+        let fence = if self.rest.starts_with(&long) { long } else { quote.to_string() };
         self.skip(fence.len());
         let mut text = String::new();
         loop {
@@ -232,9 +219,7 @@ impl Lexer<'_> {
         if digits.len() > 1 && digits.starts_with('0') && digits.bytes().any(|b| b != b'0') {
             return Err(self.problem("a number may not begin with 0"));
         }
-        let value = digits
-            .parse()
-            .map_err(|_| self.problem("a number is beyond 64 bits"))?;
+        let value = digits.parse().map_err(|_| self.problem("a number is beyond 64 bits"))?;
         self.skip(end);
         self.push(Kind::Int(value));
         Ok(())

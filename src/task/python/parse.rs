@@ -154,13 +154,7 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(tokens: &'a [Token]) -> Self {
-        Self {
-            tokens,
-            at: 0,
-            depth: 0,
-            in_function: false,
-            loops: 0,
-        }
+        Self { tokens, at: 0, depth: 0, in_function: false, loops: 0 }
     }
 
     fn peek(&self) -> &'a Kind {
@@ -201,11 +195,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, mark: &str) -> Outcome<()> {
-        if self.mark(mark) {
-            Ok(())
-        } else {
-            Err(self.unexpected(&format!("`{mark}`")))
-        }
+        if self.mark(mark) { Ok(()) } else { Err(self.unexpected(&format!("`{mark}`"))) }
     }
 
     fn name(&mut self) -> Outcome<Rc<str>> {
@@ -303,12 +293,7 @@ impl<'a> Parser<'a> {
         let body = body?;
         let mut locals: BTreeSet<_> = parameters.iter().cloned().collect();
         assigned_in(&body, &mut locals);
-        Ok(What::Define(Rc::new(Code {
-            name,
-            parameters,
-            body: Body::Block(body),
-            locals,
-        })))
+        Ok(What::Define(Rc::new(Code { name, parameters, body: Body::Block(body), locals })))
     }
 
     fn parameters(&mut self, end: &str) -> Outcome<Vec<Rc<str>>> {
@@ -419,10 +404,7 @@ impl<'a> Parser<'a> {
             Expr::Name(name) => Ok(Target::Name(name)),
             Expr::Index(list, index) => Ok(Target::Index(list, index)),
             Expr::Tuple(parts) | Expr::List(parts) => Ok(Target::Tuple(
-                parts
-                    .into_iter()
-                    .map(|part| self.target(part))
-                    .collect::<Outcome<_>>()?,
+                parts.into_iter().map(|part| self.target(part)).collect::<Outcome<_>>()?,
             )),
             _ => Err(self.problem("this cannot be assigned to")),
         }
@@ -439,11 +421,7 @@ impl<'a> Parser<'a> {
             }
             parts.push(self.loop_target()?);
         }
-        Ok(if tuple {
-            Target::Tuple(parts)
-        } else {
-            parts.swap_remove(0)
-        })
+        Ok(if tuple { Target::Tuple(parts) } else { parts.swap_remove(0) })
     }
 
     fn loop_target(&mut self) -> Outcome<Target> {
@@ -535,11 +513,7 @@ impl<'a> Parser<'a> {
         while let Some(comparison) = self.comparison_mark()? {
             rest.push((comparison, self.sum()?));
         }
-        Ok(if rest.is_empty() {
-            first
-        } else {
-            Expr::Compare(Box::new(first), rest)
-        })
+        Ok(if rest.is_empty() { first } else { Expr::Compare(Box::new(first), rest) })
     }
 
     fn comparison_mark(&mut self) -> Outcome<Option<Comparison>> {
@@ -620,11 +594,7 @@ impl<'a> Parser<'a> {
         }
         // The right side binds tighter than a sign on the left: -2 ** 2 is -(2 ** 2), and 2 ** -1 is allowed.
         let exponent = self.deeper(Self::unary)?;
-        Ok(Expr::Binary(
-            Box::new(base),
-            Operator::Power,
-            Box::new(exponent),
-        ))
+        Ok(Expr::Binary(Box::new(base), Operator::Power, Box::new(exponent)))
     }
 
     fn postfix(&mut self) -> Outcome<Expr> {
@@ -661,10 +631,7 @@ impl<'a> Parser<'a> {
                 }
             }
             let is_named = matches!(self.peek(), Kind::Name(_))
-                && matches!(
-                    self.tokens.get(self.at + 1).map(|t| &t.kind),
-                    Some(Kind::Mark("="))
-                );
+                && matches!(self.tokens.get(self.at + 1).map(|t| &t.kind), Some(Kind::Mark("=")));
             if is_named {
                 let name = self.name()?;
                 self.at += 1;
@@ -801,12 +768,7 @@ impl<'a> Parser<'a> {
             }
             clauses.push((target, over, conditions));
         }
-        Ok(Expr::Comprehension(Box::new(Comprehension {
-            makes,
-            element,
-            clauses,
-            locals,
-        })))
+        Ok(Expr::Comprehension(Box::new(Comprehension { makes, element, clauses, locals })))
     }
 }
 

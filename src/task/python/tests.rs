@@ -7,59 +7,29 @@ const SHARED: &[(&str, &str)] = &[
     // numbers
     ("", "7 // 2, -7 // 2, 7 // -2, -7 // -2, 6 // 3, -6 // 3"),
     ("", "7 % 3, -7 % 3, 7 % -3, -7 % -3, 0 % 5, -6 % 3"),
-    (
-        "",
-        "2 ** 10, (-2) ** 3, -2 ** 2, 2 ** 3 ** 2, 0 ** 0, (-1) ** 7",
-    ),
+    ("", "2 ** 10, (-2) ** 3, -2 ** 2, 2 ** 3 ** 2, 0 ** 0, (-1) ** 7"),
     ("", "1 - 2 - 3, 2 + 3 * 4, (2 + 3) * 4, -3 + 1, +5, --5"),
     ("", "1 // 0"),
     ("", "5 % 0"),
-    (
-        "",
-        "True + True, True * 3, -True, True == 1, 1 in [True], abs(-True)",
-    ),
-    (
-        "",
-        "abs(-7), abs(7), int('-12'), int(' 7 '), int(True), int()",
-    ),
+    ("", "True + True, True * 3, -True, True == 1, 1 in [True], abs(-True)"),
+    ("", "abs(-7), abs(7), int('-12'), int(' 7 '), int(True), int()"),
     ("", "int('1x')"),
     ("", "9223372036854775807 - 1, -9223372036854775807"),
-    (
-        "",
-        "-(-9223372036854775807 - 1) // 9223372036854775807 if False else 1",
-    ),
+    ("", "-(-9223372036854775807 - 1) // 9223372036854775807 if False else 1"),
     // truth and comparison
     ("", "1 < 2 < 3, 1 < 3 < 2, 3 > 2 >= 2 != 1, 1 == 1 == 1"),
-    (
-        "",
-        "0 or [] or 'x', 1 and 2, 1 and 0, not [], not 'a', None or 3",
-    ),
-    (
-        "",
-        "[1, 2] < [1, 3], [1] < [1, 0], 'a' < 'b', (1, 2) == (1, 2), [1] == (1,)",
-    ),
+    ("", "0 or [] or 'x', 1 and 2, 1 and 0, not [], not 'a', None or 3"),
+    ("", "[1, 2] < [1, 3], [1] < [1, 0], 'a' < 'b', (1, 2) == (1, 2), [1] == (1,)"),
     ("", "1 < 'a'"),
     ("", "[1] < (1,)"),
     ("", "1 == '1', None == 0, [] == False, 'a' != 'b'"),
     ("x = None", "x is None, x is not None, 1 is None"),
-    (
-        "",
-        "2 in [1, 2], 3 not in (1, 2), 'b' in 'abc', 'bd' in 'abc', 4 in range(5), 2 in {1, 2}",
-    ),
+    ("", "2 in [1, 2], 3 not in (1, 2), 'b' in 'abc', 'bd' in 'abc', 4 in range(5), 2 in {1, 2}"),
     ("", "1 in 5"),
-    (
-        "",
-        "[1, [2, 3]] == [1, [2, 3]], {1, 2} == {2, 1}, {1} == {1, 2}",
-    ),
-    (
-        "",
-        "5 if 0 else 6, 5 if [0] else 6, 1 if 2 else 3 if 4 else 5",
-    ),
+    ("", "[1, [2, 3]] == [1, [2, 3]], {1, 2} == {2, 1}, {1} == {1, 2}"),
+    ("", "5 if 0 else 6, 5 if [0] else 6, 1 if 2 else 3 if 4 else 5"),
     // parts
-    (
-        "xs = [1, 2, 3, 4, 5]",
-        "xs[0], xs[-1], xs[1:3], xs[:-1], xs[::2], xs[::-1], xs[4:0:-2]",
-    ),
+    ("xs = [1, 2, 3, 4, 5]", "xs[0], xs[-1], xs[1:3], xs[:-1], xs[::2], xs[::-1], xs[4:0:-2]"),
     (
         "xs = [1, 2, 3]",
         "xs[10:], xs[-10:2], xs[2:1], xs[None:2], xs[-1:], xs[:0], xs[::-3], xs[5::-1]",
@@ -67,14 +37,8 @@ const SHARED: &[(&str, &str)] = &[
     ("xs = [1, 2, 3]", "xs[3]"),
     ("xs = [1, 2, 3]", "xs[-4]"),
     ("xs = [1, 2, 3]", "xs[::0]"),
-    (
-        "s = 'hello'",
-        "s[0], s[-1], s[1:3], s[::-1], len(s), s * 2, s + '!', 0 * s",
-    ),
-    (
-        "t = (1, 2, 3)",
-        "t[1], t[::-1], t + (4,), len(t), t.index(2), t.count(3), ()",
-    ),
+    ("s = 'hello'", "s[0], s[-1], s[1:3], s[::-1], len(s), s * 2, s + '!', 0 * s"),
+    ("t = (1, 2, 3)", "t[1], t[::-1], t + (4,), len(t), t.index(2), t.count(3), ()"),
     ("", "[1, 2] + [3], [0] * 3, 2 * [1, 2], [] * 5, [1] * -1"),
     ("", "[1] + (2,)"),
     ("", "(1)[0]"),
@@ -93,10 +57,7 @@ const SHARED: &[(&str, &str)] = &[
         "xs = [1, 2, 1]\nys = xs\nzs = xs.copy()\nys.append(5)\nzs.clear()",
         "xs, ys, zs, xs.index(2), xs.count(1)",
     ),
-    (
-        "xs = [1, 2]\nys = xs\nys += [3]\nzs = xs + [4]",
-        "xs, ys, zs",
-    ),
+    ("xs = [1, 2]\nys = xs\nys += [3]\nzs = xs + [4]", "xs, ys, zs"),
     ("xs = [1, 2, 3]\nxs[1] = 7\nxs[-1] += 10\nxs[0] *= 5", "xs"),
     ("xs = [1, 2]\nxs += xs\nxs.extend(xs)", "xs"),
     ("x = 7\nx -= 2\nx *= 3\nx //= 4\nx **= 3\nx %= 10", "x"),
@@ -139,14 +100,8 @@ const SHARED: &[(&str, &str)] = &[
         "",
         "list(range(5)), list(range(2, 8, 3)), list(range(5, 0, -2)), len(range(0, 10, 3)), list(range(3, 3))",
     ),
-    (
-        "",
-        "list(reversed([1, 2, 3])), list(reversed('ab')), list(reversed(range(3)))",
-    ),
-    (
-        "",
-        "list(enumerate('ab')), list(enumerate([5], 1)), list(enumerate([5], start=2))",
-    ),
+    ("", "list(reversed([1, 2, 3])), list(reversed('ab')), list(reversed(range(3)))"),
+    ("", "list(enumerate('ab')), list(enumerate([5], 1)), list(enumerate([5], start=2))"),
     (
         "",
         "list(zip([1, 2, 3], 'ab')), list(zip()), list(map(lambda a, b: a + b, [1, 2], [3, 4])), list(map(abs, [-1]))",
@@ -159,20 +114,11 @@ const SHARED: &[(&str, &str)] = &[
         "",
         "any([0, 1]), all([0, 1]), any([]), all([]), any(x > 2 for x in [1, 2, 3]), all(x > 2 for x in [1])",
     ),
-    (
-        "z = zip([1, 2, 3], [4, 5, 6])\na = list(z)\nb = list(z)",
-        "a, b",
-    ),
+    ("z = zip([1, 2, 3], [4, 5, 6])\na = list(z)\nb = list(z)", "a, b"),
     ("m = map(abs, [-1])", "len(m)"),
     ("m = map(abs, [-1])", "m[0]"),
-    (
-        "it = enumerate([7, 8, 9])\nfor i, v in it:\n    break",
-        "list(it), i, v",
-    ),
-    (
-        "xs = [1, 2, 3, 4]\nfor x in xs:\n    if x % 2 == 0:\n        xs.remove(x)",
-        "xs",
-    ),
+    ("it = enumerate([7, 8, 9])\nfor i, v in it:\n    break", "list(it), i, v"),
+    ("xs = [1, 2, 3, 4]\nfor x in xs:\n    if x % 2 == 0:\n        xs.remove(x)", "xs"),
     (
         "xs = [1, 2, 3]\nfor i, x in enumerate(xs):\n    xs[i] = x * 2\n    if i == 0:\n        xs[2] = 100",
         "xs",
@@ -199,25 +145,16 @@ const SHARED: &[(&str, &str)] = &[
     ("", "len({1, True, 2}), {1} == {True}, {(1, 2)} == {(1, 2)}"),
     ("", "{[1]}"),
     // functions and names
-    (
-        "def f(a, b):\n    return a - b",
-        "f(5, 2), f(b=1, a=2), f(3, b=4)",
-    ),
+    ("def f(a, b):\n    return a - b", "f(5, 2), f(b=1, a=2), f(3, b=4)"),
     ("def f(a, b):\n    return a - b", "f(1)"),
     ("def f(a):\n    return a", "f(1, 2)"),
     ("def f(a):\n    return a", "f(1, a=2)"),
     ("def f():\n    pass\ndef g():\n    return", "f(), g()"),
-    (
-        "def f(n):\n    return 1 if n < 2 else n * f(n - 1)",
-        "f(10)",
-    ),
+    ("def f(n):\n    return 1 if n < 2 else n * f(n - 1)", "f(10)"),
     ("x = 1\ndef f():\n    x = 2\n    return x", "f(), x"),
     ("x = 1\ndef f():\n    x += 1\n    return x", "f()"),
     ("x = 1\ndef f():\n    y = x\n    x = 2\n    return y", "f()"),
-    (
-        "def f():\n    def g():\n        return k\n    k = 4\n    return g()",
-        "f()",
-    ),
+    ("def f():\n    def g():\n        return k\n    k = 4\n    return g()", "f()"),
     ("fs = [lambda: i for i in range(3)]", "[g() for g in fs]"),
     (
         "def make(n):\n    def add(v):\n        return v + n\n    return add\na = make(3)\nb = make(5)",
@@ -244,10 +181,7 @@ const SHARED: &[(&str, &str)] = &[
         "def f(xs):\n    for x in xs:\n        while True:\n            if x > 2:\n                return x\n            break",
         "f([1, 5]), f([])",
     ),
-    (
-        "x = 1; y = 2  # two on a line\n\n# a comment\n\nz = (x +\n     y)",
-        "z",
-    ),
+    ("x = 1; y = 2  # two on a line\n\n# a comment\n\nz = (x +\n     y)", "z"),
     (
         "def f(xs):\n    \"\"\"Says what it does.\"\"\"\n    total = 0\n\n    for x in xs: total += x\n    return total\n",
         "f([1, 2])",
@@ -350,11 +284,7 @@ for program, expression in json.load(sys.stdin):
     }
     for (case, theirs) in SHARED.iter().zip(&theirs) {
         let ours = ours(*case);
-        assert_eq!(
-            ours.as_deref().ok(),
-            theirs.as_deref(),
-            "{case:?}: {ours:?}"
-        );
+        assert_eq!(ours.as_deref().ok(), theirs.as_deref(), "{case:?}: {ours:?}");
     }
     for (case, theirs) in LEFT_OUT.iter().zip(&theirs[SHARED.len()..]) {
         assert!(theirs.is_some(), "CPython refuses it too: {case:?}");
@@ -381,46 +311,19 @@ fn nothing_hangs_or_grows_without_end() {
         ("", "list(range(10 ** 15))", "more than"),
         ("", "sum(range(10 ** 15))", "more than"),
         ("", "10 ** 15 in range(10 ** 16)", "steps"),
-        (
-            "def f(x):\n    return f(x + 1)",
-            "f(0)",
-            "inside each other",
-        ),
+        ("def f(x):\n    return f(x + 1)", "f(0)", "inside each other"),
         ("f = lambda x: f(x)", "f(0)", "inside each other"),
-        (
-            "def f(x):\n    return [f(y) for y in [x]]",
-            "f(0)",
-            "inside each other",
-        ),
-        (
-            "m = [1]\nfor i in range(500):\n    m = map(abs, m)",
-            "list(m)",
-            "inside each other",
-        ),
+        ("def f(x):\n    return [f(y) for y in [x]]", "f(0)", "inside each other"),
+        ("m = [1]\nfor i in range(500):\n    m = map(abs, m)", "list(m)", "inside each other"),
         ("xs = []\nxs.append(xs)", "str(xs)", "inside each other"),
-        (
-            "xs = []\nxs.append(xs)\nys = []\nys.append(ys)",
-            "xs == ys",
-            "inside each other",
-        ),
-        (
-            "xs = [1]\nfor i in range(5000):\n    xs = [xs]",
-            "str(xs)",
-            "inside each other",
-        ),
+        ("xs = []\nxs.append(xs)\nys = []\nys.append(ys)", "xs == ys", "inside each other"),
+        ("xs = [1]\nfor i in range(5000):\n    xs = [xs]", "str(xs)", "inside each other"),
         ("x = 2\nwhile True:\n    x = x * x", "1", "64 bits"),
-        (
-            "",
-            "sorted([1, 2], key=lambda v: sorted([1], key=lambda w: v / w))",
-            "fractions",
-        ),
+        ("", "sorted([1, 2], key=lambda v: sorted([1], key=lambda w: v / w))", "fractions"),
     ];
     for (program, expression, wanted) in cases {
         let problem = ours((program, expression)).expect_err(program);
-        assert!(
-            problem.to_string().contains(wanted),
-            "{program}\n{expression}: {problem}"
-        );
+        assert!(problem.to_string().contains(wanted), "{program}\n{expression}: {problem}");
     }
     // Deep structures are made and freed without deep recursion of our own.
     let deep = "xs = [1]\nfor i in range(20000):\n    xs = [xs]\nt = (1,)\nfor i in range(20000):\n    t = (t,)";
@@ -445,9 +348,7 @@ fn nothing_hangs_or_grows_without_end() {
 fn the_depth_limit_leaves_room_on_a_small_stack() {
     let run = || {
         let deep = "def f(n):\n    for i in [1]:\n        if n > 0 and (1 + (2 + f(n - 1))) > 0:\n            return [x for x in [1] if f(n)]\n    return 1";
-        ours((deep, "f(1000)"))
-            .expect_err("recursion without end")
-            .to_string()
+        ours((deep, "f(1000)")).expect_err("recursion without end").to_string()
     };
     let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run);
     let message = thread.expect("a thread").join().expect("no overflow");
@@ -470,8 +371,5 @@ fn a_test_sees_the_value_and_compares_as_python_does() {
 fn errors_name_the_line() {
     let program = Program::parse("def f(xs):\n    y = 1\n    return xs[9]").expect("a program");
     let problem = program.evaluate("f([1])").expect_err("too short");
-    assert_eq!(
-        problem.to_string(),
-        "line 3: index 9 is outside a list of length 1"
-    );
+    assert_eq!(problem.to_string(), "line 3: index 9 is outside a list of length 1");
 }

@@ -114,10 +114,7 @@ pub(super) const BUILTINS: [(&str, Builtin); 20] = [
 
 impl Builtin {
     pub fn name(self) -> &'static str {
-        BUILTINS
-            .iter()
-            .find(|(_, builtin)| *builtin == self)
-            .map_or("", |(name, _)| name)
+        BUILTINS.iter().find(|(_, builtin)| *builtin == self).map_or("", |(name, _)| name)
     }
 }
 
