@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
-use unforget::notebook::{self, Document, Installation, Kernel, Library, Output};
+use unforget::notebook::{self, Build, Document, Installation, Kernel, Library, Output};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks")
@@ -17,26 +17,15 @@ fn all() -> Vec<Document> {
     documents.collect()
 }
 
-/// What cargo built of the crate for this test: the newest of its files beside the test.
-fn built() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let deps = program.parent().unwrap();
-    let age = |path: &PathBuf| {
-        path.metadata().and_then(|seen| seen.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-    };
-    let files = std::fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
-    let named = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with("libunforget-") && name.ends_with(".rlib")
-        })
-    };
-    files.filter(named).max_by_key(age).expect("this test stands on it")
+/// What cargo built of the crate for this test; building again finds everything done.
+fn built() -> Build {
+    Build::release().unwrap()
 }
 
 #[test]
 fn every_cell_of_every_notebook_compiles() {
-    let (built, scratch) = (built(), tempfile::tempdir().unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    let library = library(scratch.path());
     let mut failed = Vec::new();
     for document in all() {
         let source = scratch.path().join("cells.rs");
@@ -44,10 +33,7 @@ fn every_cell_of_every_notebook_compiles() {
         let output = Command::new("rustc")
             .args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"])
             .arg(scratch.path())
-            .arg("--extern")
-            .arg(format!("unforget={}", built.display()))
-            .arg("-L")
-            .arg(format!("dependency={}", built.parent().unwrap().display()))
+            .args(library.flags().split(' '))
             .arg(&source)
             .output()
             .expect("rustc compiled this test");
@@ -89,10 +75,9 @@ fn notebooks_name_our_kernel_and_keep_what_they_showed() {
 
 /// The shared library of what this test stands on.
 fn library(folder: &Path) -> Library {
-    let built = built();
-    let library =
-        Library { dependencies: built.parent().unwrap().to_owned(), built, ..Library::of(folder) };
-    library.link().unwrap();
+    let Build { library: built, parts } = built();
+    let library = Library { built, ..Library::of(folder) };
+    library.link(&parts).unwrap();
     library
 }
 
@@ -143,11 +128,65 @@ pub extern "C" fn differentiate(weights: *mut std::ffi::c_void, into: &mut [f32;
 }
 "#;
 
+/// A library of the compiler's without its code: to the compiler the same crate, to the linker nothing. Reads the format of `ar`.
+fn without_code(library: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(library).unwrap();
+    let magic = b"!<arch>\n";
+    assert!(bytes.starts_with(magic));
+    let (mut kept, mut at) = (magic.to_vec(), magic.len());
+    while let Some(header) = bytes.get(at..at + 60) {
+        let size = std::str::from_utf8(&header[48..58]).unwrap().trim().parse::<usize>().unwrap();
+        let end = at + 60 + size + size % 2;
+        if header.starts_with(b"lib.rmeta/") {
+            kept.extend(&bytes[at..end]);
+        }
+        at = end;
+    }
+    kept
+}
+
+/// The library made from a folder like cargo's `deps` when another project shares the target folder: beside each part of this build lies
+/// another build of the same crate, which does not fit.
+fn library_beside_another_build(folder: &Path) -> Library {
+    let Build { library: built, parts } = built();
+    let deps = folder.join("deps");
+    std::fs::create_dir(&deps).unwrap();
+    let mut other = Vec::new();
+    let place = |part: &Path| {
+        let place = deps.join(part.file_name().unwrap());
+        std::fs::hard_link(part, &place)
+            .or_else(|_| std::fs::copy(part, &place).map(drop))
+            .unwrap();
+        place
+    };
+    let parts: Vec<PathBuf> = parts.iter().map(|part| place(part)).collect();
+    for part in &parts {
+        let name = part.file_stem().unwrap().to_string_lossy();
+        for of in ["libcandle_core-", "libcandle_nn-", "libpolars_core-"] {
+            if name.starts_with(of) {
+                // whatever order the compiler reads the folder in, one of them comes after the right one
+                for hash in ["0000000000000000", "ffffffffffffffff"] {
+                    let path = deps.join(format!("{of}{hash}.rlib"));
+                    std::fs::write(&path, without_code(part)).unwrap();
+                    other.push(path);
+                }
+            }
+        }
+    }
+    assert_eq!(other.len(), 6);
+    let library = Library { built: deps.join(built.file_name().unwrap()), ..Library::of(folder) };
+    library.link(&parts).unwrap();
+    for path in other {
+        assert!(!library.dependencies.join(path.file_name().unwrap()).exists());
+    }
+    library
+}
+
 /// What a kernel does with two cells, without a kernel: two libraries, compiled apart as cells are, loaded one after the other.
 #[test]
 fn weights_of_one_cell_have_right_gradients_in_another() {
     let scratch = tempfile::tempdir().unwrap();
-    let library = library(scratch.path());
+    let library = library_beside_another_build(scratch.path());
     let cell = |name: &str, code: &str| {
         let source = scratch.path().join(name).with_extension("rs");
         std::fs::write(&source, code).unwrap();

@@ -197,7 +197,7 @@ impl Kernel {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) if idle.is_some() => {}
                 Err(_) if !self.lives() => {
-                    return Err(self.gone("ended; are there files in target/release/deps? restart it, or build again with `unforget notebook --prepare`"));
+                    return Err(self.gone("ended; restart it; if that does not help, `unforget notebook --prepare` builds again what cells see"));
                 }
                 Err(_) if interrupted.is_some_and(|since: Instant| since.elapsed() > HEED) => {
                     return over();

@@ -16,8 +16,21 @@ pub struct Library {
     pub file: PathBuf,
     /// What cargo built of this crate.
     pub built: PathBuf,
-    /// What cargo built of all others; cells are compiled against it too.
+    /// A folder with the parts of this build and nothing else; cells are compiled against it too.
+    ///
+    /// Cargo's own `deps` will not do: it also holds what other builds left there, such as those of another project with the same
+    /// `CARGO_TARGET_DIR`. Two builds of a crate can differ in compiler options alone. The compiler cannot tell them apart and may link the
+    /// wrong one, whose symbols do not fit.
     pub dependencies: PathBuf,
+}
+
+/// The files that one run of cargo named as its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// This crate's library.
+    pub library: PathBuf,
+    /// All libraries, this crate's too, and the compiler plug-ins of derived code.
+    pub parts: Vec<PathBuf>,
 }
 
 /// What a shared library was made of, kept beside it.
@@ -42,7 +55,7 @@ impl Library {
         Self {
             file: folder.join(name),
             built: folder.join("libunforget.rlib"),
-            dependencies: folder.join("deps"),
+            dependencies: folder.join("unforget_cells"),
         }
     }
 
@@ -51,12 +64,12 @@ impl Library {
     /// # Errors
     /// Cargo is not there or fails; what it says goes to stderr.
     pub fn make(say: &mut dyn FnMut(&str)) -> Result<Self> {
-        let built = build()?;
-        let folder = built.parent().unwrap_or(Path::new("")).to_owned();
-        let library = Self { built, ..Self::of(&folder) };
+        let build = Build::release()?;
+        let folder = build.library.parent().unwrap_or(Path::new("")).to_owned();
+        let library = Self { built: build.library, ..Self::of(&folder) };
         if library.stale()?.is_some() {
             say("making the shared library that cells see");
-            library.link()?;
+            library.link(&build.parts)?;
         }
         Ok(library)
     }
@@ -71,7 +84,7 @@ impl Library {
         }
         if !self.dependencies.is_dir() {
             return Ok(Some(format!(
-                "{} is gone; without it no cell can be compiled",
+                "{} is not there, and no cell can be compiled without it",
                 self.dependencies.display()
             )));
         }
@@ -98,12 +111,14 @@ impl Library {
         })
     }
 
-    /// Makes it of what cargo built.
+    /// Makes it from the parts of a build, which it collects in [`Library::dependencies`].
     ///
     /// # Errors
-    /// The compiler is not there or fails.
-    pub fn link(&self) -> Result<()> {
+    /// The compiler is not there or fails, or a part cannot be read.
+    pub fn link(&self, parts: &[PathBuf]) -> Result<()> {
         let made_of = self.made_of()?;
+        self.remove()?;
+        self.collect(parts)?;
         let source = self.file.with_extension("rs");
         std::fs::write(&source, SOURCE).map_err(Error::io("writing", &source))?;
         let mut rustc = Command::new(rustc());
@@ -128,6 +143,20 @@ impl Library {
         std::fs::write(self.note(), text).map_err(Error::io("writing", &self.note()))
     }
 
+    /// Fills the folder of dependencies, by hard links where the file system has them.
+    fn collect(&self, parts: &[PathBuf]) -> Result<()> {
+        let folder = &self.dependencies;
+        std::fs::create_dir_all(folder).map_err(Error::io("making", folder))?;
+        for part in parts {
+            let name = part.file_name().unwrap_or_default();
+            let place = folder.join(name);
+            if std::fs::hard_link(part, &place).is_err() {
+                std::fs::copy(part, &place).map_err(Error::io("copying", part))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The options by which a cell's compiler finds it.
     pub fn flags(&self) -> String {
         format!(
@@ -150,6 +179,11 @@ impl Library {
                 removed.push(file);
             }
         }
+        if self.dependencies.exists() {
+            std::fs::remove_dir_all(&self.dependencies)
+                .map_err(Error::io("removing", &self.dependencies))?;
+            removed.push(self.dependencies.clone());
+        }
         Ok(removed)
     }
 }
@@ -170,45 +204,64 @@ pub(super) fn compiler() -> Result<String> {
     }
 }
 
-/// Lets cargo build the library with the features of this program, and returns the file. Cargo's progress goes to stderr.
-fn build() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&cargo);
-    command
-        .args(["build", "--release", "--message-format", "json-render-diagnostics"])
-        .current_dir(project()?)
-        .stdout(Stdio::piped());
-    let features = [
-        ("cuda", cfg!(feature = "cuda")),
-        ("metal", cfg!(feature = "metal")),
-        ("download", cfg!(feature = "download")),
-    ];
-    let features: Vec<&str> =
-        features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
-    if !features.is_empty() {
-        command.args(["--features", &features.join(",")]);
-    }
-    let mut child = command.spawn().map_err(Error::io("starting", Path::new(&cargo)))?;
-    let mut found = None;
-    for line in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
-        let Ok(message) = line
-            .map_err(|_| ())
-            .and_then(|line| serde_json::from_str::<Value>(&line).map_err(|_| ()))
-        else {
-            continue;
-        };
-        if message["reason"] == "compiler-artifact" && message["target"]["name"] == "unforget" {
-            let files =
-                message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            let library = files
-                .map(PathBuf::from)
-                .find(|file| file.extension().is_some_and(|ending| ending == "rlib"));
-            found = library.or(found);
+impl Build {
+    /// Lets cargo build this crate as `cargo build --release` does, with the features and into the target folder of this program. Cargo's progress goes to stderr.
+    ///
+    /// # Errors
+    /// Cargo is not there or fails; what it says goes to stderr.
+    pub fn release() -> Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(&cargo);
+        command
+            .args(["build", "--release", "--message-format", "json-render-diagnostics"])
+            .current_dir(project()?)
+            .stdout(Stdio::piped());
+        if let Some(target) = target() {
+            command.arg("--target-dir").arg(target);
+        }
+        let features = [
+            ("cuda", cfg!(feature = "cuda")),
+            ("metal", cfg!(feature = "metal")),
+            ("download", cfg!(feature = "download")),
+        ];
+        let features: Vec<&str> =
+            features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+        if !features.is_empty() {
+            command.args(["--features", &features.join(",")]);
+        }
+        let mut child = command.spawn().map_err(Error::io("starting", Path::new(&cargo)))?;
+        let (mut library, mut parts) = (None, Vec::new());
+        for line in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
+            let line = line.map_err(Error::library("reading what cargo says"))?;
+            let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
+            if message["reason"] != "compiler-artifact" {
+                continue;
+            }
+            let files = message["filenames"].as_array().into_iter().flatten();
+            for file in files.filter_map(Value::as_str).map(PathBuf::from) {
+                let Some(ending) = file.extension() else { continue };
+                if ending == "rlib" && message["target"]["name"] == "unforget" {
+                    library = Some(file.clone());
+                }
+                if ending == "rlib" || ending == std::env::consts::DLL_EXTENSION {
+                    parts.push(file);
+                }
+            }
+        }
+        let status = child.wait().map_err(Error::library("waiting for cargo"))?;
+        match library.filter(|_| status.success()) {
+            Some(library) => Ok(Self { library, parts }),
+            None => {
+                Err(Error::invalid("cargo build --release", "failed; what it says stands above"))
+            }
         }
     }
-    let status = child.wait().map_err(Error::library("waiting for cargo"))?;
-    match found.filter(|_| status.success()) {
-        Some(file) => Ok(file),
-        None => Err(Error::invalid("cargo build --release", "failed; what it says stands above")),
-    }
+}
+
+/// The target folder in which this program, or the test that it is part of, was built as a release; `None` if it lies elsewhere.
+fn target() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let release =
+        program.ancestors().skip(1).take(2).find(|folder| folder.join("deps").is_dir())?;
+    (release.file_name()? == "release").then(|| release.parent().map(Path::to_owned))?
 }

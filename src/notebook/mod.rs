@@ -17,7 +17,7 @@ mod wire;
 pub use document::{Cell, Document, Output};
 pub use installation::{Installation, Part};
 pub use kernel::Kernel;
-pub use library::Library;
+pub use library::{Build, Library};
 pub use run::{Ran, run, verify};
 
 use crate::error::{Error, Result};
