@@ -219,7 +219,8 @@ pub fn config(rule: &Weighting, config: &Finetune) -> Finetune {
     let normalizer = config.normalizer.or(rule.normalizer());
     let config = Finetune {
         normalizer,
-        reweigh_every: (rule.needs().online() && every > 1).then_some(every),
+        // 1 is said only where the rule says another number, so that this may be applied to its own result
+        reweigh_every: (rule.needs().online() && every.max(rule.every()) > 1).then_some(every),
         ..config.clone()
     };
     Finetune { normalizer: Some(config.normalizer()), ..config }

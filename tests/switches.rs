@@ -296,7 +296,7 @@ fn what_is_set_wins_over_the_rule_everywhere() {
         ("dft over batch", (Some(Normalizer::Weights), Some(3)), "weights", Some(3)),
         ("dft every 2", (None, None), "completion", Some(2)),
         ("dft every 2", (None, Some(3)), "completion", Some(3)),
-        ("dft every 2", (None, Some(1)), "completion", None),
+        ("dft every 2", (None, Some(1)), "completion", Some(1)),
     ];
     for (rule, (normalizer, reweigh_every), want, every) in cases {
         let config = Finetune { normalizer, reweigh_every, ..base_config() };

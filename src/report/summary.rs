@@ -357,7 +357,8 @@ mod tests {
         let text = serde_json::to_string(&results).unwrap();
         let then = text.replace("stm(2.5)", "stm_2.5");
         assert!(then != text);
-        assert_eq!(serde_json::from_str::<Results>(&then).unwrap(), results);
+        let read = |text: &str| serde_json::from_str::<Results>(text).unwrap();
+        assert!(read(&then) == read(&text));
     }
 
     #[test]
