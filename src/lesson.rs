@@ -58,13 +58,13 @@ use crate::experiment::{Recipe, views};
 use crate::ledger;
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
-use crate::scorer::{self, Following};
+use crate::scorer::{self, Weighted};
 use crate::select::{Counts, LossMask, ModelSignals, Signals, TokenClass, Weighting};
 use crate::stats;
 use crate::task::Item;
 use crate::tokens::{Sequence, TooLong, sequences};
-use crate::train::{Example, Finetune, Reweigh};
-use crate::verbs::{self, Training, Tuned};
+use crate::train::{Example, Finetune};
+use crate::verbs::{self, Tuned};
 use serde::{Deserialize, Serialize};
 
 /// Items as a model reads them: tokens, which of them are the answer's, and what the model says of each.
@@ -185,7 +185,7 @@ impl Reading {
     }
 
     /// What a rule of token weights learns of these answers: `all`, `stm(2.5)`, or any other that `unforget weights --list` shows or that its
-    /// language can say. What is random is drawn by seed 1.
+    /// language can say. What is random is drawn by seed 1 to be looked at; [`finetune`] draws it by the training's own seed.
     ///
     /// # Errors
     /// The rule cannot be read, or needs what a second model says.
@@ -218,8 +218,8 @@ pub struct Lesson {
     pub reading: Reading,
     /// The rule of the weights.
     pub rule: Weighting,
-    /// One for each token of each item; 0 is not learned. Where they follow the model while it learns, those before the first step, all
-    /// answers taken as one batch.
+    /// One for each token of each item; 0 is not learned. What is random is drawn by seed 1 here, and by its own seed in a training. Where
+    /// they follow the model while it learns, those before the first step, all answers taken as one batch.
     pub weights: Vec<Vec<f32>>,
     /// What a second model says of each token; empty where the rule asks none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -247,27 +247,25 @@ impl Lesson {
         }
         let mut lesson =
             Self { reading: reading.clone(), rule: weighting, weights: Vec::new(), reference };
-        let mut signals = lesson.signals();
-        if needs.online() {
+        lesson.weights = lesson.drawn()?;
+        Ok(lesson)
+    }
+
+    /// What the rule gives each token, before the first step.
+    fn drawn(&self) -> Result<Vec<Vec<f32>>> {
+        let mut signals = self.signals();
+        if self.rule.needs().online() {
             // before the first step the model that learns is the base
-            for (signals, scores) in signals.iter_mut().zip(&reading.scores) {
+            for (signals, scores) in signals.iter_mut().zip(&self.reading.scores) {
                 signals.current = Some(ModelSignals::from(scores));
             }
         }
-        lesson.weights = lesson.rule.weights(&signals, SEED)?;
-        Ok(lesson)
+        self.rule.weights(&signals, SEED)
     }
 
     fn signals(&self) -> Vec<Signals> {
         let Reading { sequences, classes, scores, .. } = &self.reading;
         scorer::signals(sequences, classes, scores, &self.reference)
-    }
-
-    /// What makes the weights anew while the model learns, if the rule looks at it.
-    fn following(&self, seed: u64) -> Option<Following> {
-        let sequences = &self.reading.sequences;
-        let online = self.rule.needs().online();
-        online.then(|| Following::new(self.rule.clone(), sequences, self.signals(), seed))
     }
 
     fn mask(&self, at: usize) -> LossMask {
@@ -305,20 +303,13 @@ impl Lesson {
         Ok(Weighed { tokens: self.tokens(at)?, weights: self.weights[at].clone() })
     }
 
-    /// What the trainer is given; 1 for each token of an answer where the weights follow the model.
+    /// What the trainer is given at seed 1; 1 for each token of an answer where the weights follow the model.
     pub fn examples(&self) -> Vec<Example> {
         let weights = match self.rule.needs().online() {
-            true => &scorer::every_token(&self.reading.sequences),
-            false => &self.weights,
+            true => scorer::every_token(&self.reading.sequences),
+            false => self.weights.clone(),
         };
-        let pairs = self.reading.sequences.iter().zip(weights);
-        let example = |(sequence, weights): (&Sequence, &Vec<f32>)| Example {
-            id: sequence.id.clone(),
-            ids: sequence.ids.clone(),
-            weights: weights.clone(),
-            completion_tokens: sequence.completion.learned(),
-        };
-        pairs.map(example).collect()
+        scorer::examples(&self.reading.sequences, weights)
     }
 }
 
@@ -342,31 +333,33 @@ pub fn card(cx: &Context, tuned: &Tuned) -> Result<Card> {
     Card::of(&cx.store.find(&folder.to_string_lossy())?)
 }
 
-/// Fine-tunes `base` on `lesson`. What its loss is divided by, and how often its weights are made anew, is as the rule says where it does.
+/// Fine-tunes `base` on `lesson`. What its loss is divided by, and how often its weights are made anew, is as `config` says, else as the rule
+/// does ([`scorer::config`]); the seed of `config` draws what is random in it. Weights that were changed since the rule gave them are trained
+/// by as they are, and the card then names no rule.
 ///
 /// # Errors
-/// As [`verbs::train`].
+/// As [`verbs::train`], and if weights were changed that are made anew while the model learns.
 pub fn finetune(
     cx: &Context,
     base: &Checkpoint,
     lesson: &Lesson,
     config: &Finetune,
 ) -> Result<Tuned> {
-    let rule = &lesson.rule;
-    let label = format!("{}-{rule}", lesson.reading.name);
-    let config = Finetune {
-        normalizer: rule.normalizer().unwrap_or(config.normalizer),
-        reweigh_every: (rule.every() > 1).then_some(rule.every()),
-        ..config.clone()
-    };
-    let (examples, following) = (lesson.examples(), lesson.following(config.seed));
-    let training = Training {
-        reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
-        // the card says that a rule drew by the training's seed, so it is kept only where that is so
-        rule: (config.seed == SEED).then_some((rule, &lesson.reading.sequences)),
-        ..Training::new(&examples, &config)
-    };
-    verbs::train(cx, base, &label, &training)
+    let Lesson { rule, reading, .. } = lesson;
+    let label = format!("{}-{rule}", reading.name);
+    if lesson.weights != lesson.drawn()? {
+        if rule.needs().online() {
+            let problem = format!(
+                "were changed, but `{rule}` makes them anew while the model learns; write a rule that gives them"
+            );
+            return Err(Error::invalid("weights of the lesson", problem));
+        }
+        // no rule makes these again, so that none is on the card
+        let config = scorer::config(rule, config);
+        return verbs::finetune(cx, base, &label, &lesson.examples(), &config);
+    }
+    let weighted = Weighted::new(rule, &reading.sequences, lesson.signals(), config)?;
+    verbs::train(cx, base, &label, &weighted.training())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! A [`model::Checkpoint`] is a folder on disk, plain data. The [`verbs`] score it, sample from it, fine-tune and evaluate it; each is
-//! cached and goes on where it was stopped. A [`experiment::Recipe`] puts them together, [`report`] shows what came out.
+//! cached, and trainings and samples go on where they were stopped. A [`experiment::Recipe`] puts them together, [`report`] shows what came out.
 //!
 //! What the crate does not do: serve models, train on several machines, or compute models of other families than [`model::Family`] names.
 //!

@@ -10,9 +10,10 @@ use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::perplexity::TokenScores;
 use crate::select::{ModelSignals, Signals, TOP, TokenClass, Weighting, carry_over};
+use crate::stats;
 use crate::tokens::{Form, Sequence, Tokenizer, sequence};
-use crate::train::{self, Reweigh};
-use crate::verbs;
+use crate::train::{self, Finetune, Reweigh};
+use crate::verbs::{self, Training};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -206,6 +207,83 @@ pub fn every_token(sequences: &[Sequence]) -> Vec<Vec<f32>> {
         completion.map(|own| f32::from(u8::from(*own))).collect()
     };
     sequences.iter().map(ones).collect()
+}
+
+/// `config` as a training by `rule` has it: everything that a rule decides of a training beside the weights.
+///
+/// What `config` says itself counts; what it leaves open is as the rule says. The loss is divided by what stands after the rule's `over`,
+/// else as its method was published, else by the learned tokens. Weights that follow the model are made anew as often as its `every` says;
+/// where they do not, nothing is made anew.
+pub fn config(rule: &Weighting, config: &Finetune) -> Finetune {
+    let every = config.reweigh_every.unwrap_or(rule.every());
+    let normalizer = config.normalizer.or(rule.normalizer());
+    let config = Finetune {
+        normalizer,
+        // 1 is said only where the rule says another number, so that this may be applied to its own result
+        reweigh_every: (rule.needs().online() && every.max(rule.every()) > 1).then_some(every),
+        ..config.clone()
+    };
+    Finetune { normalizer: Some(config.normalizer()), ..config }
+}
+
+/// A data set whose tokens are weighed by a rule, and how it is trained: what a rule does to a training, for notebooks, recipes and the
+/// command line alike.
+#[derive(Debug, Clone)]
+pub struct Weighted<'a> {
+    rule: &'a Weighting,
+    sequences: &'a [Sequence],
+    following: Option<Following>,
+    /// What the trainer is given, in the order of the sequences; 1 for each token of an answer where the weights follow the model.
+    pub examples: Vec<train::Example>,
+    /// The configuration as [`config()`] makes it.
+    pub config: Finetune,
+}
+
+impl<'a> Weighted<'a> {
+    /// `signals` are those of `sequences`, without the current model's; the seed of `config` draws what is random in `rule`.
+    ///
+    /// # Errors
+    /// When a signal is missing that the rule needs, a weight is no weight, or two sequences have one name and weights that follow the model.
+    pub fn new(
+        rule: &'a Weighting,
+        sequences: &'a [Sequence],
+        signals: Vec<Signals>,
+        config: &Finetune,
+    ) -> Result<Self> {
+        let online = rule.needs().online();
+        if online {
+            // they are found again by their names
+            stats::distinct("ids of the training data", sequences.iter().map(|of| &of.id))?;
+        }
+        let weights = match online {
+            true => every_token(sequences),
+            false => rule.weights(&signals, config.seed)?,
+        };
+        let following =
+            online.then(|| Following::new(rule.clone(), sequences, signals, config.seed));
+        let examples = examples(sequences, weights);
+        Ok(Self { rule, sequences, following, examples, config: self::config(rule, config) })
+    }
+
+    /// As [`verbs::train`] takes it: nothing watched, and no log.
+    pub fn training(&self) -> Training<'_> {
+        Training {
+            reweigh: self.following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
+            rule: Some((self.rule, self.sequences)),
+            ..Training::new(&self.examples, &self.config)
+        }
+    }
+}
+
+/// Examples as the trainer is given them, from one weight for each token.
+pub fn examples(sequences: &[Sequence], weights: Vec<Vec<f32>>) -> Vec<train::Example> {
+    let example = |(sequence, weights): (&Sequence, Vec<f32>)| train::Example {
+        id: sequence.id.clone(),
+        ids: sequence.ids.clone(),
+        weights,
+        completion_tokens: sequence.completion.learned(),
+    };
+    sequences.iter().zip(weights).map(example).collect()
 }
 
 /// Weights that follow the model while it learns: the rule, with everything of its signals that does not change.

@@ -1,7 +1,7 @@
 //! What one does: score, sample, fine-tune, evaluate. Verbs are functions, context first; results are plain data.
 //!
-//! Every verb is cached and resumable. Its inputs (weights, data, config, seed) name a folder in the store: a finished one is
-//! returned at once, an unfinished one goes on from its last checkpoint.
+//! Every verb is cached. Its inputs (weights, data, config, seed) name a folder in the store, and a finished one is returned at once. Of an
+//! unfinished one, trainings and samples go on from what was kept last; what scores, evaluates or merges a model begins anew.
 
 use crate::adapter;
 use crate::card::Card;
@@ -16,6 +16,7 @@ use crate::perplexity::{self, TokenScores};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
 use crate::select::Weighting;
 use crate::self_output::{self, Pool, SelfOutput, Shown};
+use crate::stats;
 use crate::task::Item;
 use crate::tokens::Sequence;
 use crate::train::{Example, Finetune, Method, Reweigh, Step, Trainer};
@@ -57,6 +58,7 @@ pub fn sample(
     if items.is_empty() {
         return Err(Error::invalid("items", "there is none to answer"));
     }
+    stats::distinct("ids of the items", items.iter().map(|item| &item.id))?;
     let inputs = cx
         .fingerprint(checkpoint)?
         .with("items", items)?
@@ -188,6 +190,13 @@ pub fn train(
 ) -> Result<Tuned> {
     let &Training { data, config, reweigh, watch, log, rule } = training;
     config.check()?;
+    if let (None, Some(steps)) = (reweigh, config.reweigh_every) {
+        let problem = format!(
+            "is {steps}, but no rule of this training looks at the model while it learns; leave it out, or take such a rule as `dft`"
+        );
+        return Err(Error::invalid("reweigh_every", problem));
+    }
+    let config = &settled(config);
     watch.map(Watch::check).transpose()?;
     if base.adapter.is_some() {
         let problem = "carries an adapter already; write it as a merged model first";
@@ -319,7 +328,12 @@ pub fn train(
     Ok(tuned)
 }
 
-/// As [`finetune`], with the model as it was after each epoch, the last one included. For a LoRA or DoRA; what is stopped begins anew.
+/// `config` with nothing left open, as a card shows it and the store names it.
+fn settled(config: &Finetune) -> Finetune {
+    Finetune { normalizer: Some(config.normalizer()), ..config.clone() }
+}
+
+/// As [`finetune`], with the model as it was after each epoch, the last one included. For a LoRA or DoRA.
 pub fn finetune_by_epoch(
     cx: &Context,
     base: &Checkpoint,
@@ -328,6 +342,7 @@ pub fn finetune_by_epoch(
     config: &Finetune,
 ) -> Result<Vec<Tuned>> {
     config.check()?;
+    let config = &settled(config);
     let Method::Lora(lora) = &config.method else {
         let problem = "keeps every epoch of an adapter only; choose a LoRA";
         return Err(Error::invalid("method", problem));
@@ -341,17 +356,40 @@ pub fn finetune_by_epoch(
         let model = base.load_base(&cx.device)?;
         let before = model.decoder.detached()?;
         let mut trainer = Trainer::new(model.decoder, data, config)?;
+        // the epochs that are over, beside the state of the training
+        const EPOCHS: &str = "epochs.json";
+        let over = work.resume(|_, saved| {
+            trainer.restore(saved)?;
+            let path = saved.join(EPOCHS);
+            let text = std::fs::read(&path).map_err(Error::io("reading the epochs", &path))?;
+            serde_json::from_slice(&text)
+                .map_err(|problem| Error::file(&path, format!("holds no epochs: {problem}")))
+        })?;
+        let mut all: Vec<Tuned> = over.map_or_else(Vec::new, |(_, epochs)| epochs);
         let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
         let (started, in_epoch) = (Instant::now(), trainer.total() / config.epochs);
-        let mut all = Vec::new();
-        for epoch in 1..=config.epochs {
-            for _ in 0..in_epoch {
-                interruption::check()?;
-                trainer.step()?;
-                bar.set(trainer.steps().len());
+        let mut saved = Instant::now();
+        while all.len() < config.epochs {
+            let going_on = interruption::check();
+            if saved.elapsed() > SAVE_EVERY || going_on.is_err() {
+                work.save_checkpoint(trainer.steps().len() as u64, |folder| {
+                    let path = folder.join(EPOCHS);
+                    let text =
+                        serde_json::to_vec(&all).map_err(Error::library("packing the epochs"))?;
+                    std::fs::write(&path, text).map_err(Error::io("saving the epochs", &path))?;
+                    trainer.save(folder)
+                })?;
+                saved = Instant::now();
+            }
+            going_on?;
+            trainer.step()?;
+            bar.set(trainer.steps().len());
+            if trainer.steps().len() < in_epoch * (all.len() + 1) {
+                continue;
             }
             let base_name = base.model.to_string_lossy();
-            adapter::save(trainer.decoder(), lora, &base_name, &work.path(&folder(epoch))?)?;
+            let adapter = work.path(&folder(all.len() + 1))?;
+            adapter::save(trainer.decoder(), lora, &base_name, &adapter)?;
             all.push(Tuned {
                 checkpoint: base.clone(),
                 steps: trainer.steps().to_vec(),
@@ -361,6 +399,7 @@ pub fn finetune_by_epoch(
                 probes: Vec::new(),
                 stopped: None,
             });
+            saved = Instant::now() - SAVE_EVERY * 2; // an epoch is not trained twice
         }
         card.write(work)?;
         Ok(all)
@@ -448,6 +487,10 @@ pub fn evaluate(
     tasks: &[(String, Vec<Item>)],
     sampling: &Sampling,
 ) -> Result<Vec<Vec<Graded>>> {
+    stats::distinct("tasks", tasks.iter().map(|(task, _)| task))?;
+    for (task, items) in tasks {
+        stats::distinct(&format!("ids of the items of {task}"), items.iter().map(|item| &item.id))?;
+    }
     let inputs = cx.fingerprint(checkpoint)?.with("tasks", tasks)?.with("sampling", sampling)?;
     let entry = cx.store.entry("evaluate", label, &inputs)?;
     entry.run(|work| {
@@ -478,6 +521,7 @@ pub fn evaluate_scales(
     sampling: &Sampling,
     scales: &[f64],
 ) -> Result<Vec<(f64, Vec<Vec<Graded>>)>> {
+    stats::distinct("scales of the adapter", scales)?;
     let at = |scale: &f64| {
         let scaled = checkpoint.scaled(*scale)?;
         let label = format!("{label}-scale-{scale}");

@@ -38,6 +38,7 @@ fn every_file_is_read_and_said_not_to_be_the_published_one() {
     let audit = run(folder.path(), &[Part::Files]).unwrap();
     assert_eq!(found(&audit, "rows", "mbpp/train"), "3");
     assert_eq!(found(&audit, "rows", "cache-"), "2");
+    assert_eq!(found(&audit, "rows", "gsm8k-test"), "2");
     assert_eq!(found(&audit, "rows", "sample_train_t_0.7_1_wrejppl"), "1");
     let hash = fact(&audit, "SHA-256", "gsm8k/data");
     assert_eq!(hash.verdict, Verdict::DoesNotFollow);
@@ -115,14 +116,82 @@ fn tasks_and_logs_are_graded_again() {
     // 0.5 is one half, and four is not three, whatever the log says
     assert_eq!(
         found(&audit, "logged MATH answers that our grader grades as the log does", ""),
-        "1 of 2"
+        "2 of 3"
     );
+    assert_eq!(found(&audit, "logged MATH answers that pass", ""), "2");
     assert_eq!(found(&audit, "answers with ####", ""), "1");
-    assert_eq!(found(&audit, "logged GSM8K answers", ""), "1 of 1");
+    // of both files
+    assert_eq!(found(&audit, "logged GSM8K answers", ""), "2 of 2");
     assert_eq!(found(&audit, "rows with a number as their key", "arc_challenge/test"), "1");
     assert_eq!(found(&audit, "rows with the labels A, B, C, D", "arc_challenge/test"), "1");
     assert_eq!(found(&audit, "rows with five options", ""), "1");
     assert_eq!(found(&audit, "rows whose key is none of their labels", "arc_challenge/test"), "0");
+}
+
+#[test]
+fn grades_are_read_however_a_log_writes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    made_up(folder.path());
+    let logs = ["mbpp-test/log", "math-test/log", "gsm8k-test/log_1", "gsm8k-test/log_2"];
+    let logs = logs.map(|log| folder.path().join(format!("logging/{log}.jsonl")));
+    let texts = logs.each_ref().map(|log| std::fs::read_to_string(log).unwrap());
+    let rewritten = |of: &dyn Fn(bool, &mut serde_json::Value)| {
+        for (log, text) in logs.iter().zip(&texts) {
+            let line = |line: &str| {
+                let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+                let passed = row["passed"] == true || row["passed"].as_f64() == Some(1.0);
+                of(passed, &mut row);
+                format!("{row}\n")
+            };
+            std::fs::write(log, text.lines().map(line).collect::<String>()).unwrap();
+        }
+    };
+    let parts = [Part::Files, Part::Tasks, Part::Leak];
+    let facts = |audit: Audit| -> Vec<(String, Option<String>)> {
+        let said = audit.facts.into_iter().filter(|fact| !fact.what.contains("SHA-256"));
+        said.map(|fact| (fact.what, fact.recomputed)).collect()
+    };
+    let whole = facts(run(folder.path(), &parts).unwrap());
+    let ways: [fn(bool) -> serde_json::Value; 6] = [
+        |passed| passed.into(),
+        |passed| u8::from(passed).into(),
+        |passed| f64::from(u8::from(passed)).into(),
+        |passed| if passed { "True" } else { "False" }.into(),
+        |passed| if passed { "true" } else { "false" }.into(),
+        |passed| if passed { "1.0" } else { "0.0" }.into(),
+    ];
+    for way in ways {
+        rewritten(&|passed, row| row["passed"] = way(passed));
+        assert_eq!(facts(run(folder.path(), &parts).unwrap()), whole, "{}", way(true));
+    }
+    // numbers as a table program writes them, and an object as a text
+    rewritten(&|_, row| {
+        row["id"] = row["id"].as_f64().into();
+        if row["final_output"].is_object() {
+            row["final_output"] = row["final_output"].to_string().into();
+        }
+    });
+    assert_eq!(facts(run(folder.path(), &parts).unwrap()), whole);
+    // an answer that has no grade is counted in no comparison of grades
+    rewritten(&|passed, row| {
+        if !passed {
+            row["passed"] = serde_json::Value::Null;
+        }
+    });
+    let audit = run(folder.path(), &[Part::Tasks]).unwrap();
+    let what = "logged MATH answers that our grader grades as the log does";
+    assert_eq!(found(&audit, what, ""), "1 of 2");
+    assert_eq!(found(&audit, "logged GSM8K answers", ""), "1 of 1");
+    // and what is no grade is said as it stands there
+    rewritten(&|_, row| row["passed"] = "perhaps".into());
+    let error = run(folder.path(), &[Part::Tasks]).unwrap_err().to_string();
+    for part in ["math-test/log.jsonl:1", "column passed", "\"perhaps\"", "--only"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // a column in which nothing stands is none
+    rewritten(&|_, row| row["generation"] = serde_json::Value::Null);
+    let error = run(folder.path(), &[Part::Tasks]).unwrap_err().to_string();
+    assert!(error.contains("nothing in the column generation"), "{error}");
 }
 
 #[test]

@@ -258,7 +258,7 @@ fn a_kernel_is_small_and_right_and_says_how_quick() {
     };
     assert_eq!(timed(&mut kernel, "let x: i32 = 41 + 1;\nx"), "42");
     let text = timed(&mut kernel, "let recipe: Recipe = Recipe::quick();\nrecipe");
-    assert!(text.contains("recipe lab-quick") && text.contains("stm_2.5"), "{text}");
+    assert!(text.contains("recipe lab-quick") && text.contains("stm(2.5)"), "{text}");
     timed(
         &mut kernel,
         "let w: candle_core::Var = candle_core::Var::new(&[[1f32, 2.], [3., 4.]], &candle_core::Device::Cpu)?;",

@@ -227,8 +227,12 @@ fn micro_batches_add_up_to_the_batch() {
     }
     for normalizer in NORMALIZERS {
         let step = |micro_tokens: usize| {
-            let config =
-                Finetune { batch: 6, micro_tokens, normalizer, ..finetune(Method::Lora(lora())) };
+            let config = Finetune {
+                batch: 6,
+                micro_tokens,
+                normalizer: Some(normalizer),
+                ..finetune(Method::Lora(lora()))
+            };
             Trainer::new(base(), &examples, &config).unwrap().step().unwrap()
         };
         let (one, many) = (step(8192), step(30));
@@ -388,7 +392,8 @@ fn normalizers_divide_one_sum_by_four_numbers() {
         kept.zip(&scored.log_prob).map(|(weight, log_prob)| -f64::from(weight * log_prob)).sum();
     let mut norms = Vec::new();
     for (normalizer, divisor) in NORMALIZERS.into_iter().zip(divisors) {
-        let config = Finetune { batch: 4, normalizer, ..finetune(Method::Lora(lora())) };
+        let config =
+            Finetune { batch: 4, normalizer: Some(normalizer), ..finetune(Method::Lora(lora())) };
         let step = Trainer::new(base(), &examples, &config).unwrap().step().unwrap();
         assert!(
             (step.loss * divisor / sum - 1.0).abs() <= 1e-6,
@@ -524,7 +529,7 @@ fn a_loss_that_is_no_number_stops_and_names_step_and_items() {
     // later: a weight of the example breaks the second step only
     let mut broken = examples.clone();
     broken[0].weights[5] = f32::INFINITY;
-    let config = Finetune { batch: 1, epochs: 1, normalizer: Normalizer::Batch, ..config };
+    let config = Finetune { batch: 1, epochs: 1, normalizer: Some(Normalizer::Batch), ..config };
     let mut trainer = Trainer::new(base(), &broken, &config).unwrap();
     let (mut taken, mut stopped) = (0, None);
     while stopped.is_none() && !trainer.done() {

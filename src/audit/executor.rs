@@ -4,9 +4,9 @@ use super::fact::Facts;
 use super::layout::{
     Copy, File, MBPP_LOG, MBPP_TRAIN, MBPP_VALIDATION, REPHRASE_POOL_TRAIN,
     REPHRASE_POOL_VALIDATION, REPHRASE_TRAIN, REPHRASE_VALIDATION, SELF_OUTPUT_TRAIN,
-    SELF_OUTPUT_VALIDATION, text, turns,
+    SELF_OUTPUT_VALIDATION, task_of, text, turns,
 };
-use super::samples::accepted;
+use super::samples::{Accepted, accepted};
 use crate::benchmark::{Ask, Benchmark};
 use crate::dataset::Row;
 use crate::error::Result;
@@ -183,7 +183,8 @@ fn groups(copy: &Copy) -> Result<Vec<Group>> {
         let rows = copy.needed(file)?;
         let mut runs = Vec::new();
         for row in &rows {
-            for answer in accepted(row).into_iter().filter(|a| a.source != "ground_truth") {
+            let labelled = |a: &Accepted| a.source != "ground_truth" && a.correct.is_some();
+            for answer in accepted(row).into_iter().filter(labelled) {
                 let run = of.run(text(row, "instruction"), &answer.content, answer.correct);
                 runs.extend(run.map(as_labelled));
             }
@@ -262,7 +263,7 @@ fn logged(row: &Row) -> Run {
     let words: Vec<&str> = used.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     let own =
         defined_names(&code).filter(|name| words.contains(name)).map(str::to_string).collect();
-    let task = row.fields["final_output"]["task_id"].as_u64();
+    let task = task_of(row);
     Run {
         label: row.fields["passed"].as_bool(),
         item: Item {
@@ -339,8 +340,7 @@ fn log(copy: &Copy, facts: &mut Facts) -> Result<()> {
     let file = MBPP_LOG.name();
     let stated = "earlier count";
     let passed = rows.iter().filter(|row| row.fields["passed"] == true).count();
-    let tasks: Vec<u64> =
-        rows.iter().filter_map(|row| row.fields["final_output"]["task_id"].as_u64()).collect();
+    let tasks: Vec<u64> = rows.iter().filter_map(task_of).collect();
     let in_order = rows.iter().enumerate().filter(|(at, row)| row.fields["id"] == *at).count();
     let late = rows
         .iter()

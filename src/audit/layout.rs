@@ -1,6 +1,9 @@
 //! The files of the authors' published folder: where each lies, which columns it has, which bytes it was published with.
 //!
 //! A file that every copy has is `needed`; others are left out of light copies, and what depends on them cannot be computed there.
+//!
+//! A trap: the files write one thing in several ways. A grade is `true` in one log, `0.0` in another and `1` in a third; what a program wrote
+//! through a table has whole numbers as `3.0` or as text, and nothing as null. [`Kind::read`] takes all of these and hands on one.
 
 use super::fact::Facts;
 use crate::dataset::{self, Row, sha256};
@@ -25,6 +28,8 @@ enum Place {
     At(&'static str),
     /// The first file of this folder, by name, that has all these parts in its name.
     In(&'static str, &'static [&'static str]),
+    /// All such files, one after the other.
+    All(&'static str, &'static [&'static str]),
 }
 
 /// What a column holds.
@@ -44,7 +49,7 @@ enum Kind {
     List,
 }
 use Kind::{Flag, List, Numbers, Object, Objects, Text, Texts, Turns, Whole, Wholes};
-use Place::{At, In};
+use Place::{All, At, In};
 
 const CONVERSATION: Kind = Turns("from", "value");
 const MESSAGES: &[(&str, Kind)] = &[("conversations", Turns("role", "content"))];
@@ -219,8 +224,8 @@ pub(super) static MBPP_LOG: File = file(
     92,
     "ebf9d63dc90f2724",
 );
-pub(super) static MATH_LOG: File = rare(In("logging/math-test", &[".jsonl"]), LOG, 8);
-pub(super) static GSM8K_LOG: File = rare(In("logging/gsm8k-test", &[".jsonl"]), LOG, 6);
+pub(super) static MATH_LOG: File = rare(All("logging/math-test", &[".jsonl"]), LOG, 8);
+pub(super) static GSM8K_LOG: File = rare(All("logging/gsm8k-test", &[".jsonl"]), LOG, 6);
 /// The three tables of raw results have their columns in `raw_digits`.
 pub(super) static TRUTH_CSV: File =
     file(At("raw_digits/ground truth finetune.csv"), &[], 28, "95223a04a263162f");
@@ -230,7 +235,7 @@ pub(super) static SAMPLES_CSV: File =
     file(At("raw_digits/self-output.csv"), &[], 272, "f099f8c2360f012c");
 
 /// Every file that an audit knows.
-static ALL: [&File; 25] = [
+static FILES: [&File; 25] = [
     &STM,
     &STM_IDS,
     &MBPP_TRAIN,
@@ -263,7 +268,7 @@ impl File {
     pub fn name(&self) -> String {
         match self.place {
             At(path) => path.to_string(),
-            In(folder, parts) => format!("{folder}/*{}", parts.join("*")),
+            In(folder, parts) | All(folder, parts) => format!("{folder}/*{}", parts.join("*")),
         }
     }
 
@@ -304,22 +309,30 @@ impl Copy {
     /// # Errors
     /// A needed file is not there.
     pub fn find(&self, file: &File) -> Result<Option<PathBuf>> {
-        let found = match file.place {
-            At(path) => Some(self.root.join(path)).filter(|path| path.is_file()),
-            In(folder, parts) => self.first(&self.root.join(folder), parts)?,
+        Ok(self.all(file)?.into_iter().next())
+    }
+
+    /// The files that are read for `file`, one but for [`Place::All`].
+    fn all(&self, file: &File) -> Result<Vec<PathBuf>> {
+        let mut found = match file.place {
+            At(path) => Vec::from_iter(Some(self.root.join(path)).filter(|path| path.is_file())),
+            In(folder, parts) | All(folder, parts) => self.named(&self.root.join(folder), parts)?,
         };
-        match found {
-            None if file.needed => {
+        if !matches!(file.place, All(..)) {
+            found.truncate(1);
+        }
+        match found.is_empty() && file.needed {
+            true => {
                 let path = self.root.join(file.name());
                 Err(Error::missing("such file", path, WAY_OUT))
             }
-            found => Ok(found),
+            false => Ok(found),
         }
     }
 
-    fn first(&self, folder: &Path, parts: &[&str]) -> Result<Option<PathBuf>> {
+    fn named(&self, folder: &Path, parts: &[&str]) -> Result<Vec<PathBuf>> {
         if !folder.is_dir() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing the folder", folder))? {
@@ -330,38 +343,45 @@ impl Copy {
             }
         }
         found.sort();
-        Ok(found.into_iter().next())
+        Ok(found)
     }
 
-    /// The rows of `file`, each with the columns that it is to have; `None` if the file is not there and need not be.
+    /// The rows of `file`, each with the columns that it is to have, as [`Kind::read`] gives them; `None` if the file is not there and need not
+    /// be.
     ///
     /// # Errors
     /// A needed file is not there, or a file is not whole, has no rows or rows of another schema.
     pub fn rows(&self, file: &File) -> Result<Option<Vec<Row>>> {
-        let Some(path) = self.find(file)? else {
-            return Ok(None);
-        };
-        let rows = dataset::rows(&path)?;
-        if rows.is_empty() {
-            return Err(Error::file(path, format!("holds no rows; {WAY_OUT}")));
-        }
-        for row in &rows {
+        let mut all = Vec::new();
+        for path in self.all(file)? {
+            let mut rows = dataset::rows(&path)?;
+            if rows.is_empty() {
+                return Err(Error::file(path, format!("holds no rows; {WAY_OUT}")));
+            }
             for (column, kind) in file.columns {
-                let value = row.fields.get(*column).unwrap_or(&Value::Null);
-                if !kind.fits(value) {
-                    let found = match value {
-                        Value::Null => "nothing",
-                        _ => "something else",
+                let nothing = |row: &Row| row.fields.get(*column).is_none_or(Value::is_null);
+                // a log in which nothing is graded is a log
+                if *kind != Flag && rows.iter().all(nothing) {
+                    let problem = format!("has nothing in the column {column}; {WAY_OUT}");
+                    return Err(Error::file(path, problem));
+                }
+                for row in &mut rows {
+                    let value = row.fields.get(*column).unwrap_or(&Value::Null);
+                    let Some(read) = kind.read(value) else {
+                        let problem = format!(
+                            "expected {} in the column {column}, found {}; if the authors' file says so, please report it, else {WAY_OUT}; \
+                             --only leaves out the parts that read it",
+                            kind.words(),
+                            shown(value)
+                        );
+                        return Err(Error::row(&path, row.number, problem));
                     };
-                    let problem = format!(
-                        "expected {} in the column {column}, found {found}; {WAY_OUT}",
-                        kind.words()
-                    );
-                    return Err(Error::row(&path, row.number, problem));
+                    row.fields.insert((*column).to_owned(), read);
                 }
             }
+            all.append(&mut rows);
         }
-        Ok(Some(rows))
+        Ok((!all.is_empty()).then_some(all))
     }
 
     /// As [`Self::rows`] of a file that is needed.
@@ -391,7 +411,7 @@ impl Kind {
         match self {
             Text => "a text".into(),
             Whole => "a whole number".into(),
-            Flag => "true or false".into(),
+            Flag => "true or false, or 1 or 0".into(),
             Texts => "a list of texts".into(),
             Wholes => "a list of whole numbers".into(),
             Numbers => "a list of numbers".into(),
@@ -402,23 +422,93 @@ impl Kind {
         }
     }
 
-    fn fits(self, value: &Value) -> bool {
-        let all = |fits: fn(&Value) -> bool| value.as_array().is_some_and(|l| l.iter().all(fits));
+    /// The value as the audit reads it, whatever way of writing it the file has; `None` where it is something else.
+    ///
+    /// Null is an empty text, list or object, and no grade; a number has to be there.
+    fn read(self, value: &Value) -> Option<Value> {
+        let list = |one: fn(&Value) -> Option<Value>| -> Option<Value> {
+            match &unpacked(value) {
+                Value::Null => Some(Value::Array(Vec::new())),
+                Value::Array(values) => values.iter().map(one).collect(),
+                _ => None,
+            }
+        };
         match self {
-            Text => value.is_string(),
-            Whole => value.is_u64(),
-            Flag => value.is_boolean(),
-            Texts => all(Value::is_string),
-            Wholes => all(Value::is_u64),
-            Numbers => all(Value::is_number),
-            Turns(who, what) => value.as_array().is_some_and(|turns| {
-                turns.len() >= 2
-                    && turns.iter().all(|turn| turn[who].is_string() && turn[what].is_string())
-            }),
-            Objects => all(Value::is_object),
-            Object => value.is_object(),
-            List => value.is_array(),
+            Text => match value {
+                Value::Null => Some("".into()),
+                Value::String(_) => Some(value.clone()),
+                Value::Number(number) => Some(number.to_string().into()),
+                _ => None,
+            },
+            Whole => whole_of(value).map(Value::from),
+            Flag => match value {
+                Value::Null => Some(Value::Null),
+                _ => flag_of(value).map(Value::from),
+            },
+            Texts => list(|value| Text.read(value)),
+            Wholes => list(|value| Whole.read(value)),
+            Numbers => list(|value| number_of(value).map(Value::from)),
+            Turns(who, what) => match unpacked(value) {
+                Value::Array(turns) => (turns.len() >= 2
+                    && turns.iter().all(|turn| turn[who].is_string() && turn[what].is_string()))
+                .then_some(Value::Array(turns)),
+                _ => None,
+            },
+            Objects => list(|value| value.is_object().then(|| value.clone())),
+            Object => match unpacked(value) {
+                Value::Null => Some(Value::Object(serde_json::Map::new())),
+                object => object.is_object().then_some(object),
+            },
+            List => list(|value| Some(value.clone())),
         }
+    }
+}
+
+/// A list or object that is written as a text, else the value itself.
+fn unpacked(value: &Value) -> Value {
+    let packed = value.as_str().filter(|text| text.trim_start().starts_with(['[', '{']));
+    packed.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| value.clone())
+}
+
+/// A number, also one that is written as a text.
+pub(super) fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        other => other.as_f64(),
+    }
+}
+
+/// A whole number of at least 0: `3`, `3.0`, `"3"`.
+pub(super) fn whole_of(value: &Value) -> Option<u64> {
+    /// Up to here every whole number is one of double precision.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    value.as_u64().or_else(|| {
+        let text = value.as_str().and_then(|text| text.trim().parse().ok());
+        let number = number_of(value).filter(|x| x.fract() == 0.0 && (0.0..=EXACT).contains(x));
+        text.or(number.map(|x| x as u64))
+    })
+}
+
+/// A truth value: `true`, `1`, `1.0`, `"True"`, `"1.0"`, and their opposites. A share between 0 and 1 is none.
+pub(super) fn flag_of(value: &Value) -> Option<bool> {
+    if let Some(flag) = value.as_bool() {
+        return Some(flag);
+    }
+    let word = value.as_str().map(|text| text.trim().to_lowercase());
+    match (word.as_deref(), number_of(value)) {
+        (Some("true"), _) | (_, Some(1.0)) => Some(true),
+        (Some("false"), _) | (_, Some(0.0)) => Some(false),
+        _ => None,
+    }
+}
+
+/// The beginning of a value, for a message.
+fn shown(value: &Value) -> String {
+    const SHOWN: usize = 40;
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
@@ -432,6 +522,17 @@ pub(super) fn whole(row: &Row, column: &str) -> u64 {
     row.fields.get(column).and_then(Value::as_u64).unwrap_or_default()
 }
 
+/// The number of a task of MBPP: 20, or `Mbpp/20` as MBPP+ writes it.
+pub(super) fn task_number(value: &Value) -> Option<u64> {
+    let number = value.as_str().and_then(|text| text.rsplit('/').next()?.parse().ok());
+    whole_of(value).or(number)
+}
+
+/// The number of the task that a row of MBPP's log is about.
+pub(super) fn task_of(row: &Row) -> Option<u64> {
+    task_number(&row.fields["final_output"]["task_id"])
+}
+
 /// What the user and the assistant say, by either spelling of the turns.
 pub(super) fn turns(row: &Row) -> (&str, &str) {
     let turn = |at: usize| {
@@ -443,22 +544,26 @@ pub(super) fn turns(row: &Row) -> (&str, &str) {
 
 /// Every file: whether it is there, has its schema, and is the published one.
 pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
-    for file in ALL {
+    for file in FILES {
         let name = file.name();
-        let Some(path) = copy.find(file)? else {
+        if copy.find(file)?.is_none() {
             facts
                 .claim("rows", &name, "earlier count")
                 .cannot(file.rows.to_string(), "the file is not in this copy");
             continue;
-        };
+        }
         let rows = match file.columns.is_empty() {
             // without the line of names
             true => copy.table(file)?.1.len().saturating_sub(1),
             false => copy.rows(file)?.map_or(0, |rows| rows.len()),
         };
         facts.claim("rows", &name, "earlier count").count(file.rows, rows);
-        let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
-        let hash = sha256(&bytes)[..16].to_string();
+        let mut hashes = Vec::new();
+        for path in copy.all(file)? {
+            let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
+            hashes.push(sha256(&bytes)[..16].to_string());
+        }
+        let hash = hashes.join(", ");
         let claim =
             facts.claim("SHA-256, first 16 digits", &name, "published files, commit 5ea67bd");
         match file.sha256 {
@@ -473,4 +578,69 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn one_thing_is_read_in_every_way_that_files_write_it() {
+        let reads = |kind: Kind, ways: &[Value], one: Value| {
+            for way in ways {
+                assert_eq!(kind.read(way), Some(one.clone()), "{kind:?} of {way}");
+            }
+        };
+        reads(
+            Flag,
+            &[json!(true), json!(1), json!(1.0), json!("True"), json!("true")],
+            json!(true),
+        );
+        reads(Flag, &[json!("1"), json!(" 1.0 ")], json!(true));
+        reads(Flag, &[json!(false), json!(0), json!(0.0), json!("False")], json!(false));
+        reads(Flag, &[json!("0"), json!("0.0"), json!(-0.0)], json!(false));
+        reads(Flag, &[Value::Null], Value::Null);
+        reads(Whole, &[json!(12), json!(12.0), json!("12"), json!("12.0")], json!(12));
+        reads(Whole, &[json!(u64::MAX), json!(u64::MAX.to_string())], json!(u64::MAX));
+        reads(Text, &[json!("3"), json!(3)], json!("3"));
+        reads(Text, &[json!(""), Value::Null], json!(""));
+        reads(Texts, &[json!(["a", 2]), json!("[\"a\", 2]")], json!(["a", "2"]));
+        reads(Wholes, &[json!([1, 2]), json!([1.0, "2"]), json!("[1, 2]")], json!([1, 2]));
+        reads(
+            Numbers,
+            &[json!([1.5, 2.0]), json!(["1.5", 2]), json!("[1.5, 2]")],
+            json!([1.5, 2.0]),
+        );
+        reads(Object, &[json!({"a": 1}), json!("{\"a\": 1}")], json!({"a": 1}));
+        reads(Object, &[Value::Null, json!({})], json!({}));
+        for kind in [Texts, Wholes, Numbers, Objects, List] {
+            reads(kind, &[Value::Null, json!([]), json!("[]")], json!([]));
+        }
+        let turns = json!([{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]);
+        reads(CONVERSATION, &[turns.clone(), json!(turns.to_string())], turns.clone());
+        for (kind, other) in [
+            (Flag, json!(0.5)),
+            (Flag, json!(2)),
+            (Flag, json!("yes, mostly")),
+            (Flag, json!([true])),
+            (Whole, json!(1.5)),
+            (Whole, json!(-1)),
+            (Whole, json!("one")),
+            (Whole, Value::Null),
+            (Text, json!(["a"])),
+            (Text, json!(true)),
+            (Texts, json!("a")),
+            (Wholes, json!([1.5])),
+            (Numbers, json!(["a"])),
+            (Numbers, json!([null])),
+            (CONVERSATION, json!([{"from": "human", "value": "a"}])),
+            (CONVERSATION, Value::Null),
+            (Objects, json!(["a"])),
+            (Object, json!("a")),
+            (List, json!({"a": 1})),
+        ] {
+            assert_eq!(kind.read(&other), None, "{kind:?} of {other}");
+        }
+    }
 }

@@ -4,7 +4,10 @@
 //! the test split is left out of light copies; another file with its task numbers, such as MBPP+ itself, can be given instead.
 
 use super::fact::Facts;
-use super::layout::{Copy, MBPP_LOG, MBPP_TEST, MBPP_TRAIN, MBPP_VALIDATION, text, turns, whole};
+use super::layout::{
+    Copy, MBPP_LOG, MBPP_TEST, MBPP_TRAIN, MBPP_VALIDATION, task_number, task_of, text, turns,
+    whole,
+};
 use crate::benchmark::mbpp::split;
 use crate::dataset;
 use crate::error::{Error, Result};
@@ -74,8 +77,7 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
     }
 
     // What the log shows of the test set.
-    let logged: Vec<u64> =
-        log.iter().filter_map(|row| row.fields["final_output"]["task_id"].as_u64()).collect();
+    let logged: Vec<u64> = log.iter().filter_map(task_of).collect();
     let seen = |of: &HashSet<u64>| logged.iter().filter(|task| of.contains(task)).count();
     let official = |name: &str| logged.iter().filter(|task| split(**task) == name).count();
     facts
@@ -102,9 +104,7 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
         let shared = defined_names(code)
             .filter(|name| prompt.contains(&format!("{name}(")))
             .find_map(|name| Some((name, defined.get(&name.to_lowercase())?)));
-        if let (Some((name, tasks)), Some(task)) =
-            (shared, row.fields["final_output"]["task_id"].as_u64())
-        {
+        if let (Some((name, tasks)), Some(task)) = (shared, task_of(row)) {
             let tasks: Vec<String> = tasks.iter().map(u64::to_string).collect();
             twins.push(format!("{task} and {} ({name})", tasks.join(", ")));
         }
@@ -125,7 +125,7 @@ pub(super) fn audit(copy: &Copy, test: Option<&Path>, facts: &mut Facts) -> Resu
     let same: Vec<String> = log
         .iter()
         .filter_map(|row| {
-            let task = row.fields["final_output"]["task_id"].as_u64()?;
+            let task = task_of(row)?;
             let trained = problems.get(&problem(text(row, "prompt")))?;
             Some(format!("{task} and {trained}"))
         })
@@ -157,12 +157,7 @@ fn numbers_of(path: &Path) -> Result<HashSet<u64>> {
     let rows = dataset::rows(path)?;
     rows.iter()
         .map(|row| {
-            let number = match row.fields.get("task_id") {
-                Some(Value::Number(number)) => number.as_u64(),
-                Some(Value::String(text)) => text.rsplit('/').next().and_then(|n| n.parse().ok()),
-                _ => None,
-            };
-            number.ok_or_else(|| {
+            task_number(row.fields.get("task_id").unwrap_or(&Value::Null)).ok_or_else(|| {
                 let problem = "expected task_id to be a task number of MBPP, as in 601 or Mbpp/601";
                 Error::row(path, row.number, problem)
             })

@@ -12,7 +12,8 @@ use std::path::Path;
 /// Writes a made-up copy of the authors' folder to `folder`, but for MBPP's test split and MATH's training split, which light copies lack.
 ///
 /// Its three tables of raw results have a row that follows, one whose base scores were exchanged, and one that nothing explains; of two scored answers
-/// three of seven tokens are above a perplexity of 2.5; and one logged test task has the function and the words of a training task.
+/// three of seven tokens are above a perplexity of 2.5; and one logged test task has the function and the words of a training task. Grades are
+/// written as the authors' logs write them: as truth values, as `1.0` and as `1`.
 ///
 /// # Errors
 /// Names the file that cannot be written.
@@ -241,8 +242,9 @@ fn math(folder: &Path) -> Result<()> {
         folder,
         "logging/math-test/log.jsonl",
         &[
-            json!({"id": 0, "prompt": "What is half of one?", "generation": "It is $\\boxed{0.5}$.", "gold": "\\frac{1}{2}", "passed": true}),
-            json!({"id": 1, "prompt": "What is three?", "generation": "It is $\\boxed{4}$.", "gold": "3", "passed": true}),
+            json!({"id": 0, "prompt": "What is half of one?", "generation": "It is $\\boxed{0.5}$.", "gold": "\\frac{1}{2}", "passed": 1.0}),
+            json!({"id": 1, "prompt": "What is three?", "generation": "It is $\\boxed{4}$.", "gold": "3", "passed": 1.0}),
+            json!({"id": 2, "prompt": "What is two?", "generation": "It is one.", "gold": "2", "passed": 0.0}),
         ],
     )?;
     Ok(())
@@ -257,13 +259,16 @@ fn gsm8k(folder: &Path) -> Result<()> {
         texts("answer", rows.iter().map(|row| row.1)),
     ];
     arrow(folder, "dataset/ground_truth/gsm8k/data-00000-of-00001.arrow", columns)?;
-    lines(
-        folder,
-        "logging/gsm8k-test/log.jsonl",
-        &[
-            json!({"id": 0, "prompt": "Q: Two and three apples?", "generation": "2 + 3 = 5\n#### 5", "passed": true}),
-        ],
-    )?;
+    // in two files, with grades as numbers
+    for (file, answer, passed) in [("log_1", "2 + 3 = 5\n#### 5", 1), ("log_2", "#### 6", 0)] {
+        lines(
+            folder,
+            &format!("logging/gsm8k-test/{file}.jsonl"),
+            &[
+                json!({"id": 0, "prompt": "Q: Two and three apples?", "generation": answer, "passed": passed, "fmt_err": 0}),
+            ],
+        )?;
+    }
     Ok(())
 }
 

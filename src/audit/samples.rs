@@ -4,7 +4,7 @@ use super::fact::Facts;
 use super::layout::{
     Copy, File, MBPP_TRAIN, MBPP_VALIDATION, REPHRASE_POOL_TRAIN, REPHRASE_POOL_VALIDATION,
     REPHRASE_TRAIN, REPHRASE_VALIDATION, SELF_OUTPUT_POOL_VALIDATION, SELF_OUTPUT_TRAIN,
-    SELF_OUTPUT_VALIDATION, text, turns,
+    SELF_OUTPUT_VALIDATION, flag_of, number_of, text, turns,
 };
 use crate::dataset::Row;
 use crate::error::Result;
@@ -31,8 +31,8 @@ pub(super) fn accepted(row: &Row) -> Vec<Accepted> {
         .map(|item| Accepted {
             content: item["content"].as_str().unwrap_or_default().to_string(),
             source: item["src"].as_str().unwrap_or_default().to_string(),
-            correct: item["correct"].as_bool(),
-            perplexity: item["ppl"].as_f64(),
+            correct: flag_of(&item["correct"]),
+            perplexity: number_of(&item["ppl"]),
         })
         .collect()
 }
@@ -299,7 +299,8 @@ fn pool(
         .iter()
         .flat_map(|row| row.fields["rejection"].as_array().into_iter().flatten())
         .collect();
-    let scored = rejected.iter().filter(|item| item.get("ppl").is_some()).count();
+    let scored =
+        rejected.iter().filter(|item| item.get("ppl").is_some_and(|ppl| !ppl.is_null())).count();
     facts
         .claim(format!("{what}: rejected answers with a perplexity"), &name, "earlier count")
         .count(0, scored);

@@ -153,22 +153,24 @@ fn math_log(copy: &Copy, facts: &mut Facts) -> Result<()> {
         }
         return Ok(());
     };
-    let passed = |row: &&Row| row.fields["passed"] == true;
-    let same = rows
+    let passed = |row: &Row| row.fields["passed"].as_bool();
+    // a row without a grade cannot be graded alike
+    let graded: Vec<&Row> = rows.iter().filter(|row| passed(row).is_some()).collect();
+    let same = graded
         .iter()
         .filter(|row| {
             let gold = logged(row, "gold").unwrap_or_default();
             let score = math_item(&gold, Grading::Paper).grade(text(row, "generation"), false);
-            (score.value == 1.0) == passed(row)
+            Some(score.value == 1.0) == passed(row)
         })
         .count();
     facts
         .claim("logged MATH answers that pass", MATH_LOG.name(), "earlier count")
-        .count(3, rows.iter().filter(passed).count());
+        .count(3, graded.iter().filter(|row| passed(row) == Some(true)).count());
     facts
         .claim(what, MATH_LOG.name(), "earlier count")
         .note("the log's judge was a language model")
-        .text("8 of 8", format!("{same} of {}", rows.len()));
+        .text("8 of 8", format!("{same} of {}", graded.len()));
     Ok(())
 }
 
@@ -204,10 +206,10 @@ fn gsm8k(copy: &Copy, facts: &mut Facts) -> Result<()> {
     let (mut same, mut found) = (0, 0);
     for row in &log {
         let own = rows.iter().find(|known| text(row, "prompt").contains(text(known, "question")));
-        if let Some(gold) = own.and_then(gold) {
+        if let (Some(gold), Some(passed)) = (own.and_then(gold), row.fields["passed"].as_bool()) {
             found += 1;
             let right = item(gold).grade(text(row, "generation"), false).value == 1.0;
-            same += usize::from(right == (row.fields["passed"] == true));
+            same += usize::from(right == passed);
         }
     }
     let claim = facts.claim(what, GSM8K_LOG.name(), "earlier count");

@@ -3,6 +3,7 @@ use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
+use unforget::experiment::canonical;
 use unforget::experiment::results::Results;
 use unforget::report::forgetting::{number, p_value, pairs_of, range};
 use unforget::report::grid::{Grid, NOTHING};
@@ -18,7 +19,7 @@ Examples:
   Two sample files, also those of lm-evaluation-harness, with a margin of one point:
     unforget compare a/samples_gsm8k_2026-01-01.jsonl b/samples_gsm8k_2026-01-02.jsonl --margin 1 --measure exact_match --filter strict-match
   Two arms of an experiment over all its seeds; `base` is one of them:
-    unforget compare base stm_2.5 --results results/lab";
+    unforget compare base 'stm(2.5)' --results results/lab";
 
 /// `unforget compare`
 #[derive(Args)]
@@ -141,14 +142,17 @@ impl Compare {
     fn arms(&self, results: &Results) -> Result<(Vec<Named>, Option<Named>, Option<f64>)> {
         let mut known = vec!["base"];
         known.extend(arms(results));
-        for (what, name) in [("first", &self.first), ("second", &self.second)] {
+        let (first, second) = (canonical(&self.first), canonical(&self.second));
+        for (what, typed, name) in
+            [("first", &self.first, &first), ("second", &self.second, &second)]
+        {
             if !known.contains(&name.as_str()) {
                 let problem =
-                    format!("no arm `{name}` in these results; there are: {}", known.join(", "));
+                    format!("no arm `{typed}` in these results; there are: {}", known.join(", "));
                 return Err(Error::invalid(what, problem));
             }
         }
-        let pairs = |tasks: &[usize]| pairs_of(results, tasks, &self.first, &self.second);
+        let pairs = |tasks: &[usize]| pairs_of(results, tasks, &first, &second);
         let mut single = Vec::new();
         for (at, task) in results.base.iter().enumerate() {
             single.push((task.task.clone(), pairs(&[at])?));

@@ -199,6 +199,17 @@ pub fn check_offline(weighting: &Weighting, reference: Option<&Checkpoint>) -> R
     check_known(weighting, reference)
 }
 
+/// Refuses a reference model that the rule would not ask.
+pub fn check_asked(weighting: &Weighting, reference: Option<&Checkpoint>) -> Result<()> {
+    if reference.is_some() && !weighting.needs().reference {
+        let problem = format!(
+            "`{weighting}` asks no other model; leave it out, or take a rule of reference signals such as dpf(0)"
+        );
+        return Err(Error::invalid("--reference", problem));
+    }
+    Ok(())
+}
+
 /// Refuses a rule whose signals a ledger does not hold.
 pub fn check_scored(weighting: &Weighting, ledger: &Ledger) -> Result<()> {
     scorer::check(weighting).map_err(|problem| Error::invalid("--weights", problem))?;

@@ -27,7 +27,7 @@ const EXAMPLES: &str = "\
 Example: a file my.toml with the four lines
     name = \"my-comparison\"
     model = \"lab\"
-    arms = [\"ground_truth\", \"stm_2.5\", \"self_output\"]
+    arms = [\"ground_truth\", \"stm(2.5)\", \"self_output\"]
     seeds = [1, 2]
 and
     unforget run my.toml

@@ -1,5 +1,7 @@
 use super::Common;
-use super::data::{Data, Reference, WhenTooLong, check_offline, first_names, weighting};
+use super::data::{
+    Data, Reference, WhenTooLong, check_asked, check_offline, first_names, weighting,
+};
 use super::finetune::check_out;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -264,6 +266,7 @@ impl Masks {
         checkpoint.adapter = self.adapter.clone();
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
+        check_asked(&weighting, reference.as_ref())?;
         let data =
             Data::read(&cx, &checkpoint, &self.data, self.limit, self.max_length, self.too_long)?;
         let signals = data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?;

@@ -1,5 +1,7 @@
 use super::Common;
-use super::data::{Data, Reference, WhenTooLong, check_known, check_scored, weighting};
+use super::data::{
+    Data, Reference, WhenTooLong, check_asked, check_known, check_scored, weighting,
+};
 use super::watching::Watching;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -12,10 +14,10 @@ use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
 use unforget::report;
-use unforget::scorer::{self, Following};
+use unforget::scorer::Weighted;
 use unforget::select::{Counts, LossMask, Weighting};
 use unforget::store::make_folder_atomic;
-use unforget::train::{Example, Finetune, Method, Normalizer, Objective, Reweigh};
+use unforget::train::{Finetune, Method, Normalizer, Objective};
 use unforget::verbs::{self, Training, Tuned};
 
 const EXAMPLES: &str = "\
@@ -114,8 +116,8 @@ pub struct FinetuneModel {
     /// Steps over which the rate rises from 0
     #[arg(long, value_name = "N", help_heading = "Training")]
     warmup_steps: Option<usize>,
-    /// What a step's loss is divided by: learned tokens, all completion tokens, the sum of the weights, or examples [default: as
-    /// --weights says or its method was published, else learned tokens]
+    /// What a step's loss is divided by: learned tokens, all completion tokens, the sum of the weights, or examples. Wins over what
+    /// --weights says [default: as --weights says or its method was published, else learned tokens]
     #[arg(long, value_enum, help_heading = "Training")]
     normalizer: Option<Divisor>,
     /// Largest norm of a step's gradient
@@ -244,13 +246,14 @@ impl FinetuneModel {
     pub fn run(&self, common: &Common) -> Result<()> {
         let weights = self.weights.as_deref();
         let weighting = weighting(self.threshold, self.mask.as_deref(), weights)?;
-        let config = self.config(&weighting);
+        let config = self.config();
         config.check()?;
         let made = if self.full { "config.json" } else { "adapter_config.json" };
         check_out(&self.out, made)?;
         let cx = common.context()?;
         let checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
+        check_asked(&weighting, reference.as_ref())?;
         let ledger = self.tokens.as_ref().map(|path| Ledger::open(&[path]));
         let ledger = ledger.transpose()?;
         match &ledger {
@@ -266,29 +269,21 @@ impl FinetuneModel {
             }
             None => data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?,
         };
-        let online = weighting.needs().online();
-        let weights = match online {
-            true => scorer::every_token(&data.sequences),
-            false => weighting.weights(&signals, config.seed)?,
-        };
-        let following = online
-            .then(|| Following::new(weighting.clone(), &data.sequences, signals, config.seed));
-        let learned = |weights: &Vec<f32>| weights.iter().map(|weight| *weight != 0.0).collect();
-        let learned: Vec<LossMask> = weights.iter().map(learned).collect();
-        let examples = examples(&data, weights);
+        let weighted = Weighted::new(&weighting, &data.sequences, signals, &config)?;
         let counts: Counts = data
             .sequences
             .iter()
-            .zip(&learned)
-            .map(|(sequence, mask)| sequence.completion.counts(mask))
+            .zip(&weighted.examples)
+            .map(|(sequence, example)| {
+                let learned = example.weights.iter().map(|weight| *weight != 0.0);
+                sequence.completion.counts(&learned.collect::<LossMask>())
+            })
             .sum::<Result<Counts>>()?;
         let watch = self.watching.watch(&cx, &checkpoint, &data, config.seed)?;
         let training = Training {
-            reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),
-            rule: Some((&weighting, &data.sequences)),
-            ..Training::new(&examples, &config)
+            ..weighted.training()
         };
         let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;
         let from = tuned.checkpoint.adapter.as_ref().unwrap_or(&tuned.checkpoint.model);
@@ -297,10 +292,10 @@ impl FinetuneModel {
             let title = format!("{} on {}", weighting, data.label);
             report::write_probes(&title, &tuned.probes, log)?;
         }
-        self.print(&tuned, &data, counts, &weighting, &config)
+        self.print(&tuned, &data, counts, &weighting, &weighted.config)
     }
 
-    fn config(&self, weighting: &Weighting) -> Finetune {
+    fn config(&self) -> Finetune {
         let preset =
             self.preset.unwrap_or(if self.model == "lab" { Preset::Lab } else { Preset::Paper });
         let (preset, lora) = match preset {
@@ -329,11 +324,11 @@ impl FinetuneModel {
             epochs: self.epochs.unwrap_or(preset.epochs),
             batch: self.batch.unwrap_or(preset.batch),
             normalizer: match self.normalizer {
-                Some(Divisor::Kept) => Normalizer::Kept,
-                Some(Divisor::Completion) => Normalizer::Completion,
-                Some(Divisor::Weights) => Normalizer::Weights,
-                Some(Divisor::Batch) => Normalizer::Batch,
-                None => weighting.normalizer().unwrap_or(preset.normalizer),
+                Some(Divisor::Kept) => Some(Normalizer::Kept),
+                Some(Divisor::Completion) => Some(Normalizer::Completion),
+                Some(Divisor::Weights) => Some(Normalizer::Weights),
+                Some(Divisor::Batch) => Some(Normalizer::Batch),
+                None => preset.normalizer,
             },
             clip: if self.no_clip { None } else { self.clip.or(preset.clip) },
             adamw: AdamWConfig {
@@ -349,7 +344,6 @@ impl FinetuneModel {
                 None => preset.kl_direction,
             },
             l2_sp: self.l2_sp.or(preset.l2_sp),
-            reweigh_every: (weighting.every() > 1).then_some(weighting.every()),
             replay: self.replay.unwrap_or(preset.replay),
             seed: self.seed.unwrap_or(preset.seed),
             ..preset
@@ -410,19 +404,6 @@ impl FinetuneModel {
         println!("{} {}", if self.full { "model in" } else { "adapter in" }, self.out.display());
         Ok(())
     }
-}
-
-/// Examples as the training loop wants them.
-fn examples(data: &Data, weights: Vec<Vec<f32>>) -> Vec<Example> {
-    let pairs = data.sequences.iter().zip(weights);
-    pairs
-        .map(|(sequence, weights)| Example {
-            id: sequence.id.clone(),
-            ids: sequence.ids.clone(),
-            weights,
-            completion_tokens: sequence.completion.learned(),
-        })
-        .collect()
 }
 
 /// Refuses, before anything is computed, to put a result in the place of something else.

@@ -268,6 +268,6 @@ mod tests {
         assert!(text.contains("Llama") && text.contains("4.2 MB"), "{text}");
         assert!(!text.contains("adapter"), "{text}");
         let text = Recipe::quick().media().text;
-        assert!(text.contains("3e-4, 1e-3") && text.contains("stm_2.5"), "{text}");
+        assert!(text.contains("3e-4, 1e-3") && text.contains("stm(2.5)"), "{text}");
     }
 }

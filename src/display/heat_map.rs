@@ -87,7 +87,7 @@ mod tests {
             perplexity,
         };
         TokenExample {
-            arm: "stm_2.5".into(),
+            arm: "stm(2.5)".into(),
             item: "code/train/0".into(),
             tokens: vec![
                 token("<q>", false, false, None),

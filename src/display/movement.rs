@@ -2,6 +2,7 @@
 
 use super::{Media, Show};
 use crate::error::{Error, Result};
+use crate::experiment::canonical;
 use crate::lesson::{Front, Movement, Place, by_block};
 use crate::report::figure::Figure;
 use crate::report::grid::Grid;
@@ -12,9 +13,9 @@ use crate::report::table::{frame, numbers, percent, signed, text};
 use crate::stats::Estimate;
 use crate::weight_change::THRESHOLD;
 
-/// The arm that a name for people means: `STM 2.5` is `stm_2.5`, and has its colour.
+/// The arm that a name for people means: `STM 2.5` is `stm(2.5)`, and has its colour.
 fn arm(name: &str) -> String {
-    name.to_lowercase().replace([' ', '-'], "_")
+    canonical(&name.to_lowercase().replace([' ', '-'], "_"))
 }
 
 fn number(value: Option<f64>, decimals: usize) -> String {
@@ -254,7 +255,7 @@ mod tests {
     #[test]
     fn a_models_name_has_its_arms_colour() {
         let names = ["ground truth", "STM 2.5", "self-output", "random mask"];
-        assert_eq!(names.map(arm), ["ground_truth", "stm_2.5", "self_output", "random_mask"]);
+        assert_eq!(names.map(arm), ["ground_truth", "stm(2.5)", "self_output", "random_mask"]);
         let all = [movement("ground truth", 1.0), movement("STM 2.5", 0.5)];
         assert_eq!(movements_grid(&all).rows[1][1..4], ["2.50", "4.0", "2.00"]);
         assert_eq!(blocks_grid(&all).rows[0], ["0", "5.00", "2.50"]);

@@ -49,7 +49,7 @@ pub fn loss_figure(steps: &[Step]) -> Result<Figure> {
             y: axis("loss, nats per learned token", 1.05 * top),
             layers: vec![Layer::Line {
                 points: losses.clone(),
-                colour: look("stm_2.5", &["stm_2.5"]).colour,
+                colour: look("stm(2.5)", &["stm(2.5)"]).colour,
                 width: 2.0,
                 opacity: 1.0,
                 dashed: false,

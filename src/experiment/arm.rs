@@ -48,12 +48,11 @@ impl Arm {
     pub fn threshold(self) -> Option<f64> {
         match self {
             Self::Stm(t) | Self::RandomMask(t) | Self::LowestMask(t) => Some(t),
+            Self::Weights(weighting) => weighting.threshold(),
             _ => None,
         }
     }
-}
 
-impl Arm {
     /// How much each completion token weighs.
     ///
     /// # Errors
@@ -68,29 +67,30 @@ impl Arm {
         }
     }
 
-    /// `config` as the arm is trained: a rule that says what its loss is divided by, or how often it is computed, has it so.
+    /// `config` as the arm is trained: see [`scorer::config`].
     ///
     /// # Errors
     /// When the rule needs what scoring does not give.
-    pub fn finetune(self, config: Finetune) -> Result<Finetune> {
-        let Self::Weights(weighting) = self else {
-            return Ok(config);
-        };
-        scorer::check(weighting)
+    pub fn finetune(self, config: &Finetune) -> Result<Finetune> {
+        let weighting = self.weighting()?;
+        scorer::check(&weighting)
             .map_err(|problem| Error::invalid(format!("arm `{self}`"), problem))?;
-        Ok(Finetune {
-            normalizer: weighting.normalizer().unwrap_or(config.normalizer),
-            reweigh_every: (weighting.every() > 1).then_some(weighting.every()),
-            ..config
-        })
+        Ok(scorer::config(&weighting, config))
     }
 
-    /// The arm that weighs tokens by `line`.
+    /// The arm that weighs tokens by `line`: a rule has one arm, however it is spelled.
     fn weighed(name: &str, line: &str) -> Result<Self> {
-        let weighting = line.parse().map_err(|error: Error| match error {
+        let weighting: Weighting = line.parse().map_err(|error: Error| match error {
             Error::Invalid { problem, .. } => Error::invalid(format!("arm `{name}`"), problem),
             other => other,
         })?;
+        let masks: [fn(f64) -> Self; 3] = [Self::Stm, Self::RandomMask, Self::LowestMask];
+        let known = masks.map(|mask| weighting.threshold().map(mask)).into_iter().flatten();
+        for arm in known {
+            if arm.weighting()? == weighting {
+                return Ok(arm);
+            }
+        }
         Ok(Self::Weights(Box::leak(Box::new(weighting))))
     }
 }
@@ -111,15 +111,24 @@ impl fmt::Display for Arm {
             Self::SelfOutputAny => f.write_str("self_output_any"),
             Self::SelfOutputWrong => f.write_str("self_output_wrong"),
             Self::Rephrase => f.write_str("rephrase"),
-            Self::Stm(t) => write!(f, "stm_{t}"),
-            Self::RandomMask(t) => write!(f, "random_mask_{t}"),
-            Self::LowestMask(t) => write!(f, "lowest_mask_{t}"),
+            Self::Stm(t) => write!(f, "stm({t})"),
+            Self::RandomMask(t) => write!(f, "random_mask({t})"),
+            Self::LowestMask(t) => write!(f, "lowest_mask({t})"),
             Self::Weights(weighting) => match published(&weighting.to_string()) {
                 true => write!(f, "{weighting}"),
                 false => write!(f, "{WEIGHTS} {weighting}"),
             },
         }
     }
+}
+
+/// What earlier recipes and results call `stm_2.5` as it is written today: `stm(2.5)`.
+pub(super) fn respelled(name: &str) -> Option<String> {
+    let of = |preset: &str| {
+        let threshold = name.strip_prefix(preset)?.strip_prefix('_')?.parse::<f64>().ok()?;
+        Some(format!("{preset}({threshold})"))
+    };
+    ["stm", "random_mask", "lowest_mask"].into_iter().find_map(of)
 }
 
 /// Whether `name` is a published method, with its numbers if it has any and nothing behind them.
@@ -137,13 +146,6 @@ impl FromStr for Arm {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let threshold = |text: &str| match text.parse::<f64>() {
-            Ok(t) if t.is_finite() && t > 0.0 => Ok(t),
-            _ => Err(Error::invalid(
-                format!("arm `{name}`"),
-                "the threshold must be a number above 0",
-            )),
-        };
         match name {
             "ground_truth" => Ok(Self::GroundTruth),
             "ground_truth_on_self_output_items" => Ok(Self::GroundTruthOnSelfOutputItems),
@@ -162,14 +164,8 @@ impl FromStr for Arm {
                 if published(name) {
                     return Self::weighed(name, name);
                 }
-                if let Some(t) = name.strip_prefix("stm_") {
-                    return threshold(t).map(Self::Stm);
-                }
-                if let Some(t) = name.strip_prefix("random_mask_") {
-                    return threshold(t).map(Self::RandomMask);
-                }
-                if let Some(t) = name.strip_prefix("lowest_mask_") {
-                    return threshold(t).map(Self::LowestMask);
+                if let Some(line) = respelled(name) {
+                    return Self::weighed(name, &line);
                 }
                 let known = [
                     "ground_truth",
@@ -182,9 +178,9 @@ impl FromStr for Arm {
                     "self_output_any",
                     "self_output_wrong",
                     "rephrase",
-                    "stm_2.5",
-                    "random_mask_2.5",
-                    "lowest_mask_2.5",
+                    "stm(2.5)",
+                    "random_mask(2.5)",
+                    "lowest_mask(2.5)",
                     "dpf(0)",
                     "weights: keep(ppl_base <= 2.5)",
                 ];
@@ -226,9 +222,9 @@ mod tests {
             "ground_truth_crlf",
             "self_output",
             "self_output_wrong",
-            "stm_2.5",
-            "random_mask_25",
-            "lowest_mask_1.5",
+            "stm(2.5)",
+            "random_mask(25)",
+            "lowest_mask(1.5)",
             "dft",
             "dpf(0)",
             "stm_by_class(words: 2.5, else: 10)",
@@ -239,7 +235,7 @@ mod tests {
             assert_eq!(name.parse::<Arm>().unwrap().to_string(), name);
         }
         assert!("stm_-1".parse::<Arm>().unwrap_err().to_string().contains("above 0"));
-        assert!("stm_nan".parse::<Arm>().unwrap_err().to_string().contains("above 0"));
+        assert!("stm_nan".parse::<Arm>().is_err());
         let error = "self_ouput".parse::<Arm>().unwrap_err().to_string();
         assert!(error.contains("did you mean `self_output`"), "{error}");
         let error = "weights: keep(ppl_bas <= 2)".parse::<Arm>().unwrap_err();
@@ -250,15 +246,46 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_has_one_arm_however_it_is_spelled() {
+        for (name, spellings) in [
+            ("stm(2.5)", ["stm_2.5", "stm( 2.50 )", "weights: stm(2.5)"]),
+            (
+                "random_mask(25)",
+                ["random_mask_25", "random_mask(25.0)", "weights: random_mask(25)"],
+            ),
+            (
+                "lowest_mask(1.5)",
+                ["lowest_mask_1.5", "lowest_mask(15e-1)", "weights:lowest_mask(1.5)"],
+            ),
+        ] {
+            let one: Arm = name.parse().unwrap();
+            assert_eq!(one.to_string(), name);
+            assert!(one.threshold().is_some());
+            for spelling in spellings {
+                let other: Arm = spelling.parse().unwrap();
+                assert_eq!((other, other.to_string()), (one, name.to_owned()), "{spelling}");
+                assert_eq!(other.threshold(), one.threshold());
+                let config = |arm: Arm| arm.finetune(&Finetune::lab()).unwrap();
+                assert_eq!(config(other), config(one), "{spelling}");
+            }
+        }
+        // a rule that says more is another one, with the same threshold
+        let more: Arm = "weights: stm(2.5) over batch".parse().unwrap();
+        assert_ne!(more, Arm::Stm(2.5));
+        assert_eq!(more.threshold(), Some(2.5));
+        assert_eq!("dft".parse::<Arm>().unwrap().threshold(), None);
+    }
+
+    #[test]
     fn a_rule_brings_what_its_loss_is_divided_by() {
         let of = |name: &str| {
             let arm: Arm = name.parse().unwrap();
-            arm.finetune(Finetune::lab()).map(|config| config.normalizer)
+            arm.finetune(&Finetune::lab()).map(|config| config.normalizer())
         };
-        assert_eq!(of("stm_2.5").unwrap(), Finetune::lab().normalizer);
+        assert_eq!(of("stm(2.5)").unwrap(), Normalizer::Kept);
         assert_eq!(of("flow").unwrap(), Normalizer::Completion);
         assert_eq!(of("weights: flow over batch").unwrap(), Normalizer::Batch);
-        assert_eq!(of("weights: all").unwrap(), Finetune::lab().normalizer);
+        assert_eq!(of("weights: all").unwrap(), Normalizer::Kept);
         assert_eq!(of("dft").unwrap(), Normalizer::Completion);
         let unknown = of("weights: entropy_top_base").unwrap_err().to_string();
         assert!(unknown.contains("20 most probable"), "{unknown}");

@@ -12,8 +12,8 @@ use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
 use crate::probe::Scored;
 use crate::rng::Rng;
-use crate::scorer::{self, Following};
-use crate::select::{LossMask, Signals, TokenClass};
+use crate::scorer::{self, Weighted};
+use crate::select::{LossMask, Signals, TokenClass, Weighting};
 use crate::self_output::{Among, SelfOutput, Shown};
 use crate::task::Item;
 use crate::tokens::{Sequence, Sequences, TooLong, sequences};
@@ -116,7 +116,7 @@ impl Material {
         let mut compared = false;
         for line in &recipe.arms {
             // a rule that cannot be trained is refused before anything is computed
-            line.arm.finetune(recipe.finetune_of(line).clone())?;
+            line.arm.finetune(recipe.finetune_of(line))?;
             compared |= line.arm.weighting()?.needs().reference;
         }
         let mut sources: BTreeSet<Source> =
@@ -193,14 +193,15 @@ impl Material {
         self.of(arm).examples(arm, seed)
     }
 
-    /// The arm's rendered answers, in the order of its examples.
-    pub fn sequences(&self, arm: &Arm) -> &[Sequence] {
-        &self.of(arm).sequences
-    }
-
-    /// What makes the arm's weights while the model learns, if it is not done before.
-    pub fn following(&self, arm: &Arm, seed: u64) -> Result<Option<Following>> {
-        self.of(arm).following(arm, seed)
+    /// The arm's data, weighed by `rule`, which is the arm's, and how it is trained.
+    pub fn weighted<'a>(
+        &'a self,
+        arm: &Arm,
+        rule: &'a Weighting,
+        config: &Finetune,
+    ) -> Result<Weighted<'a>> {
+        let source = self.of(arm);
+        Weighted::new(rule, &source.sequences, source.signals(), config)
     }
 
     /// Some of the arm's examples, drawn by `seed`, to be looked at while a model is trained on all of them.
@@ -290,15 +291,6 @@ impl Rendered {
         }
     }
 
-    /// What makes the arm's weights while the model learns, if it is not done before.
-    fn following(&self, arm: &Arm, seed: u64) -> Result<Option<Following>> {
-        let weighting = arm.weighting()?;
-        Ok(weighting
-            .needs()
-            .online()
-            .then(|| Following::new(weighting, &self.sequences, self.signals(), seed)))
-    }
-
     /// The arm's training examples.
     fn examples(&self, arm: &Arm, seed: u64) -> Result<Vec<Example>> {
         let weighting = arm.weighting()?;
@@ -306,14 +298,7 @@ impl Rendered {
             true => scorer::every_token(&self.sequences),
             false => weighting.weights(&self.signals(), seed)?,
         };
-        let pairs = self.sequences.iter().zip(weights);
-        let examples = pairs.map(|(sequence, weights)| Example {
-            id: sequence.id.clone(),
-            ids: sequence.ids.clone(),
-            weights,
-            completion_tokens: sequence.completion.learned(),
-        });
-        Ok(examples.collect())
+        Ok(scorer::examples(&self.sequences, weights))
     }
 
     fn tokens(&self, at: usize, mask: &LossMask) -> Vec<TokenView> {
@@ -350,7 +335,8 @@ fn reference(
     base: &Checkpoint,
     truth: &Rendered,
 ) -> Result<Vec<TokenScores>> {
-    let config = Finetune { seed: recipe.seeds[0], ..recipe.finetune.clone() };
+    let seeded = Finetune { seed: recipe.seeds[0], ..recipe.finetune.clone() };
+    let config = Arm::GroundTruth.finetune(&seeded)?;
     let examples = truth.examples(&Arm::GroundTruth, config.seed)?;
     let tuned = verbs::finetune(cx, base, "reference", &examples, &config)?;
     let ids: Vec<&[u32]> = truth.sequences.iter().map(|s| s.ids.as_slice()).collect();

@@ -15,4 +15,4 @@ pub use arm::Arm;
 pub use data::views;
 pub use recipe::{DataSizes, Recipe, read_split};
 pub use run::{Experiment, run};
-pub use setting::{Setting, Variant};
+pub use setting::{Setting, Variant, canonical};

@@ -6,7 +6,7 @@ use crate::hub;
 use crate::probe::{ProbeSet, Role, Scored, Watch, WhenForgotten};
 use crate::progress::Progress;
 use crate::self_output::{SelfOutput, Which};
-use crate::stats::Design;
+use crate::stats::{self, Design};
 use crate::task::Item;
 use crate::tokens::Tokenizer;
 use crate::train::Finetune;
@@ -68,7 +68,7 @@ pub struct Recipe {
     /// See [`Watch::when_forgotten`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when_forgotten: Option<WhenForgotten>,
-    /// Other ways of training, for arms that name one: `stm_2.5@dora`.
+    /// Other ways of training, for arms that name one: `stm(2.5)@dora`.
     pub variants: BTreeMap<String, Variant>,
 }
 
@@ -179,11 +179,13 @@ impl Recipe {
         some("learning_rates", self.learning_rates.is_empty())?;
         some("seeds", self.seeds.is_empty())?;
         some("non_target", self.non_target.is_empty())?;
+        stats::distinct("arms", &self.arms)?;
+        stats::distinct("learning_rates", &self.learning_rates)?;
+        stats::distinct("seeds", &self.seeds)?;
+        stats::distinct("non_target", &self.non_target)?;
+        stats::distinct("thresholds", &self.thresholds)?;
+        stats::distinct("probe", &self.probe)?;
         for setting in &self.arms {
-            let twice = self.arms.iter().filter(|other| *other == setting).count() > 1;
-            if twice {
-                return Err(Error::invalid("arms", format!("`{setting}` stands there twice")));
-            }
             let Some(name) = setting.variant.as_ref() else {
                 continue;
             };
@@ -199,6 +201,7 @@ impl Recipe {
         for (name, variant) in &self.variants {
             let what = format!("variants.{name}.learning_rates");
             some(&what, variant.learning_rates.is_empty())?;
+            stats::distinct(&what, &variant.learning_rates)?;
             for rate in &variant.learning_rates {
                 Finetune { learning_rate: *rate, ..variant.finetune.clone() }.check()?;
             }
@@ -215,6 +218,7 @@ impl Recipe {
         for rate in &self.learning_rates {
             Finetune { learning_rate: *rate, ..self.finetune.clone() }.check()?;
         }
+        self.check_reweighing()?;
         Design::with_margin(self.margin)?;
         for task in &self.probe {
             if *task != self.target && !self.non_target.contains(task) {
@@ -243,6 +247,27 @@ impl Recipe {
         let sizes = [self.sizes.train, self.sizes.validation, self.sizes.test, self.max_new_tokens];
         if sizes.contains(&0) {
             return Err(Error::invalid("sizes and max_new_tokens", "must be at least 1"));
+        }
+        Ok(())
+    }
+
+    /// Refuses `reweigh_every` where no arm that is trained so has weights that follow the model.
+    fn check_reweighing(&self) -> Result<()> {
+        let variants = self.variants.iter();
+        let ways = variants
+            .filter(|(_, variant)| variant.finetune.reweigh_every != self.finetune.reweigh_every)
+            .map(|(name, variant)| (format!("variants.{name}.finetune."), &variant.finetune));
+        for (of, finetune) in ways.chain([("finetune.".to_owned(), &self.finetune)]) {
+            let Some(steps) = finetune.reweigh_every else { continue };
+            let mut followed = false;
+            for setting in &self.arms {
+                let own = self.finetune_of(setting).reweigh_every == Some(steps);
+                followed |= own && setting.arm.weighting()?.needs().online();
+            }
+            if !followed {
+                let problem = "would do nothing: no arm that is trained so has weights that follow the model while it learns, as `dft` has";
+                return Err(Error::invalid(format!("{of}reweigh_every"), problem));
+            }
         }
         Ok(())
     }
@@ -366,6 +391,7 @@ pub fn read_split(folder: &Path, task: &str, split: &str, count: usize) -> Resul
         return Err(Error::file(file, problem));
     }
     items.truncate(count);
+    stats::distinct(&format!("ids in {}", file.display()), items.iter().map(|item| &item.id))?;
     Ok(items)
 }
 
@@ -376,10 +402,11 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 19] = [
+    const OPTIONAL: [&str; 20] = [
         "top_k",
         "top_p",
         "clip",
+        "normalizer",
         "target_pattern",
         "exclude_modules",
         "exclude_pattern",
@@ -401,6 +428,10 @@ fn merge(
     for (key, value) in given {
         let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match (defaults.get(&key), value) {
+            // the keys are the reader's own: paths of layers
+            (Some(_), value) if key == "rank_pattern" || key == "alpha_pattern" => {
+                merged.insert(key, value);
+            }
             // another choice replaces the default's; the same one changes it
             (Some(toml::Value::Table(inner)), toml::Value::Table(value))
                 if (key == "method" || key == "schedule") && !inner.keys().eq(value.keys()) =>
@@ -469,7 +500,7 @@ mod tests {
 
     #[test]
     fn a_variant_says_only_what_differs() {
-        let text = "arms = [\"stm_2.5\", \"stm_2.5@dora\", \"stm_2.5@full\"]\n[finetune]\nbatch = 8\n\
+        let text = "arms = [\"stm(2.5)\", \"stm(2.5)@dora\", \"stm(2.5)@full\"]\n[finetune]\nbatch = 8\n\
             [variants.dora.finetune.method.lora]\ndora = true\n\
             [variants.full]\nlearning_rates = [1e-5]\nfinetune.method = \"full\"";
         let recipe = Recipe::parse(text).unwrap();
@@ -486,6 +517,40 @@ mod tests {
         assert!(error.contains("[variants.doro]"), "{error}");
         let error = Recipe::parse("[variants.x.finetune]\nepoch = 1").unwrap_err();
         assert!(error.contains("`variants.x.finetune.epoch`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_counted_may_stand_there_once() {
+        for text in [
+            "seeds = [1, 1]",
+            "seeds = [3, 1, 2, 3]",
+            "learning_rates = [1e-3, 0.001]",
+            "thresholds = [2.5, 2.50]",
+            "non_target = [\"word\", \"sql\", \"word\"]",
+            "arms = [\"rephrase\", \"rephrase\"]",
+            "arms = [\"stm_2.5\", \"stm(2.5)\"]",
+            "arms = [\"weights: random_mask(25)\", \"random_mask_25\"]",
+            "probe = [\"code\", \"code\"]",
+            "[variants.x]\nlearning_rates = [1e-4, 1e-4]",
+        ] {
+            let error = Recipe::parse(text).unwrap_err();
+            assert!(error.contains("stands there twice"), "{text}: {error}");
+            let key = text.trim_start_matches("[variants.x]\n").split(' ').next().unwrap();
+            assert!(error.contains(key), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn steps_between_two_weighings_are_refused_where_nothing_is_weighed_anew() {
+        let check = |text: &str| Recipe::parse(text).map(|recipe| recipe.finetune.reweigh_every);
+        let dft = "arms = [\"ground_truth\", \"dft\"]\n[finetune]\nreweigh_every = 3";
+        assert_eq!(check(dft), Ok(Some(3)));
+        let error = check(&dft.replace("dft", "stm(2.5)")).unwrap_err();
+        assert!(error.contains("finetune.reweigh_every") && error.contains("`dft`"), "{error}");
+        let variant = "arms = [\"stm(2.5)@x\", \"dft\"]\n[variants.x.finetune]\nreweigh_every = 3";
+        let error = check(variant).unwrap_err();
+        assert!(error.contains("variants.x.finetune.reweigh_every"), "{error}");
+        assert!(check(&variant.replace("stm(2.5)@x", "dft@x")).is_ok());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
+use super::setting::named;
 pub use crate::evaluate::{ItemScore, TaskScore};
 pub use crate::ledger::{ClassShare, ThresholdPoint};
 use crate::probe::{Row, Stopped};
@@ -40,7 +41,8 @@ fn margin() -> f64 {
 /// One fine-tuning run and its evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Name of the arm as the recipe has it: `ground_truth`, `self_output`, `stm_2.5`, `stm_2.5@dora`.
+    /// Name of the arm as the recipe has it: `ground_truth`, `self_output`, `stm(2.5)`, `stm(2.5)@dora`.
+    #[serde(deserialize_with = "named")]
     pub arm: String,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -87,6 +89,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
     /// The arm.
+    #[serde(deserialize_with = "named")]
     pub arm: String,
     /// Training items asked for.
     pub asked: usize,
@@ -116,6 +119,7 @@ pub struct DataSummary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenExample {
     /// The arm whose data it is from.
+    #[serde(deserialize_with = "named")]
     pub arm: String,
     /// The item's id; the same item appears under several arms.
     pub item: String,

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::task::Item;
-use crate::train::{Example, Finetune, Reweigh};
+use crate::train::{Example, Finetune};
 use crate::verbs::{self, Training, Tuned};
 use crate::weight_change::{self, LayerChange};
 use std::sync::Mutex;
@@ -185,11 +185,8 @@ impl<'a> Experiment<'a> {
 
     /// How the arm is trained at one rate with one seed.
     pub fn finetune(&self, setting: &Setting, learning_rate: f64, seed: u64) -> Result<Finetune> {
-        setting.arm.finetune(Finetune {
-            learning_rate,
-            seed,
-            ..self.recipe.finetune_of(setting).clone()
-        })
+        let config = self.recipe.finetune_of(setting).clone();
+        setting.arm.finetune(&Finetune { learning_rate, seed, ..config })
     }
 
     /// The arm's model at one rate with one seed: out of the store, if [`Experiment::run`] or an earlier call trained it.
@@ -204,28 +201,22 @@ impl<'a> Experiment<'a> {
         learning_rate: f64,
         seed: u64,
     ) -> Result<Tuned> {
-        let label = format!("{setting}-{learning_rate}-{seed}");
+        let label = format!("{}-{learning_rate}-{seed}", setting.label());
         let config = self.finetune(setting, learning_rate, seed)?;
-        let examples = self.examples(setting, seed)?;
         let watch = self.recipe.watch(
             self.material.scored(&setting.arm, seed, self.recipe.probe_items()),
             &cx.tokenizer(&self.base)?,
             self.base.config()?.max_position_embeddings,
         )?;
-        let following = self.material.following(&setting.arm, seed)?;
         let weighting = setting.arm.weighting()?;
-        let training = Training {
-            rule: Some((&weighting, self.material.sequences(&setting.arm))),
-            reweigh: following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
-            watch: watch.as_ref(),
-            ..Training::new(&examples, &config)
-        };
+        let weighted = self.material.weighted(&setting.arm, &weighting, &config)?;
+        let training = Training { watch: watch.as_ref(), ..weighted.training() };
         verbs::train(cx, &self.base, &label, &training)
     }
 
     fn one(&self, cx: &Context, unit: &Unit) -> Result<Run> {
         let Unit { setting, learning_rate, seed } = unit;
-        let label = format!("{setting}-{learning_rate}-{seed}");
+        let label = format!("{}-{learning_rate}-{seed}", setting.label());
         let examples = self.examples(setting, *seed)?;
         let tuned = self.tuned_in(cx, setting, *learning_rate, *seed)?;
         let (validation, test) = self.measure_in(cx, &tuned.checkpoint, &label)?;

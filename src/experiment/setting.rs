@@ -1,11 +1,12 @@
 use super::Arm;
+use super::arm::respelled;
 use crate::error::{Error, Result};
 use crate::train::Finetune;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// One line of a comparison: an arm, perhaps trained another way than the rest, written `stm_2.5@dora`.
+/// One line of a comparison: an arm, perhaps trained another way than the rest, written `stm(2.5)@dora`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Setting {
@@ -25,6 +26,27 @@ pub struct Variant {
     pub finetune: Finetune,
     /// Peak rates tried.
     pub learning_rates: Vec<f64>,
+}
+
+impl Setting {
+    /// Its name for folders, without brackets: `stm_2.5@dora`.
+    pub fn label(&self) -> String {
+        self.to_string().replace('(', "_").replace(')', "")
+    }
+}
+
+/// The name that an arm has today: results of older versions, and people, also say `stm_2.5`. What names no arm, as `base`, stays as it is.
+pub fn canonical(name: &str) -> String {
+    let (arm, variant) = match name.rsplit_once('@') {
+        Some((arm, _)) => (arm, &name[arm.len()..]),
+        None => (name, ""),
+    };
+    respelled(arm).map_or_else(|| name.to_owned(), |arm| arm + variant)
+}
+
+/// Reads an arm's name out of results, whatever version wrote them.
+pub(super) fn named<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<String, D::Error> {
+    String::deserialize(from).map(|name| canonical(&name))
 }
 
 impl From<Arm> for Setting {
@@ -77,10 +99,14 @@ mod tests {
 
     #[test]
     fn a_variant_stands_behind_the_arm() {
-        let setting: Setting = "stm_2.5@dora".parse().unwrap();
+        let setting: Setting = "stm(2.5)@dora".parse().unwrap();
         assert_eq!(setting.arm, Arm::Stm(2.5));
         assert_eq!(setting.variant.as_deref(), Some("dora"));
-        assert_eq!(setting.to_string(), "stm_2.5@dora");
+        assert_eq!(setting.to_string(), "stm(2.5)@dora");
+        assert_eq!(setting.label(), "stm_2.5@dora");
+        assert_eq!("stm_2.5@dora".parse::<Setting>().unwrap(), setting);
+        assert_eq!(canonical("stm_2.5@dora"), "stm(2.5)@dora");
+        assert_eq!([canonical("base"), canonical("rephrase")], ["base", "rephrase"]);
         assert_eq!("rephrase".parse::<Setting>().unwrap(), Arm::Rephrase.into());
         assert!("rephrase@".parse::<Setting>().is_err());
     }

@@ -3,6 +3,7 @@ use super::write::KEY;
 use crate::error::{Error, Result};
 use crate::select::{LossMask, ModelSignals, Signals, TokenClass};
 use polars::prelude::{DataFrame, FileMetadataRef, ParquetReader, SerReader};
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ impl Ledger {
     /// several.
     ///
     /// # Errors
-    /// When a file is no ledger of this version, when two are of different models, and when a model or data has changed since: see
+    /// When a file is named twice or is no ledger of this version, when two are of different models, and when a model or data has changed since: see
     /// [`Origin::stale`].
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
         let ledger = Self::read(paths)?;
@@ -79,8 +80,14 @@ impl Ledger {
     /// Reads what stands at the end of each file.
     fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
         let mut files: Vec<Part> = Vec::new();
+        let mut known = HashSet::new();
         for path in paths {
             for file in list(path.as_ref())? {
+                // however it is named: its tokens would be counted twice
+                if !known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
+                    let problem = "is named twice; name each ledger once";
+                    return Err(Error::file(&file, problem));
+                }
                 files.push(Part::open(file)?);
             }
         }

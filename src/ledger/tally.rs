@@ -3,6 +3,7 @@ use super::read::class_of;
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
 use crate::select::TokenClass;
+use crate::stats;
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,7 @@ impl Tally {
     /// # Errors
     /// As [`Ledger::blocks`].
     pub fn of(ledger: &Ledger, thresholds: &[f64]) -> Result<Self> {
+        stats::distinct("thresholds", thresholds)?;
         let mut tally = Self::new(thresholds);
         let mut columns = vec!["position", "role", "class", "log_prob", "weight"];
         if ledger.has("style") {

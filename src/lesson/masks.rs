@@ -3,6 +3,7 @@
 use super::{Lesson, Reading};
 use crate::error::{Error, Result};
 use crate::ledger::ThresholdPoint;
+use crate::stats;
 use serde::Serialize;
 
 /// What several rules leave out, a row for each.
@@ -146,6 +147,7 @@ impl Reading {
     /// # Errors
     /// A threshold is not above 0, or no item says where its writer's style shows.
     pub fn thresholds(&self, thresholds: &[f64]) -> Result<ThresholdCurve> {
+        stats::distinct("thresholds", thresholds)?;
         let point = |rule: &str, threshold: &f64| -> Result<ThresholdPoint> {
             let masking = self.learn(&format!("{rule}({threshold})"))?.masking()?;
             Ok(ThresholdPoint {

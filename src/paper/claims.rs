@@ -372,13 +372,13 @@ fn h3(desk: &Desk) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     for target in TARGETS {
         let results = desk.results("table-2", Some(target))?;
-        statements.extend(higher("table-2", &results, Of::NonTarget, "stm_2.5", "ground_truth")?);
-        statements.extend(kept("table-2", &results, Of::NonTarget, "stm_2.5", BASE)?);
-        statements.extend(kept("table-2", &results, Of::Target, "stm_2.5", "ground_truth")?);
+        statements.extend(higher("table-2", &results, Of::NonTarget, "stm(2.5)", "ground_truth")?);
+        statements.extend(kept("table-2", &results, Of::NonTarget, "stm(2.5)", BASE)?);
+        statements.extend(kept("table-2", &results, Of::Target, "stm(2.5)", "ground_truth")?);
     }
     let results = desk.results("table-7", None)?;
     let rate = highest_chosen(&results);
-    let (masked, whole) = ("stm_2.5", "ground_truth");
+    let (masked, whole) = ("stm(2.5)", "ground_truth");
     statements.extend(higher_at("table-7", &results, rate, Of::NonTarget, masked, whole)?);
     Ok(statements)
 }
@@ -386,9 +386,9 @@ fn h3(desk: &Desk) -> Result<Vec<Statement>> {
 fn h4(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-3", None)?;
     let mut statements = Vec::new();
-    for control in ["random_mask_2.5", "lowest_mask_2.5"] {
+    for control in ["random_mask(2.5)", "lowest_mask(2.5)"] {
         for of in [Of::NonTarget, Of::Target] {
-            statements.extend(higher("table-3", &results, of, "stm_2.5", control)?);
+            statements.extend(higher("table-3", &results, of, "stm(2.5)", control)?);
         }
     }
     Ok(statements)
@@ -396,10 +396,10 @@ fn h4(desk: &Desk) -> Result<Vec<Statement>> {
 
 fn h5(desk: &Desk) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
-    for (recipe, lower) in [("table-3", "stm_1.5"), ("table-13", "stm_1.75")] {
+    for (recipe, lower) in [("table-3", "stm(1.5)"), ("table-13", "stm(1.75)")] {
         let results = desk.results(recipe, None)?;
-        statements.extend(higher(recipe, &results, Of::NonTarget, "stm_2.5", "stm_1000")?);
-        statements.extend(higher(recipe, &results, Of::Target, "stm_2.5", lower)?);
+        statements.extend(higher(recipe, &results, Of::NonTarget, "stm(2.5)", "stm(1000)")?);
+        statements.extend(higher(recipe, &results, Of::Target, "stm(2.5)", lower)?);
     }
     Ok(statements)
 }
@@ -409,7 +409,7 @@ fn h6(desk: &Desk) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     for arm in summary::arms(&results).into_iter().filter(|arm| arm.contains("dpf")) {
         for of in [Of::NonTarget, Of::Target] {
-            statements.extend(higher("table-14", &results, of, "stm_2.5", arm)?);
+            statements.extend(higher("table-14", &results, of, "stm(2.5)", arm)?);
         }
     }
     Ok(statements)
@@ -419,7 +419,7 @@ fn h7(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-4", None)?;
     let mut statements = Vec::new();
     for way in ["@full", "", "@dora"] {
-        let [masked, whole] = ["stm_2.5", "ground_truth"].map(|arm| format!("{arm}{way}"));
+        let [masked, whole] = ["stm(2.5)", "ground_truth"].map(|arm| format!("{arm}{way}"));
         statements.extend(higher("table-4", &results, Of::NonTarget, &masked, &whole)?);
     }
     let results = desk.results("table-5", None)?;
@@ -427,7 +427,7 @@ fn h7(desk: &Desk) -> Result<Vec<Statement>> {
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     for rate in rates {
-        let (masked, whole) = ("stm_2.5", "ground_truth");
+        let (masked, whole) = ("stm(2.5)", "ground_truth");
         statements.extend(higher_at("table-5", &results, rate, Of::NonTarget, masked, whole)?);
     }
     Ok(statements)
@@ -458,7 +458,7 @@ fn h8(desk: &Desk) -> Result<Vec<Statement>> {
         above(&[block], text, place("table-7", &results), unit)
     };
     let mut statements = Vec::new();
-    for other in ["self_output", "rephrase", "stm_2.5"] {
+    for other in ["self_output", "rephrase", "stm(2.5)"] {
         statements.extend(less(
             norms,
             "mean norm of a layer's change",
@@ -483,7 +483,7 @@ fn h9(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-8", None)?;
     let mut statements = Vec::new();
     for arm in summary::arms(&results).into_iter().filter(|arm| arm.contains('@')) {
-        statements.extend(higher("table-8", &results, Of::NonTarget, "stm_2.5", arm)?);
+        statements.extend(higher("table-8", &results, Of::NonTarget, "stm(2.5)", arm)?);
     }
     Ok(statements)
 }
@@ -531,11 +531,16 @@ fn h11(desk: &Desk) -> Result<Vec<Statement>> {
         "algebra after both stages by STM no more than {} points below algebra after its own",
         results.margin
     );
-    let mut statements =
-        compared(&pair(stage("stm_2.5", 1), stage("stm_2.5", 2)), &results, text, recipe(), true)?;
+    let mut statements = compared(
+        &pair(stage("stm(2.5)", 1), stage("stm(2.5)", 2)),
+        &results,
+        text,
+        recipe(),
+        true,
+    )?;
     let text = "algebra after both stages higher by STM than by ground truth".to_owned();
     statements.extend(compared(
-        &pair(stage("ground_truth", 2), stage("stm_2.5", 2)),
+        &pair(stage("ground_truth", 2), stage("stm(2.5)", 2)),
         &results,
         text,
         recipe(),
@@ -549,7 +554,7 @@ fn h11(desk: &Desk) -> Result<Vec<Statement>> {
             .map(|alike| alike.rows.clone())
             .unwrap_or_default()
     };
-    let (truth, masked) = (rows("ground_truth"), rows("stm_2.5"));
+    let (truth, masked) = (rows("ground_truth"), rows("stm(2.5)"));
     let less = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
     let block = Block { weight: 1.0, rows: truth.iter().zip(&masked).map(less).collect() };
     let text = "self-BLEU after ground truth above that after STM".to_owned();
@@ -558,7 +563,7 @@ fn h11(desk: &Desk) -> Result<Vec<Statement>> {
     let follow: Vec<usize> =
         (0..results.base.len()).filter(|at| results.base[*at].task == "follow").collect();
     let text = format!("STM no more than {} points below base on follow", results.margin);
-    let pairs = pairs_of(&results, &follow, BASE, "stm_2.5")?;
+    let pairs = pairs_of(&results, &follow, BASE, "stm(2.5)")?;
     statements.extend(compared(&pairs, &results, text, place("table-5", &results), true)?);
     Ok(statements)
 }

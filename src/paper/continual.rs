@@ -47,7 +47,7 @@ pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
         };
         for &seed in &first.recipe().seeds {
             let learned = first.tuned(arm, rates[0], seed)?;
-            let place = format!("{name}-{seed}-{}", STAGES[0]);
+            let place = format!("{}-{seed}-{}", arm.label(), STAGES[0]);
             let merged = verbs::merge(desk.cx, &learned.checkpoint, &place)?;
             let second = Recipe {
                 model: merged.model.to_string_lossy().into_owned(),
@@ -60,7 +60,8 @@ pub(super) fn courses(desk: &Desk) -> Result<Vec<Course>> {
             let then = second.tuned(arm, rates[1], seed)?;
             let mut stages = vec![untouched.clone()];
             for (checkpoint, at) in [(&merged, 1), (&then.checkpoint, 2)] {
-                stages.push(first.measure(checkpoint, &format!("{name}-{seed}-stage-{at}"))?.1);
+                let place = format!("{}-{seed}-stage-{at}", arm.label());
+                stages.push(first.measure(checkpoint, &place)?.1);
             }
             courses.push(Course { arm: name.clone(), stages });
         }

@@ -48,7 +48,7 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
         let rate = recipe.rates_of(arm)[0];
         let mut seeds = Vec::new();
         for &seed in &recipe.seeds {
-            let name = format!("{arm}-{rate}-{seed}-by-epoch");
+            let name = format!("{}-{rate}-{seed}-by-epoch", arm.label());
             let config = experiment.finetune(arm, rate, seed)?;
             let examples = experiment.examples(arm, seed)?;
             let epochs =

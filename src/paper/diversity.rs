@@ -67,8 +67,8 @@ pub(super) fn measured(desk: &Desk) -> Result<Vec<Alike>> {
         let mut alike = Alike { arm: name.clone(), rows: Vec::new(), right: Vec::new() };
         for run in results.runs.iter().filter(|run| run.arm == name && run.chosen) {
             let tuned = experiment.tuned(arm, run.learning_rate, run.seed)?;
-            let pool =
-                asked(&tuned.checkpoint, &format!("{name}-{}-{}", run.learning_rate, run.seed))?;
+            let place = format!("{}-{}-{}", arm.label(), run.learning_rate, run.seed);
+            let pool = asked(&tuned.checkpoint, &place)?;
             alike.rows.push(scores(&pool));
             alike.right.extend(pool.accepted());
         }

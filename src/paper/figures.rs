@@ -270,7 +270,7 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         sheet =
             sheet.column(&task.task, rows.iter().map(|row| Cell::share(Some(row.tasks[at].score))));
     }
-    let colour = look("stm_2.5", &["stm_2.5"]).colour;
+    let colour = look("stm(2.5)", &["stm(2.5)"]).colour;
     let grey = look(BASE, &[]).colour;
     let panel = |at: usize| {
         let task = &base.tasks[at];
@@ -300,7 +300,7 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         layers.push(Layer::Marks {
             points: points.clone(),
             colour,
-            mark: look("stm_2.5", &["stm_2.5"]).mark,
+            mark: look("stm(2.5)", &["stm(2.5)"]).mark,
             size: 4.5,
             filled: true,
         });
@@ -508,7 +508,7 @@ fn regularisation(
         title: format!(
             "On the {what} the best regularised ground truth changes by {} points, STM by {}",
             best.map_or("–".to_owned(), |best| plus(change(best))),
-            plus(change("stm_2.5"))
+            plus(change("stm(2.5)"))
         ),
         note: "Each arm at its best validated rate, in the recipe's order; bars: one standard error. The paper draws parallel coordinates over decay, dropout and step.".to_owned(),
         panels: vec![Panel {

@@ -2,6 +2,7 @@
 
 use super::{Desk, Options, recipe_text};
 use crate::error::{Error, Result};
+use crate::experiment::Recipe;
 use crate::report;
 use crate::store::file_hash;
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,9 @@ impl Made {
             return Ok(again("it was made with --quick or with another model"));
         }
         for (name, text) in &self.recipes {
-            if recipe_text(name).ok() != Some(text) {
+            // what it says counts, not its words: comments, order and older spellings
+            let today = recipe_text(name).map_err(|error| error.to_string());
+            if today.and_then(Recipe::parse) != Recipe::parse(text) {
                 return Ok(again(&format!("its recipe `{name}` has changed")));
             }
         }

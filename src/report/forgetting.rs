@@ -2,9 +2,10 @@
 
 use super::grid::{Grid, NOTHING, minus};
 use super::palette::{BASE, label};
-use super::summary::{arms, tested};
+use super::summary::{arms, chosen};
 use super::table::{counts, frame, numbers, plus, text};
 use crate::error::{Error, Result};
+use crate::experiment::canonical;
 use crate::experiment::results::{Results, Run, TaskScore};
 use crate::stats::{Adjusted, Comparison, Design, Interval, Pair, Test, Verdict};
 use polars::prelude::DataFrame;
@@ -97,7 +98,8 @@ pub fn pairs_of(
     first: &str,
     second: &str,
 ) -> Result<Vec<Pair>> {
-    let sides = side_by_side(results, first, second);
+    let (first, second) = (&*canonical(first), &*canonical(second));
+    let sides = side_by_side(results, first, second)?;
     if sides.is_empty() {
         return Ok(Vec::new());
     }
@@ -128,24 +130,25 @@ pub fn pairs_of(
 /// The test scores of the two under one seed.
 type Side<'a> = (&'a [TaskScore], &'a [TaskScore]);
 
-fn side_by_side<'a>(results: &'a Results, first: &str, second: &str) -> Vec<Side<'a>> {
-    let of = |arm: &str| -> Vec<&'a Run> {
-        tested(results).filter(|run| run.arm == arm && run.chosen).collect()
-    };
+fn side_by_side<'a>(results: &'a Results, first: &str, second: &str) -> Result<Vec<Side<'a>>> {
     let base = || results.base.as_slice();
-    match (first == BASE, second == BASE) {
+    Ok(match (first == BASE, second == BASE) {
         (true, true) => vec![(base(), base())],
-        (true, false) => of(second).iter().map(|run| (base(), &run.test[..])).collect(),
-        (false, true) => of(first).iter().map(|run| (&run.test[..], base())).collect(),
+        (true, false) => {
+            chosen(results, second)?.iter().map(|run| (base(), &run.test[..])).collect()
+        }
+        (false, true) => {
+            chosen(results, first)?.iter().map(|run| (&run.test[..], base())).collect()
+        }
         (false, false) => {
-            let others = of(first);
+            let others = chosen(results, first)?;
             let beside = |run: &&'a Run| {
                 let other = others.iter().find(|other| other.seed == run.seed)?;
                 Some((&other.test[..], &run.test[..]))
             };
-            of(second).iter().filter_map(beside).collect()
+            chosen(results, second)?.iter().filter_map(beside).collect()
         }
-    }
+    })
 }
 
 /// The two tables for reading, of those `rows` that there are.

@@ -7,8 +7,9 @@ use super::plot::{Axis, INK, Layer, Panel, Plot};
 use super::summary::arms;
 use super::table::{counts, frame, numbers, text};
 use crate::error::{Error, Result};
+use crate::experiment::canonical;
 use crate::experiment::results::Results;
-use crate::stats::Verdict;
+use crate::stats::{self, Verdict};
 
 /// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.
 ///
@@ -17,7 +18,9 @@ use crate::stats::Verdict;
 pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
     let last = all.last().ok_or_else(|| Error::invalid("results", "there are none to draw"))?;
     let names = arms(last);
-    if let Some(unknown) = shown.iter().find(|arm| !names.contains(arm)) {
+    stats::distinct("arms", shown)?;
+    let shown: Vec<String> = shown.iter().map(|arm| canonical(arm)).collect();
+    if let Some(unknown) = shown.iter().find(|arm| !names.contains(&arm.as_str())) {
         let problem = format!("there is no `{unknown}`, only {}", names.join(", "));
         return Err(Error::invalid("arm", problem));
     }
@@ -26,9 +29,7 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
         .map(|results| {
             let rows = rows(results)?.into_iter();
             Ok(rows
-                .filter(|row| {
-                    row.of == of && row.against == BASE && shown.contains(&row.arm.as_str())
-                })
+                .filter(|row| row.of == of && row.against == BASE && shown.contains(&row.arm))
                 .collect())
         })
         .collect::<Result<_>>()?;
@@ -132,7 +133,7 @@ mod tests {
         let results = sample::results();
         let mut one = results.clone();
         one.runs.retain(|run| run.seed == 0);
-        let shown = ["ground_truth", "stm_2.5"];
+        let shown = ["ground_truth", "stm(2.5)"];
         let figure = figure(&[one, results.clone()], Of::NonTarget, &shown).unwrap();
         assert_eq!(figure.table.height(), 2 * shown.len());
         assert!(figure.plot.title.contains("points"), "{}", figure.plot.title);

@@ -58,7 +58,7 @@ pub fn look(arm: &str, arms: &[&str]) -> Look {
     }
     let stm = arms
         .iter()
-        .find(|name| **name == "stm_2.5")
+        .find(|name| **name == "stm(2.5)")
         .or_else(|| arms.iter().find(|name| name.starts_with("stm")));
     if stm.is_some_and(|stm| *stm == arm) {
         return STM;
@@ -68,8 +68,14 @@ pub fn look(arm: &str, arms: &[&str]) -> Look {
     OTHERS[index % OTHERS.len()]
 }
 
-/// What a reader is shown for an arm's short name: `stm_2.5` is `STM 2.5`.
+/// What a reader is shown for an arm's short name: `stm(2.5)` is `STM 2.5`.
 pub fn label(arm: &str) -> String {
+    if let Some((mask @ ("stm" | "random_mask" | "lowest_mask"), threshold)) =
+        arm.strip_suffix(')').and_then(|rule| rule.split_once('('))
+    {
+        let mask = if mask == "stm" { "STM".to_owned() } else { mask.replace('_', " ") };
+        return format!("{mask} {threshold}");
+    }
     match (arm, arm.strip_prefix("stm_")) {
         ("ground_truth_on_self_output_items", _) => "ground truth, self-output items".to_owned(),
         _ if arm.contains('@') => {
@@ -96,9 +102,9 @@ mod tests {
             "ground_truth_on_self_output_items",
             "self_output",
             "rephrase",
-            "stm_2.5",
-            "stm_10",
-            "stm_25",
+            "stm(2.5)",
+            "stm(10)",
+            "stm(25)",
             "random_mask",
             "lowest_mask",
             "kl",
@@ -112,15 +118,17 @@ mod tests {
 
     #[test]
     fn an_arm_keeps_its_look_when_another_leaves() {
-        let all = ["ground_truth", "stm_2.5", "stm_10"];
-        assert_eq!(look("stm_2.5", &all), look("stm_2.5", &all[..2]));
+        let all = ["ground_truth", "stm(2.5)", "stm(10)"];
+        assert_eq!(look("stm(2.5)", &all), look("stm(2.5)", &all[..2]));
     }
 
     #[test]
     fn labels_read_as_words() {
-        assert_eq!(label("stm_2.5"), "STM 2.5");
+        assert_eq!(label("stm(2.5)"), "STM 2.5");
         assert_eq!(label("random_mask"), "random mask");
-        assert_eq!(label("stm_2.5@dora"), "STM 2.5, dora");
+        assert_eq!(label("random_mask(2.5)"), "random mask 2.5");
+        assert_eq!(label("stm_quantile(0.75)"), "STM quantile(0.75)");
+        assert_eq!(label("stm(2.5)@dora"), "STM 2.5, dora");
         assert_eq!(label("self_output_wrong"), "self-output, wrong");
     }
 }

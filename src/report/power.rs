@@ -32,7 +32,7 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
     let points: Vec<(f64, f64)> =
         (0..=60).map(count).filter_map(|items| Some((items as f64, found(items)?))).collect();
     let highest = points.iter().map(|point| point.1).fold(2.0 * margin, f64::max);
-    let colour = look("stm_2.5", &["stm_2.5"]).colour;
+    let colour = look("stm(2.5)", &["stm(2.5)"]).colour;
     let say = |items: usize| match found(items) {
         Some(points) => format!("{points:.1} points"),
         None => format!("nothing where models disagree on {:.0} %", 100.0 * discordant),

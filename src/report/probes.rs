@@ -485,7 +485,7 @@ mod tests {
         let mut rows = look_at(0, 0.5, [0.5, 0.5], 0.0);
         rows.extend(look_at(10, 0.5, [0.5, 0.5], 0.3));
         rows.iter_mut().for_each(|row| row.score = None);
-        let watched = [Watched { arm: "stm_2.5", seeds: vec![&rows] }];
+        let watched = [Watched { arm: "stm(2.5)", seeds: vec![&rows] }];
         let figures = figures(&watched).unwrap();
         let title = &figures[0].plot.title;
         assert_eq!(

@@ -13,7 +13,7 @@ const ARMS: [(&str, f64, f64, f64); 7] = [
     ("ground_truth_on_self_output_items", 0.08, -0.24, 0.0),
     ("self_output", 0.16, -0.02, 0.0),
     ("rephrase", 0.14, -0.08, 0.0),
-    ("stm_2.5", 0.13, -0.04, 0.22),
+    ("stm(2.5)", 0.13, -0.04, 0.22),
     ("random_mask", 0.09, -0.22, 0.22),
     ("lowest_mask", 0.07, -0.27, 0.22),
 ];

@@ -79,7 +79,7 @@ mod tests {
             arm: arm.to_owned(),
             blocks: vec![vec![3.0 * size, size], vec![size]],
         };
-        let plot = plot("q_proj", &[one("ground_truth", 1.0), one("stm_2.5", 0.5)], "");
+        let plot = plot("q_proj", &[one("ground_truth", 1.0), one("stm(2.5)", 0.5)], "");
         assert!(plot.title.ends_with("ground truth 2.00, STM 2.5 1.00"), "{}", plot.title);
         assert_eq!((plot.panels.len(), plot.legend.len()), (2, 2));
         assert!(plot.svg().unwrap().starts_with("<svg"));

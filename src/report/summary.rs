@@ -76,11 +76,12 @@ pub struct TaskRow {
 
 /// Base first, then each arm at its chosen rate, in the order of the recipe.
 ///
-/// An arm none of whose tested runs is marked as chosen is left out. Errors: scores that are not of the same tasks and items as base.
+/// An arm none of whose tested runs is marked as chosen is left out. Errors: scores that are not of the same tasks and items as base, and a
+/// seed that stands there twice.
 pub fn rows(results: &Results) -> Result<Vec<Row>> {
     let mut rows = vec![Row::of(results, None, &[])?];
     for arm in arms(results) {
-        let runs: Vec<&Run> = tested(results).filter(|run| run.arm == arm && run.chosen).collect();
+        let runs = chosen(results, arm)?;
         if !runs.is_empty() {
             rows.push(Row::of(results, Some(arm), &runs)?);
         }
@@ -121,6 +122,16 @@ pub(super) fn non_target_pairs(results: &Results, run: &Run) -> Vec<(f64, f64)> 
 /// Runs that were evaluated on the test split.
 pub(crate) fn tested(results: &Results) -> impl Iterator<Item = &Run> {
     results.runs.iter().filter(|run| !run.test.is_empty())
+}
+
+/// The tested runs of an arm at its chosen rate, each seed once.
+///
+/// # Errors
+/// A seed that stands there twice, and would be counted as two.
+pub(crate) fn chosen<'a>(results: &'a Results, arm: &str) -> Result<Vec<&'a Run>> {
+    let runs: Vec<&Run> = tested(results).filter(|run| run.arm == arm && run.chosen).collect();
+    stats::distinct(&format!("seeds of {arm}"), runs.iter().map(|run| run.seed))?;
+    Ok(runs)
 }
 
 impl Row {
@@ -317,6 +328,37 @@ mod tests {
         assert!((change.backward_transfer.unwrap().value - expected).abs() < 1e-9);
         let expected = metric::target_improvement(base.target.value, tuned.target.value).unwrap();
         assert!((change.target_improvement.unwrap().value - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_seed_counts_once() {
+        let mut results = sample::results();
+        let run = results.runs.iter().find(|run| run.chosen).unwrap().clone();
+        let (arm, seed) = (run.arm.clone(), run.seed);
+        results.runs.push(run);
+        let says = |error: Error| {
+            let error = error.to_string();
+            let parts = [format!("seeds of {arm}"), format!("{seed} stands there twice")];
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        };
+        says(rows(&results).unwrap_err());
+        use crate::report::{arms, forgetting};
+        says(forgetting::rows(&results).unwrap_err());
+        says(arms::between(&results, forgetting::Of::Target, "base", &arm).unwrap_err());
+    }
+
+    #[test]
+    fn an_arm_is_found_by_the_name_that_it_had_before() {
+        let results = sample::results();
+        use crate::report::{arms, forgetting::Of};
+        let change = |arm: &str| arms::between(&results, Of::NonTarget, "base", arm).unwrap();
+        assert_eq!(change("stm_2.5"), change("stm(2.5)"));
+        // and results of then are read as those of today
+        let text = serde_json::to_string(&results).unwrap();
+        let then = text.replace("stm(2.5)", "stm_2.5");
+        assert!(then != text);
+        let read = |text: &str| serde_json::from_str::<Results>(text).unwrap();
+        assert!(read(&then) == read(&text));
     }
 
     #[test]

@@ -292,6 +292,17 @@ impl Expression {
         }
     }
 
+    /// The number that the preset calls `parameter`, if the whole of it is a preset that has one.
+    pub fn argument(&self, parameter: &str) -> Option<f64> {
+        let (preset, arguments) = match self {
+            Self::Mask(Mask::Preset(call)) => (call.preset, &call.arguments),
+            Self::Number(Number::Preset(call)) => (call.preset, &call.arguments),
+            _ => return None,
+        };
+        let at = preset.parameters.iter().position(|known| known.name == parameter)?;
+        arguments.get(at).copied()
+    }
+
     /// As it is written; with `expand`, presets as what they are computed as.
     pub fn text(&self, expand: bool) -> String {
         let mut text = String::new();

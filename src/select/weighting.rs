@@ -101,7 +101,7 @@ impl Weighting {
         self.normalizer.or(published)
     }
 
-    /// Optimiser steps after which the current model scores the data again; 1 unless `every` says otherwise.
+    /// Optimizer steps after which the current model scores the data again; 1 unless `every` says otherwise.
     pub fn every(&self) -> usize {
         self.every.unwrap_or(1)
     }
@@ -114,6 +114,11 @@ impl Weighting {
     /// The published method that this is, if it is one and nothing else.
     pub fn preset(&self) -> Option<&'static Preset> {
         self.expression.preset()
+    }
+
+    /// The threshold of the token perplexity, of a published method that has one and nothing else.
+    pub fn threshold(&self) -> Option<f64> {
+        self.expression.argument("threshold")
     }
 
     /// The same without names of presets: what is computed.

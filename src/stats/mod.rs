@@ -38,7 +38,35 @@ pub use crossed::{Block, Crossed, crossed};
 pub use equivalence::{Equivalence, Verdict};
 pub use holm::holm;
 
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fmt::Display;
+
+/// Refuses values that stand there twice: what is counted as one of n (a seed, an item) may count once only, or n is too large and every
+/// p value too small.
+///
+/// # Errors
+/// Names `what` they are and the first one that is repeated.
+///
+/// ```
+/// use unforget::stats::distinct;
+/// assert!(distinct("seeds", [1, 2]).is_ok());
+/// assert!(distinct("seeds", [1, 2, 1]).unwrap_err().to_string().contains("1 stands there twice"));
+/// ```
+pub fn distinct(what: &str, values: impl IntoIterator<Item = impl Display>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for value in values {
+        let text = value.to_string();
+        if seen.contains(&text) {
+            let problem =
+                format!("{text} stands there twice, and would be counted twice; name each once");
+            return Err(Error::invalid(what, problem));
+        }
+        seen.insert(text);
+    }
+    Ok(())
+}
 
 /// The arithmetic mean; `None` for no values.
 pub fn mean(values: &[f64]) -> Option<f64> {

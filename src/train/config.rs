@@ -33,8 +33,10 @@ pub struct Finetune {
     pub batch: usize,
     /// Most tokens computed at one time; a larger batch is accumulated in parts, to the same gradient.
     pub micro_tokens: usize,
-    /// What a step's loss is divided by.
-    pub normalizer: Normalizer,
+    /// What a step's loss is divided by. Where it is not said, as the rule of the token weights says, else by the learned
+    /// tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalizer: Option<Normalizer>,
     /// Largest norm of a step's gradient; longer ones are scaled down.
     pub clip: Option<f64>,
     /// The optimiser's constants.
@@ -56,7 +58,7 @@ pub struct Finetune {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l2_sp: Option<f64>,
     /// Where token weights follow the model while it learns ([`super::Reweigh`]): 1 (also if absent) makes those of each step's examples
-    /// from that step's own forward pass; `k` makes those of all data anew after every `k` steps.
+    /// from that step's own forward pass; `k` makes those of all data anew after every `k` steps. Where it is not said, as the rule says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reweigh_every: Option<usize>,
     /// Compute blocks again in the backward pass instead of keeping them: less memory, more time, same bits.
@@ -77,7 +79,7 @@ impl Finetune {
             epochs: 3,
             batch: 4,
             micro_tokens: 8192,
-            normalizer: Normalizer::Kept,
+            normalizer: None,
             clip: Some(1.0),
             adamw: AdamWConfig::default(),
             objective: Objective::Surprisal,
@@ -145,6 +147,11 @@ impl Finetune {
             Method::Lora(lora) => lora.check(),
             Method::Full => Ok(()),
         }
+    }
+
+    /// What a step's loss is divided by.
+    pub fn normalizer(&self) -> Normalizer {
+        self.normalizer.unwrap_or(Normalizer::Kept)
     }
 
     /// How the divergence from the base is measured.

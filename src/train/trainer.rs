@@ -459,7 +459,7 @@ impl<'a> Trainer<'a> {
     fn totals<'b>(&self, which: &[usize], weights: impl Fn(usize) -> Cow<'b, [f32]>) -> Totals {
         let examples = || which.iter().map(|at| self.data[*at]);
         let learned: usize = which.iter().map(|at| predicted(&weights(*at)).count()).sum();
-        let divisor = match self.config.normalizer {
+        let divisor = match self.config.normalizer() {
             Normalizer::Kept => learned as f64,
             Normalizer::Completion => examples().map(|e| e.completion_tokens as f64).sum(),
             Normalizer::Weights => which
