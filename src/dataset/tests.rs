@@ -61,18 +61,19 @@ fn a_row_that_does_not_fit_is_named_and_quoted() {
     check("", "rows.jsonl: is empty");
     check(" \n", "rows.jsonl: is empty");
     check(&format!("{good}{{"), "rows.jsonl:2: expected one JSON object");
-    check("[1]", "rows.jsonl:1: expected one JSON object: [1]");
+    check("[1]", "rows.jsonl:1: expected one JSON object: 1");
+    check("1", "rows.jsonl:1: expected one JSON object: 1");
     check("{\"x\": 1}", "rows.jsonl:1: expected the keys messages,");
     check(
         "{\"question\": \"q\", \"answer\": 4}",
-        "rows.jsonl:1: expected answer to be a text: {\"question\"",
+        "rows.jsonl:1: expected answer to be a text, found 4 without quotes; write \"4\": {",
     );
     check(
         "{\"prompt\": \"q\", \"completion\": \"\"}",
         "rows.jsonl:1: message 2 of 2: the assistant's answer is empty",
     );
     check(
-        "{\"messages\": [{\"role\": \"tool\", \"content\": \"x\"}]}",
+        "{\"messages\": [{\"role\": \"judge\", \"content\": \"x\"}]}",
         "rows.jsonl:1: expected message 1 of messages to be from",
     );
     check(
