@@ -43,6 +43,8 @@ const END: &str = "__generation_end";
 /// What they print then: noncharacters of Unicode, which no text contains.
 const START_MARK: &str = "\u{fdd0}";
 const END_MARK: &str = "\u{fdd1}";
+/// What stands around a text that the filter `safe` was put on.
+const SAFE: [char; 2] = ['\u{fdd2}', '\u{fdd3}'];
 
 impl ChatTemplate {
     /// A template from its `source`; `path` is the file it stands in, for messages. `special` are the variables for special
@@ -62,12 +64,21 @@ impl ChatTemplate {
         );
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_unknown_method_callback(python_method);
-        environment.set_formatter(|out, state, value| match f64::try_from(value.clone()) {
-            Ok(number) if value.is_number() && !value.is_integer() => {
-                out.write_str(&float(number)).map_err(minijinja::Error::from)
+        // `~` joins without escaping, and what was joined does not tell by which of the two
+        let joins = !template.source.contains('~');
+        environment.set_formatter(move |out, state, value| {
+            let write = |out: &mut minijinja::Output<'_>, text: &str| {
+                out.write_str(text).map_err(minijinja::Error::from)
+            };
+            match value.as_str() {
+                Some(text) if text.contains(SAFE) => write(out, &joined_to_safe(text, joins)),
+                None if value.is_number() && !value.is_integer() => {
+                    write(out, &float(f64::try_from(value.clone())?))
+                }
+                _ => minijinja::escape_formatter(out, state, value),
             }
-            _ => minijinja::escape_formatter(out, state, value),
         });
+        environment.add_filter("safe", |text: String| format!("{}{text}{}", SAFE[0], SAFE[1]));
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
         environment.add_filter("int", to_int);
@@ -386,6 +397,7 @@ fn to_json(value: Value, kwargs: Kwargs) -> std::result::Result<String, minijinj
         ascii: ascii.unwrap_or(false),
     };
     json.write(&value, 1);
+    json.text.retain(|c| !SAFE.contains(&c));
     Ok(json.text)
 }
 
@@ -465,6 +477,25 @@ impl Writer {
             }
         }
     }
+}
+
+/// A text of which parts are safe, as Jinja's `+` joins it where `escape`: what was added to a safe text is escaped as in HTML, though nothing else is.
+fn joined_to_safe(text: &str, escape: bool) -> String {
+    let (mut joined, mut depth) = (String::with_capacity(text.len()), 0usize);
+    for character in text.chars() {
+        match character {
+            c if c == SAFE[0] => depth += 1,
+            c if c == SAFE[1] => depth = depth.saturating_sub(1),
+            plain if !escape => joined.push(plain),
+            '&' if depth == 0 => joined.push_str("&amp;"),
+            '<' if depth == 0 => joined.push_str("&lt;"),
+            '>' if depth == 0 => joined.push_str("&gt;"),
+            '\'' if depth == 0 => joined.push_str("&#39;"),
+            '"' if depth == 0 => joined.push_str("&#34;"),
+            plain => joined.push(plain),
+        }
+    }
+    joined
 }
 
 /// A fraction as Python's `repr` writes it: `1e+16`, where Rust's has `1e16`.

@@ -121,9 +121,11 @@ NUMBERS = """{{ bos_token }}{% for m in messages %}
 {%- endif -%}
 {% endfor %}{{ tools is none }}{{ tools | length if tools else 0 }}{{ documents is none }}"""
 PARTS = """{% for m in messages %}<{{ m.role }}>{% if m.content is string %}{{ m.content }}{% elif m.content is not none %}{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}|{% endif %}{% endfor %}{% endif %}{% if m.thinking %}<t>{{ m.thinking }}</t>{% endif %}{% for c in m.tool_calls or [] %}{{ c | tojson }}{% endfor %}{% endfor %}"""
+SAFE = """{% for m in messages %}{% set c = m.content | tojson | safe %}{{ '{"role": "' + m.role + '", "content": ' + c + '}' }}{{ c }}{{ m.role | safe }}{{ '"' + m.role + '"' }}
+{% endfor %}"""
 WHOLE = """{% for m in messages %}{{ m | tojson }}
-{% for key, value in m.items() %}{{ key }}={{ value }};{% endfor %}{% endfor %}{{ tools | tojson }}{{ documents | tojson }}"""
-TEMPLATES = {"as ChatML": CHATML, "as Llama": HEADERS, "as Mistral": NUMBERS, "with parts": PARTS, "all of it": WHOLE}
+{% for key, value in m.items() %}{{ key }}={{ value if key != 'tool_calls' else value | length }};{% endfor %}{% endfor %}{{ tools | tojson }}{{ documents | tojson }}"""
+TEMPLATES = {"as ChatML": CHATML, "as Llama": HEADERS, "as Mistral": NUMBERS, "with parts": PARTS, "joined to a safe text": SAFE, "all of it": WHOLE}
 
 
 def main(file):
