@@ -144,7 +144,9 @@ impl Message {
     fn given_weight(&self) -> Result<Option<f32>> {
         let mut weight = None;
         for (key, inverted) in WEIGHTS {
-            let Some(value) = self.given.get(key).filter(|value| !value.is_null()) else { continue };
+            let Some(value) = self.given.get(key).filter(|value| !value.is_null()) else {
+                continue;
+            };
             let found = weight_of(key, value, inverted)?;
             weight = Some(weight.unwrap_or(1.0) * found);
         }

@@ -57,7 +57,8 @@ fn compare(case: &Value, row: &Value, template: &ChatTemplate, name: &str) -> Re
     let data = parse(&[row]).map_err(|error| error.to_string())?;
     let conversation = &data.examples[0].conversation;
     let got = template.render_with(&conversation.messages, &conversation.variables, opening);
-    let parts = conversation.messages.iter().any(|m| m.given.get("content").is_some_and(Value::is_array));
+    let parts =
+        conversation.messages.iter().any(|m| m.given.get("content").is_some_and(Value::is_array));
     match (case["text"].as_str(), got) {
         // transformers prints the list as Python does; here a part is given as its text, or refused
         (Some(text), got) if parts && text.contains("{'type':") => match got {
@@ -119,7 +120,9 @@ fn conversations_reach_real_templates_as_in_transformers() {
     let Some(python) = python_with("transformers") else { return };
     let rows = reference_json("conversations.json")["rows"].clone();
     let mut templates = BTreeMap::new();
-    for name in ["qwen2.5", "mistral-v0.3", "smollm2", "olmo2", "gemma2-standin", "minimind", "llama3"] {
+    for name in
+        ["qwen2.5", "mistral-v0.3", "smollm2", "olmo2", "gemma2-standin", "minimind", "llama3"]
+    {
         let tokenizer = Tokenizer::open(&folder.join(name)).unwrap();
         let Some(template) = tokenizer.template() else { continue };
         let text = |name: &str| tokenizer.special(name).map(|of| (name.to_string(), of.text));
@@ -163,7 +166,8 @@ fn said(role: &str, content: &str) -> Value {
 #[test]
 fn calls_and_thoughts_are_learned_to_the_end_of_the_turn() {
     let (user, answer) = (said("user", "2 + 3?"), said("assistant", "5"));
-    let called = json!({"messages": [user, call(), said("tool", "5"), answer], "tools": [{"name": "add"}]});
+    let called =
+        json!({"messages": [user, call(), said("tool", "5"), answer], "tools": [{"name": "add"}]});
     assert_eq!(learned(called), "!add{\"a\": 2}<|end|>5<|end|>");
     let last = json!({"messages": [user, call()]});
     assert_eq!(learned(last), "!add{\"a\": 2}<|end|>");
@@ -193,10 +197,12 @@ fn what_a_template_does_not_write_is_refused_not_dropped() {
     refused(beside("tools", json!([{"name": "f"}])), own, &["tools"]);
     refused(beside("documents", json!([{"text": "d"}])), TEMPLATE, &["documents"]);
     // text beside a call that the template leaves out
-    let silent = TEMPLATE.replace("{{ m.content or '' }}", "{{ '' if m.tool_calls else m.content }}");
+    let silent =
+        TEMPLATE.replace("{{ m.content or '' }}", "{{ '' if m.tool_calls else m.content }}");
     refused(with("tool_calls", calls), &silent, &["leaves out or changes its text", "\"a\""]);
     // thoughts that a template leaves out of all turns but the last
-    let last = TEMPLATE.replace("{% if m.reasoning_content %}", "{% if m.reasoning_content and loop.last %}");
+    let last = TEMPLATE
+        .replace("{% if m.reasoning_content %}", "{% if m.reasoning_content and loop.last %}");
     let thought = |weight: f64| json!({"role": "assistant", "content": "a", "thinking": "t", "weight": weight});
     let turns = |weight: f64| json!({"messages": [user, thought(weight), user, thought(1.0)]});
     refused(turns(1.0), &last, &["message 2 of 4", "one example of each answer"]);
@@ -205,8 +211,10 @@ fn what_a_template_does_not_write_is_refused_not_dropped() {
     assert_eq!(text, "(t)a<|end|>");
     // no template at all
     let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(Path::new(LAB).join("tokenizer.json"), folder.path().join("tokenizer.json")).unwrap();
-    std::fs::write(folder.path().join("tokenizer_config.json"), "{\"eos_token\": \"<|end|>\"}").unwrap();
+    std::fs::copy(Path::new(LAB).join("tokenizer.json"), folder.path().join("tokenizer.json"))
+        .unwrap();
+    std::fs::write(folder.path().join("tokenizer_config.json"), "{\"eos_token\": \"<|end|>\"}")
+        .unwrap();
     let plain = Tokenizer::open(folder.path()).unwrap();
     let data = parse(&[json!({"messages": [user, call(), said("tool", "5"), answer]})]).unwrap();
     assert_refused(sequence(&plain, &data.examples[0]), &["tool_calls", "no chat template"]);
@@ -221,7 +229,10 @@ fn rows_that_are_no_wanted_text_are_refused() {
     refused(pair("functions", json!([{"name": "f"}])), &["functions", "tools"]);
     refused(pair("tools", json!({"name": "f"})), &["tools to be a list"]);
     refused(pair("weights", json!([1, 0])), &["weights", "input_ids"]);
-    refused(json!({"prompt": "q", "completion": 4}), &["completion to be a text, found 4", "\"4\""]);
+    refused(
+        json!({"prompt": "q", "completion": 4}),
+        &["completion to be a text, found 4", "\"4\""],
+    );
     refused(json!({"prompt": 4.5, "completion": "a"}), &["prompt to be a text, found 4.5"]);
     refused(json!({"text": "q", "label": "a"}), &["text and label", "completion"]);
     refused(json!({"text": " "}), &["empty"]);
@@ -260,7 +271,12 @@ fn a_message_that_is_not_to_be_learned_is_not() {
     ] {
         assert_eq!(learned(of(key, value)), "yes<|end|>", "{key}");
     }
-    for (key, value) in [("weight", json!(1)), ("train", json!(true)), ("loss", json!(null)), ("masked", json!(false))] {
+    for (key, value) in [
+        ("weight", json!(1)),
+        ("train", json!(true)),
+        ("loss", json!(null)),
+        ("masked", json!(false)),
+    ] {
         assert_eq!(learned(of(key, value)), "no<|end|>yes<|end|>", "{key}");
     }
     for (value, word) in [(json!(-1), "-1"), (json!(1e300), "1e+300"), (json!("no"), "no")] {
@@ -280,8 +296,14 @@ fn a_message_that_is_not_to_be_learned_is_not() {
     assert_eq!(learned(last), "yes<|end|>");
     assert_eq!(learned(json!({"prompt": "q", "completion": "a", "train": false})), "");
     assert_eq!(learned(json!({"prompt": "q", "completion": "a", "weight": 0})), "");
-    assert_refused(parse(&[json!({"prompt": "q", "completion": "a", "weight": 70})]), &["weight is 70", "another name"]);
-    assert_refused(parse(&[json!({"prompt": "q", "completion": "a", "weight": -0.5})]), &["weight", "-0.5"]);
+    assert_refused(
+        parse(&[json!({"prompt": "q", "completion": "a", "weight": 70})]),
+        &["weight is 70", "another name"],
+    );
+    assert_refused(
+        parse(&[json!({"prompt": "q", "completion": "a", "weight": -0.5})]),
+        &["weight", "-0.5"],
+    );
 }
 
 /// The weights of a rule on a row, of the tokens that have any.
@@ -298,7 +320,10 @@ fn a_weight_between_multiplies_what_the_rule_says() {
     let row = json!({"messages": [user, {"role": "assistant", "content": "b", "weight": 0.25}, user, said("assistant", "c")]});
     assert_eq!(weights(row.clone(), "all"), [0.25, 0.25, 1.0, 1.0]);
     assert_eq!(weights(row, "if(all, 2, 0)"), [0.5, 0.5, 2.0, 2.0]);
-    assert_eq!(weights(json!({"prompt": "q", "completion": "a", "weight": 0.5}), "all"), [0.5, 0.5]);
+    assert_eq!(
+        weights(json!({"prompt": "q", "completion": "a", "weight": 0.5}), "all"),
+        [0.5, 0.5]
+    );
 }
 
 #[test]
@@ -334,7 +359,10 @@ fn tokens_that_were_made_elsewhere_keep_their_weights() {
 #[test]
 fn a_text_alone_is_a_document() {
     let data = parse(&[json!({"id": "a", "text": "Once upon", "url": "u"})]).unwrap();
-    assert_eq!((&data.examples[0].kind, &data.unread[..]), (&Kind::Document, &["url".to_string()][..]));
+    assert_eq!(
+        (&data.examples[0].kind, &data.unread[..]),
+        (&Kind::Document, &["url".to_string()][..])
+    );
     assert!(learned(json!({"text": "Once upon"})).starts_with("Once upon"));
     let data = Dataset::parse(b"\xef\xbb\xbfOnce\r\nupon", Path::new("a.txt")).unwrap();
     assert_eq!(data.examples[0].conversation.completion(), Some("Once\r\nupon"));
@@ -343,7 +371,10 @@ fn a_text_alone_is_a_document() {
 
 #[test]
 fn files_are_read_as_they_are_or_refused_with_the_way_out() {
-    let rows = [json!({"id": 1, "prompt": "é", "completion": "b"}), json!({"id": 2, "prompt": "c", "completion": "d"})];
+    let rows = [
+        json!({"id": 1, "prompt": "é", "completion": "b"}),
+        json!({"id": 2, "prompt": "c", "completion": "d"}),
+    ];
     let lines = rows.iter().map(|row| format!("{row}\n")).collect::<String>();
     let list = serde_json::to_string_pretty(&rows).unwrap();
     let csv = "id,prompt,completion\r1,é,b\r2,c,d\r";
@@ -391,7 +422,17 @@ fn files_are_read_as_they_are_or_refused_with_the_way_out() {
 
 #[test]
 fn ids_are_kept_digit_by_digit() {
-    let ids = ["123456789012345678901", "123456789012345678902", "-170141183460469231731687303715884105729", "0.1234567890123456789", "1e5", "1E5", "1.0", "18446744073709551615", "7"];
+    let ids = [
+        "123456789012345678901",
+        "123456789012345678902",
+        "-170141183460469231731687303715884105729",
+        "0.1234567890123456789",
+        "1e5",
+        "1E5",
+        "1.0",
+        "18446744073709551615",
+        "7",
+    ];
     let lines: String = ids.iter().map(|id| format!("{{\"id\": {id}, \"prompt\": \"q\", \"completion\": \"\\\"id\\\": 99999999999999999999\"}}\n")).collect();
     let check = |text: &str, name: &str| {
         let data = Dataset::parse(text.as_bytes(), Path::new(name)).unwrap();
@@ -404,7 +445,10 @@ fn ids_are_kept_digit_by_digit() {
     check(&format!("[{}]", lines.trim().replace('\n', ",")), "x.json");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gsm8k.jsonl");
-    let lines: String = ids[..2].iter().map(|id| format!("{{\"id\": {id}, \"question\": \"q\", \"answer\": \"#### 4\"}}\n")).collect();
+    let lines: String = ids[..2]
+        .iter()
+        .map(|id| format!("{{\"id\": {id}, \"question\": \"q\", \"answer\": \"#### 4\"}}\n"))
+        .collect();
     std::fs::write(&file, lines).unwrap();
     let items = Benchmark::Gsm8k.read(&file, Prompts::Paper).unwrap();
     assert_eq!(items[0].id, "gsm8k/123456789012345678901");
@@ -415,7 +459,11 @@ fn samples_are_read_in_every_form_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("samples.jsonl");
     let row = json!({"doc_id": 0, "doc_hash": "a", "metrics": ["acc"], "acc": 1.0});
-    for bytes in [format!("\u{feff}{row}\n").into_bytes(), format!("[{row}]").into_bytes(), format!("{row}\r\n").into_bytes()] {
+    for bytes in [
+        format!("\u{feff}{row}\n").into_bytes(),
+        format!("[{row}]").into_bytes(),
+        format!("{row}\r\n").into_bytes(),
+    ] {
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(samples::read(&path, &Measure::default()).unwrap().items[&0].1, 1.0);
     }
@@ -442,13 +490,25 @@ fn references_that_no_answer_can_match_are_refused() {
     refused(json!({"kind": "number", "value": "many"}), "no number");
     refused(json!({"kind": "math", "answer": ""}), "empty");
     refused(json!({"kind": "math", "answer": " $ $ "}), "empty");
-    refused(json!({"kind": "letter", "key": "E", "labels": ["A", "B"], "options": ["x", "y"]}), "none of the labels A, B");
-    refused(json!({"kind": "letter", "key": "A", "labels": ["A", "B"], "options": ["x"]}), "2 labels for 1 options");
-    refused(json!({"kind": "choice", "letter": "C", "options": ["x", "y"]}), "none of the 2 options");
+    refused(
+        json!({"kind": "letter", "key": "E", "labels": ["A", "B"], "options": ["x", "y"]}),
+        "none of the labels A, B",
+    );
+    refused(
+        json!({"kind": "letter", "key": "A", "labels": ["A", "B"], "options": ["x"]}),
+        "2 labels for 1 options",
+    );
+    refused(
+        json!({"kind": "choice", "letter": "C", "options": ["x", "y"]}),
+        "none of the 2 options",
+    );
     refused(json!({"kind": "code", "tests": []}), "no tests");
     refused(json!({"kind": "code", "tests": [{"call": "f(1)", "expected": "]"}]}), "no value");
     refused(json!({"kind": "python", "tests": [" "], "own": []}), "no tests");
-    refused(json!({"kind": "sql", "script": "CREATE TABLE t (a INT);", "query": "SELECT b FROM t"}), "own query fails");
+    refused(
+        json!({"kind": "sql", "script": "CREATE TABLE t (a INT);", "query": "SELECT b FROM t"}),
+        "own query fails",
+    );
     refused(json!({"kind": "follow", "words": [], "case": "small", "separator": ","}), "no words");
     refused(json!({"kind": "instructions", "instructions": []}), "no instruction");
     for check in [
@@ -462,14 +522,19 @@ fn references_that_no_answer_can_match_are_refused() {
         assert!(read_items(&path).is_ok(), "{check}: {:?}", read_items(&path));
     }
     let gsm8k = |answer: &str| json!({"question": "q", "answer": answer});
-    let path = file(folder.path(), "gsm8k.jsonl", &[gsm8k("#### 4"), gsm8k("#### five"), gsm8k("#### ")]);
+    let path =
+        file(folder.path(), "gsm8k.jsonl", &[gsm8k("#### 4"), gsm8k("#### five"), gsm8k("#### ")]);
     assert_refused(
         Benchmark::Gsm8k.read(&path, Prompts::Paper),
         &["gsm8k.jsonl:2", "\"five\"", "2 of 3 rows", "the others are 3"],
     );
     let (items, unusable) = Benchmark::Gsm8k.read_usable(&path, &Ask::default()).unwrap();
     assert_eq!((items.len(), unusable.len()), (1, 2));
-    let path = file(folder.path(), "math.jsonl", &[json!({"problem": "p", "solution": "\\boxed{}", "unique_id": "a"})]);
+    let path = file(
+        folder.path(),
+        "math.jsonl",
+        &[json!({"problem": "p", "solution": "\\boxed{}", "unique_id": "a"})],
+    );
     assert_refused(Benchmark::Math.read(&path, Prompts::Paper), &["math.jsonl:1"]);
 }
 
@@ -496,8 +561,15 @@ fn published_references_can_be_matched() {
 fn unusable_rows_are_named_together_and_can_be_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let pair = |answer: &str| json!({"prompt": "q", "completion": answer});
-    let path = file(folder.path(), "x.jsonl", &[pair("a"), pair(""), pair("b"), pair(" "), json!({"x": 1})]);
-    assert_refused(Dataset::read(&path), &["x.jsonl:2", "empty", "3 of 5 rows", "the others are 4, 5"]);
+    let path = file(
+        folder.path(),
+        "x.jsonl",
+        &[pair("a"), pair(""), pair("b"), pair(" "), json!({"x": 1})],
+    );
+    assert_refused(
+        Dataset::read(&path),
+        &["x.jsonl:2", "empty", "3 of 5 rows", "the others are 4, 5"],
+    );
     let data = Dataset::read_usable(&path).unwrap();
     let ids: Vec<&str> = data.unusable.iter().map(|of| of.id.as_str()).collect();
     assert_eq!((data.len(), &ids[..]), (2, &["x.jsonl:2", "x.jsonl:4", "x.jsonl:5"][..]));
@@ -507,7 +579,10 @@ fn unusable_rows_are_named_together_and_can_be_left_out() {
     std::fs::write(&none, "{\"prompt\": \"q\", \"completion\": \"a\"}\n{").unwrap();
     assert!(Dataset::read_usable(&none).is_err());
     // answers that cannot be rendered
-    let answers = TEMPLATE.replace("{{ m.content or '' }}", "{{ raise_exception('no b') if m.content == 'b' else m.content }}");
+    let answers = TEMPLATE.replace(
+        "{{ m.content or '' }}",
+        "{{ raise_exception('no b') if m.content == 'b' else m.content }}",
+    );
     let (_folder, tokenizer) = tokenizer(&answers);
     let data = parse(&[pair("a"), pair("b"), pair("c"), pair("b")]).unwrap();
     let render = |skip: bool| match skip {
@@ -549,11 +624,18 @@ fn every_verb_that_reads_data_offers_to_leave_rows_out() {
         ("perplexity --model lab --data x.jsonl --json", "x.jsonl:2", 2),
         ("finetune --model lab --data x.jsonl --epochs 1 --out tuned --json", "x.jsonl:2", 2),
         ("export masks --model lab --data x.jsonl --out masks.jsonl --json", "x.jsonl:2", 2),
-        ("generate self-output --model lab --items items.jsonl --samples 1 --max-new-tokens 8 --out own --json", "items.jsonl:2", 1),
+        (
+            "generate self-output --model lab --items items.jsonl --samples 1 --max-new-tokens 8 --out own --json",
+            "items.jsonl:2",
+            1,
+        ),
         ("evaluate --model lab --items items.jsonl --max-new-tokens 8 --json", "items.jsonl:2", 1),
     ] {
         let (success, _, said) = unforget(folder, call);
-        assert!(!success && said.contains(data) && said.contains("--skip-unusable"), "{call}: {said}");
+        assert!(
+            !success && said.contains(data) && said.contains("--skip-unusable"),
+            "{call}: {said}"
+        );
         let (success, printed, said) = unforget(folder, &format!("{call} --skip-unusable"));
         // a model that answers wrong leaves nothing to train on, which is another matter
         assert!(success || call.starts_with("generate"), "{call}: {said}");

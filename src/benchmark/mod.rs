@@ -241,12 +241,7 @@ impl Benchmark {
         self.read_rows(path, ask, true)
     }
 
-    fn read_rows(
-        self,
-        path: &Path,
-        ask: &Ask,
-        skip: bool,
-    ) -> Result<(Vec<Item>, Vec<Unusable>)> {
+    fn read_rows(self, path: &Path, ask: &Ask, skip: bool) -> Result<(Vec<Item>, Vec<Unusable>)> {
         let mut databases = Databases::default();
         let mut items: Vec<Item> = Vec::new();
         let mut unusable = Vec::new();

@@ -10,9 +10,7 @@ use unforget::model::Checkpoint;
 use unforget::perplexity::TokenScores;
 use unforget::scorer;
 use unforget::select::{Signals, Weighting};
-use unforget::tokens::{
-    LongExample, Sequence, Sequences, TooLong, sequences, usable_sequences,
-};
+use unforget::tokens::{LongExample, Sequence, Sequences, TooLong, sequences, usable_sequences};
 use unforget::verbs;
 
 /// What to do with examples that are longer than the context.
@@ -86,17 +84,18 @@ impl Data {
             WhenTooLong::Truncate => TooLong::Truncate,
         };
         let render = if skip_unusable { usable_sequences } else { sequences };
-        let rendered = render(&tokenizer, &examples, context, rule).map_err(|error| match error {
-            // the library's message cannot know the options' names
-            Error::Invalid { what, problem } if what == "context" => Error::invalid(
-                path.display().to_string(),
-                format!("{problem} (--too-long drop or truncate)"),
-            ),
-            Error::Invalid { what, problem } if !skip_unusable => {
-                Error::invalid(what, format!("{problem} {SKIP}"))
-            }
-            other => other,
-        })?;
+        let rendered =
+            render(&tokenizer, &examples, context, rule).map_err(|error| match error {
+                // the library's message cannot know the options' names
+                Error::Invalid { what, problem } if what == "context" => Error::invalid(
+                    path.display().to_string(),
+                    format!("{problem} (--too-long drop or truncate)"),
+                ),
+                Error::Invalid { what, problem } if !skip_unusable => {
+                    Error::invalid(what, format!("{problem} {SKIP}"))
+                }
+                other => other,
+            })?;
         let Sequences { sequences, too_long, unusable: unrendered } = rendered;
         unusable.extend(unrendered);
         note_unusable(cx, &unusable);
@@ -128,7 +127,8 @@ pub const SKIP: &str = "(--skip-unusable leaves such rows out and counts them)";
 pub fn skippable(error: Error, path: &Path) -> Error {
     match error {
         Error::Row { path, line, problem }
-            if !problem.contains("expected one JSON object") && !problem.contains("stands already") =>
+            if !problem.contains("expected one JSON object")
+                && !problem.contains("stands already") =>
         {
             Error::row(path, line, format!("{problem}\n{SKIP}"))
         }

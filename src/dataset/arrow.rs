@@ -199,11 +199,7 @@ fn value(array: &dyn Array, at: usize) -> Result<Value, String> {
             let values = of::<StructArray>(array)?.values();
             let mut cells = Map::new();
             for (field, values) in fields.iter().zip(values) {
-                // a table has every field in every cell, so one without a value is not there; a message's content may be none
-                let cell = value(values.as_ref(), at)?;
-                if !cell.is_null() || field.name == "content" {
-                    cells.insert(field.name.to_string(), cell);
-                }
+                cells.insert(field.name.to_string(), value(values.as_ref(), at)?);
             }
             Value::Object(cells)
         }

@@ -97,7 +97,9 @@ fn refuse_others(row: &Row) -> Found<()> {
         }
     }
     match ["functions", "function_call"].iter().find(|key| has(row, key)) {
-        Some(key) => Err(format!("has {key}, an old form that chat templates do not know; write tools and tool_calls")),
+        Some(key) => Err(format!(
+            "has {key}, an old form that chat templates do not know; write tools and tool_calls"
+        )),
         None => Ok(()),
     }
 }
@@ -107,8 +109,9 @@ fn listed(row: &Row, key: &str) -> Found<Option<Value>> {
     let list = match row.get(key) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
-        Some(Value::String(text)) => serde_json::from_str(text)
-            .map_err(|error| format!("expected {key} to be a list of objects, as JSON ({error})"))?,
+        Some(Value::String(text)) => serde_json::from_str(text).map_err(|error| {
+            format!("expected {key} to be a list of objects, as JSON ({error})")
+        })?,
         Some(list) => list.clone(),
     };
     match &list {
@@ -216,10 +219,7 @@ fn tokens(row: &Row) -> Found<Said> {
         return Err("has no tokens in input_ids".into());
     }
     let tokens = Tokens { ids: ids[kept.clone()].to_vec(), weights: weights[kept].to_vec() };
-    Ok(Said {
-        kind: Kind::Tokens(tokens),
-        ..Said::of(Conversation::default(), &read)
-    })
+    Ok(Said { kind: Kind::Tokens(tokens), ..Said::of(Conversation::default(), &read) })
 }
 
 /// The conversation of a row, or its text.
@@ -274,8 +274,23 @@ fn conversation(row: &Row) -> Found<Said> {
 /// A text that is no conversation. What looks like the other half of a pair is not left behind.
 fn document(row: &Row) -> Found<Said> {
     const HALVES: [&str; 17] = [
-        "answer", "answers", "chosen", "code", "completion", "input", "instruction", "label", "output",
-        "prompt", "question", "rejected", "response", "solution", "summary", "target", "translation",
+        "answer",
+        "answers",
+        "chosen",
+        "code",
+        "completion",
+        "input",
+        "instruction",
+        "label",
+        "output",
+        "prompt",
+        "question",
+        "rejected",
+        "response",
+        "solution",
+        "summary",
+        "target",
+        "translation",
     ];
     let said = text(row, "text")?;
     if said.trim().is_empty() {
@@ -350,9 +365,9 @@ fn turn(row: &Row, key: &str, role: Role) -> Found<Vec<Message>> {
 fn text<'a>(row: &'a Row, key: &str) -> Found<&'a str> {
     match row.get(key) {
         Some(Value::String(text)) => Ok(text),
-        Some(value @ (Value::Number(_) | Value::Bool(_))) => {
-            Err(format!("expected {key} to be a text, found {value} without quotes; write \"{value}\""))
-        }
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => Err(format!(
+            "expected {key} to be a text, found {value} without quotes; write \"{value}\""
+        )),
         _ => Err(format!("expected {key} to be a text")),
     }
 }

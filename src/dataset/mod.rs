@@ -337,7 +337,8 @@ fn items(path: &Path, skip: bool) -> Result<(Vec<Item>, Vec<Unusable>)> {
         let item = match item {
             Ok(item) => item,
             Err(error) => {
-                let problem = format!("expected an item with id, prompt, truth and check ({error})");
+                let problem =
+                    format!("expected an item with id, prompt, truth and check ({error})");
                 unusable.push(number, quoted(problem));
                 continue;
             }
@@ -407,8 +408,12 @@ fn parse_rows(bytes: &[u8], path: &Path) -> Result<Vec<Row>> {
         _ => Cow::from(bytes),
     };
     if let Some(rows) = arrow::rows(&bytes) {
-        let rows = rows.map_err(problem)?.into_iter().zip(1..);
-        return Ok(rows.map(|(fields, number)| Row { number, fields }).collect());
+        let rows = rows.map_err(problem)?.into_iter().zip(1..).map(|(mut fields, number)| {
+            let seen = fields.iter_mut().filter(|(column, _)| SEEN.contains(&column.as_str()));
+            seen.for_each(|(_, value)| without_nulls(value));
+            Row { number, fields }
+        });
+        return Ok(rows.collect());
     }
     if source::format(path) == Some(Format::Columns) {
         let what = "is neither parquet nor Arrow; copy or download it again";
@@ -420,6 +425,29 @@ fn parse_rows(bytes: &[u8], path: &Path) -> Result<Vec<Row>> {
         Some(Format::Separated(delimiter)) => text::separated(&text, delimiter, path),
         None if source::is_plain_text(path) => text::document(&text, path),
         _ => text::json_lines(&text, path),
+    }
+}
+
+/// Columns whose values a chat template sees.
+const SEEN: [&str; 7] = [
+    "messages",
+    "conversations",
+    "prompt",
+    "completion",
+    "tools",
+    "documents",
+    "chat_template_kwargs",
+];
+
+/// Takes out what is null in objects: a table has every field in every one of them. A message's content may be none.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(without_nulls),
+        Value::Object(fields) => {
+            fields.retain(|key, value| !value.is_null() || key == "content");
+            fields.values_mut().for_each(without_nulls);
+        }
+        _ => {}
     }
 }
 

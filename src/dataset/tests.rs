@@ -29,6 +29,14 @@ fn every_form_becomes_the_same_conversation() {
 }
 
 #[test]
+fn fields_that_a_table_adds_to_every_message_are_not_there() {
+    let mut value = serde_json::json!([{"role": "user", "content": "q", "tool_calls": null}, {"content": null, "tool_calls": [{"arguments": {"a": 1, "b": null}}]}]);
+    without_nulls(&mut value);
+    let expected = serde_json::json!([{"role": "user", "content": "q"}, {"content": null, "tool_calls": [{"arguments": {"a": 1}}]}]);
+    assert_eq!(value, expected);
+}
+
+#[test]
 fn alpaca_has_more_to_say() {
     let row = r#"{"instruction": "i", "input": "n", "output": "o", "system": "s", "history": [["q", "a"]]}"#;
     let expected = Conversation::new(vec![

@@ -443,14 +443,7 @@ fn chat_sequence(
         blocks.retain(overlaps);
     }
     if !blocks.is_empty() {
-        follow_generation_blocks(
-            &mut learned,
-            &blocks,
-            &text,
-            &ids,
-            &spans,
-            tokenizer,
-        )?;
+        follow_generation_blocks(&mut learned, &blocks, &text, &ids, &spans, tokenizer)?;
     }
     let mut sequence = Sequence {
         id: example.id.clone(),
@@ -471,11 +464,7 @@ fn chat_sequence(
 }
 
 /// Refuses a conversation of which the template leaves something out: it writes the same text without it.
-fn check_written(
-    template: &ChatTemplate,
-    conversation: &Conversation,
-    text: &str,
-) -> Result<()> {
+fn check_written(template: &ChatTemplate, conversation: &Conversation, text: &str) -> Result<()> {
     let Conversation { messages, variables } = conversation;
     let refuse = |key: &str| {
         let problem = format!(
@@ -496,7 +485,8 @@ fn check_written(
             message
         };
         let without: Vec<Message> = messages.iter().map(without).collect();
-        let same = template.render_with(&without, variables, false).is_ok_and(|other| other == text);
+        let same =
+            template.render_with(&without, variables, false).is_ok_and(|other| other == text);
         if same {
             let named = |key: &&&str| messages.iter().any(|m| m.given.contains_key(**key));
             return refuse(keys.iter().find(named).unwrap_or(&keys[0]));

@@ -175,7 +175,8 @@ impl ChatTemplate {
         marks: [&str; 2],
     ) -> Result<String> {
         let seen: Vec<Json> = messages.iter().map(seen).collect();
-        let run = |messages: &[Json]| self.run_once(messages, variables, add_generation_prompt, marks);
+        let run =
+            |messages: &[Json]| self.run_once(messages, variables, add_generation_prompt, marks);
         let parts: Vec<&str> = messages.iter().filter_map(Message::parts).flatten().collect();
         if parts.is_empty() {
             return run(&seen);
@@ -265,10 +266,13 @@ impl fmt::Debug for ChatTemplate {
 fn seen(message: &Message) -> Json {
     if message.given.is_empty() {
         let fields = [("role", message.role.name()), ("content", message.content.as_str())];
-        return Json::Object(fields.map(|(key, value)| (key.into(), value.into())).into_iter().collect());
+        return Json::Object(
+            fields.map(|(key, value)| (key.into(), value.into())).into_iter().collect(),
+        );
     }
     let given = &message.given;
-    let thought = ["reasoning_content", "thinking", "reasoning"].iter().find_map(|key| given.get(*key));
+    let thought =
+        ["reasoning_content", "thinking", "reasoning"].iter().find_map(|key| given.get(*key));
     let Some(thought) = thought else { return Json::Object(given.clone()) };
     let mut fields = Map::new();
     fields.insert("thinking".into(), thought.clone());
@@ -373,6 +377,10 @@ fn to_json(value: Value, kwargs: Kwargs) -> std::result::Result<String, minijinj
     let indent: Option<usize> = kwargs.get("indent")?;
     let separators: Option<Vec<String>> = kwargs.get("separators")?;
     kwargs.assert_all_used()?;
+    if value.is_undefined() {
+        let problem = "what is not there cannot be written as JSON";
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, problem));
+    }
     let value = serde_json::to_value(&value).map_err(|error| {
         minijinja::Error::new(ErrorKind::BadSerialization, "cannot be written as JSON")
             .with_source(error)
