@@ -26,6 +26,8 @@
 // ground
 pub mod error;
 
+pub mod files;
+
 pub mod rng;
 
 pub mod stats;

@@ -28,6 +28,7 @@ pub fn signals(
 ) -> Vec<Signals> {
     let signals = sequences.iter().enumerate().map(|(at, sequence)| Signals {
         completion: sequence.completion.clone(),
+        given: sequence.weights.clone(),
         class: class.get(at).cloned().unwrap_or_default(),
         base: base.get(at).map(ModelSignals::from),
         current: None,
@@ -94,10 +95,17 @@ fn carried(
 ) -> Result<TokenScores> {
     let mut log_prob = vec![None; onto.len()];
     let messages = example.conversation.messages.iter();
-    let answers: Vec<&str> = messages
-        .filter(|message| message.role == Role::Assistant)
-        .map(|message| message.content.trim())
-        .collect();
+    let mut answers: Vec<&str> = Vec::new();
+    for message in messages.filter(|message| message.role == Role::Assistant) {
+        if message.weight()? == 0.0 {
+            continue;
+        }
+        if !message.is_plain() {
+            let problem = "has an answer that is more than its text, such as a call of a tool, which two templates write in their own ways; take a reference model of the same tokenizer and template";
+            return Err(Error::invalid(&onto.id, problem));
+        }
+        answers.push(message.content.trim());
+    }
     let (own, others) = (turns(onto, answers.len()), turns(read, answers.len()));
     for ((answer, here), there) in answers.into_iter().zip(own).zip(others) {
         let Some(here) = here else { continue };
@@ -375,6 +383,7 @@ mod tests {
         let ends = |piece: &str| u32::from(piece.starts_with('<') && piece.ends_with("end>"));
         Sequence {
             id: "one".into(),
+            weights: Vec::new(),
             text,
             ids: pieces.iter().map(|(piece, _)| ends(piece)).collect(),
             spans,
@@ -386,7 +395,7 @@ mod tests {
     }
 
     fn example(messages: Vec<Message>) -> Example {
-        Example { id: "one".into(), conversation: Conversation::new(messages) }
+        Example::new("one", Conversation::new(messages))
     }
 
     fn scores(surprisal: &[f32]) -> TokenScores {

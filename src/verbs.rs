@@ -6,6 +6,7 @@
 use crate::adapter;
 use crate::card::Card;
 use crate::context::Context;
+use crate::dataset::Unusable;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Graded};
 use crate::export;
@@ -128,6 +129,8 @@ pub struct Training<'a> {
     /// The rule that made the weights of `data`, and the sequences they are of, in the order of `data`: for the run's card, and so that the
     /// mask can be made again.
     pub rule: Option<(&'a Weighting, &'a [Sequence])>,
+    /// Rows of the data that could not be used and were left out: for the run's card.
+    pub unusable: &'a [Unusable],
 }
 
 /// How the weights of a training's data were made: `mask.json` beside the result.
@@ -139,6 +142,9 @@ pub struct MaskOrigin {
     pub seed: u64,
     /// For each example, the ranges of tokens that are its completion: first, and the one after the last.
     pub completion: Vec<Vec<(usize, usize)>>,
+    /// What the data themselves said of how much each token is learned; empty where they said nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<Vec<f32>>,
 }
 
 impl MaskOrigin {
@@ -156,14 +162,19 @@ impl MaskOrigin {
             }
             ranges
         };
-        Self { rule: rule.clone(), seed, completion: sequences.iter().map(ranges).collect() }
+        let mut given: Vec<Vec<f32>> = sequences.iter().map(|of| of.weights.clone()).collect();
+        if given.iter().all(Vec::is_empty) {
+            given.clear();
+        }
+        let completion = sequences.iter().map(ranges).collect();
+        Self { rule: rule.clone(), seed, completion, given }
     }
 }
 
 impl<'a> Training<'a> {
     /// With fixed weights, nothing watched and no log.
     pub fn new(data: &'a [Example], config: &'a Finetune) -> Self {
-        Self { data, config, reweigh: None, watch: None, log: None, rule: None }
+        Self { data, config, reweigh: None, watch: None, log: None, rule: None, unusable: &[] }
     }
 }
 
@@ -188,7 +199,7 @@ pub fn train(
     label: &str,
     training: &Training<'_>,
 ) -> Result<Tuned> {
-    let &Training { data, config, reweigh, watch, log, rule } = training;
+    let &Training { data, config, reweigh, watch, log, rule, unusable } = training;
     config.check()?;
     if let (None, Some(steps)) = (reweigh, config.reweigh_every) {
         let problem = format!(
@@ -208,6 +219,9 @@ pub fn train(
     }
     if let Some(watch) = watch {
         inputs = inputs.with("watch", watch)?;
+    }
+    if !unusable.is_empty() {
+        inputs = inputs.with("unusable", unusable)?;
     }
     let entry = cx.store.entry("finetune", label, &inputs)?;
     let mut tuned: Tuned = entry.run(|work| {

@@ -422,6 +422,7 @@ fn signals(
         let written = |at: usize| ranges.iter().any(|(from, to)| (*from..*to).contains(&at));
         Signals {
             completion: LossMask::new((0..one.ids.len()).map(written).collect()),
+            given: origin.given.get(at).cloned().unwrap_or_default(),
             base: base.as_ref().map(|base| ModelSignals::from(&base[at])),
             ..Signals::default()
         }

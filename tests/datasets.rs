@@ -243,7 +243,7 @@ fn text_that_does_not_fit_is_named_and_quoted() {
         b"{\"prompt\": \"q\", \"completion\": NaN}",
         "x.jsonl:1: expected one JSON object (",
     );
-    check("x.jsonl", b"\xff\xfe{\0\"\0", "found UTF-16; save the file as UTF-8");
+    check("x.jsonl", b"\xff\xfe{\0\"\0\x41", "is no whole text in UTF-16");
     check(
         "x.csv",
         b"prompt,completion\nq,a\nq,a,b\n",
@@ -294,7 +294,14 @@ fn null_is_absent() {
         json!({"system": "s", "messages": [
             {"role": "user", "content": [{"type": "text", "text": "q"}, {"type": "text", "text": "r"}]},
             {"role": "assistant", "content": "a"}]}),
-        Conversation::new(vec![Message::system("s"), Message::user("qr"), Message::assistant("a")]),
+        Conversation::new(vec![
+            Message::system("s"),
+            Message {
+                given: serde_json::from_value(json!({"role": "user", "content": [{"type": "text", "text": "q"}, {"type": "text", "text": "r"}]})).unwrap(),
+                ..Message::user("qr")
+            },
+            Message::assistant("a"),
+        ]),
         "x:1",
     );
     let refused = |row: Value, parts: &[&str]| {

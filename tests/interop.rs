@@ -364,7 +364,7 @@ fn masked(tokenizer: &Tokenizer) -> Vec<(Example, Sequence, LossMask)> {
         ]),
     ];
     let rows = conversations.into_iter().enumerate().map(|(at, conversation)| {
-        let example = Example { id: format!("e{at}"), conversation };
+        let example = Example::new(format!("e{at}"), conversation);
         let sequence = sequence(tokenizer, &example).unwrap();
         let learned = sequence.completion.as_slice().iter().enumerate();
         let learned = learned.map(|(at, one)| *one && at % 3 != 0).collect();

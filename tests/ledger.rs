@@ -360,6 +360,7 @@ fn rows_keep_their_order_over_blocks_and_files() {
             ids: vec![at; length],
             spans: vec![0..0; length],
             completion: LossMask::new(vec![true; length]),
+            weights: Vec::new(),
             prompt_tokens: 0,
             form: Form::Plain,
             end_of_turn: None,

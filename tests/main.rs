@@ -25,6 +25,7 @@ mod probes;
 mod python_code;
 mod real;
 mod repeats;
+mod rows;
 mod support;
 mod switches;
 mod templates;

@@ -39,7 +39,7 @@ fn ids(value: &Value) -> Vec<u32> {
 }
 
 fn example(messages: Vec<Message>) -> Example {
-    Example { id: "e".into(), conversation: Conversation::new(messages) }
+    Example::new("e", Conversation::new(messages))
 }
 
 /// The tokens that transformers takes for the assistant's, and the token that ends each turn if the template's block leaves it out.
@@ -370,7 +370,7 @@ fn templates_that_trl_ships_render_and_mark_as_in_transformers() {
                     text[at(0)..at(1)].iter().collect()
                 })
                 .collect();
-            let Ok(got) = template.render_marked(&messages) else {
+            let Ok(got) = template.render_marked(&messages, &serde_json::Map::new()) else {
                 continue;
             };
             let ours: Vec<&str> =

@@ -38,6 +38,7 @@ fn examples(golden: &Value) -> Vec<Signals> {
                 TokenClass::named(name.as_str().unwrap()).unwrap()
             });
             Signals {
+                given: Vec::new(),
                 completion: (0..class.len()).map(|token| token >= prompt).collect(),
                 class,
                 base: Some(model(&golden["base"][at])),

@@ -2,6 +2,7 @@
 
 use super::{LoraConfig, PREFIX};
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::model::{AdaptedWeight, PROJECTIONS, read_file, write_tensors};
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
@@ -324,8 +325,7 @@ fn read_fields(folder: &Path) -> Result<(LoraConfig, Map<String, Value>)> {
             "an adapter in PEFT's format has one",
         ));
     }
-    let text =
-        std::fs::read_to_string(&path).map_err(Error::io("reading the adapter's config", &path))?;
+    let text = read_text(&path, "reading the adapter's config")?;
     let wrong = |e: serde_json::Error| Error::file(&path, format!("not PEFT's config: {e}"));
     let fields: Map<String, Value> = serde_json::from_str(&text).map_err(wrong)?;
     let raw: Raw = serde_json::from_str(&text).map_err(wrong)?;

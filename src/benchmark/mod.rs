@@ -16,7 +16,7 @@ mod spider;
 pub mod humaneval;
 pub mod mbpp;
 
-use crate::dataset::{self, Row};
+use crate::dataset::{self, Row, Unusable};
 use crate::error::{Error, Result};
 use crate::task::{Grading, Item, Take};
 use serde::{Deserialize, Serialize};
@@ -229,8 +229,23 @@ impl Benchmark {
     /// # Errors
     /// As [`Self::read`]; and when no row is left.
     pub fn read_as(self, path: &Path, ask: &Ask) -> Result<Vec<Item>> {
+        Ok(self.read_rows(path, ask, false)?.0)
+    }
+
+    /// As [`Self::read_as`], but rows that cannot be used are left out, and listed: one whose form is wrong, or whose reference no answer can
+    /// match.
+    ///
+    /// # Errors
+    /// No row is left, the file is damaged, or `ask` does not fit the benchmark.
+    pub fn read_usable(self, path: &Path, ask: &Ask) -> Result<(Vec<Item>, Vec<Unusable>)> {
+        self.read_rows(path, ask, true)
+    }
+
+    fn read_rows(self, path: &Path, ask: &Ask, skip: bool) -> Result<(Vec<Item>, Vec<Unusable>)> {
         let mut databases = Databases::default();
         let mut items: Vec<Item> = Vec::new();
+        let mut unusable = Vec::new();
+        let mut first = None;
         let mut seen = HashMap::new();
         let rows = dataset::rows(path)?;
         for row in &rows {
@@ -238,12 +253,43 @@ impl Benchmark {
             if !given.is_wanted() {
                 continue;
             }
-            let item = self.given(&given, &mut databases)?;
+            let item = self.given(&given, &mut databases).and_then(|item| {
+                item.check_reference().map_err(|problem| given.problem(problem))?;
+                Ok(item)
+            });
+            let item = match item {
+                Ok(item) => item,
+                Err(error @ Error::Row { .. }) => {
+                    let id = row.number.to_string();
+                    let problem = error.to_string();
+                    unusable.push(Unusable { id, problem });
+                    first.get_or_insert(error);
+                    continue;
+                }
+                // what is wrong with more than one row
+                Err(error) => return Err(error),
+            };
             if let Some(first) = seen.insert(item.id.clone(), row.number) {
                 let problem = format!("the id {:?} stands already in row {first}", item.id);
                 return Err(Error::row(path, row.number, problem));
             }
             items.push(item);
+        }
+        if let Some(Error::Row { path, line, problem }) = first
+            && (!skip || items.is_empty())
+        {
+            let numbers: Vec<&str> = unusable.iter().skip(1).map(|of| of.id.as_str()).collect();
+            let others = match numbers.len() {
+                0 => String::new(),
+                _ => format!(
+                    "\n{} of {} rows cannot be used, the others are {}{}",
+                    unusable.len(),
+                    unusable.len() + items.len(),
+                    numbers[..numbers.len().min(10)].join(", "),
+                    if numbers.len() > 10 { ", …" } else { "" }
+                ),
+            };
+            return Err(Error::row(path, line, problem + &others));
         }
         if items.is_empty() {
             let problem = match rows.is_empty() {
@@ -260,7 +306,7 @@ impl Benchmark {
             };
             return Err(Error::file(path, problem));
         }
-        Ok(items)
+        Ok((items, unusable))
     }
 
     /// The item of one row; `path` is for messages, and for databases beside the file.

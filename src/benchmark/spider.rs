@@ -1,7 +1,8 @@
 //! Spider: questions about databases (Yu et al. 2018). Columns `db_id`, `question`, `query`; the databases lie beside the file as
 //! `database/<db_id>/<db_id>.sqlite`.
 //!
-//! A trap: translations translate the names of tables too, and some of their queries do not run. Such an item says so when it is graded.
+//! A trap: translations translate the names of tables too, and some of their queries do not run. Such a row is refused, or left out
+//! ([`super::Benchmark::read_usable`]).
 
 use super::{Databases, Given, Prompts, bird};
 use crate::error::Result;

@@ -1,5 +1,6 @@
 //! Benchmarks on the command line: which, from which file, asked and graded how.
 
+use super::data::{skippable, tell_unusable};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::benchmark::{Ask, Benchmark, Prompts};
@@ -27,6 +28,9 @@ pub struct Benchmarks {
     /// Only a benchmark's rows with this value in this column, such as db_id=superhero; may be given several times
     #[arg(long, value_name = "COLUMN=VALUE", requires = "benchmark")]
     only: Vec<String>,
+    /// Leave out rows that cannot be used, such as one whose reference no answer can match, name them and count them, instead of stopping
+    #[arg(long)]
+    pub skip_unusable: bool,
 }
 
 /// [`Prompts`] as an option.
@@ -67,6 +71,8 @@ pub struct Asked {
     pub benchmark: Benchmark,
     pub file: PathBuf,
     pub items: Vec<Item>,
+    /// Rows that cannot be used, and were left out.
+    pub unusable: usize,
 }
 
 impl Benchmarks {
@@ -126,8 +132,17 @@ impl Benchmarks {
             if all.iter().any(|other| other.name == name) {
                 return Err(Error::invalid("--benchmark", format!("{given:?} is given twice")));
             }
+            let (items, unusable) = match self.skip_unusable {
+                true => benchmark.read_usable(&file, &ask)?,
+                false => {
+                    let items = benchmark.read_as(&file, &ask);
+                    (items.map_err(|error| skippable(error, &file))?, Vec::new())
+                }
+            };
+            tell_unusable(&unusable);
             all.push(Asked {
-                items: benchmark.of_split(benchmark.read_as(&file, &ask)?, split, &file)?,
+                items: benchmark.of_split(items, split, &file)?,
+                unusable: unusable.len(),
                 name,
                 benchmark,
                 file,

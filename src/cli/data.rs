@@ -3,14 +3,14 @@
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
-use unforget::dataset::{Dataset, Example};
+use unforget::dataset::{Dataset, Example, Unusable};
 use unforget::error::{Error, Result};
 use unforget::ledger::Ledger;
 use unforget::model::Checkpoint;
 use unforget::perplexity::TokenScores;
 use unforget::scorer;
 use unforget::select::{Signals, Weighting};
-use unforget::tokens::{LongExample, Sequence, Sequences, TooLong, sequences};
+use unforget::tokens::{LongExample, Sequence, Sequences, TooLong, sequences, usable_sequences};
 use unforget::verbs;
 
 /// What to do with examples that are longer than the context.
@@ -36,10 +36,14 @@ pub struct Data {
     pub sequences: Vec<Sequence>,
     /// Those that were too long.
     pub too_long: Vec<LongExample>,
+    /// Rows that cannot be used, and were left out.
+    pub unusable: Vec<Unusable>,
 }
 
 impl Data {
-    /// Reads `path` and renders its first `limit` examples with the tokenizer of `checkpoint`. `max_length` shortens the model's context.
+    /// Reads `path` and renders its first `limit` examples with the tokenizer of `checkpoint`. `max_length` shortens the model's context;
+    /// `skip_unusable` leaves out rows that cannot be used.
+    #[expect(clippy::too_many_arguments, reason = "each is an option of the verbs")]
     pub fn read(
         cx: &Context,
         checkpoint: &Checkpoint,
@@ -47,6 +51,7 @@ impl Data {
         limit: Option<usize>,
         max_length: Option<usize>,
         when_too_long: WhenTooLong,
+        skip_unusable: bool,
     ) -> Result<Self> {
         if limit == Some(0) {
             return Err(Error::invalid("--limit", "must be at least 1"));
@@ -59,29 +64,48 @@ impl Data {
             return Err(Error::invalid("--max-length", problem));
         }
         let tokenizer = cx.tokenizer(checkpoint)?;
-        let Dataset { path, name, mut examples, .. } = Dataset::read(path)?;
+        let data = match skip_unusable {
+            true => Dataset::read_usable(path),
+            false => Dataset::read(path).map_err(|error| skippable(error, path)),
+        };
+        let Dataset { path, name, mut examples, mut unusable, unread, .. } = data?;
         examples.truncate(limit.unwrap_or(usize::MAX));
+        if !unread.is_empty() {
+            let names: Vec<&str> = unread.iter().map(String::as_str).collect();
+            cx.progress.note(&format!(
+                "{}: columns that are not part of what is read: {}",
+                path.display(),
+                first_names(&names)
+            ));
+        }
         let rule = match when_too_long {
             WhenTooLong::Refuse => TooLong::Refuse,
             WhenTooLong::Drop => TooLong::Drop,
             WhenTooLong::Truncate => TooLong::Truncate,
         };
-        let Sequences { sequences, too_long } = sequences(&tokenizer, &examples, context, rule)
-            .map_err(|error| match error {
-                // the library's message cannot know the option's name
+        let render = if skip_unusable { usable_sequences } else { sequences };
+        let rendered =
+            render(&tokenizer, &examples, context, rule).map_err(|error| match error {
+                // the library's message cannot know the options' names
                 Error::Invalid { what, problem } if what == "context" => Error::invalid(
                     path.display().to_string(),
                     format!("{problem} (--too-long drop or truncate)"),
                 ),
+                Error::Invalid { what, problem } if !skip_unusable => {
+                    Error::invalid(what, format!("{problem} {SKIP}"))
+                }
                 other => other,
             })?;
+        let Sequences { sequences, too_long, unusable: unrendered } = rendered;
+        unusable.extend(unrendered);
+        note_unusable(cx, &unusable);
         note_too_long(cx, &too_long, examples.len(), context);
         if sequences.is_empty() {
             let problem =
                 format!("every example is longer than {context} tokens, so nothing is left");
             return Err(Error::file(path, problem));
         }
-        Ok(Self { label: name, examples, context, sequences, too_long })
+        Ok(Self { label: name, examples, context, sequences, too_long, unusable })
     }
 
     /// Scores every token; refuses a model that gives one no probability.
@@ -94,6 +118,58 @@ impl Data {
         }
         Ok(scores)
     }
+}
+
+/// The way out of rows that cannot be used.
+pub const SKIP: &str = "(--skip-unusable leaves such rows out and counts them)";
+
+/// An error of a row with the way out, where it is one that can be left out.
+pub fn skippable(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Row { path, line, problem }
+            if !problem.contains("expected one JSON object")
+                && !problem.contains("stands already") =>
+        {
+            Error::row(path, line, format!("{problem}\n{SKIP}"))
+        }
+        Error::Invalid { what, problem } if what.starts_with("example ") => {
+            Error::invalid(path.display().to_string(), format!("{what}: {problem}\n{SKIP}"))
+        }
+        other => other,
+    }
+}
+
+/// Says on stderr which rows are left out, and why.
+pub fn note_unusable(cx: &Context, unusable: &[Unusable]) {
+    if let Some(text) = of_unusable(unusable) {
+        cx.progress.note(&text);
+    }
+}
+
+/// The same where nothing is computed yet.
+pub fn tell_unusable(unusable: &[Unusable]) {
+    if let Some(text) = of_unusable(unusable) {
+        eprintln!("{text}");
+    }
+}
+
+fn of_unusable(unusable: &[Unusable]) -> Option<String> {
+    const SHOWN: usize = 5;
+    if unusable.is_empty() {
+        return None;
+    }
+    let mut text = format!("{} rows cannot be used and are left out:", unusable.len());
+    for Unusable { id, problem } in unusable.iter().take(SHOWN) {
+        let line = problem.lines().next().unwrap_or_default();
+        text += &match line.contains(id.as_str()) {
+            true => format!("\n  {line}"),
+            false => format!("\n  {id}: {line}"),
+        };
+    }
+    if unusable.len() > SHOWN {
+        text += &format!("\n  and {} more", unusable.len() - SHOWN);
+    }
+    Some(text)
 }
 
 fn note_too_long(cx: &Context, too_long: &[LongExample], examples: usize, context: usize) {

@@ -1,9 +1,10 @@
 use super::Common;
 use super::benchmark::Benchmarks;
+use super::data::{skippable, tell_unusable};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::SystemTime;
-use unforget::dataset::read_items;
+use unforget::dataset::{read_items, read_usable_items};
 use unforget::error::{Error, Result};
 use unforget::evaluate::{Graded, TaskScore};
 use unforget::experiment::read_split;
@@ -196,9 +197,16 @@ impl Evaluate {
     fn asked(&self) -> Result<Vec<Asked>> {
         let mut asked = Vec::new();
         if let Some(file) = &self.items {
-            let items = read_items(file)?;
+            let (items, unusable) = match self.benchmarks.skip_unusable {
+                true => read_usable_items(file)?,
+                false => (read_items(file).map_err(|error| skippable(error, file))?, Vec::new()),
+            };
+            tell_unusable(&unusable);
             let stem = file.file_stem().unwrap_or_default();
-            let config = serde_json::json!({"items": file});
+            let mut config = serde_json::json!({"items": file});
+            if !unusable.is_empty() {
+                config["unusable_rows"] = unusable.len().into();
+            }
             asked.push(self.first(&stem.to_string_lossy(), items, config));
         }
         let folder = match &self.tasks {
@@ -216,12 +224,15 @@ impl Evaluate {
         }
         let ask = self.benchmarks.ask()?;
         for one in self.benchmarks.read(&self.split)? {
-            let config = serde_json::json!({
+            let mut config = serde_json::json!({
                 "task": one.name,
                 "dataset_path": one.file,
                 "test_split": self.split,
                 "ask": ask,
             });
+            if one.unusable > 0 {
+                config["unusable_rows"] = one.unusable.into();
+            }
             let mut task = self.first(&one.name, one.items, config);
             task.shots = one.benchmark.shots(ask.prompts);
             task.max_new_tokens = one.benchmark.max_new_tokens();

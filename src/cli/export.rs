@@ -123,6 +123,9 @@ struct Masks {
     /// What to do with longer examples
     #[arg(long, value_enum, default_value = "refuse")]
     too_long: WhenTooLong,
+    /// Leave out rows that cannot be used, such as an empty answer, name them and count them, instead of stopping
+    #[arg(long)]
+    skip_unusable: bool,
     /// Leave out, and name, examples whose pieces a trainer would split into other tokens (segments, swift), instead of stopping
     #[arg(long)]
     leave_out: bool,
@@ -230,6 +233,9 @@ struct Printed<'a> {
     learned_tokens: usize,
     /// Ids of examples that are longer than the context.
     too_long: Vec<&'a str>,
+    /// Ids of rows that cannot be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unusable: Vec<&'a str>,
     /// Ids of examples whose pieces a trainer would split into other tokens.
     left_out: Vec<&'a str>,
     /// Answers of which no token is learned.
@@ -267,8 +273,23 @@ impl Masks {
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
         check_asked(&weighting, reference.as_ref())?;
-        let data =
-            Data::read(&cx, &checkpoint, &self.data, self.limit, self.max_length, self.too_long)?;
+        let data = Data::read(
+            &cx,
+            &checkpoint,
+            &self.data,
+            self.limit,
+            self.max_length,
+            self.too_long,
+            self.skip_unusable,
+        )?;
+        let between = |weight: &f32| ![0.0, 1.0].contains(weight);
+        if let Some(of) = data.sequences.iter().find(|of| of.weights.iter().any(between)) {
+            let problem = format!(
+                "example {} gives its tokens other weights than 0 and 1, which labels cannot say",
+                of.id
+            );
+            return Err(Error::file(&self.data, problem));
+        }
         let signals = data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?;
         let learned = weighting.masks(&signals, self.seed)?;
         let tokenizer = cx.tokenizer(&checkpoint)?;
@@ -281,6 +302,7 @@ impl Masks {
             completion_tokens: 0,
             learned_tokens: 0,
             too_long: data.too_long.iter().map(|long| long.id.as_str()).collect(),
+            unusable: data.unusable.iter().map(|of| of.id.as_str()).collect(),
             left_out: Vec::new(),
             nothing_learned: 0,
             ends_learned_anyway: 0,
@@ -358,6 +380,9 @@ impl Masks {
         }
         println!("examples                 {:>10}", printed.examples);
         println!("  too long               {:>10}", printed.too_long.len());
+        if !printed.unusable.is_empty() {
+            println!("  cannot be used         {:>10}", printed.unusable.len());
+        }
         println!("  left out               {:>10}", printed.left_out.len());
         println!("  nothing to learn       {:>10}", printed.nothing_learned);
         println!("tokens                   {:>10}", printed.tokens);

@@ -96,6 +96,9 @@ pub struct FinetuneModel {
     /// What to do with longer examples
     #[arg(long, value_enum, default_value = "refuse", help_heading = "Tokens to learn")]
     too_long: WhenTooLong,
+    /// Leave out rows that cannot be used, such as an empty answer, name them and count them, instead of stopping
+    #[arg(long, help_heading = "Tokens to learn")]
+    skip_unusable: bool,
 
     /// Where values that are not given come from: the paper's (rate 2e-5, linear, batch 4, dropout 0.05), or those for the lab's
     /// small model (rate 1e-3, cosine, batch 16) [default: lab for --model lab, else paper]
@@ -223,6 +226,9 @@ struct Printed<'a> {
     left_out: &'a [String],
     /// Ids of examples that are longer than the context.
     too_long: Vec<&'a str>,
+    /// Ids of rows that cannot be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unusable: Vec<&'a str>,
     completion_tokens: usize,
     learned_tokens: usize,
     /// The rule by which tokens are weighed.
@@ -260,8 +266,15 @@ impl FinetuneModel {
             Some(ledger) => check_scored(&weighting, ledger)?,
             None => check_known(&weighting, reference.as_ref())?,
         }
-        let data =
-            Data::read(&cx, &checkpoint, &self.data, self.limit, self.max_length, self.too_long)?;
+        let data = Data::read(
+            &cx,
+            &checkpoint,
+            &self.data,
+            self.limit,
+            self.max_length,
+            self.too_long,
+            self.skip_unusable,
+        )?;
         let signals = match &ledger {
             Some(ledger) => {
                 let origin = Origin::of(&cx, &checkpoint, None, &[], &data.sequences, None)?;
@@ -283,6 +296,7 @@ impl FinetuneModel {
         let training = Training {
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),
+            unusable: &data.unusable,
             ..weighted.training()
         };
         let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;
@@ -364,6 +378,7 @@ impl FinetuneModel {
             examples: data.sequences.len() - tuned.left_out.len(),
             left_out: &tuned.left_out,
             too_long: data.too_long.iter().map(|long| long.id.as_str()).collect(),
+            unusable: data.unusable.iter().map(|of| of.id.as_str()).collect(),
             completion_tokens: counts.completion,
             learned_tokens: counts.learned,
             weights,
@@ -385,6 +400,9 @@ impl FinetuneModel {
         println!("examples                 {:>10}", printed.examples);
         println!("  every token masked     {:>10}", printed.left_out.len());
         println!("  too long               {:>10}", printed.too_long.len());
+        if !printed.unusable.is_empty() {
+            println!("  cannot be used         {:>10}", printed.unusable.len());
+        }
         println!("completion tokens        {:>10}", printed.completion_tokens);
         println!(
             "  learned                {:>10}  {:.1} %",

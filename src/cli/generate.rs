@@ -1,12 +1,12 @@
 use super::Common;
-use super::data::first_names;
+use super::data::{first_names, note_unusable, skippable};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use unforget::chat::Conversation;
 use unforget::context::Context;
-use unforget::dataset::{items_to_jsonl, read_items};
+use unforget::dataset::{items_to_jsonl, read_items, read_usable_items};
 use unforget::error::{Error, Result};
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
@@ -45,6 +45,9 @@ pub struct Generate {
     /// The items: a .jsonl file, or any other form of a data set
     #[arg(long, value_name = "FILE")]
     items: PathBuf,
+    /// Leave out items that cannot be used, such as one whose reference no answer can match, name them and count them, instead of stopping
+    #[arg(long)]
+    skip_unusable: bool,
     /// Only the first N items
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -117,6 +120,9 @@ struct Counts<'a> {
     dropped: Vec<&'a str>,
     /// Ids whose question leaves no room in the model's context.
     too_long: Vec<&'a str>,
+    /// Rows that cannot be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unusable: Vec<&'a str>,
     sampled: usize,
     /// Share of the sampled answers that are right.
     accepted: Option<f64>,
@@ -135,7 +141,14 @@ impl Generate {
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
         checkpoint.adapter = self.adapter.clone();
-        let mut items = read_items(&self.items)?;
+        let (mut items, unusable) = match self.skip_unusable {
+            true => read_usable_items(&self.items)?,
+            false => {
+                let items = read_items(&self.items);
+                (items.map_err(|error| skippable(error, &self.items))?, Vec::new())
+            }
+        };
+        note_unusable(&cx, &unusable);
         items.truncate(self.limit.unwrap_or(usize::MAX));
         let shown = match self.kind {
             Kind::SelfOutput => Shown::Question,
@@ -158,6 +171,7 @@ impl Generate {
             kept: chosen.len(),
             dropped: items.iter().map(|item| item.id.as_str()).filter(|id| !kept(id)).collect(),
             too_long: long.iter().map(String::as_str).collect(),
+            unusable: unusable.iter().map(|of| of.id.as_str()).collect(),
             sampled: pool.sampled(),
             accepted: pool.accepted(),
             out: &self.out,
@@ -246,6 +260,9 @@ impl Generate {
         println!("dropped    {:>8}{}", counts.dropped.len(), named(&counts.dropped));
         if !counts.too_long.is_empty() {
             println!("too long   {:>8}{}", counts.too_long.len(), named(&counts.too_long));
+        }
+        if !counts.unusable.is_empty() {
+            println!("unusable   {:>8}{}", counts.unusable.len(), named(&counts.unusable));
         }
         println!("sampled    {:>8}", counts.sampled);
         if let Some(accepted) = counts.accepted {

@@ -27,7 +27,9 @@ Examples:
 A data set is a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz), or a folder: one that holds such a file or its \
 shards, or one that Hugging Face datasets saved. Of several splits one is named after a colon, as in my-data:train. Rows have \
 the columns messages or conversations (role and content, or from and value); prompt and completion; instruction and output; \
-question and answer; problem and solution; text and code; or those of a benchmark's items (prompt and truth).";
+question and answer; problem and solution; text and code; those of a benchmark's items (prompt and truth); text alone, which is scored as a document, as a \
+.txt file is; or input_ids, with labels or weights. Messages keep what else they have (tool_calls, reasoning_content), and `weight`, `train` or `loss` says of \
+each how much it is learned.";
 
 /// `unforget perplexity`
 #[derive(Args)]
@@ -48,6 +50,9 @@ pub struct Perplexity {
     /// What to do with examples that are longer than the model's context
     #[arg(long, value_enum, default_value = "refuse")]
     too_long: WhenTooLong,
+    /// Leave out rows that cannot be used, such as an empty answer, name them and count them, instead of stopping
+    #[arg(long)]
+    skip_unusable: bool,
     /// Give tokens of a perplexity above T the weight 0 in the file of tokens
     #[arg(long, value_name = "T", allow_negative_numbers = true, requires = "out")]
     threshold: Option<f64>,
@@ -74,6 +79,9 @@ struct Printed<'a> {
     summary: &'a Summary,
     /// Ids of examples that are longer than the context.
     too_long: Vec<&'a str>,
+    /// Ids of rows that cannot be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unusable: Vec<&'a str>,
     /// The file of tokens.
     out: Option<&'a PathBuf>,
 }
@@ -89,7 +97,15 @@ impl Perplexity {
         checkpoint.adapter = self.adapter.clone();
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
-        let data = Data::read(&cx, &checkpoint, &self.data, self.limit, None, self.too_long)?;
+        let data = Data::read(
+            &cx,
+            &checkpoint,
+            &self.data,
+            self.limit,
+            None,
+            self.too_long,
+            self.skip_unusable,
+        )?;
         let scores = data.score(&cx, &checkpoint)?;
         let summary = Summary::of(&data.sequences, &scores, &text_alone(&cx, &checkpoint, &data)?);
         if let Some(out) = &self.out {
@@ -125,7 +141,9 @@ impl Perplexity {
         }
         if self.json {
             let too_long = data.too_long.iter().map(|long| long.id.as_str()).collect();
-            let printed = Printed { summary: &summary, too_long, out: self.out.as_ref() };
+            let unusable = data.unusable.iter().map(|of| of.id.as_str()).collect();
+            let out = self.out.as_ref();
+            let printed = Printed { summary: &summary, too_long, unusable, out };
             return super::print_json(&printed);
         }
         print_summary(&summary, &data);
@@ -214,6 +232,9 @@ fn print_summary(summary: &Summary, data: &Data) {
     println!("examples                             {:>10}", summary.examples);
     if !data.too_long.is_empty() {
         println!("  longer than {:>5} tokens           {:>10}", data.context, data.too_long.len());
+    }
+    if !data.unusable.is_empty() {
+        println!("  cannot be used                     {:>10}", data.unusable.len());
     }
     println!("tokens                               {:>10}", summary.tokens);
     println!("completion tokens                    {:>10}", summary.completion_tokens);

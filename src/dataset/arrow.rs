@@ -179,7 +179,8 @@ fn value(array: &dyn Array, at: usize) -> Result<Value, String> {
         D::UInt16 => Value::from(number::<u16>(array, at)?),
         D::UInt32 => Value::from(number::<u32>(array, at)?),
         D::UInt64 => Value::from(number::<u64>(array, at)?),
-        // JSON has no NaN and no infinity; pandas writes NaN for what is missing
+        // JSON has no NaN and no infinity; pandas writes NaN for what is missing, but infinity is a value
+        D::Float32 | D::Float64 if infinite(array, at)? => Value::from(display(array, at)),
         D::Float32 => Value::from(number::<f32>(array, at)?),
         D::Float64 => Value::from(number::<f64>(array, at)?),
         D::Float16 => Value::from(display(array, at).parse::<f64>().ok()),
@@ -223,6 +224,13 @@ fn value(array: &dyn Array, at: usize) -> Result<Value, String> {
         D::Time32(_) => Value::from(number::<i32>(array, at)?),
         D::Time64(_) | D::Duration(_) => Value::from(number::<i64>(array, at)?),
         other => return Err(format!("values of the type {other:?} cannot be read here")),
+    })
+}
+
+fn infinite(array: &dyn Array, at: usize) -> Result<bool, String> {
+    Ok(match array.dtype().to_storage() {
+        ArrowDataType::Float32 => number::<f32>(array, at)?.is_infinite(),
+        _ => number::<f64>(array, at)?.is_infinite(),
     })
 }
 

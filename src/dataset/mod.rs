@@ -4,13 +4,18 @@
 //!
 //! | columns | meaning |
 //! |---|---|
-//! | `messages` or `conversations` | a list of messages, each with `role` and `content` or with `from` and `value`; also `system` |
+//! | `messages` or `conversations` | a list of messages, each with `role` and `content` or with `from` and `value` |
 //! | `prompt`, `completion` | texts, or two such lists |
 //! | `prompt`, `truth` | an [`Item`] |
 //! | `instruction`, `output` | Alpaca; also `input`, `system`, `history` |
 //! | `question`, `answer` | GSM8K |
 //! | `problem`, `solution` | MATH |
 //! | `text`, `code` or `prompt`, `code` | MBPP |
+//! | `text` | a document: all of it is learned, and no template stands around it |
+//! | `input_ids` | tokens that were made elsewhere; also `labels`, `weights`, `loss_mask` and other such columns |
+//!
+//! Beside a conversation may stand `system`, the chat template's `tools`, `documents` and `chat_template_kwargs`, and `weight`. A message keeps
+//! whatever else it has, such as `tool_calls`: see [`Message`](crate::chat::Message). Other columns are named in [`Dataset::unread`].
 //!
 //! | files | rows |
 //! |---|---|
@@ -19,8 +24,9 @@
 //! | `.csv`, `.tsv` | the first line names the columns; every cell is text |
 //! | `.parquet` | columns, also in shards such as `train-00000-of-00002.parquet` |
 //! | `.arrow` | a stream or a file, as Hugging Face `datasets` caches it |
+//! | `.txt` | one document |
 //!
-//! Text may be packed, as in `.jsonl.gz`. A folder means the one data set in it; what `datasets` saved with `save_to_disk` is such a
+//! Text may be packed, as in `.jsonl.gz`, begin with a byte-order mark, or be UTF-16 that has one. A folder means the one data set in it; what `datasets` saved with `save_to_disk` is such a
 //! folder. Where there are splits, one is named after a colon: `mbpp:train`.
 //!
 //! ```
@@ -42,7 +48,9 @@ mod text;
 
 use crate::chat::Conversation;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::task::Item;
+use conversation::Said;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -51,17 +59,58 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// One conversation of a data set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One row of a data set: a conversation, a document, or tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// Unique within its data set: the row's own `id`, `task_id` or `unique_id`, else the data set's name and the row's number.
     pub id: String,
-    /// What is said.
+    /// What is said: of a document one message, of tokens none.
     pub conversation: Conversation,
+    /// What it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// How much all of it is learned, from 0 to 1; a message or a token may have a weight of its own.
+    #[serde(default = "one")]
+    pub weight: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+/// What an [`Example`] is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Its answers are learned.
+    #[default]
+    Conversation,
+    /// A text that is no conversation: all of it is learned.
+    Document,
+    /// Tokens that were made elsewhere, of a tokenizer that must be the model's.
+    Tokens(Tokens),
+}
+
+/// Tokens with how much each is learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// The tokens' numbers.
+    pub ids: Vec<u32>,
+    /// One for each: 0 is not learned.
+    pub weights: Vec<f32>,
+}
+
+/// A row, or what was made of it, that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unusable {
+    /// The row's id, or where it stands.
+    pub id: String,
+    /// Why.
+    pub problem: String,
 }
 
 /// The examples of a data set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
     /// The file they were read from; the folder where there were several.
     pub path: PathBuf,
@@ -71,16 +120,27 @@ pub struct Dataset {
     pub sha256: String,
     /// The examples, in the order of the file; at least one.
     pub examples: Vec<Example>,
+    /// Rows that cannot be used; none, unless [`Dataset::read_usable`] read it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<Unusable>,
+    /// Columns in which some row has a value that is not part of what it says, such as `difficulty`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
 }
 
 impl Example {
+    /// A conversation, to be learned.
+    pub fn new(id: impl Into<String>, conversation: Conversation) -> Self {
+        Self { id: id.into(), conversation, kind: Kind::Conversation, weight: 1.0 }
+    }
+
     /// A question and its answer.
     pub fn pair(
         id: impl Into<String>,
         prompt: impl Into<String>,
         completion: impl Into<String>,
     ) -> Self {
-        Self { id: id.into(), conversation: Conversation::pair(prompt, completion) }
+        Self::new(id, Conversation::pair(prompt, completion))
     }
 }
 
@@ -95,11 +155,22 @@ impl Dataset {
     /// Reads the data set at `path`: a file, a folder with one, or `folder:split`.
     ///
     /// Errors when there is no such data set, or with the row, what was expected and what stands there for the first row that does
-    /// not fit: one that cannot be learned from ([`Conversation::check_for_training`]) or whose id was seen before.
+    /// not fit: one that cannot be learned from ([`Conversation::check_for_training`]) or whose id was seen before. More such rows are named
+    /// with it.
     pub fn read(path: &Path) -> Result<Self> {
         let source = Source::find(path)?;
         let (rows, hashes) = read_files(&source)?;
         Self::of(source, rows, hash_of(&hashes))
+    }
+
+    /// As [`Dataset::read`], but rows that cannot be used are left out and listed.
+    ///
+    /// # Errors
+    /// No row is left, or the file is damaged: it cannot be read as rows, or an id stands twice.
+    pub fn read_usable(path: &Path) -> Result<Self> {
+        let source = Source::find(path)?;
+        let (rows, hashes) = read_files(&source)?;
+        Self::with(source, rows, hash_of(&hashes), true, conversation::said)
     }
 
     /// The content of a file as examples; `path` tells its format, and is for messages, and for ids where rows have none.
@@ -125,38 +196,65 @@ impl Dataset {
                     format!("expected text in the column `{column}`; there are {known}")
                 })
             };
-            Ok(Conversation::pair(text(prompt)?, text(completion)?))
+            Ok(Said::of(Conversation::pair(text(prompt)?, text(completion)?), &[]))
         };
-        Self::with(source, rows, hash_of(&hashes), pair)
+        let data = Self::with(source, rows, hash_of(&hashes), false, pair)?;
+        Ok(Self { unread: Vec::new(), ..data })
     }
 
     fn of(source: Source, rows: Vec<Row>, sha256: String) -> Result<Self> {
-        Self::with(source, rows, sha256, conversation::conversation)
+        Self::with(source, rows, sha256, false, conversation::said)
     }
 
     fn with(
         source: Source,
         rows: Vec<Row>,
         sha256: String,
-        said: impl Fn(&Map<String, Value>) -> std::result::Result<Conversation, String>,
+        skip: bool,
+        read: impl Fn(&Map<String, Value>) -> std::result::Result<Said, String>,
     ) -> Result<Self> {
         let Source { path, name, .. } = source;
-        let mut examples = Vec::new();
+        let (mut examples, mut unread) = (Vec::new(), Vec::new());
+        let mut unusable = Problems::default();
         let mut seen = Seen::default();
+        let count = rows.len();
         for Row { number, fields } in rows {
-            let problem = |problem: String| {
-                Error::row(&path, number, format!("{problem}: {}", quote(&fields)))
-            };
-            let conversation = said(&fields).map_err(problem)?;
-            conversation.check_for_training().map_err(|error| problem(error.to_string()))?;
             let id = row_id(&fields).unwrap_or_else(|| format!("{name}:{number}"));
-            seen.insert(&id, number).map_err(problem)?;
-            examples.push(Example { id, conversation });
+            let said = read(&fields).and_then(|said| {
+                if said.kind == Kind::Conversation {
+                    let checked = said.conversation.check_for_training();
+                    checked.map_err(|error| error.to_string())?;
+                }
+                Ok(said)
+            });
+            let Said { conversation, kind, weight, read } = match said {
+                Ok(said) => said,
+                Err(problem) => {
+                    unusable.push(number, format!("{problem}: {}", quote(&fields)));
+                    continue;
+                }
+            };
+            seen.insert(&id, number).map_err(|problem| {
+                Error::row(&path, number, format!("{problem}: {}", quote(&fields)))
+            })?;
+            let others = fields.iter().filter(|(key, value)| {
+                !(value.is_null() || IDS.contains(&key.as_str()) || read.contains(&key.as_str()))
+            });
+            for (key, _) in others {
+                if !unread.contains(key) {
+                    unread.push(key.clone());
+                }
+            }
+            examples.push(Example { id, conversation, kind, weight });
+        }
+        if !skip || examples.is_empty() {
+            unusable.refuse(&path, count)?;
         }
         if examples.is_empty() {
             return Err(Error::file(path, "is empty; a data set needs at least one row"));
         }
-        Ok(Self { path, name, sha256, examples })
+        let unusable = unusable.list(&path);
+        Ok(Self { path, name, sha256, examples, unusable, unread })
     }
 
     /// Number of examples.
@@ -195,7 +293,7 @@ pub fn records(path: &Path) -> Result<Vec<(usize, Vec<String>)>> {
         Some(Format::Separated(delimiter)) => delimiter,
         _ => b',',
     };
-    text::records(&bytes, delimiter, path)
+    text::records(&files::text(&bytes, path)?, delimiter, path)
 }
 
 /// The files that a data set's path means, in their order: [`Dataset::read`] reads these.
@@ -208,27 +306,58 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// Reads the items of a benchmark, one [`Item`] in a row.
 ///
-/// Errors as [`Dataset::read`] does.
+/// Errors as [`Dataset::read`] does, and with the rows whose reference no answer can match ([`Item::check_reference`]).
 pub fn read_items(path: &Path) -> Result<Vec<Item>> {
+    Ok(items(path, false)?.0)
+}
+
+/// As [`read_items`], but rows that cannot be used are left out, and listed.
+///
+/// # Errors
+/// No row is left, or the file is damaged.
+pub fn read_usable_items(path: &Path) -> Result<(Vec<Item>, Vec<Unusable>)> {
+    items(path, true)
+}
+
+fn items(path: &Path, skip: bool) -> Result<(Vec<Item>, Vec<Unusable>)> {
     let source = Source::find(path)?;
     let (rows, _) = read_files(&source)?;
     let mut items: Vec<Item> = Vec::new();
+    let mut unusable = Problems::default();
     let mut seen = Seen::default();
-    for Row { number, fields } in rows {
-        let problem = |problem: String| {
-            Error::row(&source.path, number, format!("{problem}: {}", quote(&fields)))
+    let count = rows.len();
+    for Row { number, mut fields } in rows {
+        if let Some(Value::Number(id)) = fields.get("id") {
+            let id = id.to_string();
+            fields.insert("id".into(), Value::from(id));
+        }
+        let quoted = |problem: String| format!("{problem}: {}", quote(&fields));
+        let item: std::result::Result<Item, _> =
+            serde_json::from_value(Value::Object(fields.clone()));
+        let item = match item {
+            Ok(item) => item,
+            Err(error) => {
+                let problem =
+                    format!("expected an item with id, prompt, truth and check ({error})");
+                unusable.push(number, quoted(problem));
+                continue;
+            }
         };
-        let item: Item =
-            serde_json::from_value(Value::Object(fields.clone())).map_err(|error| {
-                problem(format!("expected an item with id, prompt, truth and check ({error})"))
-            })?;
-        seen.insert(&item.id, number).map_err(problem)?;
+        if let Err(problem) = item.check_reference() {
+            unusable.push(number, quoted(problem));
+            continue;
+        }
+        let twice = seen.insert(&item.id, number);
+        twice.map_err(|problem| Error::row(&source.path, number, quoted(problem)))?;
         items.push(item);
+    }
+    if !skip || items.is_empty() {
+        unusable.refuse(&source.path, count)?;
     }
     if items.is_empty() {
         return Err(Error::file(source.path, "is empty; a benchmark needs at least one item"));
     }
-    Ok(items)
+    Ok((items, unusable.list(&source.path)))
 }
 
 /// Writes items as [`read_items`] reads them, one JSON object in a line.
@@ -279,19 +408,87 @@ fn parse_rows(bytes: &[u8], path: &Path) -> Result<Vec<Row>> {
         _ => Cow::from(bytes),
     };
     if let Some(rows) = arrow::rows(&bytes) {
-        let rows = rows.map_err(problem)?.into_iter().zip(1..);
-        return Ok(rows.map(|(fields, number)| Row { number, fields }).collect());
+        let rows = rows.map_err(problem)?.into_iter().zip(1..).map(|(mut fields, number)| {
+            let seen = fields.iter_mut().filter(|(column, _)| SEEN.contains(&column.as_str()));
+            seen.for_each(|(_, value)| without_nulls(value));
+            Row { number, fields }
+        });
+        return Ok(rows.collect());
     }
+    if source::format(path) == Some(Format::Columns) {
+        let what = "is neither parquet nor Arrow; copy or download it again";
+        return Err(problem(files::packed(&bytes).unwrap_or_else(|| what.to_string())));
+    }
+    let text = files::text(&bytes, path)?;
     match source::format(path) {
-        Some(Format::Json) => text::json(&bytes, path),
-        Some(Format::Separated(delimiter)) => text::separated(&bytes, delimiter, path),
-        Some(Format::Columns) => {
-            let what = "is neither parquet nor Arrow; copy or download it again";
-            Err(problem(what.to_string()))
-        }
-        Some(Format::JsonLines) | None => text::json_lines(&bytes, path),
+        Some(Format::Json) => text::json(&text, path),
+        Some(Format::Separated(delimiter)) => text::separated(&text, delimiter, path),
+        None if source::is_plain_text(path) => text::document(&text, path),
+        _ => text::json_lines(&text, path),
     }
 }
+
+/// Columns whose values a chat template sees.
+const SEEN: [&str; 7] = [
+    "messages",
+    "conversations",
+    "prompt",
+    "completion",
+    "tools",
+    "documents",
+    "chat_template_kwargs",
+];
+
+/// Takes out what is null in objects: a table has every field in every one of them. A message's content may be none.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(without_nulls),
+        Value::Object(fields) => {
+            fields.retain(|key, value| !value.is_null() || key == "content");
+            fields.values_mut().for_each(without_nulls);
+        }
+        _ => {}
+    }
+}
+
+/// Rows that cannot be used, each with its number and why.
+#[derive(Default)]
+struct Problems(Vec<(usize, String)>);
+
+impl Problems {
+    fn push(&mut self, number: usize, problem: String) {
+        self.0.push((number, problem));
+    }
+
+    /// Refuses a file that has any: the first with its reason, and the numbers of those behind it.
+    fn refuse(&self, path: &Path, rows: usize) -> Result<()> {
+        const SHOWN: usize = 10;
+        let Some((number, problem)) = self.0.first() else { return Ok(()) };
+        let mut problem = problem.clone();
+        if let [_, others @ ..] = &self.0[..]
+            && !others.is_empty()
+        {
+            let numbers: Vec<String> =
+                others.iter().take(SHOWN).map(|(number, _)| number.to_string()).collect();
+            let more = if others.len() > SHOWN { ", …" } else { "" };
+            problem += &format!(
+                "\n{} of {rows} rows cannot be used, the others are {}{more}",
+                self.0.len(),
+                numbers.join(", ")
+            );
+        }
+        Err(Error::row(path, *number, problem))
+    }
+
+    fn list(self, path: &Path) -> Vec<Unusable> {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let unusable = |(number, problem)| Unusable { id: format!("{name}:{number}"), problem };
+        self.0.into_iter().map(unusable).collect()
+    }
+}
+
+/// Columns that name a row.
+const IDS: [&str; 3] = ["id", "task_id", "unique_id"];
 
 /// Where ids were seen first.
 #[derive(Default)]
@@ -307,7 +504,7 @@ impl Seen {
 }
 
 fn row_id(row: &Map<String, Value>) -> Option<String> {
-    ["id", "task_id", "unique_id"].iter().find_map(|key| match row.get(*key)? {
+    IDS.iter().find_map(|key| match row.get(*key)? {
         Value::String(id) if !id.is_empty() => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
         _ => None,

@@ -1,12 +1,13 @@
 //! Which files a path means: a file, a folder with one data set, the shards of one, or a split of several.
 
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-const HINT: &str = "give a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz), a folder with one, a folder that Hugging Face `datasets` saved, or `folder:split`";
+const HINT: &str = "give a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz; .txt), a folder with one, a folder that Hugging Face `datasets` saved, or `folder:split`";
 
 /// The files of a data set, in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +71,11 @@ pub(super) fn format(path: &Path) -> Option<Format> {
         "parquet" | "arrow" | "feather" => Format::Columns,
         _ => return None,
     })
+}
+
+/// Whether a name says that the file is text and nothing more.
+pub(super) fn is_plain_text(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"))
 }
 
 /// A file's name without the endings of its format.
@@ -286,7 +292,7 @@ fn saved(asked: &Path, folder: &Path, split: Option<&str>) -> Result<Source> {
 }
 
 fn json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    let text = read_text(path, "reading")?;
     serde_json::from_str(&text).map_err(|error| Error::file(path, format!("is no JSON ({error})")))
 }
 

@@ -29,6 +29,14 @@ fn every_form_becomes_the_same_conversation() {
 }
 
 #[test]
+fn fields_that_a_table_adds_to_every_message_are_not_there() {
+    let mut value = serde_json::json!([{"role": "user", "content": "q", "tool_calls": null}, {"content": null, "tool_calls": [{"arguments": {"a": 1, "b": null}}]}]);
+    without_nulls(&mut value);
+    let expected = serde_json::json!([{"role": "user", "content": "q"}, {"content": null, "tool_calls": [{"arguments": {"a": 1}}]}]);
+    assert_eq!(value, expected);
+}
+
+#[test]
 fn alpaca_has_more_to_say() {
     let row = r#"{"instruction": "i", "input": "n", "output": "o", "system": "s", "history": [["q", "a"]]}"#;
     let expected = Conversation::new(vec![
@@ -61,18 +69,19 @@ fn a_row_that_does_not_fit_is_named_and_quoted() {
     check("", "rows.jsonl: is empty");
     check(" \n", "rows.jsonl: is empty");
     check(&format!("{good}{{"), "rows.jsonl:2: expected one JSON object");
-    check("[1]", "rows.jsonl:1: expected one JSON object: [1]");
+    check("[1]", "rows.jsonl:1: expected one JSON object: 1");
+    check("1", "rows.jsonl:1: expected one JSON object: 1");
     check("{\"x\": 1}", "rows.jsonl:1: expected the keys messages,");
     check(
         "{\"question\": \"q\", \"answer\": 4}",
-        "rows.jsonl:1: expected answer to be a text: {\"question\"",
+        "rows.jsonl:1: expected answer to be a text, found 4 without quotes; write \"4\": {",
     );
     check(
         "{\"prompt\": \"q\", \"completion\": \"\"}",
         "rows.jsonl:1: message 2 of 2: the assistant's answer is empty",
     );
     check(
-        "{\"messages\": [{\"role\": \"tool\", \"content\": \"x\"}]}",
+        "{\"messages\": [{\"role\": \"judge\", \"content\": \"x\"}]}",
         "rows.jsonl:1: expected message 1 of messages to be from",
     );
     check(

@@ -16,7 +16,7 @@ use crate::scorer::{self, Weighted};
 use crate::select::{LossMask, Signals, TokenClass, Weighting};
 use crate::self_output::{Among, SelfOutput, Shown};
 use crate::task::Item;
-use crate::tokens::{Sequence, Sequences, TooLong, sequences};
+use crate::tokens::{Sequence, Sequences, TooLong, sequences, usable_sequences};
 use crate::train::{Example, Finetune};
 use crate::verbs;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,8 @@ pub(super) struct Rendered {
     shares: (Vec<ClassShare>, f64),
     /// Where it came from: items asked for, answers sampled, share accepted, seconds.
     asked: usize,
+    /// Ids of items that cannot be rendered.
+    unusable: Vec<String>,
     sampled: usize,
     accepted: Option<f64>,
     seconds: f64,
@@ -166,7 +168,7 @@ impl Material {
                 );
                 return Err(Error::invalid("training data", problem));
             }
-            let mut scored = render(cx, base, source.label(), chosen)?;
+            let mut scored = render(cx, base, source.label(), chosen, recipe.skip_unusable)?;
             scored.asked = items.len();
             if let Some((sampled, accepted, seconds)) = made {
                 (scored.sampled, scored.accepted) = (sampled, accepted);
@@ -225,6 +227,7 @@ impl Material {
             arm: setting.to_string(),
             asked: source.asked,
             kept: source.items.len(),
+            unusable: source.unusable.clone(),
             sampled: source.sampled,
             accepted: source.accepted,
             perplexity_variance: mean(squares.collect()),
@@ -348,13 +351,32 @@ fn reference(
 }
 
 /// Renders and scores items under the base model.
-fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Result<Rendered> {
+///
+/// `skip` leaves out items that cannot be rendered, such as one whose answer is empty.
+fn render(
+    cx: &Context,
+    base: &Checkpoint,
+    label: &str,
+    mut items: Vec<Item>,
+    skip: bool,
+) -> Result<Rendered> {
     let tokenizer = cx.tokenizer(base)?;
     let context = base.config()?.max_position_embeddings;
     let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
-    let Sequences { sequences, too_long } =
-        sequences(&tokenizer, &examples, context, TooLong::Refuse)?;
-    debug_assert!(too_long.is_empty(), "refused above");
+    let read = if skip { usable_sequences } else { sequences };
+    let Sequences { sequences, unusable, .. } =
+        read(&tokenizer, &examples, context, TooLong::Refuse)?;
+    if !unusable.is_empty() {
+        cx.progress.note(&format!(
+            "{label}: {} of {} items cannot be used and are left out: {} ({})",
+            unusable.len(),
+            items.len(),
+            unusable.iter().take(5).map(|of| of.id.as_str()).collect::<Vec<_>>().join(", "),
+            unusable[0].problem
+        ));
+        let kept: BTreeSet<&str> = sequences.iter().map(|of| of.id.as_str()).collect();
+        items.retain(|item| kept.contains(item.id.as_str()));
+    }
     let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
     let scores = verbs::score(cx, base, label, &ids)?;
     for (sequence, scores) in sequences.iter().zip(&scores) {
@@ -372,7 +394,9 @@ fn render(cx: &Context, base: &Checkpoint, label: &str, items: Vec<Item>) -> Res
     let classes: Vec<Vec<TokenClass>> = sequences.iter().map(|s| s.classes(&tokenizer)).collect();
     let ledger = keep(cx, base, label, &items, &sequences, &scores, &classes)?;
     let tally = Tally::of(&ledger, &[])?;
+    let unusable = unusable.into_iter().map(|of| of.id).collect();
     Ok(Rendered {
+        unusable,
         asked: items.len(),
         classes,
         ledger,

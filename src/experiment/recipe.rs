@@ -1,6 +1,7 @@
 use super::{Arm, Setting, Variant};
-use crate::dataset::read_items;
+use crate::dataset::{read_items, read_usable_items};
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::generate::Sampling;
 use crate::hub;
 use crate::probe::{ProbeSet, Role, Scored, Watch, WhenForgotten};
@@ -68,8 +69,16 @@ pub struct Recipe {
     /// See [`Watch::when_forgotten`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when_forgotten: Option<WhenForgotten>,
+    /// Leaves out training items that cannot be used, and counts them, instead of refusing all: one whose reference no answer can match, or
+    /// whose answer is empty or begins with white space that the template's tokens do not allow [default: false].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub skip_unusable: bool,
     /// Other ways of training, for arms that name one: `stm(2.5)@dora`.
     pub variants: BTreeMap<String, Variant>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Items used of each split.
@@ -126,6 +135,7 @@ impl Recipe {
             probe_share: None,
             forget_at_most: None,
             when_forgotten: None,
+            skip_unusable: false,
             variants: BTreeMap::new(),
         }
     }
@@ -145,7 +155,7 @@ impl Recipe {
     ///
     /// Keys that are left out have the lab recipe's values.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("reading the recipe", path))?;
+        let text = read_text(path, "reading the recipe")?;
         Self::parse(&text).map_err(|problem| Error::file(path, problem))
     }
 
@@ -361,7 +371,7 @@ impl Recipe {
     pub fn items(&self, task: &str, split: &str, count: usize) -> Result<Vec<Item>> {
         let folder =
             if self.tasks == "lab" { crate::lab::folder()? } else { PathBuf::from(&self.tasks) };
-        read_split(&folder, task, split, count)
+        read_split_as(&folder, task, split, count, self.skip_unusable)
     }
 }
 
@@ -375,7 +385,21 @@ impl std::str::FromStr for Recipe {
 }
 
 /// The first `count` items of `<folder>/<task>/<split>.jsonl`.
+///
+/// # Errors
+/// There is no such file, it holds fewer items, or one that cannot be used.
 pub fn read_split(folder: &Path, task: &str, split: &str, count: usize) -> Result<Vec<Item>> {
+    read_split_as(folder, task, split, count, false)
+}
+
+/// The same; `skip` leaves items out that cannot be used.
+fn read_split_as(
+    folder: &Path,
+    task: &str,
+    split: &str,
+    count: usize,
+    skip: bool,
+) -> Result<Vec<Item>> {
     let file = folder.join(task).join(format!("{split}.jsonl"));
     if !file.is_file() {
         return Err(Error::missing(
@@ -384,7 +408,10 @@ pub fn read_split(folder: &Path, task: &str, split: &str, count: usize) -> Resul
             "a task is a folder with train.jsonl, validation.jsonl and test.jsonl",
         ));
     }
-    let mut items = read_items(&file)?;
+    let mut items = match skip {
+        true => read_usable_items(&file)?.0,
+        false => read_items(&file)?,
+    };
     if items.len() < count {
         let problem =
             format!("has {} items, {count} are asked for; lower the recipe's sizes", items.len());
@@ -423,6 +450,7 @@ fn merge(
         "probe_share",
         "forget_at_most",
         "when_forgotten",
+        "skip_unusable",
     ];
     let mut merged = defaults.clone();
     for (key, value) in given {

@@ -1,7 +1,7 @@
 //! Loss masks in the forms that Python trainers read.
 
-use crate::chat::Role;
-use crate::dataset::Example;
+use crate::chat::{Conversation, Message, Role};
+use crate::dataset::{Example, Kind};
 use crate::error::{Error, Result};
 use crate::select::LossMask;
 use crate::tokens::{Sequence, Tokenizer};
@@ -106,16 +106,25 @@ pub fn messages(
     sequence: &Sequence,
     learned: &LossMask,
 ) -> Result<Messages> {
+    let Conversation { messages: said, variables } = &example.conversation;
+    let plain = |message: &Message| message.is_plain() && message.role != Role::Tool;
+    if example.kind != Kind::Conversation || !variables.is_empty() || !said.iter().all(plain) {
+        return Err(Error::invalid(
+            format!("example {}", sequence.id),
+            "is more than a conversation of texts (tools, thoughts, parts, a document or tokens), which this form cannot say",
+        ));
+    }
     segments(tokenizer, sequence, learned)?;
     // the answers are the runs of the completion, in order
     let mut answers = runs(sequence, &sequence.completion).into_iter().filter(|run| run.learned);
     let mut messages = Vec::new();
     for message in &example.conversation.messages {
-        if message.role != Role::Assistant {
+        let weight = message.weight()?;
+        if message.role != Role::Assistant || weight == 0.0 || example.weight == 0.0 {
             messages.push(Weighed {
                 role: message.role,
                 content: message.content.clone(),
-                loss: None,
+                loss: (message.role == Role::Assistant).then_some(false),
             });
             continue;
         }

@@ -5,6 +5,7 @@ use super::{LabTask, Split, benchmark};
 use crate::chat::Conversation;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::generate::{Finish, Sampling, generate};
 use crate::model::{Batch, Decoder, Family, ModelConfig, read_file, write_model, write_tensors};
 use crate::optimizer::{AdamW, AdamWConfig, Muon, Schedule, clip_factor, global_norm};
@@ -109,7 +110,7 @@ struct Line {
 impl Pretraining {
     /// Reads a recipe from TOML.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("reading the recipe", path))?;
+        let text = read_text(path, "reading the recipe")?;
         toml::from_str(&text).map_err(|e| Error::file(path, e.to_string()))
     }
 
@@ -158,7 +159,7 @@ impl Pretraining {
                 CorpusExample::Document { text } => tokens::document(tokenizer, "", &text)?,
                 CorpusExample::Chat { user, assistant } => {
                     let conversation = Conversation::pair(user, assistant);
-                    tokens::sequence(tokenizer, &Example { id: String::new(), conversation })?
+                    tokens::sequence(tokenizer, &Example::new("", conversation))?
                 }
             };
             if sequence.ids.len() <= self.context {

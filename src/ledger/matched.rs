@@ -30,7 +30,7 @@ impl Ledger {
                 Some([(ids, signals)])
                     if *ids == sequence.ids && signals.completion == sequence.completion =>
                 {
-                    Ok(signals.clone())
+                    Ok(Signals { given: sequence.weights.clone(), ..signals.clone() })
                 }
                 Some([_]) => Err(wrong("has other tokens in it than in the data")),
                 Some(_) => Err(wrong("is in it more than once")),

@@ -283,6 +283,7 @@ mod tests {
     /// `<u>é?<a>ja<e>`: a prompt of two tokens, a completion of two.
     fn sequence() -> Sequence {
         Sequence {
+            weights: Vec::new(),
             id: "one".into(),
             text: "é?ja".into(),
             ids: vec![7, 8, 9, 1],

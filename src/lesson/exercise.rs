@@ -127,6 +127,7 @@ pub(in crate::lesson) fn reading_of(log_prob: &[f32]) -> crate::lesson::Reading 
     use crate::tokens::{Form, Sequence};
     let count = log_prob.len() + 1;
     let sequence = Sequence {
+        weights: Vec::new(),
         id: "word/train/0".into(),
         text: "x".repeat(count),
         ids: (0..count as u32).collect(),

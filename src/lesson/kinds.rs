@@ -260,6 +260,7 @@ pub(crate) mod made {
                 check: Check::Number { value: "5".into(), place: Place::AnswerLine },
             }],
             sequences: vec![Sequence {
+                weights: Vec::new(),
                 id: "word/train/0".into(),
                 text: "?Oh well: 5".into(),
                 ids: (0..7).collect(),

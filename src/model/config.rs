@@ -2,6 +2,7 @@ use super::family::{BlockNorms, Family};
 use super::fields::Fields;
 use super::rope_scaling::RopeScaling;
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::ops::{Activation, NormWeight};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -82,8 +83,7 @@ pub enum SlidingLayers {
 impl ModelConfig {
     /// Reads `config.json`.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).map_err(Error::io("reading the model's config", path))?;
+        let text = read_text(path, "reading the model's config")?;
         Self::parse(&text).map_err(|problem| Error::file(path, problem))
     }
 
@@ -358,8 +358,7 @@ impl GenerationConfig {
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let text =
-            std::fs::read_to_string(path).map_err(Error::io("reading the stop ids", path))?;
+        let text = read_text(path, "reading the stop ids")?;
         let config: Self = serde_json::from_str(&text).map_err(|e| {
             Error::file(path, format!("`eos_token_id` must be a number or a list of numbers: {e}"))
         })?;

@@ -1,6 +1,7 @@
 //! Reading `model.safetensors`, whole or in shards.
 
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,8 +59,7 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let text = std::fs::read_to_string(&index)
-        .map_err(Error::io("reading the index of the weights", &index))?;
+    let text = read_text(&index, "reading the index of the weights")?;
     let parsed: Index = serde_json::from_str(&text)
         .map_err(|e| Error::file(&index, format!("not an index of shards: {e}")))?;
     let mut shards: Vec<PathBuf> =

@@ -103,6 +103,7 @@ fn data(arm: &str) -> DataSummary {
         arm: arm.to_owned(),
         asked: 400,
         kept: if own { 312 } else { 400 },
+        unusable: Vec::new(),
         sampled: if own { 3200 } else { 0 },
         accepted: own.then_some(0.57),
         perplexity_given_prompt: if own { 1.3 } else { 4.8 },

@@ -1,5 +1,6 @@
 //! Sample files read back: ours, and those of lm-evaluation-harness.
 
+use crate::dataset;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -28,13 +29,10 @@ pub struct Samples {
 /// # Errors
 /// Names file and line of a row that is no sample or has no such measure, and says which measures and filters there are.
 pub fn read(path: &Path, measure: &Measure) -> Result<Samples> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("reading the samples", path))?;
     let mut items = BTreeMap::new();
     let mut filters: Vec<String> = Vec::new();
-    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let bad = |problem: String| Error::row(path, at + 1, problem);
-        let row: Map<String, Value> = serde_json::from_str(line)
-            .map_err(|error| bad(format!("is no JSON object: {error}")))?;
+    for dataset::Row { number, fields: row } in dataset::rows(path)? {
+        let bad = |problem: String| Error::row(path, number, problem);
         let filter = row.get("filter").and_then(Value::as_str).unwrap_or_default();
         if !filters.iter().any(|known| known == filter) {
             filters.push(filter.to_owned());

@@ -61,7 +61,7 @@ pub(super) fn weights(
     for (at, example) in examples.iter().enumerate() {
         let mut weights = vec![0f32; example.completion.len()];
         for token in example.completion.positions() {
-            let weight = value(at, token) as f32;
+            let weight = value(at, token) as f32 * example.given.get(token).unwrap_or(&1.0);
             if !(weight >= 0.0 && weight.is_finite()) {
                 let problem = format!(
                     "token {token} of example {at} has the weight {weight}; weights are finite and at least 0, as max(0, …) or if(MASK, …, 0) makes them"

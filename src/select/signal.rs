@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Signals {
     /// The tokens that the assistant wrote: weights are 0 outside.
     pub completion: LossMask,
+    /// What the data themselves say of how much each token is learned; every rule's weight is multiplied by it. Empty where each is 1.
+    pub given: Vec<f32>,
     /// What kind of text each token is; may be empty where no weight depends on it ([`Needs::class`](super::Needs)).
     pub class: Vec<TokenClass>,
     /// The model before fine-tuning.

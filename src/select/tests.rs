@@ -42,6 +42,7 @@ fn examples(rng: &mut Rng, count: usize) -> Vec<Signals> {
             };
             let (base, current, reference) = (scores(), scores(), scores());
             Signals {
+                given: Vec::new(),
                 completion: (0..length).map(|t| t >= prompt).collect(),
                 class: (0..length).map(|_| rng.choose(&TokenClass::NAMES).1).collect(),
                 base,

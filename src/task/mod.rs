@@ -328,7 +328,98 @@ impl Check {
     }
 }
 
+impl Check {
+    /// Whether there is an answer that is right: whoever reads items refuses those of which none can be.
+    ///
+    /// References of Python are not run: only that there is something to pass is looked at.
+    ///
+    /// # Errors
+    /// Says why no answer can match the reference.
+    pub fn check_reference(&self) -> std::result::Result<(), String> {
+        let right = |found: Found| found.right;
+        let wrong = |problem: String| Err(format!("{problem}, so that no answer can be right"));
+        match self {
+            Self::Number { value, .. } if number::exact(value).is_none() => {
+                wrong(format!("the reference value {value:?} is no number"))
+            }
+            Self::Gsm8k { answer, grading, take } => {
+                let given = format!("#### {answer}\nThe answer is {answer}.");
+                let alone = format!("#### {answer}");
+                let matched = [alone, given]
+                    .iter()
+                    .any(|given| right(gsm8k::grade(answer, *grading, *take, given)));
+                match matched && !answer.trim().is_empty() {
+                    true => Ok(()),
+                    false => wrong(format!("the reference answer {answer:?} is read as no number")),
+                }
+            }
+            Self::Math { answer, .. } if !math::equal(answer, answer) => {
+                wrong(format!("the reference answer {answer:?} is empty or cannot be read"))
+            }
+            Self::Letter { labels, options, .. } if labels.len() != options.len() => {
+                let (labels, options) = (labels.len(), options.len());
+                wrong(format!("there are {labels} labels for {options} options"))
+            }
+            Self::Letter { key, labels, .. } if !labels.contains(key) => {
+                wrong(format!("the key {key:?} is none of the labels {}", labels.join(", ")))
+            }
+            Self::Choice { letter, options } => {
+                let letters: Vec<char> = ('A'..='Z').take(options.len()).collect();
+                match letters.contains(letter) {
+                    true => Ok(()),
+                    false => wrong(format!(
+                        "the letter {letter:?} is none of the {} options, which are lettered from A",
+                        options.len()
+                    )),
+                }
+            }
+            Self::Code { tests } if tests.is_empty() => wrong("there are no tests to pass".into()),
+            Self::Code { tests } => {
+                let empty = python::Program::parse("");
+                let Ok(empty) = empty else { return Ok(()) };
+                // an expected value is written without names, so it is its own value
+                match tests.iter().find(|t| empty.gives(&t.expected, &t.expected).is_err()) {
+                    None => Ok(()),
+                    Some(test) => wrong(format!(
+                        "what is expected of {}, {:?}, is no value",
+                        test.call, test.expected
+                    )),
+                }
+            }
+            Self::Python { tests, .. } if tests.iter().all(|test| test.trim().is_empty()) => {
+                wrong("there are no tests to pass".into())
+            }
+            Self::Sql { script, query } => {
+                match sql::grade(script, query, &format!("```sql\n{query}\n```")) {
+                    found if found.right => Ok(()),
+                    found => wrong(found.why.trim_end_matches('.').to_owned()),
+                }
+            }
+            Self::Database { file, query, rows, .. } => database::runs(file, query, *rows)
+                .or_else(|problem| wrong(format!("the reference query does not run ({problem})"))),
+            Self::Follow { words, .. } if words.is_empty() => {
+                wrong("there are no words to put in order".into())
+            }
+            Self::Instructions { instructions } if instructions.is_empty() => {
+                wrong("there is no instruction to follow".into())
+            }
+            Self::Instructions { instructions } => {
+                instructions.iter().try_for_each(Instruction::check)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Item {
+    /// As [`Check::check_reference`].
+    ///
+    /// # Errors
+    /// Says why no answer can match the reference.
+    pub fn check_reference(&self) -> std::result::Result<(), String> {
+        self.check.check_reference()
+    }
+
     /// Grades `answer`; `truncated` says that it ran into the length limit.
     ///
     /// The grade is a function of the item and the answer alone. Nothing that an answer contains can hang, fail or leave the

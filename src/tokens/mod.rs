@@ -19,6 +19,7 @@ mod tests;
 
 pub use sequence::{
     Form, LongExample, Prompt, Sequence, Sequences, TooLong, document, prompt, sequence, sequences,
+    usable_sequences,
 };
 pub use template::{ChatTemplate, Rendered};
 pub use tokenizer::{Encoding, SpecialToken, Tokenizer};

@@ -1,8 +1,8 @@
 //! A conversation as ids and loss mask, built together.
 
-use super::{Encoding, Tokenizer};
+use super::{ChatTemplate, Encoding, Tokenizer};
 use crate::chat::{Conversation, Message, Role};
-use crate::dataset::Example;
+use crate::dataset::{Example, Kind, Tokens, Unusable};
 use crate::error::{Error, Result};
 use crate::select::{LossMask, TokenClass};
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// The ids and the loss mask of one rendered example. `ids`, `spans` and `completion` have one entry for each token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sequence {
     /// The example it was made from.
     pub id: String,
@@ -20,8 +20,11 @@ pub struct Sequence {
     pub ids: Vec<u32>,
     /// Where each token stands in `text`, in bytes; see [`Encoding::spans`].
     pub spans: Vec<Range<usize>>,
-    /// The tokens that the assistant wrote, the one that ends its turn included.
+    /// The tokens that the assistant wrote, the one that ends its turn included, but for those that the data say are not to be learned.
     pub completion: LossMask,
+    /// How much the data say that each token is learned, one for each; empty where each weighs 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<f32>,
     /// Number of tokens before the last answer: what [`prompt`] gives for the same conversation.
     pub prompt_tokens: usize,
     /// How the conversation became a text.
@@ -69,12 +72,15 @@ pub enum TooLong {
 }
 
 /// Rendered examples, and which of them were too long.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sequences {
     /// Those that can be used, in the order of the data.
     pub sequences: Vec<Sequence>,
     /// Those that did not fit, in the order of the data.
     pub too_long: Vec<LongExample>,
+    /// Those that cannot be rendered; none, unless [`usable_sequences`] made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<Unusable>,
 }
 
 /// An example that is longer than the context.
@@ -96,28 +102,77 @@ pub struct LongExample {
 /// comes before it, rendered alone with the opening of the answer, must be the beginning of all ids: what the model is trained
 /// on is then what it is asked for. Where that does not hold, or the template does not agree, there is an error that says
 /// which example it is and why.
+///
+/// A document is rendered by [`document()`], and tokens stay as they are. What the data say is not to be learned is not part of the
+/// completion.
 pub fn sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
     let named = |error| name_example(error, &example.id);
-    example.conversation.check_for_training().map_err(named)?;
-    match tokenizer.template() {
-        Some(_) => chat_sequence(tokenizer, example),
-        None => plain_sequence(tokenizer, example),
-    }
-    .map_err(named)
+    let mut sequence = match (&example.kind, tokenizer.template()) {
+        (Kind::Tokens(tokens), _) => given_tokens(tokenizer, &example.id, tokens).map_err(named)?,
+        (Kind::Document, _) => {
+            let text = example.conversation.completion().unwrap_or_default();
+            document(tokenizer, &example.id, text)?
+        }
+        (Kind::Conversation, template) => {
+            example.conversation.check_for_training().map_err(named)?;
+            match template {
+                Some(template) => chat_sequence(tokenizer, template, example),
+                None => plain_sequence(tokenizer, example),
+            }
+            .map_err(named)?
+        }
+    };
+    sequence.weigh(0..sequence.len(), example.weight);
+    Ok(sequence)
 }
 
 /// Renders many examples; see [`sequence`]. `context` is the greatest length in tokens.
+///
+/// # Errors
+/// Some cannot be rendered: the first with its reason, and the names of the others. Some are too long, and `too_long` refuses them.
 pub fn sequences(
     tokenizer: &Tokenizer,
     examples: &[Example],
     context: usize,
     too_long: TooLong,
 ) -> Result<Sequences> {
+    render(tokenizer, examples, context, too_long, false)
+}
+
+/// As [`sequences`], but examples that cannot be rendered are left out and listed.
+///
+/// # Errors
+/// None can be rendered. Some are too long, and `too_long` refuses them.
+pub fn usable_sequences(
+    tokenizer: &Tokenizer,
+    examples: &[Example],
+    context: usize,
+    too_long: TooLong,
+) -> Result<Sequences> {
+    render(tokenizer, examples, context, too_long, true)
+}
+
+fn render(
+    tokenizer: &Tokenizer,
+    examples: &[Example],
+    context: usize,
+    too_long: TooLong,
+    skip: bool,
+) -> Result<Sequences> {
     let rendered: Vec<Result<Sequence>> =
         examples.par_iter().map(|example| sequence(tokenizer, example)).collect();
     let mut result = Sequences::default();
+    let mut first = None;
     for (index, sequence) in rendered.into_iter().enumerate() {
-        let mut sequence = sequence?;
+        let mut sequence = match sequence {
+            Ok(sequence) => sequence,
+            Err(error) => {
+                let (id, problem) = (examples[index].id.clone(), error.to_string());
+                result.unusable.push(Unusable { id, problem });
+                first.get_or_insert(error);
+                continue;
+            }
+        };
         let tokens = sequence.ids.len();
         if tokens <= context {
             result.sequences.push(sequence);
@@ -130,6 +185,11 @@ pub fn sequences(
             result.sequences.push(sequence);
         }
         result.too_long.push(LongExample { index, id, tokens, truncated });
+    }
+    if let Some(first) = first
+        && (!skip || result.unusable.len() == examples.len())
+    {
+        return Err(with_others(first, &result.unusable, examples.len()));
     }
     if too_long == TooLong::Refuse && !result.too_long.is_empty() {
         let longest = result.too_long.iter().map(|long| long.tokens).max();
@@ -174,6 +234,7 @@ pub fn document(tokenizer: &Tokenizer, id: &str, text: &str) -> Result<Sequence>
         id: id.to_string(),
         text: text.to_string(),
         completion: (0..ids.len()).map(|token| token >= added).collect(),
+        weights: Vec::new(),
         ids,
         spans,
         prompt_tokens: added,
@@ -217,6 +278,7 @@ impl Sequence {
     fn truncate(&mut self, length: usize) {
         self.ids.truncate(length);
         self.spans.truncate(length);
+        self.weights.truncate(length);
         self.completion = self.completion.as_slice()[..length.min(self.completion.len())]
             .iter()
             .copied()
@@ -242,14 +304,82 @@ impl Sequence {
         self.completion = (self.completion.as_slice().iter().copied()).chain([true]).collect();
         self.end_of_turn = Some(eos.id);
     }
+
+    /// Multiplies what the data say of `tokens` by `weight`; tokens of weight 0 leave the completion.
+    fn weigh(&mut self, tokens: Range<usize>, weight: f32) {
+        if weight == 0.0 {
+            self.completion = self.completion.keep_where(|token| !tokens.contains(&token));
+        } else if weight != 1.0 {
+            self.weights.resize(self.ids.len(), 1.0);
+            self.weights[tokens].iter_mut().for_each(|of| *of *= weight);
+        }
+    }
 }
 
-fn chat_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
-    let template =
-        tokenizer.template().expect("a chat sequence is made only where there is a template");
-    let messages = &example.conversation.messages;
-    let rendered = template.render_marked(messages)?;
+/// What a trainer elsewhere would read as it is.
+fn given_tokens(tokenizer: &Tokenizer, id: &str, tokens: &Tokens) -> Result<Sequence> {
+    let Tokens { ids, weights } = tokens;
+    let known = tokenizer.vocab_size();
+    if let Some(unknown) = ids.iter().find(|id| **id as usize >= known) {
+        let problem = format!(
+            "holds the token {unknown}, but the model's tokenizer has {known}; were the tokens made by another one?"
+        );
+        return Err(Error::invalid("input_ids", problem));
+    }
+    if ids.len() != weights.len() {
+        let problem = format!("has {} weights for {} tokens", weights.len(), ids.len());
+        return Err(Error::invalid("input_ids", problem));
+    }
+    let pieces: Vec<String> = ids.iter().map(|id| tokenizer.piece(*id)).collect();
+    let text = pieces.concat();
+    let encoded = tokenizer.encode(&text, false)?;
+    let spans = match encoded.ids == *ids {
+        true => encoded.spans,
+        // other pieces than the tokenizer would make, or half a character
+        false => {
+            let mut end = 0;
+            let spans = pieces.iter().map(|piece| {
+                let start = end;
+                end += piece.len();
+                start..end
+            });
+            spans.collect()
+        }
+    };
+    let learned = |token: &usize| weights[*token] != 0.0;
+    let tokens = 0..ids.len();
+    let last = tokens.clone().rev().find(learned);
+    let end_of_turn = last.map(|last| ids[last]).filter(|id| tokenizer.is_special(*id));
+    // the last run of learned tokens is taken for the answer
+    let begin = last.map_or(ids.len(), |last| {
+        (0..last).rev().find(|token| !learned(token)).map_or(0, |before| before + 1)
+    });
+    let mut sequence = Sequence {
+        id: id.to_string(),
+        text,
+        ids: ids.clone(),
+        spans,
+        completion: tokens.map(|token| learned(&token)).collect(),
+        weights: Vec::new(),
+        prompt_tokens: begin,
+        form: Form::Plain,
+        end_of_turn,
+    };
+    if weights.iter().any(|weight| ![0.0, 1.0].contains(weight)) {
+        sequence.weights = weights.clone();
+    }
+    Ok(sequence)
+}
+
+fn chat_sequence(
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    example: &Example,
+) -> Result<Sequence> {
+    let Conversation { messages, variables } = &example.conversation;
+    let rendered = template.render_marked(messages, variables)?;
     let text = rendered.text;
+    check_written(template, &example.conversation, &text)?;
     let Encoding { ids, spans } = tokenizer.encode(&text, false)?;
     if let Some(bos) = tokenizer.bos()
         && ids.starts_with(&[bos.id, bos.id])
@@ -261,20 +391,35 @@ fn chat_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
     }
 
     let mut learned = vec![false; ids.len()];
-    let (mut prompt_tokens, mut end_of_turn) = (0, None);
+    let (mut prompt_tokens, mut end_of_turn) = (ids.len(), None);
+    // where each answer that is learned begins, and how much it is learned
+    let mut answers: Vec<(usize, f32)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
-        if message.role != Role::Assistant {
+        if message.role != Role::Assistant || message.weight()? == 0.0 {
             continue;
         }
-        let opening = template.render(&messages[..index], true)?;
+        let opening = template.render_with(&messages[..index], variables, true)?;
         let tokens = tokenizer.encode(&opening, false)?.ids;
         let place = Place { tokenizer, message: index + 1, messages: messages.len() };
         place.check_text(&text, &opening)?;
         place.check_blocks(&rendered.generation, &text, opening.len())?;
         place.check_ids(&ids, &tokens)?;
-        let end = place.end_of_content(&text, opening.len(), &message.content)?;
         prompt_tokens = tokens.len();
         end_of_turn = None;
+        answers.push((prompt_tokens, message.weight()?));
+        if !message.is_plain() {
+            let through = template.render_with(&messages[..=index], variables, false)?;
+            let end = place.end_of_message(&text, opening.len(), &through, message)?;
+            let within = |token: &usize| spans[*token].start < end;
+            let turn = (prompt_tokens..ids.len()).take_while(within);
+            let last = turn.clone().filter(|token| tokenizer.is_special(ids[*token])).last();
+            end_of_turn = last.map(|last| ids[last]);
+            if let Some(last) = last.or(turn.last()) {
+                learned[prompt_tokens..=last].fill(true);
+            }
+            continue;
+        }
+        let end = place.end_of_content(&text, opening.len(), &message.content)?;
         for token in prompt_tokens..ids.len() {
             if spans[token].start < end {
                 learned[token] = true;
@@ -288,26 +433,77 @@ fn chat_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
             }
         }
     }
-    if !rendered.generation.is_empty() {
-        follow_generation_blocks(
-            &mut learned,
-            &rendered.generation,
-            &text,
-            &ids,
-            &spans,
-            tokenizer,
-        )?;
+    let mut blocks = rendered.generation;
+    if answers.len() < messages.iter().filter(|m| m.role == Role::Assistant).count() {
+        // blocks of answers that are not to be learned
+        let overlaps = |block: &Range<usize>| {
+            let tokens = spans.iter().zip(&learned).filter(|(_, learned)| **learned);
+            tokens.into_iter().any(|(span, _)| span.start < block.end && block.start < span.end)
+        };
+        blocks.retain(overlaps);
     }
-    Ok(Sequence {
+    if !blocks.is_empty() {
+        follow_generation_blocks(&mut learned, &blocks, &text, &ids, &spans, tokenizer)?;
+    }
+    let mut sequence = Sequence {
         id: example.id.clone(),
         text,
         ids,
         spans,
         completion: LossMask::new(learned),
+        weights: Vec::new(),
         prompt_tokens,
         form: Form::Chat,
         end_of_turn,
-    })
+    };
+    let ends = answers.iter().skip(1).map(|(start, _)| *start).chain([sequence.len()]);
+    for ((start, weight), end) in answers.iter().zip(ends.collect::<Vec<_>>()) {
+        sequence.weigh(*start..end, *weight);
+    }
+    Ok(sequence)
+}
+
+/// Refuses a conversation of which the template leaves something out: it writes the same text without it.
+fn check_written(template: &ChatTemplate, conversation: &Conversation, text: &str) -> Result<()> {
+    let Conversation { messages, variables } = conversation;
+    let refuse = |key: &str| {
+        let problem = format!(
+            "is not written by the model's chat template ({}), so it would be lost; take it out of the data, or take a model whose template writes it",
+            template.path().display()
+        );
+        Err(Error::invalid(key, problem))
+    };
+    let mut seen: Vec<&[&str]> = Vec::new();
+    for keys in messages.iter().flat_map(Message::written) {
+        if seen.contains(&keys) {
+            continue;
+        }
+        seen.push(keys);
+        let without = |message: &Message| {
+            let mut message = message.clone();
+            message.given.retain(|key, _| !keys.contains(&key.as_str()));
+            message
+        };
+        let without: Vec<Message> = messages.iter().map(without).collect();
+        let same =
+            template.render_with(&without, variables, false).is_ok_and(|other| other == text);
+        if same {
+            let named = |key: &&&str| messages.iter().any(|m| m.given.contains_key(**key));
+            return refuse(keys.iter().find(named).unwrap_or(&keys[0]));
+        }
+    }
+    for key in ["tools", "documents"] {
+        let given = variables.get(key).and_then(|list| list.as_array());
+        if given.is_none_or(Vec::is_empty) {
+            continue;
+        }
+        let mut fewer = variables.clone();
+        fewer.remove(key);
+        if template.render_with(messages, &fewer, false).is_ok_and(|other| other == text) {
+            return refuse(key);
+        }
+    }
+    Ok(())
 }
 
 /// One answer in a rendered conversation, for checks that explain themselves.
@@ -366,6 +562,39 @@ impl Place<'_> {
             piece(ids),
             piece(prompt),
         )))
+    }
+
+    /// Where the whole turn of a message ends that has more than its text, in bytes of the rendered text. `through` is the rendering up
+    /// to and with the message.
+    fn end_of_message(
+        &self,
+        text: &str,
+        start: usize,
+        through: &str,
+        message: &Message,
+    ) -> Result<usize> {
+        if !text.starts_with(through) {
+            return Err(self.problem(
+                "the chat template writes it in another way once later messages follow, as where it leaves out what was thought before; make one example of each answer, or say `\"weight\": 0` of this message".into(),
+            ));
+        }
+        let turn = through.get(start..).unwrap_or_default();
+        let whole = [message.content.as_str()];
+        let parts = message.parts();
+        for said in parts.as_deref().unwrap_or(&whole) {
+            let quoted = serde_json::Value::from(said.trim()).to_string();
+            if !(turn.contains(said.trim()) || turn.contains(&quoted[1..quoted.len() - 1])) {
+                return Err(self.problem(format!(
+                    "the chat template leaves out or changes its text: expected {:?}, found {:?}",
+                    excerpt(said),
+                    excerpt(turn),
+                )));
+            }
+        }
+        if turn.trim().is_empty() {
+            return Err(self.problem("the chat template writes nothing for it".into()));
+        }
+        Ok(start + turn.trim_end().len())
     }
 
     /// Where the answer's own text ends, in bytes of the rendered text. A template may trim the answer or set white space
@@ -427,7 +656,23 @@ fn plain_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> 
             "has neither a chat_template nor an eos_token: without one a model cannot learn where an answer ends",
         ));
     }
-    let messages = &example.conversation.messages;
+    let Conversation { messages, variables } = &example.conversation;
+    let mut more = messages.iter().flat_map(Message::written).flatten();
+    let more = more.find(|key| messages.iter().any(|m| m.given.contains_key(**key)));
+    let beside = ["tools", "documents"].iter().find(|key| variables.contains_key(**key));
+    let tool = messages.iter().any(|m| m.role == Role::Tool).then_some(&"tool");
+    if let Some(what) = more.or(beside).or(tool) {
+        return Err(Error::invalid(
+            *what,
+            "the model has no chat template, and so no way to write it; take it out of the data, or take a model that has one",
+        ));
+    }
+    if messages.iter().any(|m| m.parts().is_some_and(|parts| parts.len() > 1)) {
+        return Err(Error::invalid(
+            "content",
+            "has several parts, and the model has no chat template that says how they are joined; join them to one text",
+        ));
+    }
     if messages.iter().filter(|m| m.role == Role::Assistant).count() > 1 {
         return Err(Error::invalid(
             "conversation",
@@ -453,6 +698,7 @@ fn plain_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> 
         id: example.id.clone(),
         text,
         completion: (0..ids.len()).map(|token| token >= tokens.len()).collect(),
+        weights: Vec::new(),
         ids,
         spans,
         prompt_tokens: tokens.len(),
@@ -460,6 +706,8 @@ fn plain_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> 
         end_of_turn: None,
     };
     sequence.end(tokenizer);
+    let weight = messages.last().map_or(Ok(1.0), Message::weight)?;
+    sequence.weigh(0..sequence.len(), weight);
     Ok(sequence)
 }
 
@@ -481,6 +729,27 @@ fn plain_encode(tokenizer: &Tokenizer, text: &str) -> Result<Encoding> {
         encoding.spans.pop();
     }
     Ok(encoding)
+}
+
+/// The first error, and which other examples cannot be used either.
+fn with_others(first: Error, unusable: &[Unusable], examples: usize) -> Error {
+    const SHOWN: usize = 10;
+    let [_, others @ ..] = unusable else { return first };
+    if others.is_empty() {
+        return first;
+    }
+    let names: Vec<&str> = others.iter().take(SHOWN).map(|of| of.id.as_str()).collect();
+    let more = if others.len() > SHOWN { ", …" } else { "" };
+    let behind = format!(
+        "\n{} of {examples} examples cannot be used, the others are {}{more}",
+        unusable.len(),
+        names.join(", ")
+    );
+    match first {
+        Error::Invalid { what, problem } => Error::invalid(what, problem + &behind),
+        Error::File { path, problem } => Error::file(path, problem + &behind),
+        other => other,
+    }
 }
 
 /// Says of which example an error speaks.

@@ -7,9 +7,10 @@
 
 use crate::chat::Message;
 use crate::error::{Error, Result};
-use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, ErrorKind, State, syntax::SyntaxConfig};
+use minijinja::value::{Kwargs, Serde, Value};
+use minijinja::{Environment, ErrorKind, State, filters, syntax::SyntaxConfig};
 use minijinja_contrib::pycompat::unknown_method_callback;
+use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -42,6 +43,8 @@ const END: &str = "__generation_end";
 /// What they print then: noncharacters of Unicode, which no text contains.
 const START_MARK: &str = "\u{fdd0}";
 const END_MARK: &str = "\u{fdd1}";
+/// What stands around a text that the filter `safe` was put on.
+const SAFE: [char; 2] = ['\u{fdd2}', '\u{fdd3}'];
 
 impl ChatTemplate {
     /// A template from its `source`; `path` is the file it stands in, for messages. `special` are the variables for special
@@ -61,8 +64,25 @@ impl ChatTemplate {
         );
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_unknown_method_callback(python_method);
+        // `~` joins without escaping, and what was joined does not tell by which of the two
+        let joins = !template.source.contains('~');
+        environment.set_formatter(move |out, state, value| {
+            let write = |out: &mut minijinja::Output<'_>, text: &str| {
+                out.write_str(text).map_err(minijinja::Error::from)
+            };
+            match value.as_str() {
+                Some(text) if text.contains(SAFE) => write(out, &joined_to_safe(text, joins)),
+                None if value.is_number() && !value.is_integer() => {
+                    write(out, &float(f64::try_from(value.clone())?))
+                }
+                _ => minijinja::escape_formatter(out, state, value),
+            }
+        });
+        environment.add_filter("safe", |text: String| format!("{}{text}{}", SAFE[0], SAFE[1]));
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", to_json);
+        environment.add_filter("int", to_int);
+        environment.add_filter("float", to_float);
         // What Jinja finds by asking Python: texts and dictionaries have a length and can be indexed, nothing can be walked
         // through that is `none`.
         environment.add_test("sequence", |value: &Value| {
@@ -103,12 +123,27 @@ impl ChatTemplate {
     ///
     /// Errors with the template's own words when it refuses the conversation.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.run(messages, add_generation_prompt, ["", ""])
+        self.render_with(messages, &Map::new(), add_generation_prompt)
     }
 
-    /// Renders `messages` without an opening at the end, and says what the template marks as the assistant's.
-    pub fn render_marked(&self, messages: &[Message]) -> Result<Rendered> {
-        let marked = self.run(messages, false, [START_MARK, END_MARK])?;
+    /// As [`render`](Self::render), with variables such as `tools` and `documents`
+    /// ([`Conversation::variables`](crate::chat::Conversation::variables)).
+    pub fn render_with(
+        &self,
+        messages: &[Message],
+        variables: &Map<String, Json>,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        self.run(messages, variables, add_generation_prompt, ["", ""])
+    }
+
+    /// Renders `messages` with these variables and without an opening at the end, and says what the template marks as the assistant's.
+    pub fn render_marked(
+        &self,
+        messages: &[Message],
+        variables: &Map<String, Json>,
+    ) -> Result<Rendered> {
+        let marked = self.run(messages, variables, false, [START_MARK, END_MARK])?;
         let (mut text, mut generation) = (String::with_capacity(marked.len()), Vec::new());
         let mut open = None;
         for character in marked.chars() {
@@ -131,9 +166,57 @@ impl ChatTemplate {
         Ok(Rendered { text, generation })
     }
 
+    /// Renders messages as they are given. Where the template cannot read parts of content, a single part is given as its text.
     fn run(
         &self,
         messages: &[Message],
+        variables: &Map<String, Json>,
+        add_generation_prompt: bool,
+        marks: [&str; 2],
+    ) -> Result<String> {
+        let seen: Vec<Json> = messages.iter().map(seen).collect();
+        let run =
+            |messages: &[Json]| self.run_once(messages, variables, add_generation_prompt, marks);
+        let parts: Vec<&str> = messages.iter().filter_map(Message::parts).flatten().collect();
+        if parts.is_empty() {
+            return run(&seen);
+        }
+        // a template that prints the list itself shows it as Python does
+        let all_there = |text: &str| {
+            let written = |part: &&str| {
+                let quoted = Json::from(*part).to_string();
+                text.contains(part.trim()) || text.contains(&quoted[1..quoted.len() - 1])
+            };
+            !text.contains("{'type':") && parts.iter().all(written)
+        };
+        if let Ok(text) = run(&seen)
+            && all_there(&text)
+        {
+            return Ok(text);
+        }
+        let single = |(message, seen): (&Message, &Json)| match message.parts() {
+            Some(parts) if parts.len() == 1 => {
+                let mut fields = seen.as_object().cloned().unwrap_or_default();
+                fields.insert("content".into(), parts[0].into());
+                Ok(Json::Object(fields))
+            }
+            Some(parts) => Err(Error::invalid(
+                "content",
+                format!(
+                    "has {} parts, and the chat template does not say how they are joined; join them to one text",
+                    parts.len()
+                ),
+            )),
+            None => Ok(seen.clone()),
+        };
+        let joined: Vec<Json> = messages.iter().zip(&seen).map(single).collect::<Result<_>>()?;
+        run(&joined)
+    }
+
+    fn run_once(
+        &self,
+        messages: &[Json],
+        variables: &Map<String, Json>,
         add_generation_prompt: bool,
         marks: [&str; 2],
     ) -> Result<String> {
@@ -142,18 +225,12 @@ impl ChatTemplate {
             .iter()
             .map(|(name, text)| (name.as_str(), Value::from(text.as_str())))
             .collect();
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|message| {
-                Value::from_pairs([
-                    ("role", message.role.name()),
-                    ("content", message.content.as_str()),
-                ])
-            })
-            .collect();
-        context.insert("messages", Value::from(messages));
+        context.insert("messages", Value::from(Serde(messages)));
         context.insert("tools", Value::from(()));
         context.insert("documents", Value::from(()));
+        for (name, value) in variables {
+            context.insert(name, Value::from(Serde(value)));
+        }
         context.insert("add_generation_prompt", Value::from(add_generation_prompt));
         context.insert(START, Value::from(marks[0]));
         context.insert(END, Value::from(marks[1]));
@@ -182,6 +259,26 @@ impl fmt::Debug for ChatTemplate {
             .field("source", &self.source)
             .finish_non_exhaustive()
     }
+}
+
+/// A message as a template sees it. As transformers does, a thought that stands under any of its three names is given under those that
+/// templates read.
+fn seen(message: &Message) -> Json {
+    if message.given.is_empty() {
+        let fields = [("role", message.role.name()), ("content", message.content.as_str())];
+        return Json::Object(
+            fields.map(|(key, value)| (key.into(), value.into())).into_iter().collect(),
+        );
+    }
+    let given = &message.given;
+    let thought =
+        ["reasoning_content", "thinking", "reasoning"].iter().find_map(|key| given.get(*key));
+    let Some(thought) = thought else { return Json::Object(given.clone()) };
+    let mut fields = Map::new();
+    fields.insert("thinking".into(), thought.clone());
+    fields.extend(given.iter().map(|(key, value)| (key.clone(), value.clone())));
+    fields.insert("reasoning_content".into(), thought.clone());
+    Json::Object(fields)
 }
 
 /// What a template said when it called `raise_exception`.
@@ -280,6 +377,10 @@ fn to_json(value: Value, kwargs: Kwargs) -> std::result::Result<String, minijinj
     let indent: Option<usize> = kwargs.get("indent")?;
     let separators: Option<Vec<String>> = kwargs.get("separators")?;
     kwargs.assert_all_used()?;
+    if value.is_undefined() {
+        let problem = "what is not there cannot be written as JSON";
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, problem));
+    }
     let value = serde_json::to_value(&value).map_err(|error| {
         minijinja::Error::new(ErrorKind::BadSerialization, "cannot be written as JSON")
             .with_source(error)
@@ -295,7 +396,7 @@ fn to_json(value: Value, kwargs: Kwargs) -> std::result::Result<String, minijinj
             ));
         }
     };
-    let mut json = Json {
+    let mut json = Writer {
         text: String::new(),
         indent,
         item,
@@ -304,11 +405,12 @@ fn to_json(value: Value, kwargs: Kwargs) -> std::result::Result<String, minijinj
         ascii: ascii.unwrap_or(false),
     };
     json.write(&value, 1);
+    json.text.retain(|c| !SAFE.contains(&c));
     Ok(json.text)
 }
 
 /// JSON as it is written in the course of [`to_json`].
-struct Json {
+struct Writer {
     text: String,
     indent: Option<usize>,
     /// Between two items.
@@ -319,7 +421,7 @@ struct Json {
     ascii: bool,
 }
 
-impl Json {
+impl Writer {
     fn line(&mut self, depth: usize) {
         if let Some(width) = self.indent {
             self.text.push('\n');
@@ -365,7 +467,10 @@ impl Json {
     }
 
     fn plain(&mut self, value: &serde_json::Value) {
-        let text = value.to_string();
+        let text = match value.as_f64().filter(|_| value.is_f64()) {
+            Some(number) => float(number),
+            None => value.to_string(),
+        };
         if !self.ascii {
             self.text.push_str(&text);
             return;
@@ -380,6 +485,67 @@ impl Json {
             }
         }
     }
+}
+
+/// A text of which parts are safe, as Jinja's `+` joins it where `escape`: what was added to a safe text is escaped as in HTML, though nothing else is.
+fn joined_to_safe(text: &str, escape: bool) -> String {
+    let (mut joined, mut depth) = (String::with_capacity(text.len()), 0usize);
+    for character in text.chars() {
+        match character {
+            c if c == SAFE[0] => depth += 1,
+            c if c == SAFE[1] => depth = depth.saturating_sub(1),
+            plain if !escape => joined.push(plain),
+            '&' if depth == 0 => joined.push_str("&amp;"),
+            '<' if depth == 0 => joined.push_str("&lt;"),
+            '>' if depth == 0 => joined.push_str("&gt;"),
+            '\'' if depth == 0 => joined.push_str("&#39;"),
+            '"' if depth == 0 => joined.push_str("&#34;"),
+            plain => joined.push(plain),
+        }
+    }
+    joined
+}
+
+/// A fraction as Python's `repr` writes it: `1e+16`, where Rust's has `1e16`.
+fn float(number: f64) -> String {
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    match exponent.parse::<i32>() {
+        Ok(-4..16) => format!("{number:?}"),
+        Ok(exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        Err(_) => text,
+    }
+}
+
+/// Jinja's `int`, which gives the default, or 0, where there is no number.
+fn to_int(
+    state: &State,
+    value: &Value,
+    default: Option<Value>,
+    base: Option<u32>,
+    kwargs: Kwargs,
+) -> std::result::Result<Value, minijinja::Error> {
+    let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0));
+    filters::int(state, &trimmed(value), Some(default), base, kwargs)
+}
+
+/// Jinja's `float`, which gives the default, or 0.0, where there is no number.
+fn to_float(
+    state: &State,
+    value: &Value,
+    default: Option<Value>,
+    kwargs: Kwargs,
+) -> std::result::Result<Value, minijinja::Error> {
+    let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0.0));
+    filters::float(state, &trimmed(value), Some(default), kwargs)
+}
+
+/// Python reads numbers with white space around them.
+fn trimmed(value: &Value) -> Value {
+    value.as_str().map_or_else(|| value.clone(), |text| Value::from(text.trim()))
 }
 
 fn seconds_since_1970() -> u64 {
@@ -539,7 +705,7 @@ mod tests {
         let source = "{% for m in messages %}\n  {% if m.role == 'assistant' %}\nA:\n{%- generation -%}\n  {{ m.content }}</s>\n  {%- endgeneration %}\n\n  {% else %}\nU:{{ m.content }}\n  {% endif %}\n{% endfor %}\n";
         let template = template(source);
         let messages = [Message::user("q"), Message::assistant("é")];
-        let rendered = template.render_marked(&messages).unwrap();
+        let rendered = template.render_marked(&messages, &Map::new()).unwrap();
         assert_eq!(rendered.text, template.render(&messages, false).unwrap());
         assert_eq!(rendered.text, "U:q\nA:é</s>\n");
         let marked: Vec<&str> =

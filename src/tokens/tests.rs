@@ -246,7 +246,7 @@ fn every_answer_of_a_conversation_is_learned() {
             Message::user("Second?"),
             Message::assistant("Two."),
         ]);
-        let example = Example { id: "e".into(), conversation };
+        let example = Example::new("e", conversation);
         let sequence = sequence(&tokenizer, &example).unwrap();
         let learned: String =
             sequence.completion.positions().map(|token| sequence.token_text(token)).collect();
@@ -262,7 +262,7 @@ fn what_a_template_cannot_say_is_an_explained_error() {
         let Some(tokenizer) = real(name) else {
             return;
         };
-        let example = Example { id: "e7".into(), conversation: Conversation::new(messages) };
+        let example = Example::new("e7", Conversation::new(messages));
         let message = sequence(&tokenizer, &example).unwrap_err().to_string();
         assert!(message.contains(expected) && message.contains("e7"), "{name}: {message}");
     };

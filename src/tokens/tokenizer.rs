@@ -4,6 +4,7 @@ use super::ChatTemplate;
 use crate::chat::Message;
 use crate::dataset::sha256;
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -324,7 +325,7 @@ fn read_object(path: &Path) -> Result<serde_json::Map<String, Value>> {
     if !path.is_file() {
         return Ok(serde_json::Map::new());
     }
-    let text = std::fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    let text = read_text(path, "reading")?;
     match serde_json::from_str(&text) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Error::file(path, "expected a JSON object")),
@@ -354,8 +355,7 @@ fn template_sources(
 ) -> Result<BTreeMap<String, (String, PathBuf)>> {
     let mut templates = BTreeMap::new();
     let mut read = |name: String, path: PathBuf| -> Result<()> {
-        let source = std::fs::read_to_string(&path)
-            .map_err(Error::io("reading the chat template", &path))?;
+        let source = read_text(&path, "reading the chat template")?;
         templates.insert(name, (source, path));
         Ok(())
     };
