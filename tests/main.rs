@@ -29,3 +29,4 @@ mod templates;
 mod training;
 mod verify;
 mod weights;
+mod words;

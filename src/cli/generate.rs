@@ -1,5 +1,6 @@
 use super::Common;
 use super::data::first_names;
+use super::template::Template;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
@@ -69,6 +70,8 @@ pub struct Generate {
     /// Of the right answers, the one whose perplexity is lowest: given the prompt, or of its text alone
     #[arg(long, value_enum, default_value = "text_alone")]
     lowest: Lowest,
+    #[command(flatten)]
+    template: Template,
     /// Folder for pool.jsonl and train.jsonl
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
@@ -133,7 +136,7 @@ impl Generate {
             return Err(Error::file(&self.out, "is not a folder; --out names a folder"));
         }
         let cx = common.context()?;
-        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
+        let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = self.adapter.clone();
         let mut items = read_items(&self.items)?;
         items.truncate(self.limit.unwrap_or(usize::MAX));
