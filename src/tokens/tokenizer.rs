@@ -5,7 +5,7 @@ use super::{ChatTemplate, TemplateOptions, TurnEnd};
 use crate::dataset::sha256;
 use crate::error::{Error, Result};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -139,7 +139,10 @@ impl Tokenizer {
         }
         identity.push(0);
         identity.extend_from_slice(template.as_ref().map_or("", ChatTemplate::source).as_bytes());
-        let more = (&beside.tokens, add_bos, split);
+        let own: HashSet<&AddedToken> = own.values().collect();
+        let added: Vec<&AddedToken> =
+            beside.tokens.iter().filter(|token| !own.contains(token)).collect();
+        let more = (&added, add_bos, split);
         if more != (&Vec::new(), None, false) {
             let more = serde_json::to_vec(&more).map_err(Error::library("reading the tokens"))?;
             identity.push(0);

@@ -109,7 +109,7 @@ impl Tokenizer {
     /// What the template does with thoughts, if it does something.
     fn thinking(&self) -> Option<String> {
         let template = self.template()?;
-        let opening = template.render(&[Message::user("a")], true).unwrap_or_default();
+        let opening = template.render(&[Message::user("a")], true).ok()?;
         if let Some(tag) = open_tag(&opening) {
             return Some(format!("opens a thinking block where an answer begins ({tag})"));
         }
