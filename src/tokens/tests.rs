@@ -472,6 +472,8 @@ fn a_broken_folder_says_what_is_wrong() {
     std::fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     message("tokenizer.json: is not a tokenizer");
     small(folder.path(), &small_training());
+    // it goes before the config
+    std::fs::remove_file(folder.path().join("special_tokens_map.json")).unwrap();
     let config = folder.path().join("tokenizer_config.json");
     std::fs::write(&config, "{\"eos_token\": 3}").unwrap();
     message("tokenizer_config.json: eos_token: a token must be a text");
