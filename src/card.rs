@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::store::{Entry, Kept, Work, bytes_hash, file_hash};
-use crate::tokens::{ChatTemplate, Tokenizer};
+use crate::tokens::{ChatTemplate, DateTime, TemplateOptions};
 use crate::train::Example;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -52,6 +52,15 @@ pub struct Card {
     pub tokenizer: String,
     /// SHA-256 of the chat template; `None` for a model without one.
     pub template: Option<String>,
+    /// Variables that the chat template was given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub template_args: BTreeMap<String, Value>,
+    /// The date that the chat template wrote, if it writes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_date: Option<DateTime>,
+    /// What was said of the chat template, such as that nothing ends an answer; see [`Tokenizer::advice`](crate::tokens::Tokenizer::advice).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What was scored, answered or learned, by the names of the inputs.
     pub data: BTreeMap<String, Bulk>,
     /// Which tokens were learned; of trainings only.
@@ -148,7 +157,7 @@ impl Card {
             name.to_string_lossy().into_owned()
         };
         let verb = name(folder.parent());
-        let tokenizer = Tokenizer::open(&checkpoint.model)?;
+        let tokenizer = checkpoint.tokenizer()?;
         let (mut weights, mut adapter) = (BTreeMap::new(), BTreeMap::new());
         for file in checkpoint.weight_files()? {
             let of = if file.parent() == checkpoint.adapter.as_deref() {
@@ -204,6 +213,9 @@ impl Card {
                 adapter: (checkpoint.adapter.as_deref()).map(|folder| hashed(folder, adapter)),
                 tokenizer: tokenizer.fingerprint().to_string(),
                 template: template_hash(tokenizer.template()),
+                template_args: checkpoint.template.args.clone(),
+                template_date: written_date(tokenizer.template())?,
+                warnings: tokenizer.advice(&checkpoint.stop_ids()?),
                 data,
                 mask: None,
                 files: BTreeMap::new(),
@@ -244,6 +256,11 @@ impl Card {
         }
         serde_json::from_value(value)
             .map_err(|error| Error::file(path, format!("is no card: {error}")))
+    }
+
+    /// What the chat template was given: to ask it as it was asked then.
+    pub fn template_options(&self) -> TemplateOptions {
+        TemplateOptions { date: self.template_date, args: self.template_args.clone() }
     }
 
     /// The fields in which `other` differs, nested ones by their path; the run's name and its times are left out.
@@ -314,6 +331,14 @@ impl Machine {
 /// SHA-256 of a chat template's text.
 pub fn template_hash(template: Option<&ChatTemplate>) -> Option<String> {
     template.map(|template| bytes_hash(template.source().as_bytes()))
+}
+
+/// The date that a chat template writes, to the second if it writes the time of day.
+///
+/// # Errors
+/// Never: what a template writes is a date.
+pub fn written_date(template: Option<&ChatTemplate>) -> Result<Option<DateTime>> {
+    template.and_then(ChatTemplate::date).map(|date| date.parse()).transpose()
 }
 
 /// A training's data, whatever is learned of it.
@@ -487,19 +512,7 @@ pub fn differences(first: &Value, second: &Value) -> Vec<Difference> {
 /// A time as `2026-11-23 12:00 UTC`.
 pub fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    // days to a date by Howard Hinnant's civil_from_days
-    let (days, second) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) = (
-        day_of_year - (153 * shifted + 2) / 5 + 1,
-        if shifted < 10 { shifted + 3 } else { shifted - 9 },
-    );
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second % 3600 / 60)
+    DateTime::utc(seconds as i64).strftime("%Y-%m-%d %H:%M UTC")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::store::{Fingerprint, Store, file_hash};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
 use candle_core::Device;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::SystemTime;
@@ -25,6 +25,8 @@ pub struct Context {
     pub workers: usize,
     /// Hashes of files read before.
     hashes: Mutex<Hashes>,
+    /// What was said already.
+    advised: Mutex<HashSet<String>>,
 }
 
 /// Hash of each file, with the size and time for which it holds.
@@ -51,6 +53,7 @@ impl Context {
             progress,
             workers,
             hashes: Mutex::default(),
+            advised: Mutex::default(),
         })
     }
 
@@ -74,23 +77,31 @@ impl Context {
             };
         }
         let tokenizer = self.tokenizer(checkpoint)?;
+        let rows = model.decoder.config.vocab_size;
+        if let Some(end) = tokenizer.end_of_turn().filter(|id| *id as usize >= rows) {
+            let problem = format!(
+                "ends an answer with {:?}, whose id {end} is beyond the model's embedding of {rows} rows: the model cannot write it",
+                tokenizer.piece(end)
+            );
+            let template = tokenizer.template().map(|template| template.path());
+            return Err(Error::file(template.unwrap_or(tokenizer.folder()), problem));
+        }
         let mut stop_ids = model.stop_ids;
-        stop_ids.extend(tokenizer.stop_ids());
+        stop_ids.extend(tokenizer.stop_ids().into_iter().filter(|id| (*id as usize) < rows));
         stop_ids.sort_unstable();
         stop_ids.dedup();
         Ok(Opened { decoder: model.decoder, tokenizer, stop_ids })
     }
 
-    /// The tokenizer of a checkpoint, checked against the size of its embedding.
+    /// The tokenizer of a checkpoint, with the options of its template: a text with a token that the model's embedding has no row for is
+    /// refused. What a person should know of it is said once.
     pub fn tokenizer(&self, checkpoint: &Checkpoint) -> Result<Tokenizer> {
-        let tokenizer = Tokenizer::open(&checkpoint.model)?;
-        let rows = checkpoint.config()?.vocab_size;
-        if tokenizer.vocab_size() > rows {
-            let problem = format!(
-                "has {} ids, the model's embedding only {rows} rows: they do not belong together",
-                tokenizer.vocab_size()
-            );
-            return Err(Error::file(checkpoint.model.join("tokenizer.json"), problem));
+        let tokenizer = checkpoint.tokenizer()?.within(checkpoint.config()?.vocab_size);
+        for advice in tokenizer.advice(&checkpoint.stop_ids()?) {
+            let mut advised = self.advised.lock().unwrap_or_else(|broken| broken.into_inner());
+            if advised.insert(advice.clone()) {
+                self.progress.note(&format!("warning: {advice}"));
+            }
         }
         Ok(tokenizer)
     }
@@ -100,7 +111,7 @@ impl Context {
         let mut fingerprint = Fingerprint::new()
             .with("crate", env!("CARGO_PKG_VERSION"))?
             .with("device", &format!("{:?}", self.device.location()))?
-            .with("tokenizer", Tokenizer::open(&checkpoint.model)?.fingerprint())?;
+            .with("tokenizer", checkpoint.tokenizer()?.fingerprint())?;
         for file in checkpoint.weight_files()? {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             fingerprint = fingerprint.with(&name, &self.hash(file)?)?;

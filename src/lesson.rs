@@ -87,7 +87,7 @@ pub struct Reading {
 /// # Errors
 /// It is not there, and cannot be fetched.
 pub fn base(cx: &Context, recipe: &Recipe) -> Result<Checkpoint> {
-    Checkpoint::open(recipe.model_folder(&cx.progress)?)
+    recipe.base(&cx.progress)
 }
 
 /// Renders `items` in the model's chat template and scores every token under `checkpoint`.

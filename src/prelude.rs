@@ -41,6 +41,7 @@ pub use crate::self_output::{Among, Pick, Pool, PoolItem, SelfOutput, Shown, Whi
 pub use crate::stats::{self, Design, Pair, Verdict};
 pub use crate::store::Store;
 pub use crate::task::{Item, Score};
+pub use crate::tokens::TemplateOptions;
 pub use crate::train::Finetune;
 pub use crate::verbs::{self, Tuned};
 pub use candle_core;

@@ -19,10 +19,10 @@ use crate::select::Weighting;
 use crate::self_output::{self, Pool, SelfOutput, Shown};
 use crate::stats;
 use crate::task::Item;
-use crate::tokens::Sequence;
+use crate::tokens::{Sequence, Tokenizer};
 use crate::train::{Example, Finetune, Method, Reweigh, Step, Trainer};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Scores every token of every sequence under `checkpoint`. `label` names the result's folder for people.
@@ -336,7 +336,7 @@ pub fn train(
     tuned.checkpoint = match &config.method {
         Method::Lora(_) => base.with_adapter(entry.folder().join("adapter")),
         Method::Full => {
-            Checkpoint { model: entry.folder().join("model"), adapter: None, adapter_scale: None }
+            Checkpoint { model: entry.folder().join("model"), adapter: None, ..base.clone() }
         }
     };
     Ok(tuned)
@@ -444,7 +444,8 @@ pub fn merge(cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Check
         card.write(work)?;
         Ok(layers)
     })?;
-    Checkpoint::open(entry.folder().join(MODEL))
+    let merged = Checkpoint::open(entry.folder().join(MODEL))?;
+    Ok(merged.with_template(checkpoint.template.clone()))
 }
 
 /// Says on stderr what a look at the model found.
@@ -478,15 +479,20 @@ fn note(cx: &Context, label: &str, rows: &[Row], monitor: &Monitor<'_>) {
 }
 
 fn copy_tokenizer(base: &Checkpoint, folder: &std::path::Path) -> Result<()> {
-    for name in [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "chat_template.jinja",
-    ] {
-        let from = base.model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, folder.join(name))
+    let mut names: Vec<PathBuf> = Tokenizer::FILES.iter().map(PathBuf::from).collect();
+    let more = base.model.join(Tokenizer::MORE_TEMPLATES);
+    if more.is_dir() {
+        let to = folder.join(Tokenizer::MORE_TEMPLATES);
+        std::fs::create_dir_all(&to).map_err(Error::io("making", &to))?;
+        for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
+            let name = entry.map_err(Error::io("listing", &more))?.file_name();
+            names.push(Path::new(Tokenizer::MORE_TEMPLATES).join(name));
+        }
+    }
+    for name in names {
+        let from = base.model.join(&name);
+        if from.is_file() {
+            std::fs::copy(&from, folder.join(&name))
                 .map_err(Error::io("copying the tokenizer", &from))?;
         }
     }

@@ -146,6 +146,7 @@ pub fn verify(cx: &Context, kept: &Kept, replay: &Replay) -> Result<Verdict> {
         adapter_scale: (card.recipe.contains_key("adapter_scale"))
             .then(|| inputs.input("adapter_scale"))
             .transpose()?,
+        template: card.template_options(),
     };
     let (tolerance, because) = tolerance(cx, &card, replay);
     let mut verdict = Verdict { run: kept.name(), tolerance, because, checks: Vec::new() };

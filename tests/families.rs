@@ -302,8 +302,12 @@ fn a_written_model_of_every_family_loads_again_with_the_same_bits() {
         let merged = adapted(model).merged().unwrap();
         let folder = tempfile::tempdir().unwrap();
         write_model(folder.path(), &merged, &[2]).unwrap();
-        let again =
-            Checkpoint { model: folder.path().to_path_buf(), adapter: None, adapter_scale: None };
+        let again = Checkpoint {
+            model: folder.path().to_path_buf(),
+            adapter: None,
+            adapter_scale: None,
+            template: Default::default(),
+        };
         let again = again.load_base(&Device::Cpu).unwrap();
         assert_eq!(again.decoder.config, merged.config, "{model}");
         assert_eq!(bits(&again.decoder), bits(&merged), "{model}");
@@ -480,8 +484,12 @@ fn broken(model: &str, change: impl Fn(&mut Value)) -> unforget::error::Result<(
     let mut config = reference_json(&format!("{}/config.json", place(model)));
     change(&mut config);
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-    let checkpoint =
-        Checkpoint { model: folder.path().to_path_buf(), adapter: None, adapter_scale: None };
+    let checkpoint = Checkpoint {
+        model: folder.path().to_path_buf(),
+        adapter: None,
+        adapter_scale: None,
+        template: Default::default(),
+    };
     checkpoint.load_base(&Device::Cpu).map(|_| ())
 }
 
@@ -546,8 +554,12 @@ fn quantised_weights_are_refused_by_name() {
         candle_core::safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
         let config = reference(&format!("{}/config.json", place("llama-linear")));
         std::fs::copy(config, folder.path().join("config.json")).unwrap();
-        let checkpoint =
-            Checkpoint { model: folder.path().to_path_buf(), adapter: None, adapter_scale: None };
+        let checkpoint = Checkpoint {
+            model: folder.path().to_path_buf(),
+            adapter: None,
+            adapter_scale: None,
+            template: Default::default(),
+        };
         checkpoint.load_base(&Device::Cpu)
     };
     let plain = Tensor::zeros((20, 24), DType::F32, &Device::Cpu).unwrap();

@@ -185,7 +185,12 @@ fn a_merged_model_is_the_model_with_its_adapter() {
         assert_eq!(written.files > 1, shard == 6000, "{name}");
         assert_eq!(folder.join("model.safetensors.index.json").exists(), shard == 6000);
         assert!(written.layers > 0 && written.copied.contains(&"config.json".to_string()));
-        let merged = Checkpoint { model: folder, adapter: None, adapter_scale: None };
+        let merged = Checkpoint {
+            model: folder,
+            adapter: None,
+            adapter_scale: None,
+            template: Default::default(),
+        };
         let decoder = merged.load_base(&Device::Cpu).unwrap().decoder;
         let logits = logits(&decoder, &ids());
         assert_close(&logits, &want[&format!("logits.{name}")], &name);
@@ -234,6 +239,7 @@ fn merging_keeps_the_type_and_every_other_byte() {
         model: base.path().into(),
         adapter: Some(case_folder("pattern")),
         adapter_scale: None,
+        template: Default::default(),
     };
     let written = export::merged(&checkpoint, out.path(), export::SHARD).unwrap();
     assert_eq!(written.files, 1);

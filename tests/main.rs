@@ -32,3 +32,4 @@ mod templates;
 mod training;
 mod verify;
 mod weights;
+mod words;

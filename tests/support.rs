@@ -24,7 +24,12 @@ pub fn reference(path: &str) -> PathBuf {
 
 /// The model in a folder of the reference numbers; it has no tokenizer, so `Checkpoint::open` would refuse it.
 pub fn reference_checkpoint(name: &str) -> Checkpoint {
-    Checkpoint { model: reference(name), adapter: None, adapter_scale: None }
+    Checkpoint {
+        model: reference(name),
+        adapter: None,
+        adapter_scale: None,
+        template: Default::default(),
+    }
 }
 
 /// Its weights.

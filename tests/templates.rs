@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use unforget::chat::{Conversation, Message, Role};
 use unforget::dataset::Example;
-use unforget::tokens::{ChatTemplate, Sequence, Tokenizer, prompt, sequence};
+use unforget::tokens::{
+    ChatTemplate, DateTime, Sequence, TemplateOptions, Tokenizer, prompt, sequence,
+};
 
 const LAB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/lab/model");
 
@@ -55,13 +57,14 @@ fn expected_mask(sequence: &Sequence, mask: &[u32]) -> Vec<bool> {
 #[test]
 fn templates_render_and_mark_as_in_transformers() {
     let table = reference_json("templates.json");
-    let seconds = table["seconds"].as_u64().unwrap();
+    let seconds = DateTime::utc(table["seconds"].as_i64().unwrap());
     let (mut rendered, mut refused, mut marked) = (0, 0, 0);
     for case in table["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
         let (_folder, tokenizer) =
             with_template(Path::new(LAB), case["template"].as_str().unwrap());
-        let tokenizer = tokenizer.at(seconds);
+        let options = TemplateOptions { date: Some(seconds), ..TemplateOptions::default() };
+        let tokenizer = tokenizer.with_options(&options).unwrap();
         let messages = messages(&case["messages"]);
         let template = tokenizer.template().unwrap();
         let got = template.render(&messages, case["opening"].as_bool().unwrap());
@@ -346,7 +349,10 @@ fn templates_that_trl_ships_render_and_mark_as_in_transformers() {
         let name = row["name"].as_str().unwrap();
         let source = row["source"].as_str().unwrap();
         let template = match ChatTemplate::new(source, Path::new(name), special.clone()) {
-            Ok(template) => template.at(SECONDS),
+            Ok(template) => template.with_options(&TemplateOptions {
+                date: Some(DateTime::utc(SECONDS as i64)),
+                ..TemplateOptions::default()
+            }),
             Err(error) => {
                 wrong.push(format!("{name}: {error}"));
                 continue;

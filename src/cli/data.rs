@@ -213,7 +213,8 @@ impl Reference {
     pub fn checkpoint(&self, cx: &Context, model: &Checkpoint) -> Result<Option<Checkpoint>> {
         let mut checkpoint = match (&self.reference, &self.reference_adapter) {
             (None, None) => return Ok(None),
-            (Some(name), _) => Checkpoint::open(super::model_folder(cx, name)?)?,
+            (Some(name), _) => Checkpoint::open(super::model_folder(cx, name)?)?
+                .with_template(model.template.clone()),
             (None, Some(_)) => model.clone(),
         };
         checkpoint.adapter = self.reference_adapter.clone();

@@ -1,4 +1,5 @@
 use super::Common;
+use super::template::Template;
 use clap::Args;
 use std::path::Path;
 use std::process::Command;
@@ -9,18 +10,26 @@ use unforget::model::{Checkpoint, DeviceChoice, open_device};
 use unforget::notebook::{Installation, Part};
 use unforget::sandbox::Python;
 use unforget::store::{Store, file_hash, write_atomic};
+use unforget::tokens::TurnEnd;
 
 const EXAMPLES: &str = "\
-The exit code is 0 when the lab can run here; what only notebooks need may be missing.
+The exit code is 0 when the lab can run here; what only notebooks need may be missing. With --model, the model must be readable, too.
 
 Examples:
     unforget doctor
+    unforget doctor --model Qwen/Qwen3-0.6B --template-arg enable_thinking=false
     unforget doctor --device cuda --store /scratch/unforget-store";
 
 /// `unforget doctor`
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Doctor {}
+pub struct Doctor {
+    /// Also look at this model: how its chat template ends an answer, whether it opens a thinking block or writes a date
+    #[arg(long, value_name = "FOLDER")]
+    model: Option<String>,
+    #[command(flatten)]
+    template: Template,
+}
 
 /// What was found of one thing.
 enum Found {
@@ -110,16 +119,55 @@ impl Doctor {
             }
             Err(error) => say("jupyter", Lacking(error.to_string())),
         }
+        if let Some(name) = &self.model {
+            for (what, found) in self.chosen(common, name) {
+                say(what, found);
+            }
+        }
         match bad.is_empty() {
             true => Ok(()),
             false => Err(Error::invalid(
                 "doctor",
                 format!(
-                    "the lab cannot run here because of: {}; see the lines marked NO",
+                    "not all can run here because of: {}; see the lines marked NO",
                     bad.join(", ")
                 ),
             )),
         }
+    }
+}
+
+impl Doctor {
+    /// What is to be known of the model called `name`.
+    fn chosen(&self, common: &Common, name: &str) -> Vec<(&'static str, Found)> {
+        let look = || -> Result<Vec<(&'static str, Found)>> {
+            let checkpoint = self.template.checkpoint(&common.context()?, name)?;
+            let (config, stop_ids) = (checkpoint.config()?, checkpoint.stop_ids()?);
+            let tokenizer = checkpoint.tokenizer()?;
+            let mut found = vec![("chosen model", Well(checkpoint.model.display().to_string()))];
+            let ids = format!("{} ids for {} rows", tokenizer.vocab_size(), config.vocab_size);
+            found.push(match tokenizer.beyond(config.vocab_size) {
+                None => ("tokenizer", Well(ids)),
+                Some(token) => (
+                    "tokenizer",
+                    Lacking(format!(
+                        "{ids}: from {:?} (id {}) on, data with such a token is refused",
+                        token.text, token.id
+                    )),
+                ),
+            });
+            found.push(match tokenizer.template() {
+                None => ("template", Well("none: prompt, a new line, answer, end of text".into())),
+                Some(template) => ("template", Well(template.path().display().to_string())),
+            });
+            if let Some(TurnEnd::Token(end)) = tokenizer.turn_end() {
+                found.push(("end of answer", Well(format!("{:?} (id {})", end.text, end.id))));
+            }
+            let advice = tokenizer.advice(&stop_ids).into_iter();
+            found.extend(advice.map(|advice| ("warning", Lacking(advice))));
+            Ok(found)
+        };
+        look().unwrap_or_else(|error| vec![("chosen model", Bad(error.to_string()))])
     }
 }
 

@@ -1,6 +1,7 @@
 use super::Common;
 use super::benchmark::Benchmarks;
 use super::data::{skippable, tell_unusable};
+use super::template::Template;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -9,7 +10,6 @@ use unforget::error::{Error, Result};
 use unforget::evaluate::{Graded, TaskScore};
 use unforget::experiment::read_split;
 use unforget::generate::Sampling;
-use unforget::model::Checkpoint;
 use unforget::samples::{self, Evaluated, Evaluation};
 use unforget::stats;
 use unforget::task::{Form, Item};
@@ -66,6 +66,8 @@ pub struct Evaluate {
     items: Option<PathBuf>,
     #[command(flatten)]
     benchmarks: Benchmarks,
+    #[command(flatten)]
+    template: Template,
     /// Longest answer in tokens [default: 128, for benchmarks as the paper has it]
     #[arg(long)]
     max_new_tokens: Option<usize>,
@@ -83,7 +85,7 @@ pub struct Evaluate {
 impl Evaluate {
     pub fn run(&self, common: &Common) -> Result<()> {
         let cx = common.context()?;
-        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
+        let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = self.adapter.clone();
         let (asked, refused) = gradable(self.asked()?);
         if asked.is_empty() {

@@ -1,4 +1,5 @@
 use super::Common;
+use super::template::Template;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
@@ -19,6 +20,8 @@ pub struct Lab {
     /// The task to train for: code or algebra
     #[arg(long, default_value = "code")]
     target: String,
+    #[command(flatten)]
+    template: Template,
     #[command(flatten)]
     output: Output,
 }
@@ -41,6 +44,8 @@ when it is made again.";
 pub struct RunRecipe {
     /// The recipe; keys that it leaves out have the lab's values
     recipe: PathBuf,
+    #[command(flatten)]
+    template: Template,
     #[command(flatten)]
     output: Output,
 }
@@ -65,14 +70,14 @@ impl Lab {
         if !self.quick {
             recipe.seeds = (1..=self.seeds).collect();
         }
-        let recipe = recipe.with_target(&self.target)?;
+        let recipe = self.template.apply(recipe.with_target(&self.target)?)?;
         self.output.run(common, &recipe)
     }
 }
 
 impl RunRecipe {
     pub fn run(&self, common: &Common) -> Result<()> {
-        self.output.run(common, &Recipe::read(&self.recipe)?)
+        self.output.run(common, &self.template.apply(Recipe::read(&self.recipe)?)?)
     }
 }
 

@@ -3,6 +3,7 @@ use super::data::{
     Data, Reference, WhenTooLong, check_asked, check_offline, first_names, weighting,
 };
 use super::finetune::check_out;
+use super::template::Template;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -114,6 +115,8 @@ struct Masks {
     weights: Option<String>,
     #[command(flatten)]
     reference: Reference,
+    #[command(flatten)]
+    template: Template,
     /// Seed of random masks
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -268,7 +271,7 @@ impl Masks {
             return Err(Error::file(&self.out, "is a folder; --out names a file"));
         }
         let cx = common.context()?;
-        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
+        let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = self.adapter.clone();
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;

@@ -2,6 +2,7 @@ use super::Common;
 use super::data::{
     Data, Reference, WhenTooLong, check_asked, check_known, check_scored, weighting,
 };
+use super::template::Template;
 use super::watching::Watching;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -9,7 +10,6 @@ use std::path::{Path, PathBuf};
 use unforget::adapter::LoraConfig;
 use unforget::error::{Error, Result};
 use unforget::ledger::{Ledger, Origin};
-use unforget::model::Checkpoint;
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
@@ -90,6 +90,8 @@ pub struct FinetuneModel {
     tokens: Option<PathBuf>,
     #[command(flatten)]
     reference: Reference,
+    #[command(flatten)]
+    template: Template,
     /// Longest example in tokens [default: the model's context]
     #[arg(long, value_name = "N", help_heading = "Tokens to learn")]
     max_length: Option<usize>,
@@ -257,7 +259,7 @@ impl FinetuneModel {
         let made = if self.full { "config.json" } else { "adapter_config.json" };
         check_out(&self.out, made)?;
         let cx = common.context()?;
-        let checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
+        let checkpoint = self.template.checkpoint(&cx, &self.model)?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_asked(&weighting, reference.as_ref())?;
         let ledger = self.tokens.as_ref().map(|path| Ledger::open(&[path]));

@@ -1,5 +1,6 @@
 use super::Common;
 use super::data::{first_names, note_unusable, skippable};
+use super::template::Template;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
@@ -72,6 +73,8 @@ pub struct Generate {
     /// Of the right answers, the one whose perplexity is lowest: given the prompt, or of its text alone
     #[arg(long, value_enum, default_value = "text_alone")]
     lowest: Lowest,
+    #[command(flatten)]
+    template: Template,
     /// Folder for pool.jsonl and train.jsonl
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
@@ -139,7 +142,7 @@ impl Generate {
             return Err(Error::file(&self.out, "is not a folder; --out names a folder"));
         }
         let cx = common.context()?;
-        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
+        let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = self.adapter.clone();
         let (mut items, unusable) = match self.skip_unusable {
             true => read_usable_items(&self.items)?,

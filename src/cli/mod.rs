@@ -19,6 +19,7 @@ mod notebook;
 mod paper;
 mod perplexity;
 mod report;
+mod template;
 mod watching;
 mod weights;
 

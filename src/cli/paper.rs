@@ -1,3 +1,4 @@
+use super::template::Template;
 use super::{Common, print_json};
 use clap::Args;
 use serde_json::json;
@@ -53,6 +54,8 @@ struct PaperOptions {
     /// Another model than the lab's: a folder, or owner/name of the hub; the tasks stay the lab's
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
+    #[command(flatten)]
+    template: Template,
     /// Folder for tables and figures [default: results/paper; with --quick nothing is written unless it is named]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -71,6 +74,7 @@ pub fn all(common: &Common, folder: &Path) -> Result<()> {
         seeds: None,
         quick: false,
         model: None,
+        template: Template::default(),
         out: Some(folder.to_owned()),
         json: false,
         recipe: false,
@@ -97,7 +101,7 @@ impl Figure {
 impl Claims {
     pub fn run(&self, common: &Common) -> Result<()> {
         let cx = common.context()?;
-        let desk = Desk::new(&cx, self.options.desk());
+        let desk = Desk::new(&cx, self.options.desk()?);
         let found = claims::judged(&desk)?;
         if let Some(folder) = self.options.folder() {
             for file in claims::write(&found, &folder.join("claims"), &desk)? {
@@ -115,8 +119,13 @@ impl Claims {
 }
 
 impl PaperOptions {
-    fn desk(&self) -> Options {
-        Options { seeds: self.seeds, quick: self.quick, model: self.model.clone() }
+    fn desk(&self) -> Result<Options> {
+        Ok(Options {
+            seeds: self.seeds,
+            quick: self.quick,
+            model: self.model.clone(),
+            template: self.template.options()?,
+        })
     }
 
     fn folder(&self) -> Option<PathBuf> {
@@ -148,7 +157,7 @@ impl PaperOptions {
         if self.recipe {
             for exhibit in chosen {
                 let Some(recipe) = exhibit.recipe else {
-                    exhibit.compute(&Desk::new(&common.context()?, self.desk()))?;
+                    exhibit.compute(&Desk::new(&common.context()?, self.desk()?))?;
                     continue;
                 };
                 print!("{}", paper::recipe_text(recipe)?);
@@ -156,7 +165,7 @@ impl PaperOptions {
             return Ok(());
         }
         let cx = common.context()?;
-        let desk = Desk::new(&cx, self.desk());
+        let desk = Desk::new(&cx, self.desk()?);
         let mut documents = Vec::new();
         for exhibit in &chosen {
             let shown = exhibit.compute(&desk)?;

@@ -1,5 +1,6 @@
 use super::Common;
 use super::data::{Data, Reference, WhenTooLong, check_offline, weighting};
+use super::template::Template;
 use clap::Args;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -64,6 +65,8 @@ pub struct Perplexity {
     seed: u64,
     #[command(flatten)]
     reference: Reference,
+    #[command(flatten)]
+    template: Template,
     /// Write one row for each token: to this Parquet file if the name ends with .parquet, else to a folder of files of a million rows
     #[arg(long, value_name = "LEDGER")]
     out: Option<PathBuf>,
@@ -93,7 +96,7 @@ impl Perplexity {
             check_out(out)?;
         }
         let cx = common.context()?;
-        let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
+        let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = self.adapter.clone();
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;

@@ -4,12 +4,13 @@ use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::generate::Sampling;
 use crate::hub;
+use crate::model::Checkpoint;
 use crate::probe::{ProbeSet, Role, Scored, Watch, WhenForgotten};
 use crate::progress::Progress;
 use crate::self_output::{SelfOutput, Which};
 use crate::stats::{self, Design};
 use crate::task::Item;
-use crate::tokens::Tokenizer;
+use crate::tokens::{DateTime, TemplateOptions, Tokenizer};
 use crate::train::Finetune;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -73,6 +74,12 @@ pub struct Recipe {
     /// whose answer is empty or begins with white space that the template's tokens do not allow [default: false].
     #[serde(default, skip_serializing_if = "is_false")]
     pub skip_unusable: bool,
+    /// The date that a chat template writes, such as `2025-01-31` [default: today].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_date: Option<DateTime>,
+    /// Variables of the chat template, such as `enable_thinking = false`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub template_args: BTreeMap<String, serde_json::Value>,
     /// Other ways of training, for arms that name one: `stm(2.5)@dora`.
     pub variants: BTreeMap<String, Variant>,
 }
@@ -136,6 +143,8 @@ impl Recipe {
             forget_at_most: None,
             when_forgotten: None,
             skip_unusable: false,
+            template_date: None,
+            template_args: BTreeMap::new(),
             variants: BTreeMap::new(),
         }
     }
@@ -163,6 +172,9 @@ impl Recipe {
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
         let mut given: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
         let defaults = toml::Table::try_from(Self::lab()).map_err(|e| e.to_string())?;
+        if let Some(date @ toml::Value::Datetime(_)) = given.get_mut("template_date") {
+            *date = toml::Value::String(date.to_string());
+        }
         let variants = given.remove("variants");
         let mut merged = merge(&defaults, given, "")?;
         if let Some(variants) = variants {
@@ -252,6 +264,11 @@ impl Recipe {
         if self.probe_items == Some(0) {
             return Err(Error::invalid("probe_items", "must be at least 1"));
         }
+        self.template_options().check()?;
+        if let Some((name, _)) = self.template_args.iter().find(|(_, value)| value.is_null()) {
+            let problem = "TOML has no null; leave the variable out";
+            return Err(Error::invalid(format!("template_args.{name}"), problem));
+        }
         self.self_output.sampling.check()?;
         self.rephrase.sampling.check()?;
         let sizes = [self.sizes.train, self.sizes.validation, self.sizes.test, self.max_new_tokens];
@@ -323,6 +340,19 @@ impl Recipe {
             "lab" => Ok(crate::lab::folder()?.join("model")),
             name => hub::folder(name, progress),
         }
+    }
+
+    /// The model as it is asked: with what its chat template is given.
+    ///
+    /// # Errors
+    /// It is not there, and cannot be fetched.
+    pub fn base(&self, progress: &Progress) -> Result<Checkpoint> {
+        Ok(Checkpoint::open(self.model_folder(progress)?)?.with_template(self.template_options()))
+    }
+
+    /// What the chat template is given beside the messages.
+    pub fn template_options(&self) -> TemplateOptions {
+        TemplateOptions { date: self.template_date, args: self.template_args.clone() }
     }
 
     /// What is looked at while a model is trained on examples of which `training` are some; nothing, if the recipe names no task.
@@ -429,7 +459,7 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 20] = [
+    const OPTIONAL: [&str; 23] = [
         "top_k",
         "top_p",
         "clip",
@@ -451,6 +481,8 @@ fn merge(
         "forget_at_most",
         "when_forgotten",
         "skip_unusable",
+        "template_date",
+        "template_args",
     ];
     let mut merged = defaults.clone();
     for (key, value) in given {

@@ -43,7 +43,7 @@ impl<'a> Experiment<'a> {
     /// Reads the items, scores the ground truth and samples what the arms need; trains nothing.
     pub fn prepare(cx: &'a Context, recipe: &Recipe) -> Result<Self> {
         recipe.check()?;
-        let base = Checkpoint::open(recipe.model_folder(&cx.progress)?)?;
+        let base = recipe.base(&cx.progress)?;
         let tasks = std::iter::once(&recipe.target).chain(&recipe.non_target);
         let test = tasks.map(|task| {
             let items = recipe.items(task, "test", recipe.sizes.test)?;

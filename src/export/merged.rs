@@ -4,6 +4,7 @@ use super::tensors::{Planned, Stored, bytes_of, write};
 use crate::adapter::PeftAdapter;
 use crate::error::{Error, Result};
 use crate::model::{Checkpoint, Projection};
+use crate::tokens::Tokenizer;
 use serde::Serialize;
 use std::path::Path;
 
@@ -129,7 +130,7 @@ fn copy_beside(from: &Path, to: &Path) -> Result<Vec<String>> {
             copy(&path, &to.join(&name), &name)?;
         }
     }
-    let more = "additional_chat_templates";
+    let more = Tokenizer::MORE_TEMPLATES;
     if from.join(more).is_dir() {
         let folder = to.join(more);
         std::fs::create_dir_all(&folder).map_err(Error::io("making", &folder))?;

@@ -17,12 +17,13 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 /// Small files that say how the weights are to be used; those that a model does not have are left out.
-const BESIDE: [&str; 7] = [
+const BESIDE: [&str; 8] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
 ];

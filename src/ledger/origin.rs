@@ -1,9 +1,9 @@
-use crate::card::template_hash;
+use crate::card::{template_hash, written_date};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::store::{bytes_hash, file_hash};
-use crate::tokens::{Sequence, Tokenizer};
+use crate::tokens::{DateTime, Sequence, TemplateOptions, Tokenizer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,12 @@ pub struct Origin {
     pub tokenizer: String,
     /// SHA-256 of the chat template.
     pub template: Option<String>,
+    /// Variables that the chat template was given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub template_args: BTreeMap<String, serde_json::Value>,
+    /// The date that the chat template wrote, if it writes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_date: Option<DateTime>,
     /// The files of the data set; none where it was made on the way, such as sampled answers.
     pub data: BTreeMap<PathBuf, Stamp>,
     /// SHA-256 of the names and token ids that were scored.
@@ -98,7 +104,7 @@ impl Origin {
             };
             files.into_iter().map(stamp).collect::<Result<BTreeMap<_, _>>>()
         };
-        let tokenizer = Tokenizer::open(&checkpoint.model)?;
+        let tokenizer = checkpoint.tokenizer()?;
         let mut ids = Vec::new();
         for sequence in sequences {
             ids.extend(sequence.id.as_bytes());
@@ -119,6 +125,8 @@ impl Origin {
             },
             tokenizer: tokenizer.fingerprint().to_string(),
             template: template_hash(tokenizer.template()),
+            template_args: checkpoint.template.args.clone(),
+            template_date: written_date(tokenizer.template())?,
             data: stamps(data.to_vec())?,
             sequences: bytes_hash(&ids),
             rule,
@@ -157,7 +165,10 @@ impl Origin {
             }
         }
         if self.model.join("tokenizer.json").is_file() {
-            let tokenizer = Tokenizer::open(&self.model)?;
+            // on the day of the ledger, which another day does not spoil
+            let options =
+                TemplateOptions { date: self.template_date, args: self.template_args.clone() };
+            let tokenizer = Tokenizer::open(&self.model)?.with_options(&options)?;
             let place = self.model.display();
             if template_hash(tokenizer.template()) != self.template {
                 return Ok(Some(format!("the chat template in {place} has changed")));
@@ -170,13 +181,14 @@ impl Origin {
     }
 
     /// In what `other` was made from something else, in words; `None` if in nothing. Where files lie makes no difference.
-    pub fn differs(&self, other: &Self) -> Option<&'static str> {
-        self.scorer_differs(other)
-            .or_else(|| (self.sequences != other.sequences).then_some("the data"))
+    pub fn differs(&self, other: &Self) -> Option<String> {
+        self.scorer_differs(other).or_else(|| {
+            (self.sequences != other.sequences).then(|| "other files of the data".to_string())
+        })
     }
 
     /// The same without the data.
-    pub(super) fn scorer_differs(&self, other: &Self) -> Option<&'static str> {
+    pub(super) fn scorer_differs(&self, other: &Self) -> Option<String> {
         let hashes =
             |files: &BTreeMap<PathBuf, Stamp>| -> Vec<(Option<std::ffi::OsString>, String)> {
                 let named = files
@@ -186,6 +198,22 @@ impl Origin {
                 named.sort();
                 named
             };
+        if self.template == other.template && self.template_args != other.template_args {
+            let args = |origin: &Self| serde_json::to_string(&origin.template_args);
+            return Some(format!(
+                "other variables of the chat template ({}, here {}; --template-arg sets them)",
+                args(self).unwrap_or_default(),
+                args(other).unwrap_or_default()
+            ));
+        }
+        if let (true, Some(one), Some(two)) =
+            (self.template == other.template, self.template_date, other.template_date)
+            && one != two
+        {
+            return Some(format!(
+                "another date in the chat template's texts ({one}, here {two}; --template-date {one} asks for it again)"
+            ));
+        }
         let checks = [
             ("the chat template", self.template != other.template),
             ("the tokenizer", self.tokenizer != other.tokenizer),
@@ -196,6 +224,8 @@ impl Origin {
             ),
             ("the reference model", hashes(&self.reference) != hashes(&other.reference)),
         ];
-        checks.into_iter().find_map(|(what, differs)| differs.then_some(what))
+        checks
+            .into_iter()
+            .find_map(|(what, differs)| differs.then(|| format!("other files of {what}")))
     }
 }

@@ -55,8 +55,7 @@ impl Ledger {
         let ledger = Self::read(&[path])?;
         for file in &ledger.files {
             if let Some(what) = file.origin.differs(origin) {
-                let problem =
-                    format!("was made with other files of {what} than those asked for; {WAY_OUT}");
+                let problem = format!("was made with {what} than those asked for; {WAY_OUT}");
                 return Err(Error::file(&file.path, problem));
             }
         }
@@ -69,8 +68,7 @@ impl Ledger {
             let mut asked = origin.clone();
             asked.reference.clone_from(&file.origin.reference);
             if let Some(what) = file.origin.scorer_differs(&asked) {
-                let problem =
-                    format!("was made with other files of {what} than those asked for; {WAY_OUT}");
+                let problem = format!("was made with {what} than those asked for; {WAY_OUT}");
                 return Err(Error::file(&file.path, problem));
             }
         }
@@ -97,7 +95,7 @@ impl Ledger {
         for file in &files {
             if let Some(what) = first.origin.scorer_differs(&file.origin) {
                 let problem = format!(
-                    "was made with other files of {what} than {}, so the two cannot be taken together; {WAY_OUT}",
+                    "was made with {what} than {}, so the two cannot be taken together; {WAY_OUT}",
                     first.path.display()
                 );
                 return Err(Error::file(&file.path, problem));

@@ -216,6 +216,7 @@ pub(super) mod tests {
                 model: "nowhere".into(),
                 adapter: None,
                 adapter_scale: None,
+                template: Default::default(),
             },
             steps: Vec::new(),
             relative_weight_change: 0.0,

@@ -4,6 +4,7 @@ use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::progress::Progress;
+use crate::tokens::{TemplateOptions, Tokenizer};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +23,9 @@ pub struct Checkpoint {
     /// How much of the adapter's change of the weights is put on; all of it if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter_scale: Option<AdapterScale>,
+    /// What the model's chat template is given beside the messages.
+    #[serde(default, skip_serializing_if = "TemplateOptions::is_empty")]
+    pub template: TemplateOptions,
 }
 
 /// A factor `α` of an adapter's change of the weights: the model has `θ_base + α (θ_tuned − θ_base)`, so that 0 is the base and 1 the tuned
@@ -102,7 +106,8 @@ impl Checkpoint {
                 return Err(Error::missing(file, model, hint));
             }
         }
-        Ok(Self { model, adapter: None, adapter_scale: None })
+        let template = TemplateOptions::default();
+        Ok(Self { model, adapter: None, adapter_scale: None, template })
     }
 
     /// The model that `name` means: a local folder, or `owner/name` of the Hugging Face hub, see [`crate::hub`].
@@ -134,6 +139,19 @@ impl Checkpoint {
         Ok(scaled)
     }
 
+    /// The same checkpoint with what its chat template is given beside the messages.
+    pub fn with_template(self, template: TemplateOptions) -> Self {
+        Self { template, ..self }
+    }
+
+    /// The tokenizer, its chat template asked as `template` says.
+    ///
+    /// # Errors
+    /// When a file of it does not read.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        Tokenizer::open(&self.model)?.with_options(&self.template)
+    }
+
     /// Sizes of the model.
     pub fn config(&self) -> Result<ModelConfig> {
         ModelConfig::read(&self.model.join("config.json"))
@@ -150,6 +168,32 @@ impl Checkpoint {
         Ok(files)
     }
 
+    /// The ids at which `generation_config.json` and `config.json` stop generation. One outside the vocabulary is left out, as the model never writes it.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or names only ids that the model never writes.
+    pub fn stop_ids(&self) -> Result<Vec<u32>> {
+        let size = self.config()?.vocab_size;
+        let (mut stop_ids, mut outside) = (Vec::new(), None);
+        for file in ["generation_config.json", "config.json"] {
+            let path = self.model.join(file);
+            for id in GenerationConfig::stop_ids(&path)? {
+                if id as usize >= size {
+                    let problem = format!(
+                        "stop id {id} is outside the vocabulary of {size}, so that nothing would end an answer"
+                    );
+                    outside.get_or_insert(Error::file(&path, problem));
+                } else if !stop_ids.contains(&id) {
+                    stop_ids.push(id);
+                }
+            }
+        }
+        match outside {
+            Some(error) if stop_ids.is_empty() => Err(error),
+            _ => Ok(stop_ids),
+        }
+    }
+
     /// Reads the weights without the adapter: f32 on a CPU, bf16 elsewhere.
     pub fn load_base(&self, device: &Device) -> Result<Model> {
         let config = self.config()?;
@@ -157,21 +201,7 @@ impl Checkpoint {
         let mut shelf = Shelf::new(weights::read(&self.model, device, dtype)?, device, dtype);
         let decoder = Decoder::load(&mut shelf, &config, device)?;
         shelf.finish(&self.model)?;
-        let mut stop_ids = Vec::new();
-        for file in ["generation_config.json", "config.json"] {
-            let path = self.model.join(file);
-            for id in GenerationConfig::stop_ids(&path)? {
-                if id as usize >= config.vocab_size {
-                    let size = config.vocab_size;
-                    let problem = format!("stop id {id} is outside the vocabulary of {size}");
-                    return Err(Error::file(path, problem));
-                }
-                if !stop_ids.contains(&id) {
-                    stop_ids.push(id);
-                }
-            }
-        }
-        Ok(Model { decoder, stop_ids })
+        Ok(Model { decoder, stop_ids: self.stop_ids()? })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::experiment::{DataSizes, Experiment, Recipe, results::Results};
+use crate::tokens::TemplateOptions;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -37,6 +38,8 @@ pub struct Options {
     pub quick: bool,
     /// Another model than the lab's: a folder or a name of the hub.
     pub model: Option<String>,
+    /// What that model's chat template is given beside the messages.
+    pub template: TemplateOptions,
 }
 
 /// Computes results by recipe and target, and keeps them for the next exhibit that asks.
@@ -89,6 +92,8 @@ impl<'a> Desk<'a> {
         if let Some(model) = &self.options.model {
             recipe.model.clone_from(model);
         }
+        let template = self.options.template.clone().over(&recipe.template_options());
+        (recipe.template_date, recipe.template_args) = (template.date, template.args);
         if self.options.quick {
             recipe.seeds = vec![1];
             recipe.sizes = DataSizes { train: 48, validation: 20, test: 20 };
@@ -167,7 +172,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
         let desk = |quick, seeds| {
-            let options = Options { quick, seeds, model: None };
+            let options = Options { quick, seeds, model: None, ..Options::default() };
             Desk::new(&cx, options)
         };
         assert_eq!(desk(false, Some(2)).recipe("table-2", None).unwrap().seeds, [1, 2]);

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::experiment::Recipe;
 use crate::report;
 use crate::store::file_hash;
+use crate::tokens::TemplateOptions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,6 +27,9 @@ pub struct Made {
     pub quick: bool,
     /// Another model than the lab's.
     pub model: Option<String>,
+    /// What its chat template was given beside the messages.
+    #[serde(default, skip_serializing_if = "TemplateOptions::is_empty")]
+    pub template: TemplateOptions,
     /// SHA-256 of the lab's list of hashes: model, tokenizer and tasks.
     pub lab: String,
     /// Version of this crate.
@@ -40,7 +44,7 @@ impl Made {
     /// # Errors
     /// A recipe that is not known, or a lab that is not there.
     pub fn of(exhibit: &str, recipes: &[&str], desk: &Desk) -> Result<Self> {
-        let Options { seeds, quick, model } = desk.options().clone();
+        let Options { seeds, quick, model, template } = desk.options().clone();
         let text = |name: &&str| Ok((name.to_string(), recipe_text(name)?.to_owned()));
         Ok(Self {
             exhibit: exhibit.to_owned(),
@@ -48,6 +52,7 @@ impl Made {
             seeds,
             quick,
             model,
+            template,
             lab: file_hash(&crate::lab::folder()?.join("hashes.txt"))?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             device: format!("{:?}", desk.cx.device.location()),

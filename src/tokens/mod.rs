@@ -1,6 +1,7 @@
 //! From text to ids, and back.
 //!
-//! A [`Tokenizer`] is a folder's `tokenizer.json` with what stands around it: the special tokens and the [`ChatTemplate`].
+//! A [`Tokenizer`] is a folder's `tokenizer.json` with what stands around it: the special tokens and the [`ChatTemplate`], which
+//! [`TemplateOptions`] give a date and variables.
 //! [`sequence`] turns a conversation into a [`Sequence`]: its ids, and the mask that says which of them the assistant wrote.
 //! [`prompt`] turns a question into the ids after which a model writes.
 //! [`train_bpe`] makes a new tokenizer.
@@ -9,18 +10,23 @@
 //! reaches across that place, so the mask is made from offsets in the rendered text, and then the ids of the prompt must be
 //! the beginning of the ids of the whole. Where they are not, there is an error, not a shifted mask.
 
+mod added;
+mod date;
 mod sequence;
 mod template;
 mod tokenizer;
 mod train;
+mod turn;
 
 #[cfg(test)]
 mod tests;
 
+pub use date::DateTime;
 pub use sequence::{
     Form, LongExample, Prompt, Sequence, Sequences, TooLong, document, prompt, sequence, sequences,
     usable_sequences,
 };
-pub use template::{ChatTemplate, Rendered};
+pub use template::{ChatTemplate, Rendered, TemplateOptions};
 pub use tokenizer::{Encoding, SpecialToken, Tokenizer};
 pub use train::{BpeTraining, train_bpe};
+pub use turn::TurnEnd;

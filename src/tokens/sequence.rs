@@ -1,6 +1,7 @@
 //! A conversation as ids and loss mask, built together.
 
-use super::{ChatTemplate, Encoding, Tokenizer};
+use super::turn::open_tag;
+use super::{ChatTemplate, Encoding, Tokenizer, TurnEnd};
 use crate::chat::{Conversation, Message, Role};
 use crate::dataset::{Example, Kind, Tokens, Unusable};
 use crate::error::{Error, Result};
@@ -241,7 +242,7 @@ pub fn document(tokenizer: &Tokenizer, id: &str, text: &str) -> Result<Sequence>
         form: Form::Plain,
         end_of_turn: None,
     };
-    sequence.end(tokenizer);
+    sequence.end(tokenizer)?;
     Ok(sequence)
 }
 
@@ -296,13 +297,15 @@ impl Sequence {
     }
 
     /// Ends a plain text with the tokenizer's end of text.
-    fn end(&mut self, tokenizer: &Tokenizer) {
-        let Some(eos) = tokenizer.eos() else { return };
+    fn end(&mut self, tokenizer: &Tokenizer) -> Result<()> {
+        let Some(eos) = tokenizer.eos() else { return Ok(()) };
+        tokenizer.check(&[eos.id])?;
         let end = self.text.len();
         self.ids.push(eos.id);
         self.spans.push(end..end);
         self.completion = (self.completion.as_slice().iter().copied()).chain([true]).collect();
         self.end_of_turn = Some(eos.id);
+        Ok(())
     }
 
     /// Multiplies what the data say of `tokens` by `weight`; tokens of weight 0 leave the completion.
@@ -390,6 +393,11 @@ fn chat_sequence(
         ));
     }
 
+    // A mark that is no token of its own can reach into the answer's last token: it is learned whole, never by half.
+    let mark = match tokenizer.turn_end() {
+        Some(TurnEnd::Text(mark, _)) if rendered.generation.is_empty() => Some(mark),
+        _ => None,
+    };
     let mut learned = vec![false; ids.len()];
     let (mut prompt_tokens, mut end_of_turn) = (ids.len(), None);
     // where each answer that is learned begins, and how much it is learned
@@ -420,10 +428,11 @@ fn chat_sequence(
             continue;
         }
         let end = place.end_of_content(&text, opening.len(), &message.content)?;
+        let end = end + mark.as_deref().map_or(0, |mark| reach(&text[end..], mark));
         for token in prompt_tokens..ids.len() {
             if spans[token].start < end {
                 learned[token] = true;
-            } else if tokenizer.is_special(ids[token]) {
+            } else if tokenizer.ends_turns(ids[token]) {
                 // White space between the answer and the end of the turn has to be written by the model, too.
                 learned[prompt_tokens..=token].fill(true);
                 end_of_turn = Some(ids[token]);
@@ -506,6 +515,12 @@ fn check_written(template: &ChatTemplate, conversation: &Conversation, text: &st
     Ok(())
 }
 
+/// How far `mark` reaches in the text behind an answer; 0 if it does not stand there.
+fn reach(after: &str, mark: &str) -> usize {
+    let blank = after.len() - after.trim_start().len();
+    if after[blank..].starts_with(mark) { blank + mark.len() } else { 0 }
+}
+
 /// One answer in a rendered conversation, for checks that explain themselves.
 struct Place<'a> {
     tokenizer: &'a Tokenizer,
@@ -530,6 +545,12 @@ impl Place<'_> {
             .take_while(|(a, b)| a == b)
             .map(|(a, _)| a.len_utf8())
             .sum::<usize>();
+        if let Some(tag) = open_tag(&opening[common..]) {
+            return Err(self.problem(format!(
+                "the chat template opens a thinking block ({tag}) where it asks for an answer, and leaves it out where the answer is given, so a model would never be asked as it is trained{}; save the template without it as chat_template.jinja in a copy of the model's folder",
+                self.tokenizer.thinking_way_out()
+            )));
+        }
         Err(self.problem(format!(
             "the chat template writes what comes before this answer in another way once later messages follow: it changes at {:?}, which is {:?} when asked for the answer; make one example of each answer",
             excerpt(&text[common..]),
@@ -608,10 +629,13 @@ impl Place<'_> {
                 return Ok(start + offset + content.len());
             }
         }
+        let thinks = rest.trim_start().starts_with('<')
+            && rest.lines().next().is_some_and(|line| line.contains("think"));
         Err(self.problem(format!(
-            "the chat template changes the answer: expected {:?}, found {:?}",
+            "the chat template changes the answer: expected {:?}, found {:?}{}",
             excerpt(content),
             excerpt(rest),
+            if thinks { self.tokenizer.thinking_way_out() } else { String::new() },
         )))
     }
 }
@@ -705,7 +729,7 @@ fn plain_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> 
         form: Form::Plain,
         end_of_turn: None,
     };
-    sequence.end(tokenizer);
+    sequence.end(tokenizer)?;
     let weight = messages.last().map_or(Ok(1.0), Message::weight)?;
     sequence.weigh(0..sequence.len(), weight);
     Ok(sequence)

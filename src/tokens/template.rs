@@ -5,17 +5,105 @@
 //! `tojson` that writes what Python's `json.dumps` writes are there. The `generation` block, which marks what the assistant
 //! wrote and which Jinja does not know, is understood too.
 
+use super::DateTime;
 use crate::chat::Message;
 use crate::error::{Error, Result};
 use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{Environment, ErrorKind, State, filters, syntax::SyntaxConfig};
 use minijinja_contrib::pycompat::unknown_method_callback;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a chat template is given beside the messages.
+///
+/// ```
+/// use unforget::tokens::TemplateOptions;
+/// let options = TemplateOptions::parse(Some("2025-01-31"), &["enable_thinking=false"])?;
+/// assert_eq!(options.args["enable_thinking"], false);
+/// # Ok::<(), unforget::error::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TemplateOptions {
+    /// The date and time that `strftime_now` shows; the local time if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<DateTime>,
+    /// Variables of the template by name, such as `enable_thinking`: the keyword arguments of transformers' `apply_chat_template`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, serde_json::Value>,
+}
+
+impl TemplateOptions {
+    /// From a date such as `2025-01-31` and variables such as `enable_thinking=false`; a value is JSON, and else a text.
+    ///
+    /// # Errors
+    /// When `date` is no date or one of `args` has no name, stands there twice, or is `True`, `False` or `None`, which JSON writes otherwise.
+    pub fn parse(date: Option<&str>, args: &[impl AsRef<str>]) -> Result<Self> {
+        let mut options = Self { date: date.map(str::parse).transpose()?, ..Self::default() };
+        for arg in args.iter().map(AsRef::as_ref) {
+            let wrong =
+                |problem: String| Error::invalid(format!("template argument `{arg}`"), problem);
+            let named = arg.split_once('=').filter(|(name, _)| !name.trim().is_empty());
+            let Some((name, text)) = named else {
+                return Err(wrong("must be NAME=VALUE, such as enable_thinking=false".into()));
+            };
+            if let Some(json) = match text {
+                "True" => Some("true"),
+                "False" => Some("false"),
+                "None" => Some("null"),
+                _ => None,
+            } {
+                return Err(wrong(format!(
+                    "write {name}={json}; for the text, {name}='\"{text}\"'"
+                )));
+            }
+            let value = serde_json::from_str(text).unwrap_or_else(|_| text.into());
+            if options.args.insert(name.trim().to_string(), value).is_some() {
+                return Err(wrong("stands there twice".into()));
+            }
+        }
+        options.check()?;
+        Ok(options)
+    }
+
+    /// Refuses variables that a template is given anyway.
+    pub fn check(&self) -> Result<()> {
+        const GIVEN: [&str; 7] = [
+            "messages",
+            "tools",
+            "documents",
+            "add_generation_prompt",
+            "strftime_now",
+            "raise_exception",
+            "continue_final_message",
+        ];
+        match self.args.keys().find(|name| GIVEN.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => {
+                let problem = "a template is given that by the data, not by an argument";
+                Err(Error::invalid(format!("template argument `{name}`"), problem))
+            }
+        }
+    }
+
+    /// Whether a template is given nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These over `others`.
+    pub fn over(mut self, others: &Self) -> Self {
+        self.date = self.date.or(others.date);
+        for (name, value) in &others.args {
+            self.args.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        self
+    }
+}
 
 /// A model's own chat template.
 #[derive(Clone)]
@@ -24,6 +112,7 @@ pub struct ChatTemplate {
     source: String,
     path: PathBuf,
     special: BTreeMap<String, String>,
+    options: TemplateOptions,
 }
 
 /// A conversation as one string.
@@ -53,7 +142,8 @@ impl ChatTemplate {
     /// Errors when the source is not a template.
     pub fn new(source: &str, path: &Path, special: BTreeMap<String, String>) -> Result<Self> {
         let (source, path) = (source.to_string(), path.to_path_buf());
-        let mut template = Self { environment: Environment::new(), source, path, special };
+        let (environment, options) = (Environment::new(), TemplateOptions::default());
+        let mut template = Self { environment, source, path, special, options };
         let environment = &mut template.environment;
         environment.set_syntax(
             SyntaxConfig::builder()
@@ -98,15 +188,35 @@ impl ChatTemplate {
         let rewritten = rewrite_generation_blocks(&source);
         let added = template.environment.add_template_owned(NAME, rewritten);
         added.map_err(|error| template.problem("is not a template that can be read", &error))?;
-        Ok(template.at(seconds_since_1970()))
+        Ok(template.with_options(&TemplateOptions::default()))
     }
 
-    /// The same template at a fixed time, in seconds since 1970, UTC: what `strftime_now` shows to a template that writes
-    /// today's date. Without this the time is that of [`ChatTemplate::new`], and two days give two texts.
-    pub fn at(mut self, seconds: u64) -> Self {
-        self.environment
-            .add_function("strftime_now", move |format: &str| strftime(format, seconds));
+    /// The same template with what it is given beside the messages.
+    pub fn with_options(mut self, options: &TemplateOptions) -> Self {
+        self.options = options.clone();
+        let now = options.date.unwrap_or_else(DateTime::now);
+        self.environment.add_function("strftime_now", move |format: &str| now.strftime(format));
         self
+    }
+
+    /// What it is given beside the messages.
+    pub fn options(&self) -> &TemplateOptions {
+        &self.options
+    }
+
+    /// The date that its texts depend on, with the time of day if they depend on that; `None` if it writes no date.
+    pub fn date(&self) -> Option<String> {
+        let now = self.options.date.unwrap_or_else(DateTime::now);
+        match writes_day(&self.source)? {
+            true => Some(now.date()),
+            false => Some(now.to_string()),
+        }
+    }
+
+    /// Whether it reads the variable `name`.
+    pub fn reads(&self, name: &str) -> bool {
+        let template = self.environment.get_template(NAME);
+        template.is_ok_and(|template| template.undeclared_variables(false).contains(name))
     }
 
     /// The Jinja text.
@@ -225,6 +335,8 @@ impl ChatTemplate {
             .iter()
             .map(|(name, text)| (name.as_str(), Value::from(text.as_str())))
             .collect();
+        let args = self.options.args.iter();
+        context.extend(args.map(|(name, value)| (name.as_str(), Value::from(Serde(value)))));
         context.insert("messages", Value::from(Serde(messages)));
         context.insert("tools", Value::from(()));
         context.insert("documents", Value::from(()));
@@ -548,87 +660,24 @@ fn trimmed(value: &Value) -> Value {
     value.as_str().map_or_else(|| value.clone(), |text| Value::from(text.trim()))
 }
 
-fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Python's `strftime` for the directives that templates use, in English and UTC; an unknown directive stays as it is.
-fn strftime(format: &str, seconds: u64) -> String {
-    const DAYS: [&str; 7] =
-        ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-    let weekday = DAYS[(days % 7) as usize];
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let (mut year, mut left) = (1970, days);
-    while left >= 365 + u64::from(leap(year)) {
-        left -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let day_of_year = left + 1;
-    let february = 28 + u64::from(leap(year));
-    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while left >= lengths[month] {
-        left -= lengths[month];
-        month += 1;
-    }
-    let (day, name) = (left + 1, MONTHS[month]);
-    let month = month + 1;
-    let mut text = String::new();
-    let mut characters = format.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character != '%' {
-            text.push(character);
+/// Whether what a template writes of the date is the day and nothing finer; `None` if it writes nothing of it.
+fn writes_day(source: &str) -> Option<bool> {
+    let mut of_day = None;
+    for rest in source.split("strftime_now").skip(1) {
+        let rest = rest.trim_start();
+        if rest.starts_with("is ") {
+            // asks whether there is such a function
             continue;
         }
-        let unpadded = characters.next_if_eq(&'-').is_some();
-        let number = |value: u64| {
-            if unpadded { value.to_string() } else { format!("{value:02}") }
-        };
-        match characters.next() {
-            Some('Y') => text.push_str(&year.to_string()),
-            Some('y') => text.push_str(&number(year % 100)),
-            Some('m') => text.push_str(&number(month as u64)),
-            Some('d') => text.push_str(&number(day)),
-            Some('H') => text.push_str(&number(hour)),
-            Some('I') => text.push_str(&number((hour + 11) % 12 + 1)),
-            Some('M') => text.push_str(&number(minute)),
-            Some('S') => text.push_str(&number(second)),
-            Some('p') => text.push_str(if hour < 12 { "AM" } else { "PM" }),
-            Some('j') if unpadded => text.push_str(&day_of_year.to_string()),
-            Some('j') => text.push_str(&format!("{day_of_year:03}")),
-            Some('B') => text.push_str(name),
-            Some('b') => text.push_str(&name[..3]),
-            Some('A') => text.push_str(weekday),
-            Some('a') => text.push_str(&weekday[..3]),
-            Some('%') => text.push('%'),
-            other => {
-                text.push('%');
-                if unpadded {
-                    text.push('-');
-                }
-                text.extend(other);
-            }
-        }
+        let argument = rest.strip_prefix('(').map(str::trim_start).unwrap_or_default();
+        let format =
+            argument.chars().next().filter(|quote| ['\'', '"'].contains(quote)).and_then(|quote| {
+                let (format, rest) = argument[1..].split_once(quote)?;
+                rest.trim_start().starts_with(')').then_some(format)
+            });
+        of_day = Some(format.is_some_and(DateTime::is_of_day) && of_day.unwrap_or(true));
     }
-    text
+    of_day
 }
 
 #[cfg(test)]
@@ -714,16 +763,51 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_python() {
-        // python3 -c 'import datetime as d; print(d.datetime.fromtimestamp(1709210096, d.timezone.utc).strftime(F))'
-        let check =
-            |format: &str, expected: &str| assert_eq!(strftime(format, 1_709_210_096), expected);
-        check("%d %b %Y", "29 Feb 2024");
-        check(
-            "%A, %B %-d, %y %H:%M:%S %I %p %j %%",
-            "Thursday, February 29, 24 12:34:56 12 PM 060 %",
+    fn a_template_is_given_a_date_and_variables() {
+        let options = TemplateOptions::parse(
+            Some("2026-01-01T08:30"),
+            &["deep=[1, {\"a\": null}]", "think=false", "word=x=y", "quoted=\"1\"", "eos_token=E"],
         );
-        let fixed = template("{{ strftime_now('%Y-%m-%d') }}").at(1_767_225_600);
-        assert_eq!(fixed.render(&[], false).unwrap(), "2026-01-01");
+        let template = template(
+            "{{ strftime_now('%Y-%m-%d') }} {{ deep[1].a is none }} {{ think }} {{ word }} {{ quoted is string }} {{ eos_token }}",
+        );
+        let given = template.clone().with_options(&options.unwrap());
+        assert_eq!(given.render(&[], false).unwrap(), "2026-01-01 True False x=y True E");
+        assert_eq!(given.date().as_deref(), Some("2026-01-01"));
+        assert!(given.reads("think") && !given.reads("thinks"));
+        assert_eq!(template.date(), Some(DateTime::now().date()));
+    }
+
+    #[test]
+    fn a_wrong_variable_is_refused() {
+        let check = |arg: &str, expected: &str| {
+            let message = TemplateOptions::parse(None, &[arg]).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        check("enable_thinking", "NAME=VALUE");
+        check("=1", "NAME=VALUE");
+        check("x=False", "x=false");
+        check("x=None", "x=null");
+        check("messages=[]", "by the data");
+        let twice = TemplateOptions::parse(None, &["x=1", "x=2"]).unwrap_err().to_string();
+        assert!(twice.contains("twice"), "{twice}");
+        assert!(TemplateOptions::parse(Some("31.1.2025"), &["x=1"]).is_err());
+    }
+
+    #[test]
+    fn a_template_says_how_much_of_the_date_it_writes() {
+        let check = |source: &str, expected: Option<bool>| {
+            assert_eq!(writes_day(source), expected, "{source}");
+        };
+        check("{{ messages }}", None);
+        check("{% if strftime_now is defined %}x{% endif %}", None);
+        check(
+            "{% if strftime_now is defined %}{{ strftime_now( \"%d %b %Y\" ) }}{% endif %}",
+            Some(true),
+        );
+        check("{{ strftime_now('%d') }}{{ strftime_now('%H:%M') }}", Some(false));
+        check("{{ strftime_now(format) }}", Some(false));
+        check("{% set now = strftime_now %}", Some(false));
+        check("{{ strftime_now('%d' ~ x) }}", Some(false));
     }
 }

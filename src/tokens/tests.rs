@@ -472,9 +472,15 @@ fn a_broken_folder_says_what_is_wrong() {
     std::fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     message("tokenizer.json: is not a tokenizer");
     small(folder.path(), &small_training());
+    // it goes before the config
+    std::fs::remove_file(folder.path().join("special_tokens_map.json")).unwrap();
     let config = folder.path().join("tokenizer_config.json");
-    std::fs::write(&config, "{\"eos_token\": \"<nope>\"}").unwrap();
-    message("eos_token is \"<nope>\", which tokenizer.json does not know");
+    std::fs::write(&config, "{\"eos_token\": 3}").unwrap();
+    message("tokenizer_config.json: eos_token: a token must be a text");
+    std::fs::write(&config, "{\"additional_special_tokens\": [{}]}").unwrap();
+    message("additional_special_tokens: a token must be a text");
+    std::fs::write(&config, "{\"added_tokens_decoder\": {\"x\": {\"content\": \"a\"}}}").unwrap();
+    message("added_tokens_decoder.x: is no id");
     std::fs::write(&config, "[").unwrap();
     message("tokenizer_config.json: is not JSON");
     std::fs::write(&config, "{\"chat_template\": [{\"name\": \"default\", \"template\": \"{{\"}]}")
@@ -512,7 +518,9 @@ fn real_templates_of_every_kind_render() {
             source = json(&path)["chat_template"].as_str().unwrap().to_string();
         }
         let template = ChatTemplate::new(&source, &path, BTreeMap::new()).unwrap();
-        let text = template.at(1_767_225_600).render(&[Message::user("hello")], true).unwrap();
+        let options = TemplateOptions::parse(Some("2026-01-01"), &[""; 0]).unwrap();
+        let template = template.with_options(&options);
+        let text = template.render(&[Message::user("hello")], true).unwrap();
         assert!(text.contains(expected) && text.contains("hello"), "{file}: {text}");
     }
 }

@@ -1,17 +1,19 @@
 //! A model folder's tokenizer.
 
-use super::ChatTemplate;
-use crate::chat::Message;
+use super::added::{self, Files};
+use super::{ChatTemplate, TemplateOptions, TurnEnd};
 use crate::dataset::sha256;
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use tokenizers::AddedToken;
 
-/// The tokenizer of a model folder: `tokenizer.json`, with the special tokens of `tokenizer_config.json` and
-/// `special_tokens_map.json` and the chat template of `chat_template.jinja` (or of the config).
+/// The tokenizer of a model folder: `tokenizer.json`, with the tokens that `tokenizer_config.json`, `special_tokens_map.json` and
+/// `added_tokens.json` add to it as in transformers, and the chat template of `chat_template.jinja` (or of the config).
 ///
 /// Truncation and padding that someone saved into `tokenizer.json` are taken out: how long a text may be is decided in the
 /// open ([`TooLong`](super::TooLong)).
@@ -25,7 +27,13 @@ pub struct Tokenizer {
     add_bos: Option<bool>,
     max_length: Option<usize>,
     byte_level: bool,
+    /// SHA-256 of what the files hold.
+    identity: String,
     fingerprint: String,
+    /// Rows of the model's embedding, if there is a model.
+    rows: Option<usize>,
+    /// How an answer ends, found when it is asked for.
+    pub(super) end: Arc<OnceLock<Option<TurnEnd>>>,
 }
 
 /// A special token.
@@ -48,6 +56,13 @@ pub struct Encoding {
 }
 
 impl Tokenizer {
+    /// The files of a model folder that are read beside the folder [`Tokenizer::MORE_TEMPLATES`]; all but the first may be absent.
+    pub const FILES: [&str; 5] =
+        ["tokenizer.json", added::CONFIG, added::MAP, added::ADDED, "chat_template.jinja"];
+
+    /// The folder with templates that have a name.
+    pub const MORE_TEMPLATES: &str = "additional_chat_templates";
+
     /// Opens the tokenizer in the model folder `folder`.
     pub fn open(folder: &Path) -> Result<Self> {
         Self::open_file(&folder.join("tokenizer.json"))
@@ -75,6 +90,7 @@ impl Tokenizer {
         let bytes = std::fs::read(file).map_err(Error::io("reading the tokenizer", file))?;
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
             .map_err(|error| Error::file(file, format!("is not a tokenizer: {error}")))?;
+        let pad = inner.get_padding().map(|padding| padding.pad_token.clone());
         inner.with_padding(None);
         inner
             .with_truncation(None)
@@ -82,12 +98,21 @@ impl Tokenizer {
         let decoder = serde_json::to_string(&inner.get_decoder())
             .map_err(Error::library("reading the tokenizer's decoder"))?;
 
-        let config_path = folder.join("tokenizer_config.json");
+        let config_path = folder.join(added::CONFIG);
         let config = read_object(&config_path)?;
-        let mut special = special_tokens(&config);
-        for (name, text) in special_tokens(&read_object(&folder.join("special_tokens_map.json"))?) {
-            special.entry(name).or_insert(text);
-        }
+        let (map, more) =
+            (read_object(&folder.join(added::MAP))?, read_object(&folder.join(added::ADDED))?);
+        let own: BTreeMap<u32, AddedToken> =
+            (inner.get_added_vocabulary().get_added_tokens_decoder().iter())
+                .map(|(id, token)| (*id, token.clone()))
+                .collect();
+        let files = Files { folder: &folder, config: &config, map: &map, added: &more };
+        let beside = files.read(&own, pad.as_deref())?;
+        let changed = |error| Error::file(file, format!("takes no more tokens: {error}"));
+        inner.add_tokens(beside.tokens.clone()).map_err(changed)?;
+        let split = config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false);
+        inner.set_encode_special_tokens(split);
+        let special = beside.named;
         let mut templates = template_sources(&folder, &config_path, &config)?;
         let names: Vec<&str> = templates.keys().map(String::as_str).collect();
         let known = names.join(", ");
@@ -108,19 +133,28 @@ impl Tokenizer {
             .map(|(source, path)| ChatTemplate::new(&source, &path, special.clone()))
             .transpose()?;
 
+        let add_bos = config.get("add_bos_token").and_then(Value::as_bool);
         let mut identity = bytes;
         for (name, text) in &special {
             identity.extend_from_slice(format!("\0{name}={text}").as_bytes());
         }
         identity.push(0);
         identity.extend_from_slice(template.as_ref().map_or("", ChatTemplate::source).as_bytes());
-
+        let own: HashSet<&AddedToken> = own.values().collect();
+        let added: Vec<&AddedToken> =
+            beside.tokens.iter().filter(|token| !own.contains(token)).collect();
+        let more = (&added, add_bos, split);
+        if more != (&Vec::new(), None, false) {
+            let more = serde_json::to_vec(&more).map_err(Error::library("reading the tokens"))?;
+            identity.push(0);
+            identity.extend_from_slice(&more);
+        }
         let tokenizer = Self {
             inner,
             folder,
             special,
             template,
-            add_bos: config.get("add_bos_token").and_then(Value::as_bool),
+            add_bos,
             // Configs write 10^30 for "no limit".
             max_length: config
                 .get("model_max_length")
@@ -128,19 +162,12 @@ impl Tokenizer {
                 .filter(|length| (1.0..1e9).contains(length))
                 .map(|length| length as usize),
             byte_level: decoder.contains("\"ByteLevel\""),
-            fingerprint: sha256(&identity),
+            identity: sha256(&identity),
+            fingerprint: String::new(),
+            rows: None,
+            end: Arc::default(),
         };
-        for name in ["bos_token", "eos_token"] {
-            if let Some(text) = tokenizer.special.get(name)
-                && tokenizer.id(text).is_none()
-            {
-                return Err(Error::file(
-                    &config_path,
-                    format!("{name} is {text:?}, which tokenizer.json does not know"),
-                ));
-            }
-        }
-        Ok(tokenizer)
+        tokenizer.with_options(&TemplateOptions::default())
     }
 
     /// The folder it was opened from.
@@ -153,10 +180,31 @@ impl Tokenizer {
         self.template.as_ref()
     }
 
-    /// The same tokenizer with its template at a fixed time, see [`ChatTemplate::at`].
-    pub fn at(mut self, seconds: u64) -> Self {
-        self.template = self.template.map(|template| template.at(seconds));
-        self
+    /// The same tokenizer with what its template is given beside the messages.
+    ///
+    /// # Errors
+    /// When `options` name a variable that the template is given anyway.
+    pub fn with_options(mut self, options: &TemplateOptions) -> Result<Self> {
+        options.check()?;
+        self.template = self.template.map(|template| template.with_options(options));
+        self.end = Arc::default();
+        let date = self.template.as_ref().and_then(ChatTemplate::date);
+        self.fingerprint = match (&self.template, date, options.args.is_empty()) {
+            (None, ..) | (_, None, true) => self.identity.clone(),
+            (_, date, _) => {
+                let args = serde_json::to_string(&options.args);
+                let args = args.map_err(Error::library("reading the template's variables"))?;
+                sha256(
+                    format!("{}\0{}\0{args}", self.identity, date.unwrap_or_default()).as_bytes(),
+                )
+            }
+        };
+        Ok(self)
+    }
+
+    /// The same tokenizer for a model whose embedding has `rows` rows: a text with a token beyond them is refused.
+    pub fn within(self, rows: usize) -> Self {
+        Self { rows: Some(rows), ..self }
     }
 
     /// Number of ids, added tokens included; a model's embedding can be larger.
@@ -164,6 +212,13 @@ impl Tokenizer {
         // Added tokens may leave gaps, so the largest id counts, not the number of tokens.
         let largest = self.inner.get_vocab(true).into_values().max();
         largest.map_or(0, |id| id as usize + 1)
+    }
+
+    /// The token with the lowest id for which an embedding of `rows` rows has none.
+    pub fn beyond(&self, rows: usize) -> Option<SpecialToken> {
+        let beyond = self.inner.get_vocab(true).into_iter();
+        let beyond = beyond.filter(|(_, id)| *id as usize >= rows);
+        beyond.min_by_key(|(_, id)| *id).map(|(text, id)| SpecialToken { text, id })
     }
 
     /// The longest text that the model takes, in tokens, if the config says so. The model's own config is the better source.
@@ -216,25 +271,48 @@ impl Tokenizer {
         stops
     }
 
-    /// The special token with which the chat template ends an answer.
+    /// The token with which the chat template ends an answer.
     pub fn end_of_turn(&self) -> Option<u32> {
-        let messages = [Message::user("a"), Message::assistant("zqx")];
-        let text = self.template()?.render(&messages, false).ok()?;
-        let end = text.rfind("zqx")? + "zqx".len();
-        let encoding = self.encode(&text, false).ok()?;
-        encoding
-            .ids
-            .iter()
-            .zip(&encoding.spans)
-            .filter(|(_, span)| span.start >= end)
-            .find(|(id, span)| self.is_special(**id) || !text[(*span).clone()].trim().is_empty())
-            .map(|(id, _)| *id)
-            .filter(|id| self.is_special(*id))
+        self.template.as_ref()?;
+        match self.turn_end() {
+            Some(TurnEnd::Token(token)) => Some(token.id),
+            _ => None,
+        }
+    }
+
+    /// Whether `id` was added to the vocabulary that the tokenizer was trained with.
+    pub(super) fn is_added(&self, id: u32) -> bool {
+        self.inner.get_added_vocabulary().get_added_tokens_decoder().contains_key(&id)
+    }
+
+    /// Refuses an id that the model's embedding has no row for.
+    pub(super) fn check(&self, ids: &[u32]) -> Result<()> {
+        let Some((id, rows)) =
+            self.rows.and_then(|rows| Some((*ids.iter().find(|id| **id as usize >= rows)?, rows)))
+        else {
+            return Ok(());
+        };
+        let problem = format!(
+            "token {:?} has id {id}, but the model's embedding has only {rows} rows (the tokenizer has {} ids): the model cannot read it; take the tokenizer that belongs to the model, or leave the token out",
+            self.piece(id),
+            self.vocab_size()
+        );
+        Err(Error::file(self.folder.join("tokenizer.json"), problem))
     }
 
     /// Splits `text` into tokens. With `special`, what the model expects around a text is added, as a rule one BOS; a text that
     /// begins with its BOS does not get a second one. A rendered chat brings its special tokens along: encode it without.
+    ///
+    /// # Errors
+    /// When a token lies beyond the model's embedding, see [`Tokenizer::within`].
     pub fn encode(&self, text: &str, special: bool) -> Result<Encoding> {
+        let encoding = self.split(text, special)?;
+        self.check(&encoding.ids)?;
+        Ok(encoding)
+    }
+
+    /// The same, whatever the model's embedding.
+    pub(super) fn split(&self, text: &str, special: bool) -> Result<Encoding> {
         let encoding = self
             .inner
             .encode(text, special)
@@ -276,8 +354,7 @@ impl Tokenizer {
         let Some(token) = self.inner.id_to_token(id) else {
             return format!("<{id}>");
         };
-        let added = self.inner.get_added_vocabulary();
-        if added.get_added_tokens_decoder().contains_key(&id) {
+        if self.is_added(id) {
             return token;
         }
         if self.byte_level {
@@ -294,8 +371,8 @@ impl Tokenizer {
         }
     }
 
-    /// SHA-256 over the tokenizer file, the special tokens and the chat template, in hex: two tokenizers with the same
-    /// fingerprint give the same ids.
+    /// SHA-256 over the tokenizer file, the special tokens, the chat template, its variables and the date if it writes one, in hex: two
+    /// tokenizers with the same fingerprint give the same ids.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -333,18 +410,6 @@ fn read_object(path: &Path) -> Result<serde_json::Map<String, Value>> {
     }
 }
 
-/// Entries such as `"bos_token": "<s>"` or `"bos_token": {"content": "<s>", …}`.
-fn special_tokens(config: &serde_json::Map<String, Value>) -> BTreeMap<String, String> {
-    config
-        .iter()
-        .filter(|(name, _)| name.ends_with("_token"))
-        .filter_map(|(name, value)| {
-            let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
-            Some((name.clone(), text.to_string()))
-        })
-        .collect()
-}
-
 /// The chat templates by name, each with the file it stands in; a single one is called `default`.
 ///
 /// As in transformers, files come before the config: `chat_template.jinja`, and those of `additional_chat_templates/`.
@@ -363,7 +428,7 @@ fn template_sources(
     if path.is_file() {
         read("default".into(), path)?;
     }
-    let more = folder.join("additional_chat_templates");
+    let more = folder.join(Tokenizer::MORE_TEMPLATES);
     if more.is_dir() {
         for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
             let path = entry.map_err(Error::io("listing", &more))?.path();
