@@ -7,7 +7,7 @@ use crate::store::{Fingerprint, Store, file_hash};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
 use candle_core::Device;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::SystemTime;
@@ -25,6 +25,8 @@ pub struct Context {
     pub workers: usize,
     /// Hashes of files read before.
     hashes: Mutex<Hashes>,
+    /// Checkpoints that were looked at for contradictions, and what was said of them.
+    said: Mutex<(HashSet<Checkpoint>, HashSet<String>)>,
 }
 
 /// Hash of each file, with the size and time for which it holds.
@@ -51,6 +53,7 @@ impl Context {
             progress,
             workers,
             hashes: Mutex::default(),
+            said: Mutex::default(),
         })
     }
 
@@ -81,6 +84,24 @@ impl Context {
         Ok(Opened { decoder: model.decoder, tokenizer, stop_ids })
     }
 
+    /// Says once in what the checkpoint's files contradict each other, see [`Checkpoint::contradictions`].
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn mention_contradictions(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let mut said = self.said.lock().unwrap_or_else(|broken| broken.into_inner());
+        if said.0.contains(checkpoint) {
+            return Ok(());
+        }
+        for found in checkpoint.contradictions()? {
+            if said.1.insert(found.clone()) {
+                self.progress.note(&format!("note: {found}"));
+            }
+        }
+        said.0.insert(checkpoint.clone());
+        Ok(())
+    }
+
     /// The tokenizer of a checkpoint, checked against the size of its embedding.
     pub fn tokenizer(&self, checkpoint: &Checkpoint) -> Result<Tokenizer> {
         let tokenizer = Tokenizer::open(&checkpoint.model)?;
@@ -96,7 +117,10 @@ impl Context {
     }
 
     /// What a result depends on through `checkpoint`: weights, adapter, tokenizer, template, and the version of this crate.
+    ///
+    /// What contradicts itself in the checkpoint's files is said on the way, once.
     pub fn fingerprint(&self, checkpoint: &Checkpoint) -> Result<Fingerprint> {
+        self.mention_contradictions(checkpoint)?;
         let mut fingerprint = Fingerprint::new()
             .with("crate", env!("CARGO_PKG_VERSION"))?
             .with("device", &format!("{:?}", self.device.location()))?

@@ -140,7 +140,7 @@ impl Reference {
             (Some(name), _) => Checkpoint::open(super::model_folder(cx, name)?)?,
             (None, Some(_)) => model.clone(),
         };
-        checkpoint.adapter = self.reference_adapter.clone();
+        checkpoint.adapter = super::adapter_folder(cx, self.reference_adapter.as_deref())?;
         Ok(Some(checkpoint))
     }
 }

@@ -83,7 +83,7 @@ impl Evaluate {
     pub fn run(&self, common: &Common) -> Result<()> {
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
-        checkpoint.adapter = self.adapter.clone();
+        checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let (asked, refused) = gradable(self.asked()?);
         if asked.is_empty() {
             return refused.map_or(Ok(()), Err);

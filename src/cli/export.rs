@@ -150,7 +150,11 @@ impl Export {
 }
 
 fn adapted(cx: &Context, model: &str, adapter: &Path) -> Result<Checkpoint> {
-    Ok(Checkpoint::open(super::model_folder(cx, model)?)?.with_adapter(adapter))
+    let adapter = unforget::hub::adapter_folder(adapter, &cx.progress)?;
+    let checkpoint = Checkpoint::open(super::model_folder(cx, model)?)?.with_adapter(adapter);
+    checkpoint.weight_files()?;
+    cx.mention_contradictions(&checkpoint)?;
+    Ok(checkpoint)
 }
 
 impl Merged {
@@ -185,7 +189,9 @@ impl Lora {
         let cx = common.context()?;
         let checkpoint = adapted(&cx, &self.model, &self.adapter)?;
         check_out(&self.out, "adapter_config.json")?;
-        let layers = PeftAdapter::read(&self.adapter)?.layers();
+        let layers = checkpoint.adapter.as_deref().map_or(Ok(0), |adapter| {
+            Ok::<_, Error>(PeftAdapter::read(adapter)?.layers())
+        })?;
         let bar = cx.progress.bar("decomposing", layers);
         let count = std::sync::atomic::AtomicUsize::new(0);
         let done = || {
@@ -261,7 +267,7 @@ impl Masks {
         }
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
-        checkpoint.adapter = self.adapter.clone();
+        checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
         let data =

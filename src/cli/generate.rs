@@ -134,7 +134,7 @@ impl Generate {
         }
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
-        checkpoint.adapter = self.adapter.clone();
+        checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let mut items = read_items(&self.items)?;
         items.truncate(self.limit.unwrap_or(usize::MAX));
         let shown = match self.kind {

@@ -86,7 +86,7 @@ impl Perplexity {
         }
         let cx = common.context()?;
         let mut checkpoint = Checkpoint::open(super::model_folder(&cx, &self.model)?)?;
-        checkpoint.adapter = self.adapter.clone();
+        checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
         let data = Data::read(&cx, &checkpoint, &self.data, self.limit, None, self.too_long)?;
