@@ -98,12 +98,10 @@ pub fn score(
             let predicted = sequences[*at].len().saturating_sub(1);
             let range = from..from + predicted;
             let of = facts.log_prob[range.clone()].iter().zip(&facts.entropy[range.clone()]);
-            let broken = |(log_prob, entropy): (&f32, &f32)| {
-                !(log_prob.is_finite() && entropy.is_finite())
-            };
+            let broken =
+                |(log_prob, entropy): (&f32, &f32)| !(log_prob.is_finite() && entropy.is_finite());
             if let Some(token) = of.into_iter().position(broken) {
-                let what =
-                    format!("the log-probability of token {} of sequence {at}", token + 1);
+                let what = format!("the log-probability of token {} of sequence {at}", token + 1);
                 return Err(Error::NotANumber { what });
             }
             scores[*at] = TokenScores {

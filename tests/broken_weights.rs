@@ -92,7 +92,7 @@ const VERBS: [&str; 8] = [
     "perplexity --model model{} --data items.jsonl",
     "perplexity --model model{} --data items.jsonl --out out.jsonl",
     "generate self-output --model model{} --items items.jsonl --samples 1 --max-new-tokens 4 --out out",
-    "evaluate --model model{} --task items.jsonl --max-new-tokens 4",
+    "evaluate --model model{} --task word --limit 2 --max-new-tokens 4",
     "export masks --model model{} --data items.jsonl --threshold 2 --out out.jsonl",
     "finetune --model model --data items.jsonl --preset lab --threshold 2 --out out",
     "finetune --model model --data items.jsonl --preset lab --out out",
@@ -119,7 +119,10 @@ fn no_verb_uses_a_model_with_a_number_that_is_not_finite() {
         let before = place.poison(file, tensor, value);
         let holds = format!("{file}: {tensor} holds {value} at [");
         for verb in VERBS {
-            place.refuses(&verb.replace("{}", ""), &[&holds, "not a number; the weights are broken"]);
+            place.refuses(
+                &verb.replace("{}", ""),
+                &[&holds, "not a number; the weights are broken"],
+            );
         }
         // of the weights that a plain LoRA is not made of, nothing is read
         let exports = if tensor.contains("_proj") { &EXPORTS[..] } else { &EXPORTS[..1] };

@@ -201,7 +201,8 @@ fn a_contradiction_is_said_on_stderr_and_on_the_card() {
         assert_eq!(stderr.matches("tie_word_embeddings").count(), 1, "{stderr}");
     }
     let cards = std::fs::read_dir(dir.path().join("store/scores")).unwrap();
-    let card = cards.map(|entry| entry.unwrap().path().join("card.json")).find(|path| path.exists());
+    let card =
+        cards.map(|entry| entry.unwrap().path().join("card.json")).find(|path| path.exists());
     let card: Value = serde_json::from_slice(&std::fs::read(card.unwrap()).unwrap()).unwrap();
     let said = card["contradictions"][0].as_str().unwrap();
     assert!(said.contains("tie_word_embeddings"), "{said}");
@@ -253,7 +254,7 @@ fn shards_that_do_not_fit_their_index_are_refused() {
         decoder(twice.path()),
         &["part-1.safetensors: holds lm_head.weight", "and so does", "part-0.safetensors"],
     );
-    for outside in ["../part-0.safetensors", "/part-0.safetensors", "a/part-0.safetensors"] {
+    for outside in ["../part-0.safetensors", "/part-0.safetensors", ""] {
         let dir = sharded(|map, _| {
             map.insert(head.into(), json!(outside));
         });
@@ -368,7 +369,8 @@ fn the_way_out_of_pickled_weights_works() {
 fn copy_adapter(name: &str, folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     for file in ["adapter_config.json", "adapter_model.safetensors"] {
-        std::fs::copy(reference(&format!("adapters/{name}")).join(file), folder.join(file)).unwrap();
+        std::fs::copy(reference(&format!("adapters/{name}")).join(file), folder.join(file))
+            .unwrap();
     }
 }
 
@@ -421,8 +423,13 @@ fn an_adapter_of_another_model_is_said() {
         tuned.contradictions().unwrap()
     };
     let model = reference("llama-scaled");
-    let fits =
-        ["", "llama-scaled", "someone/Llama-Scaled", "/elsewhere/llama-scaled/", model.to_str().unwrap()];
+    let fits = [
+        "",
+        "llama-scaled",
+        "someone/Llama-Scaled",
+        "/elsewhere/llama-scaled/",
+        model.to_str().unwrap(),
+    ];
     for base in fits {
         assert_eq!(said(base, &model), [""; 0], "{base}");
     }
@@ -457,14 +464,11 @@ fn an_adapter_of_the_hub_is_found_in_the_cache() {
     copy_adapter("order", &snapshot);
     assert_eq!(find().unwrap(), snapshot);
     load(&find().unwrap()).unwrap();
-    std::fs::rename(
-        snapshot.join("adapter_model.safetensors"),
-        snapshot.join("adapter_model.bin"),
-    )
-    .unwrap();
+    std::fs::rename(snapshot.join("adapter_model.safetensors"), snapshot.join("adapter_model.bin"))
+        .unwrap();
     assert_refused(find(), &["no adapter_model.safetensors here", "adapter_model.bin beside it"]);
-    // a model that is none
-    assert_refused(hub.model(&id, &Progress::quiet()), &["config.json", "a part of someone/tuned"]);
+    let model = || hub.model(&id, &Progress::quiet());
+    assert_refused(model(), &["no config.json", "someone/tuned is an adapter"]);
 }
 
 /// PEFT's adapter `name`, its config changed by `change` and its tensors by `edit`.
@@ -517,7 +521,10 @@ fn fields_that_change_what_is_computed_are_refused_with_what_they_mean() {
                 config["layers_to_transform"] = json!([0]);
             }
         };
-        assert_refused(changed("gaussian", change, |_| ()), &["adapter_config.json", parts[0], parts[1]]);
+        assert_refused(
+            changed("gaussian", change, |_| ()),
+            &["adapter_config.json", parts[0], parts[1]],
+        );
     }
     let plain = [
         ("init_lora_weights", json!("eva")),
@@ -552,7 +559,10 @@ fn tensors_that_belong_to_no_linear_layer_are_named_for_what_they_are() {
     let zeros = || Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
     for (name, what) in cases {
         let edit = |tensors: &mut Tensors| drop(tensors.insert(format!("{prefix}{name}"), zeros()));
-        assert_refused(changed("gaussian", |_| (), edit), &[name.split('.').next().unwrap(), what, merge]);
+        assert_refused(
+            changed("gaussian", |_| (), edit),
+            &[name.split('.').next().unwrap(), what, merge],
+        );
     }
     // what the config does not speak of
     let layer = "base_model.model.model.layers.0.self_attn.v_proj";

@@ -3,9 +3,7 @@
 use super::config::outside_the_blocks;
 use super::{LoraConfig, PREFIX, Patterns};
 use crate::error::{Error, Result};
-use crate::model::{
-    AdaptedWeight, PROJECTIONS, adapter_files, check_finite, float, read_finite, write_tensors,
-};
+use crate::model::{AdaptedWeight, PROJECTIONS, adapter_files, float, read_finite, write_tensors};
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -241,9 +239,7 @@ impl PeftAdapter {
     pub(crate) fn write(&self, tensors: &BTreeMap<String, Tensor>, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)
             .map_err(Error::io("making the adapter's folder", folder))?;
-        let file = folder.join("adapter_model.safetensors");
-        check_finite(&file, tensors)?;
-        write_tensors(&file, tensors)?;
+        write_tensors(&folder.join("adapter_model.safetensors"), tensors)?;
         let path = folder.join("adapter_config.json");
         let text = serde_json::to_string_pretty(&self.to_json())
             .map_err(Error::library("writing the adapter's config"))?;

@@ -36,7 +36,7 @@ pub struct Evaluate {
     /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long)]
     model: String,
-    /// Adapter folder in PEFT's format, put on the model
+    /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model
     #[arg(long)]
     adapter: Option<PathBuf>,
     /// How much of the adapter's change of the weights is put on: 0 is the base, 1 the tuned model. Several with commas

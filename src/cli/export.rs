@@ -48,7 +48,7 @@ struct Merged {
     /// Model folder in Hugging Face layout, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format
+    /// Adapter in PEFT's format, a folder or owner/name on the hub
     #[arg(long, value_name = "FOLDER")]
     adapter: PathBuf,
     /// Folder for the merged model
@@ -67,7 +67,7 @@ struct Lora {
     /// Model folder in Hugging Face layout, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format
+    /// Adapter in PEFT's format, a folder or owner/name on the hub
     #[arg(long, value_name = "FOLDER")]
     adapter: PathBuf,
     /// Folder for the plain LoRA
@@ -86,7 +86,7 @@ struct Masks {
     /// Model folder in Hugging Face layout, or `lab`: its template, its tokens and, with a threshold, its perplexities
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format, put on the model for scoring
+    /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model for scoring
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     /// The data set: a .jsonl file, or a folder with one
@@ -189,9 +189,10 @@ impl Lora {
         let cx = common.context()?;
         let checkpoint = adapted(&cx, &self.model, &self.adapter)?;
         check_out(&self.out, "adapter_config.json")?;
-        let layers = checkpoint.adapter.as_deref().map_or(Ok(0), |adapter| {
-            Ok::<_, Error>(PeftAdapter::read(adapter)?.layers())
-        })?;
+        let layers = checkpoint
+            .adapter
+            .as_deref()
+            .map_or(Ok(0), |adapter| Ok::<_, Error>(PeftAdapter::read(adapter)?.layers()))?;
         let bar = cx.progress.bar("decomposing", layers);
         let count = std::sync::atomic::AtomicUsize::new(0);
         let done = || {

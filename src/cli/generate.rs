@@ -39,7 +39,7 @@ pub struct Generate {
     /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format, put on the model
+    /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     /// The items: a .jsonl file, or any other form of a data set

@@ -19,6 +19,8 @@
 //! assert!(ModelId::parse("./models/gemma").is_none(), "a path");
 //! ```
 //!
+//! Adapters in PEFT's format are named and found in the same way.
+//!
 //! What is not in the cache is fetched if the crate was built with the feature `download`, into the same layout, so that Python
 //! finds it.
 //!
@@ -306,6 +308,14 @@ impl Hub {
             }
         };
         match cached {
+            Cached::Part(snapshot, lacking)
+                if kind == Kind::Model && snapshot.join("adapter_config.json").is_file() =>
+            {
+                let hint = format!(
+                    "{id} is an adapter; name the model it was made for, and it as its adapter"
+                );
+                Error::missing(lacking.join(", "), snapshot, hint)
+            }
             Cached::Part(snapshot, lacking) => {
                 // what Python keeps in its older form, the hub may not have in another
                 let pickled = std::fs::read_dir(&snapshot).into_iter().flatten().flatten();

@@ -161,7 +161,9 @@ impl Checkpoint {
     /// When they cannot be read.
     pub fn contradictions(&self) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        if self.config()?.tie_word_embeddings && weights::own_head(&Stored::open(&weights::files(&self.model)?)?)? {
+        if self.config()?.tie_word_embeddings
+            && weights::own_head(&Stored::open(&weights::files(&self.model)?)?)?
+        {
             found.push(format!(
                 "{}: config.json says that the embedding is the output head (tie_word_embeddings), but the weights have an lm_head.weight that differs from it; both are used as they are stored, as transformers does",
                 self.model.display()
@@ -246,7 +248,9 @@ fn no_model(folder: &Path) -> Result<String> {
             base if base.is_empty() => "the model it was made for".to_string(),
             base => base,
         };
-        return Ok(format!("this is an adapter; name {base} as the model, and this folder as its adapter"));
+        return Ok(format!(
+            "this is an adapter; name {base} as the model, and this folder as its adapter"
+        ));
     }
     Ok(match folders_with(folder, "config.json")? {
         Some(listed) => format!("there are models in it, {listed}; name one of them"),
@@ -320,13 +324,11 @@ pub fn write_model(folder: &Path, decoder: &Decoder, stop_ids: &[u32]) -> Result
         "generation_config.json",
         &serde_json::json!({"eos_token_id": stop_ids, "do_sample": false}),
     )?;
-    let (path, tensors) = (folder.join("model.safetensors"), decoder.tensors()?);
-    check_finite(&path, &tensors)?;
-    write_tensors(&path, &tensors)
+    write_tensors(&folder.join("model.safetensors"), &decoder.tensors()?)
 }
 
-/// Refuses weights that are not finite numbers before they are written to `path`.
-pub(crate) fn check_finite(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+/// Writes tensors as a safetensors file, marked as PyTorch's so that transformers and PEFT read it. Numbers that are not finite are refused.
+pub(crate) fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     for (name, tensor) in tensors {
         let dtype = tensor.dtype().as_str().to_uppercase();
         let bytes = safetensors::View::data(tensor);
@@ -337,11 +339,6 @@ pub(crate) fn check_finite(path: &Path, tensors: &BTreeMap<String, Tensor>) -> R
             return Err(Error::file(path, problem));
         }
     }
-    Ok(())
-}
-
-/// Writes tensors as a safetensors file, marked as PyTorch's so that transformers and PEFT read it.
-pub(crate) fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(Error::library("packing the weights"))?;

@@ -66,7 +66,8 @@ impl Decoder {
             Some(head) if tied && !differ(&head, &embed_tokens)? => None,
             head => head,
         };
-        let config = ModelConfig { tie_word_embeddings: tied && lm_head.is_none(), ..config.clone() };
+        let config =
+            ModelConfig { tie_word_embeddings: tied && lm_head.is_none(), ..config.clone() };
         let config = &config;
         Ok(Self {
             layers: (0..config.num_hidden_layers)

@@ -27,7 +27,9 @@ pub(super) fn read(
             let tensor =
                 if plain.contains(&tensor.dtype()) { tensor.to_dtype(dtype)? } else { tensor };
             // of the others each number has its place in f32 and bf16
-            if wide && !tensor.abs()?.max_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?.is_finite() {
+            if wide
+                && !tensor.abs()?.max_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?.is_finite()
+            {
                 let problem = format!("{name} holds numbers that are too large for f32");
                 return Err(Error::file(file, problem));
             }
@@ -105,7 +107,8 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut names: Vec<&String> = parsed.weight_map.values().collect();
     names.sort();
     names.dedup();
-    let inside = |name: &&String| Path::new(name).file_name() == Some(name.as_ref());
+    let normal = |part| matches!(part, std::path::Component::Normal(_));
+    let inside = |name: &&String| !name.is_empty() && Path::new(name).components().all(normal);
     if let Some(outside) = names.iter().find(|name| !inside(name)) {
         let problem = format!("names the shard {outside:?}, which is not in the model's folder");
         return Err(Error::file(&index, problem));
@@ -120,9 +123,9 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     let stored = Stored::open(&shards)?;
     for (name, shard) in &parsed.weight_map {
-        let found = stored.get(name).and_then(|entry| stored.file(entry).file_name());
-        if found != Some(shard.as_ref()) {
-            let instead = match found {
+        let found = stored.get(name).map(|entry| stored.file(entry));
+        if found != Some(&folder.join(shard)) {
+            let instead = match found.and_then(Path::file_name) {
                 Some(other) => format!("{} has it", other.to_string_lossy()),
                 None => "no shard has it".to_string(),
             };
