@@ -107,8 +107,10 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut names: Vec<&String> = parsed.weight_map.values().collect();
     names.sort();
     names.dedup();
-    let normal = |part| matches!(part, std::path::Component::Normal(_));
-    let inside = |name: &&String| !name.is_empty() && Path::new(name).components().all(normal);
+    let inside = |name: &&String| {
+        let mut parts = Path::new(name).components();
+        !name.is_empty() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+    };
     if let Some(outside) = names.iter().find(|name| !inside(name)) {
         let problem = format!("names the shard {outside:?}, which is not in the model's folder");
         return Err(Error::file(&index, problem));
