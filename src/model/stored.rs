@@ -161,7 +161,7 @@ pub(crate) const BROKEN: &str =
 /// Types other than those of [`float`] are not looked at.
 pub(crate) fn not_finite(dtype: &str, shape: &[usize], bytes: &[u8]) -> Option<String> {
     match dtype {
-        "F64" => first(bytes, shape, |b| u64::from_le_bytes(b), (0x7ff << 52, 1 << 63)),
+        "F64" => first(bytes, shape, u64::from_le_bytes, (0x7ff << 52, 1 << 63)),
         "F32" => first(bytes, shape, |b| u32::from_le_bytes(b).into(), (0xff << 23, 1 << 31)),
         "F16" => first(bytes, shape, |b| u16::from_le_bytes(b).into(), (0x1f << 10, 1 << 15)),
         "BF16" => first(bytes, shape, |b| u16::from_le_bytes(b).into(), (0xff << 7, 1 << 15)),
