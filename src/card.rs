@@ -78,6 +78,9 @@ pub struct Card {
     pub threads: usize,
     /// The processor.
     pub machine: Machine,
+    /// In what the model's files contradict each other, and what was done about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contradictions: Vec<String>,
     /// Every seed in the recipe, by its place there.
     pub seeds: BTreeMap<String, Value>,
     /// When, and how long.
@@ -224,6 +227,7 @@ impl Card {
                 dtype: if on_cpu { "f32" } else { "bf16" }.into(),
                 threads: rayon::current_num_threads(),
                 machine: Machine::this(),
+                contradictions: checkpoint.contradictions()?,
                 seeds,
                 times: Times { started: utc(SystemTime::now()), seconds: 0.0 },
             },

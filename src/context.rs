@@ -27,6 +27,8 @@ pub struct Context {
     hashes: Mutex<Hashes>,
     /// What was said already.
     advised: Mutex<HashSet<String>>,
+    /// Checkpoints that were looked at for contradictions, and what was said of them.
+    said: Mutex<(HashSet<Checkpoint>, HashSet<String>)>,
 }
 
 /// Hash of each file, with the size and time for which it holds.
@@ -54,6 +56,7 @@ impl Context {
             workers,
             hashes: Mutex::default(),
             advised: Mutex::default(),
+            said: Mutex::default(),
         })
     }
 
@@ -93,6 +96,24 @@ impl Context {
         Ok(Opened { decoder: model.decoder, tokenizer, stop_ids })
     }
 
+    /// Says once in what the checkpoint's files contradict each other, see [`Checkpoint::contradictions`].
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn mention_contradictions(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let mut said = self.said.lock().unwrap_or_else(|broken| broken.into_inner());
+        if said.0.contains(checkpoint) {
+            return Ok(());
+        }
+        for found in checkpoint.contradictions()? {
+            if said.1.insert(found.clone()) {
+                self.progress.note(&format!("note: {found}"));
+            }
+        }
+        said.0.insert(checkpoint.clone());
+        Ok(())
+    }
+
     /// The tokenizer of a checkpoint, with the options of its template: a text with a token that the model's embedding has no row for is
     /// refused. What a person should know of it is said once.
     pub fn tokenizer(&self, checkpoint: &Checkpoint) -> Result<Tokenizer> {
@@ -107,7 +128,10 @@ impl Context {
     }
 
     /// What a result depends on through `checkpoint`: weights, adapter, tokenizer, template, and the version of this crate.
+    ///
+    /// What contradicts itself in the checkpoint's files is said on the way, once.
     pub fn fingerprint(&self, checkpoint: &Checkpoint) -> Result<Fingerprint> {
+        self.mention_contradictions(checkpoint)?;
         let mut fingerprint = Fingerprint::new()
             .with("crate", env!("CARGO_PKG_VERSION"))?
             .with("device", &format!("{:?}", self.device.location()))?

@@ -71,6 +71,12 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         problem: String,
     },
+    /// A model computed something that is no finite number.
+    #[error("{what} is not a number; the weights are broken, get or train them again")]
+    NotANumber {
+        /// What was computed.
+        what: String,
+    },
     /// Training had to stop.
     #[error("training stopped at step {step}: {problem}")]
     Training {
@@ -125,6 +131,14 @@ impl Error {
     /// One line of a data file that does not fit; `line` is counted from 1.
     pub fn row(path: impl Into<PathBuf>, line: usize, problem: impl Into<String>) -> Self {
         Self::Row { path: path.into(), line, problem: problem.into() }
+    }
+
+    /// The same error, named for the file or folder that is to blame, where it says only what a model computed.
+    pub fn blaming(self, path: &Path) -> Self {
+        match self {
+            Self::NotANumber { .. } => Self::file(path, self.to_string()),
+            other => other,
+        }
     }
 
     /// Something that is not on disk.

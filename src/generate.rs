@@ -110,7 +110,7 @@ struct Row {
 /// Samples `samples` answers for each prompt; `decoder` should have its adapters merged. `finished` is told of each finished answer.
 ///
 /// # Errors
-/// A prompt that is empty or leaves no room in the model's context, by its index.
+/// A prompt that is empty or leaves no room in the model's context, by its index; [`Error::NotANumber`] where a logit is not finite.
 pub fn generate(
     decoder: &Decoder,
     prompts: &[Vec<u32>],
@@ -172,7 +172,7 @@ pub fn generate(
                             finish: Finish::Length,
                         },
                     };
-                    row.choose(logits, sampling);
+                    row.choose(logits, sampling)?;
                     rows.push(row);
                 }
             }
@@ -207,17 +207,23 @@ fn choose_all(rows: &mut [Row], logits: &Tensor, sampling: &Sampling) -> Result<
     let logits = logits.flatten_all()?.to_vec1::<f32>()?;
     rows.par_iter_mut()
         .zip(logits.par_chunks_exact(width))
-        .for_each(|(row, logits)| row.choose(logits, sampling));
-    Ok(())
+        .try_for_each(|(row, logits)| row.choose(logits, sampling))
 }
 
 impl Row {
-    fn choose(&mut self, logits: &[f32], sampling: &Sampling) {
+    fn choose(&mut self, logits: &[f32], sampling: &Sampling) -> Result<()> {
+        // without an early end, so that many are looked at at once
+        if !logits.iter().fold(true, |fine, logit| fine & logit.is_finite()) {
+            let (token, prompt) = (self.answer.ids.len() + 1, self.prompt);
+            let what = format!("a logit of token {token} of the answer to prompt {prompt}");
+            return Err(Error::NotANumber { what });
+        }
         let id = choose(logits, sampling, &mut self.rng);
         let (largest, sum) = largest_and_exp_sum(logits);
         let log_prob = f64::from(logits[id as usize] - largest) - f64::from(sum).ln();
         self.answer.ids.push(id);
         self.answer.log_probs.push(log_prob as f32);
+        Ok(())
     }
 
     /// Whether the row has ended, and if so how.

@@ -68,6 +68,9 @@ impl From<&TokenScores> for ModelSignals {
 const TOKENS: usize = 8192;
 
 /// Scores every token of every sequence, batched by length; `done` is told how many sequences are done.
+///
+/// # Errors
+/// [`Error::NotANumber`] where a token has no log-probability.
 pub fn score(
     decoder: &Decoder,
     sequences: &[&[u32]],
@@ -94,6 +97,13 @@ pub fn score(
         for at in &rest[..count] {
             let predicted = sequences[*at].len().saturating_sub(1);
             let range = from..from + predicted;
+            let of = facts.log_prob[range.clone()].iter().zip(&facts.entropy[range.clone()]);
+            let broken =
+                |(log_prob, entropy): (&f32, &f32)| !(log_prob.is_finite() && entropy.is_finite());
+            if let Some(token) = of.into_iter().position(broken) {
+                let what = format!("the log-probability of token {} of sequence {at}", token + 1);
+                return Err(Error::NotANumber { what });
+            }
             scores[*at] = TokenScores {
                 log_prob: lead(&facts.log_prob[range.clone()]),
                 entropy: lead(&facts.entropy[range.clone()]),

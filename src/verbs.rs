@@ -38,7 +38,8 @@ pub fn score(
         let card = Card::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let bar = cx.progress.bar(&format!("scoring {label}"), sequences.len());
-        let scores = perplexity::score(&model.decoder, sequences, |done| bar.set(done))?;
+        let scores = perplexity::score(&model.decoder, sequences, |done| bar.set(done))
+            .map_err(|error| error.blaming(checkpoint.changed()))?;
         card.write(work)?;
         Ok(scores)
     })
@@ -81,7 +82,8 @@ pub fn sample(
                 count += 1;
                 bar.set(count);
             };
-            let made = self_output::sample(&model, items, part * PART, shown, config, done)?;
+            let made = self_output::sample(&model, items, part * PART, shown, config, done)
+                .map_err(|error| error.blaming(checkpoint.changed()))?;
             for item in made.into_iter().skip(known) {
                 lines.push(&item)?;
                 pool.push(item);
@@ -521,7 +523,8 @@ pub fn evaluate(
         let mut before = 0;
         let mut all = Vec::new();
         for (task, items) in tasks {
-            let graded = evaluate::answer(&model, items, sampling, |done| bar.set(before + done))?;
+            let graded = evaluate::answer(&model, items, sampling, |done| bar.set(before + done))
+                .map_err(|error| error.blaming(checkpoint.changed()))?;
             before += items.len();
             work.write_with(&format!("{task}.jsonl"), |file| write_lines(file, &graded))?;
             all.push(graded);

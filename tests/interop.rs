@@ -53,7 +53,7 @@ fn case_folder(name: &str) -> PathBuf {
 fn read_and_written(name: &str, to: &Path) -> Tensor {
     let from = tempfile::tempdir().unwrap();
     let mut config = config_of(&case_folder(name));
-    config["made_up_by_a_later_peft"] = json!({"a": [1, 2]});
+    config["made_up_by_a_later_peft"] = json!(false);
     std::fs::write(from.path().join("adapter_config.json"), config.to_string()).unwrap();
     let file = "adapter_model.safetensors";
     std::fs::copy(case_folder(name).join(file), from.path().join(file)).unwrap();
@@ -101,7 +101,13 @@ fn what_was_read_is_written_again() {
             };
             assert!(same, "{name}, {key}: {value} became {}", new[key]);
         }
-        assert_eq!(new["made_up_by_a_later_peft"], json!({"a": [1, 2]}), "{name}");
+        assert_eq!(new["made_up_by_a_later_peft"], json!(false), "{name}");
+        for patterns in ["rank_pattern", "alpha_pattern"] {
+            let keys = |config: &Value| -> Vec<String> {
+                config[patterns].as_object().unwrap().keys().cloned().collect()
+            };
+            assert_eq!(keys(&old), keys(&new), "{name}: the order of {patterns}");
+        }
         let file = "adapter_model.safetensors";
         let tensors = |folder: &Path| {
             candle_core::safetensors::load(folder.join(file), &Device::Cpu).unwrap()

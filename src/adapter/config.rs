@@ -1,10 +1,10 @@
 //! Shape and scale of an adapter, and which layers get it.
 
+use super::Patterns;
 use crate::error::{Error, Result};
 use crate::model::PROJECTIONS;
 use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Shape and scale of an adapter.
 ///
@@ -40,12 +40,12 @@ pub struct LoraConfig {
     /// Numbers of the blocks that get an update, from 0; `None` means all. Not together with `target_pattern`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<usize>>,
-    /// Other ranks for layers whose path ends with the key, a regular expression that begins after a dot.
+    /// Other ranks for layers whose path ends with the key, a regular expression that begins after a dot. The first key that fits counts.
     #[serde(default)]
-    pub rank_pattern: BTreeMap<String, usize>,
-    /// Other alphas for layers whose path ends with the key.
+    pub rank_pattern: Patterns<usize>,
+    /// Other alphas for layers whose path ends with the key; the first key that fits counts.
     #[serde(default)]
-    pub alpha_pattern: BTreeMap<String, f64>,
+    pub alpha_pattern: Patterns<f64>,
 }
 
 impl LoraConfig {
@@ -68,8 +68,8 @@ impl LoraConfig {
             exclude_modules: Vec::new(),
             exclude_pattern: None,
             layers: None,
-            rank_pattern: BTreeMap::new(),
-            alpha_pattern: BTreeMap::new(),
+            rank_pattern: Patterns::new(),
+            alpha_pattern: Patterns::new(),
         }
     }
 
@@ -88,12 +88,16 @@ impl LoraConfig {
     /// Whether the layer at `path` gets an update.
     pub fn adapts(&self, path: &str) -> bool {
         let named = |modules: &[String]| modules.iter().any(|module| ends_with(path, module));
-        let whole = |pattern: &str| matches(&format!("^(?:{pattern})$"), path);
-        if named(&self.exclude_modules) || self.exclude_pattern.as_deref().is_some_and(whole) {
+        let fits = |pattern: &str| matches(&whole(pattern), path);
+        if named(&self.exclude_modules) || self.exclude_pattern.as_deref().is_some_and(fits) {
             return false;
         }
         if let Some(pattern) = &self.target_pattern {
-            return whole(pattern);
+            return fits(pattern);
+        }
+        // a whole path is chosen whatever its block
+        if self.target_modules.iter().any(|module| module == path) {
+            return true;
         }
         let chosen = self.target_modules.is_empty() || named(&self.target_modules);
         chosen
@@ -105,7 +109,7 @@ impl LoraConfig {
 
     /// Refuses what cannot be trained.
     pub fn check(&self) -> Result<()> {
-        if self.rank == 0 || self.rank_pattern.values().any(|rank| *rank == 0) {
+        if self.rank == 0 || self.rank_pattern.iter().any(|(_, rank)| *rank == 0) {
             return Err(Error::invalid("rank", "must be at least 1"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
@@ -114,18 +118,20 @@ impl LoraConfig {
                 format!("must be from 0 to below 1, got {}", self.dropout),
             ));
         }
-        if !self.alpha.is_finite() {
-            return Err(Error::invalid("alpha", format!("must be a number, got {}", self.alpha)));
+        let alphas = self.alpha_pattern.iter().map(|(_, alpha)| *alpha);
+        if let Some(alpha) = alphas.chain([self.alpha]).find(|alpha| !alpha.is_finite()) {
+            return Err(Error::invalid("alpha", format!("must be a number, got {alpha}")));
         }
         let patterns = [
             ("target_pattern", self.target_pattern.as_ref()),
             ("exclude_pattern", self.exclude_pattern.as_ref()),
         ];
         let patterns = patterns.into_iter().filter_map(|(name, pattern)| Some((name, pattern?)));
-        let keys = self.rank_pattern.keys().map(|key| ("rank_pattern", key));
-        let more = self.alpha_pattern.keys().map(|key| ("alpha_pattern", key));
-        for (name, pattern) in patterns.chain(keys).chain(more) {
-            Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+        let patterns = patterns.map(|(name, pattern)| (name, pattern, whole(pattern)));
+        let keys = self.rank_pattern.iter().map(|(key, _)| ("rank_pattern", key, end(key)));
+        let more = self.alpha_pattern.iter().map(|(key, _)| ("alpha_pattern", key, end(key)));
+        for (name, pattern, expression) in patterns.chain(keys).chain(more) {
+            Regex::new(&expression).map_err(|error| {
                 Error::invalid(name, format!("`{pattern}` is no regular expression: {error}"))
             })?;
         }
@@ -143,8 +149,13 @@ impl LoraConfig {
         if let Some(module) = self.target_modules.iter().find(|module| !known(module)) {
             let known: Vec<&str> =
                 PROJECTIONS.iter().filter_map(|path| path.rsplit('.').next()).collect();
-            let problem =
-                format!("`{module}` is no linear layer of this model; known: {}", known.join(", "));
+            let known = known.join(", ");
+            let problem = match outside_the_blocks(module) {
+                Some(what) => format!(
+                    "`{module}` is {what}, which gets no update here, only the linear layers of the blocks do: {known}"
+                ),
+                None => format!("`{module}` is no linear layer of this model; known: {known}"),
+            };
             return Err(Error::invalid("target_modules", problem));
         }
         Ok(())
@@ -155,11 +166,29 @@ fn ends_with(path: &str, module: &str) -> bool {
     path.strip_suffix(module).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The value of the first key that is a regular expression for the end of `path`, as PEFT looks it up.
-fn by_pattern<'a, T>(patterns: &'a BTreeMap<String, T>, path: &str) -> Option<&'a T> {
-    let found = |key: &str| matches(&format!(r"^(?:.*\.)?(?:{key})$"), path);
+/// What a module is that PEFT can update and that is in no block.
+pub(super) fn outside_the_blocks(module: &str) -> Option<&'static str> {
+    match module.rsplit('.').next() {
+        Some("lm_head") => Some("the output head"),
+        Some("embed_tokens") => Some("the embedding"),
+        _ => None,
+    }
+}
+
+/// The expression for a whole path: Python's `re.fullmatch(pattern, path)`.
+fn whole(pattern: &str) -> String {
+    format!("^(?:{pattern})$")
+}
+
+/// The expression for the end of a path, character by character that of PEFT's `get_pattern_key`: `re.match(rf"(.*\.)?({key})$", path)`.
+fn end(key: &str) -> String {
+    format!(r"^(.*\.)?({key})$")
+}
+
+/// The value of the first key that is a regular expression for the end of `path`.
+fn by_pattern<'a, T>(patterns: &'a Patterns<T>, path: &str) -> Option<&'a T> {
     let mut entries = patterns.iter();
-    entries.find(|(key, _)| found(key)).map(|(_, value)| value)
+    entries.find(|(key, _)| matches(&end(key), path)).map(|(_, value)| value)
 }
 
 /// Whether `pattern` matches. One that cannot be read matches nothing: [`LoraConfig::check`] has refused it before.
@@ -206,6 +235,9 @@ mod tests {
         assert!(chosen(&by_pattern("q_proj")).is_empty(), "the whole path");
         let blocks = LoraConfig { layers: Some(vec![1, 11]), ..by_name(&["up_proj"]) };
         assert_eq!(chosen(&blocks), [2, 3]);
+        let whole = by_name(&["model.layers.0.self_attn.q_proj", "up_proj"]);
+        let blocks = LoraConfig { layers: Some(vec![1]), ..whole };
+        assert_eq!(chosen(&blocks), [0, 2], "a whole path counts in any block");
         let without = LoraConfig { exclude_modules: names(&["q_proj"]), ..lab() };
         assert_eq!(chosen(&without), [2, 3]);
         let without = LoraConfig { exclude_pattern: Some(r".*\.1\..*".into()), ..lab() };
@@ -221,9 +253,45 @@ mod tests {
         };
         let ranks = LAYERS.map(|path| config.rank(path));
         assert_eq!(ranks, [16, 4, 4, 2]);
+        let turned = LoraConfig {
+            rank_pattern: [("up_proj".into(), 2), (r"layers\.1\..*".into(), 4)].into(),
+            ..LoraConfig::lab()
+        };
+        assert_eq!(LAYERS.map(|path| turned.rank(path)), [16, 4, 2, 2], "the first that fits");
         // `proj` begins in the middle of a name
         assert_eq!(config.scale(LAYERS[0]), 0.5);
         assert_eq!(config.scale(LAYERS[3]), 16.0);
+    }
+
+    #[test]
+    fn the_order_of_patterns_is_kept_in_every_form() {
+        let tables = [
+            r#"{"rank": 2, "alpha": 4, "rank_pattern": {"up_proj": 3, "b": 1, "a": 7}}"#,
+            r#"{"rank": 2, "alpha": 4, "rank_pattern": [["up_proj", 3], ["b", 1], ["a", 7]]}"#,
+        ];
+        let order = |config: &LoraConfig| -> Vec<String> {
+            config.rank_pattern.iter().map(|(key, _)| key.clone()).collect()
+        };
+        for table in tables {
+            let config: LoraConfig = serde_json::from_str(table).unwrap();
+            assert_eq!(order(&config), ["up_proj", "b", "a"]);
+            // the store sorts the keys of tables
+            let written = serde_json::to_value(&config).unwrap();
+            assert!(written["rank_pattern"].is_array());
+            assert_eq!(serde_json::from_value::<LoraConfig>(written).unwrap(), config);
+            let written = toml::to_string(&config).unwrap();
+            assert_eq!(toml::from_str::<LoraConfig>(&written).unwrap(), config, "{written}");
+        }
+        let sorted = r#"{"rank": 2, "alpha": 4, "alpha_pattern": {"a": 3.5, "b": 1}}"#;
+        let config: LoraConfig = serde_json::from_str(sorted).unwrap();
+        assert!(serde_json::to_value(&config).unwrap()["alpha_pattern"].is_object());
+        let table = "rank = 2\nalpha = 4\n[rank_pattern]\nup_proj = 3\n'layers\\.1\\..*' = 4\n";
+        let config: LoraConfig = toml::from_str(table).unwrap();
+        assert_eq!(order(&config), ["up_proj", r"layers\.1\..*"], "in a recipe");
+        // as Python's dictionaries
+        let twice = r#"{"rank": 2, "alpha": 4, "rank_pattern": {"b": 3, "a": 1, "b": 7}}"#;
+        let config: LoraConfig = serde_json::from_str(twice).unwrap();
+        assert_eq!(config.rank_pattern, [("b".to_string(), 7), ("a".to_string(), 1)].into());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! updates are scaled by 0.5 and by 2. Here one config serves every arm.
 
 mod config;
+mod patterns;
 mod peft;
 
 use crate::error::{Error, Result};
@@ -17,6 +18,7 @@ use crate::model::{AdaptedWeight, Decoder};
 use crate::rng::Rng;
 use candle_core::{DType, Device, Tensor, Var};
 pub use config::LoraConfig;
+pub use patterns::Patterns;
 pub use peft::{PeftAdapter, read_config};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,7 +50,7 @@ pub fn load(decoder: &mut Decoder, folder: &Path) -> Result<PeftAdapter> {
     let adapter = PeftAdapter::read(folder)?;
     let (mut problems, mut biases) = (Vec::new(), Vec::new());
     let paths: Vec<String> = decoder.projections().map(|(path, _)| path).collect();
-    adapter.check_names(|path| paths.iter().any(|known| known == path), &mut problems);
+    adapter.check_names(&paths, &mut problems);
     for (path, projection) in decoder.projections() {
         if adapter.changes_bias(&path) {
             let (out, _) = projection.weight.dims2()?;

@@ -1,9 +1,10 @@
 //! An adapter's folder as PEFT writes it: `adapter_config.json` and `adapter_model.safetensors`.
 
-use super::{LoraConfig, PREFIX};
+use super::config::outside_the_blocks;
+use super::{LoraConfig, PREFIX, Patterns};
 use crate::error::{Error, Result};
 use crate::files::read_text;
-use crate::model::{AdaptedWeight, PROJECTIONS, read_file, write_tensors};
+use crate::model::{AdaptedWeight, PROJECTIONS, adapter_files, float, read_finite, write_tensors};
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -58,17 +59,14 @@ impl PeftAdapter {
         let base = fields.get("base_model_name_or_path");
         let mut adapter = Self::new(&config, base.and_then(Value::as_str).unwrap_or_default());
         adapter.fields = fields;
-        let file = folder.join("adapter_model.safetensors");
-        if !file.is_file() {
-            return Err(Error::missing(
-                "adapter_model.safetensors",
-                folder,
-                "an adapter in PEFT's format has one; its older adapter_model.bin must be saved again by a newer PEFT",
-            ));
-        }
-        for (name, tensor) in read_file(&file, &Device::Cpu)? {
-            let tensor = tensor.to_dtype(DType::F32)?;
-            adapter.put(&name, tensor);
+        let [_, file] = adapter_files(folder)?;
+        for (name, tensor) in read_finite(&file, &Device::Cpu)? {
+            let dtype = tensor.dtype().as_str().to_uppercase();
+            if float(&dtype).is_none() {
+                let problem = format!("{name} holds {dtype}, needed f32, bf16 or f16");
+                return Err(Error::file(file, problem));
+            }
+            adapter.put(&name, tensor.to_dtype(DType::F32)?);
         }
         Ok(adapter)
     }
@@ -174,17 +172,53 @@ impl PeftAdapter {
         module.is_some_and(|module| module.bias.is_some() || module.update_bias.is_some())
     }
 
-    /// Puts names on the list that belong to none of the layers that `is_layer` knows, and updates of layers that the config does not choose.
-    pub(crate) fn check_names(&self, is_layer: impl Fn(&str) -> bool, problems: &mut Vec<String>) {
-        let mut strays = self.strays.clone();
+    /// Puts on the list: names that belong to none of the `layers`, and tensors that the config does not speak of.
+    pub(crate) fn check_names(&self, layers: &[String], problems: &mut Vec<String>) {
+        let before = problems.len();
+        let is_layer = |path: &String| layers.iter().any(|layer| layer == path);
+        let mut put = |name: String, problem: &str| problems.push(format!("{name}: {problem}"));
+        for name in &self.strays {
+            put(name.clone(), what_is(name).unwrap_or("not part of this adapter"));
+        }
+        let says = |field: &str, plain: &Value| {
+            self.fields.get(field).filter(|value| !value.is_null()).is_some_and(|v| v != plain)
+        };
         for (path, module) in &self.modules {
-            let low_rank = module.a.is_some() || module.b.is_some() || module.magnitude.is_some();
-            if !is_layer(path) || low_rank && !self.config.adapts(path) {
-                strays.push(format!("{PREFIX}{path}"));
+            let name = format!("{PREFIX}{path}");
+            let low_rank = module.a.is_some() || module.b.is_some();
+            if !is_layer(path) {
+                put(name.clone(), what_is(&name).unwrap_or("not part of this adapter"));
+                continue;
+            }
+            if (low_rank || module.magnitude.is_some()) && !self.config.adapts(path) {
+                put(name, "not part of this adapter: its config does not choose this layer");
+                continue;
+            }
+            if module.magnitude.is_some() && !self.config.dora {
+                put(format!("{name}.lora_magnitude_vector"), "there, but `use_dora` is not true");
+            }
+            if module.update_bias.is_some() && !says("lora_bias", &Value::Bool(false)) {
+                put(format!("{name}.lora_B.bias"), "there, but `lora_bias` is not true");
+            }
+            if module.bias.is_some() && !says("bias", &Value::String("none".into())) {
+                put(format!("{name}.bias"), "there, but `bias` is none");
             }
         }
-        let strays = strays.iter();
-        problems.extend(strays.map(|name| format!("{name}: not part of this adapter")));
+        if problems[before..].iter().any(|problem| problem.contains(NOT_HERE)) {
+            problems.push(MERGE_IN_PYTHON.to_string());
+        }
+    }
+
+    /// Puts layers on the list that the config chooses and of which the file has nothing.
+    pub(crate) fn check_whole(&self, layers: &[String], problems: &mut Vec<String>) {
+        let lacks = |path: &&String| {
+            let module = self.modules.get(*path);
+            module.is_none_or(|module| module.a.is_none() && module.b.is_none())
+        };
+        for path in layers.iter().filter(|path| self.config.adapts(path)).filter(lacks) {
+            let name = format!("{PREFIX}{path}.lora_A.weight");
+            problems.push(format!("{name}: missing, with all else of this layer"));
+        }
     }
 
     /// Tensors that are applied but not trained here, by the names under which they were read.
@@ -241,10 +275,15 @@ impl PeftAdapter {
             None if config.exclude_modules.is_empty() => Value::Null,
             None => json!(config.exclude_modules),
         };
+        // a table in the order of the patterns, as PEFT reads it
+        let alphas: Map<String, Value> =
+            config.alpha_pattern.iter().map(|(key, alpha)| (key.clone(), json!(alpha))).collect();
+        let ranks: Map<String, Value> =
+            config.rank_pattern.iter().map(|(key, rank)| (key.clone(), json!(rank))).collect();
         let own = json!({
-            "alpha_pattern": config.alpha_pattern, "base_model_name_or_path": self.base, "exclude_modules": excluded,
+            "alpha_pattern": alphas, "base_model_name_or_path": self.base, "exclude_modules": excluded,
             "layers_to_transform": config.layers, "lora_alpha": config.alpha, "lora_dropout": config.dropout, "r": config.rank,
-            "rank_pattern": config.rank_pattern, "target_modules": modules, "use_dora": config.dora,
+            "rank_pattern": ranks, "target_modules": modules, "use_dora": config.dora,
             "use_rslora": config.rslora,
         });
         if let Value::Object(own) = own {
@@ -280,8 +319,9 @@ struct Raw {
     layers_to_transform: Option<Numbers>,
     layers_pattern: Option<Names>,
     modules_to_save: Option<Vec<String>>,
-    rank_pattern: Option<BTreeMap<String, usize>>,
-    alpha_pattern: Option<BTreeMap<String, f64>>,
+    task_type: Option<String>,
+    rank_pattern: Option<Patterns<usize>>,
+    alpha_pattern: Option<Patterns<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -298,51 +338,123 @@ enum Numbers {
     List(Vec<usize>),
 }
 
-/// Fields that change the computation in ways that are not known here, unless they are absent, null, false or empty.
-const UNKNOWN_HERE: [&str; 11] = [
-    "layer_replication",
-    "alora_invocation_tokens",
-    "use_qalora",
-    "use_bdlora",
-    "target_parameters",
-    "trainable_token_indices",
-    "arrow_config",
-    "kasa_config",
-    "velora_config",
-    "monteclora_config",
+/// Fields that change nothing of what a trained adapter computes, beside those that are read: how it was started, trained and saved. The last
+/// three are ms-swift's.
+const NOTHING_COMPUTED: [&str; 17] = [
+    "auto_mapping",
+    "base_model_name_or_path",
+    "corda_config",
     "ensure_weight_tying",
+    "eva_config",
+    "fan_in_fan_out",
+    "inference_mode",
+    "loftq_config",
+    "lora_ga_config",
+    "megatron_core",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "lora_dtype",
+    "lorap_emb_lr",
+    "lorap_lr_ratio",
 ];
+
+/// Fields that are read.
+const READ: [&str; 17] = [
+    "alpha_pattern",
+    "bias",
+    "exclude_modules",
+    "init_lora_weights",
+    "layers_pattern",
+    "layers_to_transform",
+    "lora_alpha",
+    "lora_bias",
+    "lora_dropout",
+    "modules_to_save",
+    "peft_type",
+    "r",
+    "rank_pattern",
+    "target_modules",
+    "task_type",
+    "use_dora",
+    "use_rslora",
+];
+
+/// What some fields would change that are not followed here.
+const MEANINGS: [(&str, &str); 10] = [
+    ("trainable_token_indices", "tokens of the embedding were trained"),
+    ("layer_replication", "blocks are used several times"),
+    ("alora_invocation_tokens", "the update begins at some tokens of the text only"),
+    ("use_qalora", "inputs are pooled in groups"),
+    ("use_bdlora", "the update's matrices are block-diagonal"),
+    ("target_parameters", "weights are updated that are no linear layers"),
+    ("arrow_config", "several adapters are mixed for each token"),
+    ("kasa_config", "the model's own weights are changed, too"),
+    ("monteclora_config", "the update is drawn at random"),
+    ("megatron_config", "layers are split over machines"),
+];
+
+/// Ways of starting an adapter that change nothing but where its training began.
+const PLAIN_STARTS: [&str; 4] = ["gaussian", "eva", "orthogonal", "mica"];
 
 /// Ways of starting an adapter for which PEFT changes the model's own weights, too, also when it reads the adapter again.
 const CHANGE_THE_BASE: [&str; 5] = ["pissa", "olora", "corda", "loftq", "lora_ga"];
 
+/// In messages of what cannot be put on the model here.
+const NOT_HERE: &str = "is not supported here";
+
+/// What a tensor is that PEFT knows and that belongs to no linear layer of a block.
+fn what_is(name: &str) -> Option<&'static str> {
+    let has = |part: &str| name.contains(part);
+    let low_rank = has(".lora_") || !has(".weight") && !has("bias");
+    Some(if has("trainable_tokens") {
+        "tokens of the embedding that were trained, which is not supported here"
+    } else if has(".lora_embedding_") || has("embed_tokens.lora_") {
+        "an update of the embedding, which is not supported here"
+    } else if has("modules_to_save") || has("original_module") {
+        "a layer that was trained whole beside the adapter, which is not supported here"
+    } else if has("lm_head") && low_rank {
+        "an update of the output head, which is not supported here"
+    } else if has("lm_head") || has("embed_tokens") || has("norm.weight") {
+        "a layer stored whole beside the adapter, as PEFT does where it was trained or got new tokens, which is not supported here"
+    } else {
+        return None;
+    })
+}
+
 fn read_fields(folder: &Path) -> Result<(LoraConfig, Map<String, Value>)> {
-    let path = folder.join("adapter_config.json");
-    if !path.is_file() {
-        return Err(Error::missing(
-            "adapter_config.json",
-            folder,
-            "an adapter in PEFT's format has one",
-        ));
-    }
+    let [path, _] = adapter_files(folder)?;
     let text = read_text(&path, "reading the adapter's config")?;
     let wrong = |e: serde_json::Error| Error::file(&path, format!("not PEFT's config: {e}"));
     let fields: Map<String, Value> = serde_json::from_str(&text).map_err(wrong)?;
     let raw: Raw = serde_json::from_str(&text).map_err(wrong)?;
-    let refuse = |what: &str| Err(Error::file(&path, format!("{what} is not supported")));
+    let refuse = |what: &str| Err(Error::file(&path, format!("{what} is not supported here")));
     if raw.peft_type != "LORA" {
         return refuse(&format!("peft_type {}", raw.peft_type));
     }
-    for name in UNKNOWN_HERE {
-        let plain = match fields.get(name) {
-            None | Some(Value::Null | Value::Bool(false)) => true,
-            Some(Value::Array(list)) => list.is_empty(),
-            Some(Value::Object(object)) => object.is_empty(),
-            Some(_) => false,
+    if let Some(task) = raw.task_type.as_deref().filter(|task| *task != "CAUSAL_LM") {
+        return refuse(&format!("task_type {task}, another head than a language model's,"));
+    }
+    for (name, value) in &fields {
+        let plain = match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Array(list) => list.is_empty(),
+            Value::Object(object) => object.is_empty(),
+            _ => false,
         };
-        if !plain {
-            return refuse(name);
+        let known = |list: &[&str]| list.contains(&name.as_str());
+        if plain || known(&READ) || known(&NOTHING_COMPUTED) {
+            continue;
         }
+        let Some((_, meaning)) = MEANINGS.iter().find(|(field, _)| field == name) else {
+            let problem = format!(
+                "{name} = {value} is not known here and may change what the adapter computes; if it does not, take the field out"
+            );
+            return Err(Error::file(&path, problem));
+        };
+        return refuse(&format!("{name}, with which {meaning},"))
+            .map_err(|error| with_way_out(error, MERGE_IN_PYTHON));
     }
     if let Some(modules) = raw.modules_to_save.filter(|modules| !modules.is_empty()) {
         return refuse(&format!(
@@ -351,9 +463,11 @@ fn read_fields(folder: &Path) -> Result<(LoraConfig, Map<String, Value>)> {
         ))
         .map_err(|error| with_way_out(error, MERGE_IN_PYTHON));
     }
-    if let Some(Value::String(start)) = &raw.init_lora_weights
-        && CHANGE_THE_BASE.iter().any(|name| start.starts_with(name))
-    {
+    let start = match &raw.init_lora_weights {
+        Some(Value::String(start)) => start.to_lowercase(),
+        _ => String::new(),
+    };
+    if CHANGE_THE_BASE.iter().any(|name| start.starts_with(name)) {
         return refuse(&format!(
             "init_lora_weights `{start}`, which changes the model's own weights,"
         ))
@@ -363,6 +477,12 @@ fn read_fields(folder: &Path) -> Result<(LoraConfig, Map<String, Value>)> {
                 "let PEFT write it as a plain LoRA: save_pretrained(..., path_initial_model_for_weight_conversion=...)",
             )
         });
+    }
+    if !start.is_empty() && !PLAIN_STARTS.contains(&start.as_str()) {
+        let problem = format!(
+            "init_lora_weights `{start}` is not known here and may have changed the model's own weights"
+        );
+        return Err(Error::file(&path, problem));
     }
     let bias = raw.bias.as_deref().unwrap_or("none");
     if !["none", "all", "lora_only"].contains(&bias) {
@@ -378,11 +498,16 @@ fn read_fields(folder: &Path) -> Result<(LoraConfig, Map<String, Value>)> {
     };
     let patterns = match raw.layers_pattern {
         None => Vec::new(),
+        Some(Names::Pattern(pattern)) if pattern.is_empty() => Vec::new(),
         Some(Names::Pattern(pattern)) => vec![pattern],
         Some(Names::List(patterns)) => patterns,
     };
-    let usual = |pattern: &String| ["", "layers", "model.layers"].contains(&pattern.as_str());
-    if layers.is_some() && !patterns.iter().all(usual) {
+    // as PEFT finds the number of a block
+    let finds = |pattern: &String| {
+        let expression = fancy_regex::Regex::new(&format!(r"^(?:^|.*?\.){pattern}\.\d+\."));
+        expression.is_ok_and(|e| e.is_match("model.layers.0.self_attn.q_proj").unwrap_or(false))
+    };
+    if layers.is_some() && !patterns.is_empty() && !patterns.iter().any(finds) {
         return refuse(&format!(
             "layers_pattern {}; blocks are called `layers`, so another one",
             patterns.join(", ")
@@ -404,7 +529,7 @@ fn read_fields(folder: &Path) -> Result<(LoraConfig, Map<String, Value>)> {
             return refuse("an empty list of target_modules");
         }
         Some(Names::List(modules)) => config.target_modules = modules,
-        Some(Names::Pattern(name)) if name == "all-linear" => {}
+        Some(Names::Pattern(name)) if name.to_lowercase() == "all-linear" => {}
         Some(Names::Pattern(pattern)) => {
             config.target_pattern = Some(pattern);
             // PEFT heeds the blocks only beside a list of names
@@ -416,6 +541,11 @@ fn read_fields(folder: &Path) -> Result<(LoraConfig, Map<String, Value>)> {
         Some(Names::List(modules)) => config.exclude_modules = modules,
         Some(Names::Pattern(pattern)) => config.exclude_pattern = Some(pattern),
         None => {}
+    }
+    if let Some(module) = config.target_modules.iter().find(|m| outside_the_blocks(m).is_some()) {
+        let what = outside_the_blocks(module).unwrap_or_default();
+        return refuse(&format!("{module} among target_modules, an update of {what},"))
+            .map_err(|error| with_way_out(error, MERGE_IN_PYTHON));
     }
     config.check().map_err(|error| Error::file(&path, error.to_string()))?;
     Ok((config, fields))

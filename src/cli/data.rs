@@ -203,7 +203,7 @@ pub struct Reference {
     /// Folder or hub name of another model, for rules of reference signals such as dpf(0); its tokenizer may be another one
     #[arg(long, value_name = "FOLDER")]
     reference: Option<String>,
-    /// Adapter folder in PEFT's format, put on the reference [alone: on the model that is trained]
+    /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the reference [alone: on the model that is trained]
     #[arg(long, value_name = "FOLDER")]
     reference_adapter: Option<PathBuf>,
 }
@@ -217,7 +217,7 @@ impl Reference {
                 .with_template(model.template.clone()),
             (None, Some(_)) => model.clone(),
         };
-        checkpoint.adapter = self.reference_adapter.clone();
+        checkpoint.adapter = super::adapter_folder(cx, self.reference_adapter.as_deref())?;
         Ok(Some(checkpoint))
     }
 }

@@ -37,7 +37,7 @@ pub struct Evaluate {
     /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long)]
     model: String,
-    /// Adapter folder in PEFT's format, put on the model
+    /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model
     #[arg(long)]
     adapter: Option<PathBuf>,
     /// How much of the adapter's change of the weights is put on: 0 is the base, 1 the tuned model. Several with commas
@@ -86,7 +86,7 @@ impl Evaluate {
     pub fn run(&self, common: &Common) -> Result<()> {
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
-        checkpoint.adapter = self.adapter.clone();
+        checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let (asked, refused) = gradable(self.asked()?);
         if asked.is_empty() {
             return refused.map_or(Ok(()), Err);

@@ -51,7 +51,7 @@ struct Merged {
     /// Model folder in Hugging Face layout, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format
+    /// Adapter in PEFT's format, a folder or owner/name on the hub
     #[arg(long, value_name = "FOLDER")]
     adapter: PathBuf,
     /// Folder for the merged model
@@ -70,7 +70,7 @@ struct Lora {
     /// Model folder in Hugging Face layout, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format
+    /// Adapter in PEFT's format, a folder or owner/name on the hub
     #[arg(long, value_name = "FOLDER")]
     adapter: PathBuf,
     /// Folder for the plain LoRA
@@ -89,7 +89,7 @@ struct Masks {
     /// Model folder in Hugging Face layout, or `lab`: its template, its tokens and, with a threshold, its perplexities
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format, put on the model for scoring
+    /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model for scoring
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     /// The data set: a .jsonl file, or a folder with one
@@ -158,7 +158,11 @@ impl Export {
 }
 
 fn adapted(cx: &Context, model: &str, adapter: &Path) -> Result<Checkpoint> {
-    Ok(Checkpoint::open(super::model_folder(cx, model)?)?.with_adapter(adapter))
+    let adapter = unforget::hub::adapter_folder(adapter, &cx.progress)?;
+    let checkpoint = Checkpoint::open(super::model_folder(cx, model)?)?.with_adapter(adapter);
+    checkpoint.weight_files()?;
+    cx.mention_contradictions(&checkpoint)?;
+    Ok(checkpoint)
 }
 
 impl Merged {
@@ -193,7 +197,10 @@ impl Lora {
         let cx = common.context()?;
         let checkpoint = adapted(&cx, &self.model, &self.adapter)?;
         check_out(&self.out, "adapter_config.json")?;
-        let layers = PeftAdapter::read(&self.adapter)?.layers();
+        let layers = checkpoint
+            .adapter
+            .as_deref()
+            .map_or(Ok(0), |adapter| Ok::<_, Error>(PeftAdapter::read(adapter)?.layers()))?;
         let bar = cx.progress.bar("decomposing", layers);
         let count = std::sync::atomic::AtomicUsize::new(0);
         let done = || {
@@ -272,7 +279,7 @@ impl Masks {
         }
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
-        checkpoint.adapter = self.adapter.clone();
+        checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
         check_asked(&weighting, reference.as_ref())?;

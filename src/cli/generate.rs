@@ -40,7 +40,7 @@ pub struct Generate {
     /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format, put on the model
+    /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     /// The items: a .jsonl file, or any other form of a data set
@@ -143,7 +143,7 @@ impl Generate {
         }
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
-        checkpoint.adapter = self.adapter.clone();
+        checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let (mut items, unusable) = match self.skip_unusable {
             true => read_usable_items(&self.items)?,
             false => {

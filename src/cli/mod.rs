@@ -24,7 +24,7 @@ mod watching;
 mod weights;
 
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unforget::context::Context;
 use unforget::error::{Error, Result};
@@ -129,6 +129,11 @@ fn model_folder(cx: &Context, name: &str) -> Result<PathBuf> {
         "lab" => Ok(unforget::lab::folder()?.join("model")),
         _ => unforget::hub::folder(name, &cx.progress),
     }
+}
+
+/// The folder of an adapter given on the command line: a local one, or an adapter of the hub.
+fn adapter_folder(cx: &Context, name: Option<&Path>) -> Result<Option<PathBuf>> {
+    name.map(|name| unforget::hub::adapter_folder(name, &cx.progress)).transpose()
 }
 
 /// Prints a value as JSON for machines.

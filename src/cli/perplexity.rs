@@ -39,7 +39,7 @@ pub struct Perplexity {
     /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
-    /// Adapter folder in PEFT's format, put on the model
+    /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     /// The data set: a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz), or a folder, with :SPLIT where it has several
@@ -97,7 +97,7 @@ impl Perplexity {
         }
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
-        checkpoint.adapter = self.adapter.clone();
+        checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
         let data = Data::read(

@@ -1,10 +1,10 @@
 //! Any adapter as a plain LoRA, for programs that know nothing else.
 
-use super::merged::{layer, open};
+use super::merged::{layer, layers_of, open};
 use super::svd::{leading, tensor};
-use crate::adapter::{LoraConfig, PeftAdapter};
+use crate::adapter::{LoraConfig, Patterns, PeftAdapter};
 use crate::error::{Error, Result};
-use crate::model::Checkpoint;
+use crate::model::{BROKEN, Checkpoint};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -48,8 +48,9 @@ pub fn as_lora(
     }
     let stored = open(checkpoint)?;
     let mut problems = Vec::new();
-    let is_layer = |path: &str| stored.get(&format!("{path}.weight")).is_some();
-    adapter.check_names(is_layer, &mut problems);
+    let layers = layers_of(&stored);
+    adapter.check_names(&layers, &mut problems);
+    adapter.check_whole(&layers, &mut problems);
     let paths: Vec<&String> = adapter.modules.keys().collect();
     let own = paths.iter().map(|path| adapter.config.rank(path)).max();
     let rank = rank.or(own).unwrap_or(adapter.config.rank);
@@ -67,6 +68,10 @@ pub fn as_lora(
             let (a, b) = factors(&change, rank, at as u64)?;
             let kept = b.to_dtype(DType::F64)?.matmul(&a.to_dtype(DType::F64)?)?;
             let (size, missed) = (norm(&change)?, norm(&(&change - kept)?)?);
+            if !(size.is_finite() && missed.is_finite()) {
+                let problem = format!("{path}: the change of the weight is infinite, {BROKEN}");
+                return Err(Error::file(folder, problem));
+            }
             let ratio = |a: f64, b: f64| if a == 0.0 { 0.0 } else { a / b };
             let approximated = Approximated {
                 layer: path.to_string(),
@@ -98,8 +103,8 @@ pub fn as_lora(
         alpha: rank as f64,
         dora: false,
         rslora: false,
-        rank_pattern: BTreeMap::new(),
-        alpha_pattern: BTreeMap::new(),
+        rank_pattern: Patterns::new(),
+        alpha_pattern: Patterns::new(),
         ..adapter.config
     };
     plain.write(&tensors, out)?;

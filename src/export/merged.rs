@@ -1,9 +1,10 @@
 //! A model with its adapter folded in, as a folder of its own.
 
-use super::tensors::{Planned, Stored, bytes_of, write};
+use super::tensors::{Planned, bytes_of, write};
 use crate::adapter::PeftAdapter;
 use crate::error::{Error, Result};
-use crate::model::{Checkpoint, Projection};
+use crate::model::{Checkpoint, PROJECTIONS, Projection, Stored, not_finite, own_head};
+use fancy_regex::Regex;
 use crate::tokens::Tokenizer;
 use serde::Serialize;
 use std::path::Path;
@@ -27,7 +28,8 @@ pub const SHARD: u64 = 5_000_000_000;
 /// Writes the model of `checkpoint` with its adapter folded into the weights to the empty folder `out`, in Hugging Face layout.
 ///
 /// Only the weights that the adapter changes are computed, in f32, and rounded to the type in which the model stores them. Every other tensor
-/// is copied byte for byte, and so are the configs, the tokenizer and the chat template. Files of weights hold at most `shard` bytes
+/// is copied byte for byte, and so are the configs, the tokenizer and the chat template; only `tie_word_embeddings` is set to false where the
+/// weights contradict it. Files of weights hold at most `shard` bytes
 /// unless one tensor alone is larger; several come with their index.
 pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged> {
     super::refuse_scaled(checkpoint)?;
@@ -38,8 +40,9 @@ pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged>
     let adapter = PeftAdapter::read(folder)?;
     let stored = open(checkpoint)?;
     let mut problems = Vec::new();
-    let is_layer = |path: &str| stored.get(&format!("{path}.weight")).is_some();
-    adapter.check_names(is_layer, &mut problems);
+    let layers = layers_of(&stored);
+    adapter.check_names(&layers, &mut problems);
+    adapter.check_whole(&layers, &mut problems);
     for path in adapter.modules.keys() {
         layer(&stored, &adapter, path, &mut problems)?;
     }
@@ -55,22 +58,56 @@ pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged>
             stored.get(name).ok_or_else(|| Error::invalid(name, "is not part of the model"))?;
         let (path, part) = name.rsplit_once('.').unwrap_or((name, ""));
         if !adapter.modules.contains_key(path) {
-            return stored.bytes(entry);
+            return stored.bytes(name, entry);
         }
         let projection = layer(&stored, &adapter, path, &mut Vec::new())?;
-        match part {
+        let changed = match part {
             "weight" if projection.adapted.is_some() => {
                 layers += 1;
-                bytes_of(&projection.merged_weight()?, &entry.dtype)
+                projection.merged_weight()?
             }
-            "bias" if adapter.changes_bias(path) => match &projection.bias {
-                Some(bias) => bytes_of(bias, &entry.dtype),
-                None => stored.bytes(entry),
-            },
-            _ => stored.bytes(entry),
+            "bias" if adapter.changes_bias(path) && projection.bias.is_some() => {
+                projection.bias.clone().expect("there is one")
+            }
+            _ => return stored.bytes(name, entry),
+        };
+        let bytes = bytes_of(&changed, &entry.dtype)?;
+        match not_finite(&entry.dtype, &entry.shape, &bytes) {
+            None => Ok(bytes),
+            Some(found) => {
+                let problem = format!(
+                    "with it {name} {found}, stored as {}; its numbers are too large for this model",
+                    entry.dtype
+                );
+                Err(Error::file(folder, problem))
+            }
         }
     })?;
-    Ok(Merged { layers, tensors, files, copied: copy_beside(&checkpoint.model, out)? })
+    let copied = copy_beside(&checkpoint.model, out)?;
+    if checkpoint.config()?.tie_word_embeddings && own_head(&stored)? {
+        untie(&out.join("config.json"))?;
+    }
+    Ok(Merged { layers, tensors, files, copied })
+}
+
+/// Has `config.json` say that the head is a tensor of its own; everything else stays as it is.
+fn untie(config: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(config).map_err(Error::io("reading", config))?;
+    let field = Regex::new(r#"("tie_word_embeddings"\s*:\s*)true"#)
+        .map_err(Error::library("reading a pattern"))?;
+    let changed = match field.is_match(&text).unwrap_or(false) {
+        true => field.replace(&text, "${1}false").into_owned(),
+        // the family's own default
+        false => text.replacen('{', "{\n  \"tie_word_embeddings\": false,", 1),
+    };
+    std::fs::write(config, changed).map_err(Error::io("writing", config))
+}
+
+/// The paths of the linear layers of the blocks.
+pub(super) fn layers_of(stored: &Stored) -> Vec<String> {
+    let names = stored.entries().filter_map(|(name, _)| name.strip_suffix(".weight"));
+    let linear = |path: &&str| PROJECTIONS.iter().any(|part| path.ends_with(part));
+    names.filter(linear).map(str::to_string).collect()
 }
 
 /// The tensors of a checkpoint's model.

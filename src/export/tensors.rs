@@ -1,95 +1,14 @@
-//! Safetensors files read and written one tensor at a time, so that a model larger than the memory can be rewritten.
+//! Safetensors files written one tensor at a time, so that a model larger than the memory can be rewritten.
 
 use crate::error::{Error, Result};
-use candle_core::{DType, Device, Tensor};
+use crate::model::{Entry, float};
+use candle_core::Tensor;
 use safetensors::View;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-
-/// The tensors of some safetensors files, left where they are.
-pub(super) struct Stored {
-    files: Vec<PathBuf>,
-    entries: BTreeMap<String, Entry>,
-}
-
-/// One tensor of a file.
-#[derive(Clone)]
-pub(super) struct Entry {
-    /// As the format writes it, such as `BF16`.
-    pub dtype: String,
-    pub shape: Vec<usize>,
-    file: usize,
-    /// Place and length in the file, in bytes.
-    start: u64,
-    length: u64,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: [u64; 2],
-}
-
-impl Stored {
-    /// Reads the headers of `files`.
-    pub fn open(files: &[PathBuf]) -> Result<Self> {
-        let mut entries = BTreeMap::new();
-        for (at, path) in files.iter().enumerate() {
-            for (name, header) in headers(path)? {
-                let [start, end] = header.0.data_offsets;
-                let entry = Entry {
-                    dtype: header.0.dtype,
-                    shape: header.0.shape,
-                    file: at,
-                    start: header.1 + start,
-                    length: end - start,
-                };
-                entries.insert(name, entry);
-            }
-        }
-        Ok(Self { files: files.to_vec(), entries })
-    }
-
-    /// All tensors by name.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
-    }
-
-    /// The tensor called `name`, if there is one.
-    pub fn get(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(name)
-    }
-
-    /// Its bytes as they are stored.
-    pub fn bytes(&self, entry: &Entry) -> Result<Vec<u8>> {
-        let path = &self.files[entry.file];
-        let mut file = File::open(path).map_err(Error::io("reading the weights", path))?;
-        let mut bytes = vec![0; entry.length as usize];
-        file.seek(SeekFrom::Start(entry.start))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(Error::io("reading the weights", path))?;
-        Ok(bytes)
-    }
-
-    /// Its numbers in f32.
-    pub fn tensor(&self, name: &str, entry: &Entry) -> Result<Tensor> {
-        let Some(dtype) = float(&entry.dtype) else {
-            let problem = format!(
-                "{name} holds {}; an adapter can be folded into floating-point weights only, so take the model before it was quantised",
-                entry.dtype
-            );
-            return Err(Error::file(&self.files[entry.file], problem));
-        };
-        let bytes = self.bytes(entry)?;
-        let tensor = Tensor::from_raw_buffer(&bytes, dtype, &entry.shape, &Device::Cpu)?;
-        Ok(tensor.to_dtype(DType::F32)?)
-    }
-}
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
 /// `tensor`, rounded to the format's `dtype`, as bytes.
 pub(super) fn bytes_of(tensor: &Tensor, dtype: &str) -> Result<Vec<u8>> {
@@ -98,45 +17,6 @@ pub(super) fn bytes_of(tensor: &Tensor, dtype: &str) -> Result<Vec<u8>> {
         None => tensor.clone(),
     };
     Ok(tensor.contiguous()?.data().into_owned())
-}
-
-fn float(dtype: &str) -> Option<DType> {
-    match dtype {
-        "F64" => Some(DType::F64),
-        "F32" => Some(DType::F32),
-        "F16" => Some(DType::F16),
-        "BF16" => Some(DType::BF16),
-        _ => None,
-    }
-}
-
-/// The tensors named in the header of `path`, each with the place in the file from which its offsets count.
-fn headers(path: &Path) -> Result<Vec<(String, (Header, u64))>> {
-    let broken = || Error::file(path, "not a whole safetensors file; copy or download it again");
-    let mut file = File::open(path).map_err(Error::io("reading the weights", path))?;
-    let size = file.metadata().map_err(Error::io("reading the weights", path))?.len();
-    let mut eight = [0; 8];
-    file.read_exact(&mut eight).map_err(|_| broken())?;
-    let length = u64::from_le_bytes(eight);
-    if length.checked_add(8).is_none_or(|start| start > size) {
-        return Err(broken());
-    }
-    let mut text = vec![0; length as usize];
-    file.read_exact(&mut text).map_err(|_| broken())?;
-    let fields: Map<String, Value> = serde_json::from_slice(&text).map_err(|_| broken())?;
-    let mut headers = Vec::new();
-    for (name, value) in fields {
-        if name == "__metadata__" {
-            continue;
-        }
-        let header: Header = serde_json::from_value(value).map_err(|_| broken())?;
-        let [start, end] = header.data_offsets;
-        if start > end || end > size - 8 - length {
-            return Err(broken());
-        }
-        headers.push((name, (header, 8 + length)));
-    }
-    Ok(headers)
 }
 
 /// A tensor that is to be written.

@@ -4,7 +4,7 @@
 //! fetched again: a cut connection, now or in an earlier call, goes on where it was (`Range`). Only content that has the hash gets
 //! its name in `blobs/`, the link in `snapshots/COMMIT/`, and, when all files are there, `refs/REVISION`.
 
-use super::{Hub, INDEX, ModelId, NEEDED, Token, WEIGHTS, is_inside, lacking, shards};
+use super::{Hub, INDEX, Kind, ModelId, Token, WEIGHTS, is_inside, lacking, shards};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::store::{file_hash, write_atomic};
@@ -29,17 +29,23 @@ const BESIDE: [&str; 8] = [
 ];
 
 /// Makes the model whole in the cache.
-pub(super) fn fetch(hub: &Hub, id: &ModelId, progress: &Progress) -> Result<PathBuf> {
-    let fetching =
-        Fetching { hub, id, progress, agent: agent(hub), folder: hub.cache.join(id.folder()) };
+pub(super) fn fetch(hub: &Hub, kind: Kind, id: &ModelId, progress: &Progress) -> Result<PathBuf> {
+    let folder = hub.cache.join(id.folder());
+    let fetching = Fetching { hub, kind, id, progress, agent: agent(hub), folder };
     let listing = fetching.listing()?;
     let snapshot = fetching.folder.join("snapshots").join(&listing.commit);
-    for name in BESIDE {
+    let beside = match kind {
+        Kind::Model => &BESIDE[..],
+        Kind::Adapter => &kind.needed()[..],
+    };
+    for name in beside {
         if listing.has(name) {
             fetching.file(&listing.commit, &snapshot, name)?;
         }
     }
-    if listing.has(WEIGHTS) {
+    if kind == Kind::Adapter {
+        // both files are there
+    } else if listing.has(WEIGHTS) {
         fetching.file(&listing.commit, &snapshot, WEIGHTS)?;
     } else {
         fetching.file(&listing.commit, &snapshot, INDEX)?;
@@ -47,7 +53,7 @@ pub(super) fn fetch(hub: &Hub, id: &ModelId, progress: &Progress) -> Result<Path
             fetching.file(&listing.commit, &snapshot, &shard)?;
         }
     }
-    let lacking = lacking(&snapshot)?;
+    let lacking = lacking(kind, &snapshot)?;
     if !lacking.is_empty() {
         let hint = "it was there a moment ago; does something clean the cache?";
         return Err(Error::missing(lacking.join(", "), snapshot, hint));
@@ -82,6 +88,7 @@ fn agent(hub: &Hub) -> Agent {
 
 struct Fetching<'a> {
     hub: &'a Hub,
+    kind: Kind,
     id: &'a ModelId,
     progress: &'a Progress,
     agent: Agent,
@@ -137,13 +144,14 @@ impl Fetching<'_> {
         let files: Vec<String> =
             files.filter_map(|file| Some(file["rfilename"].as_str()?.to_string())).collect();
         let listing = Listing { commit, files };
-        let lost: Vec<&str> = NEEDED.into_iter().filter(|name| !listing.has(name)).collect();
+        let needed = self.kind.needed().into_iter();
+        let lost: Vec<&str> = needed.filter(|name| !listing.has(name)).collect();
         if !lost.is_empty() {
             let problem =
                 format!("has no {} on the hub; it cannot be opened here", lost.join(" and no "));
             return Err(self.refused(&problem));
         }
-        if !listing.has(WEIGHTS) && !listing.has(INDEX) {
+        if self.kind == Kind::Model && !listing.has(WEIGHTS) && !listing.has(INDEX) {
             let problem = "has no weights as model.safetensors on the hub; other forms must be converted first, with `save_pretrained` in Python for example";
             return Err(self.refused(problem));
         }

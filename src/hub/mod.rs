@@ -19,6 +19,8 @@
 //! assert!(ModelId::parse("./models/gemma").is_none(), "a path");
 //! ```
 //!
+//! Adapters in PEFT's format are named and found in the same way.
+//!
 //! What is not in the cache is fetched if the crate was built with the feature `download`, into the same layout, so that Python
 //! finds it.
 //!
@@ -123,6 +125,30 @@ pub struct Hub {
     pub pause: Duration,
 }
 
+/// What a name is expected to lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Model,
+    Adapter,
+}
+
+impl Kind {
+    /// Files without which a folder is none.
+    fn needed(self) -> [&'static str; 2] {
+        match self {
+            Self::Model => ["config.json", "tokenizer.json"],
+            Self::Adapter => ["adapter_config.json", "adapter_model.safetensors"],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Adapter => "adapter",
+        }
+    }
+}
+
 /// What the cache has of a model.
 enum Cached {
     /// All of it, in this folder.
@@ -208,17 +234,29 @@ impl Hub {
     /// # Errors
     /// Says where it was looked for, what is missing there, and how to get it; what the hub answered, where it was asked.
     pub fn model(&self, id: &ModelId, progress: &Progress) -> Result<PathBuf> {
-        let cached = match self.cached(id)? {
+        self.find(Kind::Model, id, progress)
+    }
+
+    /// The folder of an adapter in PEFT's format, as [`Hub::model`] finds a model's.
+    ///
+    /// # Errors
+    /// As [`Hub::model`].
+    pub fn adapter(&self, id: &ModelId, progress: &Progress) -> Result<PathBuf> {
+        self.find(Kind::Adapter, id, progress)
+    }
+
+    fn find(&self, kind: Kind, id: &ModelId, progress: &Progress) -> Result<PathBuf> {
+        let cached = match self.cached(kind, id)? {
             Cached::Whole(folder) => return Ok(folder),
             other => other,
         };
         #[cfg(feature = "download")]
         if !self.offline {
-            return download::fetch(self, id, progress);
+            return download::fetch(self, kind, id, progress);
         }
         // only downloads have something to show
         let _ = progress;
-        Err(self.absent(id, cached))
+        Err(self.absent(kind, id, cached))
     }
 
     /// Names of the models in the cache, sorted.
@@ -231,7 +269,7 @@ impl Hub {
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    fn cached(&self, id: &ModelId) -> Result<Cached> {
+    fn cached(&self, kind: Kind, id: &ModelId) -> Result<Cached> {
         let folder = self.cache.join(id.folder());
         let reference = folder.join("refs").join(&id.revision);
         let commit = match reference.is_file() {
@@ -245,7 +283,7 @@ impl Hub {
         if commit.is_empty() || !is_inside(Path::new(&commit)) || !snapshot.is_dir() {
             return Ok(Cached::Nothing);
         }
-        let lacking = lacking(&snapshot)?;
+        let lacking = lacking(kind, &snapshot)?;
         Ok(match lacking.is_empty() {
             true => Cached::Whole(snapshot),
             false => Cached::Part(snapshot, lacking),
@@ -253,7 +291,7 @@ impl Hub {
     }
 
     /// Why there is no model, and the way out.
-    fn absent(&self, id: &ModelId, cached: Cached) -> Error {
+    fn absent(&self, kind: Kind, id: &ModelId, cached: Cached) -> Error {
         let folder = self.cache.join(id.folder());
         let ModelId { owner, name, revision } = id;
         let get = match (cfg!(feature = "download"), self.offline) {
@@ -270,11 +308,31 @@ impl Hub {
             }
         };
         match cached {
-            Cached::Part(snapshot, lacking) => Error::missing(
-                lacking.join(", "),
-                snapshot,
-                format!("the cache has only a part of {id}; {get}"),
-            ),
+            Cached::Part(snapshot, lacking)
+                if kind == Kind::Model && snapshot.join("adapter_config.json").is_file() =>
+            {
+                let hint = format!(
+                    "{id} is an adapter; name the model it was made for, and it as its adapter"
+                );
+                Error::missing(lacking.join(", "), snapshot, hint)
+            }
+            Cached::Part(snapshot, lacking) => {
+                // what Python keeps in its older form, the hub may not have in another
+                let pickled = std::fs::read_dir(&snapshot).into_iter().flatten().flatten();
+                let mut pickled = pickled.map(|entry| entry.file_name());
+                let convert = match pickled.find(|name| name.to_string_lossy().ends_with(".bin")) {
+                    Some(name) => format!(
+                        "; {} beside it is not read here, and must be saved again as safetensors if that is all there is",
+                        name.to_string_lossy()
+                    ),
+                    None => String::new(),
+                };
+                Error::missing(
+                    lacking.join(", "),
+                    snapshot,
+                    format!("the cache has only a part of {id}; {get}{convert}"),
+                )
+            }
             _ if folder.is_dir() => {
                 let known = self.revisions(&folder);
                 let known = match known.is_empty() {
@@ -295,7 +353,7 @@ impl Hub {
                 let other = others.iter().find(|other| other.eq_ignore_ascii_case(&asked));
                 let similar = other.map_or(String::new(), |other| format!("there is {other}; "));
                 Error::missing(
-                    format!("model {asked}"),
+                    format!("{} {asked}", kind.name()),
                     &self.cache,
                     format!(
                         "{similar}nor is there a folder {asked}; {get}; HF_HUB_CACHE and HF_HOME say where the cache is"
@@ -338,20 +396,32 @@ pub fn folder(name: &str, progress: &Progress) -> Result<PathBuf> {
     }
 }
 
+/// The folder of an adapter that a user named: a local folder, else an adapter of the hub.
+///
+/// # Errors
+/// As [`Hub::adapter`] if it is the name of a hub's adapter. Whether a local folder holds an adapter is not looked at here.
+pub fn adapter_folder(name: &Path, progress: &Progress) -> Result<PathBuf> {
+    match name.to_str().and_then(ModelId::parse) {
+        Some(id) if !name.exists() => Hub::from_env()?.adapter(&id, progress),
+        _ => Ok(name.to_path_buf()),
+    }
+}
+
 /// Weights in one file.
 const WEIGHTS: &str = "model.safetensors";
 /// The list of their shards.
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Files without which a folder is no model.
-const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
-
-/// What a model's folder lacks.
-fn lacking(folder: &Path) -> Result<Vec<String>> {
+/// What a folder lacks.
+fn lacking(kind: Kind, folder: &Path) -> Result<Vec<String>> {
     // a link into the cache whose file was deleted is no file
     let has = |name: &str| folder.join(name).is_file();
+    let needed = kind.needed().into_iter();
     let mut lacking: Vec<String> =
-        NEEDED.iter().filter(|name| !has(name)).map(|name| name.to_string()).collect();
+        needed.filter(|name| !has(name)).map(|name| name.to_string()).collect();
+    if kind == Kind::Adapter {
+        return Ok(lacking);
+    }
     if has(INDEX) && !has(WEIGHTS) {
         let shards = shards(&folder.join(INDEX))?;
         lacking.extend(shards.into_iter().filter(|shard| !has(shard)));

@@ -1,5 +1,6 @@
 use super::config::{GenerationConfig, ModelConfig};
 use super::decoder::Decoder;
+use super::stored::{Stored, not_finite};
 use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
 use crate::hub;
@@ -102,7 +103,7 @@ impl Checkpoint {
         }
         for file in ["config.json", "tokenizer.json"] {
             if !model.join(file).is_file() {
-                let hint = "a model folder holds config.json, model.safetensors and tokenizer.json";
+                let hint = no_model(&model)?;
                 return Err(Error::missing(file, model, hint));
             }
         }
@@ -162,8 +163,7 @@ impl Checkpoint {
         let mut files = weights::files(&self.model)?;
         files.push(self.model.join("config.json"));
         if let Some(adapter) = &self.adapter {
-            files.push(adapter.join("adapter_config.json"));
-            files.push(adapter.join("adapter_model.safetensors"));
+            files.extend(adapter_files(adapter)?);
         }
         Ok(files)
     }
@@ -194,6 +194,38 @@ impl Checkpoint {
         }
     }
 
+    /// The folder that decides most: the adapter's, or the model's where there is none.
+    pub fn changed(&self) -> &Path {
+        self.adapter.as_deref().unwrap_or(&self.model)
+    }
+
+    /// Where the files contradict each other and can be used all the same, in one sentence each: what is done about it.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn contradictions(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        if self.config()?.tie_word_embeddings
+            && weights::own_head(&Stored::open(&weights::files(&self.model)?)?)?
+        {
+            found.push(format!(
+                "{}: config.json says that the embedding is the output head (tie_word_embeddings), but the weights have an lm_head.weight that differs from it; both are used as they are stored, as transformers does",
+                self.model.display()
+            ));
+        }
+        if let Some(adapter) = &self.adapter {
+            let base = base_of(adapter)?;
+            if !base.is_empty() && !is_named(&base, &self.model) {
+                found.push(format!(
+                    "{}: adapter_config.json says that the adapter was made for {base}, and it is put on {}; on another model than its own its answers mean nothing",
+                    adapter.display(),
+                    self.model.display()
+                ));
+            }
+        }
+        Ok(found)
+    }
+
     /// Reads the weights without the adapter: f32 on a CPU, bf16 elsewhere.
     pub fn load_base(&self, device: &Device) -> Result<Model> {
         let config = self.config()?;
@@ -203,6 +235,108 @@ impl Checkpoint {
         shelf.finish(&self.model)?;
         Ok(Model { decoder, stop_ids: self.stop_ids()? })
     }
+}
+
+/// The two files of an adapter's folder in PEFT's format.
+///
+/// # Errors
+/// Says what the folder holds instead, and the way out.
+pub(crate) fn adapter_files(folder: &Path) -> Result<[PathBuf; 2]> {
+    let files = ["adapter_config.json", "adapter_model.safetensors"];
+    let lacking = files.into_iter().find(|name| !folder.join(name).is_file());
+    let Some(lacking) = lacking else {
+        return Ok(files.map(|name| folder.join(name)));
+    };
+    let pickled = folder.join("adapter_model.bin");
+    let hint = if !folder.exists() {
+        "nor is there such a folder; name an adapter's folder, or owner/name for one of the hub"
+            .to_string()
+    } else if !folder.is_dir() {
+        "this is a file; name the folder that holds it".to_string()
+    } else if lacking == files[1] && pickled.is_file() {
+        format!(
+            "it has adapter_model.bin, a form that can carry code and is not read here; write it as safetensors: {}",
+            weights::from_pickle(&pickled, &folder.join(lacking))
+        )
+    } else if let Some(listed) = folders_with(folder, "adapter_config.json")? {
+        format!("there are adapters in it, {listed}; name one of them")
+    } else if lacking == files[0] && folder.join("config.json").is_file() {
+        "this is a whole model; give it as the model, without an adapter".to_string()
+    } else {
+        "an adapter in PEFT's format has one".to_string()
+    };
+    Err(Error::missing(lacking, folder, hint))
+}
+
+/// What a folder that is no model may be, and the way out.
+fn no_model(folder: &Path) -> Result<String> {
+    if folder.join("config.json").is_file() {
+        return Ok("a model folder holds config.json, model.safetensors and tokenizer.json".into());
+    }
+    if folder.join("adapter_config.json").is_file() {
+        let base = match base_of(folder)? {
+            base if base.is_empty() => "the model it was made for".to_string(),
+            base => base,
+        };
+        return Ok(format!(
+            "this is an adapter; name {base} as the model, and this folder as its adapter"
+        ));
+    }
+    Ok(match folders_with(folder, "config.json")? {
+        Some(listed) => format!("there are models in it, {listed}; name one of them"),
+        None => "a model folder holds config.json, model.safetensors and tokenizer.json".into(),
+    })
+}
+
+/// The folders directly in `folder` that hold `file`, such as the checkpoints of a training; the latest last.
+fn folders_with(folder: &Path, file: &str) -> Result<Option<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("listing", folder))? {
+        let path = entry.map_err(Error::io("listing", folder))?.path();
+        if path.join(file).is_file() {
+            names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+        }
+    }
+    // checkpoint-90 before checkpoint-100
+    names.sort_by_key(|name| {
+        let (stem, number) = name.rsplit_once('-').unwrap_or((name, ""));
+        (stem.to_string(), number.parse::<u64>().unwrap_or(0), name.clone())
+    });
+    Ok((!names.is_empty()).then(|| names.join(", ")))
+}
+
+/// The model that an adapter says it was made for; empty if it says nothing.
+fn base_of(adapter: &Path) -> Result<String> {
+    let path = adapter.join("adapter_config.json");
+    let text =
+        std::fs::read_to_string(&path).map_err(Error::io("reading the adapter's config", &path))?;
+    let fields: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| Error::file(&path, format!("not PEFT's config: {error}")))?;
+    Ok(fields["base_model_name_or_path"].as_str().unwrap_or_default().trim().to_string())
+}
+
+/// Whether `named`, a path or a name on the hub as an adapter's config has it, can mean the model in `folder`: the last parts of their names are
+/// compared, since folders move.
+fn is_named(named: &str, folder: &Path) -> bool {
+    let named = Path::new(named);
+    let whole = |path: &Path| path.canonicalize().ok();
+    if whole(named).is_some_and(|path| whole(folder) == Some(path)) {
+        return true;
+    }
+    let names = |path: &Path| -> Vec<String> {
+        let absolute = whole(path).unwrap_or_else(|| path.to_path_buf());
+        let parts = |path: &Path| -> Vec<String> {
+            let parts = path.components().map(|part| part.as_os_str().to_string_lossy());
+            let parts: Vec<String> = parts.map(|part| part.to_lowercase()).collect();
+            // a folder of the hub's cache is named for the model
+            let of_hub = parts.iter().filter_map(|part| part.strip_prefix("models--"));
+            let of_hub = of_hub.filter_map(|part| part.rsplit("--").next()).map(str::to_string);
+            of_hub.chain(parts.last().cloned()).collect()
+        };
+        [parts(path), parts(&absolute)].concat()
+    };
+    let own = names(folder);
+    names(named).iter().any(|name| own.contains(name))
 }
 
 /// Writes a whole model folder: config, weights in one file, stop ids. The tokenizer is copied by the caller.
@@ -223,8 +357,18 @@ pub fn write_model(folder: &Path, decoder: &Decoder, stop_ids: &[u32]) -> Result
     write_tensors(&folder.join("model.safetensors"), &decoder.tensors()?)
 }
 
-/// Writes tensors as a safetensors file, marked as PyTorch's so that transformers and PEFT read it.
+/// Writes tensors as a safetensors file, marked as PyTorch's so that transformers and PEFT read it. Numbers that are not finite are refused.
 pub(crate) fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+    for (name, tensor) in tensors {
+        let dtype = tensor.dtype().as_str().to_uppercase();
+        let bytes = safetensors::View::data(tensor);
+        if let Some(found) = not_finite(&dtype, tensor.dims(), &bytes) {
+            let problem = format!(
+                "is not written, since {name} {found}; train again, with a lower learning rate"
+            );
+            return Err(Error::file(path, problem));
+        }
+    }
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(Error::library("packing the weights"))?;

@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::config::ModelConfig;
 use super::loss::{BatchLoss, BatchRow};
 use super::projection::Projection;
-use super::weights::Shelf;
+use super::weights::{EMBEDDING, HEAD, Shelf, differ};
 use crate::error::{Error, Result};
 use crate::ops::{self, Divergence, Gradients, NormWeight, Rope, RopeTable, TokenLoss};
 use crate::rng::Rng;
@@ -45,20 +45,30 @@ impl Decoder {
     /// Takes the weights that `config` asks for; `shelf` notes every misfit.
     pub(super) fn load(shelf: &mut Shelf, config: &ModelConfig, device: &Device) -> Result<Self> {
         let table = [config.vocab_size, config.hidden_size];
-        // a tied pair may be stored under either name
-        let (embedding, head) = ("model.embed_tokens.weight", "lm_head.weight");
-        let embed_tokens =
-            match config.tie_word_embeddings && !shelf.has(embedding) && shelf.has(head) {
-                true => shelf.take(head, &table)?,
-                false => shelf.take(embedding, &table)?,
-            };
-        let lm_head = match config.tie_word_embeddings {
-            true => {
-                shelf.drop_if_present(head);
+        // a tied pair may be stored under either name, or under both
+        let tied = config.tie_word_embeddings;
+        let embed_tokens = match tied && !shelf.has(EMBEDDING) && shelf.has(HEAD) {
+            true => shelf.take(HEAD, &table)?,
+            false => shelf.take(EMBEDDING, &table)?,
+        };
+        let lm_head = match shelf.has(HEAD) {
+            true => Some(shelf.take(HEAD, &table)?),
+            false if tied => None,
+            false => {
+                shelf.problem(format!(
+                    "{HEAD}: missing, and config.json does not say that the embedding is the head; copy or download the weights again, or set `tie_word_embeddings` to true if it is"
+                ));
                 None
             }
-            false => Some(shelf.take(head, &table)?),
         };
+        // as transformers: of two that differ, each is used as it is stored, whatever the config says
+        let lm_head = match lm_head {
+            Some(head) if tied && !differ(&head, &embed_tokens)? => None,
+            head => head,
+        };
+        let config =
+            ModelConfig { tie_word_embeddings: tied && lm_head.is_none(), ..config.clone() };
+        let config = &config;
         Ok(Self {
             layers: (0..config.num_hidden_layers)
                 .map(|at| Block::load(shelf, config, at))
@@ -400,7 +410,13 @@ impl Decoder {
             divergence,
             Gradients::None,
         )?;
-        Ok(measured.kl)
+        match measured.kl.iter().position(|kl| !kl.is_finite()) {
+            None => Ok(measured.kl),
+            Some(at) => {
+                let what = format!("the divergence at predicted token {at}");
+                Err(Error::NotANumber { what })
+            }
+        }
     }
 
     /// Hidden states of the batch's predicted tokens, ready for the head, `(predicted, hidden)`; for a model outside any graph.

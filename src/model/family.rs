@@ -30,7 +30,7 @@ use crate::ops::{Activation, NormWeight};
 /// | mistral, gemma2, qwen2 | a window of `W` sees `W + 1` tokens, and all of them while decoding | `i - j < W`, always |
 /// | gemma2, qwen2 | the window is applied in every layer | in those that `layer_types` names, else in every second one, or from `max_window_layers` on |
 /// | gemma2 | scores are divided by `√head_dim` | by `√query_pre_attn_scalar`: another number in the 27 B model |
-/// | gemma2 | the head is always the embedding | unless `tie_word_embeddings` is false |
+/// | gemma2 | the head is always the embedding | unless `tie_word_embeddings` is false, or the weights have a head that differs |
 /// | gemma2, qwen2, olmo2 | rotary angles in the model's precision: in bf16 the cosine is wrong by 0.5 from position 255 on | in f32 |
 /// | qwen2 | the window is applied even if `use_sliding_window` is false, and may not be null | only if it is true |
 /// | llama | biases, `hidden_act` and `head_dim` are not read, of rotary scalings only llama3 is | all are |

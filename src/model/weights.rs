@@ -1,10 +1,16 @@
 //! Reading `model.safetensors`, whole or in shards.
 
+use super::stored::{BROKEN, Stored, not_finite};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// The embedding, as checkpoints name it.
+pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
+/// The output head, where it is not the embedding.
+pub(super) const HEAD: &str = "lm_head.weight";
 
 /// All tensors of a checkpoint by name, on `device`, those that hold plain numbers (f64, f32, bf16, f16) as `dtype`.
 ///
@@ -16,10 +22,18 @@ pub(super) fn read(
 ) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
     for file in files(folder)? {
-        for (name, tensor) in read_file(&file, device)? {
+        for (name, tensor) in read_finite(&file, device)? {
             let plain = [DType::F64, DType::F32, DType::BF16, DType::F16];
+            let wide = tensor.dtype() == DType::F64;
             let tensor =
                 if plain.contains(&tensor.dtype()) { tensor.to_dtype(dtype)? } else { tensor };
+            // of the others each number has its place in f32 and bf16
+            if wide
+                && !tensor.abs()?.max_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?.is_finite()
+            {
+                let problem = format!("{name} holds numbers that are too large for f32");
+                return Err(Error::file(file, problem));
+            }
             tensors.insert(name, tensor);
         }
     }
@@ -29,10 +43,14 @@ pub(super) fn read(
 /// The tensors of one safetensors file as they are stored.
 pub(crate) fn read_file(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     let bytes = std::fs::read(path).map_err(Error::io("reading the weights", path))?;
+    parse(&bytes, path, device)
+}
+
+fn parse(bytes: &[u8], path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     let broken = |e: &dyn std::fmt::Display| {
         Error::file(path, format!("not a whole safetensors file ({e}); copy or download it again"))
     };
-    match candle_core::safetensors::load_buffer(&bytes, device) {
+    match candle_core::safetensors::load_buffer(bytes, device) {
         Ok(tensors) => Ok(tensors.into_iter().collect()),
         Err(candle_core::Error::UnsupportedSafeTensorDtype(dtype)) => {
             let problem = format!(
@@ -44,6 +62,31 @@ pub(crate) fn read_file(path: &Path, device: &Device) -> Result<BTreeMap<String,
     }
 }
 
+/// As [`read_file`], for weights: a number that is not finite is refused, with its tensor and place.
+pub(crate) fn read_finite(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    let bytes = std::fs::read(path).map_err(Error::io("reading the weights", path))?;
+    let tensors = parse(&bytes, path, device)?;
+    let file = safetensors::SafeTensors::deserialize(&bytes)
+        .map_err(|error| Error::file(path, format!("not a whole safetensors file ({error})")))?;
+    let mut broken: Vec<String> = file
+        .iter()
+        .filter_map(|(name, view)| {
+            let dtype = format!("{:?}", view.dtype());
+            let found = not_finite(&dtype, view.shape(), view.data())?;
+            Some(format!("{name} {found}"))
+        })
+        .collect();
+    broken.sort();
+    match broken.as_slice() {
+        [] => Ok(tensors),
+        [one] => Err(Error::file(path, format!("{one}, {BROKEN}"))),
+        [first, more @ ..] => {
+            let problem = format!("{first}, {BROKEN}; {} more tensors are like it", more.len());
+            Err(Error::file(path, problem))
+        }
+    }
+}
+
 /// The weight files of a folder: one, or the shards that the index names.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let whole = folder.join("model.safetensors");
@@ -52,8 +95,7 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     let index = folder.join("model.safetensors.index.json");
     if !index.exists() {
-        let hint = "a model folder holds model.safetensors, or its shards with model.safetensors.index.json";
-        return Err(Error::missing("weights", folder, hint));
+        return Err(Error::missing("weights", folder, instead(folder)));
     }
     #[derive(serde::Deserialize)]
     struct Index {
@@ -62,18 +104,94 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let text = read_text(&index, "reading the index of the weights")?;
     let parsed: Index = serde_json::from_str(&text)
         .map_err(|e| Error::file(&index, format!("not an index of shards: {e}")))?;
-    let mut shards: Vec<PathBuf> =
-        parsed.weight_map.values().map(|name| folder.join(name)).collect();
-    shards.sort();
-    shards.dedup();
-    match shards.iter().find(|shard| !shard.exists()) {
-        Some(lost) => Err(Error::missing(
-            "shard",
-            lost,
-            "the index names it; copy or download the folder again",
-        )),
-        None => Ok(shards),
+    let mut names: Vec<&String> = parsed.weight_map.values().collect();
+    names.sort();
+    names.dedup();
+    let inside = |name: &&String| {
+        let mut parts = Path::new(name).components();
+        !name.is_empty() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+    };
+    if let Some(outside) = names.iter().find(|name| !inside(name)) {
+        let problem = format!("names the shard {outside:?}, which is not in the model's folder");
+        return Err(Error::file(&index, problem));
     }
+    if names.is_empty() {
+        return Err(Error::file(&index, "names no shard; copy or download the folder again"));
+    }
+    let shards: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    if let Some(lost) = shards.iter().find(|shard| !shard.exists()) {
+        let hint = "the index names it; copy or download the folder again";
+        return Err(Error::missing("shard", lost, hint));
+    }
+    let stored = Stored::open(&shards)?;
+    for (name, shard) in &parsed.weight_map {
+        let found = stored.get(name).map(|entry| stored.file(entry));
+        if found != Some(&folder.join(shard)) {
+            let instead = match found.and_then(Path::file_name) {
+                Some(other) => format!("{} has it", other.to_string_lossy()),
+                None => "no shard has it".to_string(),
+            };
+            let problem = format!(
+                "says that {name} is in {shard}, but {instead}; copy or download the folder again"
+            );
+            return Err(Error::file(&index, problem));
+        }
+    }
+    Ok(shards)
+}
+
+/// What a folder has instead of weights that are read here, and the way out.
+fn instead(folder: &Path) -> String {
+    let needed =
+        "a model folder holds model.safetensors, or its shards with model.safetensors.index.json";
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    if names.iter().any(|name| name.starts_with("pytorch_model") && name.ends_with(".bin")) {
+        return format!(
+            "it has them as pytorch_model.bin, a form that can carry code and is not read here; write them as safetensors: {}",
+            from_pickle(&folder.join("pytorch_model*.bin"), &folder.join("model.safetensors"))
+        );
+    }
+    let ends = [".safetensors", ".gguf", ".ggml", ".pth", ".pt", ".bin", ".h5", ".msgpack", ".npz"];
+    names.retain(|name| ends.iter().any(|end| name.ends_with(end)));
+    match names.is_empty() {
+        true => needed.to_string(),
+        false => format!("{} are not read here; {needed}", names.join(", ")),
+    }
+}
+
+/// A line of Python that writes the tensors of the files that `from` matches as the safetensors file `to`.
+pub(super) fn from_pickle(from: &Path, to: &Path) -> String {
+    let quoted = |path: &Path| format!("{:?}", path.to_string_lossy()).replace('\'', "\\x27");
+    format!(
+        "python -c 'import glob, torch; from safetensors.torch import save_file; save_file({{k: v.clone().contiguous() for f in glob.glob({}) for k, v in torch.load(f, map_location=\"cpu\", weights_only=True).items()}}, {}, {{\"format\": \"pt\"}})'",
+        quoted(from),
+        quoted(to)
+    )
+}
+
+/// Whether the weights in `stored` have a head that differs from the embedding.
+pub(crate) fn own_head(stored: &Stored) -> Result<bool> {
+    let (Some(embedding), Some(head)) = (stored.get(EMBEDDING), stored.get(HEAD)) else {
+        return Ok(false);
+    };
+    if embedding.dtype == head.dtype
+        && stored.bytes(EMBEDDING, embedding)? == stored.bytes(HEAD, head)?
+    {
+        return Ok(false);
+    }
+    let (embedding, head) = (stored.tensor(EMBEDDING, embedding)?, stored.tensor(HEAD, head)?);
+    differ(&embedding, &head)
+}
+
+/// Whether two tensors are not the same numbers.
+pub(super) fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
+    Ok(a.dims() != b.dims() || a.ne(b)?.flatten_all()?.max(0)?.to_scalar::<u8>()? > 0)
 }
 
 /// Takes tensors out of a checkpoint by name and shape, and lists every misfit at once.
@@ -114,8 +232,9 @@ impl Shelf {
         Ok(Tensor::zeros((), self.dtype, &self.device)?)
     }
 
-    pub fn drop_if_present(&mut self, name: &str) {
-        self.tensors.remove(name);
+    /// Notes a misfit.
+    pub fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
     }
 
     /// All is well, or every problem in one error.

@@ -116,7 +116,17 @@ impl<'a> Monitor<'a> {
         self.model.decoder = trainer.decoder().merged()?;
         let (mut rows, mut passes) = (Vec::new(), 0);
         for set in &self.watch.sets {
-            let (row, of_set) = self.measure(set, step)?;
+            let broken = |error| match error {
+                Error::NotANumber { what } => {
+                    let problem = format!(
+                        "{what} of probe set {} is no number any more; try a lower learning rate",
+                        set.name
+                    );
+                    Error::Training { step, problem }
+                }
+                other => other,
+            };
+            let (row, of_set) = self.measure(set, step).map_err(broken)?;
             rows.push(row);
             passes += of_set;
         }
@@ -152,13 +162,6 @@ impl<'a> Monitor<'a> {
         let ids: Vec<&[u32]> = set.scored.iter().map(|scored| scored.ids.as_slice()).collect();
         let scores = perplexity::score(&self.model.decoder, &ids, |_| {})?;
         let (loss, classes) = set.losses(&scores);
-        if loss.is_some_and(|loss| !loss.is_finite()) {
-            let problem = format!(
-                "the surprisal of probe set {} is no number any more; try a lower learning rate",
-                set.name
-            );
-            return Err(Error::Training { step, problem });
-        }
         let mut row = Row {
             step,
             probe: set.name.clone(),

@@ -40,6 +40,15 @@ CASES = {
     "lora-bias": dict(target_modules=["k_proj"], lora_bias=True),
     "conv1d-flag": dict(target_modules=["o_proj"], fan_in_fan_out=True),
     "dora": dict(target_modules=["q_proj", "gate_proj", "down_proj"], use_dora=True),
+    # of several patterns that fit the first counts, in the order of the file
+    "order": dict(target_modules=["q_proj", "up_proj", "down_proj"], rank_pattern={"up_proj": 1, r"layers\.0\..*": 3},
+                  alpha_pattern={"q_proj": 7, ".*": 9, "(up|down)_proj": 5}),
+    "other-order": dict(target_modules=["q_proj", "up_proj", "down_proj"], rank_pattern={r"layers\.0\..*": 3, "up_proj": 1},
+                        alpha_pattern={"(up|down)_proj": 5, ".*": 9, "q_proj": 7}),
+    "whole-path": dict(target_modules=["model.layers.0.self_attn.q_proj", "up_proj"], layers_to_transform=[1]),
+    "blocks-by-pattern": dict(target_modules=["k_proj"], layers_to_transform=[0], layers_pattern=["h", "layers"]),
+    "gaussian": dict(target_modules=["v_proj"], init_lora_weights="gaussian"),
+    "orthogonal": dict(target_modules=["v_proj"], init_lora_weights="orthogonal"),
 }
 
 
@@ -81,7 +90,9 @@ def main(folder):
             written["fan_in_fan_out"] = True  # PEFT takes it back for linear layers, also when it reads the adapter
         if isinstance(written["target_modules"], list):
             written["target_modules"] = sorted(written["target_modules"])  # PEFT writes a set in any order
-        path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")
+        for patterns in ["rank_pattern", "alpha_pattern"]:
+            written[patterns] = options.get(patterns, {})  # PEFT sorts the keys, so that another pattern may come first
+        path.write_text(json.dumps(written, indent=2) + "\n")
         tuned = PeftModel.from_pretrained(load_base(torch.float64), case).double().eval()
         expected[f"logits.{name}"] = logits(tuned, ids)
         assert (expected[f"logits.{name}"] - expected["logits.base"]).abs().max() > 1e-3, name
