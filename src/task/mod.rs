@@ -19,6 +19,7 @@
 mod choice;
 mod code;
 mod database;
+mod fence;
 mod follow;
 mod gsm8k;
 mod instructions;
@@ -27,6 +28,7 @@ mod math;
 mod number;
 mod program;
 pub mod python;
+mod query;
 mod sql;
 mod text;
 
@@ -265,9 +267,9 @@ pub struct CodeTest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// An answer was found where it belongs.
+    /// An answer was found where it belongs, and its form did not cost it the score.
     Kept,
-    /// There is text, but no answer where it belongs.
+    /// There is text, but no answer where it belongs, or the right one is there in another form.
     NoParse,
     /// The answer ran into the length limit before an answer was found.
     Truncated,
@@ -401,10 +403,11 @@ impl Item {
                 found
             }
         };
+        // what is right but for its form has not kept it, whatever stands in its place
         let form = match (&found.extracted, truncated) {
-            (Some(_), _) => Form::Kept,
-            (None, true) => Form::Truncated,
-            (None, false) => Form::NoParse,
+            (Some(_), _) if found.right || !found.skill => Form::Kept,
+            (_, true) => Form::Truncated,
+            (_, false) => Form::NoParse,
         };
         Ok(Score {
             value: f64::from(u8::from(found.right)),
