@@ -71,21 +71,26 @@ fn read(text: &str, deepest: usize, found: &mut Vec<Block>) {
             (at, from) = (at + 1, 0);
             continue;
         };
-        if let Some((code, end)) = open.on_one_line() {
-            found.push(Block { language: open.language, code: code.to_owned(), closed: true });
+        if let Some((block, end)) = open.on_one_line() {
+            found.push(block);
             from = end;
             continue;
         }
         let (block, next, behind) = open.body(&lines, at + 1);
         (at, from) = (next, behind);
-        let holds_blocks = MARKDOWN.contains(&block.language.as_str())
-            || (block.language.is_empty() && block.code.contains("```"));
-        let before = found.len();
-        if holds_blocks && deepest > 0 {
-            read(&block.code, deepest - 1, found);
+        // blocks in a block: of Markdown any, of what does not say what it is those that are closed in it
+        let markdown = MARKDOWN.contains(&block.language.as_str());
+        let mut inner = Vec::new();
+        if deepest > 0 && (markdown || (block.language.is_empty() && block.code.contains("```"))) {
+            read(&block.code, deepest - 1, &mut inner);
+            inner.retain(|inner| !inner.code.trim().is_empty());
         }
-        if found.len() == before {
-            found.push(block);
+        match !inner.is_empty() && (markdown || inner.iter().all(|inner| inner.closed)) {
+            true => found.extend(inner.into_iter().map(|mut inner| {
+                inner.closed |= block.closed;
+                inner
+            })),
+            false => found.push(block),
         }
     }
 }
@@ -139,9 +144,10 @@ impl<'a> Open<'a> {
                 behind,
                 language,
                 begun,
-                indent: match container {
-                    true => before.rsplit('>').next().unwrap_or(before).chars().count(),
-                    false => 0,
+                indent: match before.rsplit_once('>') {
+                    _ if !container => 0,
+                    Some((_, inside)) => inside.strip_prefix(' ').unwrap_or(inside).chars().count(),
+                    None => before.chars().count(),
                 },
                 quotes: if container { before.matches('>').count() } else { 0 },
             });
@@ -149,13 +155,14 @@ impl<'a> Open<'a> {
     }
 
     /// What stands between the fence and a second one on the same line, and where that ends.
-    fn on_one_line(&self) -> Option<(&'a str, usize)> {
+    fn on_one_line(&self) -> Option<(Block, usize)> {
         let info = &self.line[self.behind..];
         let (end, _, length) = run(info, 0, 3, &['`']).filter(|_| self.mark == '`')?;
-        let code = &info[..end];
-        let (named, rest) = language(code);
-        let code = if named.is_empty() { code } else { rest };
-        Some((code.trim(), self.behind + end + length))
+        let (named, rest) = language(&info[..end]);
+        let (language, code) =
+            if is_known(&named) { (named, rest) } else { (String::new(), info[..end].trim()) };
+        let block = Block { language, code: code.to_owned(), closed: true };
+        Some((block, self.behind + end + length))
     }
 
     /// The block whose first line is `lines[first]`, and the place from which to read on: a line and a byte of it.
@@ -420,7 +427,7 @@ mod tests {
             ("````\naaa\n```\n``````", &["|aaa\n```"]),
             ("~~~~\naaa\n~~~\n~~~~", &["|aaa\n~~~"]),
             ("```", &[]),
-            ("`````\n\n```\naaa", &["|aaa…"]),
+            ("`````\n\n```\naaa", &["|\n```\naaa…"]),
             ("> ```\n> aaa\n\nbbb", &["|aaa"]),
             (" ```\n aaa\naaa\n```", &["|aaa\naaa"]),
             ("  ```\naaa\n  aaa\naaa\n  ```", &["|aaa\naaa\naaa"]),

@@ -72,7 +72,7 @@ pub enum Check {
         place: Place,
     },
     /// The letter of one option on the last line `Answer: X`. Skill: the last option that the text names, by letter or by its
-    /// words, is right.
+    /// words, and does not deny is right.
     Choice {
         /// The right option's letter; options are lettered from `A`.
         letter: char,
@@ -143,7 +143,8 @@ pub enum Check {
         #[serde(default)]
         take: Take,
     },
-    /// The label of one option, as in ARC and MMLU. Skill: the last option that the text names, by letter or by its words, is right.
+    /// The label of one option, as in ARC and MMLU. Skill: the last option that the text names, by letter or by its words, and does not
+    /// deny is right.
     Letter {
         /// The right option's label.
         key: String,
