@@ -234,12 +234,16 @@ impl Options<'_> {
     /// What `text` names: labels in their order, then words.
     fn mentions(&self, text: &str) -> Vec<Mention> {
         let mut labels: Vec<Mention> = Vec::new();
+        let longest = self.labels.iter().map(String::len).max().unwrap_or(0).max(1);
         let letters = |at: usize| self.labels[at].chars().all(char::is_alphabetic);
         for (start, c) in text.char_indices().filter(|(_, c)| c.is_alphanumeric()) {
             if text[..start].chars().next_back().is_some_and(char::is_alphanumeric) {
                 continue;
             }
             let (word, behind) = first_word(&text[start..]);
+            if word.len() > longest {
+                continue;
+            }
             let known = self.labels.iter().position(|label| label == word);
             let place = || (0..self.labels.len()).find(|at| letter_of(*at) == word);
             let small = || self.by_label(word).filter(|_| c.is_lowercase());
@@ -430,7 +434,7 @@ fn stands_alone(text: &str, start: usize, end: usize) -> bool {
 
 /// Whether the text around a label says that it is one: `(B)`, `option B`, `it is B`, `B is correct`.
 fn is_given(before: &str, behind: &str) -> bool {
-    const BEFORE: [&str; 23] = [
+    const BEFORE: [&str; 24] = [
         "option",
         "options",
         "choice",
@@ -454,6 +458,7 @@ fn is_given(before: &str, behind: &str) -> bool {
         "hence",
         "therefore",
         "but",
+        "correct",
     ];
     let around = before.ends_with(['(', '[', '*']) && behind.starts_with([')', ']', '*']);
     let trimmed = before.trim_end_matches([' ', '*', '(', '"', ':', ',']);
@@ -792,6 +797,16 @@ mod tests {
                 ("thinking about it I think the correct answer is C", Some(2)),
                 ("B\n\nA dog barks; A and C do not.", Some(1)),
                 ("(D) is the correct choice.", Some(3)),
+                ("<answer>B</answer>", Some(1)),
+                ("So:\n{\"answer\": \"B\"}", Some(1)),
+                ("Correct: C", Some(2)),
+                ("Reasoning …\n\nAnswer B", Some(1)),
+                ("The answer is not A, it's C", Some(2)),
+                ("Answer: B\n\nWait, actually the answer is C.", Some(2)),
+                ("ANSWER: B (a dog), not C", Some(1)),
+                ("D, because A and B are wrong and C is unlikely", Some(3)),
+                ("It isn't A. It isn't B. It isn't C.", None),
+                ("B or C, but more likely C", None),
                 ("The answer is\nC blue whale", Some(2)),
                 ("The answer is blue whale, the largest.", Some(2)),
                 ("The answer is the blue whale.", Some(2)),

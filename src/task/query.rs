@@ -4,19 +4,26 @@ use super::fence::{Block, SQL};
 use super::sql::problem;
 use rusqlite::Connection;
 
-/// The last of the blocks that holds a query, else the last query between single back-ticks, else the first bare one, else the
-/// last block that may be SQL.
+/// The last of the blocks that holds a query, else the first bare one that begins a line, the last one between single back-ticks or
+/// the first within a line, else what begins like one or the last block that may be SQL.
 pub(super) fn find(blocks: &[Block], answer: &str) -> Option<String> {
     let queries = || blocks.iter().rev().filter(|block| is_query(&block.code));
     let block = queries().find(|block| block.may_be(&SQL)).or_else(|| queries().next());
     let found = match block {
         Some(block) => Some(single(&block.code)),
-        None => spans(answer)
-            .into_iter()
-            .rfind(|span| is_query(span))
-            .map(single)
-            .or_else(|| bare(answer))
-            .or_else(|| blocks.iter().rev().find(|b| b.may_be(&SQL)).map(|b| single(&b.code))),
+        None => {
+            let reader = Connection::open_in_memory().ok()?;
+            let of_lines = line_starts(answer);
+            let within = word_starts(answer);
+            (of_lines.iter().find_map(|start| readable(&reader, &answer[*start..])))
+                .or_else(|| {
+                    let spans = spans(answer).into_iter().rev().map(single);
+                    spans.take(MOST).find(|span| is_query(span) && reads(&reader, span))
+                })
+                .or_else(|| within.iter().find_map(|start| readable(&reader, &answer[*start..])))
+                .or_else(|| of_lines.iter().chain(&within).next().map(|at| whole(&answer[*at..])))
+                .or_else(|| blocks.iter().rfind(|b| b.may_be(&SQL)).map(|b| single(&b.code)))
+        }
     };
     let found = found?.trim().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
     (!found.is_empty()).then(|| found.to_owned())
@@ -32,7 +39,8 @@ pub(super) fn is_query(text: &str) -> bool {
             end => text = &text[end..],
         }
     }
-    begins_with(text, "select") || begins_with(text, "values") || is_with(text)
+    let values = begins_with(text, "values") && text[6..].trim_start().starts_with('(');
+    begins_with(text, "select") || values || is_with(text)
 }
 
 /// `WITH name AS (`, `WITH RECURSIVE name (columns) AS (`: not the preposition.
@@ -118,44 +126,46 @@ fn spans(text: &str) -> Vec<&str> {
     found
 }
 
-/// The first query that stands in the text itself. A semicolon, a fence or the end of the text ends it; where SQLite cannot read it
-/// so far, it is what it can read, to the end of a line.
-fn bare(answer: &str) -> Option<&str> {
-    const STARTS: usize = 8;
-    const ENDS: usize = 60;
-    let words = |text: &str| begins_with(text, "select") || is_with(text);
-    let line_starts = answer.split_inclusive('\n').scan(0, |from, line| {
+/// So many beginnings of a query in an answer are looked at, and so many ends of each.
+const MOST: usize = 8;
+const ENDS: usize = 60;
+
+/// Where lines begin as a query does.
+fn line_starts(answer: &str) -> Vec<usize> {
+    let starts = answer.split_inclusive('\n').scan(0, |from, line| {
         let at = *from + (line.len() - line.trim_start().len());
         *from += line.len();
         Some(at)
     });
-    let word_start = |at: &usize| {
-        !answer[..*at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_')
+    let query = |at: &usize| begins_with(&answer[*at..], "select") || is_with(&answer[*at..]);
+    starts.filter(query).take(MOST).collect()
+}
+
+/// Where words are `SELECT`.
+fn word_starts(answer: &str) -> Vec<usize> {
+    let select = |at: &usize| {
+        let before = answer[..*at].chars().next_back();
+        begins_with(&answer[*at..], "select")
+            && !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
     };
-    let anywhere = answer.char_indices().map(|(at, _)| at).filter(word_start);
-    let starts: Vec<usize> = line_starts
-        .filter(|at| words(&answer[*at..]))
-        .chain(anywhere.filter(|at| begins_with(&answer[*at..], "select")))
-        .take(STARTS)
-        .collect();
-    let whole = |start: usize| {
-        let rest = &answer[start..];
-        &rest[..statement_end(rest).min(rest.find("```").unwrap_or(rest.len()))]
-    };
-    let reader = Connection::open_in_memory().ok()?;
-    starts
-        .iter()
-        .find_map(|start| {
-            let text = whole(*start);
-            let lines = text.rmatch_indices('\n').map(|(at, _)| at);
-            let mut ends = std::iter::once(text.len()).chain(lines).take(ENDS);
-            ends.find(|end| is_readable(&reader, &text[..*end])).map(|end| &text[..end])
-        })
-        .or_else(|| starts.first().map(|start| whole(*start)))
+    answer.char_indices().map(|(at, _)| at).filter(select).take(MOST).collect()
+}
+
+/// The bare query that `text` begins with: a semicolon, a fence or the end of the text ends it.
+fn whole(text: &str) -> &str {
+    &text[..statement_end(text).min(text.find("```").unwrap_or(text.len()))]
+}
+
+/// The same as far as SQLite can read it, to the end of a line: what follows may be prose.
+fn readable<'a>(reader: &Connection, text: &'a str) -> Option<&'a str> {
+    let text = whole(text);
+    let lines = text.rmatch_indices('\n').map(|(at, _)| at);
+    let mut ends = std::iter::once(text.len()).chain(lines).take(ENDS);
+    ends.find(|end| reads(reader, &text[..*end])).map(|end| &text[..end])
 }
 
 /// Whether SQLite can read `query`, whatever tables there are.
-fn is_readable(reader: &Connection, query: &str) -> bool {
+fn reads(reader: &Connection, query: &str) -> bool {
     const UNREADABLE: [&str; 3] = ["syntax error", "incomplete input", "unrecognized token"];
     match reader.prepare(query) {
         Ok(_) => true,
@@ -193,6 +203,7 @@ mod tests {
             ("```sql\n-- It's\nSELECT 1; -- one\n```", Some("-- It's\nSELECT 1")),
             ("```sql\nSELECT 1; SELECT 2\n```", Some("SELECT 1; SELECT 2")),
             ("```text\nSELECT 1\n```", Some("SELECT 1")),
+            ("```sql\nSELECT a\n```\n```\nvalues\n7\n```", Some("SELECT a")),
             ("```sql\nDROP TABLE a\n```", Some("DROP TABLE a")),
             ("```\nWith pleasure\n```\nSELECT 1", Some("SELECT 1")),
         ]);
@@ -206,6 +217,13 @@ mod tests {
             ("Use ``SELECT `a` FROM b`` on `b`.", Some("SELECT `a` FROM b")),
             ("`SELECT a\nFROM b`", Some("SELECT a\nFROM b")),
             ("SELECT `a` FROM `b`", Some("SELECT `a` FROM `b`")),
+            // a word of SQL is no query
+            ("Use the `SELECT` statement: SELECT a FROM b;", Some("SELECT a FROM b")),
+            (
+                "SELECT DISTINCT a FROM b;\n\nI took `SELECT DISTINCT`.",
+                Some("SELECT DISTINCT a FROM b"),
+            ),
+            ("SELECT a FROM b\n\n`SELECT a` gives the names.", Some("SELECT a FROM b")),
         ]);
     }
 
