@@ -381,17 +381,13 @@ fn code_that_sleeps_costs_its_time_once() {
     }
     let ask = Ask { grading: Grading::Paper, ..Ask::default() };
     let item = Benchmark::Mbpp.item(Path::new("mbpp.jsonl"), &row_of_tree(), &ask).unwrap();
-    let block = |n: usize| {
-        format!(
-            "```python\nimport time\nclass Node: pass\ndef depth(n): return {n}\ntime.sleep(1000)\n```\n"
-        )
-    };
-    let answer = format!("{}{}{}", block(1), block(2), block(3));
-    let begin = Instant::now();
+    let sleepy = "import time\nclass Node: pass\ndef depth(n): return 2\ntime.sleep(1000)";
+    let good = "class Node:\n    def __init__(self, v): self.v, self.left = v, None\ndef depth(n): return 1 + depth(n.left) if n else 0";
+    let answer = format!("```python\n{sleepy}\n```\nor\n```python\n{good}\n```");
     let score = item.try_grade(&answer, false).unwrap();
-    let seconds = begin.elapsed().as_secs_f64();
     assert!(score.why.contains("too long: the tests were not done after 10 s"), "{}", score.why);
-    assert!((10.0..19.0).contains(&seconds), "{seconds}");
+    // the other block would pass, and is not run
+    assert_eq!((score.value, score.skill, score.form), (0.0, 0.0, Form::Kept));
 }
 
 /// One sampled answer of the paper's Rephrase files.
