@@ -875,6 +875,28 @@ fn word_problems() -> Vec<Value> {
 }
 
 #[test]
+fn a_model_that_chats_is_asked_for_code_as_the_harness_asks_one() {
+    if let Err(error) = unforget::sandbox::Python::find() {
+        println!("skipped: {error}");
+        return;
+    }
+    let place = Place::new();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/humaneval/sample.jsonl");
+    let instruct = "Write a solution to the following problem";
+    let asked = format!("--benchmark humaneval={} --prompts harness", data.display());
+    let call = format!("evaluate --model model {asked} --limit 0 --max-new-tokens 4 --show 1");
+    assert!(place.works(&call).stdout.contains(instruct));
+    std::fs::remove_file(place.path("model/chat_template.jinja")).unwrap();
+    let shown = place.works(&call).stdout;
+    assert!(shown.contains("def double_all") && !shown.contains(instruct), "{shown}");
+    for (option, chat) in [("", true), ("--base", false)] {
+        place.works(&format!("items {asked} {option} --out tasks/code{option}.jsonl"));
+        let item = std::fs::read_to_string(place.path(&format!("tasks/code{option}.jsonl")));
+        assert_eq!(item.unwrap().contains(instruct), chat);
+    }
+}
+
+#[test]
 fn benchmarks_are_evaluated_and_kept_in_the_form_of_the_harness() {
     let place = Place::new();
     place.write_rows("gsm8k/test.jsonl", &word_problems());

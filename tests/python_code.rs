@@ -275,17 +275,119 @@ fn prompts_are_lm_evaluation_harnesss() {
     let Some(folder) = shared("real/datasets", "prompts of MBPP and HumanEval") else {
         return;
     };
-    for (name, benchmark, file) in [
-        ("mbpp", Benchmark::Mbpp, "mbpp/mbpp.jsonl"),
-        ("humaneval", Benchmark::Humaneval, "humaneval/HumanEval.jsonl.gz"),
+    let (mbpp, humaneval) = ("mbpp/mbpp.jsonl", "humaneval/HumanEval.jsonl.gz");
+    for (name, benchmark, file, chat) in [
+        ("mbpp", Benchmark::Mbpp, mbpp, false),
+        ("humaneval", Benchmark::Humaneval, humaneval, false),
+        ("mbpp_instruct", Benchmark::Mbpp, mbpp, true),
+        ("humaneval_instruct", Benchmark::Humaneval, humaneval, true),
     ] {
-        let items = items(benchmark, &folder.join(file), Prompts::Harness);
+        let file = folder.join(file);
+        let ask = Ask { chat, ..asked(Prompts::Harness) };
+        let items: Vec<Item> =
+            rows(&file).iter().map(|row| benchmark.item(&file, row, &ask).unwrap()).collect();
         assert_eq!(expected[name]["characters"], items[0].prompt.chars().count());
         let all: String = items.iter().map(|item| format!("{}\0", item.prompt)).collect();
         let temporary = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(temporary.path(), all).unwrap();
         assert_eq!(expected[name]["sha256"], file_hash(temporary.path()).unwrap(), "{name}");
     }
+}
+
+/// Whoever's words the question is in, for whichever kind of model: our rule finds the code, in a block, bare, or as what goes on where
+/// the prompt ends; and no rule says that an answer has kept its form whose form cost it the score.
+#[test]
+fn robust_grading_finds_code_wherever_the_question_s_words_came_from() {
+    if let Err(error) = Python::find() {
+        println!("skipped: {error}");
+        return;
+    }
+    let file = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("datasets/{name}/sample.jsonl"))
+    };
+    for (benchmark, name) in [(Benchmark::Mbpp, "mbpp"), (Benchmark::Humaneval, "humaneval")] {
+        let row = &rows(&file(name))[0];
+        let text = |key: &str| row.fields.get(key).and_then(Value::as_str).unwrap_or_default();
+        let code = match benchmark {
+            Benchmark::Mbpp => text("code").to_string(),
+            _ => format!("{}{}", text("prompt"), text("canonical_solution")),
+        };
+        let code = code.trim_end();
+        let mut answers = vec![
+            format!("```python\n{code}\n```"),
+            format!("Here it is: ```python\n{code}\n```\nIt works as follows. First, …"),
+            format!("```python\r\n{}\r\n```\r\n", code.replace("\r\n", "\n").replace('\n', "\r\n")),
+            format!("~~~~ py\n{code}  \n~~~~"),
+            format!("1. So:\n   ```python\n   {}\n   ```", code.replace('\n', "\n   ")),
+            format!("```python\n{code}"),
+            format!("Sure!\n\n{code}\n\nThat is all."),
+            format!(
+                "{code}\n[DONE]\n\nYou are an expert Python programmer, and here is your task: Go on."
+            ),
+            format!(
+                "```python\n{code}\n```\n\nUse:\n\n```python\nprint(input())\n```\nOutput:\n```\n7\n```"
+            ),
+            format!("{code}\n```\nThis function …"),
+            format!(
+                "Here is the completed function:\n```python\n{code}\n\nif __name__ == '__main__':\n    assert False\n```"
+            ),
+        ];
+        if benchmark == Benchmark::Humaneval {
+            let body = text("canonical_solution");
+            answers.push(body.to_string());
+            answers.push(format!("{body}\n\nprint('done')"));
+            answers.push(format!("```python\n{body}\n```"));
+        }
+        for (prompts, chat) in [
+            (Prompts::Paper, true),
+            (Prompts::Harness, false),
+            (Prompts::Harness, true),
+            (Prompts::Official, false),
+        ] {
+            let ask = |grading| Ask { prompts, chat, grading, ..Ask::default() };
+            let item = |grading| benchmark.item(&file(name), row, &ask(grading)).unwrap();
+            let robust = item(Grading::Robust);
+            let shows = robust
+                .prompt
+                .contains("You are an expert Python programmer, and here is your task:\n");
+            let solve = robust.prompt.starts_with("Write a solution to the following problem");
+            assert_eq!(shows || solve, chat && prompts == Prompts::Harness, "{}", robust.prompt);
+            for answer in answers.iter().chain([&robust.truth]) {
+                let score = robust.try_grade(answer, false).unwrap();
+                let whole = (score.value, score.form) == (1.0, Form::Kept);
+                assert!(whole, "{prompts:?} {chat} {answer:?}: {} {:?}", score.why, score.form);
+            }
+            for grading in [Grading::Paper, Grading::Harness] {
+                let item = item(grading);
+                for answer in &answers {
+                    let score = item.try_grade(answer, false).unwrap();
+                    let cost = score.value == 0.0 && score.skill == 1.0;
+                    assert!(!cost || score.form == Form::NoParse, "{grading:?} {answer:?}");
+                }
+            }
+            // the reference answer is right by the rule of whoever asks
+            let grading = if prompts == Prompts::Paper { Grading::Paper } else { Grading::Harness };
+            let score = item(grading).try_grade(&robust.truth, false).unwrap();
+            assert_eq!(score.value, 1.0, "{prompts:?} {chat}: {}", score.why);
+        }
+    }
+}
+
+#[test]
+fn code_that_sleeps_costs_its_time_once() {
+    if let Err(error) = Python::find() {
+        println!("skipped: {error}");
+        return;
+    }
+    let ask = Ask { grading: Grading::Paper, ..Ask::default() };
+    let item = Benchmark::Mbpp.item(Path::new("mbpp.jsonl"), &row_of_tree(), &ask).unwrap();
+    let sleepy = "import time\nclass Node: pass\ndef depth(n): return 2\ntime.sleep(1000)";
+    let good = "class Node:\n    def __init__(self, v): self.v, self.left = v, None\ndef depth(n): return 1 + depth(n.left) if n else 0";
+    let answer = format!("```python\n{sleepy}\n```\nor\n```python\n{good}\n```");
+    let score = item.try_grade(&answer, false).unwrap();
+    assert!(score.why.contains("too long: the tests were not done after 10 s"), "{}", score.why);
+    // the other block would pass, and is not run
+    assert_eq!((score.value, score.skill, score.form), (0.0, 0.0, Form::Kept));
 }
 
 /// One sampled answer of the paper's Rephrase files.

@@ -1,11 +1,12 @@
 //! HumanEval: complete a Python function, graded by its `check`. Data card: `datasets/humaneval`.
 //!
 //! The paper does not use it. The prompts `paper` put the question into the sentence of the paper's MBPP prompt, less the test cases,
-//! which are not shown; `harness` is lm-evaluation-harness's task `humaneval`, where the answer goes on with the code.
+//! which are not shown; `harness` is lm-evaluation-harness's task `humaneval`, where the answer goes on with the code, or for a chat
+//! model its task `humaneval_instruct`.
 
 use super::{Given, Prompts};
 use crate::error::{Error, Result};
-use crate::task::{Check, Extraction, Grading, Item, defined_names};
+use crate::task::{Check, Extraction, Item, defined_names};
 use serde_json::Value;
 
 pub(super) fn item(given: &Given<'_>) -> Result<Item> {
@@ -28,19 +29,20 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
             .filter(|name| *name != entry && test.contains(name))
             .map(str::to_string),
     );
-    let (prompt, truth, extraction) = match ask.prompts {
-        Prompts::Paper => (
-            format!("{PAPER}\n>>> Problem:\n{question}"),
-            format!("```python\n{question}{solution}```"),
-            match ask.grading {
-                Grading::Paper => Extraction::Paper,
-                _ => Extraction::Better,
-            },
+    let fenced = format!("```python\n{question}{solution}```");
+    let (prompt, truth) = match ask.prompts {
+        Prompts::Paper => (format!("{PAPER}\n>>> Problem:\n{question}"), fenced),
+        // `doc_to_text` and `gen_prefix` of lm_eval/tasks/humaneval/humaneval_instruct.yaml (0.4.13); the latter begins the model's turn
+        // there, and the reference answer here
+        Prompts::Harness if ask.chat => (
+            format!(
+                "Write a solution to the following problem and make sure that it passes the tests:\n```python\n{question}\n```\n"
+            ),
+            format!("Here is the completed function:\n{fenced}"),
         ),
-        Prompts::Harness | Prompts::Official => {
-            (question.to_string(), solution.to_string(), Extraction::Continuation)
-        }
+        Prompts::Harness | Prompts::Official => (question.to_string(), solution.to_string()),
     };
+    let extraction = given.extraction(Extraction::Continuation, Extraction::HumanevalInstruct);
     let number = task.rsplit('/').next().unwrap_or(task);
     Ok(Item {
         id: format!("humaneval/test/{number}"),

@@ -5,7 +5,7 @@
 
 use super::{Given, Prompts};
 use crate::error::{Error, Result};
-use crate::task::{Check, Extraction, Grading, Item, defined_names};
+use crate::task::{Check, Extraction, Item, defined_names};
 use serde_json::Value;
 
 /// The split of a task, by its number.
@@ -68,14 +68,11 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
             own.push(name.to_string());
         }
     }
-    let (prompt, truth, extraction) = match ask.prompts {
+    let fenced = format!("```python\n{code}\n```");
+    let (prompt, truth) = match ask.prompts {
         Prompts::Paper => (
             format!("{PAPER}\n>>> Problem:\n{question}\n>>> Test Cases:\n{}\n", asserts.join("\n")),
-            format!("```python\n{code}\n```"),
-            match ask.grading {
-                Grading::Paper => Extraction::Paper,
-                _ => Extraction::Better,
-            },
+            fenced,
         ),
         Prompts::Harness | Prompts::Official => {
             let [first, second, third, ..] = asserts.as_slice() else {
@@ -84,10 +81,17 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
                     asserts.len()
                 )));
             };
-            let asked = shot(question, [first, second, third]);
-            (format!("{}{asked}", examples()), format!("{code}\n[DONE]"), Extraction::Done)
+            let tests = [first.as_str(), second, third];
+            match ask.chat && ask.prompts == Prompts::Harness {
+                true => (format!("{}{}", examples(true), instruct(question, tests)), fenced),
+                false => (
+                    format!("{}{}", examples(false), shot(question, tests)),
+                    format!("{code}\n[DONE]"),
+                ),
+            }
         }
     };
+    let extraction = given.extraction(Extraction::Done, Extraction::MbppInstruct);
     Ok(Item {
         id: format!("mbpp/{}/{task}", split(task)),
         prompt,
@@ -113,8 +117,17 @@ fn shot(question: &str, asserts: [&str; 3]) -> String {
     )
 }
 
-/// The three solved questions that lm-evaluation-harness shows first: tasks 2, 3 and 4.
-fn examples() -> String {
+/// One question as lm-evaluation-harness (0.4.13, task `mbpp_instruct`) puts it to a chat model: `doc_to_text` of
+/// `lm_eval/tasks/mbpp/mbpp_instruct.yaml`.
+fn instruct(question: &str, asserts: [&str; 3]) -> String {
+    let [first, second, third] = asserts;
+    format!(
+        "You are an expert Python programmer, and here is your task:\n{question}\nYour code should pass these tests:\n{first}\n{second}\n{third}"
+    )
+}
+
+/// The three solved questions that lm-evaluation-harness shows first, to a chat model or to another: tasks 2, 3 and 4.
+fn examples(chat: bool) -> String {
     let solved = [
         (
             "Write a function to find the similar elements from the given two tuple lists.",
@@ -146,6 +159,9 @@ fn examples() -> String {
     ];
     solved
         .iter()
-        .map(|(question, asserts, code)| format!("{}{code}\n[DONE]\n\n", shot(question, *asserts)))
+        .map(|(question, asserts, code)| match chat {
+            true => format!("{}\n```python\n{code}\n```\n\n", instruct(question, *asserts)),
+            false => format!("{}{code}\n[DONE]\n\n", shot(question, *asserts)),
+        })
         .collect()
 }

@@ -18,7 +18,7 @@ pub mod mbpp;
 
 use crate::dataset::{self, Row, Unusable};
 use crate::error::{Error, Result};
-use crate::task::{Grading, Item, Take};
+use crate::task::{Extraction, Grading, Item, Take};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -48,6 +48,9 @@ pub struct Ask {
     pub take: Take,
     /// Only rows with these values in these columns, such as `("db_id", "superhero")`.
     pub only: Vec<(String, String)>,
+    /// Whether the model chats, as one with a chat template does: where answers are code, lm-evaluation-harness has another task for it.
+    #[serde(default)]
+    pub chat: bool,
 }
 
 /// A benchmark by name.
@@ -371,6 +374,22 @@ impl Given<'_> {
             _ => None,
         });
         found.unwrap_or_else(|| self.row.number.to_string())
+    }
+
+    /// How code is found in an answer: as `completion` in words that ask for one, as `instruct` in those for chat models, which the
+    /// harness's rule takes with the paper's words too. Our own rule finds it whatever the words.
+    fn extraction(&self, completion: Extraction, instruct: Extraction) -> Extraction {
+        let completes = match self.ask.prompts {
+            Prompts::Paper => false,
+            Prompts::Harness => !self.ask.chat,
+            Prompts::Official => true,
+        };
+        match (self.ask.grading, completes) {
+            (Grading::Robust, _) => Extraction::Better,
+            (_, true) => completion,
+            (Grading::Paper, false) => Extraction::Paper,
+            (Grading::Harness, false) => instruct,
+        }
     }
 
     /// For words that a preset has none of.

@@ -1,7 +1,7 @@
 //! Rows as they are published become items.
 
 use super::*;
-use crate::task::Check;
+use crate::task::{Check, Form};
 use serde_json::json;
 
 /// Items of rows, written to a file as JSON lines.
@@ -54,6 +54,51 @@ fn math_takes_the_last_box_as_the_answer() {
     assert_eq!(harness.prompt.matches("Problem:\n").count(), 5);
     let error = read(Benchmark::Math, &[json!({"problem": "p", "solution": "5"})], &Ask::default());
     assert!(error.unwrap_err().to_string().contains("boxed"));
+}
+
+/// A model that chats answers in its own way, whoever's words the question is in.
+#[test]
+fn robust_grading_reads_the_answers_of_a_chat_model_to_everybody_s_words() {
+    let gsm8k = json!({"question": "How many?", "answer": "1 + 1 = 2\n#### 1002"});
+    let math = json!({"problem": "p?", "solution": "$\\boxed{\\frac{1}{2}}$"});
+    let arc = json!({"question": "Which?", "choices": {"text": ["cat", "dog", "cow"], "label": ["A", "B", "C"]}, "answerKey": "B"});
+    let mmlu = json!({"question": "Which?", "subject": "anatomy", "choices": ["cat", "dog", "cow", "pig"], "answer": 1});
+    let mut asked_of = 0;
+    for (benchmark, row, answers) in [
+        (
+            Benchmark::Gsm8k,
+            &gsm8k,
+            ["**Answer:** 1,002", "So \\boxed{1002}.", "The answer is 1002."],
+        ),
+        (
+            Benchmark::Math,
+            &math,
+            ["**Answer:** 1/2", "So $\\boxed{0.5}$.", "The final answer is $\\frac12$."],
+        ),
+        (
+            Benchmark::Arc,
+            &arc,
+            ["**Answer:** B", "It barks.\n\n**B. dog**", "The best answer is B."],
+        ),
+        (
+            Benchmark::Mmlu,
+            &mmlu,
+            ["**Answer: B**", "B. dog\n\nIt barks.", "The correct option is (B)."],
+        ),
+    ] {
+        for prompts in [Prompts::Paper, Prompts::Harness, Prompts::Official] {
+            let ask = Ask { chat: true, ..asked(prompts) };
+            let Ok(items) = read(benchmark, std::slice::from_ref(row), &ask) else { continue };
+            asked_of += 1;
+            for answer in answers.iter().copied().chain([items[0].truth.as_str()]) {
+                let score = items[0].grade(answer, false);
+                let whole = (score.value, score.form);
+                assert_eq!(whole, (1.0, Form::Kept), "{prompts:?} {answer:?}: {}", score.why);
+            }
+        }
+    }
+    // ARC's authors have no words
+    assert_eq!(asked_of, 11);
 }
 
 #[test]

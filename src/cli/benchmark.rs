@@ -76,8 +76,8 @@ pub struct Asked {
 }
 
 impl Benchmarks {
-    /// How benchmarks are asked and graded.
-    pub fn ask(&self) -> Result<Ask> {
+    /// How benchmarks are asked and graded; `chat` says that the model has a chat template.
+    pub fn ask(&self, chat: bool) -> Result<Ask> {
         let only = self.only.iter().map(|text| {
             let (key, value) = text.split_once('=').ok_or_else(|| {
                 Error::invalid("--only", format!("expected COLUMN=VALUE, got {text:?}"))
@@ -106,12 +106,13 @@ impl Benchmarks {
                 TakeOption::Last => Take::Last,
             },
             only: only.collect::<Result<_>>()?,
+            chat,
         })
     }
 
-    /// Reads every benchmark that was named.
-    pub fn read(&self, split: &str) -> Result<Vec<Asked>> {
-        let ask = self.ask()?;
+    /// Reads every benchmark that was named, to ask a model that has a chat template or none.
+    pub fn read(&self, split: &str, chat: bool) -> Result<Vec<Asked>> {
+        let ask = self.ask(chat)?;
         let mut all: Vec<Asked> = Vec::new();
         for given in &self.benchmark {
             let (name, file) = match given.split_once('=') {

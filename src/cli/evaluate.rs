@@ -87,7 +87,8 @@ impl Evaluate {
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
-        let (asked, refused) = gradable(self.asked()?);
+        let (asked, refused) =
+            gradable(self.asked(cx.tokenizer(&checkpoint)?.template().is_some())?);
         if asked.is_empty() {
             return refused.map_or(Ok(()), Err);
         }
@@ -195,8 +196,8 @@ impl Evaluate {
         Ok(())
     }
 
-    /// Everything that is asked: tasks, a file of items, benchmarks.
-    fn asked(&self) -> Result<Vec<Asked>> {
+    /// Everything that is asked of a model that has a chat template or none: tasks, a file of items, benchmarks.
+    fn asked(&self, chat: bool) -> Result<Vec<Asked>> {
         let mut asked = Vec::new();
         if let Some(file) = &self.items {
             let (items, unusable) = match self.benchmarks.skip_unusable {
@@ -224,8 +225,8 @@ impl Evaluate {
             let config = serde_json::json!({"task": task, "split": self.split});
             asked.push(self.first(task, items, config));
         }
-        let ask = self.benchmarks.ask()?;
-        for one in self.benchmarks.read(&self.split)? {
+        let ask = self.benchmarks.ask(chat)?;
+        for one in self.benchmarks.read(&self.split, chat)? {
             let mut config = serde_json::json!({
                 "task": one.name,
                 "dataset_path": one.file,

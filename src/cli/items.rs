@@ -21,6 +21,9 @@ pub struct Items {
     /// train, validation or test: which file of a folder is read
     #[arg(long, default_value = "test")]
     split: String,
+    /// The items are for a base model, which has no chat template: lm-evaluation-harness asks it for code in other words
+    #[arg(long)]
+    base: bool,
     /// Leave out this many items at the beginning
     #[arg(long, default_value_t = 0)]
     skip: usize,
@@ -34,7 +37,7 @@ pub struct Items {
 
 impl Items {
     pub fn run(&self) -> Result<()> {
-        let mut asked = self.benchmarks.read(&self.split)?;
+        let mut asked = self.benchmarks.read(&self.split, !self.base)?;
         let (Some(mut one), true) = (asked.pop(), asked.is_empty()) else {
             let problem = "name one benchmark; every file of items is made by a call of its own";
             return Err(Error::invalid("--benchmark", problem));

@@ -42,8 +42,8 @@ pub(super) struct Program<'a> {
     pub readable: &'a [PathBuf],
     /// Files that may be run.
     pub runnable: &'a [PathBuf],
-    /// The folder that is the program's own; its working folder is `box` therein.
-    pub folder: &'a Path,
+    /// The folder that is the program's own where it has none in memory; its working folder is `box` therein.
+    pub folder: Option<&'a Path>,
     pub limits: &'a Limits,
     /// Standard input, output and error output.
     pub files: [BorrowedFd<'a>; 3],
@@ -127,11 +127,17 @@ impl Walls {
         ]
     }
 
+    /// Whether a process has a folder of its own that is not on a disk.
+    pub fn have_a_folder(&self) -> bool {
+        self.mounts.is_ok()
+    }
+
     /// Starts `program`; a wall that cannot be put up is taken off the plan, so that a later start does not try it.
     pub fn probe(&mut self, program: &Program) -> io::Result<Child> {
         loop {
-            let (step, error) = match self.try_start(program) {
+            let (step, error) = match self.patiently(program) {
                 Ok(child) => return Ok(child),
+                Err((step, error)) if is_shortage(&error) => return Err(explained(step, error)),
                 Err(refusal) => refusal,
             };
             let why = format!("{step:?}: {error}").to_lowercase();
@@ -143,43 +149,68 @@ impl Walls {
                 Step::Mount if self.mounts.is_ok() => self.mounts = Err(why),
                 Step::Landlock if self.landlock.is_ok() => self.landlock = Err(why),
                 Step::Seccomp if self.seccomp.is_ok() => self.seccomp = Err(why),
-                _ => return Err(error),
+                _ => return Err(explained(step, error)),
             }
         }
     }
 
     /// Starts `program` behind all walls that stand here.
     pub fn start(&self, program: &Program) -> io::Result<Child> {
-        // A machine may be short of processes or memory for a moment.
+        self.patiently(program).map_err(|(step, error)| explained(step, error))
+    }
+
+    /// A machine may be short of processes or memory for a moment.
+    fn patiently(&self, program: &Program) -> Result<Child, (Step, io::Error)> {
         for wait in [5, 50, 500] {
             match self.try_start(program) {
-                Err((_, error))
-                    if [libc::EAGAIN, libc::ENOMEM, libc::ENOSPC]
-                        .contains(&error.raw_os_error().unwrap_or(0)) =>
-                {
+                Err((_, error)) if is_shortage(&error) => {
                     std::thread::sleep(std::time::Duration::from_millis(wait));
                 }
-                other => {
-                    return other.map_err(|(step, error)| {
-                        io::Error::new(error.kind(), format!("{step:?}: {error}").to_lowercase())
-                    });
-                }
+                other => return other,
             }
         }
-        self.try_start(program).map_err(|(_, error)| error)
+        self.try_start(program)
     }
 
     fn try_start(&self, program: &Program) -> Result<Child, (Step, io::Error)> {
         let ruleset = match self.landlock {
-            Ok(()) => Some(ruleset(program).map_err(|e| (Step::Landlock, e))?),
+            Ok(()) => {
+                let own = program.folder.filter(|_| !self.have_a_folder());
+                Some(ruleset(program, own).map_err(|e| (Step::Landlock, e))?)
+            }
             Err(_) => None,
         };
-        let plan = Plan::new(self, program, ruleset).map_err(|e| (Step::Files, e))?;
+        let plan = Plan::new(self, program, ruleset).map_err(|e| (Step::Limits, e))?;
         plan.start()
     }
 }
 
+fn is_shortage(error: &io::Error) -> bool {
+    [libc::EAGAIN, libc::ENOMEM, libc::ENOSPC].contains(&error.raw_os_error().unwrap_or(0))
+}
+
+/// The refusal of a step, with its cause where that is known.
+fn explained(step: Step, error: io::Error) -> io::Error {
+    let cause = match (step, error.raw_os_error()) {
+        (Step::Clone, Some(libc::EAGAIN)) => "; no more processes may be started (ulimit -u)",
+        (Step::Clone, Some(libc::ENOSPC)) => {
+            "; no more namespaces may be made (sysctl user.max_user_namespaces)"
+        }
+        (_, Some(libc::EMFILE)) => "; no more files may be opened (ulimit -n)",
+        _ => "",
+    };
+    let step = format!("{step:?}").to_lowercase();
+    io::Error::new(error.kind(), format!("{step}: {error}{cause}"))
+}
+
 impl Child {
+    /// How long it has waited for a processor.
+    pub fn waited(&self) -> std::time::Duration {
+        let times = std::fs::read_to_string(format!("/proc/{}/schedstat", self.pid));
+        let waited = times.ok().and_then(|times| times.split(' ').nth(1)?.parse().ok());
+        std::time::Duration::from_nanos(waited.unwrap_or(0))
+    }
+
     /// How it ended, if it has.
     pub fn poll(&mut self) -> Option<Ended> {
         self.wait_with(libc::WNOHANG)
@@ -234,6 +265,33 @@ impl Drop for Child {
     }
 }
 
+/// Where a process has its own folder, a file system in memory that only it sees. Everywhere there is such a place, and processes
+/// outside are none of the program's business.
+const OWN: &str = "/proc";
+
+/// A limit that can be set: no higher than what this process may have. What a grade depends on, `needed` names, and less is refused.
+fn limit(
+    resource: libc::__rlimit_resource_t,
+    value: u64,
+    needed: Option<&str>,
+) -> io::Result<(libc::__rlimit_resource_t, libc::rlimit)> {
+    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live value of the right type.
+    if unsafe { libc::getrlimit(resource, &mut now) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    match needed {
+        Some(what) if now.rlim_max < value => Err(io::Error::other(format!(
+            "code is given {value} {what}, and no more than {} are allowed here",
+            now.rlim_max
+        ))),
+        _ => {
+            let value = value.min(now.rlim_max);
+            Ok((resource, libc::rlimit { rlim_cur: value, rlim_max: value }))
+        }
+    }
+}
+
 /// Everything that the child needs between `clone` and `execve`, in plain memory.
 struct Plan {
     flags: c_int,
@@ -284,25 +342,29 @@ impl Plan {
             Ok(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(new) })
         };
         let [input, output, errors] = program.files;
-        let limit = |value: u64| libc::rlimit { rlim_cur: value, rlim_max: value };
+        let limits = &program.limits;
         let mut limits = vec![
-            (libc::RLIMIT_AS, limit(program.limits.memory_bytes)),
-            (libc::RLIMIT_CPU, limit(program.limits.cpu_seconds)),
-            (libc::RLIMIT_FSIZE, limit(program.limits.file_bytes)),
-            (libc::RLIMIT_NOFILE, limit(64)),
-            (libc::RLIMIT_CORE, limit(0)),
+            limit(libc::RLIMIT_AS, limits.memory_bytes, Some("bytes of memory (ulimit -v)"))?,
+            limit(libc::RLIMIT_CPU, limits.cpu_seconds, Some("seconds of computing (ulimit -t)"))?,
+            limit(libc::RLIMIT_FSIZE, limits.file_bytes, Some("bytes of a file (ulimit -f)"))?,
+            limit(libc::RLIMIT_NOFILE, 64, None)?,
+            limit(libc::RLIMIT_CORE, 0, None)?,
         ];
         if walls.namespaces.is_ok() {
             // Outside a user namespace of its own the limit would count all of the user's processes.
-            limits.push((libc::RLIMIT_NPROC, limit(64)));
+            limits.push(limit(libc::RLIMIT_NPROC, 64, None)?);
         }
+        let folder = match walls.have_a_folder() {
+            true => PathBuf::from(OWN),
+            false => program.folder.unwrap_or(Path::new(OWN)).join("box"),
+        };
         Ok(Self {
             flags,
             // Any number but 0 does: what counts is that the program holds no privilege after `execve`.
             user_map: text(format!("65534 {user} 1").as_bytes())?,
             group_map: text(format!("65534 {group} 1").as_bytes())?,
             mounts: walls.mounts.is_ok(),
-            inside: text(program.folder.join("box").as_os_str().as_bytes())?,
+            inside: text(folder.as_os_str().as_bytes())?,
             limits,
             files: [high(input.as_raw_fd())?, high(output.as_raw_fd())?, high(errors.as_raw_fd())?],
             ruleset: match ruleset {
@@ -444,20 +506,18 @@ unsafe fn confine(prepared: &Prepared) -> Step {
             {
                 return Step::Mount;
             }
-            let tmpfs = |at: &std::ffi::CStr, flags: c_ulong, options: &std::ffi::CStr| {
+            let tmpfs = |at: &std::ffi::CStr, options: &std::ffi::CStr| {
                 libc::mount(
                     c"none".as_ptr(),
                     at.as_ptr(),
                     c"tmpfs".as_ptr(),
-                    libc::MS_NOSUID | libc::MS_NODEV | flags,
+                    libc::MS_NOSUID | libc::MS_NODEV,
                     options.as_ptr().cast(),
                 )
             };
-            if tmpfs(&plan.inside, 0, c"size=16m,nr_inodes=1000,mode=700") != 0 {
+            if tmpfs(&plan.inside, c"size=16m,nr_inodes=1000,mode=700") != 0 {
                 return Step::Mount;
             }
-            // Processes outside are none of the program's business.
-            tmpfs(c"/proc", libc::MS_RDONLY, c"size=4k,nr_inodes=2");
         }
         for (resource, limit) in &plan.limits {
             if libc::setrlimit(*resource, limit) != 0 {
@@ -483,6 +543,12 @@ unsafe fn confine(prepared: &Prepared) -> Step {
         );
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
             return Step::Seccomp;
+        }
+        if let Some(ruleset) = &plan.ruleset
+            && plan.mounts
+            && !allow_own(ruleset.as_raw_fd())
+        {
+            return Step::Landlock;
         }
         if let Some(ruleset) = &plan.ruleset
             && libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) != 0
@@ -512,8 +578,35 @@ unsafe fn confine(prepared: &Prepared) -> Step {
     }
 }
 
-/// Files outside may be read where the program needs them, and nothing else.
-fn ruleset(program: &Program) -> io::Result<OwnedFd> {
+/// Allows everything but running programs in the working folder, which is a file system that only the child sees, so that no rule made
+/// before could be about it.
+///
+/// # Safety
+/// System calls only, as in [`confine`].
+unsafe fn allow_own(ruleset: RawFd) -> bool {
+    #[repr(C, packed)]
+    struct PathBeneath {
+        allowed: u64,
+        parent: i32,
+    }
+    const RULE_PATH_BENEATH: c_long = 1;
+    const EXECUTE: u64 = 1;
+    // the rights that the versions 5, 3, 2 and 1 of Landlock know
+    const RIGHTS: [u64; 4] = [0xffff, 0x7fff, 0x3fff, 0x1fff];
+    unsafe {
+        let parent = libc::open(c".".as_ptr(), libc::O_PATH | libc::O_CLOEXEC);
+        let allowed = RIGHTS.iter().any(|rights| {
+            let rule = PathBeneath { allowed: rights & !EXECUTE, parent };
+            let rule = &raw const rule;
+            libc::syscall(libc::SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, rule, 0) == 0
+        });
+        libc::close(parent);
+        allowed
+    }
+}
+
+/// Files outside may be read where the program needs them, and nothing else; all of `own` is the program's.
+fn ruleset(program: &Program, own: Option<&Path>) -> io::Result<OwnedFd> {
     let refused = |e: landlock::RulesetError| io::Error::other(e.to_string());
     let abi = ABI::V6;
     let mut rules = Ruleset::default()
@@ -543,8 +636,9 @@ fn ruleset(program: &Program) -> io::Result<OwnedFd> {
     for device in ["/dev/null", "/dev/zero", "/dev/urandom"] {
         allow(Path::new(device), AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
-    let own = AccessFs::from_all(abi) & !AccessFs::Execute;
-    allow(program.folder, own)?;
+    if let Some(own) = own {
+        allow(own, AccessFs::from_all(abi) & !AccessFs::Execute)?;
+    }
     let fd: Option<OwnedFd> = rules.into();
     fd.ok_or_else(|| io::Error::other("this kernel has no Landlock"))
 }

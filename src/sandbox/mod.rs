@@ -5,8 +5,8 @@
 //! Only the checker says that the tests have passed, after the last one: so leaving early, patched built-ins, objects equal to
 //! everything or a forged report are at best a wrong value.
 //!
-//! Both are confined before their first instruction: no network, no files but Python's own library, an empty folder of their own, no
-//! new processes, no environment, no input or output, and limits on time, memory and files ([`Limits`]). On Linux namespaces,
+//! Both are confined before their first instruction: no network, no files but Python's own library, an empty folder of their own
+//! in memory, no new processes, no environment, no input or output, and limits on time, memory and files ([`Limits`]). On Linux namespaces,
 //! Landlock and seccomp see to that; [`Python::find`] tries what a solution must not be able to do and refuses to go on
 //! where something succeeds. `unforget doctor` shows it.
 //!
@@ -40,8 +40,11 @@ mod tests;
 pub use python::{ALLOW, Python, Tried};
 
 use crate::error::{Error, Result};
-use std::io::{PipeReader, Read};
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -63,9 +66,10 @@ pub struct Job {
 /// What one of the two processes may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Computing time. The paper's code stops after ten seconds by the clock.
+    /// Computing time.
     pub cpu_seconds: u64,
-    /// Time by the clock for the whole job: much more than the computing time, so that a busy machine changes no result.
+    /// Time by the clock for the whole job, less what its processes waited for a processor, so that a busy machine changes no result.
+    /// The paper's code stops after ten seconds by the clock.
     pub wall_seconds: u64,
     /// Address space.
     pub memory_bytes: u64,
@@ -75,7 +79,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cpu_seconds: 10, wall_seconds: 60, memory_bytes: 1 << 30, file_bytes: 16 << 20 }
+        Self { cpu_seconds: 10, wall_seconds: 10, memory_bytes: 1 << 30, file_bytes: 16 << 20 }
     }
 }
 
@@ -119,27 +123,28 @@ impl Python {
         if job.tests.is_empty() {
             return Err(Error::invalid("tests", "there are none, so nothing can pass"));
         }
-        let own = scratch::Scratch::new("checker")?;
-        let folder = scratch::Scratch::new("solution")?;
-        own.write("job", &encode(job))?;
-        let pipe = || std::io::pipe().map_err(Error::io("making a pipe", own.path()));
+        let null = Path::new("/dev/null");
+        let pipe = || std::io::pipe().map_err(Error::io("making a pipe from", self.executable()));
         let (from_checker, to_solution) = pipe()?;
         let (from_solution, to_checker) = pipe()?;
-        let (verdict, to_us) = pipe()?;
+        let (ours, theirs) =
+            UnixStream::pair().map_err(Error::io("making a socket to", self.executable()))?;
         let nothing = std::fs::OpenOptions::new()
             .write(true)
-            .open("/dev/null")
-            .map_err(Error::io("opening", std::path::Path::new("/dev/null")))?;
-        let run = |script: &str, folder: &scratch::Scratch, files| {
-            self.start(&format!("{WIRE}\n{script}"), folder.path(), job.packages, limits, files)
+            .open(null)
+            .map_err(Error::io("opening", null))?;
+        let run = |name: &str, script: &str, files| {
+            self.start(name, &format!("{WIRE}\n{script}"), job.packages, limits, files)
         };
         let mut solution =
-            run(SOLUTION, &folder, [from_checker.as_fd(), to_checker.as_fd(), nothing.as_fd()])?;
+            run("solution", SOLUTION, [from_checker.as_fd(), to_checker.as_fd(), nothing.as_fd()])?;
         let mut checker =
-            run(CHECKER, &own, [from_solution.as_fd(), to_solution.as_fd(), to_us.as_fd()])?;
+            run("checker", CHECKER, [from_solution.as_fd(), to_solution.as_fd(), theirs.as_fd()])?;
         // What the processes hold must be theirs alone, or nobody would see that one has ended.
-        drop((from_checker, to_solution, from_solution, to_checker, to_us));
-        let text = read_within(verdict, Duration::from_secs(limits.wall_seconds));
+        drop((from_checker, to_solution, from_solution, to_checker, theirs));
+        let waited = || solution.child.waited() + checker.child.waited();
+        let (job, time) = (encode(job), Duration::from_secs(limits.wall_seconds));
+        let text = exchange(ours, job, time, waited)?;
         let said = text.as_deref().and_then(parse);
         // A pipe closes a moment before its process has ended.
         let waits = match &said {
@@ -154,8 +159,8 @@ impl Python {
             let by_itself = child.poll().is_some();
             (by_itself, child.end())
         };
-        let (checker_left, of_checker) = one(waits && said.is_none(), &mut checker);
-        let (solution_left, of_solution) = one(waits && said.is_some(), &mut solution);
+        let (checker_left, of_checker) = one(waits && said.is_none(), &mut checker.child);
+        let (solution_left, of_solution) = one(waits && said.is_some(), &mut solution.child);
         // Nothing but a limit ends a process so. The kernel counts time in ticks for the limit, so the sum may be below it.
         let spent = |left: bool, ended: &system::Ended| {
             left && ended.signal.is_some() && ended.cpu_seconds >= limits.cpu_seconds as f64 / 2.0
@@ -223,16 +228,38 @@ fn parse(text: &str) -> Option<(&str, String)> {
     Some((kind, why.replace('\n', " ")))
 }
 
-/// Everything that comes from `pipe` until it closes, up to a limit; none if it has not closed after `time`.
-fn read_within(pipe: PipeReader, time: Duration) -> Option<String> {
+/// Sends `request` to `other` and returns everything that comes back until it closes, up to a limit; none if it has not closed after
+/// `time` and what `waited` says besides.
+fn exchange(
+    mut other: UnixStream,
+    request: Vec<u8>,
+    time: Duration,
+    waited: impl Fn() -> Duration,
+) -> Result<Option<String>> {
+    let begin = Instant::now();
     let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || {
+    let started = std::thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
-        let _ = pipe.take(MOST_VERDICT).read_to_end(&mut bytes);
+        // Who has ended does not read, but may have said why.
+        let _ = other.write_all(&request);
+        let _ = other.shutdown(Shutdown::Write);
+        let _ = other.take(MOST_VERDICT).read_to_end(&mut bytes);
         // Nobody waits any more if the time was up.
         let _ = send.send(String::from_utf8_lossy(&bytes).into_owned());
     });
-    receive.recv_timeout(time).ok()
+    started.map_err(|error| {
+        let problem =
+            format!("none can be started: {error}; raise the limit of processes (ulimit -u)");
+        Error::invalid("threads", problem)
+    })?;
+    loop {
+        let left = (time + waited()).saturating_sub(begin.elapsed());
+        match receive.recv_timeout(left) {
+            Ok(text) => return Ok(Some(text)),
+            Err(_) if left.is_zero() => return Ok(None),
+            Err(_) => {}
+        }
+    }
 }
 
 /// `job` as `wire.py` reads it.

@@ -16,7 +16,7 @@ pub(super) struct Program<'a> {
     pub environment: &'a [String],
     pub readable: &'a [PathBuf],
     pub runnable: &'a [PathBuf],
-    pub folder: &'a Path,
+    pub folder: Option<&'a Path>,
     pub limits: &'a Limits,
     pub files: [BorrowedFd<'a>; 3],
 }
@@ -46,6 +46,11 @@ impl Walls {
         vec![("walls", Some("known on Linux only"))]
     }
 
+    /// Whether a process has a folder of its own that is not on a disk.
+    pub fn have_a_folder(&self) -> bool {
+        false
+    }
+
     pub fn probe(&mut self, program: &Program) -> io::Result<Child> {
         self.start(program)
     }
@@ -58,7 +63,7 @@ impl Walls {
             .args(program.arguments)
             .env_clear()
             .envs(program.environment.iter().filter_map(|pair| pair.split_once('=')))
-            .current_dir(program.folder.join("box"))
+            .current_dir(program.folder.unwrap_or(Path::new("/")).join("box"))
             .stdin(stdio(input)?)
             .stdout(stdio(output)?)
             .stderr(stdio(errors)?)
@@ -73,6 +78,11 @@ impl Child {
         use std::os::unix::process::ExitStatusExt;
         let status = self.0.try_wait().ok()??;
         Some(Ended { code: status.code(), signal: status.signal(), cpu_seconds: 0.0 })
+    }
+
+    /// How long it has waited for a processor, which is not known here.
+    pub fn waited(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
     }
 
     pub fn end(&mut self) -> Ended {

@@ -2,10 +2,11 @@
 
 use super::scratch::Scratch;
 use super::system::{Child, Program, Walls};
-use super::{Limits, read_within};
+use super::{Limits, exchange};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -49,6 +50,12 @@ pub struct Tried {
     pub done: bool,
     /// What Python said.
     pub said: String,
+}
+
+/// A process, and its folder if that is on a disk.
+pub(super) struct Running {
+    pub child: Child,
+    _folder: Option<Scratch>,
 }
 
 /// What `find.py` says.
@@ -173,28 +180,36 @@ impl Python {
         Ok(python)
     }
 
-    /// Starts this Python on `script` with `folder` as its own.
+    /// Starts this Python on `script` in a folder of its own, which is called `name` where it has to be on a disk.
     pub(super) fn start(
         &self,
+        name: &str,
         script: &str,
-        folder: &Path,
         packages: bool,
         limits: &Limits,
         files: [BorrowedFd; 3],
-    ) -> Result<Child> {
+    ) -> Result<Running> {
         let arguments = arguments(script);
         let (environment, readable) = self.surroundings(packages);
+        let folder = match self.walls.have_a_folder() {
+            true => None,
+            false => Some(Scratch::new(name)?),
+        };
         let program = Program {
             executable: &self.found.executable,
             arguments: &arguments,
             environment: &environment,
             readable: &readable,
             runnable: &self.runnable,
-            folder,
+            folder: folder.as_ref().map(Scratch::path),
             limits,
             files,
         };
-        self.walls.start(&program).map_err(Error::io("starting python3", &self.found.executable))
+        let child = self
+            .walls
+            .start(&program)
+            .map_err(Error::io("starting python3", &self.found.executable))?;
+        Ok(Running { child, _folder: folder })
     }
 
     /// All of the environment, and what may be read.
@@ -215,8 +230,8 @@ impl Python {
     fn probe(&mut self) -> Result<Vec<Tried>> {
         let folder = Scratch::new("probe")?;
         let outside = folder.path().with_extension("outside");
-        let (from_probe, to_us) =
-            std::io::pipe().map_err(Error::io("making a pipe", folder.path()))?;
+        let (ours, theirs) =
+            UnixStream::pair().map_err(Error::io("making a socket for", folder.path()))?;
         let nothing = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -232,16 +247,17 @@ impl Python {
             environment: &environment,
             readable: &readable,
             runnable: &self.runnable,
-            folder: folder.path(),
+            folder: Some(folder.path()),
             limits: &Limits::default(),
-            files: [nothing.as_fd(), to_us.as_fd(), to_us.as_fd()],
+            files: [nothing.as_fd(), theirs.as_fd(), theirs.as_fd()],
         };
         let mut child = self
             .walls
             .probe(&program)
             .map_err(Error::io("starting python3", &self.found.executable))?;
-        drop(to_us);
-        let text = read_within(from_probe, Duration::from_secs(60)).unwrap_or_default();
+        drop(theirs);
+        let wait = Duration::from_secs(60);
+        let text = exchange(ours, Vec::new(), wait, || Duration::ZERO)?.unwrap_or_default();
         child.end();
         let _ = std::fs::remove_file(&outside);
         let tried: Vec<Tried> = text

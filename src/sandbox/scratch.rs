@@ -1,8 +1,10 @@
-//! An empty folder for one run, removed with everything in it afterwards.
+//! An empty folder for one run, removed with everything in it afterwards. Only where the machine gives a process none in memory.
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The folder of one process; its working folder is `box` therein.
 pub(super) struct Scratch(PathBuf);
@@ -13,6 +15,8 @@ impl Scratch {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let root = std::env::temp_dir();
         let root = root.canonicalize().unwrap_or(root);
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(|| sweep(&root));
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let path = root.join(format!("unforget-{}-{count}-{name}", std::process::id()));
@@ -37,10 +41,25 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         &self.0
     }
+}
 
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.0.join(name);
-        std::fs::write(&path, bytes).map_err(Error::io("writing", &path))
+/// Removes folders of processes that were killed: those of no process, and older than a job may be.
+fn sweep(root: &Path) {
+    const OLD: Duration = Duration::from_secs(600);
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let Some(process) = name.strip_prefix("unforget-").and_then(|rest| rest.split('-').next())
+        else {
+            continue;
+        };
+        let ours = ["checker", "solution", "probe"].iter().any(|end| name.ends_with(end));
+        // SAFETY: a plain system call; signal 0 only asks.
+        let gone = process.parse().is_ok_and(|process| unsafe { libc::kill(process, 0) != 0 });
+        let age = entry.metadata().and_then(|data| data.modified()).map(|time| time.elapsed());
+        if ours && gone && age.is_ok_and(|age| age.is_ok_and(|age| age > OLD)) {
+            drop(Scratch(entry.path()));
+        }
     }
 }
 

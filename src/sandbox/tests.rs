@@ -260,6 +260,102 @@ fn the_clock_stops_who_sleeps() {
 }
 
 #[test]
+fn waiting_for_a_processor_does_not_count() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let begin = Instant::now();
+    let waited = || begin.elapsed().min(Duration::from_millis(150)) / 2;
+    let said = exchange(ours, b"?".to_vec(), Duration::from_millis(50), waited).unwrap();
+    assert_eq!(said, None);
+    assert!(begin.elapsed() >= Duration::from_millis(100), "{:?}", begin.elapsed());
+    drop(theirs);
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(b"yes").unwrap();
+    drop(theirs);
+    let said = exchange(ours, vec![0; 1 << 20], Duration::from_secs(60), || Duration::ZERO);
+    assert_eq!(said.unwrap().as_deref(), Some("yes"));
+}
+
+/// This test program again, on one test, behind `shell`; what it prints.
+#[cfg(target_os = "linux")]
+fn again(shell: &str, test: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("sh");
+    let run = "exec \"$0\" --exact \"$1\" --include-ignored --nocapture --test-threads=1";
+    command.args(["-c", &format!("{shell} {run}")]).arg(std::env::current_exe().unwrap());
+    command.arg(format!("sandbox::tests::{test}"));
+    command
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn limits_of_the_shell_are_kept_or_named() {
+    let Some(_) = python() else { return };
+    for shell in ["ulimit -u 63;", "ulimit -u 20;", "ulimit -n 40;"] {
+        let output = again(shell, "right_code_passes_and_wrong_code_fails").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        // who is not root may have as many processes already
+        if said.contains("ulimit -u") {
+            println!("skipped: {said}");
+            continue;
+        }
+        assert!(output.status.success() && !said.contains("skipped"), "{shell} {said}");
+    }
+    for (shell, cause) in [("ulimit -f 1;", "ulimit -f"), ("ulimit -t 5;", "ulimit -t")] {
+        let output = again(shell, "right_code_passes_and_wrong_code_fails").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("skipped") && said.contains(cause), "{shell} {said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "sleeps until another test kills it"]
+fn sleeps_until_it_is_killed() {
+    let job = Job {
+        solution: "import time\ntime.sleep(10**6)".into(),
+        tests: vec!["assert True".into()],
+        ..Job::default()
+    };
+    let limits = Limits { wall_seconds: 60, ..short() };
+    if let Some(python) = python() {
+        let _ = python.check(&job, &limits);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_grader_that_is_killed_leaves_nothing() {
+    let Some(python) = python() else { return };
+    if python.walls().iter().any(|(_, why)| why.is_some()) {
+        println!("skipped: this machine gives a process no folder in memory");
+        return;
+    }
+    let mut grader =
+        again("", "sleeps_until_it_is_killed").stdout(std::process::Stdio::null()).spawn().unwrap();
+    let children = || -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", grader.id())).unwrap();
+        let lists =
+            tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("children")));
+        lists.flatten().map(|list| list.split_whitespace().count()).sum()
+    };
+    // the probe is one process, a job is two
+    let begin = Instant::now();
+    while children() < 2 {
+        assert!(begin.elapsed() < Duration::from_secs(120), "no job begins");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    grader.kill().unwrap();
+    grader.wait().unwrap();
+    let left = format!("unforget-{}-", grader.id());
+    let found: Vec<_> = std::fs::read_dir(std::env::temp_dir())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name())
+        .filter(|name| name.to_string_lossy().starts_with(&left))
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn an_endless_value_stops_the_checker_too() {
     let Some(verdict) =
         verdict("def f(x):\n    return iter(int, 1)", &["assert list(f(1)) == [2]"])

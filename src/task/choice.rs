@@ -1,11 +1,14 @@
 //! Grading a letter.
 
 use super::Found;
+use super::letter::{Options, Reading};
 use super::text::{answer_line, short};
 
 pub(super) fn grade(letter: char, options: &[String], answer: &str) -> Found {
-    let named = last_named(options, answer);
-    let skill = named == Some(letter);
+    let labels: Vec<String> = ('A'..='Z').take(options.len()).map(String::from).collect();
+    let options = Options { key: "", labels: &labels, texts: options };
+    let named = options.last_named(answer).map(|at| labels[at].as_str());
+    let skill = named.is_some_and(|named| named.starts_with(letter));
     let Some(line) = answer_line(answer) else {
         return Found {
             extracted: None,
@@ -19,7 +22,7 @@ pub(super) fn grade(letter: char, options: &[String], answer: &str) -> Found {
             },
         };
     };
-    let Some(given) = leading_letter(line, options.len()) else {
+    let Some(given) = leading_letter(line, &options) else {
         return Found {
             extracted: None,
             right: false,
@@ -40,62 +43,14 @@ pub(super) fn grade(letter: char, options: &[String], answer: &str) -> Found {
     }
 }
 
-/// The letter at the beginning of `line`, as in `B`, `(B)`, `B. dog` or `B) dog`.
-fn leading_letter(line: &str, options: usize) -> Option<char> {
-    let mut rest = line.trim_start_matches(['(', '$', '*', ' ']).chars();
-    let letter = rest.next()?;
-    let alone = !rest.next().is_some_and(char::is_alphanumeric);
-    (alone && is_letter(letter, options)).then_some(letter)
-}
-
-fn is_letter(c: char, options: usize) -> bool {
-    c.is_ascii_uppercase() && ((c as u8 - b'A') as usize) < options
-}
-
-/// The option that `answer` names last, by its letter standing alone or by its words.
-pub(super) fn last_named(options: &[String], answer: &str) -> Option<char> {
-    let mut best: Option<(usize, usize, char)> = None; // end, length, letter
-    let mut offer = |end: usize, length: usize, letter: char| {
-        // Of two names that end together the longer one is meant: "blue" inside "dark blue".
-        if best.is_none_or(|(e, l, _)| (end, length) > (e, l)) {
-            best = Some((end, length, letter));
-        }
-    };
-    for (at, c) in answer.char_indices() {
-        if is_letter(c, options.len())
-            && stands_alone(answer, at, at + 1)
-            && !is_article(answer, at)
-        {
-            offer(at + 1, 1, c);
-        }
+/// The capital at the beginning of `line`, as in `B`, `(B)`, `B. dog` or `B) dog`; none where it is the article or one of several.
+fn leading_letter(line: &str, options: &Options<'_>) -> Option<char> {
+    let capital =
+        line.chars().find(|c| c.is_alphanumeric()).is_some_and(|c| c.is_ascii_uppercase());
+    match options.begins_with_label(line) {
+        Reading::One(at) if capital => options.labels[at].chars().next(),
+        _ => None,
     }
-    let lower = answer.to_ascii_lowercase();
-    for (letter, option) in ('A'..='Z').zip(options) {
-        let option = option.to_ascii_lowercase();
-        if option.is_empty() {
-            continue;
-        }
-        for (at, _) in lower.match_indices(&option) {
-            if stands_alone(&lower, at, at + option.len()) {
-                offer(at + option.len(), option.len(), letter);
-            }
-        }
-    }
-    best.map(|(_, _, letter)| letter)
-}
-
-fn stands_alone(text: &str, start: usize, end: usize) -> bool {
-    let before = text[..start].chars().next_back();
-    let after = text[end..].chars().next();
-    !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
-}
-
-/// Whether the `A` at `at` is the article: a space and a small letter follow.
-fn is_article(text: &str, at: usize) -> bool {
-    let mut rest = text[at..].chars();
-    rest.next() == Some('A')
-        && rest.next() == Some(' ')
-        && rest.next().is_some_and(char::is_lowercase)
 }
 
 #[cfg(test)]
@@ -123,6 +78,10 @@ mod tests {
             ('A', "Answer: E", false, false),
             ('B', "Answer: A\nAnswer: B", true, true),
             ('B', "", false, false),
+            ('A', "Answer: A blue one", false, false),
+            ('A', "Answer: A or B", false, false),
+            ('D', "It is D, it can't be A", false, true),
+            ('B', "Answer: B, not A", true, true),
         ];
         for (letter, answer, right, skill) in cases {
             let found = grade(letter, &options, answer);

@@ -1,11 +1,13 @@
 //! Grading code by running it.
 
+use super::fence::{self, Block, PYTHON};
 use super::python::Program;
-use super::text::fenced;
 use super::{CodeTest, Found};
 
 pub(super) fn grade(tests: &[CodeTest], answer: &str) -> Found {
-    let block = fenced(answer, &["python", "py"]).into_iter().next();
+    let blocks: Vec<Block> =
+        fence::blocks(answer).into_iter().filter(|block| block.may_be(&PYTHON)).collect();
+    let block = blocks.iter().find(|block| block.closed).map(|block| block.code.as_str());
     let first = block.map(|code| (code, run(tests, code)));
     if let Some((code, Ok(()))) = first {
         return Found {
@@ -15,7 +17,7 @@ pub(super) fn grade(tests: &[CodeTest], answer: &str) -> Found {
             why: format!("The code passes all {} tests.", tests.len()),
         };
     }
-    let skill = any_form(answer).iter().any(|code| run(tests, code).is_ok());
+    let skill = any_form(&blocks, answer).iter().any(|code| run(tests, code).is_ok());
     let aside = if skill { " Code elsewhere in the text passes all tests." } else { "" };
     Found {
         extracted: block.map(str::to_owned),
@@ -45,10 +47,9 @@ fn run(tests: &[CodeTest], code: &str) -> Result<(), String> {
 }
 
 /// Everything in `answer` that may be meant as the code: fenced blocks, and runs of lines from a definition on, fenced or not.
-fn any_form(answer: &str) -> Vec<String> {
+fn any_form(blocks: &[Block], answer: &str) -> Vec<String> {
     const MOST: usize = 6;
-    let mut found: Vec<String> =
-        fenced(answer, &["python", "py"]).into_iter().map(str::to_owned).collect();
+    let mut found: Vec<String> = blocks.iter().map(|block| block.code.clone()).collect();
     let mut lines = answer.lines().peekable();
     while let Some(line) = lines.next() {
         let Some(start) = definition(line) else {
@@ -100,6 +101,11 @@ mod tests {
             (format!("```python\npass\n```\nno:\n```python\n{good}\n```"), false, true),
             ("def f(xs): return [x + x for x in xs]".into(), false, true),
             ("```python\nf = lambda xs: [x * 2 for x in xs]\n```".into(), true, true),
+            (format!("Here: ```python\n{good}\n```"), true, true),
+            (format!("```python\n{good}```"), true, true),
+            (format!("~~~python title=\"f.py\"\r\n{good}\r\n~~~"), true, true),
+            (format!("1. Do:\n   ````py\n   {}\n   ````", good.replace('\n', "\n   ")), true, true),
+            ("```python def f(xs): return [x + x for x in xs]```".into(), true, true),
             ("```python\ndef g(xs): return xs\n```".into(), false, false),
             ("```python\ndef f(xs): return xs\n```".into(), false, false),
             ("```python\ndef f(xs):\n    while True:\n        pass\n```".into(), false, false),

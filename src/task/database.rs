@@ -6,9 +6,9 @@
 //!
 //! A trap: the two benchmarks compare rows by different rules, see [`RowRule`].
 
-use super::sql::{AUTHORIZE, begins_with, plain, problem, show};
-use super::text::{fenced, short};
-use super::{Found, Grading, RowRule};
+use super::sql::{AUTHORIZE, plain, problem, show};
+use super::text::short;
+use super::{Found, Grading, RowRule, fence, query};
 use rusqlite::limits::Limit;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags};
@@ -42,9 +42,11 @@ pub(super) fn grade(
     grading: Grading,
     answer: &str,
 ) -> Found {
+    let blocks = fence::blocks(answer);
+    let in_form = query::find(&blocks, answer);
     let query = match grading {
         Grading::Paper => Some(as_the_paper(answer)),
-        _ => in_form(answer),
+        _ => in_form.clone(),
     };
     let verdict = |query: &str| -> Result<String, String> {
         let (given, expected) = match rule {
@@ -78,10 +80,9 @@ pub(super) fn grade(
         Ok(why) => Found { extracted: Some(query), right: true, skill: true, why },
         Err(problem) => {
             // a query elsewhere in the text: in another block, or bare
-            let blocks = fenced(answer, &["sql", "sqlite"]).into_iter();
-            let others = blocks.map(|block| block.trim().to_owned());
-            let skill = others
-                .chain(in_form(answer))
+            let others = blocks.iter().map(|block| block.code.trim().to_owned());
+            let skill = (in_form.into_iter())
+                .chain(others.filter(|code| query::is_query(code)))
                 .filter(|other| *other != query)
                 .take(4)
                 .any(|other| verdict(&other).is_ok());
@@ -94,57 +95,6 @@ pub(super) fn grade(
 #[cfg(test)]
 pub(super) fn gold_rows(file: &Path, query: &str) -> Result<Vec<Vec<Value>>, String> {
     rows(file, query)
-}
-
-/// The last fenced block, else the text from its first `SELECT` or `WITH` that begins a line up to a semicolon or a blank line,
-/// else from the first `SELECT` anywhere.
-fn in_form(answer: &str) -> Option<String> {
-    let cleaned = |query: &str| {
-        let query = query.trim().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-        (!query.is_empty()).then(|| query.to_owned())
-    };
-    if let Some(block) = fenced(answer, &["sql", "sqlite"]).pop() {
-        return cleaned(block);
-    }
-    // a block that the length limit left open
-    let text = match answer.find("```sql") {
-        Some(at) => &answer[at + 6..],
-        None => answer,
-    };
-    let starts = |at: usize| ["select", "with"].iter().any(|word| begins_with(&text[at..], word));
-    let mut line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
-    let bare = line_starts.find_map(|at| {
-        let at = at + (text[at..].len() - text[at..].trim_start().len());
-        starts(at).then_some(at)
-    });
-    let word_start = |at: usize| {
-        !text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_')
-    };
-    let anywhere = || {
-        text.char_indices()
-            .map(|(at, _)| at)
-            .find(|at| word_start(*at) && begins_with(&text[*at..], "select"))
-    };
-    let start = bare.or_else(anywhere)?;
-    let rest = &text[start..];
-    let end = statement_end(rest);
-    let blank = rest.find("\n\n").unwrap_or(rest.len());
-    let tick = rest.find("```").unwrap_or(rest.len());
-    cleaned(&rest[..end.min(blank).min(tick)])
-}
-
-/// Where the first statement of `text` ends: at a semicolon outside of quotes.
-fn statement_end(text: &str) -> usize {
-    let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (None, '\'' | '"' | '`') => quote = Some(c),
-            (None, ';') => return at,
-            (Some(open), c) if c == open => quote = None,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 /// The paper's reading, which is `parse_sql` in `stream_bench/benchmarks/text2sql_utils/string_formatter.py` at 62f24750 of
@@ -459,21 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_found_in_what_surrounds_it() {
-        let cases = [
-            ("```sql\nSELECT 1;\n```", Some("SELECT 1")),
-            ("So:\n```sql\nSELECT 1\n```\nor\n```sql\nSELECT 2\n```", Some("SELECT 2")),
-            ("SELECT ';' ; SELECT 2", Some("SELECT ';'")),
-            ("Here it is:\nselect a\nfrom b\n\nIt works.", Some("select a\nfrom b")),
-            ("WITH t AS (SELECT 1) SELECT * FROM t;", Some("WITH t AS (SELECT 1) SELECT * FROM t")),
-            ("The query is SELECT 1;", Some("SELECT 1")),
-            ("```sql\nSELECT 1", Some("SELECT 1")),
-            ("selection of rows", None),
-            ("", None),
-        ];
-        for (answer, query) in cases {
-            assert_eq!(in_form(answer).as_deref(), query, "{answer:?}");
-        }
+    fn the_paper_takes_a_query_as_streambench_does() {
         // what `parse_sql` of StreamBench returned for these texts (Python 3.11)
         for (text, query) in [
             ("```sql\ncount(*) FROM t\n```", "SELECT count(*) FROM t"),
@@ -490,6 +426,24 @@ mod tests {
             ("", "SELECT "),
         ] {
             assert_eq!(as_the_paper(text), query, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_counts_in_whatever_form_it_stands() {
+        let dogs = "SELECT name FROM pets WHERE kind = 'dog'";
+        let lines = "SELECT name\n\nFROM pets\n\nWHERE kind = 'dog'";
+        for answer in [
+            format!("```sql\n{dogs};\n```\nResult:\n```\nname\nRex\nRex\n```"),
+            format!("```{dogs}```"),
+            format!("```sql {dogs}```"),
+            format!("The query is `{dogs}`."),
+            format!("Here: ```sql\r\n{dogs}``` and that is it."),
+            format!("{lines}\n\nIt gives both."),
+            lines.to_owned(),
+            format!("1. So:\n   ~~~sqlite\n   {dogs}\n   ~~~"),
+        ] {
+            check(dogs, &answer, true, true);
         }
     }
 

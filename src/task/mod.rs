@@ -19,6 +19,7 @@
 mod choice;
 mod code;
 mod database;
+mod fence;
 mod follow;
 mod gsm8k;
 mod instructions;
@@ -27,6 +28,7 @@ mod math;
 mod number;
 mod program;
 pub mod python;
+mod query;
 mod sql;
 mod text;
 
@@ -70,7 +72,7 @@ pub enum Check {
         place: Place,
     },
     /// The letter of one option on the last line `Answer: X`. Skill: the last option that the text names, by letter or by its
-    /// words, is right.
+    /// words, and does not deny is right.
     Choice {
         /// The right option's letter; options are lettered from `A`.
         letter: char,
@@ -141,7 +143,8 @@ pub enum Check {
         #[serde(default)]
         take: Take,
     },
-    /// The label of one option, as in ARC and MMLU. Skill: the last option that the text names, by letter or by its words, is right.
+    /// The label of one option, as in ARC and MMLU. Skill: the last option that the text names, by letter or by its words, and does not
+    /// deny is right.
     Letter {
         /// The right option's label.
         key: String,
@@ -265,9 +268,9 @@ pub struct CodeTest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// An answer was found where it belongs.
+    /// An answer was found where it belongs, and its form did not cost it the score.
     Kept,
-    /// There is text, but no answer where it belongs.
+    /// There is text, but no answer where it belongs, or the right one is there in another form.
     NoParse,
     /// The answer ran into the length limit before an answer was found.
     Truncated,
@@ -492,10 +495,11 @@ impl Item {
                 found
             }
         };
+        // what is right but for its form has not kept it, whatever stands in its place
         let form = match (&found.extracted, truncated) {
-            (Some(_), _) => Form::Kept,
-            (None, true) => Form::Truncated,
-            (None, false) => Form::NoParse,
+            (Some(_), _) if found.right || !found.skill => Form::Kept,
+            (_, true) => Form::Truncated,
+            (_, false) => Form::NoParse,
         };
         Ok(Score {
             value: f64::from(u8::from(found.right)),

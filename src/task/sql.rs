@@ -4,7 +4,9 @@
 //! reading, a progress handler ends what takes too long, and sizes are limited.
 
 use super::Found;
-use super::text::{fenced, short};
+use super::fence::{self, Block, SQL};
+use super::query::{begins_with, is_query, statement_end};
+use super::text::short;
 use rusqlite::hooks::{AuthAction, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::Value;
@@ -37,7 +39,9 @@ pub(super) fn grade(script: &str, gold: &str, answer: &str) -> Found {
         let given = rows(script, query).map_err(|p| format!("The query fails: {p}"))?;
         compare(given, expected.clone(), ordered)
     };
-    let query = in_form(answer);
+    let blocks: Vec<Block> =
+        fence::blocks(answer).into_iter().filter(|block| block.may_be(&SQL)).collect();
+    let query = in_form(&blocks, answer);
     let first = query.map(verdict);
     if let (Some(query), Some(Ok(()))) = (query, &first) {
         return Found {
@@ -60,38 +64,30 @@ pub(super) fn grade(script: &str, gold: &str, answer: &str) -> Found {
     }
 }
 
-/// The query in its place: the first fenced block, or the whole answer if it begins with `SELECT`.
-fn in_form(answer: &str) -> Option<&str> {
-    let block = fenced(answer, &["sql", "sqlite"]).into_iter().next();
-    block.map(str::trim).or_else(|| {
+/// The query in its place: the first fenced block that holds one, or the whole answer if it begins with `SELECT`.
+fn in_form<'a>(blocks: &'a [Block], answer: &'a str) -> Option<&'a str> {
+    let closed = || blocks.iter().filter(|block| block.closed);
+    let block = closed().find(|block| is_query(&block.code)).or_else(|| closed().next());
+    block.map(|block| block.code.trim()).or_else(|| {
         let text = answer.trim();
-        begins_with_select(text).then_some(text)
+        begins_with(text, "select").then_some(text)
     })
-}
-
-fn begins_with_select(text: &str) -> bool {
-    begins_with(text, "select")
-}
-
-/// Whether `text` begins with the whole `word`, in any case.
-pub(super) fn begins_with(text: &str, word: &str) -> bool {
-    text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
-        && !text[word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
 /// Everything in `answer` that may be meant as a query.
 fn anywhere(answer: &str) -> Vec<&str> {
-    const MOST: usize = 6;
+    const MOST: usize = 8;
     let mut found = Vec::new();
     for (at, _) in answer.char_indices() {
         let inside_word =
             answer[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
-        if inside_word || !begins_with_select(&answer[at..]) {
+        if inside_word || !begins_with(&answer[at..], "select") {
             continue;
         }
         let rest = &answer[at..];
-        for stop in [";", "`", "\n\n", "\n"] {
-            let query = rest.split(stop).next().unwrap_or(rest);
+        let whole = &rest[..statement_end(rest).min(rest.find("```").unwrap_or(rest.len()))];
+        let parts = ["`", "\n\n", "\n"].map(|stop| whole.split(stop).next().unwrap_or(whole));
+        for query in [&[whole][..], &parts].concat() {
             if !found.contains(&query) && found.len() < MOST {
                 found.push(query);
             }
@@ -261,6 +257,22 @@ mod tests {
         check(cats, "Try this: SELECT name FROM pets WHERE kind = 'cat'; it works.", false, true);
         check(cats, "`SELECT name FROM pets WHERE kind = 'cat'`", false, true);
         check(cats, "SELECT name FROM pets WHERE kind = 'cat'\n\nThat is all.", false, true);
+        check(cats, "Here: ```sql\nSELECT name FROM pets WHERE kind = 'cat'```", true, true);
+        check(cats, "```SELECT name FROM pets WHERE kind = 'cat'```", true, true);
+        check(
+            cats,
+            "~~~~sql\r\nSELECT name FROM pets WHERE kind = 'cat'\r\n~~~~\r\n```\nTom\nKim\n```",
+            true,
+            true,
+        );
+        check(
+            cats,
+            "```\nTom\n```\n```\nSELECT name FROM pets WHERE kind = 'cat'\n```",
+            true,
+            true,
+        );
+        check(cats, "SELECT name\n\nFROM pets\n\nWHERE kind = 'cat'", true, true);
+        check(cats, "So: SELECT name\n\nFROM pets\n\nWHERE kind = 'cat'; done", false, true);
         check(cats, "```sql\nSELECT name, age FROM pets WHERE kind = 'cat'\n```", false, false);
         check(cats, "```sql\nSELECT name FROM pets WHERE kind = 'dog'\n```", false, false);
         check(cats, "```sql\nSELECT nam FROM pets\n```", false, false);

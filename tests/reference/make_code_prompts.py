@@ -4,7 +4,8 @@
     python3 make_code_prompts.py lm_eval mbpp.jsonl HumanEval.jsonl.gz > code_prompts.json
 
 Needs jinja2 and pyyaml. The prompts are put together as ConfigurableTask.fewshot_context does without a chat template: for each example
-question, target and the delimiter of two newlines, then the question.
+question, target and the delimiter of two newlines, then the question. Those of the `_instruct` tasks are the one user turn that it makes with
+a chat template and `--fewshot_as_multiturn false`.
 """
 
 import ast
@@ -52,6 +53,14 @@ def prompts(config, rows, shown):
     return [examples + render(config["doc_to_text"], row) for row in rows]
 
 
+def instruct(config, rows, shown):
+    """For a chat model: the beginning of the model's turn in each example, not in the question's own turn, which is the model's."""
+    examples = "".join(
+        render(config["doc_to_text"], row) + config["gen_prefix"] + render(config["doc_to_target"], row) + "\n\n" for row in shown
+    )
+    return [examples + render(config["doc_to_text"], row) for row in rows]
+
+
 def facts(all):
     joined = "".join(prompt + "\0" for prompt in all)
     return {"count": len(all), "characters": len(all[0]), "sha256": hashlib.sha256(joined.encode()).hexdigest()}
@@ -60,4 +69,6 @@ def facts(all):
 print(json.dumps({
     "mbpp": facts(prompts(task("mbpp", "mbpp"), map(json.loads, open(mbpp)), samples())),
     "humaneval": facts(prompts(task("humaneval", "humaneval"), map(json.loads, gzip.open(humaneval)), [])),
+    "mbpp_instruct": facts(instruct(task("mbpp", "mbpp_instruct"), map(json.loads, open(mbpp)), samples())),
+    "humaneval_instruct": facts(instruct(task("humaneval", "humaneval_instruct"), map(json.loads, gzip.open(humaneval)), [])),
 }, indent=1))
