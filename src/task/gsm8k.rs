@@ -25,6 +25,11 @@ pub(super) fn grade(gold: &str, grading: Grading, take: Take, answer: &str) -> F
     }
 }
 
+/// Whether any answer can match `gold`: it is a number.
+pub(super) fn readable_gold(gold: &str) -> bool {
+    number::exact(gold).is_some()
+}
+
 /// A number behind a mark, exactly, whatever its unit.
 fn robust(gold: &str, take: Take, answer: &str) -> Found {
     let mut marks: Vec<(usize, &str)> = answer_marks(answer);

@@ -49,6 +49,11 @@ pub(super) fn grade(gold: &str, grading: Grading, take: Take, answer: &str) -> F
     }
 }
 
+/// Whether any answer can match `gold`: it holds something and is short enough to be compared.
+pub(super) fn readable_gold(gold: &str) -> bool {
+    equal(gold, gold)
+}
+
 /// What is marked as the answer: in a box, on a line `Answer:`, or behind "answer is". Boxes that only commas or `and` part
 /// belong together.
 fn marked(answer: &str, take: Take) -> Option<String> {
