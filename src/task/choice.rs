@@ -65,6 +65,7 @@ pub(super) fn last_named(options: &[String], answer: &str) -> Option<char> {
         if is_letter(c, options.len())
             && stands_alone(answer, at, at + 1)
             && !is_article(answer, at)
+            && !is_denied(answer, at, at + 1)
         {
             offer(at + 1, 1, c);
         }
@@ -76,12 +77,48 @@ pub(super) fn last_named(options: &[String], answer: &str) -> Option<char> {
             continue;
         }
         for (at, _) in lower.match_indices(&option) {
-            if stands_alone(&lower, at, at + option.len()) {
+            let end = at + option.len();
+            if stands_alone(&lower, at, end) && !is_denied(&lower, at, end) {
                 offer(at + option.len(), option.len(), letter);
             }
         }
     }
     best.map(|(_, _, letter)| letter)
+}
+
+/// Whether the clause around what is named says that it is not the answer: "it can't be A", "B is wrong".
+fn is_denied(text: &str, start: usize, end: usize) -> bool {
+    const DENIALS: [&str; 11] = [
+        " not ",
+        "n't ",
+        "n\u{2019}t ",
+        " cannot ",
+        " never ",
+        " neither ",
+        " nor ",
+        " rather than ",
+        " instead of ",
+        " unlike ",
+        "\u{4e0d}\u{662f}",
+    ];
+    const BEHIND: [&str; 8] = [
+        " is not",
+        " isn't",
+        " isn\u{2019}t",
+        " can't be",
+        " cannot be",
+        " is wrong",
+        " is incorrect",
+        " is false",
+    ];
+    let mark = |c: char| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '\n' | '\u{3002}');
+    let clause = text[..start].rsplit(mark).next().unwrap_or("");
+    let clause = clause.rsplit(" but ").next().unwrap_or(clause);
+    let before = format!(" {}", clause.to_lowercase());
+    let behind: String = text[end..].trim_start_matches(')').chars().take(20).collect();
+    let behind = behind.to_lowercase();
+    DENIALS.iter().any(|denial| before.contains(denial))
+        || BEHIND.iter().any(|denial| behind.starts_with(denial))
 }
 
 fn stands_alone(text: &str, start: usize, end: usize) -> bool {
@@ -123,6 +160,15 @@ mod tests {
             ('A', "Answer: E", false, false),
             ('B', "Answer: A\nAnswer: B", true, true),
             ('B', "", false, false),
+            ('C', "for sure C, it can't be A", false, true),
+            ('A', "for sure C, it can't be A", false, false),
+            ('C', "C, it makes no sense, and B is wrong.", false, true),
+            ('C', "It is C. It doesn't make sense for it to be A or B", false, true),
+            ('B', "It is not A but B", false, true),
+            ('C', "C rather than A", false, true),
+            ('C', "C\u{3002} \u{4e0d}\u{662f} A", false, true),
+            ('C', "blue, and not the cat", false, true),
+            ('A', "It cannot be B. A it is, not C.", false, true),
         ];
         for (letter, answer, right, skill) in cases {
             let found = grade(letter, &options, answer);

@@ -43,6 +43,48 @@ pub(in crate::task) fn equal(gold: &str, given: &str) -> bool {
     same(&given)
         || golds.iter().any(broken) && decimal_comma(&given).is_some_and(|given| same(&given))
         || comparison.rounds(&gold, &given)
+        || unwrapped(&gold) == unwrapped(&given)
+}
+
+/// The text without spaces and without the commands around its words: `\text{June 20}`.
+fn unwrapped(text: &str) -> String {
+    let mut rest = text;
+    let mut out = String::with_capacity(text.len());
+    let mut open = Vec::new();
+    while let Some(at) = rest.find(['\\', '{', '}']) {
+        out.push_str(&rest[..at]);
+        let mark = &rest[at..];
+        let name = &mark[1..];
+        let end = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
+        let wraps = is_word_command(&name[..end]) && name[end..].starts_with('{');
+        let length = match (mark.as_bytes()[0], wraps) {
+            (b'\\', true) => {
+                open.push(true);
+                end + 2
+            }
+            (b'{', _) => {
+                open.push(false);
+                out.push('{');
+                1
+            }
+            (b'}', _) => {
+                if !open.pop().unwrap_or(false) {
+                    out.push('}');
+                }
+                1
+            }
+            // an escaped brace is no brace
+            _ => {
+                let end = 1 + name.chars().next().map_or(0, char::len_utf8);
+                out.push_str(&mark[..end]);
+                end
+            }
+        };
+        rest = &mark[length..];
+    }
+    out.push_str(rest);
+    let sentence = out.strip_suffix('.').filter(|text| !text.ends_with('.'));
+    squeezed(sentence.unwrap_or(&out))
 }
 
 /// A comma may part thousands or items; either reading will do.
@@ -472,20 +514,21 @@ impl Comparison {
 }
 
 /// Points at which formulas with letters are compared.
-const TRIALS: u64 = 20;
+const TRIALS: u64 = 30;
 
 /// The value of a letter: between zero and one, some units, a whole number, some units of either sign, less than one of either
-/// sign, and again.
+/// sign, a whole number, and again.
 fn letter(name: &str, trial: u64) -> BigRational {
     let hash = hash(&format!("{trial} {name}"));
-    let odd = |bit: u64| ((trial / 5) >> bit) ^ (self::hash(name) >> bit);
+    let odd = |bit: u64| ((trial / 6) >> bit) ^ (self::hash(name) >> bit);
     let sign = |bit: u64| if odd(bit) & 1 == 0 { 1 } else { -1 };
     let under = ((hash >> 16) % 23 + 7) as i64;
     let some = (hash % 89 + 3) as i64;
-    let (over, under) = match trial % 5 {
+    let (over, under) = match trial % 6 {
         0 => (some % under + 1, under + 1),
         1 => (some, under),
         2 => ((hash % 12 + 2) as i64, 1),
+        5 => ((hash % 7 + 1) as i64, 1),
         3 => (sign(0) * some, under),
         _ => (sign(1) * (some % under + 1), under + 1),
     };

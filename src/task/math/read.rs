@@ -162,6 +162,9 @@ pub(super) fn plain(text: &str) -> String {
         // a command's name ends where its letters end: \left is not in \leftarrow, nor \circ in \circle
         plain = replace_command(&plain, from, to);
     }
+    for empty in ["\\text{}", "\\text{ }", "\\mathrm{}", "\\mbox{}"] {
+        plain = plain.replace(empty, "");
+    }
     plain = connectives(&plain);
     // a word, as it stands behind a value, is a text
     for word in POWERS_OF_TEN.map(|(word, _)| word) {
@@ -537,11 +540,23 @@ impl Reader {
         })
     }
 
+    /// A ratio, such as `1:2`.
+    fn ratio(&mut self) -> Option<Expr> {
+        let mut parts = vec![self.union()?];
+        while self.take(":") {
+            parts.push(self.union()?);
+        }
+        Some(match parts.len() {
+            1 => parts.remove(0),
+            _ => Expr::Tuple(':', parts, ':'),
+        })
+    }
+
     fn relation(&mut self) -> Option<Expr> {
-        let (mut sides, mut operators) = (vec![self.union()?], Vec::new());
+        let (mut sides, mut operators) = (vec![self.ratio()?], Vec::new());
         while let Some(operator) = self.operator() {
             operators.push(operator);
-            sides.push(self.union()?);
+            sides.push(self.ratio()?);
         }
         Some(match operators.is_empty() {
             true => sides.remove(0),
@@ -770,6 +785,7 @@ impl Reader {
                         | "not"
                         | "ast"
                         | "over"
+                        | "choose"
                         | "setminus"
                         | "backslash"
                 ),
@@ -868,6 +884,8 @@ impl Reader {
                     if reader.take("\\over") {
                         let under = reader.lists()?;
                         inside = Expr::Divide(Box::new(inside), Box::new(under));
+                    } else if reader.take("\\choose") {
+                        inside = Expr::Apply("binom".into(), vec![inside, reader.lists()?]);
                     }
                     reader.bars = bars;
                     reader.take("}").then_some(inside)

@@ -43,7 +43,7 @@ fn same_end(comparison: &Comparison, a: &End, b: &End) -> bool {
 fn region(comparison: &Comparison, expr: &Expr) -> Option<Vec<Span>> {
     let spans = match expr {
         Expr::Tuple(open, items, close) => match &items[..] {
-            [low, high] => {
+            [low, high] if *open != ':' => {
                 let low = end(comparison, low, *open == '[')?;
                 let high = end(comparison, high, *close == ']')?;
                 vec![Span { low, high }]
