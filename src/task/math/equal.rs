@@ -179,11 +179,14 @@ fn same_words(a: &str, b: &str) -> Option<bool> {
 pub(super) struct Comparison {
     steps: Cell<u32>,
     work: Cell<u64>,
+    /// Whether the last values lost what tells them from their neighbors: see [`Evaluator::blurred`].
+    blurred: Cell<bool>,
 }
 
 impl Comparison {
     fn new() -> Self {
-        Self { steps: Cell::new(MOST_STEPS), work: Cell::new(MOST_WORK) }
+        let (steps, work) = (Cell::new(MOST_STEPS), Cell::new(MOST_WORK));
+        Self { steps, work, blurred: Cell::new(false) }
     }
 
     /// Whether two formulas say the same.
@@ -301,6 +304,7 @@ impl Comparison {
     fn same_name(&self, a: &Expr, b: &Expr) -> bool {
         let is_function_letter = |name: &str| matches!(name, "f" | "g" | "h");
         match (a, b) {
+            (Expr::Text(a), Expr::Text(b)) => a.eq_ignore_ascii_case(b),
             (Expr::Text(_), _) | (_, Expr::Text(_)) => true,
             (Expr::Symbol(a), Expr::Symbol(b)) => a.eq_ignore_ascii_case(b),
             (Expr::Apply(a, _), Expr::Apply(b, _)) if a == b && is_name_of_function(a) => true,
@@ -389,7 +393,11 @@ impl Comparison {
     /// The value of a formula without letters.
     pub fn constant(&self, expr: &Expr) -> Option<Value> {
         let point = Point::new();
-        Evaluator { point: &point, domain: Domain::Real, work: &self.work }.value(expr)
+        self.evaluator(&point, Domain::Real).value(expr)
+    }
+
+    fn evaluator<'a>(&'a self, point: &'a Point, domain: Domain) -> Evaluator<'a> {
+        Evaluator { point, domain, work: &self.work, blurred: &self.blurred }
     }
 
     /// Whether the values of two formulas agree at every point where `agrees` can tell, and it can at enough points. It may keep
@@ -409,13 +417,22 @@ impl Comparison {
                 self.work.set(self.work.get().saturating_sub(2_000));
                 let point: Point =
                     names.iter().map(|name| (name.clone(), letter(name, trial))).collect();
-                let evaluator = Evaluator { point: &point, domain, work: &self.work };
+                let evaluator = self.evaluator(&point, domain);
+                self.blurred.set(false);
                 let Some(a) = evaluator.value(formulas[0]) else {
                     continue;
                 };
                 let Some(b) = evaluator.value(formulas[1]) else {
                     continue;
                 };
+                let rational = a.exact.is_some() || b.exact.is_some();
+                if names.is_empty() && !(a.exact.is_some() && b.exact.is_some()) {
+                    // without letters there is one point, and no second chance to see a difference
+                    let irrational = formulas.iter().any(|f| evaluator.is_irrational(f));
+                    if self.blurred.get() || rational && irrational {
+                        return false;
+                    }
+                }
                 match agrees(&a, &b, &mut kept) {
                     Some(true) => agreed += 1,
                     Some(false) => return false,
@@ -488,7 +505,7 @@ impl Comparison {
 
     fn quotient(&self, a: &Value, b: &Value) -> Option<Value> {
         let point = Point::new();
-        Evaluator { point: &point, domain: Domain::Complex, work: &self.work }.quotient(a, b)
+        self.evaluator(&point, Domain::Complex).quotient(a, b)
     }
 
     /// Whether the reference is a rounded decimal by its own words, `x \approx 0.33`, and the given value rounds to it.

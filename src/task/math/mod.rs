@@ -365,6 +365,69 @@ mod marks {
         }
     }
 
+    #[test]
+    fn an_answer_may_stand_on_the_line_below_its_mark() {
+        let answers = [
+            "Answer:\n9",
+            "**Answer:**\n\n$9$",
+            "Answer:\n\\[\n9\n\\]",
+            "Answer:\n$$\n9\n$$",
+            "Answer: $$\n9\n$$",
+            "The final answer is:\n\n$\\boxed{9}$",
+            "**Final Answer**\n\\boxed{9}",
+            "The answer is\n\n9.",
+        ];
+        for answer in answers {
+            assert!(verdict("9", Grading::Robust, Take::Last, answer).0, "{answer:?}");
+            assert!(!verdict("8", Grading::Robust, Take::Last, answer).0, "{answer:?}");
+        }
+        let below = "Answer:\n\nThe answer is 4";
+        assert!(verdict("4", Grading::Robust, Take::First, below).0);
+    }
+
+    #[test]
+    fn the_last_of_boxes_and_of_what_is_said_counts() {
+        let cases = [
+            ("4", "So \\boxed{3}. Wait. The answer is 4."),
+            ("4", "So \\boxed{3}. Wait. The answer is $4$."),
+            ("\\text{Evelyn}", "\\boxed{Carla}? No. The answer is Evelyn."),
+            ("3", "The answer is 4. No: \\boxed{3}"),
+            ("44", "It is $\\boxed{44}$, and the answer is correct."),
+            ("44", "It is $\\boxed{44}$. The answer is in the form that was asked for."),
+            ("44", "It is $\\boxed{44}$. The answer is not negative, as it must be."),
+            ("3,4", "Answer: $3$ and $4$"),
+            ("1,-2", "Answer: $x=1$ or $x=-2$."),
+            ("\\frac12", "Answer: $\\frac{1}{2}$ because $x=3$"),
+            ("34", "The answer: 34 is the largest such number."),
+            ("3", "Final Answer: Jane started growing it 3 hours ago."),
+        ];
+        for (gold, answer) in cases {
+            assert!(verdict(gold, Grading::Robust, Take::Last, answer).0, "{answer}");
+        }
+        let wrong = [
+            ("3", "So \\boxed{3}. Wait. The answer is 4."),
+            ("4", "Answer: $3$ and $4$"),
+            ("4", "Answer: $3$ or $4$"),
+            ("3", "Answer: $\\frac{1}{2}$ because $x=3$"),
+            ("3", "Final Answer: twice 3 hours are needed."),
+        ];
+        for (gold, answer) in wrong {
+            assert!(!verdict(gold, Grading::Robust, Take::Last, answer).0, "{gold} {answer}");
+        }
+        let first = "The answer is found by adding. \\boxed{5}";
+        assert!(verdict("5", Grading::Robust, Take::First, first).0);
+    }
+
+    #[test]
+    fn a_reference_that_holds_nothing_is_told() {
+        for gold in ["5", "\\emptyset", "\\{\\}", "\\text{no}", "x^2 + 1", "\\frac{1}{0}"] {
+            assert!(readable_gold(gold), "{gold}");
+        }
+        for gold in ["", " ", "$$", "\\text{}", "\\boxed{}", "{}", ".", &"1+".repeat(6_000)] {
+            assert!(!readable_gold(gold), "{gold}");
+        }
+    }
+
     /// Three reference solutions of MATH say `answer:` in the middle of a sentence; these texts are made up in their form.
     #[test]
     fn the_paper_reads_the_line_behind_its_first_mark() {

@@ -160,7 +160,9 @@ pub(super) fn plain(text: &str) -> String {
     }
     for (from, to) in REPLACED {
         // a command's name ends where its letters end: \left is not in \leftarrow, nor \circ in \circle
-        plain = replace_command(&plain, from, to);
+        if plain.contains(from) {
+            plain = replace_command(&plain, from, to);
+        }
     }
     for empty in ["\\text{}", "\\text{ }", "\\mathrm{}", "\\mbox{}"] {
         plain = plain.replace(empty, "");
@@ -263,9 +265,6 @@ fn thousands_marks(text: &str) -> String {
 
 fn replace_command(text: &str, from: &str, to: &str) -> String {
     let named = from.starts_with('\\') && from.ends_with(|c: char| c.is_ascii_alphabetic());
-    if !text.contains(from) {
-        return text.to_owned();
-    }
     if !named {
         return text.replace(from, to);
     }

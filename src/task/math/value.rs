@@ -14,8 +14,8 @@ use std::collections::HashMap;
 const MAX_BITS: u64 = 20_000;
 /// The error of one step of floating point, with room for functions that are less exact.
 const STEP: f64 = 4.0 * f64::EPSILON;
-/// Largest denominator of a rational that a value without an exact form may be; a larger one is a rounded decimal.
-const SIMPLE: u64 = 1_000_000_000;
+/// Most bits of a rational, above and below its line, that a value without an exact form may be; a longer one is a rounded decimal.
+const SIMPLE_BITS: u64 = 40;
 
 /// A value: `exact` where it is a rational number that was computed without rounding, else `about`, at most `error` away.
 #[derive(Debug, Clone)]
@@ -92,8 +92,10 @@ impl Value {
         if allowed > 1e-10 && allowed > 1e-9 * self.size().max(other.size()) {
             return None;
         }
-        // \sqrt 2 is no 1.41421356237309505
-        let simple = |v: &Self| v.exact.as_ref().is_none_or(|e| *e.denom() <= BigInt::from(SIMPLE));
+        // what is near 1.41421356237309505 need not be it
+        let simple = |v: &Self| {
+            v.exact.as_ref().is_none_or(|e| e.numer().bits() + e.denom().bits() <= SIMPLE_BITS)
+        };
         Some(simple(self) && simple(other))
     }
 
@@ -128,6 +130,8 @@ pub(super) struct Evaluator<'a> {
     pub domain: Domain,
     /// Steps of exact arithmetic that are left; after them all goes on as floating point.
     pub work: &'a Cell<u64>,
+    /// Is set where a step in floating point loses what tells an exact number from its neighbors: `\sqrt{10^{20}+1}`.
+    pub blurred: &'a Cell<bool>,
 }
 
 impl Evaluator<'_> {
@@ -187,10 +191,78 @@ impl Evaluator<'_> {
         Some((x, y))
     }
 
+    /// Notes where a long exact number goes on as floating point. A power of ten may be long.
+    fn enter(&self, value: &Value) {
+        const MOST_BITS: u64 = 44;
+        let long = |n: &BigInt| {
+            let mut n = n.abs();
+            let ten = BigInt::from(10);
+            while n.bits() > MOST_BITS && n.bits() < 4_000 && (&n % &ten).is_zero() {
+                n /= &ten;
+            }
+            n.bits() - n.trailing_zeros().unwrap_or(0).min(n.bits()) > MOST_BITS
+        };
+        if value.exact.as_ref().is_some_and(|e| long(e.numer()) || long(e.denom())) {
+            self.blurred.set(true);
+        }
+    }
+
+    /// Whether the value of a formula without letters is surely no rational number.
+    pub fn is_irrational(&self, expr: &Expr) -> bool {
+        let exact = |e: &Expr| self.value(e).and_then(|v| v.exact);
+        // one part is no rational number, the others are, and not zero where they are factors
+        let one_of = |parts: &[&Expr], factors: bool| {
+            let (odd, other): (Vec<&Expr>, Vec<&Expr>) =
+                parts.iter().partition(|part| exact(part).is_none());
+            let zero = |e: &&Expr| exact(e).is_none_or(|e| e.is_zero());
+            matches!(odd[..], [odd] if self.is_irrational(odd)) && !(factors && other.iter().any(zero))
+        };
+        match expr {
+            Expr::Pi | Expr::Euler => true,
+            Expr::Negative(part) => self.is_irrational(part),
+            Expr::Sum(parts) => one_of(&parts.iter().collect::<Vec<_>>(), false),
+            Expr::Product(parts) => one_of(&parts.iter().collect::<Vec<_>>(), true),
+            Expr::Divide(over, under) => one_of(&[over, under], true),
+            Expr::Power(base, exponent) => {
+                let parts = exact(base).zip(exact(exponent));
+                parts.is_some_and(|(base, exponent)| {
+                    let degree = exponent.denom().to_u32();
+                    base.is_positive()
+                        && degree.is_some_and(|n| (2..=64).contains(&n))
+                        && bits(&base) <= MAX_BITS
+                        && exact_root(&base, degree.unwrap_or(0)).is_none()
+                })
+            }
+            Expr::Apply(name, arguments) if name == "root" => match &arguments[..] {
+                [degree, inside] => {
+                    let parts = exact(degree).as_ref().and_then(whole).zip(exact(inside));
+                    parts.is_some_and(|(n, inside)| {
+                        (2..=64).contains(&n)
+                            && inside.is_positive()
+                            && exact_root(&inside, n as u32).is_none()
+                    })
+                }
+                _ => false,
+            },
+            Expr::Apply(name, arguments) if name == "ln" => {
+                let inside = arguments.first().and_then(exact);
+                inside.is_some_and(|inside| inside.is_positive() && !inside.is_one())
+            }
+            _ => false,
+        }
+    }
+
     fn sum(&self, a: &Value, b: &Value) -> Option<Value> {
         match self.exactly(a, b) {
             Some((x, y)) => Some(Value::exact(x + y)),
-            None => Value::about(a.about + b.about, a.error + b.error),
+            None => {
+                const SMALL: f64 = 1e-8;
+                let (small, large) = (a.size().min(b.size()), a.size().max(b.size()));
+                if small > 0.0 && small < SMALL * large {
+                    self.blurred.set(true);
+                }
+                Value::about(a.about + b.about, a.error + b.error)
+            }
         }
     }
 
@@ -198,6 +270,8 @@ impl Evaluator<'_> {
         match self.exactly(a, b) {
             Some((x, y)) => Some(Value::exact(x * y)),
             None => {
+                self.enter(a);
+                self.enter(b);
                 let error = a.size() * b.error + b.size() * a.error + a.error * b.error;
                 Value::about(a.about * b.about, error)
             }
@@ -212,6 +286,8 @@ impl Evaluator<'_> {
         match self.exactly(a, b) {
             Some((x, y)) => Some(Value::exact(x / y)),
             None => {
+                self.enter(a);
+                self.enter(b);
                 let ratio = a.about / b.about;
                 let error = (a.error + complex::norm(ratio) * b.error) / (b.size() - b.error);
                 Value::about(ratio, error)
@@ -234,6 +310,8 @@ impl Evaluator<'_> {
             let zero = complex::real(0.0);
             return Value::about(zero, (base.size() + base.error).powf(exponent.about.re));
         }
+        self.enter(base);
+        self.enter(exponent);
         let rational = exponent.exact.as_ref();
         let (b, e) = (base.about, exponent.about);
         let about = match (base.is_real(), exponent.is_real()) {
@@ -261,6 +339,7 @@ impl Evaluator<'_> {
         if x.is_zero() || self.domain == Domain::Real && x.about.re < 0.0 {
             return None;
         }
+        self.enter(x);
         Value::about(complex::ln(x.about), x.error / (x.size() - x.error) + STEP)
     }
 
@@ -284,6 +363,9 @@ impl Evaluator<'_> {
     fn apply(&self, name: &str, arguments: &[Value]) -> Option<Value> {
         let first = arguments.first()?;
         let x = first.about;
+        if !matches!(name, "root" | "abs" | "floor" | "ceil" | "log" | "lg") {
+            self.enter(first);
+        }
         // a function that is smooth about x, and by how much it stretches there
         let smooth =
             |value: Complex, stretch: f64| Value::about(value, stretch * first.error + STEP);
