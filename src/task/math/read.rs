@@ -21,11 +21,26 @@ pub(super) fn read(plain: &str, thousands: bool) -> Option<Expr> {
     if plain.is_empty() || plain.len() > MAX_BYTES {
         return None;
     }
+    let begun = plain.strip_prefix("\\approx").or_else(|| plain.strip_prefix('='));
+    let plain = begun.unwrap_or(plain).trim_start();
+    let plain = condition(plain).unwrap_or(plain);
     let text = plain.chars().collect();
     let mut reader = Reader { text, at: 0, depth: 0, bars: 0, thousands, degrees: false };
     let expr = reader.lists()?;
     reader.space();
     (reader.at == reader.text.len()).then_some(expr)
+}
+
+/// What a set says of its elements: `x > 2` of `\{x \mid x > 2\}`.
+fn condition(plain: &str) -> Option<&str> {
+    let inside = plain.strip_prefix("\\{")?.strip_suffix("\\}")?;
+    let at = inside.find(['|', ':'])?;
+    let element = inside[..at].trim();
+    let mut letters = element.chars();
+    let letter = letters.next()?.is_ascii_alphabetic();
+    let kind = letters.as_str().trim_start();
+    let any = kind.is_empty() || kind.starts_with("\\in") && kind.ends_with("\\mathbb{R}");
+    (letter && any).then(|| inside[at + 1..].trim())
 }
 
 /// The text without what only shapes the page, in one way of writing. Degrees stay, as `°`.

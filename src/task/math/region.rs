@@ -61,9 +61,9 @@ fn region(comparison: &Comparison, expr: &Expr) -> Option<Vec<Span>> {
         Expr::List(parts) if parts.iter().all(|p| matches!(p, Expr::Relation(..))) => {
             let all = merged(comparison, together(comparison, parts)?)?;
             let line = |span: &Span| is_infinite(&span.low) && is_infinite(&span.high);
-            match (&all[..], &parts[..]) {
+            match &all[..] {
                 // x > 1 and x < 3
-                ([one], [a, b]) if line(one) => between(comparison, a, b)?,
+                [one] if line(one) => common(comparison, parts)?,
                 _ => all,
             }
         }
@@ -103,15 +103,32 @@ fn together(comparison: &Comparison, parts: &[Expr]) -> Option<Vec<Span>> {
     Some(parts.into_iter().flatten().collect())
 }
 
-/// What two half-lines have in common.
-fn between(comparison: &Comparison, a: &Expr, b: &Expr) -> Option<Vec<Span>> {
-    let (a, b) = (region(comparison, a)?.pop()?, region(comparison, b)?.pop()?);
-    let (low, high) = match (is_infinite(&a.low), is_infinite(&b.low)) {
-        (false, true) => (a.low, b.high),
-        (true, false) => (b.low, a.high),
-        _ => return None,
+/// What all parts have in common.
+fn common(comparison: &Comparison, parts: &[Expr]) -> Option<Vec<Span>> {
+    let mut common = vec![Span { low: infinity(false)?, high: infinity(true)? }];
+    let inner = |a: &End, b: &End, low: bool| {
+        if same_end(comparison, a, b) {
+            return End { closed: a.closed && b.closed, ..a.clone() };
+        }
+        if a.value.less(&b.value) == low { b.clone() } else { a.clone() }
     };
-    Some(vec![Span { low, high }])
+    for part in parts {
+        let other = region(comparison, part)?;
+        if other.len() * common.len() > MOST_SPANS {
+            return None;
+        }
+        let pairs = common.iter().flat_map(|a| other.iter().map(move |b| (a, b)));
+        let spans = pairs.map(|(a, b)| Span {
+            low: inner(&a.low, &b.low, true),
+            high: inner(&a.high, &b.high, false),
+        });
+        let holds = |span: &Span| match same_end(comparison, &span.low, &span.high) {
+            true => span.low.closed && span.high.closed,
+            false => span.low.value.less(&span.high.value),
+        };
+        common = spans.filter(holds).collect();
+    }
+    Some(common)
 }
 
 fn without(comparison: &Comparison, span: Span, at: &End) -> Vec<Span> {

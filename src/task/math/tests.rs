@@ -407,6 +407,11 @@ fn equations_and_their_sides() {
     same(&[
         ("x = 11", "11"),
         ("x \\approx 11", "11"),
+        ("\\approx 11", "11"),
+        ("= 11", "11"),
+        ("\\frac{\\sqrt3}{2} \\approx 0.866", "\\frac{\\sqrt3}{2}"),
+        ("x = 2, -3", "-3, 2"),
+        ("x = \\{1, 2\\}", "1, 2"),
         ("x \\approx 11", "x = 11"),
         ("11 = x", "11"),
         ("x=1/3 \\approx 0.33", "1/3"),
@@ -513,6 +518,12 @@ fn intervals_and_inequalities() {
         ("(-\\infty, 2) \\cup (2, \\infty)", "x \\neq 2"),
         ("(-\\infty, 2) \\cup (2, \\infty)", "\\mathbb{R} \\setminus \\{2\\}"),
         ("(1,3)", "x > 1 \\text{ and } x < 3"),
+        ("(-\\infty,1)\\cup(1,3)", "x < 3, x \\ne 1"),
+        ("(1,2)\\cup(2,3]", "x > 1, x \\le 3, x \\ne 2"),
+        ("(-\\infty,3)", "-\\infty < x < 3"),
+        ("(2,\\infty)", "\\{x \\mid x > 2\\}"),
+        ("(2,\\infty)", "\\{x : x > 2\\}"),
+        ("(-\\infty,2)\\cup(2,\\infty)", "\\{x \\in \\mathbb{R} \\mid x \\neq 2\\}"),
         ("(-3,3)", "|x| < 3"),
         ("[-3,3]", "|x| \\le 3"),
         ("(-\\infty,-3)\\cup(3,\\infty)", "|x|>3"),
@@ -531,6 +542,8 @@ fn intervals_and_inequalities() {
     ]);
     differ(&[
         ("(0,1)", "[0,1)"),
+        ("(1,3)", "x < 3, x \\ne 1"),
+        ("(2,\\infty)", "\\{x \\in \\mathbb{Z} \\mid x > 2\\}"),
         ("(0,1)", "0 \\le x < 1"),
         ("(0,1)", "0<f(x)\\le 1"),
         ("(0,1)", "0 < x < 2"),

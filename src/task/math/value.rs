@@ -215,7 +215,8 @@ impl Evaluator<'_> {
             let (odd, other): (Vec<&Expr>, Vec<&Expr>) =
                 parts.iter().partition(|part| exact(part).is_none());
             let zero = |e: &&Expr| exact(e).is_none_or(|e| e.is_zero());
-            matches!(odd[..], [odd] if self.is_irrational(odd)) && !(factors && other.iter().any(zero))
+            matches!(odd[..], [odd] if self.is_irrational(odd))
+                && !(factors && other.iter().any(zero))
         };
         match expr {
             Expr::Pi | Expr::Euler => true,
