@@ -157,7 +157,7 @@ pub(super) fn number_at(text: &str, at: usize) -> Option<(Rational, usize)> {
         return Some((fraction.times(sign)?, text.len() - after.len()));
     }
     let begins = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-    let point = rest.strip_prefix('.').is_some_and(begins) && !before.is_some_and(|c| c == '.');
+    let point = rest.strip_prefix('.').is_some_and(begins) && before.is_none_or(|c| c != '.');
     let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
     if !(begins(rest) || point) || sign == 1 && in_word {
         return None;
