@@ -409,6 +409,7 @@ mod tests {
     fn the_number_may_stand_on_the_next_line() {
         let cases = [
             "Answer:\n18",
+            "Answer : 18",
             "**Answer:**\n\n**18**",
             "####\n18",
             "#### \n\n$18",

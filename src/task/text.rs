@@ -125,7 +125,8 @@ pub(super) fn answer_marks(answer: &str) -> Vec<(usize, &str)> {
         let mut mark = None;
         for word in ["final answer:", "the answer:", "answer:", "a:"] {
             let bold = format!("{}**:", word.trim_end_matches(':'));
-            for word in [word, bold.as_str()] {
+            let spaced = format!("{} :", word.trim_end_matches(':'));
+            for word in [word, bold.as_str(), spaced.as_str()] {
                 if mark.is_none() && lower[lead..].starts_with(word) {
                     mark = Some(lead + word.len());
                 }

@@ -301,7 +301,7 @@ impl Comparison {
     }
 
     /// Whether what two equations speak of may be one thing. `f(x)` and `y` may.
-    fn same_name(&self, a: &Expr, b: &Expr) -> bool {
+    pub fn same_name(&self, a: &Expr, b: &Expr) -> bool {
         let is_function_letter = |name: &str| matches!(name, "f" | "g" | "h");
         match (a, b) {
             (Expr::Text(a), Expr::Text(b)) => a.eq_ignore_ascii_case(b),
@@ -582,7 +582,7 @@ fn told(expr: &Expr) -> Option<(&Expr, &Expr)> {
 }
 
 /// The letters of lines and curves: an equation of several of them is one, and does not say what their sum is.
-const COORDINATES: [&str; 5] = ["x", "y", "z", "r", "\\theta"];
+pub(super) const COORDINATES: [&str; 5] = ["x", "y", "z", "r", "\\theta"];
 
 /// What an equation says of a sum of letters.
 fn sum_told(expr: &Expr) -> Option<&Expr> {
@@ -617,7 +617,7 @@ pub(super) fn is_name(expr: &Expr) -> bool {
 
 /// A product, quotient or sum of letters, or a function of some: what may be asked for though it is no letter. Sums of
 /// `coordinates` are not.
-fn is_quantity(expr: &Expr, coordinates: &[&str]) -> bool {
+pub(super) fn is_quantity(expr: &Expr, coordinates: &[&str]) -> bool {
     let mut names = Vec::new();
     expr.symbols(&mut names);
     let decorated = |name: &str| matches!(name, "overline" | "bar" | "hat");
@@ -631,6 +631,7 @@ fn is_quantity(expr: &Expr, coordinates: &[&str]) -> bool {
     };
     let term = |e: &Expr| match e {
         Expr::Product(factors) => factors.iter().all(factor),
+        Expr::Divide(over, under) => (factor(over) || **over == Expr::integer(1)) && factor(under),
         e => factor(e),
     };
     let letters = |e: &Expr| {

@@ -1,6 +1,6 @@
 //! Sets of real numbers: intervals, unions of them, and inequalities that bound a letter.
 
-use super::equal::{Comparison, is_constant, is_name};
+use super::equal::{COORDINATES, Comparison, is_constant, is_name, is_quantity};
 use super::expression::{Expr, Operator};
 use super::value::Value;
 
@@ -27,12 +27,43 @@ pub(super) fn same(comparison: &Comparison, gold: &Expr, given: &Expr) -> bool {
     if bare(gold) && bare(given) {
         return false;
     }
+    if let (Some(a), Some(b)) = (subject(gold), subject(given))
+        && !comparison.same_name(a, b)
+    {
+        return false;
+    }
     let (Some(a), Some(b)) = (region(comparison, gold), region(comparison, given)) else {
         return false;
     };
     let end = |a: &End, b: &End| a.closed == b.closed && same_end(comparison, a, b);
     let span = |(a, b): (&Span, &Span)| end(&a.low, &b.low) && end(&a.high, &b.high);
     a.len() == b.len() && a.iter().zip(&b).all(span)
+}
+
+/// Whether something may be bounded: a letter, a function, or a quantity of letters.
+fn is_bounded(expr: &Expr) -> bool {
+    let name = is_name(expr) && !matches!(expr, Expr::Tuple(..) | Expr::Text(_));
+    name || is_quantity(expr, &COORDINATES)
+        && !matches!(expr, Expr::Apply(name, _) if name == "abs")
+}
+
+/// What is inside of an absolute value.
+fn inside(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Apply(name, inside) if name == "abs" => inside.first(),
+        _ => None,
+    }
+}
+
+/// What an inequality, or the first of several, bounds.
+fn subject(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Relation(sides, _) => {
+            sides.iter().map(|side| inside(side).unwrap_or(side)).find(|side| is_bounded(side))
+        }
+        Expr::List(parts) | Expr::Union(parts) => parts.first().and_then(subject),
+        _ => None,
+    }
 }
 
 fn same_end(comparison: &Comparison, a: &End, b: &End) -> bool {
@@ -204,9 +235,8 @@ fn infinity(positive: bool) -> Option<End> {
 fn bounded(comparison: &Comparison, sides: &[Expr], operators: &[Operator]) -> Option<Vec<Span>> {
     let below = |o: Operator| matches!(o, Operator::Less | Operator::AtMost);
     let closed = |o: Operator| matches!(o, Operator::AtMost | Operator::AtLeast);
-    let one = |e: &Expr| is_name(e) && !matches!(e, Expr::Tuple(..) | Expr::Text(_));
-    let size =
-        |e: &Expr| matches!(e, Expr::Apply(name, inside) if name == "abs" && one(&inside[0]));
+    let one = is_bounded;
+    let size = |e: &Expr| inside(e).is_some_and(one);
     let bounds = |e: &Expr| one(e) || size(e);
     let negative = |end: &End| {
         let formula = Expr::Negative(Box::new(end.formula.clone()));
