@@ -168,7 +168,7 @@ mod tests {
             ('C', "C rather than A", false, true),
             ('C', "C\u{3002} \u{4e0d}\u{662f} A", false, true),
             ('C', "blue, and not the cat", false, true),
-            ('A', "It cannot be B. A it is, not C.", false, true),
+            ('A', "It cannot be B. It is A, not C.", false, true),
         ];
         for (letter, answer, right, skill) in cases {
             let found = grade(letter, &options, answer);
