@@ -82,6 +82,15 @@ mod tests {
             ('A', "Answer: A or B", false, false),
             ('D', "It is D, it can't be A", false, true),
             ('B', "Answer: B, not A", true, true),
+            ('C', "for sure C, it can't be A", false, true),
+            ('A', "for sure C, it can't be A", false, false),
+            ('C', "C, it makes no sense, and B is wrong.", false, true),
+            ('C', "It is C. It doesn't make sense for it to be A or B", false, true),
+            ('B', "It is not A but B", false, true),
+            ('C', "C rather than A", false, true),
+            ('C', "C\u{3002} \u{4e0d}\u{662f} A", false, true),
+            ('C', "blue, and not the cat", false, true),
+            ('A', "It cannot be B. It is A, not C.", false, true),
         ];
         for (letter, answer, right, skill) in cases {
             let found = grade(letter, &options, answer);

@@ -319,6 +319,16 @@ struct Found {
 }
 
 impl Check {
+    /// Whether any answer can match the reference: a number that is a number, mathematics that holds something.
+    pub fn gold_is_readable(&self) -> bool {
+        match self {
+            Self::Number { value, .. } => number::exact(value).is_some(),
+            Self::Math { answer, .. } => math::readable_gold(answer),
+            Self::Gsm8k { answer, .. } => gsm8k::readable_gold(answer),
+            _ => true,
+        }
+    }
+
     /// Whether this machine can grade such an answer.
     ///
     /// # Errors

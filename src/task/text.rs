@@ -64,7 +64,8 @@ pub(super) fn last_boxes(answer: &str) -> Option<(usize, String)> {
     Some((last.0, contents.join(", ")))
 }
 
-fn joins(gap: &str) -> bool {
+/// Whether a text between two parts of an answer only joins them: commas, `and`, `or`.
+pub(super) fn joins(gap: &str) -> bool {
     let mut gap = gap.to_owned();
     for part in
         ["\\text{ and }", "\\text{and}", "\\text{ or }", "\\quad", "\\qquad", "\\;", "\\,", "\\ "]
@@ -79,7 +80,8 @@ fn joins(gap: &str) -> bool {
 }
 
 /// What stands behind each mark of an answer, to the end of its line, with where the mark begins: `Answer:` and `Final answer:`
-/// on a line of its own, `####`, and `answer is` anywhere. Markdown around it is taken off.
+/// on a line of its own, `####`, and `answer is` anywhere. Markdown around it is taken off. Where a mark ends its line, the next
+/// line that is not empty counts, or the formula that begins there.
 pub(super) fn answer_marks(answer: &str) -> Vec<(usize, &str)> {
     const PHRASES: [&str; 3] = ["answer is", "answers are", "final answer:"];
     let trimmed = |text: &'_ str| -> (usize, usize) {
@@ -103,7 +105,8 @@ pub(super) fn answer_marks(answer: &str) -> Vec<(usize, &str)> {
         let mut mark = None;
         for word in ["final answer:", "the answer:", "answer:", "a:"] {
             let bold = format!("{}**:", word.trim_end_matches(':'));
-            for word in [word, bold.as_str()] {
+            let spaced = format!("{} :", word.trim_end_matches(':'));
+            for word in [word, bold.as_str(), spaced.as_str()] {
                 if mark.is_none() && lower[lead..].starts_with(word) {
                     mark = Some(lead + word.len());
                 }
@@ -119,11 +122,43 @@ pub(super) fn answer_marks(answer: &str) -> Vec<(usize, &str)> {
         }
         if let Some(at) = mark {
             let (from, to) = trimmed(&line[at..]);
-            marks.push((start + at, &line[at + from..at + to]));
+            let told = &line[at + from..at + to];
+            let behind = match told.is_empty() {
+                true => answer.get(start + line.len()..),
+                false => answer.get(start + at + from..).filter(|_| opens(told)),
+            };
+            let told = behind.map_or(told, |text| {
+                let below = below(text);
+                let (from, to) = trimmed(below);
+                &below[from..to]
+            });
+            marks.push((start + at, told));
         }
         start += line.len() + 1;
     }
     marks
+}
+
+/// Whether a line only opens a formula.
+fn opens(line: &str) -> bool {
+    matches!(line.trim(), "$$" | "\\[" | "\\(" | "$")
+}
+
+/// The first line of `text` that is not empty, unless it is a mark itself; if it only opens a formula, all of that.
+fn below(text: &str) -> &str {
+    let text = text.trim_start();
+    let line = text.split('\n').next().unwrap_or("");
+    if opens(line) {
+        let close = match line.trim() {
+            "\\[" => "\\]",
+            "\\(" => "\\)",
+            same => same,
+        };
+        let inside = line.len();
+        return text[inside..].find(close).map_or(line, |end| text[inside..inside + end].trim());
+    }
+    let lower = line.to_ascii_lowercase();
+    if lower.contains("answer") || lower.contains("####") { "" } else { line }
 }
 
 /// `text` shortened for a sentence.

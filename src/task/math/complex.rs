@@ -27,7 +27,9 @@ pub(super) fn exp(z: Complex) -> Complex {
 
 /// The principal logarithm.
 pub(super) fn ln(z: Complex) -> Complex {
-    Complex::new(norm(z).ln(), z.im.atan2(z.re))
+    // a zero with a sign would turn the branch
+    let im = if z.im == 0.0 { 0.0 } else { z.im };
+    Complex::new(norm(z).ln(), im.atan2(z.re))
 }
 
 /// The principal square root.

@@ -1,361 +1,740 @@
 //! Whether two answers say the same.
 
 use super::expression::{Expr, Operator};
-use super::read::{plain, read};
-use super::value::{Point, Value, hash, value};
+use super::read::{is_function, is_text_command, is_word_command, plain, read};
+use super::region;
+use super::units;
+use super::value::{Domain, Evaluator, Point, Value, hash};
 use num_rational::BigRational;
-use num_traits::Zero;
+use std::cell::Cell;
 
 /// Longest text that is compared; what is longer is no final answer.
 const MOST_BYTES: usize = 10_000;
 /// Items of a list, set or matrix that are still compared one with another.
 const MOST_ITEMS: usize = 200;
+/// Pairs of parts that are compared before two answers count as different.
+const MOST_STEPS: u32 = 30_000;
+/// Units of work for all values together: see [`Evaluator::work`].
+const MOST_WORK: u64 = 200_000_000;
 
 /// Whether `given` says the same as `gold`, both as LaTeX or as people type.
 pub(in crate::task) fn equal(gold: &str, given: &str) -> bool {
-    if gold.len().max(given.len()) > MOST_BYTES {
+    if gold.len().max(given.len()) > MOST_BYTES || units::clash(gold, given) {
         return false;
     }
     let (gold, given) = (plain(gold), plain(given));
     let (a, b) = (squeezed(&gold), squeezed(&given));
-    if a.is_empty() || b.is_empty() {
+    if !says_something(&a) || !says_something(&b) {
         return false;
     }
-    if a == b || same_words(&a, &b) {
+    if a == b {
         return true;
     }
-    // A comma may part thousands or items; either reading will do.
-    let readings = |text: &str| {
-        let mut readings: Vec<Expr> =
-            [true, false].into_iter().filter_map(|thousands| read(text, thousands)).collect();
-        readings.dedup();
-        readings
+    if let Some(same) = same_words(&gold, &given) {
+        return same;
+    }
+    let comparison = Comparison::new();
+    let golds = readings(&gold);
+    let same = |given: &str| {
+        let givens = readings(given);
+        golds.iter().any(|gold| givens.iter().any(|given| comparison.same(gold, given)))
     };
-    let given = readings(&given);
-    readings(&gold).iter().any(|gold| given.iter().any(|given| same(gold, given)))
+    let broken = |e: &Expr| matches!(e, Expr::Number(n) if !n.is_integer());
+    same(&given)
+        || golds.iter().any(broken) && decimal_comma(&given).is_some_and(|given| same(&given))
+        || comparison.rounds(&gold, &given)
+        || unwrapped(&gold) == unwrapped(&given)
 }
 
-/// The text without spaces.
+/// The text without spaces and without the commands around its words: `\text{June 20}`.
+fn unwrapped(text: &str) -> String {
+    let mut rest = text;
+    let mut out = String::with_capacity(text.len());
+    let mut open = Vec::new();
+    while let Some(at) = rest.find(['\\', '{', '}']) {
+        out.push_str(&rest[..at]);
+        let mark = &rest[at..];
+        let name = &mark[1..];
+        let end = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
+        let wraps = is_word_command(&name[..end]) && name[end..].starts_with('{');
+        let length = match (mark.as_bytes()[0], wraps) {
+            (b'\\', true) => {
+                open.push(true);
+                end + 2
+            }
+            (b'{', _) => {
+                open.push(false);
+                out.push('{');
+                1
+            }
+            (b'}', _) => {
+                if !open.pop().unwrap_or(false) {
+                    out.push('}');
+                }
+                1
+            }
+            // an escaped brace is no brace
+            _ => {
+                let end = 1 + name.chars().next().map_or(0, char::len_utf8);
+                out.push_str(&mark[..end]);
+                end
+            }
+        };
+        rest = &mark[length..];
+    }
+    out.push_str(rest);
+    let sentence = out.strip_suffix('.').filter(|text| !text.ends_with('.'));
+    squeezed(sentence.unwrap_or(&out))
+}
+
+/// A comma may part thousands or items; either reading will do.
+fn readings(text: &str) -> Vec<Expr> {
+    let mut readings: Vec<Expr> =
+        [true, false].into_iter().filter_map(|thousands| read(text, thousands)).collect();
+    readings.dedup();
+    readings
+}
+
+/// `2,74` as `2.74`.
+fn decimal_comma(text: &str) -> Option<String> {
+    let (whole, decimals) = text.split_once(',')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let broken = digits(whole.trim_start_matches('-')) && digits(decimals) && decimals.len() != 3;
+    broken.then(|| text.replace(',', "."))
+}
+
+/// The text without spaces, but for those between two digits: `1 1/2` is not `11/2`.
 fn squeezed(text: &str) -> String {
-    plain(text).chars().filter(|c| !c.is_whitespace()).collect()
+    let mut out = String::with_capacity(text.len());
+    let mut space = false;
+    for c in text.chars() {
+        if c.is_whitespace() {
+            space = true;
+            continue;
+        }
+        if space && c.is_ascii_digit() && out.ends_with(|c: char| c.is_ascii_digit()) {
+            out.push(' ');
+        }
+        space = false;
+        out.push(c);
+    }
+    out
 }
 
-/// Words are compared without case, brackets and the commands around them: `\text{(C)}`, `(c)`, `C`.
-fn same_words(a: &str, b: &str) -> bool {
-    let words = |text: &str| -> Option<String> {
-        let mut text = text.to_owned();
-        for command in ["\\text", "\\mathrm", "\\textbf", "\\mbox", "\\textnormal", "\\mathbf"] {
-            text = text.replace(command, "");
+/// Whether anything is left beside brackets and commands that only shape the page.
+fn says_something(squeezed: &str) -> bool {
+    let mut rest = squeezed;
+    while let Some(at) = rest.find('\\') {
+        let name = &rest[at + 1..];
+        let end = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
+        let shapes = is_text_command(&name[..end]) || matches!(&name[..end], "boxed" | "fbox");
+        if !shapes && (end > 0 || name.starts_with('{'))
+            || rest[..at].contains(char::is_alphanumeric)
+        {
+            return true;
         }
-        let text: String = text
-            .chars()
-            .filter(|c| !matches!(c, '{' | '}' | '(' | ')' | '"' | '\'' | '`'))
-            .collect();
-        let letters = !text.is_empty() && text.chars().all(|c| c.is_alphabetic() || c == '-');
-        letters.then(|| text.to_lowercase())
+        rest = &name[end..];
+    }
+    rest.contains(char::is_alphanumeric)
+}
+
+/// Whether two answers of words are the same, without regard to the commands and brackets around them: `\text{(C)}`, `(c)`, `C`.
+/// `None` where they are no words, or letters that may be factors.
+fn same_words(a: &str, b: &str) -> Option<bool> {
+    let words = |text: &str| -> Option<(String, bool)> {
+        let mut bare = text.to_owned();
+        let mut told = false;
+        while let Some(at) = bare.find('\\') {
+            let name = &bare[at + 1..];
+            let end = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
+            if !is_word_command(&name[..end]) {
+                return None;
+            }
+            told = true;
+            bare.replace_range(at..at + 1 + end, "");
+        }
+        bare.retain(|c| !matches!(c, '{' | '}'));
+        let edge = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '"' | '\'' | '`' | '.');
+        let inside = bare.trim_matches(edge);
+        told |= inside.len() < bare.trim().len();
+        let letters =
+            |part: &str| part.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || c == '\'');
+        let long = |part: &str| part.chars().count() > 1;
+        let parts: Vec<&str> = inside.split('-').collect();
+        let is_words = parts.iter().all(|p| letters(p) && (parts.len() == 1 || long(p.trim())));
+        let is_words = is_words && inside.contains(char::is_alphabetic);
+        is_words.then(|| (inside.split_whitespace().collect(), told))
     };
-    matches!((words(a), words(b)), (Some(a), Some(b)) if a == b)
+    let ((a, a_told), (b, b_told)) = (words(a)?, words(b)?);
+    let long = |word: &str| word.chars().count() >= 3 || word.eq_ignore_ascii_case("no");
+    let any_case = a_told || b_told || long(&a) || long(&b);
+    if a == b || any_case && a.to_lowercase() == b.to_lowercase() {
+        return Some(true);
+    }
+    let word = |word: &str| word.chars().count() > 3;
+    (a_told || b_told || word(&a) || word(&b)).then_some(false)
 }
 
-fn same(gold: &Expr, given: &Expr) -> bool {
-    let (gold, given) = (expanded(gold), expanded(given));
-    if gold == given {
-        return true;
+/// One comparison of two answers, with what is left of its time.
+pub(super) struct Comparison {
+    steps: Cell<u32>,
+    work: Cell<u64>,
+    /// Whether the last values lost what tells them from their neighbors: see [`Evaluator::blurred`].
+    blurred: Cell<bool>,
+}
+
+impl Comparison {
+    fn new() -> Self {
+        let (steps, work) = (Cell::new(MOST_STEPS), Cell::new(MOST_WORK));
+        Self { steps, work, blurred: Cell::new(false) }
     }
-    if same_shape(&gold, &given) {
-        return true;
-    }
-    let (a, b) = (assigned(&gold), assigned(&given));
-    if (a != gold || b != given) && same(&a, &b) {
-        return true;
-    }
-    match (as_interval(&gold), as_interval(&given)) {
-        (Some(a), b) if b.as_ref().unwrap_or(&given) != &given || a != gold => {
-            same_shape(&a, b.as_ref().unwrap_or(&given))
+
+    /// Whether two formulas say the same.
+    pub fn same(&self, gold: &Expr, given: &Expr) -> bool {
+        let Some(left) = self.steps.get().checked_sub(1) else {
+            return false;
+        };
+        self.steps.set(left);
+        if gold == given {
+            return true;
         }
-        (None, Some(b)) => same_shape(&gold, &b),
-        _ => false,
+        let (gold, given) = (self.simple(gold), self.simple(given));
+        self.same_shape(&gold, &given)
+            || self.same_answer(&gold, &given)
+            || region::same(self, &gold, &given)
     }
-}
 
-/// `±` written out as its two values.
-fn expanded(expr: &Expr) -> Expr {
-    match expr.has_plus_minus() {
-        true => Expr::List(vec![expr.signed(true), expr.signed(false)]),
-        false => expr.clone(),
-    }
-}
-
-/// What an equation says of the letter on its left, or the set that the letter is in; lists of equations as the list of values.
-/// A chain of equations counts by its last side; what is about equal says nothing.
-fn assigned(expr: &Expr) -> Expr {
-    match expr {
-        Expr::Relation(sides, operators) => {
-            let exact =
-                operators.iter().position(|o| *o == Operator::About).unwrap_or(operators.len());
-            let (sides, operators) = (&sides[..=exact], &operators[..exact]);
-            let last = sides.last().cloned().unwrap_or_else(|| expr.clone());
-            if operators.is_empty() {
-                return last;
+    /// `\pm` written out as its two values, matrices worked out, and of a relation what it says exactly.
+    fn simple(&self, expr: &Expr) -> Expr {
+        let both = |item: &Expr| match item.has_plus_minus() {
+            true => vec![item.signed(true), item.signed(false)],
+            false => vec![item.clone()],
+        };
+        match expr {
+            Expr::List(items) => Expr::List(items.iter().flat_map(both).collect()),
+            Expr::Set(items) => Expr::Set(items.iter().flat_map(both).collect()),
+            other if other.has_plus_minus() => Expr::List(both(other)),
+            Expr::Relation(sides, operators) => self.exact_part(sides, operators),
+            Expr::Sum(_) | Expr::Product(_) | Expr::Negative(_) | Expr::Divide(..) => {
+                matrix(expr).map_or_else(|| expr.clone(), Expr::Matrix)
             }
-            let names = is_name(&sides[0]);
-            let equations = operators.iter().all(|o| *o == Operator::Equal);
-            let membership = operators == [Operator::In];
-            match names && (equations || membership) {
-                true => assigned(&last),
-                false => expr.clone(),
+            other => other.clone(),
+        }
+    }
+
+    /// `x = 1/3` of `x = 1/3 \approx 0.33`, `x = 11` of `x \approx 11`, 7 of `3 + 4 = 7`.
+    fn exact_part(&self, sides: &[Expr], operators: &[Operator]) -> Expr {
+        let about = operators.iter().position(|o| *o == Operator::About);
+        let exact = about.unwrap_or(operators.len());
+        if exact == 0 {
+            return match (&sides[0], &sides[1]) {
+                (name, value) if is_name(name) => {
+                    Expr::Relation(vec![name.clone(), value.clone()], vec![Operator::Equal])
+                }
+                (value, name) if is_name(name) => {
+                    Expr::Relation(vec![name.clone(), value.clone()], vec![Operator::Equal])
+                }
+                (value, _) => value.clone(),
+            };
+        }
+        let (sides, operators) = (&sides[..=exact], &operators[..exact]);
+        let equal = operators.iter().all(|o| *o == Operator::Equal);
+        let last = &sides[sides.len() - 1];
+        if equal && sides.iter().all(|side| is_constant(side) && self.same_value(side, last)) {
+            return last.clone();
+        }
+        Expr::Relation(sides.to_vec(), operators.to_vec())
+    }
+
+    fn same_shape(&self, gold: &Expr, given: &Expr) -> bool {
+        use Expr::{List, Matrix, Relation, Set, Text, Tuple, Union};
+        match (gold, given) {
+            (List(a) | Set(a), List(b) | Set(b)) => self.same_items(a, b),
+            (Union(a), Union(b)) => self.any_order(a, b),
+            (Tuple(o1, a, c1), Tuple(o2, b, c2)) => o1 == o2 && c1 == c2 && self.in_order(a, b),
+            (Tuple('(', a, ')'), List(b)) => match named(b) {
+                Some(named) => self.values_in_order(&named, a, false),
+                None => self.in_order(a, b),
+            },
+            (List(a), Tuple('(', b, ')')) => match named(a) {
+                Some(named) => self.values_in_order(&named, b, true),
+                None => self.in_order(a, b),
+            },
+            (Matrix(a), Matrix(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.in_order(a, b))
+            }
+            (Matrix(rows), Tuple('(', items, ')')) | (Tuple('(', items, ')'), Matrix(rows)) => {
+                let flat: Vec<Expr> = rows.iter().flatten().cloned().collect();
+                (rows.len() == 1 || rows[0].len() == 1) && self.in_order(&flat, items)
+            }
+            // one value written in two ways: `15\frac{39}{40}` or `\frac{639}{40}`
+            (List(a), b) => matches!(&self.distinct(a)[..], [one] if self.same(one, b)),
+            (a, List(b)) => matches!(&self.distinct(b)[..], [one] if self.same(a, one)),
+            // one thing in a set of one
+            (Set(a), b) if a.len() == 1 && !matches!(b, Union(_) | Tuple(..)) => {
+                self.same(&a[0], b)
+            }
+            (a, Set(b)) if b.len() == 1 && !matches!(a, Union(_) | Tuple(..)) => {
+                self.same(a, &b[0])
+            }
+            (Relation(a, ops_a), Relation(b, ops_b)) => self.same_relation(a, ops_a, b, ops_b),
+            (Text(a), Text(b)) => a.to_lowercase() == b.to_lowercase(),
+            (Set(_) | Union(_) | Tuple(..) | Matrix(_) | Relation(..) | Text(_), _)
+            | (_, Set(_) | Union(_) | Tuple(..) | Matrix(_) | Relation(..) | Text(_)) => false,
+            (a, b) => self.same_value(a, b),
+        }
+    }
+
+    /// What equations say of a letter, or in what set it is, against the same or the bare value.
+    fn same_answer(&self, gold: &Expr, given: &Expr) -> bool {
+        match (told(gold), told(given)) {
+            (Some((a, gold)), Some((b, given))) => self.same_name(a, b) && self.same(gold, given),
+            (Some((_, gold)), None) => self.same(gold, given),
+            (None, Some((_, given))) => self.same(gold, given),
+            // `x + y = 7` where the sum is asked for
+            (None, None) if is_constant(gold) => match sum_told(given) {
+                Some(given) => self.same(gold, given),
+                None => false,
+            },
+            (None, None) => false,
+        }
+    }
+
+    /// Whether what two equations speak of may be one thing. `f(x)` and `y` may.
+    pub fn same_name(&self, a: &Expr, b: &Expr) -> bool {
+        let is_function_letter = |name: &str| matches!(name, "f" | "g" | "h");
+        match (a, b) {
+            (Expr::Text(a), Expr::Text(b)) => a.eq_ignore_ascii_case(b),
+            (Expr::Text(_), _) | (_, Expr::Text(_)) => true,
+            (Expr::Symbol(a), Expr::Symbol(b)) => a.eq_ignore_ascii_case(b),
+            (Expr::Apply(a, _), Expr::Apply(b, _)) if a == b && is_name_of_function(a) => true,
+            (Expr::Symbol(y), Expr::Apply(f, _)) | (Expr::Apply(f, _), Expr::Symbol(y)) => {
+                y == f || y == "y" && is_function_letter(f)
+            }
+            (Expr::Tuple(_, a, _), Expr::Tuple(_, b, _)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.same_name(a, b))
+            }
+            (a, b) => self.same_value(a, b),
+        }
+    }
+
+    /// Items in any order; but values of several letters belong to their letters.
+    fn same_items(&self, gold: &[Expr], given: &[Expr]) -> bool {
+        match (named(gold), named(given)) {
+            (Some(named), None) => self.values_in_order(&named, given, true),
+            (None, Some(named)) => self.values_in_order(&named, gold, false),
+            _ => self.any_order(&self.distinct(gold), &self.distinct(given)),
+        }
+    }
+
+    /// Values of several letters against bare values: as they stand, or in the order of the alphabet.
+    fn values_in_order(&self, named: &[(&Expr, &Expr)], bare: &[Expr], is_gold: bool) -> bool {
+        let same = |values: &[(&Expr, &Expr)]| {
+            values.len() == bare.len()
+                && values.iter().zip(bare).all(|((_, value), bare)| match is_gold {
+                    true => self.same(value, bare),
+                    false => self.same(bare, value),
+                })
+        };
+        let name = |expr: &Expr| match expr {
+            Expr::Symbol(name) => Some(name.clone()),
+            _ => None,
+        };
+        if same(named) {
+            return true;
+        }
+        let names: Option<Vec<String>> = named.iter().map(|(of, _)| name(of)).collect();
+        let Some(mut names) = names else {
+            return false;
+        };
+        let mut sorted: Vec<(&Expr, &Expr)> = named.to_vec();
+        sorted.sort_by_key(|(of, _)| name(of));
+        // x_1 and x_2 are two roots in any order
+        names.iter_mut().for_each(|name| *name = name.split('_').next().unwrap_or("").to_owned());
+        names.dedup();
+        let roots = names.len() == 1 && names[0] == "x";
+        let values: Vec<Expr> = named.iter().map(|(_, value)| (*value).clone()).collect();
+        same(&sorted) || roots && self.any_order(&values, bare)
+    }
+
+    fn in_order(&self, a: &[Expr], b: &[Expr]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.same(a, b))
+    }
+
+    fn any_order(&self, a: &[Expr], b: &[Expr]) -> bool {
+        if a.len() != b.len() || a.len() > MOST_ITEMS {
+            return false;
+        }
+        let mut left: Vec<&Expr> = b.iter().collect();
+        a.iter().all(|a| match left.iter().position(|b| self.same(a, b)) {
+            Some(at) => {
+                left.remove(at);
+                true
+            }
+            None => false,
+        })
+    }
+
+    fn distinct(&self, items: &[Expr]) -> Vec<Expr> {
+        let mut kept: Vec<Expr> = Vec::new();
+        for item in items.iter().take(MOST_ITEMS + 1) {
+            if !kept.iter().any(|k| self.same(k, item)) {
+                kept.push(item.clone());
             }
         }
-        Expr::List(items) => {
-            let values: Vec<Expr> = items.iter().map(assigned).collect();
-            // p = 5, q = 2 as one group of several is a point
-            Expr::List(values)
-        }
-        other => other.clone(),
+        kept
     }
+
+    /// Equal at every point where both have a value, and there are enough such points.
+    pub fn same_value(&self, a: &Expr, b: &Expr) -> bool {
+        self.agree([a, b], |a, b, _| a.same(b))
+    }
+
+    /// The value of a formula without letters.
+    pub fn constant(&self, expr: &Expr) -> Option<Value> {
+        let point = Point::new();
+        self.evaluator(&point, Domain::Real).value(expr)
+    }
+
+    fn evaluator<'a>(&'a self, point: &'a Point, domain: Domain) -> Evaluator<'a> {
+        Evaluator { point, domain, work: &self.work, blurred: &self.blurred }
+    }
+
+    /// Whether the values of two formulas agree at every point where `agrees` can tell, and it can at enough points. It may keep
+    /// a value from one point to the next. First the numbers are real; if too few points have real values they are complex.
+    fn agree(
+        &self,
+        formulas: [&Expr; 2],
+        agrees: impl Fn(&Value, &Value, &mut Option<Value>) -> Option<bool>,
+    ) -> bool {
+        const ENOUGH: usize = 3;
+        let mut names = Vec::new();
+        formulas.iter().for_each(|formula| formula.symbols(&mut names));
+        let (points, enough) = if names.is_empty() { (1, 1) } else { (TRIALS, ENOUGH) };
+        for domain in [Domain::Real, Domain::Complex] {
+            let (mut agreed, mut kept) = (0, None);
+            for trial in 0..points {
+                self.work.set(self.work.get().saturating_sub(2_000));
+                let point: Point =
+                    names.iter().map(|name| (name.clone(), letter(name, trial))).collect();
+                let evaluator = self.evaluator(&point, domain);
+                self.blurred.set(false);
+                let Some(a) = evaluator.value(formulas[0]) else {
+                    continue;
+                };
+                let Some(b) = evaluator.value(formulas[1]) else {
+                    continue;
+                };
+                let rational = a.exact.is_some() || b.exact.is_some();
+                if names.is_empty() && !(a.exact.is_some() && b.exact.is_some()) {
+                    // without letters there is one point, and no second chance to see a difference
+                    let irrational = formulas.iter().any(|f| evaluator.is_irrational(f));
+                    if self.blurred.get() || rational && irrational {
+                        return false;
+                    }
+                }
+                match agrees(&a, &b, &mut kept) {
+                    Some(true) => agreed += 1,
+                    Some(false) => return false,
+                    None => {}
+                }
+            }
+            if agreed >= enough {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Two equations are the same if their differences of sides have a constant ratio, inequalities if it is positive as well.
+    fn same_relation(
+        &self,
+        a: &[Expr],
+        ops_a: &[Operator],
+        b: &[Expr],
+        ops_b: &[Operator],
+    ) -> bool {
+        if ops_a.len() != ops_b.len() {
+            return false;
+        }
+        // side by side, from the left or from the right
+        if ops_a == ops_b && self.in_order(a, b) {
+            return true;
+        }
+        let turned: Vec<Operator> = ops_b.iter().rev().map(|o| o.turned()).collect();
+        let mirrored: Vec<Expr> = b.iter().rev().cloned().collect();
+        if ops_a == turned && self.in_order(a, &mirrored) {
+            return true;
+        }
+        let ([left_a, right_a], [left_b, right_b]) = (a, b) else {
+            return false;
+        };
+        let difference = |left: &Expr, right: &Expr| {
+            Expr::Sum(vec![left.clone(), Expr::Negative(Box::new(right.clone()))])
+        };
+        let (da, db) = (difference(left_a, right_a), difference(left_b, right_b));
+        let positive = Cell::new(true);
+        let constant_ratio = self.agree([&da, &db], |x, y, kept| {
+            let Some(ratio) = self.quotient(x, y) else {
+                return (!x.is_zero()).then_some(false);
+            };
+            if x.is_zero() {
+                return Some(false);
+            }
+            positive.set(ratio.about.re > 0.0);
+            match kept {
+                Some(kept) => kept.same(&ratio),
+                None => {
+                    *kept = Some(ratio);
+                    None
+                }
+            }
+        });
+        constant_ratio
+            && match (ops_a[0], ops_b[0]) {
+                (Operator::Equal, Operator::Equal) | (Operator::NotEqual, Operator::NotEqual) => {
+                    true
+                }
+                (a, b) if a.is_inequality() && b.is_inequality() => match positive.get() {
+                    true => a == b,
+                    false => a == b.turned(),
+                },
+                _ => false,
+            }
+    }
+
+    fn quotient(&self, a: &Value, b: &Value) -> Option<Value> {
+        let point = Point::new();
+        self.evaluator(&point, Domain::Complex).quotient(a, b)
+    }
+
+    /// Whether the reference is a rounded decimal by its own words, `x \approx 0.33`, and the given value rounds to it.
+    fn rounds(&self, gold: &str, given: &str) -> bool {
+        let Some((_, rounded)) = gold.rsplit_once("\\approx") else {
+            return false;
+        };
+        let Some((_, decimals)) = rounded.trim().split_once('.') else {
+            return false;
+        };
+        let is_decimal = !decimals.is_empty() && decimals.bytes().all(|b| b.is_ascii_digit());
+        let value = |text: &str| -> Option<f64> {
+            let expr = read(text, true)?;
+            let value = told(&expr).map_or(&expr, |(_, value)| value);
+            Some(self.constant(value)?.about.re)
+        };
+        let half = 0.5 * 10_f64.powi(-(decimals.len().min(300) as i32));
+        is_decimal
+            && value(rounded)
+                .zip(value(given))
+                .is_some_and(|(gold, given)| (gold - given).abs() <= half * (1.0 + 1e-9))
+    }
+}
+
+/// Points at which formulas with letters are compared.
+const TRIALS: u64 = 30;
+
+/// The value of a letter: between zero and one, some units, a whole number, some units of either sign, less than one of either
+/// sign, a whole number, and again.
+fn letter(name: &str, trial: u64) -> BigRational {
+    let hash = hash(&format!("{trial} {name}"));
+    let odd = |bit: u64| ((trial / 6) >> bit) ^ (self::hash(name) >> bit);
+    let sign = |bit: u64| if odd(bit) & 1 == 0 { 1 } else { -1 };
+    let under = ((hash >> 16) % 23 + 7) as i64;
+    let some = (hash % 89 + 3) as i64;
+    let (over, under) = match trial % 6 {
+        0 => (some % under + 1, under + 1),
+        1 => (some, under),
+        2 => ((hash % 12 + 2) as i64, 1),
+        5 => ((hash % 7 + 1) as i64, 1),
+        3 => (sign(0) * some, under),
+        _ => (sign(1) * (some % under + 1), under + 1),
+    };
+    BigRational::new(over.into(), under.into())
+}
+
+/// Whether there is no letter in `expr`.
+pub(super) fn is_constant(expr: &Expr) -> bool {
+    let mut names = Vec::new();
+    expr.symbols(&mut names);
+    names.is_empty()
+}
+
+/// What an equation speaks of, and what it says of it: the last of its sides. Or what set a letter is in.
+fn told(expr: &Expr) -> Option<(&Expr, &Expr)> {
+    let Expr::Relation(sides, operators) = expr else {
+        return None;
+    };
+    let (first, last) = (sides.first()?, sides.last()?);
+    if *operators == [Operator::In] {
+        return is_name(first).then_some((first, last));
+    }
+    if !operators.iter().all(|o| *o == Operator::Equal) {
+        return None;
+    }
+    if is_name(first) {
+        return Some((first, last));
+    }
+    if sides.len() == 2 && is_name(last) && is_constant(first) {
+        return Some((last, first));
+    }
+    let found = is_constant(last) && !is_zero(last) && is_quantity(first, &COORDINATES);
+    found.then_some((first, last))
+}
+
+/// The letters of lines and curves: an equation of several of them is one, and does not say what their sum is.
+pub(super) const COORDINATES: [&str; 5] = ["x", "y", "z", "r", "\\theta"];
+
+/// What an equation says of a sum of letters.
+fn sum_told(expr: &Expr) -> Option<&Expr> {
+    let Expr::Relation(sides, operators) = expr else {
+        return None;
+    };
+    let (first, last) = (sides.first()?, sides.last()?);
+    let equations = operators.iter().all(|o| *o == Operator::Equal);
+    (equations && is_constant(last) && !is_zero(last) && is_quantity(first, &[])).then_some(last)
+}
+
+fn is_zero(expr: &Expr) -> bool {
+    matches!(expr, Expr::Number(n) if *n == BigRational::from_integer(0.into()))
+}
+
+fn is_name_of_function(name: &str) -> bool {
+    let name = name.strip_suffix("^{-1}").unwrap_or(name);
+    name.len() <= 2 && name.chars().all(char::is_alphabetic) && !is_function(name)
 }
 
 /// A letter, a function of letters, or a point of letters: what an answer's left side may be.
-fn is_name(expr: &Expr) -> bool {
+pub(super) fn is_name(expr: &Expr) -> bool {
+    let differential = |e: &Expr| matches!(e, Expr::Product(p) if p[0] == Expr::Symbol("d".into()));
     match expr {
-        Expr::Symbol(_) => true,
-        Expr::Apply(name, arguments) => {
-            name.len() <= 2 && name.chars().all(char::is_alphabetic) && arguments.len() <= 3
-        }
+        Expr::Symbol(_) | Expr::Text(_) => true,
+        Expr::Apply(name, arguments) => is_name_of_function(name) && arguments.len() <= 3,
         Expr::Tuple(_, items, _) => items.iter().all(is_name),
+        Expr::Divide(over, under) => differential(over) && differential(under),
         _ => false,
     }
 }
 
-fn same_shape(gold: &Expr, given: &Expr) -> bool {
-    use Expr::{List, Matrix, Relation, Set, Text, Tuple, Union};
-    match (gold, given) {
-        (List(a) | Set(a), List(b) | Set(b)) => any_order(&distinct(a), &distinct(b)),
-        (Union(a), Union(b)) => any_order(a, b),
-        (Tuple(o1, a, c1), Tuple(o2, b, c2)) => o1 == o2 && c1 == c2 && in_order(a, b),
-        (Tuple('(', a, ')'), List(b)) | (List(a), Tuple('(', b, ')')) => in_order(a, b),
-        (Matrix(a), Matrix(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| in_order(a, b))
-        }
-        (Matrix(rows), Tuple('(', items, ')')) | (Tuple('(', items, ')'), Matrix(rows)) => {
-            let flat: Vec<Expr> = rows.iter().flatten().cloned().collect();
-            (rows.len() == 1 || rows[0].len() == 1) && in_order(&flat, items)
-        }
-        // one value written in two ways: `15\frac{39}{40}` or `\frac{639}{40}`
-        (List(a), b) | (b, List(a)) if distinct(a).len() == 1 => same(&a[0], b),
-        // one thing in a set of one
-        (Set(a), b) | (b, Set(a)) if a.len() == 1 && !matches!(b, Union(_) | Tuple(..)) => {
-            same(&a[0], b)
-        }
-        (Relation(a, ops_a), Relation(b, ops_b)) => same_relation(a, ops_a, b, ops_b),
-        (Text(a), Text(b)) => a.to_lowercase() == b.to_lowercase(),
-        (List(_) | Set(_) | Union(_) | Tuple(..) | Matrix(_) | Relation(..) | Text(_), _)
-        | (_, List(_) | Set(_) | Union(_) | Tuple(..) | Matrix(_) | Relation(..) | Text(_)) => {
-            false
-        }
-        (a, b) => same_value(a, b),
-    }
-}
-
-fn in_order(a: &[Expr], b: &[Expr]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-}
-
-fn any_order(a: &[Expr], b: &[Expr]) -> bool {
-    if a.len() != b.len() || a.len() > MOST_ITEMS {
-        return false;
-    }
-    let mut left: Vec<&Expr> = b.iter().collect();
-    a.iter().all(|a| match left.iter().position(|b| same(a, b)) {
-        Some(at) => {
-            left.remove(at);
-            true
-        }
-        None => false,
-    })
-}
-
-fn distinct(items: &[Expr]) -> Vec<Expr> {
-    let mut kept: Vec<Expr> = Vec::new();
-    for item in items.iter().take(MOST_ITEMS + 1) {
-        if !kept.iter().any(|k| same(k, item)) {
-            kept.push(item.clone());
-        }
-    }
-    kept
-}
-
-/// Equal at every point where both have a value, and there are enough such points.
-fn same_value(a: &Expr, b: &Expr) -> bool {
-    let mut compared = 0;
-    for (a, b) in at_points(&[a, b]).into_iter().filter_map(pair) {
-        if !a.same(&b) {
-            return false;
-        }
-        compared += 1;
-    }
-    compared > 0
-}
-
-fn pair(values: Vec<Option<Value>>) -> Option<(Value, Value)> {
-    let mut values = values.into_iter().flatten();
-    let both = (values.next()?, values.next()?);
-    let known = |v: &Value| !v.about.re.is_nan() && !v.about.im.is_nan();
-    (known(&both.0) && known(&both.1)).then_some(both)
-}
-
-/// The values of `exprs` at some points; at one if there are no letters. Points lie on both sides of zero and of one.
-fn at_points(exprs: &[&Expr]) -> Vec<Vec<Option<Value>>> {
+/// A product, quotient or sum of letters, or a function of some: what may be asked for though it is no letter. Sums of
+/// `coordinates` are not.
+pub(super) fn is_quantity(expr: &Expr, coordinates: &[&str]) -> bool {
     let mut names = Vec::new();
-    for expr in exprs {
-        expr.symbols(&mut names);
-    }
-    let points = if names.is_empty() { 1 } else { 7 };
-    (0..points)
-        .map(|trial: u64| {
-            let point: Point = names
-                .iter()
-                .map(|name| {
-                    let hash = hash(&format!("{trial} {name}"));
-                    let over = (hash % 89 + 3) as i64;
-                    let under = ((hash >> 16) % 23 + 7) as i64;
-                    let over = match trial {
-                        0 => over % under + 1, // about one or less: inside a sine
-                        4.. => {
-                            if hash >> 40 & 1 == 0 {
-                                -over
-                            } else {
-                                over
-                            }
-                        }
-                        _ => over,
-                    };
-                    (name.clone(), BigRational::new(over.into(), under.into()))
-                })
-                .collect();
-            exprs.iter().map(|expr| value(expr, &point)).collect()
-        })
-        .collect()
-}
-
-/// Two equations are the same if their differences of sides have a constant ratio, inequalities if it is positive as well.
-fn same_relation(a: &[Expr], ops_a: &[Operator], b: &[Expr], ops_b: &[Operator]) -> bool {
-    if ops_a.len() != ops_b.len() {
-        return false;
-    }
-    // side by side, from the left or from the right
-    if ops_a == ops_b && in_order(a, b) {
-        return true;
-    }
-    let turned: Vec<Operator> = ops_b.iter().rev().map(|o| o.turned()).collect();
-    let mirrored: Vec<Expr> = b.iter().rev().cloned().collect();
-    if ops_a == turned && in_order(a, &mirrored) {
-        return true;
-    }
-    let ([left_a, right_a], [left_b, right_b]) = (a, b) else {
-        return false;
-    };
-    let difference = |left: &Expr, right: &Expr| {
-        Expr::Sum(vec![left.clone(), Expr::Negative(Box::new(right.clone()))])
-    };
-    let (da, db) = (difference(left_a, right_a), difference(left_b, right_b));
-    let mut ratio: Option<Value> = None;
-    let mut compared = 0;
-    for (x, y) in at_points(&[&da, &db]).into_iter().filter_map(pair) {
-        let zero = |v: &Value| match &v.exact {
-            Some(exact) => exact.is_zero(),
-            None => v.about.re.hypot(v.about.im) < 1e-12,
-        };
-        if zero(&x) || zero(&y) {
-            if zero(&x) != zero(&y) {
-                return false;
-            }
-            continue;
+    expr.symbols(&mut names);
+    let decorated = |name: &str| matches!(name, "overline" | "bar" | "hat");
+    let factor = |e: &Expr| match e {
+        Expr::Symbol(_) => true,
+        Expr::Power(base, exponent) => {
+            matches!(**base, Expr::Symbol(_)) && matches!(**exponent, Expr::Number(_))
         }
-        let quotient = Value {
-            exact: x.exact.as_ref().zip(y.exact.as_ref()).map(|(x, y)| x / y),
-            about: x.about / y.about,
-        };
-        match &ratio {
-            None => ratio = Some(quotient),
-            Some(first) if first.same(&quotient) => compared += 1,
-            Some(_) => return false,
-        }
-    }
-    let Some(ratio) = ratio.filter(|_| compared > 0) else {
-        return false;
-    };
-    let positive = ratio.about.re > 0.0;
-    match (ops_a[0], ops_b[0]) {
-        (Operator::Equal, Operator::Equal) | (Operator::NotEqual, Operator::NotEqual) => true,
-        (a, b) if a.is_inequality() && b.is_inequality() => match positive {
-            true => a == b,
-            false => a == b.turned(),
-        },
+        Expr::Apply(name, _) => decorated(name) || is_name(e),
         _ => false,
-    }
-}
-
-/// An inequality that bounds a letter by numbers, as the interval it stands for.
-fn as_interval(expr: &Expr) -> Option<Expr> {
-    let Expr::Relation(sides, operators) = expr else {
-        return match expr {
-            Expr::Union(parts) | Expr::List(parts) => {
-                let parts: Vec<Expr> =
-                    parts.iter().map(|p| as_interval(p).unwrap_or_else(|| p.clone())).collect();
-                let all = parts.iter().all(|p| matches!(p, Expr::Tuple(..)));
-                all.then_some(Expr::Union(parts))
-            }
-            _ => None,
-        };
     };
-    let constant = |e: &Expr| {
+    let term = |e: &Expr| match e {
+        Expr::Product(factors) => factors.iter().all(factor),
+        Expr::Divide(over, under) => (factor(over) || **over == Expr::integer(1)) && factor(under),
+        e => factor(e),
+    };
+    let letters = |e: &Expr| {
         let mut names = Vec::new();
         e.symbols(&mut names);
-        names.is_empty()
+        names.len()
     };
-    let infinity = |positive: bool| match positive {
-        true => Expr::Infinity,
-        false => Expr::Negative(Box::new(Expr::Infinity)),
+    match expr {
+        Expr::Product(factors) => {
+            factors.iter().all(factor) && factors.len() > 1 && names.len() > 1
+        }
+        Expr::Divide(_, under) => letters(under) > 0,
+        Expr::Power(base, exponent) => {
+            matches!(**exponent, Expr::Number(_)) && is_quantity(base, coordinates)
+        }
+        Expr::Apply(name, arguments) => match name.as_str() {
+            "sin" | "cos" | "tan" | "cot" | "sec" | "csc" | "gcd" | "lcm" | "max" | "min"
+            | "det" => !names.is_empty(),
+            "abs" => match &arguments[..] {
+                [Expr::Symbol(name)] => matches!(name.as_str(), "z" | "w"),
+                [inside] => term(inside) && names.len() > 1,
+                _ => false,
+            },
+            name => decorated(name),
+        },
+        Expr::Sum(terms) => {
+            let bare = |e: &Expr| match e {
+                Expr::Negative(e) => term(e),
+                e => term(e),
+            };
+            terms.iter().all(bare)
+                && names.len() > 1
+                && !names.iter().any(|name| coordinates.contains(&name.as_str()))
+        }
+        _ => false,
+    }
+}
+
+/// The items as what they say of several things, if each says something of another one.
+fn named(items: &[Expr]) -> Option<Vec<(&Expr, &Expr)>> {
+    let named = items.iter().map(told).collect::<Option<Vec<_>>>()?;
+    let apart = |(i, (a, _)): (usize, &(&Expr, &Expr))| !named[..i].iter().any(|(b, _)| a == b);
+    (named.len() > 1 && named.iter().enumerate().all(apart)).then_some(named)
+}
+
+/// A sum, product or multiple of matrices, worked out.
+fn matrix(expr: &Expr) -> Option<Vec<Vec<Expr>>> {
+    const MOST_ENTRIES: usize = 400;
+    let each = |rows: Vec<Vec<Expr>>, change: &dyn Fn(Expr) -> Expr| -> Vec<Vec<Expr>> {
+        rows.into_iter().map(|row| row.into_iter().map(change).collect()).collect()
     };
-    let bracket =
-        |o: Operator, open: bool| match (matches!(o, Operator::AtMost | Operator::AtLeast), open) {
-            (true, true) => '[',
-            (true, false) => ']',
-            (false, true) => '(',
-            (false, false) => ')',
-        };
-    let below = |o: Operator| matches!(o, Operator::Less | Operator::AtMost);
-    match (&sides[..], &operators[..]) {
-        ([Expr::Symbol(_), bound], [o]) if o.is_inequality() && constant(bound) => {
-            Some(match below(*o) {
-                true => Expr::Tuple('(', vec![infinity(false), bound.clone()], bracket(*o, false)),
-                false => Expr::Tuple(bracket(*o, true), vec![bound.clone(), infinity(true)], ')'),
+    match expr {
+        Expr::Matrix(rows) => Some(rows.clone()),
+        Expr::Negative(part) => Some(each(matrix(part)?, &|e| Expr::Negative(Box::new(e)))),
+        Expr::Divide(over, under) => {
+            Some(each(matrix(over)?, &|e| Expr::Divide(Box::new(e), under.clone())))
+        }
+        Expr::Sum(parts) => {
+            let mut parts = parts.iter().map(matrix);
+            let first = parts.next()??;
+            parts.try_fold(first, |sum, part| {
+                let part = part?;
+                let same = sum.len() == part.len() && sum[0].len() == part[0].len();
+                let add = |(a, b): (Expr, Expr)| Expr::Sum(vec![a, b]);
+                let rows = sum.into_iter().zip(part);
+                same.then(|| rows.map(|(a, b)| a.into_iter().zip(b).map(add).collect()).collect())
             })
         }
-        ([bound, Expr::Symbol(name)], [o]) if o.is_inequality() && constant(bound) => {
-            let turned =
-                Expr::Relation(vec![Expr::Symbol(name.clone()), bound.clone()], vec![o.turned()]);
-            as_interval(&turned)
-        }
-        ([low, Expr::Symbol(_), high], [o1, o2])
-            if o1.is_inequality() && below(*o1) == below(*o2) && o2.is_inequality() =>
-        {
-            if !constant(low) || !constant(high) {
-                return None;
+        Expr::Product(parts) => {
+            let mut scalars = Vec::new();
+            let mut product: Option<Vec<Vec<Expr>>> = None;
+            for part in parts {
+                match (matrix(part), product.take()) {
+                    (None, before) => {
+                        scalars.push(part.clone());
+                        product = before;
+                    }
+                    (after, None) => product = after,
+                    (Some(after), Some(before)) => {
+                        let entries = before.len() * after.len() * after[0].len();
+                        if before[0].len() != after.len() || entries > MOST_ENTRIES {
+                            return None;
+                        }
+                        let entry = |row: &[Expr], column: usize| {
+                            let terms = row.iter().zip(&after);
+                            let times = |(a, b): (&Expr, &Vec<Expr>)| {
+                                Expr::Product(vec![a.clone(), b[column].clone()])
+                            };
+                            Expr::Sum(terms.map(times).collect())
+                        };
+                        let columns = 0..after[0].len();
+                        let row =
+                            |row: &Vec<Expr>| columns.clone().map(|c| entry(row, c)).collect();
+                        product = Some(before.iter().map(row).collect());
+                    }
+                }
             }
-            Some(match below(*o1) {
-                true => Expr::Tuple(
-                    bracket(*o1, true),
-                    vec![low.clone(), high.clone()],
-                    bracket(*o2, false),
-                ),
-                false => Expr::Tuple(
-                    bracket(*o2, true),
-                    vec![high.clone(), low.clone()],
-                    bracket(*o1, false),
-                ),
-            })
+            let scale = |e: Expr| {
+                let mut factors = scalars.clone();
+                factors.push(e);
+                Expr::Product(factors)
+            };
+            Some(each(product?, &scale))
         }
         _ => None,
     }

@@ -24,7 +24,7 @@ pub(super) enum Expr {
     PlusMinus(bool, Box<Expr>),
     /// A function's name and its arguments; a name that is not known stands for any function.
     Apply(String, Vec<Expr>),
-    /// Items between round or square brackets: a point, a vector, an interval.
+    /// Items between round or square brackets: a point, a vector, an interval. Between colons, a ratio.
     Tuple(char, Vec<Expr>, char),
     Set(Vec<Expr>),
     /// Items without brackets around them.

@@ -10,6 +10,10 @@ mod complex;
 mod equal;
 mod expression;
 mod read;
+mod region;
+#[cfg(test)]
+mod tests;
+mod units;
 mod value;
 
 use super::text::{self, last_boxes, short};
@@ -49,6 +53,11 @@ pub(super) fn grade(gold: &str, grading: Grading, take: Take, answer: &str) -> F
     }
 }
 
+/// Whether any answer can match `gold`: it holds something and is short enough to be compared.
+pub(super) fn readable_gold(gold: &str) -> bool {
+    equal(gold, gold)
+}
+
 /// What is marked as the answer: in a box, on a line `Answer:`, or behind "answer is". Boxes that only commas or `and` part
 /// belong together.
 fn marked(answer: &str, take: Take) -> Option<String> {
@@ -61,8 +70,8 @@ fn marked(answer: &str, take: Take) -> Option<String> {
     }
     let boxed = !marks.is_empty();
     for (at, line) in text::answer_marks(answer) {
-        // "the answer is correct" behind a box is no other answer
-        if boxed && answer[..at].ends_with(['s', 'e']) {
+        // "the answer is correct" beside a box is no other answer
+        if boxed && is_remark(line) {
             continue;
         }
         let content = said(line);
@@ -78,18 +87,115 @@ fn marked(answer: &str, take: Take) -> Option<String> {
     found.map(|(_, content)| content.trim().to_owned()).filter(|content| !content.is_empty())
 }
 
-/// What a line behind a mark says: its box, else what its first sentence says behind its last "is", and of that the formula.
+/// Whether what stands behind "answer is" tells about the answer instead of giving one: words without a number or formula, of
+/// which there are many, or which begin as such remarks do.
+fn is_remark(line: &str) -> bool {
+    const REMARKS: [&str; 33] = [
+        "correct",
+        "incorrect",
+        "right",
+        "wrong",
+        "verified",
+        "confirmed",
+        "consistent",
+        "valid",
+        "reasonable",
+        "unique",
+        "indeed",
+        "not",
+        "in",
+        "as",
+        "also",
+        "thus",
+        "therefore",
+        "then",
+        "now",
+        "found",
+        "obtained",
+        "given",
+        "boxed",
+        "above",
+        "below",
+        "shown",
+        "written",
+        "expressed",
+        "simply",
+        "exactly",
+        "already",
+        "clear",
+        "complete",
+    ];
+    const MOST_WORDS: usize = 4;
+    let sentence = line.split(". ").next().unwrap_or(line);
+    if sentence.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$' | '=')) {
+        return false;
+    }
+    let mut words = sentence.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
+    let remark = words.next().is_none_or(|first| REMARKS.contains(&first.to_lowercase().as_str()));
+    remark || words.count() >= MOST_WORDS
+}
+
+/// What a line behind a mark says: its box, else what its first sentence says behind its last "is" and before a reason, and of that
+/// the formulas.
 fn said(line: &str) -> String {
+    const REASONS: [&str; 9] = [
+        " because ",
+        " since ",
+        " where ",
+        " which ",
+        " when ",
+        " as ",
+        " so ",
+        " for ",
+        ", with ",
+    ];
+    let tells = |text: &str| text.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$'));
     if let Some((_, boxed)) = last_boxes(line) {
         return boxed;
     }
-    let sentence = line.split(". ").next().unwrap_or(line);
+    let mut sentence = line.split(". ").next().unwrap_or(line);
+    for reason in REASONS {
+        if let Some(at) = sentence.find(reason).filter(|at| tells(&sentence[..*at])) {
+            sentence = &sentence[..at];
+        }
+    }
     let told = [" is ", " are "]
         .iter()
-        .filter_map(|word| sentence.rfind(word).map(|at| at + word.len()))
-        .max()
-        .map_or(sentence, |at| &sentence[at..]);
-    last_formula(told).unwrap_or(told).to_owned()
+        .filter_map(|word| sentence.rfind(word).map(|at| (at, &sentence[at + word.len()..])))
+        .max_by_key(|(at, _)| *at)
+        .map_or(sentence, |(at, behind)| match tells(behind) || !tells(&sentence[..at]) {
+            true => behind,
+            // "34 is the answer"
+            false => &sentence[..at],
+        });
+    let formulas = formulas(told);
+    // "3 + $x$" is more than its formula
+    let mut outside = told.to_owned();
+    for (start, end, _) in formulas.iter().rev() {
+        outside.replace_range(*start..*end, " ");
+    }
+    let more = outside.contains(|c: char| c.is_ascii_digit() || matches!(c, '+' | '=' | '/' | '^'));
+    match last_formulas(told, &formulas) {
+        Some(joined) if !more => joined,
+        _ => number_among_words(told).unwrap_or(told).to_owned(),
+    }
+}
+
+/// The number of a text that is else only words, none of which changes it: "she started 3 hours ago".
+fn number_among_words(text: &str) -> Option<&str> {
+    let number = last_number(text)?;
+    let at = text.rfind(number)?;
+    let (before, after) = (&text[..at], &text[at + number.len()..]);
+    let part = |c: char| c.is_alphabetic() || c.is_whitespace() || matches!(c, ',' | '.' | '\'');
+    let fits = |side: &str| {
+        side.chars().all(part)
+            && side.split(|c: char| !c.is_alphabetic()).all(|word| {
+                !read::counts(word) && (word.len() != 1 || matches!(word, "a" | "A" | "I"))
+            })
+    };
+    let spaced = before.ends_with(char::is_whitespace) && !after.starts_with(char::is_alphanumeric);
+    (spaced && fits(before) && fits(after) && before.split_whitespace().count() > 1)
+        .then(|| number.trim_end_matches(['.', ',']))
 }
 
 /// The paper's rule: the rest of the line behind the first `Answer:`, in any case, else the last box. A line with a box says what is
@@ -126,7 +232,7 @@ fn as_minerva(answer: &str) -> Option<String> {
 pub(super) fn anywhere(answer: &str) -> Option<String> {
     last_boxes(answer)
         .map(|(_, boxed)| boxed)
-        .or_else(|| last_formula(answer).map(str::to_owned))
+        .or_else(|| last_formulas(answer, &formulas(answer)))
         .or_else(|| is_formula(answer).then(|| answer.trim().to_owned()))
         .or_else(|| last_number(answer).map(str::to_owned))
 }
@@ -154,10 +260,10 @@ fn is_formula(text: &str) -> bool {
     read::read(&read::plain(text), true).is_some()
 }
 
-/// The last formula between dollar signs, `\(` and `\)`, or `\[` and `\]`.
-fn last_formula(text: &str) -> Option<&str> {
-    let mut best: Option<(usize, &str)> = None;
-    for (open, close) in [("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
+/// The formulas between dollar signs, `\(` and `\)`, or `\[` and `\]`: where each begins and ends, and what it holds.
+fn formulas(text: &str) -> Vec<(usize, usize, &str)> {
+    let mut found = Vec::new();
+    for (open, close) in [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
         let mut at = 0;
         while let Some(start) = find_plain(text, open, at) {
             let inside = start + open.len();
@@ -165,13 +271,26 @@ fn last_formula(text: &str) -> Option<&str> {
                 break;
             };
             let content = text[inside..end].trim();
-            if !content.is_empty() && best.is_none_or(|(b, _)| start > b) {
-                best = Some((start, content));
-            }
             at = end + close.len();
+            if !content.is_empty() {
+                found.push((start, at, content));
+            }
         }
     }
-    best.map(|(_, content)| content)
+    found.sort_by_key(|(start, _, _)| *start);
+    found.dedup_by(|later, before| later.0 < before.1);
+    found
+}
+
+/// The last formula, with those just before it that only commas, `and` or `or` part from it, as one list.
+fn last_formulas(text: &str, formulas: &[(usize, usize, &str)]) -> Option<String> {
+    let mut first = formulas.len().checked_sub(1)?;
+    while first > 0 && text::joins(&text[formulas[first - 1].1..formulas[first].0]) {
+        first -= 1;
+    }
+    let contents = formulas[first..].iter().map(|(_, _, content)| *content);
+    let apart = |content: &str| content.trim_end_matches([',', ';', '.', ' ']).to_owned();
+    Some(contents.map(apart).collect::<Vec<_>>().join(", "))
 }
 
 /// Where `mark` stands in `text` from `at` on, without a backslash before it.
@@ -206,7 +325,7 @@ fn last_number(text: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+mod marks {
     use super::*;
 
     fn verdict(gold: &str, grading: Grading, take: Take, answer: &str) -> (bool, bool) {
@@ -243,6 +362,69 @@ mod tests {
         ];
         for (gold, answer) in cases {
             assert!(verdict(gold, Grading::Robust, Take::Last, answer).0, "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_answer_may_stand_on_the_line_below_its_mark() {
+        let answers = [
+            "Answer:\n9",
+            "**Answer:**\n\n$9$",
+            "Answer:\n\\[\n9\n\\]",
+            "Answer:\n$$\n9\n$$",
+            "Answer: $$\n9\n$$",
+            "The final answer is:\n\n$\\boxed{9}$",
+            "**Final Answer**\n\\boxed{9}",
+            "The answer is\n\n9.",
+        ];
+        for answer in answers {
+            assert!(verdict("9", Grading::Robust, Take::Last, answer).0, "{answer:?}");
+            assert!(!verdict("8", Grading::Robust, Take::Last, answer).0, "{answer:?}");
+        }
+        let below = "Answer:\n\nThe answer is 4";
+        assert!(verdict("4", Grading::Robust, Take::First, below).0);
+    }
+
+    #[test]
+    fn the_last_of_boxes_and_of_what_is_said_counts() {
+        let cases = [
+            ("4", "So \\boxed{3}. Wait. The answer is 4."),
+            ("4", "So \\boxed{3}. Wait. The answer is $4$."),
+            ("\\text{Evelyn}", "\\boxed{Carla}? No. The answer is Evelyn."),
+            ("3", "The answer is 4. No: \\boxed{3}"),
+            ("44", "It is $\\boxed{44}$, and the answer is correct."),
+            ("44", "It is $\\boxed{44}$. The answer is in the form that was asked for."),
+            ("44", "It is $\\boxed{44}$. The answer is not negative, as it must be."),
+            ("3,4", "Answer: $3$ and $4$"),
+            ("1,-2", "Answer: $x=1$ or $x=-2$."),
+            ("\\frac12", "Answer: $\\frac{1}{2}$ because $x=3$"),
+            ("34", "The answer: 34 is the largest such number."),
+            ("3", "Final Answer: Jane started growing it 3 hours ago."),
+        ];
+        for (gold, answer) in cases {
+            assert!(verdict(gold, Grading::Robust, Take::Last, answer).0, "{answer}");
+        }
+        let wrong = [
+            ("3", "So \\boxed{3}. Wait. The answer is 4."),
+            ("4", "Answer: $3$ and $4$"),
+            ("4", "Answer: $3$ or $4$"),
+            ("3", "Answer: $\\frac{1}{2}$ because $x=3$"),
+            ("3", "Final Answer: twice 3 hours are needed."),
+        ];
+        for (gold, answer) in wrong {
+            assert!(!verdict(gold, Grading::Robust, Take::Last, answer).0, "{gold} {answer}");
+        }
+        let first = "The answer is found by adding. \\boxed{5}";
+        assert!(verdict("5", Grading::Robust, Take::First, first).0);
+    }
+
+    #[test]
+    fn a_reference_that_holds_nothing_is_told() {
+        for gold in ["5", "\\emptyset", "\\{\\}", "\\text{no}", "x^2 + 1", "\\frac{1}{0}"] {
+            assert!(readable_gold(gold), "{gold}");
+        }
+        for gold in ["", " ", "$$", "\\text{}", "\\boxed{}", "{}", ".", &"1+".repeat(6_000)] {
+            assert!(!readable_gold(gold), "{gold}");
         }
     }
 

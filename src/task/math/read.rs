@@ -6,7 +6,7 @@
 use super::expression::{Expr, Operator};
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{One, Pow, Zero};
+use num_traits::{One, Pow, Signed, Zero};
 
 /// Longest text that is read, in bytes; what is longer is no final answer.
 const MAX_BYTES: usize = 2_000;
@@ -21,60 +21,104 @@ pub(super) fn read(plain: &str, thousands: bool) -> Option<Expr> {
     if plain.is_empty() || plain.len() > MAX_BYTES {
         return None;
     }
-    let mut reader = Reader { text: plain.chars().collect(), at: 0, depth: 0, bars: 0, thousands };
+    let begun = plain.strip_prefix("\\approx").or_else(|| plain.strip_prefix('='));
+    let plain = begun.unwrap_or(plain).trim_start();
+    let plain = condition(plain).unwrap_or(plain);
+    let text = plain.chars().collect();
+    let mut reader = Reader { text, at: 0, depth: 0, bars: 0, thousands, degrees: false };
     let expr = reader.lists()?;
     reader.space();
     (reader.at == reader.text.len()).then_some(expr)
 }
 
-/// The text without what only shapes the page, in one way of writing.
+/// What a set says of its elements: `x > 2` of `\{x \mid x > 2\}`.
+fn condition(plain: &str) -> Option<&str> {
+    let inside = plain.strip_prefix("\\{")?.strip_suffix("\\}")?;
+    let at = inside.find(['|', ':'])?;
+    let element = inside[..at].trim();
+    let mut letters = element.chars();
+    let letter = letters.next()?.is_ascii_alphabetic();
+    let kind = letters.as_str().trim_start();
+    let any = kind.is_empty() || kind.starts_with("\\in") && kind.ends_with("\\mathbb{R}");
+    (letter && any).then(|| inside[at + 1..].trim())
+}
+
+/// The text without what only shapes the page, in one way of writing. Degrees stay, as `°`.
 pub(super) fn plain(text: &str) -> String {
-    const REPLACED: [(&str, &str); 66] = [
+    const REPLACED: [(&str, &str); 117] = [
         ("\u{2212}", "-"),
+        ("\u{2010}", "-"),
+        ("\u{2011}", "-"),
         ("\u{2013}", "-"),
         ("\u{d7}", "\\times "),
         ("\u{b7}", "\\cdot "),
+        ("\u{22c5}", "\\cdot "),
+        ("\u{2219}", "\\cdot "),
         ("\u{f7}", "\\div "),
+        ("\u{2215}", "/"),
+        ("\u{2044}", "/"),
         ("\u{3c0}", "\\pi "),
+        ("\u{3b8}", "\\theta "),
+        ("\u{3b1}", "\\alpha "),
+        ("\u{3b2}", "\\beta "),
+        ("\u{3bb}", "\\lambda "),
         ("\u{221a}", "\\sqrt "),
+        ("\u{221b}", "\\sqrt[3] "),
         ("\u{221e}", "\\infty "),
         ("\u{222a}", "\\cup "),
         ("\u{2208}", "\\in "),
+        ("\u{2205}", "\\emptyset "),
+        ("\u{211d}", "\\mathbb{R}"),
         ("\u{2264}", "\\le "),
+        ("\u{2a7d}", "\\le "),
         ("\u{2265}", "\\ge "),
+        ("\u{2a7e}", "\\ge "),
         ("\u{2260}", "\\ne "),
         ("\u{2248}", "\\approx "),
         ("\u{b1}", "\\pm "),
-        ("\u{b0}", ""),
+        ("\u{2026}", "..."),
         ("\u{20ac}", ""),
+        ("\u{a3}", ""),
         ("\u{bd}", "\\frac12"),
-        ("\u{b2}", "^2"),
-        ("\u{b3}", "^3"),
-        ("\u{3b8}", "\\theta "),
+        ("\u{bc}", "\\frac14"),
+        ("\u{be}", "\\frac34"),
+        ("\u{2153}", "\\frac13"),
+        ("\u{2154}", "\\frac23"),
+        ("\u{a0}", " "),
+        ("\u{2009}", " "),
+        ("\u{202f}", " "),
         ("\\left", ""),
         ("\\right", ""),
+        ("\\middle", ""),
         ("\\Bigg", ""),
         ("\\bigg", ""),
         ("\\Big", ""),
         ("\\big", ""),
+        ("\\bigl", ""),
+        ("\\bigr", ""),
+        ("\\Bigl", ""),
+        ("\\Bigr", ""),
+        ("\\biggl", ""),
+        ("\\biggr", ""),
         ("\\displaystyle", ""),
+        ("\\textstyle", ""),
         ("\\limits", ""),
-        ("{,}", ""),
-        (",\\!\\!\\!", ""),
-        (",\\!", ""),
         ("\\!", ""),
         ("\\,", " "),
         ("\\;", " "),
         ("\\:", " "),
+        ("\\>", " "),
         ("\\ ", " "),
-        ("\\qquad", " "),
-        ("\\quad", " "),
         ("~", " "),
-        ("^{\\circ}", ""),
-        ("^\\circ", ""),
-        ("{\\circ}", ""),
-        ("\\circ", ""),
-        ("\\degree", ""),
+        ("^{\\circ}", "\u{b0}"),
+        ("^{ \\circ }", "\u{b0}"),
+        ("^{\\circ }", "\u{b0}"),
+        ("^ {\\circ}", "\u{b0}"),
+        ("^\\circ", "\u{b0}"),
+        ("^ \\circ", "\u{b0}"),
+        ("\\textdegree", "\u{b0}"),
+        ("^\\degree", "\u{b0}"),
+        ("\\degree", "\u{b0}"),
         ("\\%", ""),
         ("%", ""),
         ("\\$", ""),
@@ -86,37 +130,156 @@ pub(super) fn plain(text: &str) -> String {
         ("\\dfrac", "\\frac"),
         ("\\tfrac", "\\frac"),
         ("\\cfrac", "\\frac"),
+        ("\\nicefrac", "\\frac"),
+        ("\\sfrac", "\\frac"),
         ("\\dbinom", "\\binom"),
         ("\\tbinom", "\\binom"),
         ("\\leqslant", "\\le"),
+        ("\\leqq", "\\le"),
         ("\\geqslant", "\\ge"),
+        ("\\geqq", "\\ge"),
         ("\\lbrace", "\\{"),
         ("\\rbrace", "\\}"),
+        ("\\lbrack", "["),
+        ("\\rbrack", "]"),
+        ("\\lparen", "("),
+        ("\\rparen", ")"),
         ("\\lvert", "|"),
         ("\\rvert", "|"),
+        ("\\vert", "|"),
+        ("\\mid", "|"),
+        ("\\dotsc", "..."),
+        ("\\dotsb", "..."),
         ("\\dots", "..."),
         ("\\ldots", "..."),
+        ("\\cdots", "..."),
+        ("\\lor", ","),
+        ("\\vee", ","),
+        ("\\land", ","),
+        ("\\wedge", ","),
+        ("\\R", "\\mathbb{R}"),
+        ("\\Reals", "\\mathbb{R}"),
+        ("\\reals", "\\mathbb{R}"),
+        ("\\colon", ":"),
+        ("\\thinspace", " "),
+        ("\\space", " "),
     ];
-    let mut plain = text.replace('\n', " ").trim().to_owned();
+    let mut plain = text.replace(['\n', '\r', '\t'], " ").trim().to_owned();
     // two backslashes end a row of a matrix; elsewhere they are one, escaped twice
     let row = if plain.contains("\\begin") { ROW_END } else { "\\" };
     plain = plain.replace("\\\\", row);
+    plain = thousands_marks(&raised_and_lowered(&plain));
+    // \quad is at times glued to what follows
+    for space in ["\\qquad", "\\quad"] {
+        plain = plain.replace(space, " ");
+    }
     for (from, to) in REPLACED {
         // a command's name ends where its letters end: \left is not in \leftarrow, nor \circ in \circle
-        plain = replace_command(&plain, from, to);
+        if plain.contains(from) {
+            plain = replace_command(&plain, from, to);
+        }
+    }
+    for empty in ["\\text{}", "\\text{ }", "\\mathrm{}", "\\mbox{}"] {
+        plain = plain.replace(empty, "");
     }
     plain = connectives(&plain);
+    // a word, as it stands behind a value, is a text
+    for word in POWERS_OF_TEN.map(|(word, _)| word) {
+        let told = format!(" {word}");
+        if let Some(at) = plain.find(&told)
+            && plain[..at].ends_with(|c: char| c.is_ascii_digit())
+            && !plain[at + told.len()..].starts_with(|c: char| c.is_alphanumeric())
+        {
+            plain.replace_range(at + 1..at + told.len(), &format!("\\text{{{word}}}"));
+        }
+    }
     plain = without_unit(&plain);
     let end = |c: char| c.is_whitespace() || matches!(c, '.' | ',' | ';' | ':' | '*');
-    let trimmed = plain.trim_start_matches(|c: char| c.is_whitespace() || c == ':');
-    trimmed.trim_end_matches(end).to_owned()
+    let begin = |c: char| c.is_whitespace() || matches!(c, ':' | '*');
+    let trimmed = plain.trim_start_matches(begin);
+    // 0.333... keeps its dots
+    match trimmed.trim_end().ends_with("...") {
+        true => trimmed.trim_end().to_owned(),
+        false => trimmed.trim_end_matches(end).to_owned(),
+    }
+}
+
+/// Raised and lowered digits as exponents and indices: `cm³`, `204₅`.
+fn raised_and_lowered(text: &str) -> String {
+    const RAISED: &str =
+        "\u{2070}\u{b9}\u{b2}\u{b3}\u{2074}\u{2075}\u{2076}\u{2077}\u{2078}\u{2079}\u{207b}";
+    const LOWERED: &str =
+        "\u{2080}\u{2081}\u{2082}\u{2083}\u{2084}\u{2085}\u{2086}\u{2087}\u{2088}\u{2089}";
+    let place = |set: &str, c: char| set.chars().position(|s| s == c);
+    let mut out = String::with_capacity(text.len());
+    let mut open = None;
+    for c in text.chars() {
+        let (mark, at) = match (place(RAISED, c), place(LOWERED, c)) {
+            (Some(at), _) => (Some("^{"), at),
+            (_, Some(at)) => (Some("_{"), at),
+            _ => (None, 0),
+        };
+        if open != mark {
+            if open.is_some() {
+                out.push('}');
+            }
+            out.push_str(mark.unwrap_or(""));
+            open = mark;
+        }
+        out.push(if mark.is_some() { "0123456789-".chars().nth(at).unwrap_or(c) } else { c });
+    }
+    if open.is_some() {
+        out.push('}');
+    }
+    out
+}
+
+/// Takes out what parts thousands in no other sense: `14{,}916`, `14 {, }916`, `11,\! 111`. Before other than three digits it is a
+/// comma.
+fn thousands_marks(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let at = |i: usize| chars.get(i).copied();
+    let space = |mut i: usize| {
+        while at(i).is_some_and(char::is_whitespace) {
+            i += 1;
+        }
+        i
+    };
+    // the end of a mark that begins at i
+    let mark = |i: usize| -> Option<usize> {
+        let start = space(i);
+        if at(start) == Some('{') {
+            let comma = space(start + 1);
+            let close = space(comma + 1);
+            return (at(comma) == Some(',') && at(close) == Some('}')).then(|| space(close + 1));
+        }
+        let mut end = start + 1;
+        while at(end) == Some('\\') && matches!(at(end + 1), Some('!' | ',' | ';' | ':' | ' ')) {
+            end += 2;
+        }
+        (at(start) == Some(',') && end > start + 1).then(|| space(end))
+    };
+    let digit = |i: usize| at(i).is_some_and(|c| c.is_ascii_digit());
+    let mut out = String::with_capacity(text.len());
+    let mut i = 0;
+    while let Some(c) = at(i) {
+        match mark(i).filter(|_| i > 0 && digit(i - 1)) {
+            Some(end) => {
+                let three = (end..end + 3).all(digit) && !digit(end + 3);
+                out.push_str(if three { "" } else { ", " });
+                i = end;
+            }
+            None => {
+                out.push(c);
+                i += 1;
+            }
+        }
+    }
+    out
 }
 
 fn replace_command(text: &str, from: &str, to: &str) -> String {
     let named = from.starts_with('\\') && from.ends_with(|c: char| c.is_ascii_alphabetic());
-    if !text.contains(from) {
-        return text.to_owned();
-    }
     if !named {
         return text.replace(from, to);
     }
@@ -138,7 +301,7 @@ fn connectives(text: &str) -> String {
         if !out.contains(word) {
             continue;
         }
-        for command in ["\\text", "\\mbox", "\\textbf", "\\textrm", "\\mathrm"] {
+        for command in ["\\text", "\\mbox", "\\textbf", "\\textrm", "\\mathrm", "\\textnormal"] {
             for (before, after) in [("", ""), (" ", " "), (" ", ""), ("", " "), (", ", " ")] {
                 out = out.replace(&format!("{command}{{{before}{word}{after}}}"), " , ");
             }
@@ -167,12 +330,22 @@ fn connectives(text: &str) -> String {
 
 /// Without the bare words that end `text` behind a number or a bracket: `125 miles`, `5 square units`, `12cm^2`.
 fn without_unit(text: &str) -> String {
-    const GLUED: [&str; 24] = [
+    const GLUED: [&str; 34] = [
         "cm", "mm", "km", "kg", "ft", "mph", "lbs", "lb", "oz", "units", "unit", "miles", "inches",
         "feet", "meters", "pounds", "hours", "minutes", "seconds", "degrees", "dollars", "cents",
-        "percent", "pct",
+        "percent", "pct", "sq", "cu", "hr", "hrs", "mins", "secs", "yd", "yds", "mi", "gal",
     ];
-    let text = text.trim_end_matches(|c: char| c.is_whitespace() || c == '.');
+    const RATIOS: [&str; 5] = ["km/h", "m/s", "mi/h", "ft/s", "miles/hour"];
+    // 0.333... keeps its dots
+    let dots = text.trim_end().ends_with("...");
+    let text = text.trim_end_matches(|c: char| c.is_whitespace() || c == '.' && !dots);
+    for ratio in RATIOS {
+        if let Some(value) = text.strip_suffix(ratio).map(str::trim_end)
+            && value.ends_with(|c: char| c.is_ascii_digit() || c == '}')
+        {
+            return value.to_owned();
+        }
+    }
     let mut head = text;
     if let Some((before, power)) = text.rsplit_once('^')
         && matches!(power.trim(), "2" | "3" | "{2}" | "{3}")
@@ -188,11 +361,12 @@ fn without_unit(text: &str) -> String {
         let letters = rest.len() - rest.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len();
         let word = &rest[rest.len() - letters..];
         let before = &rest[..rest.len() - letters];
-        let behind_value =
-            |s: &str| s.ends_with(|c: char| c.is_ascii_digit() || matches!(c, '}' | ')'));
+        let behind_value = |s: &str| {
+            s.ends_with(|c: char| c.is_ascii_digit() || matches!(c, '}' | ')' | '\u{b0}'))
+        };
         let spaced = before.ends_with(char::is_whitespace);
-        let is_unit = GLUED.contains(&word)
-            || (spaced && letters >= 3 && word.chars().all(|c| c.is_ascii_lowercase()));
+        let is_word = word.chars().skip(1).all(|c| c.is_ascii_lowercase());
+        let is_unit = GLUED.contains(&word) || (spaced && letters >= 3 && is_word && !counts(word));
         if letters == 0 || before.ends_with('\\') || !is_unit || is_function(word) {
             return text.to_owned();
         }
@@ -206,13 +380,96 @@ fn without_unit(text: &str) -> String {
     }
 }
 
+/// Whether a word behind a value changes it, so that it is no unit.
+pub(super) fn counts(word: &str) -> bool {
+    const COUNTING: [&str; 68] = [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "twenty",
+        "thirty",
+        "forty",
+        "fifty",
+        "hundred",
+        "thousand",
+        "million",
+        "billion",
+        "trillion",
+        "dozen",
+        "half",
+        "halves",
+        "third",
+        "thirds",
+        "quarter",
+        "quarters",
+        "fourth",
+        "fourths",
+        "fifths",
+        "sixths",
+        "eighths",
+        "tenths",
+        "hundredths",
+        "thousandths",
+        "squared",
+        "cubed",
+        "twice",
+        "double",
+        "times",
+        "factorial",
+        "sqrt",
+        "root",
+        "plus",
+        "minus",
+        "over",
+        "mod",
+        "modulo",
+        "infinity",
+        "not",
+        "more",
+        "less",
+        "least",
+        "most",
+        "than",
+        "above",
+        "below",
+        "to",
+        "through",
+        "base",
+        "between",
+        "except",
+        "but",
+        "if",
+        "when",
+        "power",
+    ];
+    COUNTING.iter().any(|counting| word.eq_ignore_ascii_case(counting))
+}
+
+/// The power of ten that a word behind a number multiplies it by.
+fn power_of_ten(word: &str) -> Option<i64> {
+    POWERS_OF_TEN.iter().find(|(name, _)| *name == word).map(|(_, power)| *power)
+}
+
+const POWERS_OF_TEN: [(&str, i64); 5] =
+    [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
+
 const FUNCTIONS: [&str; 26] = [
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
     "ln", "log", "exp", "max", "min", "gcd", "lcm", "det", "abs", "floor", "ceil", "lg", "deg",
     "arg",
 ];
 
-fn is_function(name: &str) -> bool {
+pub(super) fn is_function(name: &str) -> bool {
     FUNCTIONS.contains(&name)
 }
 
@@ -223,6 +480,17 @@ struct Reader {
     /// Open `|` of absolute values.
     bars: usize,
     thousands: bool,
+    /// Whether `°` is a factor, as inside of a sine; elsewhere it does not count.
+    degrees: bool,
+}
+
+/// A text behind a value.
+enum Behind {
+    Nothing,
+    Unit,
+    Times(Expr),
+    /// It changes the value in a way that is not understood.
+    Unknown,
 }
 
 impl Reader {
@@ -286,11 +554,23 @@ impl Reader {
         })
     }
 
+    /// A ratio, such as `1:2`.
+    fn ratio(&mut self) -> Option<Expr> {
+        let mut parts = vec![self.union()?];
+        while self.take(":") {
+            parts.push(self.union()?);
+        }
+        Some(match parts.len() {
+            1 => parts.remove(0),
+            _ => Expr::Tuple(':', parts, ':'),
+        })
+    }
+
     fn relation(&mut self) -> Option<Expr> {
-        let (mut sides, mut operators) = (vec![self.union()?], Vec::new());
+        let (mut sides, mut operators) = (vec![self.ratio()?], Vec::new());
         while let Some(operator) = self.operator() {
             operators.push(operator);
-            sides.push(self.union()?);
+            sides.push(self.ratio()?);
         }
         Some(match operators.is_empty() {
             true => sides.remove(0),
@@ -325,9 +605,9 @@ impl Reader {
     }
 
     fn union(&mut self) -> Option<Expr> {
-        let mut parts = vec![self.sum()?];
+        let mut parts = vec![self.difference()?];
         while self.take("\\cup") {
-            parts.push(self.sum()?);
+            parts.push(self.difference()?);
         }
         Some(match parts.len() {
             1 => parts.remove(0),
@@ -335,19 +615,29 @@ impl Reader {
         })
     }
 
+    /// A set without another one.
+    fn difference(&mut self) -> Option<Expr> {
+        let whole = self.sum()?;
+        if self.take("\\setminus") || self.take("\\backslash") {
+            return Some(Expr::Apply("setminus".into(), vec![whole, self.sum()?]));
+        }
+        Some(whole)
+    }
+
     fn sum(&mut self) -> Option<Expr> {
         self.deeper(|reader| {
             let mut terms = Vec::new();
             loop {
                 let first = terms.is_empty();
-                if reader.take("\\pm") || reader.take("+-") {
+                // typed by hand, +- is a sign of its own, but 3+-2 is a sum
+                if reader.take("\\pm") || (first && reader.take("+-")) || reader.take("+- ") {
                     terms.push(Expr::PlusMinus(true, Box::new(reader.product()?)));
                 } else if reader.take("\\mp") {
                     terms.push(Expr::PlusMinus(false, Box::new(reader.product()?)));
                 } else if reader.take("+") {
-                    terms.push(reader.product()?);
+                    terms.push(reader.signed(Self::product)?);
                 } else if reader.take("-") {
-                    terms.push(Expr::Negative(Box::new(reader.product()?)));
+                    terms.push(Expr::Negative(Box::new(reader.signed(Self::product)?)));
                 } else if first {
                     terms.push(reader.product()?);
                 } else {
@@ -361,70 +651,108 @@ impl Reader {
         })
     }
 
+    /// What has signs of its own, as the `-2` of `3 + -2`.
+    fn signed(&mut self, what: fn(&mut Self) -> Option<Expr>) -> Option<Expr> {
+        const MOST_SIGNS: usize = 4;
+        let mut negative = false;
+        for _ in 0..MOST_SIGNS {
+            match self.take("-") {
+                true => negative = !negative,
+                false if self.take("+") => {}
+                false => break,
+            }
+        }
+        let value = what(self)?;
+        Some(if negative { Expr::Negative(Box::new(value)) } else { value })
+    }
+
     fn product(&mut self) -> Option<Expr> {
+        const MOST_DIVISIONS: usize = 20;
+        let mut divisions = 0;
         let mut product = self.power()?;
         loop {
             if self.take("\\cdot") || self.take("\\times") || self.take("*") || self.take("\\ast") {
-                let factor = self.signed_power()?;
+                let factor = self.signed(Self::power)?;
                 product = times(product, factor);
             } else if self.take("/") || self.take("\\div") {
-                let under = self.signed_power()?;
+                divisions += 1;
+                if divisions > MOST_DIVISIONS {
+                    return None;
+                }
+                let under = self.signed(Self::power)?;
                 product = Expr::Divide(Box::new(product), Box::new(under));
-            } else if self.unit() {
-                // a word behind a value is its unit
-            } else if self.begins_factor() {
-                let whole = matches!(&product, Expr::Number(n) if n.is_integer());
-                let start = self.at;
-                let factor = self.power()?;
-                let fraction = as_fraction(&factor);
-                match (whole, fraction) {
-                    // 3\frac12 is a mixed number, unlike 3\frac x2
-                    (true, Some(fraction)) if self.text[start] == '\\' => {
-                        product = mixed(product, fraction);
+            } else {
+                match self.behind() {
+                    Behind::Unit => continue,
+                    Behind::Times(factor) => {
+                        product = times(product, factor);
+                        continue;
                     }
+                    Behind::Unknown => return None,
+                    Behind::Nothing => {}
+                }
+                if !self.begins_factor() {
+                    return Some(product);
+                }
+                let whole = matches!(&product, Expr::Number(n) if n.is_integer());
+                let factor = self.power()?;
+                match factor {
                     // 1 1/2, where the second number stands behind a space
-                    (true, None) if matches!(factor, Expr::Number(_)) => {
+                    Expr::Number(_) if whole => {
                         let under = self.take("/").then(|| self.power()).flatten()?;
                         let fraction =
                             as_fraction(&Expr::Divide(Box::new(factor), Box::new(under)))?;
-                        product = mixed(product, fraction);
+                        product = mixed(&product, &fraction)?;
                     }
-                    (_, _) if matches!(factor, Expr::Number(_)) => return None,
-                    _ => product = times(product, factor),
+                    Expr::Number(_) => return None,
+                    factor => product = times(product, factor),
                 }
-            } else {
-                return Some(product);
             }
         }
     }
 
-    /// A factor behind an operator may have a sign of its own.
-    fn signed_power(&mut self) -> Option<Expr> {
-        if self.take("-") {
-            return Some(Expr::Negative(Box::new(self.power()?)));
-        }
-        self.power()
-    }
-
     /// Passes over a text behind a value, with its exponent.
-    fn unit(&mut self) -> bool {
+    fn behind(&mut self) -> Behind {
         self.space();
         let start = self.at;
-        let Some(command) = self.command_name() else {
-            return false;
+        let Some(command) = self.command_name().filter(|name| is_text_command(name)) else {
+            return Behind::Nothing;
         };
-        if !is_text_command(&command) {
-            return false;
-        }
         self.at += 1 + command.chars().count();
-        if self.braced_text().is_none() {
+        let Some(text) = self.braced_text() else {
             self.at = start;
-            return false;
+            return Behind::Nothing;
+        };
+        let text = text.trim();
+        if matches!(text, "e" | "i") || is_function(text) {
+            self.at = start;
+            return Behind::Nothing;
+        }
+        let mut words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        let mut unit = text;
+        let first = words.next().unwrap_or("");
+        let power = power_of_ten(first);
+        if power.is_some() {
+            unit = text[first.len()..].trim();
+        }
+        let is_digit = |c: char| c.is_ascii_digit();
+        let readable = unit.split(|c: char| !c.is_alphanumeric()).all(|word| {
+            let raised = word.strip_suffix(['2', '3']).unwrap_or(word);
+            !counts(word) && !raised.contains(is_digit)
+        });
+        if !readable {
+            return Behind::Unknown;
         }
         if self.take("^") {
             let _ = self.argument();
         }
-        true
+        match power {
+            Some(power) => {
+                let ten = Box::new(Expr::integer(10));
+                Behind::Times(Expr::Power(ten, Box::new(Expr::integer(power))))
+            }
+            None => Behind::Unit,
+        }
     }
 
     /// The letters of the command that begins here.
@@ -470,6 +798,10 @@ impl Reader {
                         | "end"
                         | "not"
                         | "ast"
+                        | "over"
+                        | "choose"
+                        | "setminus"
+                        | "backslash"
                 ),
                 None => self.looking_at("\\{"),
             },
@@ -478,13 +810,34 @@ impl Reader {
     }
 
     fn power(&mut self) -> Option<Expr> {
+        const MOST_MARKS: usize = 8;
         let mut base = self.primary()?;
-        loop {
+        // 3\frac12 is a mixed number, unlike 3\frac x2
+        if matches!(&base, Expr::Number(n) if n.is_integer()) {
+            let start = self.at;
+            let fraction = self.take("\\frac").then(|| self.fraction()).flatten();
+            let number = fraction.and_then(|f| mixed(&base, &as_fraction(&f)?));
+            match number {
+                Some(number) => base = number,
+                None => self.at = start,
+            }
+        }
+        for _ in 0..MOST_MARKS {
             if self.take("!=") {
                 self.at -= 2;
                 return Some(base);
             } else if self.take("!") {
                 base = Expr::Apply("!".into(), vec![base]);
+            } else if self.take("\u{b0}") {
+                if self.degrees {
+                    let degree = Expr::Divide(Box::new(Expr::Pi), Box::new(Expr::integer(180)));
+                    base = times(base, degree);
+                }
+                // Celsius and Fahrenheit
+                let scale = self.looking_at("C") || self.looking_at("F");
+                if scale && !self.text.get(self.at + 1).is_some_and(|c| c.is_alphanumeric()) {
+                    self.at += 1;
+                }
             } else if self.take("**") || self.take("^") {
                 let exponent = self.deeper(|reader| match reader.take("-") {
                     true => Some(Expr::Negative(Box::new(reader.exponent()?))),
@@ -495,6 +848,12 @@ impl Reader {
                 return Some(base);
             }
         }
+        None
+    }
+
+    fn fraction(&mut self) -> Option<Expr> {
+        let (over, under) = (self.argument()?, self.argument()?);
+        Some(Expr::Divide(Box::new(over), Box::new(under)))
     }
 
     /// What stands behind `^`: a group, a whole number, a letter or a command.
@@ -535,7 +894,13 @@ impl Reader {
                 '{' => {
                     reader.at += 1;
                     let bars = std::mem::take(&mut reader.bars);
-                    let inside = reader.lists()?;
+                    let mut inside = reader.lists()?;
+                    if reader.take("\\over") {
+                        let under = reader.lists()?;
+                        inside = Expr::Divide(Box::new(inside), Box::new(under));
+                    } else if reader.take("\\choose") {
+                        inside = Expr::Apply("binom".into(), vec![inside, reader.lists()?]);
+                    }
                     reader.bars = bars;
                     reader.take("}").then_some(inside)
                 }
@@ -582,9 +947,13 @@ impl Reader {
         let digits: String = self.text[start..self.at].iter().collect();
         self.at += 1;
         let base = match self.argument()? {
-            Expr::Text(word) => Expr::Symbol(word),
+            Expr::Text(word) => base_named(&word).map_or(Expr::Symbol(word), Expr::integer),
             base => base,
         };
+        if base == Expr::integer(10) {
+            return Some(number);
+        }
+        let digits = digits.replace([',', ' '], "");
         Some(Expr::Apply(format!("digits {digits} in base"), vec![base]))
     }
 
@@ -610,22 +979,100 @@ impl Reader {
                 break;
             }
         }
-        if self.peek() == Some('.') && digit(self.text.get(self.at + 1)) {
+        let mut repeated = String::new();
+        if self.peek() == Some('.') && !self.looking_at("..") {
             self.at += 1;
             while let Some(c) = self.peek().filter(char::is_ascii_digit) {
                 digits.push(c);
                 decimals += 1;
                 self.at += 1;
             }
-        } else if self.peek() == Some('.') && !digits.is_empty() && !self.looking_at("..") {
-            self.at += 1; // 5. is 5
+            repeated = self.repetend(&digits[digits.len() - decimals..])?;
+            // 5. is 5, but not 5.x
+            let ends =
+                |c: char| c.is_whitespace() || matches!(c, ')' | ']' | '}' | ',' | ';' | '\\');
+            if decimals == 0 && repeated.is_empty() && !self.peek().is_none_or(ends) {
+                return None;
+            }
         }
-        if digits.is_empty() {
+        if digits.is_empty() && repeated.is_empty() {
             return None;
         }
-        let over: BigInt = digits.parse().ok()?;
-        let under = Pow::pow(BigInt::from(10), decimals);
-        Some(Expr::Number(BigRational::new(over, under)))
+        let ten = |power: usize| Pow::pow(BigInt::from(10), power);
+        let over: BigInt = format!("0{digits}").parse().ok()?;
+        let mut number = BigRational::new(over, ten(decimals));
+        if !repeated.is_empty() {
+            let over: BigInt = repeated.parse().ok()?;
+            let under: BigInt = (ten(repeated.len()) - 1) * ten(decimals);
+            number += BigRational::new(over, under);
+        }
+        if let Some(power) = self.scientific() {
+            let ten = BigRational::from_integer(10.into());
+            number *= Pow::pow(ten, power);
+        }
+        Some(Expr::Number(number))
+    }
+
+    /// The digits that are repeated without end behind `decimals`, or none: `\overline{27}`, `(27)`, or dots behind two repetitions,
+    /// of a single digit three. `None` where the dots say nothing.
+    fn repetend(&mut self, decimals: &str) -> Option<String> {
+        const MOST_DIGITS: usize = 60;
+        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let short = |text: String| (text.len() <= MOST_DIGITS).then_some(text);
+        for command in ["\\overline", "\\bar", "\\dot"] {
+            if !self.looking_at(command) {
+                continue;
+            }
+            self.at += command.len();
+            let digits = match self.braced_text() {
+                Some(text) => text.chars().filter(|c| !c.is_whitespace()).collect(),
+                None => {
+                    self.space();
+                    let digit = self.peek()?.to_string();
+                    self.at += 1;
+                    digit
+                }
+            };
+            let _ = self.take("...");
+            return short(digits).filter(|digits| is_digits(digits));
+        }
+        if self.peek() == Some('(') {
+            let inside: String =
+                self.text[self.at + 1..].iter().take_while(|c| **c != ')').collect();
+            let closed = self.text.get(self.at + 1 + inside.chars().count()) == Some(&')');
+            if !is_digits(&inside) || !closed {
+                return None;
+            }
+            self.at += inside.len() + 2;
+            return short(inside);
+        }
+        if self.take("...") {
+            let times = |block: usize| if block == 1 { 3 } else { 2 };
+            let found = (1..=decimals.len() / 2).find(|block| {
+                let length = block * times(*block);
+                decimals.len() >= length && {
+                    let end = &decimals[decimals.len() - length..];
+                    end.as_bytes().chunks(*block).all(|part| part == &end.as_bytes()[..*block])
+                }
+            })?;
+            return short(decimals[decimals.len() - found..].to_owned());
+        }
+        Some(String::new())
+    }
+
+    /// The exponent of `1.5e-3`.
+    fn scientific(&mut self) -> Option<i32> {
+        const MOST: i32 = 400;
+        if !matches!(self.peek(), Some('e' | 'E')) {
+            return None;
+        }
+        let sign = matches!(self.text.get(self.at + 1), Some('+' | '-'));
+        let start = self.at + 1 + usize::from(sign);
+        let digits: String = self.text[start..].iter().take_while(|c| c.is_ascii_digit()).collect();
+        let power: i32 = digits.parse().ok().filter(|power| *power <= MOST)?;
+        let negative = self.text[self.at + 1] == '-';
+        self.at = start + digits.len();
+        Some(if negative { -power } else { power })
     }
 
     /// A letter, a function's name without its backslash, or letters that are multiplied.
@@ -640,8 +1087,20 @@ impl Reader {
             self.at += run.len();
             return self.root();
         }
-        for (name, value) in [("pi", Expr::Pi), ("infty", Expr::Infinity), ("inf", Expr::Infinity)]
-        {
+        // sinx
+        let glued = |name: &&&str| run.len() == name.len() + 1 && run.starts_with(**name);
+        if let Some(name) = FUNCTIONS.iter().find(glued) {
+            self.at += name.len();
+            return self.function(name);
+        }
+        const NAMED: [(&str, Expr); 5] = [
+            ("pi", Expr::Pi),
+            ("infty", Expr::Infinity),
+            ("inf", Expr::Infinity),
+            ("infinity", Expr::Infinity),
+            ("oo", Expr::Infinity),
+        ];
+        for (name, value) in NAMED {
             if run == name {
                 self.at += run.len();
                 return Some(value);
@@ -654,10 +1113,15 @@ impl Reader {
             symbol,
             Expr::Symbol(ref name) if matches!(name.chars().next(), Some('f' | 'g' | 'h' | 'F' | 'G' | 'W' | 'P' | 'Q'))
         );
-        if run.len() == 1 && is_function_letter && self.peek() == Some('(') {
-            let Expr::Symbol(name) = symbol else {
+        let inverse = self.looking_at("^{-1}(");
+        if run.len() == 1 && is_function_letter && (inverse || self.peek() == Some('(')) {
+            let Expr::Symbol(mut name) = symbol else {
                 return None;
             };
+            if inverse {
+                self.at += "^{-1}".len();
+                name.push_str(INVERSE);
+            }
             return match self.bracketed()? {
                 Expr::Tuple(_, arguments, _) => Some(Expr::Apply(name, arguments)),
                 argument => Some(Expr::Apply(name, vec![argument])),
@@ -717,31 +1181,18 @@ impl Reader {
         }
         let name = self.command_name()?;
         self.at += 1 + name.len();
-        if is_text_command(&name) {
+        if is_text_command(&name) || name == "operatorname" {
             let text = self.braced_text()?.trim().to_owned();
-            // a formula in upright letters is a formula, and so is a number
-            return Some(match text.chars().all(|c| c.is_ascii_digit() || c == '.') {
-                true if !text.is_empty() => {
-                    let mut inner = Reader {
-                        text: text.chars().collect(),
-                        at: 0,
-                        depth: self.depth,
-                        bars: 0,
-                        thousands: self.thousands,
-                    };
-                    inner.number()?
-                }
-                _ => Expr::Text(text),
-            });
+            if is_function(&text) {
+                return self.function(&text);
+            }
+            return self.deeper(|reader| reader.written(text));
         }
         if is_function(&name) {
             return self.function(&name);
         }
         match name.as_str() {
-            "frac" => {
-                let (over, under) = (self.argument()?, self.argument()?);
-                Some(Expr::Divide(Box::new(over), Box::new(under)))
-            }
+            "frac" => self.fraction(),
             "sqrt" => self.root(),
             "binom" => {
                 let (n, k) = (self.argument()?, self.argument()?);
@@ -750,8 +1201,19 @@ impl Reader {
             "pi" => Some(Expr::Pi),
             "infty" => Some(Expr::Infinity),
             "emptyset" | "varnothing" => Some(Expr::Set(Vec::new())),
-            "boxed" | "fbox" | "mathbf" | "bold" | "mathbb" | "mathcal" | "vec" | "hat"
-            | "overline" | "bar" | "overrightarrow" | "operatorname" | "boldsymbol" => {
+            "mathbb" => {
+                let text = self.braced_text().or_else(|| {
+                    self.at += 1;
+                    self.text.get(self.at - 1).map(char::to_string)
+                })?;
+                Some(Expr::Symbol(format!("\\mathbb{{{}}}", text.trim())))
+            }
+            "pmod" | "bmod" | "mod" => {
+                let modulus = self.argument()?;
+                Some(Expr::Apply("mod".into(), vec![modulus]))
+            }
+            "boxed" | "fbox" | "mathbf" | "bold" | "mathcal" | "vec" | "hat" | "overline"
+            | "bar" | "overrightarrow" | "boldsymbol" | "underline" => {
                 let decorated = matches!(name.as_str(), "overline" | "bar" | "hat");
                 let inside = self.argument()?;
                 Some(match decorated {
@@ -776,8 +1238,36 @@ impl Reader {
                 self.take("\\rangle").then_some(vector)
             }
             "begin" => self.matrix(),
-            greek => self.indexed(format!("\\{greek}")),
+            letter if LETTERS.contains(&letter) => self.indexed(format!("\\{letter}")),
+            _ => None,
         }
+    }
+
+    /// What stands in upright letters: a formula, a letter, or else a text.
+    fn written(&mut self, text: String) -> Option<Expr> {
+        let mut letters = text.chars();
+        match (letters.next()?, letters.next()) {
+            (one, None) if one.is_ascii_alphabetic() => return self.indexed(text),
+            (first, _) if first.is_ascii_digit() || matches!(first, '.' | '-' | '\\') => {
+                let mut inner = Reader {
+                    text: text.chars().collect(),
+                    at: 0,
+                    depth: self.depth,
+                    bars: 0,
+                    thousands: self.thousands,
+                    degrees: self.degrees,
+                };
+                let inside = inner.lists();
+                inner.space();
+                if inner.at == inner.text.len()
+                    && let Some(inside) = inside
+                {
+                    return Some(inside);
+                }
+            }
+            _ => {}
+        }
+        Some(Expr::Text(text))
     }
 
     fn root(&mut self) -> Option<Expr> {
@@ -817,10 +1307,15 @@ impl Reader {
             }
         }
         self.space();
+        let outer = std::mem::replace(&mut self.degrees, TURNS.contains(&name));
         let argument = match self.peek()? {
-            '(' | '{' | '|' | '[' => self.primary()?,
-            _ => self.function_argument()?,
+            // the mark of degrees stands behind the bracket too
+            '(' | '{' | '[' if TURNS.contains(&name) => self.power(),
+            '(' | '{' | '|' | '[' => self.primary(),
+            _ => self.function_argument(),
         };
+        self.degrees = outer;
+        let argument = argument?;
         let mut arguments: Vec<Expr> = match argument {
             Expr::Tuple(_, items, _) => items,
             one => vec![one],
@@ -842,10 +1337,7 @@ impl Reader {
 
     /// An argument without brackets: factors up to the next function or operator, as in `\sin 2x \cos x`.
     fn function_argument(&mut self) -> Option<Expr> {
-        let mut product = match self.take("-") {
-            true => Expr::Negative(Box::new(self.power()?)),
-            false => self.power()?,
-        };
+        let mut product = self.signed(Self::power)?;
         loop {
             self.space();
             let function = match self.peek() {
@@ -910,21 +1402,98 @@ impl Reader {
     }
 }
 
-fn is_text_command(name: &str) -> bool {
+/// Functions of an angle.
+const TURNS: [&str; 6] = ["sin", "cos", "tan", "cot", "sec", "csc"];
+
+/// Behind the name of a function: its inverse.
+const INVERSE: &str = "^{-1}";
+
+/// Commands that are letters. What other commands mean is not known.
+const LETTERS: [&str; 49] = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Pi",
+    "Sigma",
+    "Upsilon",
+    "Phi",
+    "Psi",
+    "Omega",
+    "varepsilon",
+    "vartheta",
+    "varphi",
+    "varrho",
+    "varsigma",
+    "ell",
+    "hbar",
+    "imath",
+    "jmath",
+    "angle",
+    "triangle",
+    "nabla",
+    "partial",
+    "square",
+    "aleph",
+    "measuredangle",
+];
+
+pub(super) fn is_text_command(name: &str) -> bool {
     matches!(
         name,
         "text"
             | "textbf"
             | "textrm"
             | "textit"
+            | "textsf"
+            | "textsc"
             | "textnormal"
+            | "emph"
             | "mathrm"
             | "mathit"
             | "mbox"
+            | "hbox"
             | "mathsf"
             | "texttt"
+            | "mathtt"
             | "rm"
     )
+}
+
+/// Whether a command only says in what letters words are set.
+pub(super) fn is_word_command(name: &str) -> bool {
+    is_text_command(name) || matches!(name, "mathbf" | "boldsymbol" | "operatorname" | "boxed")
+}
+
+fn base_named(word: &str) -> Option<i64> {
+    const NAMES: [&str; 17] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+    ];
+    NAMES.iter().position(|name| name.eq_ignore_ascii_case(word.trim())).map(|at| at as i64)
 }
 
 /// A letter's value: two of them are constants.
@@ -961,10 +1530,11 @@ fn as_fraction(expr: &Expr) -> Option<BigRational> {
     }
 }
 
-fn mixed(whole: Expr, fraction: BigRational) -> Expr {
-    match whole {
-        // 2\frac{5}{3} is nobody's mixed number
-        Expr::Number(whole) if fraction < BigRational::one() => Expr::Number(whole + fraction),
-        whole => Expr::Product(vec![whole, Expr::Number(fraction)]),
-    }
+/// A whole number and a fraction below one; `2\frac{5}{3}` is nobody's mixed number.
+fn mixed(whole: &Expr, fraction: &BigRational) -> Option<Expr> {
+    let Expr::Number(whole) = whole else {
+        return None;
+    };
+    let proper = fraction.is_positive() && *fraction < BigRational::one();
+    proper.then(|| Expr::Number(whole + fraction))
 }
