@@ -6,12 +6,12 @@
 use crate::adapter;
 use crate::card::Card;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Word};
 use crate::evaluate::{self, Graded};
 use crate::export;
 use crate::generate::Sampling;
 use crate::interruption;
-use crate::model::{Checkpoint, write_model};
+use crate::model::{Checkpoint, write_tuned};
 use crate::perplexity::{self, TokenScores};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
 use crate::select::Weighting;
@@ -221,7 +221,8 @@ pub fn train(
         let mut monitor = watch.map(monitor).transpose()?;
         let left_out: Vec<String> = trainer.left_out().iter().map(|id| id.to_string()).collect();
         if !left_out.is_empty() {
-            let first: Vec<&str> = left_out.iter().take(5).map(String::as_str).collect();
+            let first: Vec<String> =
+                left_out.iter().take(5).map(|id| Word(id).to_string()).collect();
             cx.progress.note(&format!(
                 "{label}: {} of {} examples have no token to learn and are left out: {}{}",
                 left_out.len(),
@@ -289,8 +290,9 @@ pub fn train(
             }
             Method::Full => {
                 let folder = work.path("model")?;
-                write_model(&folder, trainer.decoder(), &cx.open(base)?.stop_ids)?;
-                copy_tokenizer(base, &folder)?;
+                std::fs::create_dir_all(&folder).map_err(Error::io("making", &folder))?;
+                export::copy_beside(&base.model, &folder)?;
+                write_tuned(&folder, trainer.decoder(), &base.model)?;
                 base.clone()
             }
         };
@@ -422,22 +424,6 @@ fn note(cx: &Context, label: &str, rows: &[Row], monitor: &Monitor<'_>) {
             stopped.probe, stopped.lost
         ));
     }
-}
-
-fn copy_tokenizer(base: &Checkpoint, folder: &std::path::Path) -> Result<()> {
-    for name in [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "chat_template.jinja",
-    ] {
-        let from = base.model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, folder.join(name))
-                .map_err(Error::io("copying the tokenizer", &from))?;
-        }
-    }
-    Ok(())
 }
 
 /// Answers and grades the items of several benchmarks, given as (name, items), with one reading of the weights.

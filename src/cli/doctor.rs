@@ -1,4 +1,5 @@
 use super::Common;
+use super::terminal::say;
 use clap::Args;
 use std::path::Path;
 use std::process::Command;
@@ -45,7 +46,7 @@ impl Doctor {
                     ("NO", text)
                 }
             };
-            println!("{mark}  {what:<14} {text}");
+            say!("{mark}  {what:<14} {text}");
         };
         say("unforget", Well(env!("CARGO_PKG_VERSION").to_string()));
         say("processor", processor(common));

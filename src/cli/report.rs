@@ -1,8 +1,11 @@
 use super::Common;
+use super::output::Reads;
+use super::terminal::{say, show};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
 use unforget::report::{self, Document};
+use unforget::store::Output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,20 +26,33 @@ pub struct WriteReport {
 }
 
 impl WriteReport {
-    pub fn run(&self, _common: &Common) -> Result<()> {
+    pub fn run(&self, common: &Common) -> Result<()> {
         let (file, document) = read(&self.results)?;
         let out = match (&self.out, file.parent()) {
             (Some(out), _) => out.clone(),
             (None, Some(folder)) => folder.to_path_buf(),
             (None, None) => PathBuf::from("."),
         };
-        let files = report::write(&document.results, &document.provenance, &out)?;
-        print!("{}", report::table::print(&document.results));
+        // where the results lie they stay as they are, and the rest is drawn again
+        let again = is_in(&file, &out);
+        let names: Vec<&str> =
+            report::FILES.into_iter().filter(|name| !again || *name != "results.json").collect();
+        let output = Output::within("--out", &out, &names).older(report::is_in(&out));
+        Reads::new(common)?.path("RESULTS", &file).check(std::slice::from_ref(&output))?;
+        let write = if again { report::draw } else { report::write };
+        let files = output.write(|| write(&document.results, &document.provenance, &out))?;
+        show!("{}", report::table::print(&document.results));
         if let Some(page) = files.first() {
-            println!("report: {}", page.display());
+            say!("report: {}", page.display());
         }
         Ok(())
     }
+}
+
+/// Whether `file` is the results.json of `folder`.
+fn is_in(file: &Path, folder: &Path) -> bool {
+    let there = folder.join("results.json").canonicalize();
+    there.is_ok_and(|there| file.canonicalize().is_ok_and(|file| file == there))
 }
 
 /// The results of an experiment and their file: results.json, or the folder that holds it.

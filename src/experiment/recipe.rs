@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Names the results.
+    /// Names the results: a folder's name.
     pub name: String,
     /// Folder of the model, `owner/name@revision` of the hub, or `lab` for the one that ships with the crate.
     pub model: String,
@@ -143,10 +143,24 @@ impl Recipe {
 
     /// Reads a recipe; a key that is not known is an error that names the nearest known one.
     ///
-    /// Keys that are left out have the lab recipe's values.
+    /// Keys that are left out have the lab recipe's values, but for `name`, which is then the file's own without its ending.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("reading the recipe", path))?;
-        Self::parse(&text).map_err(|problem| Error::file(path, problem))
+        let refused = |problem| Error::file(path, problem);
+        let mut recipe = Self::parse(&text).map_err(refused)?;
+        let given: toml::Table = toml::from_str(&text).map_err(|e| refused(e.to_string()))?;
+        if !given.contains_key("name") {
+            recipe.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if [Self::lab().name, Self::quick().name].contains(&recipe.name) {
+                let problem = format!(
+                    "has no `name`, and by the file's its results would take the place of those of `unforget lab`; give it one, such as name = \"my-{}\"",
+                    recipe.name
+                );
+                return Err(refused(problem));
+            }
+            recipe.check().map_err(|error| refused(error.to_string()))?;
+        }
+        Ok(recipe)
     }
 
     /// A recipe from TOML; says what is wrong with it.
@@ -175,6 +189,14 @@ impl Recipe {
         let some = |name: &str, empty: bool| {
             if empty { Err(Error::invalid(name, "must name at least one")) } else { Ok(()) }
         };
+        let plain = |c: char| !c.is_control() && !['/', '\\'].contains(&c);
+        if matches!(self.name.trim(), "" | "." | "..") || !self.name.chars().all(plain) {
+            let problem = format!(
+                "must be the name of a folder, which results/ gets, without / and \\, got {:?}",
+                self.name
+            );
+            return Err(Error::invalid("name", problem));
+        }
         some("arms", self.arms.is_empty())?;
         some("learning_rates", self.learning_rates.is_empty())?;
         some("seeds", self.seeds.is_empty())?;

@@ -23,7 +23,7 @@ pub use block::Dropout;
 pub(crate) use block::PROJECTIONS;
 pub use cache::Cache;
 pub(crate) use checkpoint::write_tensors;
-pub use checkpoint::{AdapterScale, Checkpoint, Model, write_model};
+pub use checkpoint::{AdapterScale, Checkpoint, Model, write_model, write_tuned};
 pub use config::{ModelConfig, SlidingLayers};
 pub use decoder::{Decoder, Gradient};
 pub use device::{DeviceChoice, open_device};
