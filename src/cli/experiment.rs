@@ -82,7 +82,8 @@ impl RunRecipe {
 impl Output {
     fn run(&self, common: &Common, recipe: &Recipe, file: Option<&PathBuf>) -> Result<()> {
         let out = self.out.clone().unwrap_or_else(|| Path::new("results").join(&recipe.name));
-        let output = store::Output::within("--out", &out, &report::FILES).older(report::is_in(&out));
+        let output =
+            store::Output::within("--out", &out, &report::FILES).older(report::is_in(&out));
         let reads = Reads::new(common)?.model(&recipe.model).given("RECIPE", file);
         let reads = match recipe.tasks.as_str() {
             "lab" => reads,

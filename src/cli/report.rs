@@ -27,7 +27,7 @@ pub struct WriteReport {
 
 impl WriteReport {
     pub fn run(&self, common: &Common) -> Result<()> {
-        let (file, document) = read(&self.results)?;
+        let file = file_of(&self.results)?;
         let out = match (&self.out, file.parent()) {
             (Some(out), _) => out.clone(),
             (None, Some(folder)) => folder.to_path_buf(),
@@ -39,6 +39,7 @@ impl WriteReport {
             report::FILES.into_iter().filter(|name| !again || *name != "results.json").collect();
         let output = Output::within("--out", &out, &names).older(report::is_in(&out));
         Reads::new(common)?.path("RESULTS", &file).check(std::slice::from_ref(&output))?;
+        let document = read(&self.results)?.1;
         let write = if again { report::draw } else { report::write };
         let files = output.write(|| write(&document.results, &document.provenance, &out))?;
         show!("{}", report::table::print(&document.results));
@@ -57,6 +58,16 @@ fn is_in(file: &Path, folder: &Path) -> bool {
 
 /// The results of an experiment and their file: results.json, or the folder that holds it.
 pub(super) fn read(results: &Path) -> Result<(PathBuf, Document)> {
+    let file = file_of(results)?;
+    let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
+    let document = serde_json::from_slice(&bytes).map_err(|error| {
+        let problem = format!("these are no results of this version: {error}");
+        Error::file(&file, problem)
+    })?;
+    Ok((file, document))
+}
+
+fn file_of(results: &Path) -> Result<PathBuf> {
     let file = match results.is_dir() {
         true => results.join("results.json"),
         false => results.to_path_buf(),
@@ -66,10 +77,5 @@ pub(super) fn read(results: &Path) -> Result<(PathBuf, Document)> {
             "give the results.json, or the folder, that `unforget lab` or `unforget run` wrote";
         return Err(Error::missing("results", file, hint));
     }
-    let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
-    let document = serde_json::from_slice(&bytes).map_err(|error| {
-        let problem = format!("these are no results of this version: {error}");
-        Error::file(&file, problem)
-    })?;
-    Ok((file, document))
+    Ok(file)
 }

@@ -481,6 +481,27 @@ mod tests {
     }
 
     #[test]
+    fn a_recipe_without_a_name_has_its_files_and_none_leads_out_of_the_results() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |file: &str, text: &str| {
+            let path = folder.path().join(file);
+            std::fs::write(&path, text).unwrap();
+            Recipe::read(&path).map_err(|error| error.to_string())
+        };
+        assert_eq!(read("mine.v2.toml", "seeds = [1]").unwrap().name, "mine.v2");
+        assert_eq!(read("mine.toml", "name = \"other\"").unwrap().name, "other");
+        assert_eq!(read("lab.toml", "name = \"lab\"").unwrap().name, "lab");
+        for file in ["lab.toml", "lab-quick.toml"] {
+            let error = read(file, "seeds = [1]").unwrap_err();
+            assert!(error.contains(file) && error.contains("`name`"), "{error}");
+        }
+        for name in ["", " ", ".", "..", "/tmp/x", "../x", "a/b", "a\\\\b", "a\\u001b"] {
+            let error = read("mine.toml", &format!("name = \"{name}\"")).unwrap_err();
+            assert!(error.contains("name: must be the name of a folder"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_left_out_is_the_labs() {
         let recipe =
             Recipe::parse("target = \"algebra\"\nnon_target = [\"code\"]\n[finetune]\nbatch = 8")

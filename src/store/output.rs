@@ -460,3 +460,101 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 fn identity(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn put(folder: &Path, files: &[(&str, &str)]) -> Result<()> {
+        for (name, text) in files {
+            let file = folder.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        Ok(())
+    }
+
+    fn refused(output: &Output, part: &str) {
+        let error = Output::check(std::slice::from_ref(output), &[]).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("--out"), "{error}");
+    }
+
+    #[test]
+    fn an_earlier_result_is_replaced_as_long_as_it_is_as_it_was() {
+        let root = scratch();
+        let out = root.path().join("out");
+        let output = Output::folder("--out", &out);
+        output.make(|folder| put(folder, &[("config.json", "1"), ("deep/er/x", "1")])).unwrap();
+        output.make(|folder| put(folder, &[("config.json", "2"), ("other", "2")])).unwrap();
+        assert_eq!(files_below(&out, "").unwrap(), ["config.json", "other"]);
+        // nothing of the old one is left beside it
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+        // of the same length: another program may have trained on in it
+        fs::write(out.join("config.json"), "3").unwrap();
+        refused(&output, "config.json");
+        fs::write(out.join("config.json"), "2").unwrap();
+        fs::create_dir(out.join("empty")).unwrap();
+        refused(&output, "empty/");
+        fs::remove_dir(out.join("empty")).unwrap();
+        // what is put there while the work goes on is found before it is too late
+        let error = output.make(|_| put(&out, &[("notes", "mine")])).unwrap_err().to_string();
+        assert!(error.contains("notes"), "{error}");
+        assert_eq!(fs::read_to_string(out.join("notes")).unwrap(), "mine");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn files_in_a_folder_that_others_use_too_are_known_one_by_one() {
+        let root = scratch();
+        let home = root.path();
+        put(home, &[("notes", "mine"), ("tables/old.csv", "mine")]).unwrap();
+        let pages = Output::within("--out", home, &["page", "figures"]);
+        for _ in 0..2 {
+            Output::check(std::slice::from_ref(&pages), &[]).unwrap();
+            pages.write(|| put(home, &[("page", "1"), ("figures/a.svg", "1")])).unwrap();
+        }
+        refused(&Output::within("--out", home, &["page", "tables"]), "tables/old.csv");
+        refused(&Output::file("--out", &home.join("notes")), "notes");
+        put(home, &[("figures/mine.svg", "mine")]).unwrap();
+        refused(&pages, "figures/mine.svg");
+        // of an older version, a folder that has no mark is known by what is in it; one that has a mark by that
+        let older = Output::within("--out", home, &["tables"]).older(true);
+        Output::check(&[older], &[]).unwrap();
+        refused(&pages.clone().older(true), "figures/mine.svg");
+    }
+
+    #[test]
+    fn a_call_that_was_killed_while_it_wrote_goes_on() {
+        let root = scratch();
+        let home = root.path();
+        let output = Output::within("--out", home, &["steps", "figures"]);
+        let halfway = std::panic::catch_unwind(|| {
+            output.write(|| -> Result<()> {
+                put(home, &[("steps", "half"), ("figures/a.svg", "1")])?;
+                panic!("killed")
+            })
+        });
+        assert!(halfway.is_err());
+        Output::check(std::slice::from_ref(&output), &[]).unwrap();
+        // an error is no kill: what was written is listed, what was not is nobody's yet
+        let failed: Result<()> = output.write(|| Err(Error::invalid("x", "y")));
+        assert!(failed.is_err());
+        fs::write(home.join("steps"), "mine").unwrap();
+        refused(&output, "steps");
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_the_list_is_not_written_over() {
+        let root = scratch();
+        put(root.path(), &[(MARK, "mine")]).unwrap();
+        let output = Output::within("--out", root.path(), &["page"]);
+        let error = Output::check(std::slice::from_ref(&output), &[]).unwrap_err().to_string();
+        assert!(error.contains(MARK), "{error}");
+        assert!(output.write(|| Ok(())).is_err());
+        assert_eq!(fs::read_to_string(root.path().join(MARK)).unwrap(), "mine");
+    }
+}
