@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{disk, file_hash};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Word};
 
 /// The file in a folder of results that lists what this program wrote there.
 pub const MARK: &str = ".unforget.json";
@@ -304,7 +304,8 @@ impl Output {
             return Ok(());
         }
         let more = if strange.len() > NAMED { ", …" } else { "" };
-        let listed = strange[..strange.len().min(NAMED)].join(", ") + more;
+        let listed = strange.iter().take(NAMED).map(|name| Word(name).to_string());
+        let listed = listed.collect::<Vec<_>>().join(", ") + more;
         match self.place {
             Place::File => refused(format!(
                 "is there and is not an earlier result of `unforget`, or was changed since; name a new file with {option}, or move it away"
