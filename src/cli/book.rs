@@ -43,7 +43,7 @@ pub struct Book {
 impl Book {
     pub fn run(&self, common: &Common) -> Result<()> {
         let root = Path::new(".");
-        let output = Output::folder("--out", &self.out).older(is_cache(&self.out));
+        let output = Output::folder("--out", &self.out, "site").older(is_cache(&self.out));
         if !self.check {
             let reads = Reads::new(common)?.path("book", root.join("book"));
             let reads = reads.path("notebooks", root.join("notebooks"));

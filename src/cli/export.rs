@@ -151,8 +151,8 @@ impl Export {
 }
 
 /// The folder that is written, which takes the place of neither the model nor the adapter.
-fn folder(common: &Common, model: &str, adapter: &Path, out: &Path) -> Result<Output> {
-    let out = Output::folder("--out", out);
+fn folder(common: &Common, model: &str, adapter: &Path, out: &Path, kind: &str) -> Result<Output> {
+    let out = Output::folder("--out", out, kind);
     let reads = Reads::new(common)?.model(model).path("--adapter", adapter);
     reads.check(std::slice::from_ref(&out))?;
     Ok(out)
@@ -167,7 +167,7 @@ impl Merged {
         if self.shard == 0 {
             return Err(Error::invalid("--shard", "must be at least 1"));
         }
-        let out = folder(common, &self.model, &self.adapter, &self.out)?;
+        let out = folder(common, &self.model, &self.adapter, &self.out, "model")?;
         let checkpoint = adapted(&common.context()?, &self.model, &self.adapter)?;
         let mut written = None;
         out.make(|folder| {
@@ -191,7 +191,7 @@ impl Merged {
 
 impl Lora {
     fn run(&self, common: &Common) -> Result<()> {
-        let out = folder(common, &self.model, &self.adapter, &self.out)?;
+        let out = folder(common, &self.model, &self.adapter, &self.out, "adapter")?;
         let cx = common.context()?;
         let checkpoint = adapted(&cx, &self.model, &self.adapter)?;
         let layers = PeftAdapter::read(&self.adapter)?.layers();

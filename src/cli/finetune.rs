@@ -248,7 +248,8 @@ impl FinetuneModel {
         let weighting = weighting(self.threshold, self.mask.as_deref(), weights)?;
         let config = self.config(&weighting);
         config.check()?;
-        let outputs = [Some(Output::folder("--out", &self.out)), self.watching.log()];
+        let kind = if self.full { "model" } else { "adapter" };
+        let outputs = [Some(Output::folder("--out", &self.out, kind)), self.watching.log()];
         let outputs: Vec<Output> = outputs.into_iter().flatten().collect();
         let reads = Reads::new(common)?.model(&self.model).data("--data", &self.data);
         let reads = self.reference.read(reads).given("--tokens", self.tokens.as_ref());

@@ -30,8 +30,8 @@ impl WriteReport {
         let file = file_of(&self.results)?;
         let out = match (&self.out, file.parent()) {
             (Some(out), _) => out.clone(),
-            (None, Some(folder)) => folder.to_path_buf(),
-            (None, None) => PathBuf::from("."),
+            (None, Some(folder)) if folder != Path::new("") => folder.to_path_buf(),
+            (None, _) => PathBuf::from("."),
         };
         // where the results lie they stay as they are, and the rest is drawn again
         let again = is_in(&file, &out);

@@ -51,7 +51,7 @@ pub fn output(option: &str, out: &Path) -> Output {
     }
     let mut files = std::fs::read_dir(out).into_iter().flatten();
     let older = files.all(|file| file.is_ok_and(|file| ours(&file.path())));
-    Output::folder(option, out).older(older)
+    Output::folder(option, out, "ledger").older(older)
 }
 
 /// A ledger under way. Made by [`write()`].

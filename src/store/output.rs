@@ -27,7 +27,7 @@ const NAMED: usize = 5;
 /// let out = scratch.path().join("adapter");
 /// let data = scratch.path().join("data.jsonl");
 /// std::fs::write(&data, "{}").unwrap();
-/// let output = Output::folder("--out", &out);
+/// let output = Output::folder("--out", &out, "adapter");
 /// Output::check(std::slice::from_ref(&output), &[("--data".into(), data.clone())])?;
 /// output.make(|folder| Ok(std::fs::write(folder.join("weights"), "1").unwrap()))?;
 /// output.make(|folder| Ok(std::fs::write(folder.join("weights"), "2").unwrap()))?;
@@ -47,8 +47,8 @@ pub struct Output {
 
 #[derive(Debug, Clone)]
 enum Place {
-    /// A folder of its own, which takes the place of an earlier one.
-    Whole,
+    /// A folder of its own, which takes the place of an earlier one of this kind.
+    Whole(String),
     /// A file.
     File,
     /// Files and folders of these names, in a folder that may hold others beside them.
@@ -58,16 +58,19 @@ enum Place {
 /// What [`MARK`] holds.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Mark {
-    /// Which program wrote it.
+    /// Which version of this program wrote it.
     unforget: String,
+    /// What the folder is, where it was made whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
     /// SHA-256 of each file that was written, by its path in the folder; null for what a call was writing, a file or a folder.
     files: BTreeMap<String, Option<String>>,
 }
 
 impl Output {
-    /// A folder that a call makes whole, in the place of an earlier result.
-    pub fn folder(option: &str, path: &Path) -> Self {
-        Self::new(option, path, Place::Whole)
+    /// A folder that a call makes whole, in the place of an earlier result of the same kind, such as `adapter`.
+    pub fn folder(option: &str, path: &Path, kind: &str) -> Self {
+        Self::new(option, path, Place::Whole(kind.to_owned()))
     }
 
     /// A file.
@@ -130,7 +133,7 @@ impl Output {
     pub fn make(&self, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let part = disk::folder_beside(&self.path)?;
         let moved = write(&part).and_then(|()| {
-            add(&part, &[], hashed(&part, files_below(&part, "")?)?)?;
+            add(&part, self.kind(), &[], hashed(&part, files_below(&part, "")?)?)?;
             disk::sync_tree(&part)?;
             self.free()?;
             self.replace(&part)
@@ -187,7 +190,7 @@ impl Output {
         let (home, names) = (self.home(), self.names());
         if matches!(self.place, Place::Within(_)) {
             fs::create_dir_all(home).map_err(Error::io("making", home))?;
-            add(home, &[], names.iter().map(|name| (name.clone(), None)))?;
+            add(home, None, &[], names.iter().map(|name| (name.clone(), None)))?;
         }
         let written = write();
         let listed = || {
@@ -199,25 +202,32 @@ impl Output {
                     false => files.extend(Some(name.clone()).filter(|_| path.is_file())),
                 }
             }
-            add(home, &names, hashed(home, files)?)
+            add(home, None, &names, hashed(home, files)?)
         };
         // the first error is the one to report
         let listed = if home.is_dir() { listed() } else { Ok(()) };
         written.and_then(|done| listed.map(|()| done))
     }
 
+    fn kind(&self) -> Option<&str> {
+        match &self.place {
+            Place::Whole(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
     /// The folder whose mark lists the files.
     fn home(&self) -> &Path {
         match self.place {
             Place::File => disk::parent(&self.path),
-            Place::Whole | Place::Within(_) => &self.path,
+            Place::Whole(_) | Place::Within(_) => &self.path,
         }
     }
 
     /// Names in [`Output::home`].
     fn names(&self) -> Vec<String> {
         match &self.place {
-            Place::Whole => Vec::new(),
+            Place::Whole(_) => Vec::new(),
             Place::File => {
                 vec![self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()]
             }
@@ -228,7 +238,7 @@ impl Output {
     /// What is replaced.
     fn places(&self) -> Vec<PathBuf> {
         match &self.place {
-            Place::Whole | Place::File => vec![self.path.clone()],
+            Place::Whole(_) | Place::File => vec![self.path.clone()],
             Place::Within(names) => names.iter().map(|name| self.path.join(name)).collect(),
         }
     }
@@ -277,10 +287,10 @@ impl Output {
                 ));
             }
             _ if found.is_none() => return Ok(()),
-            Place::Whole | Place::Within(_) if !path.is_dir() => {
+            Place::Whole(_) | Place::Within(_) if !path.is_dir() => {
                 return refused(format!("is not a folder; {option} names a folder"));
             }
-            Place::Whole => {
+            Place::Whole(_) => {
                 let here = std::env::current_dir().map_err(Error::io("finding", Path::new(".")))?;
                 let own = real(path);
                 if real(&here).ancestors().any(|folder| same(&own, folder)) {
@@ -320,8 +330,10 @@ impl Output {
     fn strange(&self) -> Result<Vec<String>> {
         let home = self.home();
         let mark = Mark::read(home)?;
+        let other = self.kind().is_some() && mark.kind.as_deref() != self.kind();
+        let older = self.older && (self.kind().is_none() || mark.files.is_empty());
         let mut found = match self.place {
-            Place::Whole => files_below(home, "")?,
+            Place::Whole(_) => files_below(home, "")?,
             Place::File | Place::Within(_) => Vec::new(),
         };
         for name in self.names() {
@@ -336,18 +348,17 @@ impl Output {
         }
         let ours = |name: &String| {
             let path = home.join(name);
-            if name.ends_with('/') && mark.files.contains_key(name) {
+            if name.ends_with('/') && mark.files.contains_key(name) && !other {
                 return true;
             }
             if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
                 return false;
             }
-            match mark.files.get(name) {
+            match mark.files.get(name).filter(|_| !other) {
                 Some(Some(hash)) => file_hash(&path).is_ok_and(|found| found == *hash),
                 Some(None) => true,
                 None if matches!(mark.files.get(top(name)), Some(None)) => true,
-                None if self.older && matches!(self.place, Place::Whole) => mark.files.is_empty(),
-                None => self.older && !mark.files.keys().any(|known| top(known) == top(name)),
+                None => older && !mark.files.keys().any(|known| top(known) == top(name)),
             }
         };
         found.retain(|name| !ours(name));
@@ -374,6 +385,7 @@ impl Mark {
 /// Adds files to the mark of `folder`, which another process may do at the same time, in the place of what it says of `names`.
 fn add(
     folder: &Path,
+    kind: Option<&str>,
     names: &[String],
     files: impl IntoIterator<Item = (String, Option<String>)>,
 ) -> Result<()> {
@@ -384,6 +396,8 @@ fn add(
     }
     let mut mark = Mark::read(folder)?;
     mark.unforget = env!("CARGO_PKG_VERSION").into();
+    // what is put into a folder that was made whole is not to go with it
+    mark.kind = kind.map(str::to_owned);
     mark.files.retain(|name, hash| {
         let kept = hash.is_none() || folder.join(name).is_file();
         kept && !names.iter().any(|gone| gone == top(name))
@@ -488,9 +502,11 @@ mod tests {
     fn an_earlier_result_is_replaced_as_long_as_it_is_as_it_was() {
         let root = scratch();
         let out = root.path().join("out");
-        let output = Output::folder("--out", &out);
+        let output = Output::folder("--out", &out, "adapter");
         output.make(|folder| put(folder, &[("config.json", "1"), ("deep/er/x", "1")])).unwrap();
         output.make(|folder| put(folder, &[("config.json", "2"), ("other", "2")])).unwrap();
+        // what this program wrote, but of another kind, is no earlier result
+        refused(&Output::folder("--out", &out, "ledger"), "config.json, other");
         assert_eq!(files_below(&out, "").unwrap(), ["config.json", "other"]);
         // nothing of the old one is left beside it
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
