@@ -107,6 +107,7 @@ fn training_in_full_keeps_every_field_and_file_of_the_base() {
     place.write("model/added_tokens.json", "{}");
     place.write("model/vocab.json", "{}");
     place.write("model/LICENSE", "mine");
+    place.write("model/additional_chat_templates/tools.jinja", "{{ messages }}");
     place.works(&format!("{TRAIN} --full --out tuned"));
     place.works(&format!("{TRAIN} --out adapter"));
     place.works("export merged --model model --adapter adapter --out merged");
@@ -118,7 +119,8 @@ fn training_in_full_keeps_every_field_and_file_of_the_base() {
         assert_eq!(own, config, "{folder}");
         let text = |name: &str| std::fs::read_to_string(place.path(name)).unwrap();
         assert_eq!(text(&format!("{folder}/generation_config.json")), generation);
-        for name in ["added_tokens.json", "vocab.json", "LICENSE", "tokenizer.json"] {
+        let template = "additional_chat_templates/tools.jinja";
+        for name in ["added_tokens.json", "vocab.json", "LICENSE", "tokenizer.json", template] {
             assert_eq!(text(&format!("{folder}/{name}")), text(&format!("model/{name}")), "{name}");
         }
     }

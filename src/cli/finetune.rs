@@ -440,6 +440,12 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from).map_err(Error::io("listing", from))? {
         let entry = entry.map_err(Error::io("listing", from))?;
         let place = to.join(entry.file_name());
+        // a model may bring a folder of further chat templates
+        if entry.path().is_dir() {
+            std::fs::create_dir(&place).map_err(Error::io("making", &place))?;
+            copy_files(&entry.path(), &place)?;
+            continue;
+        }
         std::fs::copy(entry.path(), &place).map_err(Error::io("writing", &place))?;
     }
     Ok(())
