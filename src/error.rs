@@ -3,12 +3,15 @@
 //! Each variant is named for what the reader can do about it. A message names the thing and the way out,
 //! starts in lower case and ends without a full stop.
 //!
+//! Messages quote what users and files say. What would steer a terminal in it is written as an escape, see [`Plain`].
+//!
 //! ```
 //! use unforget::error::Error;
 //! let error = Error::invalid("threshold", "must be a number above 0, got -1");
 //! assert_eq!(error.to_string(), "threshold: must be a number above 0, got -1");
 //! ```
 
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Short for a result with the crate's [`Error`].
@@ -18,7 +21,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something that should be on disk is not there.
-    #[error("{}: no {what} here; {hint}", path.display())]
     Missing {
         /// What was looked for, such as "model folder".
         what: String,
@@ -28,7 +30,6 @@ pub enum Error {
         hint: String,
     },
     /// The operating system refused to read or write.
-    #[error("{}: {doing} failed: {source}", path.display())]
     Io {
         /// What was being done, such as "writing the adapter".
         doing: String,
@@ -38,7 +39,6 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A row of a data file does not fit.
-    #[error("{}:{line}: {problem}", path.display())]
     Row {
         /// The data file.
         path: PathBuf,
@@ -48,7 +48,6 @@ pub enum Error {
         problem: String,
     },
     /// A file can be read but its content does not fit.
-    #[error("{}: {problem}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -56,7 +55,6 @@ pub enum Error {
         problem: String,
     },
     /// Tensors of a checkpoint that are missing, superfluous or of another shape, all listed at once.
-    #[error("{}: the weights do not fit config.json:\n  {}", path.display(), problems.join("\n  "))]
     Weights {
         /// The checkpoint's folder.
         path: PathBuf,
@@ -64,7 +62,6 @@ pub enum Error {
         problems: Vec<String>,
     },
     /// A value given by the user, in a recipe, an option or a call, does not fit.
-    #[error("{what}: {problem}")]
     Invalid {
         /// The option, field or argument.
         what: String,
@@ -78,7 +75,6 @@ pub enum Error {
         what: String,
     },
     /// Training had to stop.
-    #[error("training stopped at step {step}: {problem}")]
     Training {
         /// The optimiser step, counted from 1.
         step: usize,
@@ -86,10 +82,8 @@ pub enum Error {
         problem: String,
     },
     /// Somebody asked to stop.
-    #[error("interrupted; what was computed is kept: run it again and it goes on there")]
     Interrupted,
     /// The compute device cannot be used.
-    #[error("device {device}: {problem}")]
     Device {
         /// The device asked for, such as "cuda".
         device: String,
@@ -97,7 +91,6 @@ pub enum Error {
         problem: String,
     },
     /// Another process works on the same result.
-    #[error("{}: another process ({holder}) is working here; wait for it, or stop it and try again", path.display())]
     Busy {
         /// The folder that is locked.
         path: PathBuf,
@@ -105,7 +98,6 @@ pub enum Error {
         holder: String,
     },
     /// A library below us failed.
-    #[error("{doing}: {source}")]
     Library {
         /// What was being done.
         doing: String,
@@ -113,8 +105,92 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A tensor operation failed; a broken invariant of ours unless memory ran out.
-    #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+/// Text as a terminal may show it: control characters stand as escapes such as `\u{1b}`, but for line ends and tabs.
+///
+/// ```
+/// use unforget::error::{Plain, Word};
+/// assert_eq!(Plain("red\u{1b}[31m\nnext").to_string(), "red\\u{1b}[31m\nnext");
+/// assert_eq!(Word("an id\n").to_string(), "an id\\n");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<T>(pub T);
+
+/// As [`Plain`], within a line: line ends and tabs are escapes, too.
+#[derive(Debug, Clone, Copy)]
+pub struct Word<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Plain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping { to: f, kept: &['\n', '\t'] }, "{}", self.0)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Word<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping { to: f, kept: &[] }, "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b> {
+    to: &'a mut fmt::Formatter<'b>,
+    kept: &'static [char],
+}
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(|c: char| c.is_control() && !self.kept.contains(&c)) {
+            let (before, from) = rest.split_at(at);
+            let length = from.chars().next().map_or(0, char::len_utf8);
+            let (control, after) = from.split_at(length);
+            write!(self.to, "{before}{}", control.escape_debug())?;
+            rest = after;
+        }
+        self.to.write_str(rest)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut Escaping { to: f, kept: &['\n', '\t'] };
+        let named = |path: &Path| Word(path.display().to_string());
+        match self {
+            Self::Missing { what, path, hint } => {
+                write!(f, "{}: no {what} here; {hint}", named(path))
+            }
+            Self::Io { doing, path, source } => {
+                write!(f, "{}: {doing} failed: {source}", named(path))
+            }
+            // a row's own words stay within the line
+            Self::Row { path, line, problem } => {
+                write!(f, "{}:{line}: {}", named(path), Word(problem))
+            }
+            Self::File { path, problem } => write!(f, "{}: {problem}", named(path)),
+            Self::Weights { path, problems } => {
+                write!(f, "{}: the weights do not fit config.json:", named(path))?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  {}", Word(problem)))
+            }
+            Self::Invalid { what, problem } => write!(f, "{}: {problem}", Word(what)),
+            Self::Training { step, problem } => {
+                write!(f, "training stopped at step {step}: {problem}")
+            }
+            Self::Interrupted => f.write_str(
+                "interrupted; what was computed is kept: run it again and it goes on there",
+            ),
+            Self::Device { device, problem } => write!(f, "device {}: {problem}", Word(device)),
+            Self::Busy { path, holder } => write!(
+                f,
+                "{}: another process ({}) is working here; wait for it, or stop it and try again",
+                named(path),
+                Word(holder)
+            ),
+            Self::Library { doing, source } => write!(f, "{doing}: {source}"),
+            Self::Tensor(source) => write!(f, "tensor operation: {source}"),
+        }
+    }
 }
 
 impl Error {

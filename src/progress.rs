@@ -1,8 +1,9 @@
 //! What a person sees while something takes long: bars on stderr, nothing when that is no terminal; a few lines in a notebook.
 
+use crate::error::{Plain, Word};
 use crate::interruption::Working;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ impl Progress {
 
     fn start(&self, what: &str, total: u64, template: &'static str) -> Bar {
         Bar {
-            what: what.to_string(),
+            what: Word(what).to_string(),
             total,
             template,
             place: self.place.clone(),
@@ -74,10 +75,12 @@ impl Progress {
         match &self.place {
             Place::Bars(bars) => {
                 // a bar's terminal can go away; the line is lost with it
-                let _ = bars.println(line);
+                let _ = bars.println(Plain(line).to_string());
             }
-            Place::Lines => println!("{LINE}{line}"),
-            Place::Nowhere => eprintln!("{line}"),
+            Place::Lines => println!("{LINE}{}", Plain(line)),
+            Place::Nowhere => {
+                let _ = writeln!(std::io::stderr(), "{}", Plain(line));
+            }
         }
     }
 }

@@ -34,6 +34,7 @@
 mod disk;
 mod fingerprint;
 mod kept;
+mod output;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -42,9 +43,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-pub use disk::{make_folder_atomic, write_atomic, write_atomic_with};
+pub use disk::{write_atomic, write_atomic_with};
 pub use fingerprint::{Fingerprint, bytes_hash, file_hash, folder_hash};
 pub use kept::Kept;
+pub use output::{MARK, Output};
 pub use work::{Lines, Work};
 
 const RESULT: &str = "result.json";

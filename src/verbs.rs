@@ -7,12 +7,12 @@ use crate::adapter;
 use crate::card::Card;
 use crate::context::Context;
 use crate::dataset::Unusable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Word};
 use crate::evaluate::{self, Graded};
 use crate::export;
 use crate::generate::Sampling;
 use crate::interruption;
-use crate::model::{Checkpoint, write_model};
+use crate::model::{Checkpoint, write_tuned};
 use crate::perplexity::{self, TokenScores};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
 use crate::select::Weighting;
@@ -246,7 +246,8 @@ pub fn train(
         let mut monitor = watch.map(monitor).transpose()?;
         let left_out: Vec<String> = trainer.left_out().iter().map(|id| id.to_string()).collect();
         if !left_out.is_empty() {
-            let first: Vec<&str> = left_out.iter().take(5).map(String::as_str).collect();
+            let first: Vec<String> =
+                left_out.iter().take(5).map(|id| Word(id).to_string()).collect();
             cx.progress.note(&format!(
                 "{label}: {} of {} examples have no token to learn and are left out: {}{}",
                 left_out.len(),
@@ -314,8 +315,9 @@ pub fn train(
             }
             Method::Full => {
                 let folder = work.path("model")?;
-                write_model(&folder, trainer.decoder(), &cx.open(base)?.stop_ids)?;
-                copy_tokenizer(base, &folder)?;
+                std::fs::create_dir_all(&folder).map_err(Error::io("making", &folder))?;
+                export::copy_beside(&base.model, &folder)?;
+                write_tuned(&folder, trainer.decoder(), &base.model)?;
                 base.clone()
             }
         };
@@ -478,27 +480,6 @@ fn note(cx: &Context, label: &str, rows: &[Row], monitor: &Monitor<'_>) {
             stopped.probe, stopped.lost
         ));
     }
-}
-
-fn copy_tokenizer(base: &Checkpoint, folder: &std::path::Path) -> Result<()> {
-    let mut names: Vec<PathBuf> = Tokenizer::FILES.iter().map(PathBuf::from).collect();
-    let more = base.model.join(Tokenizer::MORE_TEMPLATES);
-    if more.is_dir() {
-        let to = folder.join(Tokenizer::MORE_TEMPLATES);
-        std::fs::create_dir_all(&to).map_err(Error::io("making", &to))?;
-        for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
-            let name = entry.map_err(Error::io("listing", &more))?.file_name();
-            names.push(Path::new(Tokenizer::MORE_TEMPLATES).join(name));
-        }
-    }
-    for name in names {
-        let from = base.model.join(&name);
-        if from.is_file() {
-            std::fs::copy(&from, folder.join(&name))
-                .map_err(Error::io("copying the tokenizer", &from))?;
-        }
-    }
-    Ok(())
 }
 
 /// Answers and grades the items of several benchmarks, given as (name, items), with one reading of the weights.

@@ -16,21 +16,21 @@ use unforget::store::file_hash;
 use unforget::tokens::{BpeTraining, train_bpe};
 
 /// A folder with a tiny random model in `model`, where the program runs.
-struct Place {
+pub(crate) struct Place {
     root: tempfile::TempDir,
 }
 
 /// What a call left behind.
-struct Outcome {
-    success: bool,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 const CONTEXT: usize = 512;
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { root: tempfile::tempdir().unwrap() };
         let folder = place.path("model");
         let texts = ["What is 2 + 3?", "Solve 3x + 4 = 10 for x.", "Answer: 5"];
@@ -55,23 +55,23 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    fn write_rows(&self, name: &str, rows: &[Value]) {
+    pub(crate) fn write_rows(&self, name: &str, rows: &[Value]) {
         let lines: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
         self.write(name, &lines.concat());
     }
 
     /// A call with its arguments separated by spaces.
-    fn command(&self, arguments: &str) -> Command {
+    pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unforget"));
         command
             .args(arguments.split_whitespace())
@@ -81,7 +81,7 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &str) -> Outcome {
+    pub(crate) fn run(&self, arguments: &str) -> Outcome {
         let output = self.command(arguments).output().unwrap();
         Outcome {
             success: output.status.success(),
@@ -91,19 +91,19 @@ impl Place {
     }
 
     /// A call that must work.
-    fn works(&self, arguments: &str) -> Outcome {
+    pub(crate) fn works(&self, arguments: &str) -> Outcome {
         let outcome = self.run(arguments);
         assert!(outcome.success, "`{arguments}`: {}", outcome.stderr);
         outcome
     }
 
     /// A call that must work and print JSON.
-    fn json(&self, arguments: &str) -> Value {
+    pub(crate) fn json(&self, arguments: &str) -> Value {
         serde_json::from_str(&self.works(&format!("{arguments} --json")).stdout).unwrap()
     }
 
     /// A call that must fail with one message, in which all of `parts` stand.
-    fn refuses(&self, arguments: &str, parts: &[&str]) -> Outcome {
+    pub(crate) fn refuses(&self, arguments: &str, parts: &[&str]) -> Outcome {
         let outcome = self.run(arguments);
         let stderr = &outcome.stderr;
         assert!(!outcome.success, "`{arguments}` was accepted, but should say {parts:?}");
@@ -145,13 +145,13 @@ impl Place {
 }
 
 /// Four questions and answers.
-fn sums() -> Vec<Value> {
+pub(crate) fn sums() -> Vec<Value> {
     let sum = |(at, (a, b)): (usize, (u32, u32))| json!({"id": format!("sum-{at}"), "prompt": format!("What is {a} + {b}?"), "completion": format!("Answer: {}", a + b)});
     [(2, 3), (4, 4), (1, 0), (7, 2)].into_iter().enumerate().map(sum).collect()
 }
 
 /// The same as items that can be graded.
-fn items() -> Vec<Value> {
+pub(crate) fn items() -> Vec<Value> {
     let item = |row: Value| {
         let answer = row["completion"].as_str().unwrap();
         let value = answer.strip_prefix("Answer: ").unwrap();

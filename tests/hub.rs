@@ -102,6 +102,33 @@ fn variables_say_where_the_cache_is() {
     cache(&[("HOME", "/u"), ("XDG_CACHE_HOME", "/x"), ("HF_HOME", "/h")], "/h/hub");
     cache(&[("HOME", "/u"), ("HF_HOME", "~/h"), ("HF_HUB_CACHE", "")], "/u/h/hub");
     cache(&[("HF_HOME", "/h"), ("HUGGINGFACE_HUB_CACHE", "/old")], "/old");
+    // python: os.path.expandvars(os.path.expanduser(value)), with these variables set
+    let expanded = [
+        ("~", "/u"),
+        ("~/h", "/u/h"),
+        ("~nosuchuser/h", "~nosuchuser/h"),
+        ("$X/b", "a$Y/b"),
+        ("${X}b", "a$Yb"),
+        ("$NO/b", "$NO/b"),
+        ("${NO}", "${NO}"),
+        ("/a/$$X", "/a/$a$Y"),
+        ("/a${X", "/a${X"),
+        ("a~/b", "a~/b"),
+        ("/${}", "/${}"),
+        ("$E/x", "/x"),
+        ("~$Y", "~q"),
+        ("$Xé", "a$Yé"),
+    ];
+    for (value, want) in expanded {
+        let vars = [("HOME", "/u/"), ("X", "a$Y"), ("Y", "q"), ("E", "")];
+        for name in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"] {
+            cache(&[vars.as_slice(), &[(name, value)]].concat(), want);
+        }
+        let within = format!("{want}/hub");
+        cache(&[vars.as_slice(), &[("HF_HOME", value)]].concat(), &within);
+        let within = format!("{want}/huggingface/hub");
+        cache(&[vars.as_slice(), &[("XDG_CACHE_HOME", value)]].concat(), &within);
+    }
     cache(&[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/c")], "/c");
     assert_refused(hub(&[]), &["HF_HOME", "no HOME"]);
 

@@ -21,6 +21,7 @@ mod listings;
 mod notebooks;
 mod objectives;
 mod operators;
+mod outputs;
 mod paper;
 mod peft;
 mod probes;

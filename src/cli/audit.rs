@@ -1,3 +1,5 @@
+use super::output::Reads;
+use super::terminal::{say, show};
 use super::{Common, print_json};
 use clap::Args;
 use std::path::PathBuf;
@@ -5,6 +7,7 @@ use unforget::audit::{self, Options, Part};
 use unforget::error::Result;
 use unforget::progress::Progress;
 use unforget::report::table::WIDTH;
+use unforget::store::Output;
 
 const EXAMPLES: &str = "\
 The exit code is 0 when every file is there and has its schema. A number that does not follow is a result, not an error.
@@ -43,21 +46,25 @@ impl AuditFiles {
             only: self.only.iter().map(|name| Part::named(name.trim())).collect::<Result<_>>()?,
             mbpp_test: self.mbpp_test.clone(),
         };
+        let names = ["report.html", "facts.csv", "facts.parquet", "facts.json", "figures"];
+        let output = self.out.as_ref().map(|out| Output::within("--out", out, &names));
+        let reads = Reads::new(common)?.path("FOLDER", &self.folder);
+        reads.given("--mbpp-test", self.mbpp_test.as_ref()).check(output.as_slice())?;
         let progress = match common.quiet {
             true => Progress::quiet(),
             false => Progress::on_stderr(),
         };
         let audit = audit::run(&self.folder, &options, &progress)?;
-        let files = match &self.out {
-            Some(out) => audit.write(out)?,
-            None => Vec::new(),
+        let files = match (&self.out, &output) {
+            (Some(out), Some(output)) => output.write(|| audit.write(out))?,
+            _ => Vec::new(),
         };
         match self.json {
             true => print_json(&audit)?,
-            false => print!("{}", audit.text(WIDTH)),
+            false => show!("{}", audit.text(WIDTH)),
         }
         if let (Some(page), false) = (files.first(), self.json) {
-            println!("\nreport: {}", page.display());
+            say!("\nreport: {}", page.display());
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Benchmarks on the command line: which, from which file, asked and graded how.
 
 use super::data::{skippable, tell_unusable};
+use super::output::Reads;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::benchmark::{Ask, Benchmark, Prompts};
@@ -108,6 +109,17 @@ impl Benchmarks {
             only: only.collect::<Result<_>>()?,
             chat,
         })
+    }
+
+    /// The files and folders that were named.
+    pub fn files(&self, reads: Reads) -> Reads {
+        let named = self.benchmark.iter().filter_map(|given| given.split_once('='));
+        let reads =
+            named.fold(reads, |reads, (_, file)| reads.data("--benchmark", Path::new(file)));
+        match &self.data {
+            Some(data) => reads.data("--data", data),
+            None => reads,
+        }
     }
 
     /// Reads every benchmark that was named, to ask a model that has a chat template or none.

@@ -1,10 +1,13 @@
 use super::notebook::Notebook;
+use super::output::Reads;
+use super::terminal::say;
 use super::{Common, paper};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use unforget::book;
 use unforget::error::{Error, Result};
+use unforget::store::Output;
 
 const AFTER: &str = "\
 Run it from the project's folder. It needs mdBook:
@@ -40,6 +43,12 @@ pub struct Book {
 impl Book {
     pub fn run(&self, common: &Common) -> Result<()> {
         let root = Path::new(".");
+        let output = Output::folder("--out", &self.out, "site").older(is_cache(&self.out));
+        if !self.check {
+            let reads = Reads::new(common)?.path("book", root.join("book"));
+            let reads = reads.path("notebooks", root.join("notebooks"));
+            reads.check(std::slice::from_ref(&output))?;
+        }
         let chapters = root.join(book::CHAPTERS);
         if !chapters.join("SUMMARY.md").is_file() {
             let hint = "run `unforget book` from the project's folder";
@@ -56,10 +65,15 @@ impl Book {
         if self.check {
             return Ok(());
         }
+        output.make(|folder| self.build(root, folder))?;
+        say!("{}", self.out.join("index.html").display());
+        Ok(())
+    }
+
+    /// Builds the site into an empty folder.
+    fn build(&self, root: &Path, folder: &Path) -> Result<()> {
         // mdBook takes a relative folder from the book's, not from here
-        std::fs::create_dir_all(&self.out)
-            .map_err(Error::io("making the site's folder", &self.out))?;
-        let out = std::path::absolute(&self.out).map_err(Error::io("finding", &self.out))?;
+        let out = std::path::absolute(folder).map_err(Error::io("finding", folder))?;
         let mdbook =
             Command::new(&self.mdbook).args(["build", "book", "--dest-dir"]).arg(&out).status();
         succeed(
@@ -78,9 +92,15 @@ impl Book {
         if !broken.is_empty() {
             return Err(Error::invalid("links of the book", broken.join("; ")));
         }
-        println!("{}", out.join("index.html").display());
         Ok(())
     }
+}
+
+/// Whether `path` lies in a folder that says of itself that all in it can be made again, as cargo's does.
+fn is_cache(path: &Path) -> bool {
+    const SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+    let tagged = |folder: &Path| std::fs::read(folder.join("CACHEDIR.TAG"));
+    path.ancestors().any(|folder| tagged(folder).is_ok_and(|tag| tag.starts_with(SIGNATURE)))
 }
 
 fn succeed(

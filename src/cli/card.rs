@@ -1,4 +1,5 @@
 use super::Common;
+use super::terminal::say;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -59,12 +60,12 @@ impl ShowCard {
                 differences: &found,
             });
         }
-        println!("{} → {}", card.run, other.run);
+        say!("{} → {}", card.run, other.run);
         for difference in &found {
-            println!("  {difference}");
+            say!("  {difference}");
         }
         if found.is_empty() {
-            println!("  no field differs");
+            say!("  no field differs");
         }
         Ok(())
     }
@@ -76,8 +77,8 @@ fn print(card: &Card) -> Result<()> {
     let nothing = serde_json::Value::Object(serde_json::Map::new());
     for Difference { field, first, .. } in unforget::card::differences(&value, &nothing) {
         match first {
-            Some(serde_json::Value::String(text)) => println!("{field:<40} {text}"),
-            Some(value) => println!("{field:<40} {value}"),
+            Some(serde_json::Value::String(text)) => say!("{field:<40} {text}"),
+            Some(value) => say!("{field:<40} {value}"),
             None => {}
         }
     }
@@ -148,15 +149,15 @@ impl Verify {
         if self.json {
             super::print_json(&verdict)?;
         } else {
-            println!("{}", verdict.run);
-            println!("allowed difference {}: {}", verdict.tolerance, verdict.because);
+            say!("{}", verdict.run);
+            say!("allowed difference {}: {}", verdict.tolerance, verdict.because);
             for check in &verdict.checks {
                 let mark = match check.finding {
                     Finding::Same => "ok",
                     Finding::Different => "NO",
                     Finding::Unknown => "??",
                 };
-                println!("{mark}  {:<10} {}", check.what, check.detail);
+                say!("{mark}  {:<10} {}", check.what, check.detail);
             }
         }
         let named = |finding: Finding| {
@@ -166,7 +167,7 @@ impl Verify {
         match (verdict.holds(), verdict.differs()) {
             (true, _) => {
                 if !self.json {
-                    println!("verdict: reproduced");
+                    say!("verdict: reproduced");
                 }
                 Ok(())
             }

@@ -1,4 +1,5 @@
 use super::report::read as read_results;
+use super::terminal::show;
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ impl Compare {
             let (first, second) = (&self.first, &self.second);
             return super::print_json(&Document { first, second, design, comparisons: lines });
         }
-        print!("{}", self.grid(&lines, &design).text(WIDTH));
+        show!("{}", self.grid(&lines, &design).text(WIDTH));
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! What `perplexity` and `finetune` do alike: read and render a data set, score it, choose the tokens to learn.
 
+use super::output::Reads;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
 use unforget::dataset::{Dataset, Example, Unusable};
-use unforget::error::{Error, Result};
+use unforget::error::{Error, Result, Word};
 use unforget::ledger::Ledger;
 use unforget::model::Checkpoint;
 use unforget::perplexity::TokenScores;
@@ -193,7 +194,8 @@ fn note_too_long(cx: &Context, too_long: &[LongExample], examples: usize, contex
 pub fn first_names(names: &[&str]) -> String {
     const SHOWN: usize = 5;
     let more = if names.len() > SHOWN { ", …" } else { "" };
-    names[..names.len().min(SHOWN)].join(", ") + more
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| Word(name).to_string()).collect();
+    shown.join(", ") + more
 }
 
 /// Which other model is asked.
@@ -209,6 +211,13 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// What of it lies on disk.
+    pub fn read(&self, reads: Reads) -> Reads {
+        reads
+            .given("--reference", self.reference.as_ref().map(PathBuf::from).as_ref())
+            .given("--reference-adapter", self.reference_adapter.as_ref())
+    }
+
     /// Its checkpoint, if one is named; `model` is the one that is trained.
     pub fn checkpoint(&self, cx: &Context, model: &Checkpoint) -> Result<Option<Checkpoint>> {
         let mut checkpoint = match (&self.reference, &self.reference_adapter) {

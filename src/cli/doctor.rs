@@ -1,5 +1,6 @@
 use super::Common;
 use super::template::Template;
+use super::terminal::say;
 use clap::Args;
 use std::path::Path;
 use std::process::Command;
@@ -54,7 +55,7 @@ impl Doctor {
                     ("NO", text)
                 }
             };
-            println!("{mark}  {what:<14} {text}");
+            say!("{mark}  {what:<14} {text}");
         };
         say("unforget", Well(env!("CARGO_PKG_VERSION").to_string()));
         say("processor", processor(common));

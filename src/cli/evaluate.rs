@@ -1,17 +1,20 @@
 use super::Common;
 use super::benchmark::Benchmarks;
 use super::data::{skippable, tell_unusable};
+use super::output::Reads;
 use super::template::Template;
+use super::terminal::{say, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::SystemTime;
 use unforget::dataset::{read_items, read_usable_items};
-use unforget::error::{Error, Result};
+use unforget::error::{Error, Result, Word};
 use unforget::evaluate::{Graded, TaskScore};
 use unforget::experiment::read_split;
 use unforget::generate::Sampling;
 use unforget::samples::{self, Evaluated, Evaluation};
 use unforget::stats;
+use unforget::store::Output;
 use unforget::task::{Form, Item};
 use unforget::verbs;
 
@@ -35,10 +38,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Evaluate {
     /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     /// How much of the adapter's change of the weights is put on: 0 is the base, 1 the tuned model. Several with commas
     #[arg(
@@ -53,16 +56,16 @@ pub struct Evaluate {
     #[arg(long, value_delimiter = ',', required_unless_present_any = ["items", "benchmark"])]
     task: Vec<String>,
     /// Folder with <task>/<split>.jsonl [default: the lab's]
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     tasks: Option<PathBuf>,
     /// train, validation or test
     #[arg(long, default_value = "test")]
     split: String,
-    /// Items of each task; 0 for all of a benchmark
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    /// First items of each task; 0 for all [default: 100, or all where there are fewer]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// A file of items in this crate's form, instead of tasks
-    #[arg(long, conflicts_with_all = ["task", "tasks"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["task", "tasks"])]
     items: Option<PathBuf>,
     #[command(flatten)]
     benchmarks: Benchmarks,
@@ -84,6 +87,14 @@ pub struct Evaluate {
 
 impl Evaluate {
     pub fn run(&self, common: &Common) -> Result<()> {
+        if let Some(out) = &self.out {
+            // every call's files have names of their own
+            let reads = Reads::new(common)?.model(&self.model);
+            let reads = reads.given("--adapter", self.adapter.as_ref());
+            let reads = reads.given("--items", self.items.as_ref());
+            let reads = self.benchmarks.files(reads.given("--tasks", self.tasks.as_ref()));
+            reads.check(&[Output::within::<&str>("--out", out, &[])])?;
+        }
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
@@ -133,7 +144,7 @@ impl Evaluate {
                 device: &common.device,
                 sampling: serde_json::json!({"do_sample": false, "temperature": 0.0}),
                 max_new_tokens,
-                limit: (self.limit > 0).then_some(self.limit),
+                limit: (self.limit() > 0).then_some(self.limit()),
                 started,
                 ended: SystemTime::now(),
             };
@@ -155,18 +166,20 @@ impl Evaluate {
         if self.json {
             let all: Vec<_> =
                 tasks.iter().zip(&graded).map(|((task, _), rows)| (task, rows)).collect();
-            let text =
-                serde_json::to_string_pretty(&all).map_err(Error::library("writing the grades"))?;
-            println!("{text}");
+            super::print_json(&all)?;
             return refused.map_or(Ok(()), Err);
         }
-        println!("{HEADER}");
+        say!("{HEADER}");
         for ((task, items), rows) in tasks.iter().zip(&graded) {
-            println!("{}", summary(task, rows));
+            say!("{}", summary(task, rows));
             for (item, row) in items.iter().zip(rows).take(self.show) {
-                println!(
+                say!(
                     "--- {}\n{}\n>>>\n{}\n=== {}: {}",
-                    item.id, item.prompt, row.answer, row.score.value, row.score.why
+                    Word(&item.id),
+                    item.prompt,
+                    row.answer,
+                    row.score.value,
+                    row.score.why
                 );
             }
         }
@@ -187,13 +200,17 @@ impl Evaluate {
             };
             return super::print_json(&front.iter().map(of_scale).collect::<Vec<_>>());
         }
-        println!("{:>6}  {HEADER}", "scale");
+        say!("{:>6}  {HEADER}", "scale");
         for (scale, graded) in front {
             for ((task, _), rows) in tasks.iter().zip(graded) {
-                println!("{scale:>6}  {}", summary(task, rows));
+                say!("{scale:>6}  {}", summary(task, rows));
             }
         }
         Ok(())
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(100)
     }
 
     /// Everything that is asked of a model that has a chat template or none: tasks, a file of items, benchmarks.
@@ -218,10 +235,9 @@ impl Evaluate {
             None => unforget::lab::folder()?,
         };
         for task in &self.task {
-            let items = match self.limit {
-                0 => read_items(&folder.join(task).join(format!("{}.jsonl", self.split)))?,
-                limit => read_split(&folder, task, &self.split, limit)?,
-            };
+            // a task that is not there is named as one
+            read_split(&folder, task, &self.split, 0)?;
+            let items = read_items(&folder.join(task).join(format!("{}.jsonl", self.split)))?;
             let config = serde_json::json!({"task": task, "split": self.split});
             asked.push(self.first(task, items, config));
         }
@@ -253,8 +269,11 @@ impl Evaluate {
     /// The first items of a task.
     fn first(&self, name: &str, mut items: Vec<Item>, config: serde_json::Value) -> Asked {
         let of = items.len();
-        if self.limit > 0 {
-            items.truncate(self.limit);
+        if let Some(limit) = self.limit.filter(|limit| *limit > of) {
+            tell!("{} has {of} items; --limit {limit} takes all of them", Word(name));
+        }
+        if self.limit() > 0 {
+            items.truncate(self.limit());
         }
         Asked { name: name.to_owned(), of, shots: 0, items, max_new_tokens: 128, config }
     }
@@ -283,7 +302,7 @@ fn gradable(asked: Vec<Asked>) -> (Vec<Asked>, Option<Error>) {
         match task.items.iter().try_for_each(|item| item.check.ready()) {
             Ok(()) => kept.push(task),
             Err(error) => {
-                eprintln!("task {} is left out: {error}", task.name);
+                tell!("task {} is left out: {error}", task.name);
                 refused = Some(error);
             }
         }

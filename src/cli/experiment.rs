@@ -1,5 +1,7 @@
 use super::Common;
+use super::output::Reads;
 use super::template::Template;
+use super::terminal::show;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
@@ -7,6 +9,7 @@ use unforget::card::utc;
 use unforget::error::{Error, Result};
 use unforget::experiment::{Recipe, run};
 use unforget::report::{self, Provenance};
+use unforget::store;
 
 /// `unforget lab`
 #[derive(Args)]
@@ -71,22 +74,31 @@ impl Lab {
             recipe.seeds = (1..=self.seeds).collect();
         }
         let recipe = self.template.apply(recipe.with_target(&self.target)?)?;
-        self.output.run(common, &recipe)
+        self.output.run(common, &recipe, None)
     }
 }
 
 impl RunRecipe {
     pub fn run(&self, common: &Common) -> Result<()> {
-        self.output.run(common, &self.template.apply(Recipe::read(&self.recipe)?)?)
+        let recipe = self.template.apply(Recipe::read(&self.recipe)?)?;
+        self.output.run(common, &recipe, Some(&self.recipe))
     }
 }
 
 impl Output {
-    fn run(&self, common: &Common, recipe: &Recipe) -> Result<()> {
+    fn run(&self, common: &Common, recipe: &Recipe, file: Option<&PathBuf>) -> Result<()> {
+        let out = self.out.clone().unwrap_or_else(|| Path::new("results").join(&recipe.name));
+        let output =
+            store::Output::within("--out", &out, &report::FILES).older(report::is_in(&out));
+        let reads = Reads::new(common)?.model(&recipe.model).given("RECIPE", file);
+        let reads = match recipe.tasks.as_str() {
+            "lab" => reads,
+            folder => reads.path("tasks", folder),
+        };
+        reads.check(std::slice::from_ref(&output))?;
         let cx = common.context()?;
         let (started, clock) = (Instant::now(), SystemTime::now());
         let results = run(&cx, recipe)?;
-        let out = self.out.clone().unwrap_or_else(|| Path::new("results").join(&recipe.name));
         let provenance = Provenance {
             title: format!("{}: what is learned and what is forgotten", recipe.name),
             command: std::env::args().collect::<Vec<_>>().join(" "),
@@ -98,13 +110,11 @@ impl Output {
             seconds: started.elapsed().as_secs_f64(),
             notes: Vec::new(),
         };
-        let files = report::write(&results, &provenance, &out)?;
+        let files = output.write(|| report::write(&results, &provenance, &out))?;
         if self.json {
-            let text = serde_json::to_string_pretty(&results)
-                .map_err(Error::library("writing the results"))?;
-            println!("{text}");
+            super::print_json(&results)?;
         } else {
-            print!("{}", report::table::print(&results));
+            show!("{}", report::table::print(&results));
         }
         if let Some(page) = files.first() {
             cx.progress.note(&format!("report: {}", page.display()));

@@ -2,8 +2,9 @@ use super::Common;
 use super::data::{
     Data, Reference, WhenTooLong, check_asked, check_offline, first_names, weighting,
 };
-use super::finetune::check_out;
+use super::output::Reads;
 use super::template::Template;
+use super::terminal::say;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use unforget::error::{Error, Result};
 use unforget::export;
 use unforget::model::Checkpoint;
 use unforget::report::parquet;
-use unforget::store::{make_folder_atomic, write_atomic, write_atomic_with};
+use unforget::store::{Output, write_atomic, write_atomic_with};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -157,6 +158,14 @@ impl Export {
     }
 }
 
+/// The folder that is written, which takes the place of neither the model nor the adapter.
+fn folder(common: &Common, model: &str, adapter: &Path, out: &Path, kind: &str) -> Result<Output> {
+    let out = Output::folder("--out", out, kind);
+    let reads = Reads::new(common)?.model(model).path("--adapter", adapter);
+    reads.check(std::slice::from_ref(&out))?;
+    Ok(out)
+}
+
 fn adapted(cx: &Context, model: &str, adapter: &Path) -> Result<Checkpoint> {
     let adapter = unforget::hub::adapter_folder(adapter, &cx.progress)?;
     let checkpoint = Checkpoint::open(super::model_folder(cx, model)?)?.with_adapter(adapter);
@@ -167,13 +176,13 @@ fn adapted(cx: &Context, model: &str, adapter: &Path) -> Result<Checkpoint> {
 
 impl Merged {
     fn run(&self, common: &Common) -> Result<()> {
-        let checkpoint = adapted(&common.context()?, &self.model, &self.adapter)?;
         if self.shard == 0 {
             return Err(Error::invalid("--shard", "must be at least 1"));
         }
-        check_out(&self.out, "config.json")?;
+        let out = folder(common, &self.model, &self.adapter, &self.out, "model")?;
+        let checkpoint = adapted(&common.context()?, &self.model, &self.adapter)?;
         let mut written = None;
-        make_folder_atomic(&self.out, |folder| {
+        out.make(|folder| {
             written = Some(export::merged(&checkpoint, folder, self.shard)?);
             Ok(())
         })?;
@@ -183,20 +192,20 @@ impl Merged {
         if self.json {
             return super::print_json(&written);
         }
-        println!("layers changed           {:>10}", written.layers);
-        println!("tensors                  {:>10}", written.tensors);
-        println!("files of weights         {:>10}", written.files);
-        println!("copied                   {}", written.copied.join(", "));
-        println!("model in {}", self.out.display());
+        say!("layers changed           {:>10}", written.layers);
+        say!("tensors                  {:>10}", written.tensors);
+        say!("files of weights         {:>10}", written.files);
+        say!("copied                   {}", written.copied.join(", "));
+        say!("model in {}", self.out.display());
         Ok(())
     }
 }
 
 impl Lora {
     fn run(&self, common: &Common) -> Result<()> {
+        let out = folder(common, &self.model, &self.adapter, &self.out, "adapter")?;
         let cx = common.context()?;
         let checkpoint = adapted(&cx, &self.model, &self.adapter)?;
-        check_out(&self.out, "adapter_config.json")?;
         let layers = checkpoint
             .adapter
             .as_deref()
@@ -207,7 +216,7 @@ impl Lora {
             bar.set(1 + count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
         };
         let mut layers = Vec::new();
-        make_folder_atomic(&self.out, |folder| {
+        out.make(|folder| {
             layers = export::as_lora(&checkpoint, folder, self.rank, done)?;
             Ok(())
         })?;
@@ -215,9 +224,9 @@ impl Lora {
         if self.json {
             return super::print_json(&layers);
         }
-        println!("{:<44} {:>12} {:>12}", "layer", "change", "lost of it");
+        say!("{:<44} {:>12} {:>12}", "layer", "change", "lost of it");
         for layer in &layers {
-            println!(
+            say!(
                 "{:<44} {:>10.4} % {:>10.4} %",
                 layer.layer,
                 100.0 * layer.change,
@@ -225,11 +234,11 @@ impl Lora {
             );
         }
         let worst = layers.iter().map(|layer| layer.error).fold(0.0, f64::max);
-        println!(
+        say!(
             "change: of the weight's norm; lost of it: what the plain LoRA misses, {:.4} % at most",
             100.0 * worst
         );
-        println!("adapter in {}", self.out.display());
+        say!("adapter in {}", self.out.display());
         Ok(())
     }
 }
@@ -274,9 +283,10 @@ impl Masks {
             let problem = "only --form labels is written as Parquet; name a .jsonl file";
             return Err(Error::file(&self.out, problem));
         }
-        if self.out.is_dir() {
-            return Err(Error::file(&self.out, "is a folder; --out names a file"));
-        }
+        let out = Output::file("--out", &self.out);
+        let reads = Reads::new(common)?.model(&self.model).data("--data", &self.data);
+        let reads = self.reference.read(reads).given("--adapter", self.adapter.as_ref());
+        reads.check(std::slice::from_ref(&out))?;
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
@@ -363,11 +373,10 @@ impl Masks {
             return Err(Error::file(&self.data, problem));
         }
         printed.left_out = left_out;
-        if table {
-            write_atomic(&self.out, &parquet(&export::frame(&labelled)?)?)?;
-        } else {
-            write_lines(&self.out, &lines)?;
-        }
+        out.write(|| match table {
+            true => write_atomic(&self.out, &parquet(&export::frame(&labelled)?)?),
+            false => write_lines(&self.out, &lines),
+        })?;
         self.print(&cx, &printed)
     }
 
@@ -388,17 +397,17 @@ impl Masks {
         if self.json {
             return super::print_json(printed);
         }
-        println!("examples                 {:>10}", printed.examples);
-        println!("  too long               {:>10}", printed.too_long.len());
+        say!("examples                 {:>10}", printed.examples);
+        say!("  too long               {:>10}", printed.too_long.len());
         if !printed.unusable.is_empty() {
-            println!("  cannot be used         {:>10}", printed.unusable.len());
+            say!("  cannot be used         {:>10}", printed.unusable.len());
         }
-        println!("  left out               {:>10}", printed.left_out.len());
-        println!("  nothing to learn       {:>10}", printed.nothing_learned);
-        println!("tokens                   {:>10}", printed.tokens);
-        println!("completion tokens        {:>10}", printed.completion_tokens);
-        println!("  learned                {:>10}", printed.learned_tokens);
-        println!("{}", self.out.display());
+        say!("  left out               {:>10}", printed.left_out.len());
+        say!("  nothing to learn       {:>10}", printed.nothing_learned);
+        say!("tokens                   {:>10}", printed.tokens);
+        say!("completion tokens        {:>10}", printed.completion_tokens);
+        say!("  learned                {:>10}", printed.learned_tokens);
+        say!("{}", self.out.display());
         Ok(())
     }
 }

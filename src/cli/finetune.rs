@@ -2,7 +2,9 @@ use super::Common;
 use super::data::{
     Data, Reference, WhenTooLong, check_asked, check_known, check_scored, weighting,
 };
+use super::output::Reads;
 use super::template::Template;
+use super::terminal::say;
 use super::watching::Watching;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -16,7 +18,7 @@ use unforget::probe::{Row, Stopped};
 use unforget::report;
 use unforget::scorer::Weighted;
 use unforget::select::{Counts, LossMask, Weighting};
-use unforget::store::make_folder_atomic;
+use unforget::store::Output;
 use unforget::train::{Finetune, Method, Normalizer, Objective};
 use unforget::verbs::{self, Training, Tuned};
 
@@ -256,8 +258,12 @@ impl FinetuneModel {
         let weighting = weighting(self.threshold, self.mask.as_deref(), weights)?;
         let config = self.config();
         config.check()?;
-        let made = if self.full { "config.json" } else { "adapter_config.json" };
-        check_out(&self.out, made)?;
+        let kind = if self.full { "model" } else { "adapter" };
+        let outputs = [Some(Output::folder("--out", &self.out, kind)), self.watching.log()];
+        let outputs: Vec<Output> = outputs.into_iter().flatten().collect();
+        let reads = Reads::new(common)?.model(&self.model).data("--data", &self.data);
+        let reads = self.reference.read(reads).given("--tokens", self.tokens.as_ref());
+        self.watching.read(reads).check(&outputs)?;
         let cx = common.context()?;
         let checkpoint = self.template.checkpoint(&cx, &self.model)?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
@@ -301,13 +307,18 @@ impl FinetuneModel {
             unusable: &data.unusable,
             ..weighted.training()
         };
-        let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;
+        let (out, log) = (&outputs[0], outputs.get(1));
+        let train = || {
+            let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;
+            if let Some(folder) = &self.watching.log {
+                let title = format!("{} on {}", weighting, data.label);
+                report::write_probes(&title, &tuned.probes, folder)?;
+            }
+            Ok(tuned)
+        };
+        let tuned = log.map_or_else(train, |log| log.write(train))?;
         let from = tuned.checkpoint.adapter.as_ref().unwrap_or(&tuned.checkpoint.model);
-        make_folder_atomic(&self.out, |folder| copy_files(from, folder))?;
-        if let Some(log) = &self.watching.log {
-            let title = format!("{} on {}", weighting, data.label);
-            report::write_probes(&title, &tuned.probes, log)?;
-        }
+        out.make(|folder| copy_files(from, folder))?;
         self.print(&tuned, &data, counts, &weighting, &weighted.config)
     }
 
@@ -399,55 +410,43 @@ impl FinetuneModel {
         if self.json {
             return super::print_json(&printed);
         }
-        println!("examples                 {:>10}", printed.examples);
-        println!("  every token masked     {:>10}", printed.left_out.len());
-        println!("  too long               {:>10}", printed.too_long.len());
+        say!("examples                 {:>10}", printed.examples);
+        say!("  every token masked     {:>10}", printed.left_out.len());
+        say!("  too long               {:>10}", printed.too_long.len());
         if !printed.unusable.is_empty() {
-            println!("  cannot be used         {:>10}", printed.unusable.len());
+            say!("  cannot be used         {:>10}", printed.unusable.len());
         }
-        println!("completion tokens        {:>10}", printed.completion_tokens);
-        println!(
+        say!("completion tokens        {:>10}", printed.completion_tokens);
+        say!(
             "  learned                {:>10}  {:.1} %",
             printed.learned_tokens,
             100.0 * (1.0 - counts.masked_share())
         );
-        println!("steps                    {:>10}", printed.steps);
+        say!("steps                    {:>10}", printed.steps);
         if let (Some(first), Some(last)) = (printed.loss_first, printed.loss_last) {
-            println!("loss, first step         {first:>10.4}");
-            println!("loss, last step          {last:>10.4}");
+            say!("loss, first step         {first:>10.4}");
+            say!("loss, last step          {last:>10.4}");
         }
         if let Some(speed) = printed.tokens_per_second {
-            println!("tokens per second        {speed:>10.0}");
+            say!("tokens per second        {speed:>10.0}");
         }
-        println!("relative weight change   {:>10.5}", printed.relative_weight_change);
+        say!("relative weight change   {:>10.5}", printed.relative_weight_change);
         super::watching::print(&tuned.probes, tuned.stopped.as_ref());
-        println!("{} {}", if self.full { "model in" } else { "adapter in" }, self.out.display());
+        say!("{} {}", if self.full { "model in" } else { "adapter in" }, self.out.display());
         Ok(())
     }
-}
-
-/// Refuses, before anything is computed, to put a result in the place of something else.
-pub fn check_out(out: &Path, made: &str) -> Result<()> {
-    if !out.exists() {
-        return Ok(());
-    }
-    if !out.is_dir() {
-        return Err(Error::file(out, "is not a folder; --out names a folder"));
-    }
-    let mut files = std::fs::read_dir(out).map_err(Error::io("listing", out))?;
-    if files.next().is_some() && !out.join(made).is_file() {
-        let problem = format!(
-            "holds other things than an earlier result ({made}); name a new folder with --out"
-        );
-        return Err(Error::file(out, problem));
-    }
-    Ok(())
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from).map_err(Error::io("listing", from))? {
         let entry = entry.map_err(Error::io("listing", from))?;
         let place = to.join(entry.file_name());
+        // a model may bring a folder of further chat templates
+        if entry.path().is_dir() {
+            std::fs::create_dir(&place).map_err(Error::io("making", &place))?;
+            copy_files(&entry.path(), &place)?;
+            continue;
+        }
         std::fs::copy(entry.path(), &place).map_err(Error::io("writing", &place))?;
     }
     Ok(())

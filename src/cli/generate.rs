@@ -1,6 +1,8 @@
 use super::Common;
 use super::data::{first_names, note_unusable, skippable};
+use super::output::Reads;
 use super::template::Template;
+use super::terminal::say;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
@@ -12,7 +14,7 @@ use unforget::error::{Error, Result};
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
 use unforget::self_output::{Among, Candidate, Pool, SelfOutput, Shown, Which};
-use unforget::store::{write_atomic, write_atomic_with};
+use unforget::store::{Output, write_atomic, write_atomic_with};
 use unforget::task::{Item, rephrase_prompt};
 use unforget::{tokens, verbs};
 
@@ -29,7 +31,12 @@ An item is one JSON object in a line with id, prompt, truth (the reference answe
 `unforget make-lab FOLDER --benchmarks-only` writes examples of all kinds.
 
 The folder gets pool.jsonl, every answer with its grade and the reason for it, and train.jsonl, the items with the chosen \
-answer in the place of the reference.";
+answer in the place of the reference. Where no answer is right, an earlier call's two files stay, and the answers are in pool-none-right.jsonl.";
+
+const POOL: &str = "pool.jsonl";
+const TRAIN: &str = "train.jsonl";
+/// The pool of a call of which nothing was right, beside the items of an earlier one.
+const NONE_RIGHT: &str = "pool-none-right.jsonl";
 
 /// `unforget generate`
 #[derive(Args)]
@@ -138,9 +145,10 @@ impl Generate {
         if self.limit == Some(0) {
             return Err(Error::invalid("--limit", "must be at least 1"));
         }
-        if self.out.exists() && !self.out.is_dir() {
-            return Err(Error::file(&self.out, "is not a folder; --out names a folder"));
-        }
+        let out = Output::within("--out", &self.out, &[POOL, TRAIN, NONE_RIGHT]);
+        let reads = Reads::new(common)?.model(&self.model).data("--items", &self.items);
+        let reads = reads.given("--adapter", self.adapter.as_ref());
+        reads.check(std::slice::from_ref(&out))?;
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
@@ -167,7 +175,7 @@ impl Generate {
         let label = self.items.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let pool = verbs::sample(&cx, &checkpoint, &label, &items, shown, &config)?;
         let chosen = pool.chosen(&items, config.lowest, Among::Right);
-        self.write(&pool, &chosen, config.lowest)?;
+        let written = out.write(|| self.write(&pool, &chosen, config.lowest))?;
         let kept = |id: &str| chosen.iter().any(|item| item.id == id);
         let counts = Counts {
             asked: items.len() + long.len(),
@@ -182,7 +190,7 @@ impl Generate {
         self.print(&counts)?;
         if chosen.is_empty() {
             let problem = format!(
-                "none of the {} sampled answers is right, so there is nothing to train on; pool.jsonl says why for each",
+                "none of the {} sampled answers is right, so there is nothing to train on; {written} says why for each",
                 counts.sampled
             );
             return Err(Error::file(&self.out, problem));
@@ -216,8 +224,12 @@ impl Generate {
         Ok(config)
     }
 
-    fn write(&self, pool: &Pool, chosen: &[Item], lowest: Which) -> Result<()> {
-        let path = self.out.join("pool.jsonl");
+    /// Writes pool and chosen items; gives the name of the pool's file.
+    fn write(&self, pool: &Pool, chosen: &[Item], lowest: Which) -> Result<&'static str> {
+        let train = self.out.join(TRAIN);
+        // an earlier call's items stay together with their own pool
+        let name = if chosen.is_empty() && train.exists() { NONE_RIGHT } else { POOL };
+        let path = self.out.join(name);
         write_atomic_with(&path, |file| {
             for item in &pool.items {
                 let best = item.chosen(lowest, Among::Right);
@@ -237,17 +249,10 @@ impl Generate {
             }
             Ok(())
         })?;
-        let train = self.out.join("train.jsonl");
-        if chosen.is_empty() {
-            // one from an earlier call would not belong to this pool
-            return match std::fs::remove_file(&train) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Error::io("removing", &train)(error))
-                }
-                _ => Ok(()),
-            };
+        if !chosen.is_empty() {
+            write_atomic(&train, items_to_jsonl(chosen)?.as_bytes())?;
         }
-        write_atomic(&train, items_to_jsonl(chosen)?.as_bytes())
+        Ok(name)
     }
 
     fn print(&self, counts: &Counts) -> Result<()> {
@@ -258,20 +263,20 @@ impl Generate {
             true => String::new(),
             false => format!("  {}", first_names(ids)),
         };
-        println!("asked      {:>8}", counts.asked);
-        println!("kept       {:>8}", counts.kept);
-        println!("dropped    {:>8}{}", counts.dropped.len(), named(&counts.dropped));
+        say!("asked      {:>8}", counts.asked);
+        say!("kept       {:>8}", counts.kept);
+        say!("dropped    {:>8}{}", counts.dropped.len(), named(&counts.dropped));
         if !counts.too_long.is_empty() {
-            println!("too long   {:>8}{}", counts.too_long.len(), named(&counts.too_long));
+            say!("too long   {:>8}{}", counts.too_long.len(), named(&counts.too_long));
         }
         if !counts.unusable.is_empty() {
-            println!("unusable   {:>8}{}", counts.unusable.len(), named(&counts.unusable));
+            say!("unusable   {:>8}{}", counts.unusable.len(), named(&counts.unusable));
         }
-        println!("sampled    {:>8}", counts.sampled);
+        say!("sampled    {:>8}", counts.sampled);
         if let Some(accepted) = counts.accepted {
-            println!("accepted   {:>8.1} %", 100.0 * accepted);
+            say!("accepted   {:>8.1} %", 100.0 * accepted);
         }
-        println!("written to {}", self.out.display());
+        say!("written to {}", self.out.display());
         Ok(())
     }
 }

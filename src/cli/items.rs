@@ -1,9 +1,12 @@
+use super::Common;
 use super::benchmark::Benchmarks;
+use super::output::Reads;
+use super::terminal::say;
 use clap::Args;
 use std::path::PathBuf;
 use unforget::dataset::items_to_jsonl;
 use unforget::error::{Error, Result};
-use unforget::store::write_atomic;
+use unforget::store::{Output, write_atomic};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,7 +39,10 @@ pub struct Items {
 }
 
 impl Items {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let out = Output::file("--out", &self.out);
+        let reads = self.benchmarks.files(Reads::new(common)?);
+        reads.check(std::slice::from_ref(&out))?;
         let mut asked = self.benchmarks.read(&self.split, !self.base)?;
         let (Some(mut one), true) = (asked.pop(), asked.is_empty()) else {
             let problem = "name one benchmark; every file of items is made by a call of its own";
@@ -49,8 +55,8 @@ impl Items {
             let problem = format!("leaves none of the {of} items of {}", one.file.display());
             return Err(Error::invalid("--skip and --limit", problem));
         }
-        write_atomic(&self.out, items_to_jsonl(&one.items)?.as_bytes())?;
-        println!(
+        out.write(|| write_atomic(&self.out, items_to_jsonl(&one.items)?.as_bytes()))?;
+        say!(
             "{}: {} of the {of} items of {}",
             self.out.display(),
             one.items.len(),

@@ -1,9 +1,11 @@
 use super::Common;
+use super::output::Reads;
 use clap::Args;
 use std::path::PathBuf;
 use unforget::error::Result;
 use unforget::lab::pretrain::Pretraining;
 use unforget::lab::{make, write_benchmarks};
+use unforget::store::Output;
 
 /// `unforget make-lab`
 #[derive(Args)]
@@ -20,6 +22,8 @@ pub struct MakeLab {
 
 impl MakeLab {
     pub fn run(&self, common: &Common) -> Result<()> {
+        let reads = Reads::new(common)?.given("--recipe", self.recipe.as_ref());
+        reads.check(&[Output::within::<&str>("FOLDER", &self.folder, &[])])?;
         let cx = common.context()?;
         if self.benchmarks_only {
             return write_benchmarks(&self.folder);

@@ -1,4 +1,5 @@
 use super::Common;
+use super::terminal::say;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -105,21 +106,25 @@ fn print(of: &Printed) {
     let share =
         |value: Option<f64>| value.map_or("–".into(), |value| format!("{:.2} %", 100.0 * value));
     let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
-    println!("files                    {:>10}", of.files);
-    println!("examples                 {:>10}", of.examples);
-    println!("tokens                   {:>10}", of.tokens);
-    println!("completion tokens        {:>10}", of.completion_tokens);
-    println!("  with a weight          {:>10}", of.learned_tokens);
+    say!("files                    {:>10}", of.files);
+    say!("examples                 {:>10}", of.examples);
+    say!("tokens                   {:>10}", of.tokens);
+    say!("completion tokens        {:>10}", of.completion_tokens);
+    say!("  with a weight          {:>10}", of.learned_tokens);
     if let Some(style) = of.style_tokens {
-        println!("  in the writer's style  {style:>10}");
+        say!("  in the writer's style  {style:>10}");
     }
-    println!("perplexity per token     {:>10}", number(of.perplexity_per_token));
-    println!(
+    say!("perplexity per token     {:>10}", number(of.perplexity_per_token));
+    say!(
         "\n{:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
-        "threshold", "masked", "surprisal", "precision", "recall"
+        "threshold",
+        "masked",
+        "surprisal",
+        "precision",
+        "recall"
     );
     for point in &of.thresholds {
-        println!(
+        say!(
             "{:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
             point.threshold,
             share(Some(point.masked)),
@@ -128,13 +133,13 @@ fn print(of: &Printed) {
             share(point.recall)
         );
     }
-    println!("\n{:<16}  {:>10}  {:>10}", "class", "share", "above 2.5");
+    say!("\n{:<16}  {:>10}  {:>10}", "class", "share", "above 2.5");
     for class in &of.classes {
         let name = class.class.name();
-        println!("{name:<16}  {:>10}  {:>10}", share(Some(class.share)), share(Some(class.high)));
+        say!("{name:<16}  {:>10}  {:>10}", share(Some(class.share)), share(Some(class.high)));
     }
-    println!("\n{:>10}  {:>10}", "quantile", "perplexity");
+    say!("\n{:>10}  {:>10}", "quantile", "perplexity");
     for quantile in &of.quantiles {
-        println!("{:>10}  {:>10}", quantile.quantile, number(quantile.perplexity));
+        say!("{:>10}  {:>10}", quantile.quantile, number(quantile.perplexity));
     }
 }

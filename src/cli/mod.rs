@@ -16,14 +16,17 @@ mod items;
 mod lab;
 mod ledger;
 mod notebook;
+mod output;
 mod paper;
 mod perplexity;
 mod report;
 mod template;
+mod terminal;
 mod watching;
 mod weights;
 
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unforget::context::Context;
@@ -31,6 +34,8 @@ use unforget::error::{Error, Result};
 use unforget::model::DeviceChoice;
 use unforget::progress::Progress;
 use unforget::store::Store;
+
+use terminal::{print_json, say, tell};
 
 /// Fine-tune a language model without forgetting: low-perplexity token learning, measured.
 #[derive(Parser)]
@@ -136,13 +141,6 @@ fn adapter_folder(cx: &Context, name: Option<&Path>) -> Result<Option<PathBuf>> 
     name.map(|name| unforget::hub::adapter_folder(name, &cx.progress)).transpose()
 }
 
-/// Prints a value as JSON for machines.
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(Error::library("writing JSON"))?;
-    println!("{text}");
-    Ok(())
-}
-
 /// Lets `unforget ... | head` end quietly when the reader has seen enough, as other programs do, instead of panicking.
 fn end_with_the_reader() {
     #[cfg(unix)]
@@ -157,6 +155,23 @@ fn end_with_the_reader() {
     }
 }
 
+/// Refuses names that are not in UTF-8 before any work: cards, ledgers and JSON are, and could not name what they were made from.
+fn check_names() -> Result<()> {
+    for (at, argument) in std::env::args_os().enumerate().skip(1) {
+        if argument.to_str().is_none() {
+            let problem = format!("{argument:?} is not in UTF-8; give the file another name");
+            return Err(Error::invalid(format!("argument {at}"), problem));
+        }
+    }
+    match std::env::current_dir() {
+        Ok(folder) if folder.to_str().is_none() => {
+            let problem = format!("the name of {folder:?} is not in UTF-8; work in another folder");
+            Err(Error::invalid("current folder", problem))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Parses the command line and runs the verb; exit code 0 only when its work is whole.
 pub fn main() -> ExitCode {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
@@ -164,8 +179,27 @@ pub fn main() -> ExitCode {
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
     end_with_the_reader();
-    let cli = Cli::parse();
-    let result = match cli.verb {
+    let result = check_names().and_then(|()| match Cli::try_parse() {
+        Ok(cli) => run(cli).map(|()| ExitCode::SUCCESS),
+        Err(other) => {
+            let (text, code) = (other.render().to_string(), u8::from(other.use_stderr()) * 2);
+            match other.use_stderr() {
+                true => tell!("{}", text.trim_end()),
+                false => say!("{}", text.trim_end()),
+            }
+            Ok(ExitCode::from(code))
+        }
+    });
+    let code = result.unwrap_or_else(|error| {
+        tell!("error: {error}");
+        ExitCode::FAILURE
+    });
+    terminal::end_if_lost(std::io::stdout().flush());
+    code
+}
+
+fn run(cli: Cli) -> Result<()> {
+    match cli.verb {
         Verb::Lab(verb) => verb.run(&cli.common),
         Verb::Run(verb) => verb.run(&cli.common),
         Verb::Table(verb) => verb.run(&cli.common),
@@ -180,7 +214,7 @@ pub fn main() -> ExitCode {
         Verb::Compare(verb) => verb.run(),
         Verb::Card(verb) => verb.run(&cli.common),
         Verb::Verify(verb) => verb.run(&cli.common),
-        Verb::Items(verb) => verb.run(),
+        Verb::Items(verb) => verb.run(&cli.common),
         Verb::Export(verb) => verb.run(&cli.common),
         Verb::Report(verb) => verb.run(&cli.common),
         Verb::Audit(verb) => verb.run(&cli.common),
@@ -188,12 +222,5 @@ pub fn main() -> ExitCode {
         Verb::Notebook(verb) => verb.run(&cli.common),
         Verb::MakeLab(verb) => verb.run(&cli.common),
         Verb::Doctor(verb) => verb.run(&cli.common),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
     }
 }

@@ -1,4 +1,5 @@
 use super::Common;
+use super::terminal::{say, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,7 +87,7 @@ impl Notebook {
         }
         if self.remove {
             for path in installation.remove()? {
-                println!("removed {}", path.display());
+                say!("removed {}", path.display());
             }
             return Ok(());
         }
@@ -96,9 +97,9 @@ impl Notebook {
             .iter()
             .filter(|part| part.found.is_none() && (browser || !part.for_browser))
         {
-            eprintln!("{:14} {}", part.name, part.otherwise);
+            tell!("{:14} {}", part.name, part.otherwise);
         }
-        installation.prepare(browser, &mut |line| eprintln!("{line}"))?;
+        installation.prepare(browser, &mut |line| tell!("{line}"))?;
         if runs {
             return self.run_all(&installation);
         }
@@ -107,10 +108,7 @@ impl Notebook {
         }
         let mut lab = installation.lab()?;
         lab.args(&self.jupyter);
-        eprintln!(
-            "opening JupyterLab on {}; end it with Ctrl-C",
-            installation.notebooks().display()
-        );
+        tell!("opening JupyterLab on {}; end it with Ctrl-C", installation.notebooks().display());
         let mut lab = lab.spawn().map_err(Error::library("starting JupyterLab"))?;
         // it asks whether to end
         interruption::ignore();
@@ -142,7 +140,7 @@ impl Notebook {
             if self.refresh {
                 ran.document.write()?;
             }
-            println!(
+            say!(
                 "{}: {} cells in {:.1} s, kernel ready after {:.1} s",
                 file.display(),
                 ran.cells,
@@ -161,7 +159,7 @@ fn check(parts: &[Part]) -> Result<()> {
             Some(found) => ("ok", found),
             None => ("--", &part.otherwise),
         };
-        println!("{mark}  {:14} {text}", part.name);
+        say!("{mark}  {:14} {text}", part.name);
     }
     let missing: Vec<&str> =
         parts.iter().filter(|part| part.found.is_none()).map(|part| part.name).collect();

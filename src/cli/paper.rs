@@ -1,11 +1,14 @@
+use super::output::Reads;
 use super::template::Template;
+use super::terminal::{say, show};
 use super::{Common, print_json};
 use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use unforget::error::Result;
-use unforget::paper::{self, Desk, Exhibit, Options, claims};
+use unforget::paper::{self, Desk, Exhibit, Made, Options, claims};
 use unforget::report::table::WIDTH;
+use unforget::store::Output;
 
 const TABLES: &str = "\
 Examples:
@@ -100,19 +103,22 @@ impl Figure {
 
 impl Claims {
     pub fn run(&self, common: &Common) -> Result<()> {
+        let output = self.options.output(common, "claims")?;
         let cx = common.context()?;
         let desk = Desk::new(&cx, self.options.desk()?);
         let found = claims::judged(&desk)?;
-        if let Some(folder) = self.options.folder() {
-            for file in claims::write(&found, &folder.join("claims"), &desk)? {
+        if let (Some(folder), Some(output)) = (self.options.folder(), output) {
+            let write = || claims::write(&found, &folder.join("claims"), &desk);
+            for file in output.write(write)? {
                 cx.progress.note(&format!("wrote {}", file.display()));
             }
         }
+
         if self.options.json {
             return print_json(&found);
         }
         for sheet in claims::sheets(&found) {
-            println!("{}", sheet.grid().text(WIDTH));
+            say!("{}", sheet.grid().text(WIDTH));
         }
         Ok(())
     }
@@ -131,6 +137,16 @@ impl PaperOptions {
     fn folder(&self) -> Option<PathBuf> {
         let usual = (!self.quick).then(|| Path::new("results/paper").to_path_buf());
         self.out.clone().or(usual)
+    }
+
+    /// Where the exhibit `id` goes, if anywhere; what stands there is its own.
+    fn output(&self, common: &Common, id: &str) -> Result<Option<Output>> {
+        let Some(folder) = self.folder() else { return Ok(None) };
+        let older = Made::read(&folder.join(id)).is_ok_and(|made| made.exhibit == id);
+        let output = Output::within("--out", &folder, &[id]).older(older);
+        let reads = Reads::new(common)?.model(self.model.as_deref().unwrap_or("lab"));
+        reads.check(std::slice::from_ref(&output))?;
+        Ok(Some(output))
     }
 
     fn exhibits(&self, common: &Common, kind: &str, number: Option<&str>) -> Result<()> {
@@ -160,29 +176,35 @@ impl PaperOptions {
                     exhibit.compute(&Desk::new(&common.context()?, self.desk()?))?;
                     continue;
                 };
-                print!("{}", paper::recipe_text(recipe)?);
+                show!("{}", paper::recipe_text(recipe)?);
             }
             return Ok(());
+        }
+        for exhibit in &chosen {
+            self.output(common, exhibit.id)?;
         }
         let cx = common.context()?;
         let desk = Desk::new(&cx, self.desk()?);
         let mut documents = Vec::new();
         for exhibit in &chosen {
             let shown = exhibit.compute(&desk)?;
-            if let Some(folder) = self.folder() {
-                let page = shown.write(&folder.join(exhibit.id), exhibit, &desk)?;
+            if let (Some(folder), Some(output)) = (self.folder(), self.output(common, exhibit.id)?)
+            {
+                let page =
+                    output.write(|| shown.write(&folder.join(exhibit.id), exhibit, &desk))?;
                 cx.progress.note(&format!("wrote {}", page.display()));
             }
+
             if self.json {
                 documents.push(json!({"id": exhibit.id, "title": exhibit.title, "recipe": exhibit.recipe, "tables": shown.sheets}));
                 continue;
             }
-            println!("{}: {}\n", exhibit.heading(), exhibit.title);
+            say!("{}: {}\n", exhibit.heading(), exhibit.title);
             for sheet in &shown.sheets {
-                println!("{}", sheet.grid().text(WIDTH));
+                say!("{}", sheet.grid().text(WIDTH));
             }
             for figure in &shown.figures {
-                println!("figure: {}", figure.plot.title);
+                say!("figure: {}", figure.plot.title);
             }
         }
         match (self.json, documents.as_slice()) {
@@ -200,10 +222,10 @@ impl PaperOptions {
             return print_json(&rows.collect::<Vec<_>>());
         }
         for exhibit in all {
-            println!("{:13} {}", exhibit.id, exhibit.title);
+            say!("{:13} {}", exhibit.id, exhibit.title);
             match exhibit.why_not() {
-                Some(why) => println!("{:13}   not here: {why}", ""),
-                None => println!("{:13}   recipe {}", "", exhibit.recipe.unwrap_or_default()),
+                Some(why) => say!("{:13}   not here: {why}", ""),
+                None => say!("{:13}   recipe {}", "", exhibit.recipe.unwrap_or_default()),
             }
         }
         Ok(())

@@ -1,13 +1,15 @@
 use super::Common;
 use super::data::{Data, Reference, WhenTooLong, check_offline, weighting};
+use super::output::Reads;
 use super::template::Template;
+use super::terminal::say;
 use clap::Args;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use unforget::context::Context;
 use unforget::dataset::{files, read_items};
-use unforget::error::{Error, Result};
+use unforget::error::Result;
 use unforget::ledger::{self, Origin, Rows, Summary};
 use unforget::model::Checkpoint;
 use unforget::scorer;
@@ -93,7 +95,9 @@ impl Perplexity {
     pub fn run(&self, common: &Common) -> Result<()> {
         let weighting = weighting(self.threshold, None, self.weights.as_deref())?;
         if let Some(out) = &self.out {
-            check_out(out)?;
+            let reads = Reads::new(common)?.model(&self.model).data("--data", &self.data);
+            let reads = reads.given("--adapter", self.adapter.as_ref());
+            self.reference.read(reads).check(&[ledger::output("--out", out)])?;
         }
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
@@ -151,41 +155,10 @@ impl Perplexity {
         }
         print_summary(&summary, &data);
         if let Some(out) = &self.out {
-            println!("one row for each token: {}", out.display());
+            say!("one row for each token: {}", out.display());
         }
         Ok(())
     }
-}
-
-/// Refuses, before anything is computed, to put a ledger in the place of something else.
-fn check_out(out: &std::path::Path) -> Result<()> {
-    let one = out.extension().is_some_and(|ending| ending == "parquet");
-    if one && out.is_dir() {
-        return Err(Error::file(
-            out,
-            "is a folder; a name that ends with .parquet is that of a file",
-        ));
-    }
-    if !one && out.is_file() {
-        return Err(Error::file(
-            out,
-            "is a file; name a folder, or a file that ends with .parquet",
-        ));
-    }
-    if one || !out.is_dir() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(out).map_err(Error::io("listing", out))? {
-        let path = entry.map_err(Error::io("listing", out))?.path();
-        if path.extension().is_none_or(|ending| ending != "parquet") {
-            let problem = format!(
-                "holds other things than an earlier ledger ({}); name a new folder with --out",
-                path.display()
-            );
-            return Err(Error::file(out, problem));
-        }
-    }
-    Ok(())
 }
 
 /// Which tokens show the writer's own style, where the data are items that say so; else nothing.
@@ -232,27 +205,21 @@ fn text_alone(cx: &Context, checkpoint: &Checkpoint, data: &Data) -> Result<Vec<
 fn print_summary(summary: &Summary, data: &Data) {
     let number =
         |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
-    println!("examples                             {:>10}", summary.examples);
+    say!("examples                             {:>10}", summary.examples);
     if !data.too_long.is_empty() {
-        println!("  longer than {:>5} tokens           {:>10}", data.context, data.too_long.len());
+        say!("  longer than {:>5} tokens           {:>10}", data.context, data.too_long.len());
     }
     if !data.unusable.is_empty() {
-        println!("  cannot be used                     {:>10}", data.unusable.len());
+        say!("  cannot be used                     {:>10}", data.unusable.len());
     }
-    println!("tokens                               {:>10}", summary.tokens);
-    println!("completion tokens                    {:>10}", summary.completion_tokens);
-    println!("perplexity, mean over examples");
-    println!(
-        "  of the answer given its prompt     {:>10}",
-        number(summary.perplexity_given_prompt)
-    );
-    println!(
-        "  of the answer's text alone         {:>10}",
-        number(summary.perplexity_of_text_alone)
-    );
-    println!("perplexity per completion token      {:>10}", number(summary.perplexity_per_token));
-    println!("completion tokens of a perplexity above");
+    say!("tokens                               {:>10}", summary.tokens);
+    say!("completion tokens                    {:>10}", summary.completion_tokens);
+    say!("perplexity, mean over examples");
+    say!("  of the answer given its prompt     {:>10}", number(summary.perplexity_given_prompt));
+    say!("  of the answer's text alone         {:>10}", number(summary.perplexity_of_text_alone));
+    say!("perplexity per completion token      {:>10}", number(summary.perplexity_per_token));
+    say!("completion tokens of a perplexity above");
     for above in &summary.above {
-        println!("  {:<8} {:>35.2} %", above.perplexity, 100.0 * above.share);
+        say!("  {:<8} {:>35.2} %", above.perplexity, 100.0 * above.share);
     }
 }

@@ -1,8 +1,11 @@
 use super::Common;
+use super::output::Reads;
+use super::terminal::{say, show};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
 use unforget::report::{self, Document};
+use unforget::store::Output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,24 +26,48 @@ pub struct WriteReport {
 }
 
 impl WriteReport {
-    pub fn run(&self, _common: &Common) -> Result<()> {
-        let (file, document) = read(&self.results)?;
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let file = file_of(&self.results)?;
         let out = match (&self.out, file.parent()) {
             (Some(out), _) => out.clone(),
-            (None, Some(folder)) => folder.to_path_buf(),
-            (None, None) => PathBuf::from("."),
+            (None, Some(folder)) if folder != Path::new("") => folder.to_path_buf(),
+            (None, _) => PathBuf::from("."),
         };
-        let files = report::write(&document.results, &document.provenance, &out)?;
-        print!("{}", report::table::print(&document.results));
+        // where the results lie they stay as they are, and the rest is drawn again
+        let again = is_in(&file, &out);
+        let names: Vec<&str> =
+            report::FILES.into_iter().filter(|name| !again || *name != "results.json").collect();
+        let output = Output::within("--out", &out, &names).older(report::is_in(&out));
+        Reads::new(common)?.path("RESULTS", &file).check(std::slice::from_ref(&output))?;
+        let document = read(&self.results)?.1;
+        let write = if again { report::draw } else { report::write };
+        let files = output.write(|| write(&document.results, &document.provenance, &out))?;
+        show!("{}", report::table::print(&document.results));
         if let Some(page) = files.first() {
-            println!("report: {}", page.display());
+            say!("report: {}", page.display());
         }
         Ok(())
     }
 }
 
+/// Whether `file` is the results.json of `folder`.
+fn is_in(file: &Path, folder: &Path) -> bool {
+    let there = folder.join("results.json").canonicalize();
+    there.is_ok_and(|there| file.canonicalize().is_ok_and(|file| file == there))
+}
+
 /// The results of an experiment and their file: results.json, or the folder that holds it.
 pub(super) fn read(results: &Path) -> Result<(PathBuf, Document)> {
+    let file = file_of(results)?;
+    let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
+    let document = serde_json::from_slice(&bytes).map_err(|error| {
+        let problem = format!("these are no results of this version: {error}");
+        Error::file(&file, problem)
+    })?;
+    Ok((file, document))
+}
+
+fn file_of(results: &Path) -> Result<PathBuf> {
     let file = match results.is_dir() {
         true => results.join("results.json"),
         false => results.to_path_buf(),
@@ -50,10 +77,5 @@ pub(super) fn read(results: &Path) -> Result<(PathBuf, Document)> {
             "give the results.json, or the folder, that `unforget lab` or `unforget run` wrote";
         return Err(Error::missing("results", file, hint));
     }
-    let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
-    let document = serde_json::from_slice(&bytes).map_err(|error| {
-        let problem = format!("these are no results of this version: {error}");
-        Error::file(&file, problem)
-    })?;
-    Ok((file, document))
+    Ok(file)
 }

@@ -1,14 +1,17 @@
 //! Options for what is looked at while a model is trained.
 
 use super::data::Data;
+use super::output::Reads;
+use super::terminal::say;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
 use unforget::dataset::{Dataset, read_items};
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
-use unforget::probe::{ProbeSet, Role, Row, Scored, Stopped, Watch, WhenForgotten};
+use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Scored, Stopped, Watch, WhenForgotten};
 use unforget::rng::Rng;
+use unforget::store::Output;
 use unforget::tokens::Tokenizer;
 
 /// Looking at a training while it goes on.
@@ -68,6 +71,22 @@ enum Then {
 }
 
 impl Watching {
+    /// The folder of the log, if one is named.
+    pub fn log(&self) -> Option<Output> {
+        let names = [LOG_FILES.as_slice(), &["probes.html"]].concat();
+        self.log.as_ref().map(|folder| Output::within("--log", folder, &names))
+    }
+
+    /// The sets' files.
+    pub fn read(&self, reads: Reads) -> Reads {
+        let named = self.probe.iter().map(|text| ("--probe", text));
+        let named = named.chain(self.target_probe.iter().map(|text| ("--target-probe", text)));
+        named.fold(reads, |reads, (option, text)| match text.split_once('=') {
+            Some((_, file)) => reads.data(option, Path::new(file)),
+            None => reads,
+        })
+    }
+
     /// What the options ask for; nothing, if they name no set. Some of the training examples are looked at beside the sets.
     pub fn watch(
         &self,
@@ -169,12 +188,18 @@ pub fn print(rows: &[Row], stopped: Option<&Stopped>) {
         return;
     };
     let shown = |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
-    println!(
+    say!(
         "\n{:16} {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}",
-        "probe", "step", "loss", "KL", "score", "skill", "form"
+        "probe",
+        "step",
+        "loss",
+        "KL",
+        "score",
+        "skill",
+        "form"
     );
     for row in rows.iter().filter(|row| row.step == 0 || row.step == last) {
-        println!(
+        say!(
             "{:16} {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}",
             row.probe,
             row.step,
@@ -190,10 +215,12 @@ pub fn print(rows: &[Row], stopped: Option<&Stopped>) {
             Some(step) => format!("went back to step {step}"),
             None => "ended there".into(),
         };
-        println!(
+        say!(
             "after step {} `{}` had lost {:.1} points, more than may be forgotten: the training {then}",
-            stopped.step, stopped.probe, stopped.lost
+            stopped.step,
+            stopped.probe,
+            stopped.lost
         );
     }
-    println!();
+    say!();
 }

@@ -1,3 +1,4 @@
+use super::terminal::say;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -126,11 +127,15 @@ impl Weights {
         describe(&weighting);
         if let Some(kept) = kept {
             if weighting.needs().online() {
-                println!("\nBefore the first step, the whole record taken as one batch:");
+                say!("\nBefore the first step, the whole record taken as one batch:");
             }
-            println!(
+            say!(
                 "\n{:<16} {:>10} {:>10} {:>8} {:>12}",
-                "class", "tokens", "kept", "", "mean weight"
+                "class",
+                "tokens",
+                "kept",
+                "",
+                "mean weight"
             );
             for row in &kept {
                 let mean = row.mean_weight.map_or("–".into(), |mean| format!("{mean:.4}"));
@@ -138,10 +143,7 @@ impl Weights {
                     0 => "–".into(),
                     tokens => format!("{:.2} %", 100.0 * row.kept as f64 / tokens as f64),
                 };
-                println!(
-                    "{:<16} {:>10} {:>10} {share:>8} {mean:>12}",
-                    row.class, row.tokens, row.kept
-                );
+                say!("{:<16} {:>10} {:>10} {share:>8} {mean:>12}", row.class, row.tokens, row.kept);
             }
         }
         Ok(())
@@ -163,7 +165,7 @@ impl Weights {
             return super::print_json(&methods);
         }
         for method in methods {
-            println!(
+            say!(
                 "{}\n    {}\n    {} over {}\n    {}\n",
                 method.call,
                 method.what,
@@ -177,9 +179,9 @@ impl Weights {
 }
 
 fn describe(weighting: &Weighting) {
-    println!("{:<12}{weighting}", "rule");
+    say!("{:<12}{weighting}", "rule");
     for (name, value) in Card::from(weighting).rows {
-        println!("{name:<12}{value}");
+        say!("{name:<12}{value}");
     }
 }
 

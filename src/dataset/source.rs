@@ -1,6 +1,6 @@
 //! Which files a path means: a file, a folder with one data set, the shards of one, or a split of several.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Word};
 use crate::files::read_text;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -61,7 +61,8 @@ pub(super) enum Format {
 
 /// The format that a name's ending promises, under a `.gz` too.
 pub(super) fn format(path: &Path) -> Option<Format> {
-    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    // in whatever encoding: a file that cannot be used is named, not passed over
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     Some(match name.rsplit_once('.')?.1 {
         "jsonl" | "ndjson" => Format::JsonLines,
@@ -118,8 +119,8 @@ fn folder(asked: &Path, folder: &Path, split: Option<&str>) -> Result<Source> {
         let names: Vec<String> = groups
             .iter()
             .map(|(name, files)| match &files[..] {
-                [file] => name_of(file),
-                _ => format!("{name} ({} files)", files.len()),
+                [file] => Word(name_of(file)).to_string(),
+                _ => format!("{} ({} files)", Word(name), files.len()),
             })
             .collect();
         let what = match split {

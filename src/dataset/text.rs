@@ -1,7 +1,7 @@
 //! Files of text: JSON lines, JSON, and tables separated by commas or tabs.
 
 use super::{Row, quote, shorten};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Word};
 use crate::files::line_number;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -165,7 +165,7 @@ fn rows_within(fields: &Map<String, Value>) -> std::result::Result<Option<String
             quote(fields)
         )),
         several => {
-            let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
+            let names: Vec<String> = several.iter().map(|name| Word(name).to_string()).collect();
             Err(format!(
                 "holds several lists of objects: {}; keep the one that is the data set, in a file of its own",
                 names.join(", ")

@@ -37,6 +37,7 @@ pub use movement::{blocks_grid, fronts_figure, movements_grid, spectrum_figure};
 pub use surprise::{spikes_figure, surprise_figure};
 pub use weighed::weight_figure;
 
+use crate::error::Plain;
 use minijinja::HtmlEscape;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -106,7 +107,7 @@ pub fn plain_panics() {
         let payload = panic.payload();
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or(payload.downcast_ref::<&str>().copied());
-        let text = text.unwrap_or("it panicked");
+        let text = Plain(text.unwrap_or("it panicked"));
         // where it happened is of use in this crate's files, not in those that the kernel makes of cells
         match panic.location().filter(|place| !place.file().ends_with("src/lib.rs")) {
             Some(place) => eprintln!("the cell stopped: {text} ({place})"),

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Names the results.
+    /// Names the results: a folder's name.
     pub name: String,
     /// Folder of the model, `owner/name@revision` of the hub, or `lab` for the one that ships with the crate.
     pub model: String,
@@ -162,10 +162,24 @@ impl Recipe {
 
     /// Reads a recipe; a key that is not known is an error that names the nearest known one.
     ///
-    /// Keys that are left out have the lab recipe's values.
+    /// Keys that are left out have the lab recipe's values, but for `name`, which is then the file's own without its ending.
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path, "reading the recipe")?;
-        Self::parse(&text).map_err(|problem| Error::file(path, problem))
+        let refused = |problem| Error::file(path, problem);
+        let mut recipe = Self::parse(&text).map_err(refused)?;
+        let given: toml::Table = toml::from_str(&text).map_err(|e| refused(e.to_string()))?;
+        if !given.contains_key("name") {
+            recipe.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if [Self::lab().name, Self::quick().name].contains(&recipe.name) {
+                let problem = format!(
+                    "has no `name`, and by the file's its results would take the place of those of `unforget lab`; give it one, such as name = \"my-{}\"",
+                    recipe.name
+                );
+                return Err(refused(problem));
+            }
+            recipe.check().map_err(|error| refused(error.to_string()))?;
+        }
+        Ok(recipe)
     }
 
     /// A recipe from TOML; says what is wrong with it.
@@ -197,6 +211,14 @@ impl Recipe {
         let some = |name: &str, empty: bool| {
             if empty { Err(Error::invalid(name, "must name at least one")) } else { Ok(()) }
         };
+        let plain = |c: char| !c.is_control() && !['/', '\\'].contains(&c);
+        if matches!(self.name.trim(), "" | "." | "..") || !self.name.chars().all(plain) {
+            let problem = format!(
+                "must be the name of a folder, which results/ gets, without / and \\, got {:?}",
+                self.name
+            );
+            return Err(Error::invalid("name", problem));
+        }
         some("arms", self.arms.is_empty())?;
         some("learning_rates", self.learning_rates.is_empty())?;
         some("seeds", self.seeds.is_empty())?;
@@ -547,6 +569,27 @@ mod tests {
     fn a_recipe_survives_being_written() {
         let text = Recipe::lab().to_toml().unwrap();
         assert_eq!(Recipe::parse(&text).unwrap(), Recipe::lab());
+    }
+
+    #[test]
+    fn a_recipe_without_a_name_has_its_files_and_none_leads_out_of_the_results() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |file: &str, text: &str| {
+            let path = folder.path().join(file);
+            std::fs::write(&path, text).unwrap();
+            Recipe::read(&path).map_err(|error| error.to_string())
+        };
+        assert_eq!(read("mine.v2.toml", "seeds = [1]").unwrap().name, "mine.v2");
+        assert_eq!(read("mine.toml", "name = \"other\"").unwrap().name, "other");
+        assert_eq!(read("lab.toml", "name = \"lab\"").unwrap().name, "lab");
+        for file in ["lab.toml", "lab-quick.toml"] {
+            let error = read(file, "seeds = [1]").unwrap_err();
+            assert!(error.contains(file) && error.contains("`name`"), "{error}");
+        }
+        for name in ["", " ", ".", "..", "/tmp/x", "../x", "a/b", "a\\\\b", "a\\u001b"] {
+            let error = read("mine.toml", &format!("name = \"{name}\"")).unwrap_err();
+            assert!(error.contains("name: must be the name of a folder"), "{error}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use super::tensors::{Planned, bytes_of, write};
 use crate::adapter::PeftAdapter;
 use crate::error::{Error, Result};
 use crate::model::{Checkpoint, PROJECTIONS, Projection, Stored, not_finite, own_head};
-use fancy_regex::Regex;
+use crate::store::MARK;
 use crate::tokens::Tokenizer;
+use fancy_regex::Regex;
 use serde::Serialize;
 use std::path::Path;
 
@@ -151,8 +152,9 @@ pub(super) fn layer(
     Ok(projection)
 }
 
-/// Copies what stands beside the weights in a model folder: everything but weights, in this format or another, and adapters.
-fn copy_beside(from: &Path, to: &Path) -> Result<Vec<String>> {
+/// Copies what stands beside the weights in a model folder: everything but weights, in this format or another, adapters, and the list of
+/// what was written there.
+pub(crate) fn copy_beside(from: &Path, to: &Path) -> Result<Vec<String>> {
     let mut copied = Vec::new();
     let mut copy = |from: &Path, to: &Path, name: &str| {
         copied.push(name.to_string());
@@ -162,7 +164,7 @@ fn copy_beside(from: &Path, to: &Path) -> Result<Vec<String>> {
         let end = name.rsplit('.').next().unwrap_or_default();
         let text = ["json", "jinja", "txt", "model", "tiktoken", "py"].contains(&end)
             || ["LICENSE", "NOTICE", "USE_POLICY"].iter().any(|known| name.starts_with(known));
-        let weights = name.ends_with(".index.json") || name.starts_with("adapter_");
+        let weights = name.ends_with(".index.json") || name.starts_with("adapter_") || name == MARK;
         if text && !weights {
             copy(&path, &to.join(&name), &name)?;
         }

@@ -11,6 +11,7 @@ pub use labels::{
     messages, segments,
 };
 pub use lora::{Approximated, as_lora};
+pub(crate) use merged::copy_beside;
 pub use merged::{Merged, SHARD, merged};
 
 use crate::error::{Error, Result};

@@ -12,6 +12,8 @@
 //! | `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE` | never ask it | ask it for what is not in the cache |
 //! | `HF_HUB_DOWNLOAD_TIMEOUT` | seconds to wait for the next bytes | 10 |
 //!
+//! In the names of folders `~`, `~user`, `$NAME` and `${NAME}` stand for what Python's `expanduser` and `expandvars` put there.
+//!
 //! ```
 //! use unforget::hub::ModelId;
 //! let id = ModelId::parse("google/gemma-2-2b-it@main").unwrap();
@@ -149,6 +151,55 @@ impl Kind {
     }
 }
 
+/// A path as `os.path.expandvars(os.path.expanduser(path))` of Python gives it: what is not known stays as it is, and what is put in is not
+/// expanded again.
+fn expanded(path: &str, var: impl Fn(&str) -> Option<String>) -> String {
+    let (user, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+    let home = match user.strip_prefix('~') {
+        Some("") => var("HOME").or_else(|| var("USERPROFILE")),
+        Some(name) => home_of(name),
+        None => None,
+    };
+    let path = match home {
+        // as expanduser: a slash alone where nothing is left
+        Some(home) => match format!("{}{rest}", home.trim_end_matches('/')) {
+            path if path.is_empty() => "/".into(),
+            path => path,
+        },
+        None => path.to_owned(),
+    };
+    let mut out = String::new();
+    let mut rest = path.as_str();
+    while let Some(at) = rest.find('$') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let named = &from[1..];
+        let (name, length) = match named.strip_prefix('{').and_then(|braced| braced.split_once('}'))
+        {
+            Some((name, _)) => (name, name.len() + 3),
+            None => {
+                let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let end = named.find(|c: char| !word(c)).unwrap_or(named.len());
+                (&named[..end], end + 1)
+            }
+        };
+        match var(name).filter(|_| !name.is_empty()) {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&from[..length]),
+        }
+        rest = &from[length..];
+    }
+    out + rest
+}
+
+/// The home of another user, by the system's list.
+fn home_of(name: &str) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let own = users.lines().map(fields).find(|fields| fields[0] == name)?;
+    own.get(5).cloned()
+}
+
 /// What the cache has of a model.
 enum Cached {
     /// All of it, in this folder.
@@ -162,25 +213,34 @@ enum Cached {
 impl Hub {
     /// The hub that the environment's variables name.
     pub fn from_env() -> Result<Self> {
+        const FOLDERS: [&str; 7] = [
+            "HOME",
+            "USERPROFILE",
+            "XDG_CACHE_HOME",
+            "HF_HOME",
+            "HF_HUB_CACHE",
+            "HUGGINGFACE_HUB_CACHE",
+            "HF_TOKEN_PATH",
+        ];
+        for name in FOLDERS {
+            if std::env::var_os(name).is_some_and(|value| value.to_str().is_none()) {
+                return Err(Error::invalid(name, "is not in UTF-8; name another folder"));
+            }
+        }
         Self::from_vars(|name| std::env::var(name).ok())
     }
 
     /// The hub that `var` names; a variable without content counts as none.
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let var = |name: &str| var(name).filter(|value| !value.trim().is_empty());
+        let raw = var;
+        let var = |name: &str| raw(name).filter(|value| !value.trim().is_empty());
         let truth = |name: &str| {
             var(name).is_some_and(|value| {
                 ["1", "ON", "YES", "TRUE"].contains(&value.trim().to_uppercase().as_str())
             })
         };
         let user = var("HOME").or_else(|| var("USERPROFILE")).map(PathBuf::from);
-        let folder = |name: &str| {
-            let value = var(name)?;
-            match (value.strip_prefix("~/"), &user) {
-                (Some(rest), Some(user)) => Some(user.join(rest)),
-                _ => Some(PathBuf::from(value)),
-            }
-        };
+        let folder = |name: &str| Some(PathBuf::from(expanded(&var(name)?, &raw)));
         let home = folder("HF_HOME")
             .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("huggingface")))
             .or_else(|| Some(user.as_ref()?.join(".cache/huggingface")));

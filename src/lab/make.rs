@@ -15,27 +15,47 @@ const SIZES: [(Split, usize); 3] =
 const SEED: u64 = 1;
 
 /// Makes the whole lab in `folder`: the benchmarks, and the model in `folder/model`; then the hashes of all files in `hashes.txt`.
+///
+/// # Errors
+/// Before anything is written: `folder` holds other files of these names than are made here.
 pub fn make(folder: &Path, recipe: &Pretraining, report: impl FnMut(&str)) -> Result<()> {
+    recipe.refuse_others(&folder.join("model"))?;
+    let hashes = folder.join("hashes.txt");
+    if hashes.exists() && !folder.join("model").exists() {
+        let problem = "is not from here: there is no model beside it; name another folder";
+        return Err(Error::file(hashes, problem));
+    }
     write_benchmarks(folder)?;
     recipe.run(&folder.join("model"), report)?;
     write_hashes(folder)
 }
 
 /// Writes `<task>/<split>.jsonl` for every task.
+///
+/// # Errors
+/// Before anything is written: one of these files is there and holds something else.
 pub fn write_benchmarks(folder: &Path) -> Result<()> {
+    let mut files = Vec::new();
     for task in LabTask::ALL {
-        let place = folder.join(task.name());
-        std::fs::create_dir_all(&place)
-            .map_err(Error::io("making the benchmark's folder", &place))?;
         for (split, count) in SIZES {
-            let items = benchmark(task, split, count, SEED)?;
-            write_atomic(
-                &place.join(format!("{}.jsonl", split.name())),
-                items_to_jsonl(&items)?.as_bytes(),
-            )?;
+            let text = items_to_jsonl(&benchmark(task, split, count, SEED)?)?;
+            let file = folder.join(task.name()).join(format!("{}.jsonl", split.name()));
+            match std::fs::read(&file) {
+                Ok(there) if there == text.as_bytes() => {}
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::NotFound && !file.is_symlink() =>
+                {
+                    files.push((file, text));
+                }
+                Ok(_) => {
+                    let problem = "holds other items than are made here; name another folder, or move the file away";
+                    return Err(Error::file(file, problem));
+                }
+                Err(error) => return Err(Error::io("reading", &file)(error)),
+            }
         }
     }
-    Ok(())
+    files.iter().try_for_each(|(file, text)| write_atomic(file, text.as_bytes()))
 }
 
 /// Writes `hashes.txt`: SHA-256 and path of every data and model file, as `sha256sum -c` reads them.

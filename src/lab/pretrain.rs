@@ -19,6 +19,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+/// The file beside a model that says how it was made.
+const RECIPE: &str = "pretraining.toml";
+
 /// How the lab model is made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -181,24 +184,34 @@ impl Pretraining {
         Ok(batches)
     }
 
+    /// Refuses a folder that holds anything but a model that this recipe makes.
+    pub(super) fn refuse_others(&self, folder: &Path) -> Result<()> {
+        let recipe = folder.join(RECIPE);
+        let mut there = std::fs::read_dir(folder).into_iter().flatten();
+        match std::fs::read_to_string(&recipe) {
+            Ok(old) if old != self.text()? => Err(Error::file(
+                recipe,
+                "made by another recipe; give another folder or remove this one",
+            )),
+            Ok(_) => Ok(()),
+            Err(_) if there.next().is_none() && !folder.is_file() => Ok(()),
+            Err(_) => {
+                let problem =
+                    format!("holds no {RECIPE}, so it was not made here; name another folder");
+                Err(Error::file(folder, problem))
+            }
+        }
+    }
+
+    fn text(&self) -> Result<String> {
+        toml::to_string(self).map_err(Error::library("writing the recipe"))
+    }
+
     /// Makes the model in `folder`, going on from where an earlier call was stopped. `report` gets a line now and then.
     pub fn run(&self, folder: &Path, mut report: impl FnMut(&str)) -> Result<()> {
         self.corpus.check()?;
-        std::fs::create_dir_all(folder).map_err(Error::io("making the model's folder", folder))?;
-        let recipe = folder.join("pretraining.toml");
-        let text = toml::to_string(self).map_err(Error::library("writing the recipe"))?;
-        match std::fs::read_to_string(&recipe) {
-            Ok(old) if old != text => {
-                return Err(Error::file(
-                    recipe,
-                    "made by another recipe; give another folder or remove this one",
-                ));
-            }
-            Ok(_) => {}
-            Err(_) => {
-                std::fs::write(&recipe, text).map_err(Error::io("writing the recipe", &recipe))?
-            }
-        }
+        self.refuse_others(folder)?;
+        write_atomic(&folder.join(RECIPE), self.text()?.as_bytes())?;
         let log_path = folder.join("training-log.jsonl");
         let state = folder.join("state.safetensors");
         let last = read_log(&log_path)?.last().map(|(step, _)| *step);

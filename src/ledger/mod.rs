@@ -32,7 +32,7 @@ mod write;
 pub use origin::{Origin, Stamp};
 pub use read::Ledger;
 pub use tally::{ClassShare, Tally, ThresholdPoint};
-pub use write::{Writer, write};
+pub use write::{Writer, output, write};
 
 use crate::error::{Error, Result};
 use crate::perplexity::{TokenScores, given_prompt};

@@ -1,8 +1,8 @@
 use super::{BLOCK, Origin, Rows, frame};
 use crate::error::{Error, Result};
-use crate::store::{make_folder_atomic, write_atomic_with};
+use crate::store::{Output, write_atomic_with};
 use polars::io::parquet::write::BatchedWriter;
-use polars::prelude::{DataFrame, KeyValueMetadata, ParquetWriter};
+use polars::prelude::{DataFrame, KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
 use polars_parquet::write::KeyValue;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -15,10 +15,10 @@ const FILE: usize = 8 * BLOCK;
 pub(super) const KEY: &str = "unforget";
 
 /// Writes a ledger: `out` is one file if its name ends with `.parquet`, else a folder of files of about a million rows. `add` is
-/// given the writer and adds all rows. There is nothing at `out` if that fails.
+/// given the writer and adds all rows. Nothing has changed at `out` if that fails.
 ///
 /// # Errors
-/// Those of `add`, and when `out` cannot be written.
+/// Those of `add`, when `out` cannot be written, and as [`Output::make`] when it is a folder that holds other things than an earlier ledger.
 pub fn write(
     out: &Path,
     origin: &Origin,
@@ -31,11 +31,27 @@ pub fn write(
             writer.finish()
         });
     }
-    make_folder_atomic(out, |folder| {
+    output("out", out).make(|folder| {
         let mut writer = Writer::new(origin, Place::Folder(folder.to_path_buf()))?;
         add(&mut writer)?;
         writer.finish()
     })
+}
+
+/// The place that `option` names for a ledger. An earlier one is known by its files' metadata.
+pub fn output(option: &str, out: &Path) -> Output {
+    let ours = |path: &Path| {
+        let Ok(file) = File::open(path) else { return false };
+        ParquetReader::new(file).get_metadata().is_ok_and(|metadata| {
+            metadata.key_value_metadata().iter().flatten().any(|pair| pair.key == KEY)
+        })
+    };
+    if out.extension().is_some_and(|ending| ending == "parquet") {
+        return Output::file(option, out).older(ours(out));
+    }
+    let mut files = std::fs::read_dir(out).into_iter().flatten();
+    let older = files.all(|file| file.is_ok_and(|file| ours(&file.path())));
+    Output::folder(option, out, "ledger").older(older)
 }
 
 /// A ledger under way. Made by [`write()`].

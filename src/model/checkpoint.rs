@@ -5,9 +5,11 @@ use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::progress::Progress;
+use crate::store::write_atomic;
 use crate::tokens::{TemplateOptions, Tokenizer};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -341,20 +343,46 @@ fn is_named(named: &str, folder: &Path) -> bool {
 
 /// Writes a whole model folder: config, weights in one file, stop ids. The tokenizer is copied by the caller.
 pub fn write_model(folder: &Path, decoder: &Decoder, stop_ids: &[u32]) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(Error::io("making the model's folder", folder))?;
     let mut config = decoder.config.to_json();
-    config["eos_token_id"] = serde_json::json!(stop_ids);
-    let json = |name: &str, value: &serde_json::Value| {
-        let path = folder.join(name);
-        let text = serde_json::to_string_pretty(value).expect("a JSON value can be written");
-        std::fs::write(&path, text + "\n").map_err(Error::io("writing the model", &path))
-    };
-    json("config.json", &config)?;
-    json(
-        "generation_config.json",
-        &serde_json::json!({"eos_token_id": stop_ids, "do_sample": false}),
-    )?;
+    config["eos_token_id"] = json!(stop_ids);
+    write_json(&folder.join("config.json"), &config)?;
+    let generation = json!({"eos_token_id": stop_ids, "do_sample": false});
+    write_json(&folder.join("generation_config.json"), &generation)?;
     write_tensors(&folder.join("model.safetensors"), &decoder.tensors()?)
+}
+
+/// Writes what training made of the model in `base`: its weights in one file, and its `config.json` with every field in its place, of which
+/// only the type of the weights changes, and what training changed of what this crate computes by. All else is copied by the caller.
+pub fn write_tuned(folder: &Path, decoder: &Decoder, base: &Path) -> Result<()> {
+    let tensors = decoder.tensors()?;
+    let path = base.join("config.json");
+    let text =
+        std::fs::read_to_string(&path).map_err(Error::io("reading the model's config", &path))?;
+    let not_one = |error| Error::file(&path, format!("not a model config: {error}"));
+    let mut config: Value = serde_json::from_str(&text).map_err(not_one)?;
+    let dtype = match tensors.values().next().map(Tensor::dtype) {
+        Some(DType::BF16) => "bfloat16",
+        Some(DType::F16) => "float16",
+        _ => "float32",
+    };
+    for name in ["torch_dtype", "dtype"] {
+        if let Some(named) = config.get_mut(name) {
+            *named = dtype.into();
+        }
+    }
+    let before = ModelConfig::read(&path)?.to_json();
+    for (name, value) in decoder.config.to_json().as_object().into_iter().flatten() {
+        if before.get(name) != Some(value) {
+            config[name] = value.clone();
+        }
+    }
+    write_json(&folder.join("config.json"), &config)?;
+    write_tensors(&folder.join("model.safetensors"), &tensors)
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(Error::library("writing the model"))?;
+    write_atomic(path, (text + "\n").as_bytes())
 }
 
 /// Writes tensors as a safetensors file, marked as PyTorch's so that transformers and PEFT read it. Numbers that are not finite are refused.
@@ -372,5 +400,5 @@ pub(crate) fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> 
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(Error::library("packing the weights"))?;
-    std::fs::write(path, bytes).map_err(Error::io("writing the weights", path))
+    write_atomic(path, &bytes)
 }

@@ -23,7 +23,7 @@ pub use batch::Batch;
 pub use block::Dropout;
 pub(crate) use block::PROJECTIONS;
 pub use cache::Cache;
-pub use checkpoint::{AdapterScale, Checkpoint, Model, write_model};
+pub use checkpoint::{AdapterScale, Checkpoint, Model, write_model, write_tuned};
 pub(crate) use checkpoint::{adapter_files, write_tensors};
 pub use config::{ModelConfig, SlidingLayers};
 pub use decoder::{Decoder, Gradient};

@@ -21,8 +21,8 @@ pub struct Log {
     taken: usize,
 }
 
-/// Name of the event file: TensorBoard reads files with `tfevents` in their name.
-const EVENTS: &str = "events.out.tfevents.0.unforget";
+/// The files of a log. TensorBoard reads files with `tfevents` in their name.
+pub const LOG_FILES: [&str; 3] = ["steps.jsonl", "probes.jsonl", "events.out.tfevents.0.unforget"];
 
 impl Log {
     /// Writes what is known so far into `folder`, in the place of what earlier records of these names were there.
@@ -48,10 +48,11 @@ impl Log {
             }
             rest = &rest[here..];
         }
+        let [of_steps, of_probes, of_events] = LOG_FILES.map(|name| folder.join(name));
         Ok(Self {
-            steps: Lines::open(folder.join("steps.jsonl"), &step_lines)?,
-            probes: Lines::open(folder.join("probes.jsonl"), &probe_lines)?,
-            events: Lines::open(folder.join(EVENTS), &events)?,
+            steps: Lines::open(of_steps, &step_lines)?,
+            probes: Lines::open(of_probes, &probe_lines)?,
+            events: Lines::open(of_events, &events)?,
             taken: steps.len(),
         })
     }

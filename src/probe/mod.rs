@@ -19,7 +19,7 @@ mod log;
 mod monitor;
 mod set;
 
-pub use log::Log;
+pub use log::{LOG_FILES, Log};
 pub use monitor::{Monitor, Row, Saved, Stopped};
 pub use set::{ClassLoss, ProbeSet, Role, Scored};
 

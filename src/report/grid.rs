@@ -3,6 +3,7 @@
 //! Polars' own printing is set by environment variables of the whole process, which a library may not change under running
 //! threads; so a [`Grid`] prints itself, and [`Grid::of`] makes one from any frame.
 
+use crate::error::Word;
 use polars::prelude::{AnyValue, DataFrame};
 use serde::Serialize;
 
@@ -45,6 +46,16 @@ impl Grid {
     /// The table for a terminal, no line longer than `width` unless a single column is: what is too wide becomes several tables
     /// one under the other, each with the first column.
     pub fn text(&self, width: usize) -> String {
+        // a cell is one line, whatever a name in it brings
+        let plain = |cells: &Vec<String>| -> Vec<String> {
+            cells.iter().map(|cell| Word(cell).to_string()).collect()
+        };
+        let (title, legend) = (self.title.clone(), self.legend.clone());
+        let (columns, rows) = (plain(&self.columns), self.rows.iter().map(plain).collect());
+        Self { title, legend, columns, rows }.lines(width)
+    }
+
+    fn lines(&self, width: usize) -> String {
         let widths: Vec<usize> =
             (0..self.columns.len()).map(|column| self.width_of(column)).collect();
         let mut out = wrap(&self.title, width);

@@ -68,13 +68,21 @@ pub struct Document {
     pub provenance: Provenance,
 }
 
+/// What [`write()`] makes in a folder: files, and folders of files.
+pub const FILES: [&str; 4] = ["report.html", "results.json", "tables", "figures"];
+
+/// Whether `folder` holds the results of an experiment, with where they come from, as [`write()`] puts them there.
+pub fn is_in(folder: &Path) -> bool {
+    let text = fs::read(folder.join("results.json"));
+    text.is_ok_and(|text| serde_json::from_slice::<Document>(&text).is_ok())
+}
+
 /// Writes the whole report to `folder` (made if it is not there) and returns the files, `report.html` first.
 ///
 /// Each file is written beside its place and then moved there, so that a reader never sees half a file. Errors: the folder cannot be
 /// written, or the results do not fit together (see [`summary::rows`]).
 pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
-    let figures = figure::all(results)?;
-    let page = html::page(results, provenance, &figures)?;
+    let mut files = draw(results, provenance, folder)?;
     let document = Document {
         results: results.clone(),
         summary: summary::rows(results)?,
@@ -82,8 +90,18 @@ pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Resul
     };
     let json =
         serde_json::to_vec(&document).map_err(Error::library("writing the results as JSON"))?;
-    let mut files =
-        vec![put(folder, "report.html", page.as_bytes())?, put(folder, "results.json", &json)?];
+    files.push(put(folder, "results.json", &json)?);
+    Ok(files)
+}
+
+/// As [`write()`], without `results.json`: where that is what the results were read from, it stays as it is.
+///
+/// # Errors
+/// As [`write()`].
+pub fn draw(results: &Results, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
+    let figures = figure::all(results)?;
+    let page = html::page(results, provenance, &figures)?;
+    let mut files = vec![put(folder, "report.html", page.as_bytes())?];
     let mut tables = vec![
         ("summary", table::summary_frame(results)?),
         ("forgetting", forgetting::forgetting_frame(results)?),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Plain, Result, Word};
 
 const LOCK: &str = "lock";
 
@@ -55,7 +55,10 @@ pub fn write_atomic_with(
 ///
 /// # Errors
 /// Those of `write`, and [`Error::Io`]; what was there is then still there.
-pub fn make_folder_atomic(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(super) fn make_folder_atomic(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let part = part_name(path, 0);
     remove_folder(&part)?;
     fs::create_dir_all(&part).map_err(Error::io("making", &part))?;
@@ -107,7 +110,9 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 }
 
 pub(super) fn warn(path: &Path, what: &str) {
-    eprintln!("warning: {} {what}", path.display());
+    let (path, what) = (Word(path.display()), Plain(what));
+    // without a stderr there is nobody to warn
+    let _ = writeln!(std::io::stderr(), "warning: {path} {what}");
 }
 
 /// Flushes every file and folder below `folder` to the disk, `folder` included.
@@ -152,7 +157,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<(PathBuf, fs::FileType)>> {
 }
 
 /// Makes a rename in `folder` last through a power cut. Windows has no such call and some file systems refuse it.
-fn sync_folder(folder: &Path) -> Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
@@ -165,7 +170,8 @@ fn sync_folder(folder: &Path) -> Result<()> {
     }
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder in which `path` lies.
+pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -186,6 +192,21 @@ fn part_beside(path: &Path) -> Result<(PathBuf, File)> {
             Ok(file) => return Ok((part, file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(Error::io("writing", path)(error)),
+        }
+    }
+}
+
+/// A new, empty folder beside `path`.
+pub(super) fn folder_beside(path: &Path) -> Result<PathBuf> {
+    let folder = parent(path);
+    fs::create_dir_all(folder).map_err(Error::io("making", folder))?;
+    let mut number = 0;
+    loop {
+        let part = part_name(path, number);
+        match fs::create_dir(&part) {
+            Ok(()) => return Ok(part),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(Error::io("making", path)(error)),
         }
     }
 }
@@ -216,7 +237,8 @@ impl Lock {
                     return Err(Error::Busy { path: folder.to_path_buf(), holder: holder(&path) });
                 }
                 Err(TryLockError::WouldBlock) => {
-                    eprintln!("{}: waiting for {}", folder.display(), holder(&path));
+                    let (folder, holder) = (Word(folder.display()), Word(holder(&path)));
+                    let _ = writeln!(std::io::stderr(), "{folder}: waiting for {holder}");
                     lock_interruptibly(&file).map_err(Error::io("locking", &path))?;
                 }
             }

@@ -4,7 +4,7 @@ use super::turn::open_tag;
 use super::{ChatTemplate, Encoding, Tokenizer, TurnEnd};
 use crate::chat::{Conversation, Message, Role};
 use crate::dataset::{Example, Kind, Tokens, Unusable};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Word};
 use crate::select::{LossMask, TokenClass};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -194,8 +194,8 @@ fn render(
     }
     if too_long == TooLong::Refuse && !result.too_long.is_empty() {
         let longest = result.too_long.iter().map(|long| long.tokens).max();
-        let names: Vec<&str> =
-            result.too_long.iter().take(3).map(|long| long.id.as_str()).collect();
+        let names: Vec<String> =
+            result.too_long.iter().take(3).map(|long| Word(&long.id).to_string()).collect();
         let more = if result.too_long.len() > 3 { ", …" } else { "" };
         return Err(Error::invalid(
             "context",

@@ -2,6 +2,7 @@
 
 use super::Tokenizer;
 use crate::error::{Error, Result};
+use crate::store::write_atomic;
 use serde_json::json;
 use std::collections::HashSet;
 use std::path::Path;
@@ -143,11 +144,7 @@ pub fn train_bpe(
     );
     tokenizer.train(&mut trainer, texts).map_err(Error::library("training the tokenizer"))?;
 
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).map_err(Error::io("writing the tokenizer", &path))
-    };
-    std::fs::create_dir_all(folder).map_err(Error::io("making the folder", folder))?;
+    let write = |name: &str, text: String| write_atomic(&folder.join(name), text.as_bytes());
     let trained = tokenizer.to_string(true).map_err(Error::library("writing the new tokenizer"))?;
     write("tokenizer.json", trained + "\n")?;
     let config = json!({

@@ -5,7 +5,7 @@ use super::objective::Objective;
 use super::online::{self, Online};
 use super::penalty::squared_distance;
 use crate::adapter;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Word};
 use crate::model::{Anchor, Batch, BatchLoss, BatchRow, Decoder, Dropout, Gradient};
 use crate::ops::TokenLoss;
 use crate::optimizer::{AdamW, clip_factor, global_norm};
@@ -210,7 +210,8 @@ impl<'a> Trainer<'a> {
         let Accumulated { loss, gradients, tokens, totals, kl, churn } = now;
         let stopped = |problem: String| Err(Error::Training { step: at + 1, problem });
         let named = || {
-            let ids: Vec<&str> = which.iter().map(|at| self.data[*at].id.as_str()).collect();
+            let id = |at: &usize| Word(&self.data[*at].id).to_string();
+            let ids: Vec<String> = which.iter().map(id).collect();
             let more = if ids.len() > 5 { ", …" } else { "" };
             ids[..ids.len().min(5)].join(", ") + more
         };
