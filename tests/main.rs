@@ -24,6 +24,7 @@ mod peft;
 mod probes;
 mod python_code;
 mod real;
+mod store;
 mod support;
 mod templates;
 mod training;

@@ -143,6 +143,10 @@ impl Checkpoint {
     pub fn weight_files(&self) -> Result<Vec<PathBuf>> {
         let mut files = weights::files(&self.model)?;
         files.push(self.model.join("config.json"));
+        let index = self.model.join("model.safetensors.index.json");
+        if !self.model.join("model.safetensors").exists() && index.is_file() {
+            files.push(index);
+        }
         if let Some(adapter) = &self.adapter {
             files.push(adapter.join("adapter_config.json"));
             files.push(adapter.join("adapter_model.safetensors"));

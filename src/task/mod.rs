@@ -20,6 +20,7 @@ mod choice;
 mod code;
 mod database;
 mod follow;
+mod grader;
 mod gsm8k;
 mod instructions;
 mod letter;
@@ -30,6 +31,7 @@ pub mod python;
 mod sql;
 mod text;
 
+pub use grader::graders;
 pub use instructions::Instruction;
 pub use program::Extraction;
 pub(crate) use program::defined_names;
