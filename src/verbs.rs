@@ -79,11 +79,11 @@ pub fn sample(
                 bar.set(count);
             };
             let made = self_output::sample(&model, items, part * PART, shown, config, done)?;
+            work.keep_time()?;
             for item in made.into_iter().skip(known) {
                 lines.push(&item)?;
                 pool.push(item);
             }
-            work.keep_time()?;
         }
         card.write(work)?;
         Ok(Pool { items: pool, seconds: work.seconds() })

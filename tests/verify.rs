@@ -188,7 +188,7 @@ fn a_run_that_was_tampered_with_is_not_reproduced() {
     });
     place.refuses(
         "verify finetune/train",
-        &["NO  loss", "step 2: ", "is not reproduced: loss differ"],
+        &["NO  loss", "step 2: ", "is not reproduced: files, loss differ"],
     );
     let seen = ["ok  loss", "NO  files", "result.json", "is not reproduced: files differ"];
     place.refuses("verify finetune/train --tolerance 1e-9", &seen);

@@ -711,7 +711,7 @@ fn finish_after_full_disk(root: &Path) -> Result<()> {
     entry.run(|work| {
         assert_eq!(fs::read(work.path("small")?).expect("it is still there"), b"first");
         let resumed = work.resume(|_, folder| Ok(names(folder)))?;
-        assert_eq!(resumed, Some((1, vec!["state".to_string()])));
+        assert_eq!(resumed, Some((1, ["manifest", "state"].map(String::from).to_vec())));
         assert_eq!(work.lines::<String>("pieces.jsonl")?.0, ["1"]);
         Ok(answer(6.0))
     })?;
