@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use unforget::notebook::{self, Build, Document, Installation, Kernel, Library, Output};
 
 fn folder() -> PathBuf {

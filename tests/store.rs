@@ -421,18 +421,46 @@ fn an_experiment_says_which_of_its_files_were_damaged_and_comes_out_the_same() {
 #[test]
 fn a_damaged_file_that_is_named_by_its_path_is_refused() {
     let place = Place::new();
-    learned(&place, None);
-    let adapter = place.entries("finetune")[0].join("adapter");
-    flip(&adapter.join("adapter_model.safetensors"), 900);
-    let call = format!(
-        "evaluate --model model --task word --limit 1 --max-new-tokens 2 --adapter {}",
-        adapter.display()
-    );
-    let output = place.command(&call).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{stderr}");
-    for part in ["adapter/adapter_model.safetensors", "make the call again", "finetune"] {
-        assert!(stderr.contains(part), "`{part}` is not in: {stderr}");
+    let tuned = learned(&place, None).checkpoint;
+    let adapter = tuned.adapter.clone().unwrap();
+    let merged = verbs::merge(&place.context(), &tuned, "").unwrap().model;
+    write(place.path("tiny.toml"), RECIPE);
+    place.works("run tiny.toml --out out");
+    let tokens = place.entries("ledger")[0].join("tokens");
+    let part = std::fs::read_dir(&tokens).unwrap().next().unwrap().unwrap().path();
+    for (file, at, named, calls) in [
+        (
+            adapter.join("adapter_model.safetensors"),
+            900,
+            &adapter,
+            &[
+                "evaluate --model model --task word --limit 1 --max-new-tokens 2 --adapter PATH",
+                "export merged --model model --adapter PATH --out merged",
+                "export lora --model model --adapter PATH --out lora",
+            ][..],
+        ),
+        (
+            merged.join("model.safetensors"),
+            900,
+            &merged,
+            &["evaluate --model PATH --task word --limit 1 --max-new-tokens 2"],
+        ),
+        (part.clone(), 300, &tokens, &["ledger PATH"]),
+        (part, 300, &tokens, &["weights stm(2.5) --tokens PATH"]),
+    ] {
+        flip(&file, at);
+        for call in calls {
+            let call = call.replace("PATH", &named.display().to_string());
+            let output = place.command(&call).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{call}: {stderr}");
+            let name = file.file_name().unwrap().to_string_lossy();
+            for part in [&*name, "make the call again", "unforget-store"] {
+                assert!(stderr.contains(part), "{call}: `{part}` is not in: {stderr}");
+            }
+        }
+        // the same bit once more: as it was
+        flip(&file, at);
     }
 }
 
@@ -489,7 +517,8 @@ fn a_damaged_checkpoint_is_not_gone_on_from_and_seconds_are_those_of_all_tries()
 #[test]
 fn a_damaged_line_of_a_pool_is_sampled_again_with_all_that_follow() {
     let place = Place::new();
-    let items = unforget::lab::folder().unwrap().join("word/train.jsonl");
+    let items = std::path::absolute(unforget::lab::folder().unwrap().join("word/train.jsonl"));
+    let items = items.unwrap();
     let call = format!(
         "generate self-output --model model --items {} --limit 4 --samples 4 --out",
         items.display()

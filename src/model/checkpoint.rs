@@ -4,6 +4,7 @@ use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::progress::Progress;
+use crate::store::check_written;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -156,6 +157,7 @@ impl Checkpoint {
 
     /// Reads the weights without the adapter: f32 on a CPU, bf16 elsewhere.
     pub fn load_base(&self, device: &Device) -> Result<Model> {
+        check_written(&self.model)?;
         let config = self.config()?;
         let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
         let mut shelf = Shelf::new(weights::read(&self.model, device, dtype)?, device, dtype);
