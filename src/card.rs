@@ -16,15 +16,15 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
-use crate::store::{Entry, Kept, Work, bytes_hash, file_hash};
-use crate::tokens::{ChatTemplate, DateTime, TemplateOptions};
+use crate::store::{Entry, Kept, Work, bytes_hash, file_hash, is_bookkeeping};
+use crate::tokens::{ChatTemplate, DateTime, TemplateOptions, Tokenizer};
 use crate::train::Example;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The form of cards that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -132,12 +132,12 @@ pub struct Machine {
     pub instructions: Vec<String>,
 }
 
-/// When a run was made; of the last try, if it was stopped and went on.
+/// When a run was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Times {
-    /// A date and time in UTC.
+    /// When the first try began of which something was kept: a date and time in UTC.
     pub started: String,
-    /// Wall seconds.
+    /// Wall seconds of all tries, as [`Work::seconds`] counts them.
     pub seconds: f64,
 }
 
@@ -145,7 +145,6 @@ pub struct Times {
 #[derive(Debug)]
 pub struct Draft {
     card: Card,
-    clock: Instant,
 }
 
 impl Card {
@@ -173,7 +172,7 @@ impl Card {
         let mut recipe = BTreeMap::new();
         let mut data = BTreeMap::new();
         for (input, value) in entry.inputs().inputs() {
-            let known = ["crate", "device", "tokenizer"].contains(&input)
+            let known = ["crate", "device", "tokenizer", "words", "stops"].contains(&input)
                 || weights.contains_key(input)
                 || adapter.contains_key(input);
             match value {
@@ -231,7 +230,6 @@ impl Card {
                 seeds,
                 times: Times { started: utc(SystemTime::now()), seconds: 0.0 },
             },
-            clock: Instant::now(),
         })
     }
 
@@ -296,7 +294,7 @@ impl Draft {
     /// When a file cannot be read or written.
     pub fn write(mut self, work: &Work) -> Result<()> {
         self.card.files = files_below(work.folder())?;
-        self.card.times.seconds = self.clock.elapsed().as_secs_f64();
+        self.card.times = Times { started: utc(work.started()), seconds: work.seconds() };
         let mut bytes =
             serde_json::to_vec_pretty(&self.card).map_err(Error::library("writing the card"))?;
         bytes.push(b'\n');
@@ -384,9 +382,7 @@ pub fn files_below(folder: &Path) -> Result<BTreeMap<String, String>> {
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing", folder))? {
             let path = entry.map_err(Error::io("listing", folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let own = prefix.is_empty()
-                && (["inputs.json", "result.json", "lock", FILE].contains(&name.as_str())
-                    || name.starts_with("checkpoint-"));
+            let own = prefix.is_empty() && (is_bookkeeping(&name) || name == FILE);
             if own || name.starts_with('.') {
                 continue;
             }

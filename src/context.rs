@@ -3,14 +3,31 @@
 use crate::error::{Error, Result};
 use crate::model::{Checkpoint, Decoder, DeviceChoice, open_device};
 use crate::progress::Progress;
-use crate::store::{Fingerprint, Store, file_hash};
+use crate::store::{Fingerprint, Store, check_written, file_hash};
+use crate::task::{Item, graders};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
 use candle_core::Device;
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
+
+/// Files of a model's folder by which a text becomes ids. Others there, such as a README, change no result.
+const WORDS: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+];
+
+/// A folder beside them, with more templates.
+const TEMPLATES: &str = "additional_chat_templates";
+
+/// Which ids end an answer; those of `config.json` do, too.
+const STOPS: &str = "generation_config.json";
 
 /// The first argument of every verb.
 #[derive(Debug)]
@@ -127,15 +144,28 @@ impl Context {
         Ok(tokenizer)
     }
 
-    /// What a result depends on through `checkpoint`: weights, adapter, tokenizer, template, and the version of this crate.
+    /// What a result depends on through `checkpoint`: weights, configuration, adapter, whatever makes ids of a text, and the version of this
+    /// crate. This is all for what reads ids and gives numbers.
+    ///
+    /// What each verb reads, beside what it is given:
+    ///
+    /// | kind of result | reads |
+    /// |---|---|
+    /// | `scores`, `ledger`, `finetune` and `finetune-by-epoch` of an adapter | this |
+    /// | `evaluate`, `pool`, `nudge`, `finetune` with probe sets | this, and [`Context::fingerprint_of_answers`]: what ends an answer and what grades it |
+    /// | `merged`, `finetune` of a whole model | the same, since they copy it |
     ///
     /// What contradicts itself in the checkpoint's files is said on the way, once.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
     pub fn fingerprint(&self, checkpoint: &Checkpoint) -> Result<Fingerprint> {
         self.mention_contradictions(checkpoint)?;
         let mut fingerprint = Fingerprint::new()
             .with("crate", env!("CARGO_PKG_VERSION"))?
             .with("device", &format!("{:?}", self.device.location()))?
-            .with("tokenizer", checkpoint.tokenizer()?.fingerprint())?;
+            .with("tokenizer", checkpoint.tokenizer()?.fingerprint())?
+            .with("words", &self.words(&checkpoint.model)?)?;
         for file in checkpoint.weight_files()? {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
@@ -146,10 +176,47 @@ impl Context {
         }
     }
 
-    /// SHA-256 of a file, read once for as long as its size and time stay.
+    /// [`Context::fingerprint`] of what answers questions, too, and what grades the answers: the ids that end one, and the version of each grader that
+    /// `items` have.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When a file cannot be read.
+    pub fn fingerprint_of_answers<'a>(
+        &self,
+        checkpoint: &Checkpoint,
+        items: impl IntoIterator<Item = &'a Item>,
+    ) -> Result<Fingerprint> {
+        self.fingerprint(checkpoint)?
+            .with("stops", &self.stops(&checkpoint.model)?)?
+            .with("graders", &graders(items))
+    }
+
+    /// SHA-256 of each file that makes ids of a text.
+    pub(crate) fn words(&self, model: &Path) -> Result<BTreeMap<String, String>> {
+        let mut files: Vec<PathBuf> = WORDS.iter().map(|name| model.join(name)).collect();
+        let more = model.join(TEMPLATES);
+        if more.is_dir() {
+            for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
+                files.push(entry.map_err(Error::io("listing", &more))?.path());
+            }
+        }
+        let named = |path: PathBuf| {
+            let name = path.strip_prefix(model).unwrap_or(&path).to_string_lossy().into_owned();
+            Ok((name, self.hash(path)?))
+        };
+        files.into_iter().filter(|path| path.is_file()).map(named).collect()
+    }
+
+    /// SHA-256 of the file that says what ends an answer, if there is one.
+    pub(crate) fn stops(&self, model: &Path) -> Result<Option<String>> {
+        let path = model.join(STOPS);
+        path.is_file().then(|| self.hash(path)).transpose()
+    }
+
+    /// SHA-256 of a file, read once for as long as its size and time stay. One that a run of the store wrote must be as it was written.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was changed since a run wrote it.
     pub fn hash(&self, path: PathBuf) -> Result<String> {
         let seen = std::fs::metadata(&path).map_err(Error::io("looking at", &path))?;
         let (size, time) = (seen.len(), seen.modified().ok());
@@ -161,6 +228,7 @@ impl Context {
         {
             return Ok(hash);
         }
+        check_written(&path)?;
         let hash = file_hash(&path)?;
         let mut hashes = self.hashes.lock().unwrap_or_else(|broken| broken.into_inner());
         hashes.insert(path, (size, time, hash.clone()));

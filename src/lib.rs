@@ -38,9 +38,9 @@ pub mod pareto;
 
 pub mod diversity;
 
-pub mod store;
-
 pub mod interruption;
+
+pub mod store;
 
 pub mod progress;
 

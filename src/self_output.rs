@@ -106,7 +106,7 @@ pub struct PoolItem {
 pub struct Pool {
     /// In the order of the items.
     pub items: Vec<PoolItem>,
-    /// Wall seconds of sampling and grading; of the last try only, if it was stopped and went on.
+    /// Wall seconds of sampling and grading. If it was stopped and went on: of all tries, each up to the last part that it kept.
     pub seconds: f64,
 }
 

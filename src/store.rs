@@ -11,6 +11,8 @@
 //!       lock                           empty, or who works here: process, machine
 //!       tokens.parquet                 whatever the work wrote
 //!       checkpoint-000000000200/       only while unfinished
+//!       time                           only while unfinished: how long earlier tries took
+//!       manifest                       length and fast hash of every file, result.json included
 //!       result.json                    written last: its presence means finished
 //! ```
 //!
@@ -27,13 +29,19 @@
 //! # Ok::<(), unforget::error::Error>(())
 //! ```
 //!
+//! Every file of a finished entry is held against the manifest whenever the entry is used, every checkpoint against its own, and
+//! every line of a file that grows against the hash in it. What is not as it was written (a bit of a disk, a hand) is made again, and one line
+//! on stderr says so; where it cannot be made again, because only its folder is named, it is refused. An entry without a manifest counts as such.
+//!
 //! Nothing half-written is ever taken for finished: every file is written beside its place, flushed to the disk and renamed.
 //! Two processes that want the same folder do the work once; the second waits. The lock belongs to the process and
 //! ends with it, however it ends, so a killed run leaves nothing to clean up.
 
 mod disk;
+pub(crate) mod fault;
 mod fingerprint;
 mod kept;
+mod manifest;
 mod output;
 mod work;
 
@@ -45,12 +53,21 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 pub use disk::{write_atomic, write_atomic_with};
 pub use fingerprint::{Fingerprint, bytes_hash, file_hash, folder_hash};
-pub use kept::Kept;
+pub use kept::{Kept, check_written};
+use manifest::Manifest;
 pub use output::{MARK, Output};
 pub use work::{Lines, Work};
 
 const RESULT: &str = "result.json";
 const INPUTS: &str = "inputs.json";
+const LOCK: &str = "lock";
+const TIME: &str = "time";
+const CHECKPOINT: &str = "checkpoint-";
+
+/// Names at the top of an entry that say nothing of its result: the store's own.
+pub(crate) fn is_bookkeeping(name: &str) -> bool {
+    [RESULT, INPUTS, LOCK, TIME, manifest::FILE].contains(&name) || name.starts_with(CHECKPOINT)
+}
 
 /// The environment variable that names the store when no option does.
 pub const STORE_VARIABLE: &str = "UNFORGET_STORE";
@@ -135,6 +152,16 @@ enum WhenBusy {
     Refuse,
 }
 
+/// What lies in an entry's folder.
+enum Found {
+    /// No result, or one that was cut off while it was made.
+    Unfinished,
+    /// A result, and these files that are not as they were written.
+    Damaged(Vec<String>),
+    /// A result of which every file is as it was written; these are the bytes of `result.json`.
+    Whole(Vec<u8>),
+}
+
 /// One result and the folder it lives in.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -153,30 +180,57 @@ impl Entry {
         &self.inputs
     }
 
-    /// How far this entry is. A result file that is not whole JSON counts as unfinished.
+    /// How far this entry is. One with a file that is not as it was written counts as unfinished.
     ///
     /// # Errors
     /// When the result is there but cannot be read, or belongs to other inputs.
     pub fn state(&self) -> Result<State> {
-        Ok(match self.result::<serde::de::IgnoredAny>()? {
-            Some(_) => State::Finished,
-            None if self.folder.is_dir() => State::Unfinished,
-            None => State::Absent,
+        Ok(match self.look()? {
+            Found::Whole(_) => State::Finished,
+            _ if self.folder.is_dir() => State::Unfinished,
+            _ => State::Absent,
         })
     }
 
     /// The finished result, if there is one.
     ///
-    /// A `result.json` that is cut off, or that no longer reads as `T`, counts as unfinished; a warning on stderr says so.
+    /// One with a file that is not as it was written, or that does not read as `T`, counts as unfinished.
     ///
     /// # Errors
     /// When the file is there but cannot be read, or belongs to other inputs.
     pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        let result = disk::read_json(&self.folder.join(RESULT))?;
-        if result.is_some() {
-            self.check_inputs()?;
+        Ok(match self.look()? {
+            Found::Whole(bytes) => serde_json::from_slice(&bytes).ok(),
+            _ => None,
+        })
+    }
+
+    fn look(&self) -> Result<Found> {
+        let path = self.folder.join(RESULT);
+        if !path.is_file() {
+            return Ok(Found::Unfinished);
         }
-        Ok(result)
+        let Some(manifest) = Manifest::read(&self.folder)? else {
+            return Ok(Found::Damaged(vec![manifest::FILE.into()]));
+        };
+        if manifest.inputs() != self.inputs.hash() {
+            return Err(self.other_inputs());
+        }
+        let misfits = manifest.misfits(&self.folder, "")?;
+        if !misfits.is_empty() {
+            return Ok(Found::Damaged(misfits));
+        }
+        // two sets of inputs may have one hash
+        match disk::read_json::<serde_json::Value>(&self.folder.join(INPUTS))? {
+            Some(stored) if self.inputs.equals(&stored) => {}
+            _ => return Err(self.other_inputs()),
+        }
+        std::fs::read(&path).map(Found::Whole).map_err(Error::io("reading", &path))
+    }
+
+    fn other_inputs(&self) -> Error {
+        let problem = "these are other inputs than those asked for; was the folder renamed? Remove the folder";
+        Error::file(self.folder.join(INPUTS), problem)
     }
 
     /// The finished result, or else the result of `work`, which is then finished.
@@ -239,13 +293,23 @@ impl Entry {
         std::fs::create_dir_all(&self.folder).map_err(Error::io("making", &self.folder))?;
         let _lock = disk::Lock::take(&self.folder, when_busy == WhenBusy::Wait)?;
         // Whoever held the lock before may have finished.
-        if let Some(result) = self.result()? {
-            return Ok(result);
+        match self.look()? {
+            Found::Unfinished => {}
+            Found::Damaged(files) => self.discard(&files)?,
+            Found::Whole(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(result) => return Ok(result),
+                Err(error) => {
+                    let problem = format!("does not read ({error}); the result is made again");
+                    disk::warn(&self.folder.join(RESULT), &problem);
+                    self.discard(&[])?;
+                }
+            },
         }
         disk::remove_leftovers(&self.folder)?;
         self.write_inputs()?;
+        fault::point(&format!("begun {}", self.kind()));
 
-        let made = Work::new(self.folder.clone());
+        let made = Work::new(self.folder.clone(), self.inputs.hash())?;
         let result = work(&made)?;
         let bytes = disk::to_json(&result).map_err(Error::library(format!(
             "turning the result of {} into JSON",
@@ -258,28 +322,50 @@ impl Entry {
             )
         })?;
         disk::sync_tree(&self.folder)?;
+        let manifest = Manifest::of(&self.folder, &self.inputs.hash())?.with(RESULT, &bytes);
+        manifest.write(&self.folder)?;
         write_atomic(&self.folder.join(RESULT), &bytes)?;
-        made.remove_checkpoints();
+        made.remove_unfinished();
+        fault::point(&format!("finished {}", self.kind()));
         Ok(result)
     }
 
+    /// Takes away what marks the entry as finished, and `damaged` files, so that all of it is made again.
+    fn discard(&self, damaged: &[String]) -> Result<()> {
+        if !damaged.is_empty() {
+            let problem =
+                format!("is made again: not as it was written, or missing: {}", damaged.join(", "));
+            disk::warn(&self.folder, &problem);
+        }
+        // The result goes first: without it nobody takes the rest for finished.
+        let own = [RESULT, manifest::FILE].into_iter();
+        for name in own.chain(damaged.iter().map(String::as_str)) {
+            let path = self.folder.join(name);
+            match std::fs::remove_file(&path) {
+                Err(error) if path.exists() => return Err(Error::io("removing", &path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The verb that it is of.
+    fn kind(&self) -> std::borrow::Cow<'_, str> {
+        let kind = self.folder.parent().and_then(Path::file_name);
+        kind.unwrap_or_default().to_string_lossy()
+    }
+
+    /// What is unfinished is bound to the hash of its inputs, so that nothing is lost when their file is written anew.
     fn write_inputs(&self) -> Result<()> {
         let path = self.folder.join(INPUTS);
         match disk::read_json::<serde_json::Value>(&path)? {
-            Some(_) => self.check_inputs(),
-            None => write_atomic(&path, self.inputs.to_pretty_json().as_bytes()),
-        }
-    }
-
-    /// Guards against two sets of inputs with one hash, and against folders that were renamed or edited by hand.
-    fn check_inputs(&self) -> Result<()> {
-        let path = self.folder.join(INPUTS);
-        match disk::read_json::<serde_json::Value>(&path)? {
-            Some(stored) if !self.inputs.equals(&stored) => Err(Error::file(
-                path,
-                "these are other inputs than those asked for; was the folder renamed or the file edited? Remove the folder",
-            )),
-            _ => Ok(()),
+            Some(stored) if self.inputs.equals(&stored) => Ok(()),
+            stored => {
+                if stored.is_some() {
+                    disk::warn(&path, "is not as it was written, and is written again");
+                }
+                write_atomic(&path, self.inputs.to_pretty_json().as_bytes())
+            }
         }
     }
 }

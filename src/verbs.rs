@@ -2,6 +2,7 @@
 //!
 //! Every verb is cached. Its inputs (weights, data, config, seed) name a folder in the store, and a finished one is returned at once. Of an
 //! unfinished one, trainings and samples go on from what was kept last; what scores, evaluates or merges a model begins anew.
+//! [`Context::fingerprint`] lists what each verb reads of a model.
 
 use crate::adapter;
 use crate::card::Card;
@@ -18,6 +19,7 @@ use crate::probe::{Log, Monitor, Row, Stopped, Watch};
 use crate::select::Weighting;
 use crate::self_output::{self, Pool, SelfOutput, Shown};
 use crate::stats;
+use crate::store::fault;
 use crate::task::Item;
 use crate::tokens::{Sequence, Tokenizer};
 use crate::train::{Example, Finetune, Method, Reweigh, Step, Trainer};
@@ -62,7 +64,7 @@ pub fn sample(
     }
     stats::distinct("ids of the items", items.iter().map(|item| &item.id))?;
     let inputs = cx
-        .fingerprint(checkpoint)?
+        .fingerprint_of_answers(checkpoint, items)?
         .with("items", items)?
         .with("shown", &shown)?
         .with("config", config)?;
@@ -71,7 +73,6 @@ pub fn sample(
         let card = Card::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let bar = cx.progress.bar(&format!("sampling {label}"), items.len() * config.samples);
-        let started = Instant::now();
         let (mut pool, mut lines) = work.lines::<self_output::PoolItem>("pool.jsonl")?;
         // a part is kept whole or made again, so that its random streams start where they should
         let whole = pool.len() / PART * PART;
@@ -84,13 +85,14 @@ pub fn sample(
             };
             let made = self_output::sample(&model, items, part * PART, shown, config, done)
                 .map_err(|error| error.blaming(checkpoint.changed()))?;
+            work.keep_time()?;
             for item in made.into_iter().skip(known) {
                 lines.push(&item)?;
                 pool.push(item);
             }
         }
         card.write(work)?;
-        Ok(Pool { items: pool, seconds: started.elapsed().as_secs_f64() })
+        Ok(Pool { items: pool, seconds: work.seconds() })
     })
 }
 
@@ -105,7 +107,7 @@ pub struct Tuned {
     pub relative_weight_change: f64,
     /// Examples left out because every token of theirs is masked.
     pub left_out: Vec<String>,
-    /// Wall seconds of training; of the last try only, if it was stopped and went on.
+    /// Wall seconds of training. If it was stopped and went on: of all tries, each up to the last checkpoint that it kept.
     pub seconds: f64,
     /// What the probe sets said while it was trained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -215,7 +217,14 @@ pub fn train(
         let problem = "carries an adapter already; write it as a merged model first";
         return Err(Error::invalid("base checkpoint", problem));
     }
-    let mut inputs = cx.fingerprint(base)?.with("data", data)?.with("config", config)?;
+    let of_base = match watch {
+        None if config.method != Method::Full => cx.fingerprint(base)?,
+        _ => {
+            let sets = watch.into_iter().flat_map(|watch| &watch.sets);
+            cx.fingerprint_of_answers(base, sets.flat_map(|set| &set.items))?
+        }
+    };
+    let mut inputs = of_base.with("data", data)?.with("config", config)?;
     if let Some((_, name)) = reweigh {
         inputs = inputs.with("reweigh", name)?;
     }
@@ -271,7 +280,7 @@ pub fn train(
         let open = |folder| Log::open(folder, trainer.steps(), &rows(&monitor));
         let mut log = log.map(open).transpose()?;
         let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
-        let (started, mut saved) = (Instant::now(), Instant::now());
+        let mut saved = Instant::now();
         loop {
             if let Some(monitor) = &mut monitor {
                 let found = monitor.look(&trainer, config)?;
@@ -287,9 +296,12 @@ pub fn train(
             if trainer.done() || stopped {
                 break;
             }
+            let steps = trainer.steps().len();
+            fault::point(&format!("step {steps}"));
             let going_on = interruption::check();
-            if saved.elapsed() > SAVE_EVERY || going_on.is_err() {
-                work.save_checkpoint(trainer.steps().len() as u64, |folder| {
+            let asked = fault::is_named(&format!("checkpoint {steps}"));
+            if saved.elapsed() > SAVE_EVERY || going_on.is_err() || asked {
+                work.save_checkpoint(steps as u64, |folder| {
                     if let Some(monitor) = &mut monitor {
                         monitor.save(folder)?;
                     }
@@ -327,7 +339,7 @@ pub fn train(
             relative_weight_change: trainer.relative_weight_change(&before)?,
             steps: trainer.steps().to_vec(),
             left_out,
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: work.seconds(),
             probes: rows(&monitor),
             stopped: monitor.as_ref().and_then(|monitor| monitor.stopped().cloned()),
         })
@@ -385,7 +397,7 @@ pub fn finetune_by_epoch(
         })?;
         let mut all: Vec<Tuned> = over.map_or_else(Vec::new, |(_, epochs)| epochs);
         let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
-        let (started, in_epoch) = (Instant::now(), trainer.total() / config.epochs);
+        let in_epoch = trainer.total() / config.epochs;
         let mut saved = Instant::now();
         while all.len() < config.epochs {
             let going_on = interruption::check();
@@ -413,7 +425,7 @@ pub fn finetune_by_epoch(
                 steps: trainer.steps().to_vec(),
                 relative_weight_change: trainer.relative_weight_change(&before)?,
                 left_out: trainer.left_out().iter().map(|id| id.to_string()).collect(),
-                seconds: started.elapsed().as_secs_f64(),
+                seconds: work.seconds(),
                 probes: Vec::new(),
                 stopped: None,
             });
@@ -434,7 +446,7 @@ pub fn merge(cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Check
     if checkpoint.adapter.is_none() {
         return Ok(checkpoint.clone());
     }
-    let inputs = cx.fingerprint(checkpoint)?;
+    let inputs = cx.fingerprint_of_answers(checkpoint, [])?;
     let entry = cx.store.entry("merged", label, &inputs)?;
     let _layers: usize = entry.run(|work| {
         let card = Card::begin(cx, &entry, checkpoint)?;
@@ -494,7 +506,9 @@ pub fn evaluate(
     for (task, items) in tasks {
         stats::distinct(&format!("ids of the items of {task}"), items.iter().map(|item| &item.id))?;
     }
-    let inputs = cx.fingerprint(checkpoint)?.with("tasks", tasks)?.with("sampling", sampling)?;
+    let items = tasks.iter().flat_map(|(_, items)| items);
+    let of_model = cx.fingerprint_of_answers(checkpoint, items)?;
+    let inputs = of_model.with("tasks", tasks)?.with("sampling", sampling)?;
     let entry = cx.store.entry("evaluate", label, &inputs)?;
     entry.run(|work| {
         let card = Card::begin(cx, &entry, checkpoint)?;

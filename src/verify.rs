@@ -18,10 +18,11 @@ use crate::perplexity::{self, TokenScores};
 use crate::scorer::{Following, check};
 use crate::select::{LossMask, ModelSignals, Signals};
 use crate::store::{Fingerprint, Kept};
-use crate::task::Item;
+use crate::task::{Item, graders};
 use crate::train::{Example, Finetune, Trainer};
 use crate::verbs::{MaskOrigin, Tuned};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Largest relative difference of f32 numbers that other machines, versions or batches may give.
@@ -170,18 +171,27 @@ pub fn verify(cx: &Context, kept: &Kept, replay: &Replay) -> Result<Verdict> {
     let made = card::files_below(kept.folder())?;
     let changed =
         card.files.keys().chain(made.keys()).find(|name| card.files.get(*name) != made.get(*name));
+    let damaged = kept.damaged()?;
     match changed {
+        None if !damaged.is_empty() => verdict.add(
+            "files",
+            Finding::Different,
+            format!("not as the run wrote it, or missing: {}", damaged.join(", ")),
+        ),
         None if made.is_empty() => {}
         None => {
             verdict.add("files", Finding::Same, made.keys().cloned().collect::<Vec<_>>().join(", "))
         }
         Some(name) => {
-            let hash = |files: &std::collections::BTreeMap<String, String>| {
-                text(&files.get(name).cloned())
-            };
+            let hash = |files: &BTreeMap<String, String>| text(&files.get(name).cloned());
             let detail = format!("{name}: {} on the card, {} now", hash(&card.files), hash(&made));
             verdict.add("files", Finding::Different, detail);
         }
+    }
+    // what ends an answer and what grades it, of runs that have answers
+    if let Ok(noted) = inputs.input::<Option<String>>("stops") {
+        let now = cx.stops(&checkpoint.model)?;
+        verdict.equal("stop ids", &text(&now), &text(&noted), "what says where an answer ends");
     }
     match kept.verb().as_str() {
         "finetune" => training(cx, kept, &card, &inputs, &checkpoint, replay, &mut verdict)?,
@@ -443,6 +453,14 @@ fn answers(
     let noted: Vec<Vec<Graded>> = kept.result()?;
     let tasks: Vec<(String, Vec<Item>)> = inputs.input("tasks")?;
     let sampling: Sampling = inputs.input("sampling")?;
+    let noted_graders: BTreeMap<String, String> = inputs.input("graders").unwrap_or_default();
+    let now = graders(tasks.iter().flat_map(|(_, items)| items));
+    let listed = |all: &mut dyn Iterator<Item = (&str, &String)>| {
+        all.map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
+    };
+    let now = listed(&mut now.iter().map(|(name, version)| (*name, version)));
+    let then = listed(&mut noted_graders.iter().map(|(name, version)| (name.as_str(), version)));
+    verdict.equal("graders", &now, &then, &now);
     let model = cx.open(checkpoint)?;
     for ((task, items), noted) in tasks.iter().zip(&noted) {
         let count = first(replay.items, items.len());

@@ -3,14 +3,13 @@
 //! Whatever goes wrong ends with an exit code that is not 0, one message that names the thing and the way out, and nothing
 //! half-written.
 
-use crate::support::{reference, shared};
+use crate::support::{killed_at, reference, shared};
 use candle_core::{DType, Device, Tensor};
 use polars::prelude::{ParquetReader, SerReader};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 use unforget::model::{Decoder, Family, ModelConfig, write_model};
 use unforget::store::file_hash;
 use unforget::tokens::{BpeTraining, train_bpe};
@@ -624,15 +623,6 @@ fn an_unknown_key_of_a_recipe_is_answered_with_the_nearest() {
     place.refuses("report results.json", &["results.json", "no results of this version"]);
 }
 
-/// Waits until `there` holds, at most a minute.
-fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !there() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no {what} within a minute");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// Files called `name` one folder below `folder`.
 fn entries(folder: &Path, name: &str) -> usize {
     let Ok(found) = std::fs::read_dir(folder) else {
@@ -646,11 +636,9 @@ fn a_fine_tuning_that_was_killed_ends_in_the_same_bytes() {
     let place = with_sums();
     let train = "finetune --model model --data sums.jsonl --preset lab --epochs 150 --batch 1";
     let disturbed = format!("{train} --store disturbed --out first");
-    let mut child = place.command(&disturbed).stdout(Stdio::null()).spawn().unwrap();
-    wait_for("training", || entries(&place.path("disturbed/finetune"), "inputs.json") == 1);
-    std::thread::sleep(Duration::from_millis(100));
-    child.kill().unwrap();
-    assert!(!child.wait().unwrap().success(), "it had finished before it was killed");
+    for point in ["begun finetune", "step 3", "checkpoint 40", "checkpoint 80", "step 90"] {
+        killed_at(place.command(&disturbed), point);
+    }
     assert_eq!(entries(&place.path("disturbed/finetune"), "result.json"), 0);
     assert!(!place.path("first").exists());
 
@@ -705,10 +693,10 @@ fn an_experiment_that_was_killed_ends_in_the_same_tables_and_can_be_reported_aga
     let recipe = recipe.replace("_T", &format!("_{}", median(&place)));
     place.write("tiny.toml", &recipe);
     let disturbed = "run tiny.toml --store disturbed --out first";
-    let mut child = place.command(disturbed).stdout(Stdio::null()).spawn().unwrap();
-    wait_for("trained arm", || entries(&place.path("disturbed/finetune"), "result.json") >= 1);
-    child.kill().unwrap();
-    assert!(!child.wait().unwrap().success(), "it had finished before it was killed");
+    for point in ["finished ledger", "begun finetune", "finished finetune", "finished evaluate"] {
+        killed_at(place.command(disturbed), point);
+    }
+    assert!(entries(&place.path("disturbed/finetune"), "result.json") >= 1);
     assert!(!place.path("first").exists());
 
     let again = place.works(disturbed);

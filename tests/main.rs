@@ -29,6 +29,7 @@ mod python_code;
 mod real;
 mod repeats;
 mod rows;
+mod store;
 mod support;
 mod switches;
 mod templates;

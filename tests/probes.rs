@@ -1,7 +1,7 @@
 //! What is looked at while a model is trained, what ends a training, and adapters put on in part.
 
 use crate::support::{
-    assert_refused, flat, max_difference, python_with, reference_decoder, run_python,
+    assert_refused, flat, killed_at, max_difference, python_with, reference_decoder, run_python,
 };
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
@@ -218,17 +218,8 @@ fn a_killed_training_goes_on_to_the_same_bytes() {
 
     let killed = tempfile::tempdir().unwrap();
     let log = killed.path().join("log");
-    let lines =
-        || std::fs::read_to_string(log.join("steps.jsonl")).map_or(0, |text| text.lines().count());
-    for wanted in [1, 5, 8] {
-        let mut child = finetune_command(killed.path(), &log).spawn().unwrap();
-        let started = std::time::Instant::now();
-        while lines() < wanted && child.try_wait().unwrap().is_none() {
-            assert!(started.elapsed().as_secs() < 120, "no step {wanted}");
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
+    for point in ["step 1", "checkpoint 5", "step 8"] {
+        killed_at(finetune_command(killed.path(), &log), point);
     }
     let output = finetune_command(killed.path(), &log).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -76,6 +76,21 @@ pub fn assert_refused<T>(result: unforget::error::Result<T>, parts: &[&str]) {
     }
 }
 
+/// Runs a command that is killed at a named point of its work, so that no test has to be faster than the work.
+pub fn killed_at(mut command: Command, point: &str) {
+    let status = command
+        .env("UNFORGET_TEST_KILL", point)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    #[cfg(unix)]
+    let killed = std::os::unix::process::ExitStatusExt::signal(&status) == Some(libc::SIGKILL);
+    #[cfg(not(unix))]
+    let killed = !status.success();
+    assert!(killed, "it did not come to `{point}`: {status}");
+}
+
 /// The first Python that can import `module`: `UNFORGET_PYTHON`, `python3`, the project's `.venv`. Says what is skipped where there is none.
 pub fn python_with(module: &str) -> Option<PathBuf> {
     let named = std::env::var_os("UNFORGET_PYTHON").map(PathBuf::from);

@@ -188,9 +188,11 @@ fn a_run_that_was_tampered_with_is_not_reproduced() {
     });
     place.refuses(
         "verify finetune/train",
-        &["NO  loss", "step 2: ", "is not reproduced: loss differ"],
+        &["NO  loss", "step 2: ", "is not reproduced: files, loss differ"],
     );
-    place.works("verify finetune/train --tolerance 1e-9");
+    let seen = ["ok  loss", "NO  files", "result.json", "is not reproduced: files differ"];
+    place.refuses("verify finetune/train --tolerance 1e-9", &seen);
+    place.refuses("card finetune/train", &["result.json", "make the call again"]);
     let adapter = place.only("finetune").join("adapter/adapter_config.json");
     std::fs::write(&adapter, "{}").unwrap();
     place.refuses("verify finetune/train --tolerance 1e-9", &["NO  files", "adapter_config.json"]);
@@ -220,8 +222,10 @@ fn what_cannot_be_verified_says_why() {
     place.edit("card.json", |card| card["format"] = 99.into());
     place.refuses("verify finetune/train", &["card.json", "form 99", "reads form 1"]);
     let folder = place.only("finetune");
+    place.refuses("card finetune/train", &["card.json", "not as the run wrote it"]);
     std::fs::remove_file(folder.join("card.json")).unwrap();
-    place.refuses("card finetune/train", &["card.json", "before there were cards"]);
+    place.refuses("card finetune/train", &["card.json", "make the call again"]);
+    place.refuses("verify finetune/train", &["card.json", "before there were cards"]);
     std::fs::remove_file(folder.join("result.json")).unwrap();
     place.refuses("verify finetune/train", &["not finished"]);
     place.refuses("verify nothing", &["run `nothing`", "unforget-store"]);

@@ -5,6 +5,7 @@ use super::{LoraConfig, PREFIX, Patterns};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::model::{AdaptedWeight, PROJECTIONS, adapter_files, float, read_finite, write_tensors};
+use crate::store::check_written;
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -55,6 +56,7 @@ impl PeftAdapter {
 
     /// Reads an adapter's folder. What this crate would compute differently is refused by name.
     pub fn read(folder: &Path) -> Result<Self> {
+        check_written(folder)?;
         let (config, fields) = read_fields(folder)?;
         let base = fields.get("base_model_name_or_path");
         let mut adapter = Self::new(&config, base.and_then(Value::as_str).unwrap_or_default());

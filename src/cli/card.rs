@@ -43,7 +43,12 @@ struct Differences<'a> {
 impl ShowCard {
     pub fn run(&self, common: &Common) -> Result<()> {
         let store = Store::choose(common.store.as_deref())?;
-        let card = Card::of(&store.find(&self.run)?)?;
+        let card_of = |run: &str| {
+            let kept = store.find(run)?;
+            kept.check()?;
+            Card::of(&kept)
+        };
+        let card = card_of(&self.run)?;
         let Some(other) = &self.other else {
             if self.json {
                 return super::print_json(&card);
@@ -51,7 +56,7 @@ impl ShowCard {
             print(&card)?;
             return Ok(());
         };
-        let other = Card::of(&store.find(other)?)?;
+        let other = card_of(other)?;
         let found = card.differences(&other)?;
         if self.json {
             return super::print_json(&Differences {

@@ -10,11 +10,12 @@ use crate::generate::{Finish, Sampling, generate};
 use crate::model::{Batch, Decoder, Family, ModelConfig, read_file, write_model, write_tensors};
 use crate::optimizer::{AdamW, AdamWConfig, Muon, Schedule, clip_factor, global_norm};
 use crate::rng::Rng;
-use crate::store::write_atomic;
+use crate::store::{bytes_hash, write_atomic};
 use crate::task::{Form, Item};
 use crate::tokens::{self, BpeTraining, Tokenizer, train_bpe};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -237,8 +238,14 @@ impl Pretraining {
         let mut adamw =
             AdamW::new(&vectors, AdamWConfig { beta2: 0.98, ..AdamWConfig::default() })?;
         let mut step = 0;
-        if state.exists() {
-            let saved = read_file(&state, &Device::Cpu)?;
+        let saved = match state.exists() {
+            true => read_state(&state)?,
+            false => None,
+        };
+        if state.exists() && saved.is_none() {
+            report("state.safetensors is not as it was written: the training begins anew");
+        }
+        if let Some(saved) = saved {
             for (name, var) in decoder.trainable() {
                 match saved.get(name) {
                     Some(value) => var.set(value)?,
@@ -342,6 +349,7 @@ impl Pretraining {
                         .map(|(name, var)| (name.clone(), var.as_detached_tensor())),
                 );
                 tensors.insert("step".into(), Tensor::new(&[step as u32], &Device::Cpu)?);
+                tensors.insert(SUM.into(), sum_of(&tensors)?);
                 let beside = folder.join("state.tmp");
                 write_tensors(&beside, &tensors)?;
                 std::fs::rename(&beside, &state)
@@ -356,6 +364,26 @@ impl Pretraining {
         }
         Ok(())
     }
+}
+
+/// Name of the tensor that holds the hash of the others.
+const SUM: &str = "sha256";
+
+/// The hash of a state's tensors.
+fn sum_of(tensors: &BTreeMap<String, Tensor>) -> Result<Tensor> {
+    let bytes =
+        safetensors::serialize(tensors, None).map_err(Error::library("packing the state"))?;
+    Ok(Tensor::new(bytes_hash(&bytes).as_bytes(), &Device::Cpu)?)
+}
+
+/// A state that was saved; `None` if it is not as it was written.
+fn read_state(path: &Path) -> Result<Option<BTreeMap<String, Tensor>>> {
+    let mut saved = read_file(path, &Device::Cpu)?;
+    let Some(noted) = saved.remove(SUM).and_then(|sum| sum.to_vec1::<u8>().ok()) else {
+        return Ok(None);
+    };
+    let whole = noted == sum_of(&saved)?.to_vec1::<u8>()?;
+    Ok(whole.then_some(saved))
 }
 
 /// The lines of a log with their steps; none if there is no log yet.
@@ -404,4 +432,31 @@ pub fn look(
             Ok((task.name().to_string(), value, kept))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_which_one_bit_was_flipped_is_not_gone_on_from() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("state.safetensors");
+        let weights = Tensor::new(&[1f32, 2.0, 3.0], &Device::Cpu)?;
+        let step = Tensor::new(&[7u32], &Device::Cpu)?;
+        let mut tensors = BTreeMap::from([("w".to_string(), weights), ("step".into(), step)]);
+        tensors.insert(SUM.into(), sum_of(&tensors)?);
+        write_tensors(&path, &tensors)?;
+        let whole = std::fs::read(&path).expect("it is there");
+        let saved = read_state(&path)?.expect("it is as it was written");
+        assert_eq!(saved["w"].to_vec1::<f32>()?, [1.0, 2.0, 3.0]);
+        for back in [1, 66, 70, 80] {
+            let mut bytes = whole.clone();
+            let at = bytes.len() - back;
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).expect("scratch is writable");
+            assert!(read_state(&path)?.is_none(), "{back} bytes before the end");
+        }
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@ use super::Origin;
 use super::write::KEY;
 use crate::error::{Error, Result};
 use crate::select::{LossMask, ModelSignals, Signals, TokenClass};
+use crate::store::check_written;
 use polars::prelude::{DataFrame, FileMetadataRef, ParquetReader, SerReader};
 use std::collections::HashSet;
 use std::fs::File;
@@ -182,6 +183,7 @@ impl Ledger {
 
 impl Part {
     fn open(path: PathBuf) -> Result<Self> {
+        check_written(&path)?;
         let mut reader = ParquetReader::new(open(&path)?);
         let metadata = reader.get_metadata().map_err(|error| unreadable(&path, &error))?.clone();
         let schema = reader.schema().map_err(|error| unreadable(&path, &error))?;

@@ -43,7 +43,7 @@ pub fn nudge(
         (0..reading.items.len()).map(|at| start(reading, at, threshold, hints)).collect();
     let sampling = Sampling::greedy(max_new_tokens);
     let inputs = cx
-        .fingerprint(checkpoint)?
+        .fingerprint_of_answers(checkpoint, &reading.items)?
         .with("items", &reading.items)?
         .with("starts", &starts)?
         .with("sampling", &sampling)?;

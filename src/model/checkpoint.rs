@@ -5,7 +5,7 @@ use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::progress::Progress;
-use crate::store::write_atomic;
+use crate::store::{check_written, write_atomic};
 use crate::tokens::{TemplateOptions, Tokenizer};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -164,6 +164,10 @@ impl Checkpoint {
     pub fn weight_files(&self) -> Result<Vec<PathBuf>> {
         let mut files = weights::files(&self.model)?;
         files.push(self.model.join("config.json"));
+        let index = self.model.join("model.safetensors.index.json");
+        if !self.model.join("model.safetensors").exists() && index.is_file() {
+            files.push(index);
+        }
         if let Some(adapter) = &self.adapter {
             files.extend(adapter_files(adapter)?);
         }
@@ -230,6 +234,7 @@ impl Checkpoint {
 
     /// Reads the weights without the adapter: f32 on a CPU, bf16 elsewhere.
     pub fn load_base(&self, device: &Device) -> Result<Model> {
+        check_written(&self.model)?;
         let config = self.config()?;
         let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
         let mut shelf = Shelf::new(weights::read(&self.model, device, dtype)?, device, dtype);

@@ -1,6 +1,7 @@
 //! Safetensors files read one tensor at a time.
 
 use crate::error::{Error, Result};
+use crate::store::check_written;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -40,6 +41,7 @@ impl Stored {
     pub fn open(files: &[PathBuf]) -> Result<Self> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for (at, path) in files.iter().enumerate() {
+            check_written(path)?;
             for (name, header) in headers(path)? {
                 let [start, end] = header.0.data_offsets;
                 let entry = Entry {

@@ -51,7 +51,7 @@ pub struct Provenance {
     pub threads: usize,
     /// When the run started, as a date and time with its zone.
     pub started: String,
-    /// Wall seconds of the whole run.
+    /// Wall seconds of the call that wrote this; what the store held before took its own.
     pub seconds: f64,
     /// What else a reader should know, one sentence each.
     pub notes: Vec<String>,

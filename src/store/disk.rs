@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::LOCK;
 use crate::error::{Error, Plain, Result, Word};
-
-const LOCK: &str = "lock";
 
 /// Writes a file so that a reader, now or after a crash, sees the old content or the new one and nothing between.
 ///

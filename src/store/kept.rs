@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::manifest::{self, Manifest};
 use super::{Fingerprint, INPUTS, RESULT, Store, disk};
 use crate::error::{Error, Result};
 
@@ -150,6 +151,26 @@ impl Kept {
         self.read(RESULT)
     }
 
+    /// Its files that are missing or not as they were written; none of an unfinished run.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn damaged(&self) -> Result<Vec<String>> {
+        match (self.folder.join(RESULT).is_file(), Manifest::read(&self.folder)?) {
+            (true, Some(manifest)) => manifest.misfits(&self.folder, ""),
+            (true, None) => Ok(vec![manifest::FILE.into()]),
+            (false, _) => Ok(Vec::new()),
+        }
+    }
+
+    /// Refuses a finished run of which a file is not as it was written.
+    ///
+    /// # Errors
+    /// As said, and when a file cannot be read.
+    pub fn check(&self) -> Result<()> {
+        refuse(&self.folder, &self.damaged()?)
+    }
+
     /// One of its JSON files.
     ///
     /// # Errors
@@ -160,6 +181,42 @@ impl Kept {
         serde_json::from_slice(&bytes)
             .map_err(|error| Error::file(&path, format!("does not read: {error}")))
     }
+}
+
+fn refuse(run: &Path, damaged: &[String]) -> Result<()> {
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let problem = format!(
+        "not as the run wrote it, or missing: {}; make the call again that made this run, and it is made again",
+        damaged.join(", ")
+    );
+    Err(Error::file(run, problem))
+}
+
+/// Refuses `path` if it lies in the folder of a finished run and a file there or below is not as the run wrote it. What lies elsewhere is
+/// none of the store's.
+///
+/// For paths that somebody gives, such as an adapter's: what a verb finds by its inputs is checked, and made again, by [`Entry::run`](super::Entry::run).
+///
+/// # Errors
+/// As said, and when a file cannot be read.
+pub fn check_written(path: &Path) -> Result<()> {
+    /// Folders that a file of a run may lie deep in it.
+    const DEEP: usize = 3;
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    for run in path.ancestors().take(DEEP + 1) {
+        if [RESULT, INPUTS, manifest::FILE].iter().all(|name| run.join(name).is_file()) {
+            let below = path.strip_prefix(run).unwrap_or(Path::new(""));
+            let below = below.to_string_lossy().replace('\\', "/");
+            let damaged = match Manifest::read(run)? {
+                Some(manifest) => manifest.misfits(run, &below)?,
+                None => vec![manifest::FILE.into()],
+            };
+            return refuse(run, &damaged);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 use std::cell::Cell;
 use std::fs;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,7 @@ fn child(name: &str, folder: &Path) -> Command {
     command
         .args(["--exact", &format!("store::tests::{name}"), "--ignored", "--nocapture"])
         .env(SCRATCH, folder)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
@@ -55,14 +57,6 @@ fn child(name: &str, folder: &Path) -> Command {
 
 fn child_scratch() -> PathBuf {
     std::env::var_os(SCRATCH).expect("only another test starts this one").into()
-}
-
-fn wait_for(path: &Path) {
-    let begin = Instant::now();
-    while !path.exists() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{} did not appear", path.display());
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -78,7 +72,10 @@ fn a_finished_result_is_returned_without_work() -> Result<()> {
     assert_eq!(fresh, answer(value));
     assert_eq!(entry.state()?, State::Finished);
     assert_eq!(entry.run(never)?, answer(value));
-    assert_eq!(names(entry.folder()), ["figures", "inputs.json", "lock", "result.json"]);
+    assert_eq!(
+        names(entry.folder()),
+        ["figures", "inputs.json", "lock", "manifest", "result.json"]
+    );
     assert!(entry.folder().starts_with(root.path().join("sum")));
     let name = entry.folder().file_name().expect("a name").to_string_lossy().into_owned();
     assert!(name.starts_with("a-label-") && name.len() == "a-label-".len() + 16, "{name}");
@@ -140,6 +137,8 @@ fn a_file_name_cannot_lead_out_of_the_entry() -> Result<()> {
             "result.json",
             "lock",
             "inputs.json",
+            "manifest",
+            "time",
             ".hidden",
             "checkpoint-1",
             "./x",
@@ -189,14 +188,104 @@ fn a_result_that_json_cannot_hold_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_folder_with_other_inputs_is_refused() -> Result<()> {
+fn a_folder_of_other_inputs_is_refused() -> Result<()> {
     let root = scratch();
     let entry = entry(root.path());
-    entry.run(|_| Ok(answer(1.0)))?;
-    fs::write(entry.folder().join("inputs.json"), "{\"seed\": 2}\n").expect("scratch is writable");
+    let inputs = Fingerprint::new().with("seed", &2)?;
+    let other = Store::open(root.path())?.entry("sum", "a label", &inputs)?;
+    other.run(|_| Ok(answer(1.0)))?;
+    fs::rename(other.folder(), entry.folder()).expect("scratch is writable");
     let error = entry.run(never).expect_err("the inputs differ");
     assert!(error.to_string().contains("inputs.json"), "{error}");
     Ok(())
+}
+
+/// A finished entry with files on two levels.
+fn finished(root: &Path) -> Entry {
+    let entry = entry(root);
+    let made = entry.run(|work| {
+        work.write("adapter/weights", &[7; 1000])?;
+        work.write("empty", b"")?;
+        Ok(answer(1.0))
+    });
+    made.expect("scratch is writable");
+    entry
+}
+
+/// Every file of an entry but its lock.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (path, kind) in disk::list(folder).expect("the folder can be listed") {
+        match kind.is_dir() {
+            true => found.extend(files(&path)),
+            false if path.ends_with("lock") => {}
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+#[test]
+fn an_entry_of_which_one_bit_is_not_as_it_was_is_made_again() -> Result<()> {
+    let root = scratch();
+    let entry = finished(root.path());
+    let all = files(entry.folder());
+    assert_eq!(all.len(), 5, "{all:?}");
+    let contents = || all.iter().map(|path| fs::read(path).expect("it is there"));
+    let whole: Vec<Vec<u8>> = contents().collect();
+    for (path, bytes) in all.iter().zip(&whole) {
+        let name = path.display();
+        let mut damages = vec![None, Some(b"other".to_vec()), Some([bytes, &b"x"[..]].concat())];
+        if !bytes.is_empty() {
+            damages.push(Some(bytes[..bytes.len() / 2].to_vec()));
+            damages.push(Some(Vec::new()));
+            for (at, bit) in [(0, 0), (bytes.len() / 2, 3), (bytes.len() - 1, 7)] {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                damages.push(Some(flipped));
+            }
+        }
+        for damage in damages {
+            match &damage {
+                None => fs::remove_file(path).expect("it is there"),
+                Some(damage) => fs::write(path, damage).expect("scratch is writable"),
+            }
+            assert_eq!(entry.state()?, State::Unfinished, "{name} {damage:?}");
+            let worked = Cell::new(false);
+            let again = entry.run(|work| {
+                worked.set(true);
+                work.write("adapter/weights", &[7; 1000])?;
+                work.write("empty", b"")?;
+                Ok(answer(1.0))
+            })?;
+            assert!(worked.get() && again == answer(1.0), "{name} {damage:?}");
+            assert!(contents().eq(whole.iter().cloned()), "{name} {damage:?}");
+            assert_eq!(entry.run(never)?, answer(1.0));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_path_in_a_damaged_entry_is_refused_and_others_are_not() -> Result<()> {
+    let root = scratch();
+    let entry = finished(root.path());
+    let weights = entry.folder().join("adapter/weights");
+    let check_all = || {
+        [&weights, &entry.folder().join("adapter"), &entry.folder().to_path_buf()]
+            .map(|path| check_written(path).map_err(|error| error.to_string()))
+    };
+    assert!(check_all().iter().all(|checked| checked.is_ok()));
+    let mut bytes = fs::read(&weights).expect("it is there");
+    bytes[500] ^= 1;
+    fs::write(&weights, &bytes).expect("scratch is writable");
+    for checked in check_all() {
+        let problem = checked.expect_err("a bit was flipped");
+        assert!(problem.contains("adapter/weights") && problem.contains("made again"), "{problem}");
+    }
+    check_written(&entry.folder().join("empty"))?;
+    check_written(root.path())?;
+    check_written(&root.path().join("nowhere"))
 }
 
 #[test]
@@ -233,8 +322,6 @@ fn the_newest_checkpoint_that_reads_is_gone_on_from() -> Result<()> {
     let checkpoints = ["checkpoint-000000000010", "checkpoint-000000000011"];
     assert_eq!(names(entry.folder())[..2], checkpoints);
 
-    fs::write(entry.folder().join(checkpoints[1]).join("state.json"), "12")
-        .expect("scratch is writable");
     fs::remove_file(entry.folder().join(checkpoints[1]).join("state.json"))
         .expect("the file is there");
     entry.run(|work| {
@@ -245,7 +332,98 @@ fn the_newest_checkpoint_that_reads_is_gone_on_from() -> Result<()> {
         );
         Ok(answer(1.0))
     })?;
-    assert_eq!(names(entry.folder()), ["inputs.json", "lock", "result.json"]);
+    assert_eq!(names(entry.folder()), ["inputs.json", "lock", "manifest", "result.json"]);
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_of_which_one_bit_is_not_as_it_was_is_not_gone_on_from() -> Result<()> {
+    const STATE: [&str; 2] = ["checkpoint-000000000002/state", "checkpoint-000000000002/manifest"];
+    for (name, bit) in STATE.iter().flat_map(|name| (0..8).map(move |bit| (*name, bit))) {
+        let root = scratch();
+        let entry = entry(root.path());
+        let stopped = entry.run(|work| {
+            for step in [1, 2] {
+                work.save_checkpoint(step, |folder| {
+                    write_atomic(&folder.join("state"), &[step as u8; 64])
+                })?;
+            }
+            Err::<Answer, _>(Error::invalid("test", "stops here"))
+        });
+        assert!(stopped.is_err());
+        let path = entry.folder().join(name);
+        let mut bytes = fs::read(&path).expect("it is there");
+        bytes[20] ^= 1 << bit;
+        fs::write(&path, bytes).expect("scratch is writable");
+        entry.run(|work| {
+            let resumed = work.resume(|step, _| Ok(step))?;
+            assert_eq!(resumed, Some((1, 1)), "{name}, bit {bit}");
+            Ok(answer(1.0))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_unfinished_is_bound_to_its_inputs() -> Result<()> {
+    let root = scratch();
+    let begin = |entry: &Entry| {
+        let stopped = entry.run(|work| {
+            work.save_checkpoint(1, |folder| write_atomic(&folder.join("state"), b"1"))?;
+            work.lines::<u32>("pieces.jsonl")?.1.push(&1)?;
+            Err::<Answer, _>(Error::invalid("test", "stops here"))
+        });
+        assert!(stopped.is_err());
+    };
+    let go_on = |entry: &Entry, kept: bool| {
+        entry.run(|work| {
+            assert_eq!(work.resume(|step, _| Ok(step))?.is_some(), kept);
+            assert_eq!(work.lines::<u32>("pieces.jsonl")?.0.len(), usize::from(kept));
+            Ok(answer(1.0))
+        })
+    };
+    // a file of inputs that was damaged is written again, and nothing is lost
+    let own = entry(root.path());
+    begin(&own);
+    let inputs = own.folder().join("inputs.json");
+    let whole = fs::read(&inputs).expect("it is there");
+    fs::write(&inputs, "{\"seed\": 3}\n").expect("scratch is writable");
+    go_on(&own, true)?;
+    assert_eq!(fs::read(&inputs).expect("it is there"), whole);
+    // a folder that was renamed is begun anew
+    own.remove()?;
+    let seed = Fingerprint::new().with("seed", &2)?;
+    let other = Store::open(root.path())?.entry("sum", "a label", &seed)?;
+    begin(&other);
+    fs::rename(other.folder(), own.folder()).expect("scratch is writable");
+    go_on(&own, false)?;
+    Ok(())
+}
+
+#[test]
+fn seconds_are_those_of_all_tries() -> Result<()> {
+    let root = scratch();
+    let entry = entry(root.path());
+    let mut tries: Vec<(f64, std::time::SystemTime)> = Vec::new();
+    for step in 1..=3 {
+        let stopped = entry.run(|work| {
+            tries.push((work.seconds(), work.started()));
+            work.save_checkpoint(step, |_| Ok(()))?;
+            Err::<Answer, _>(Error::invalid("test", "stops here"))
+        });
+        assert!(stopped.is_err());
+    }
+    assert!(tries.is_sorted_by(|a, b| a.0 < b.0 && a.1 == b.1), "{tries:?}");
+    // as if they had taken an hour
+    let time = entry.folder().join(TIME);
+    let text = fs::read_to_string(&time).expect("it is there");
+    let mut hour: serde_json::Value =
+        serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+    hour["seconds"] = 3600.0.into();
+    fs::write(&time, manifest::seal(&hour)?).expect("scratch is writable");
+    let seconds = entry.run(|work| Ok(work.seconds()))?;
+    assert!(seconds >= 3600.0, "{seconds}");
+    assert!(!time.exists());
     Ok(())
 }
 
@@ -279,6 +457,22 @@ fn lines_go_on_after_the_last_whole_one() -> Result<()> {
         assert!(stopped.is_err());
         assert_eq!(fs::read(&path).expect("the lines are there"), whole);
     }
+    // one bit of a line takes it and what follows away, wherever it is; so does a line that is not where it was
+    let damaged = (line..2 * line).step_by(3).map(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    });
+    let moved = [&whole[..line], &whole[2 * line..], &whole[line..2 * line]].concat();
+    for bytes in damaged.chain([moved]) {
+        fs::write(&path, &bytes).expect("scratch is writable");
+        let stopped = entry.run(|work| {
+            let (done, _) = work.lines::<Answer>("answers.jsonl")?;
+            assert_eq!(done, [answer(0.0)], "{}", String::from_utf8_lossy(&bytes));
+            Err::<Answer, _>(Error::invalid("test", "stops here"))
+        });
+        assert!(stopped.is_err());
+    }
     Ok(())
 }
 
@@ -307,17 +501,19 @@ fn half_written_files_are_removed_by_the_next_run() -> Result<()> {
 
 #[test]
 fn threads_that_race_for_an_entry_do_the_work_once() -> Result<()> {
+    const THREADS: usize = 6;
     let root = scratch();
-    let worked = AtomicUsize::new(0);
+    let (worked, begin) = (AtomicUsize::new(0), Barrier::new(THREADS));
     let results: Vec<Result<Answer>> = std::thread::scope(|scope| {
         let run = || {
+            begin.wait();
             entry(root.path()).run(|_| {
                 worked.fetch_add(1, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(50));
+                assert!(matches!(entry(root.path()).try_run(never), Err(Error::Busy { .. })));
                 Ok(answer(3.0))
             })
         };
-        let threads: Vec<_> = (0..6).map(|_| scope.spawn(run)).collect();
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(run)).collect();
         threads.into_iter().map(|thread| thread.join().expect("no thread panics")).collect()
     });
     for result in results {
@@ -327,12 +523,33 @@ fn threads_that_race_for_an_entry_do_the_work_once() -> Result<()> {
     Ok(())
 }
 
+/// A child that has said `ready`; what it says before is let pass.
+fn ready(child: &mut Child) {
+    let said = child.stdout.as_mut().expect("it is read here");
+    let mut line = String::new();
+    let mut said = std::io::BufReader::new(said);
+    while !line.ends_with("ready\n") {
+        line.clear();
+        let read = said.read_line(&mut line).expect("the child can be heard");
+        assert!(read > 0, "the child ended before it was ready");
+    }
+}
+
+/// Says `ready` and waits until the other test has read it and closes this one's input, or ends.
+fn wait_for_parent() {
+    println!("ready");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
 #[test]
 fn processes_that_race_for_an_entry_do_the_work_once() {
     let root = scratch();
-    let children: Vec<_> = (0..4)
+    let mut children: Vec<Child> = (0..4)
         .map(|_| child("racing_child", root.path()).spawn().expect("the test binary starts"))
         .collect();
+    children.iter_mut().for_each(ready);
+    // now all at once
+    children.iter_mut().for_each(|child| drop(child.stdin.take()));
     for child in children {
         let output = child.wait_with_output().expect("the child ends");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -345,6 +562,7 @@ fn processes_that_race_for_an_entry_do_the_work_once() {
 #[ignore = "a part of processes_that_race_for_an_entry_do_the_work_once"]
 fn racing_child() {
     let root = child_scratch();
+    wait_for_parent();
     let result = entry(&root).run(|_| {
         use std::io::Write;
         let path = root.join("worked");
@@ -354,7 +572,6 @@ fn racing_child() {
             .open(path)
             .expect("scratch is writable");
         file.write_all(b"x").expect("scratch is writable");
-        std::thread::sleep(Duration::from_millis(200));
         Ok(answer(4.0))
     });
     assert_eq!(result.expect("the work succeeds"), answer(4.0));
@@ -365,7 +582,7 @@ fn a_killed_run_goes_on_from_its_checkpoint() -> Result<()> {
     let root = scratch();
     let entry = entry(root.path());
     let mut killed = child("killed_child", root.path()).spawn().expect("the test binary starts");
-    wait_for(&root.path().join("ready"));
+    ready(&mut killed);
 
     let busy = entry.try_run(never).expect_err("the child is at work");
     assert!(
@@ -390,7 +607,8 @@ fn a_killed_run_goes_on_from_its_checkpoint() -> Result<()> {
     })?;
     assert_eq!(begun.get(), Some((100, 100)));
     assert_eq!(result, answer(5.0));
-    assert_eq!(names(entry.folder()), ["inputs.json", "lock", "pieces.jsonl", "result.json"]);
+    let left = ["inputs.json", "lock", "manifest", "pieces.jsonl", "result.json"];
+    assert_eq!(names(entry.folder()), left);
     Ok(())
 }
 
@@ -409,8 +627,7 @@ fn killed_child() {
         work.save_checkpoint(200, |folder| {
             let path = folder.join("state");
             fs::write(&path, "half").map_err(Error::io("writing", &path))?;
-            fs::write(root.join("ready"), "").map_err(Error::io("writing", &root))?;
-            std::thread::sleep(Duration::from_secs(60));
+            wait_for_parent();
             Ok(())
         })?;
         Ok(answer(0.0))
@@ -494,7 +711,7 @@ fn finish_after_full_disk(root: &Path) -> Result<()> {
     entry.run(|work| {
         assert_eq!(fs::read(work.path("small")?).expect("it is still there"), b"first");
         let resumed = work.resume(|_, folder| Ok(names(folder)))?;
-        assert_eq!(resumed, Some((1, vec!["state".to_string()])));
+        assert_eq!(resumed, Some((1, ["manifest", "state"].map(String::from).to_vec())));
         assert_eq!(work.lines::<String>("pieces.jsonl")?.0, ["1"]);
         Ok(answer(6.0))
     })?;

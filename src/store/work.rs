@@ -4,14 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::marker::PhantomData;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Instant, SystemTime};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::{INPUTS, RESULT, disk};
+use super::manifest::{self, Manifest};
+use super::{CHECKPOINT, INPUTS, LOCK, RESULT, TIME, disk, fault};
 use crate::error::{Error, Result};
-
-const CHECKPOINT: &str = "checkpoint-";
 
 /// Newest checkpoints that are kept: one more than needed, should the newest not read.
 const KEPT: usize = 2;
@@ -20,11 +20,50 @@ const KEPT: usize = 2;
 #[derive(Debug)]
 pub struct Work {
     folder: PathBuf,
+    /// Hash of the entry's inputs, to which everything unfinished is bound.
+    inputs: String,
+    /// When this try began.
+    clock: Instant,
+    /// What earlier tries took.
+    earlier: Time,
+}
+
+/// How long a work that may have been stopped has taken; kept beside what it goes on from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Time {
+    inputs: String,
+    /// When the first try began.
+    started: SystemTime,
+    /// Of all tries, up to the last thing that was kept.
+    seconds: f64,
 }
 
 impl Work {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub(super) fn new(folder: PathBuf, inputs: String) -> Result<Self> {
+        let kept: Option<Time> = manifest::read_sealed(&folder.join(TIME))?;
+        let begin = || Time { inputs: inputs.clone(), started: SystemTime::now(), seconds: 0.0 };
+        let earlier = kept.filter(|time| time.inputs == inputs).unwrap_or_else(begin);
+        Ok(Self { folder, inputs, clock: Instant::now(), earlier })
+    }
+
+    /// Seconds that this work has taken, earlier tries included up to the last thing that they kept.
+    pub fn seconds(&self) -> f64 {
+        self.earlier.seconds + self.clock.elapsed().as_secs_f64()
+    }
+
+    /// When the first try began from which something was kept.
+    pub fn started(&self) -> SystemTime {
+        self.earlier.started
+    }
+
+    /// Keeps what the work has taken, for the case that it is stopped. Checkpoints do so by themselves.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn keep_time(&self) -> Result<()> {
+        let Time { inputs, started, .. } = &self.earlier;
+        let time = Time { inputs: inputs.clone(), started: *started, seconds: self.seconds() };
+        disk::write_atomic(&self.folder.join(TIME), &manifest::seal(&time)?)
     }
 
     /// The entry's folder.
@@ -36,12 +75,12 @@ impl Work {
     ///
     /// # Errors
     /// [`Error::Invalid`] when `name` leads out of the entry or is one of the store's own (`result.json`, `inputs.json`, `lock`,
-    /// hidden names, `checkpoint-...`).
+    /// `manifest`, `time`, hidden names, `checkpoint-...`).
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let relative = Path::new(name);
         let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
         let first = name.split('/').next().unwrap_or_default();
-        let reserved = [RESULT, INPUTS, "lock", ""].contains(&first)
+        let reserved = [RESULT, INPUTS, LOCK, TIME, manifest::FILE, ""].contains(&first)
             || first.starts_with('.')
             || first.starts_with(CHECKPOINT);
         if !inside || reserved {
@@ -89,7 +128,12 @@ impl Work {
         write: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<()> {
         let path = self.folder.join(format!("{CHECKPOINT}{step:012}"));
-        disk::make_folder_atomic(&path, write)?;
+        disk::make_folder_atomic(&path, |folder| {
+            write(folder)?;
+            Manifest::of(folder, &self.inputs)?.write(folder)
+        })?;
+        self.keep_time()?;
+        fault::point(&format!("checkpoint {step}"));
         for (_, old) in self.checkpoints()?.iter().skip(KEPT) {
             disk::remove_folder(old)?;
         }
@@ -98,7 +142,7 @@ impl Work {
 
     /// What `read` makes of the newest checkpoint that it accepts, and that checkpoint's step; `None` when there is none.
     ///
-    /// A checkpoint that `read` refuses is removed, with a warning on stderr, and the one before is tried.
+    /// A checkpoint of which a file is not as it was written, or which `read` refuses, is removed, with a warning on stderr, and the one before is tried.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be listed or a refused checkpoint cannot be removed.
@@ -107,7 +151,7 @@ impl Work {
         mut read: impl FnMut(u64, &Path) -> Result<T>,
     ) -> Result<Option<(u64, T)>> {
         for (step, path) in self.checkpoints()? {
-            match read(step, &path) {
+            match self.check(&path).and_then(|()| read(step, &path)) {
                 Ok(state) => return Ok(Some((step, state))),
                 Err(error) => {
                     disk::warn(&path, &format!("does not read ({error}) and is removed"));
@@ -118,10 +162,23 @@ impl Work {
         Ok(None)
     }
 
+    /// Refuses a checkpoint of which a file is not as it was written, or that is another work's.
+    fn check(&self, checkpoint: &Path) -> Result<()> {
+        let problem = match Manifest::read(checkpoint)? {
+            None => format!("its {} is missing or was changed", manifest::FILE),
+            Some(manifest) if manifest.inputs() != self.inputs => "is of other inputs".to_string(),
+            Some(manifest) => match &manifest.misfits(checkpoint, "")?[..] {
+                [] => return Ok(()),
+                names => format!("not as it was written: {}", names.join(", ")),
+            },
+        };
+        Err(Error::file(checkpoint, problem))
+    }
+
     /// The lines of the file `name` that an earlier try completed, and the file, open to add more.
     ///
-    /// For work that is a list of pieces, each made once: skip as many as there are lines. Each line is one value as JSON. A line
-    /// that does not read, such as the last one of a killed process, is cut off together with all that follow.
+    /// For work that is a list of pieces, each made once: skip as many as there are lines. Each line is one value as JSON, with its
+    /// hash. A line that is not as it was written, such as the last one of a killed process, is cut off together with all that follow.
     ///
     /// # Errors
     /// Those of [`Work::path`], and [`Error::Io`].
@@ -137,21 +194,31 @@ impl Work {
         std::io::Read::read_to_end(&mut file, &mut bytes).map_err(Error::io("reading", &path))?;
         let (mut values, mut whole) = (Vec::new(), 0);
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            match serde_json::from_slice(line) {
-                Ok(value) if line.ends_with(b"\n") => values.push(value),
-                _ => break,
+            match self.parse_line(values.len(), line) {
+                Some(value) => values.push(value),
+                None => break,
             }
             whole += line.len();
         }
         if whole < bytes.len() {
             disk::warn(
                 &path,
-                &format!("is kept up to line {}; the rest does not read", values.len()),
+                &format!("is kept up to line {}; the rest is not as it was written", values.len()),
             );
             file.set_len(whole as u64).map_err(Error::io("writing", &path))?;
         }
-        let lines = Lines { file, path, length: whole as u64, value: PhantomData };
+        let (inputs, number) = (self.inputs.clone(), values.len());
+        let lines = Lines { file, path, inputs, number, length: whole as u64, value: PhantomData };
         Ok((values, lines))
+    }
+
+    /// The value of a line, if it is whole and the one that was written there.
+    fn parse_line<T: DeserializeOwned>(&self, number: usize, line: &[u8]) -> Option<T> {
+        let line = std::str::from_utf8(line).ok()?.strip_prefix("{\"hash\":\"")?;
+        let (hash, rest) = line.split_once("\",\"value\":")?;
+        let json = rest.strip_suffix("}\n")?;
+        let whole = hash == manifest::line_hash(&self.inputs, number, json);
+        serde_json::from_str(json).ok().filter(|_| whole)
     }
 
     /// Newest first.
@@ -165,8 +232,9 @@ impl Work {
         Ok(found)
     }
 
-    /// Once the result is there, checkpoints are only in the way; failing to remove them harms nothing.
-    pub(super) fn remove_checkpoints(&self) {
+    /// Once the result is there, what was to go on from is only in the way; failing to remove it harms nothing.
+    pub(super) fn remove_unfinished(&self) {
+        let _ = std::fs::remove_file(self.folder.join(TIME));
         for (_, path) in self.checkpoints().unwrap_or_default() {
             let _ = std::fs::remove_dir_all(path);
         }
@@ -178,6 +246,10 @@ impl Work {
 pub struct Lines<T> {
     file: File,
     path: PathBuf,
+    /// Hash of the entry's inputs.
+    inputs: String,
+    /// Whole lines.
+    number: usize,
     /// Bytes of whole lines.
     length: u64,
     value: PhantomData<fn(&T)>,
@@ -190,10 +262,10 @@ impl<T: Serialize + DeserializeOwned> Lines<T> {
     /// [`Error::Io`] when it cannot be written, and the file is then as before; [`Error::Invalid`] when the value does not survive
     /// JSON (a number that is not finite).
     pub fn push(&mut self, value: &T) -> Result<()> {
-        let line = serde_json::to_vec(value).and_then(|mut line| {
-            serde_json::from_slice::<T>(&line)?;
-            line.push(b'\n');
-            Ok(line)
+        let line = serde_json::to_string(value).and_then(|json| {
+            serde_json::from_str::<T>(&json)?;
+            let hash = manifest::line_hash(&self.inputs, self.number, &json);
+            Ok(format!("{{\"hash\":\"{hash}\",\"value\":{json}}}\n"))
         });
         let line = line.map_err(|error| {
             Error::invalid(
@@ -201,13 +273,15 @@ impl<T: Serialize + DeserializeOwned> Lines<T> {
                 format!("does not read back from JSON ({error}); a number that is not finite must be an Option"),
             )
         })?;
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // Half a line must not stand before the next one.
             let _ = self.file.set_len(self.length);
             return Err(Error::io("writing", &self.path)(error));
         }
         self.length += line.len() as u64;
+        self.number += 1;
+        fault::point(&format!("line {}", self.number));
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ mod code;
 mod database;
 mod fence;
 mod follow;
+mod grader;
 mod gsm8k;
 mod instructions;
 mod letter;
@@ -32,6 +33,7 @@ mod query;
 mod sql;
 mod text;
 
+pub use grader::graders;
 pub use instructions::Instruction;
 pub use program::Extraction;
 pub(crate) use program::defined_names;

@@ -138,6 +138,9 @@ impl Tokenizer {
         for (name, text) in &special {
             identity.extend_from_slice(format!("\0{name}={text}").as_bytes());
         }
+        if let Some(add) = config.get("add_bos_token") {
+            identity.extend_from_slice(format!("\0add_bos_token={add}").as_bytes());
+        }
         identity.push(0);
         identity.extend_from_slice(template.as_ref().map_or("", ChatTemplate::source).as_bytes());
         let own: HashSet<&AddedToken> = own.values().collect();
