@@ -161,7 +161,7 @@ impl Message {
             Some(Value::Array(list)) => !list.is_empty(),
             Some(_) => true,
         };
-        WRITTEN.into_iter().filter(move |keys| keys.iter().any(|key| has(key)))
+        WRITTEN.into_iter().filter(move |keys| keys.iter().any(&has))
     }
 
     /// The texts of its parts, where its content is a list of them.

@@ -44,7 +44,6 @@ pub struct Data {
 impl Data {
     /// Reads `path` and renders its first `limit` examples with the tokenizer of `checkpoint`. `max_length` shortens the model's context;
     /// `skip_unusable` leaves out rows that cannot be used.
-    #[expect(clippy::too_many_arguments, reason = "each is an option of the verbs")]
     pub fn read(
         cx: &Context,
         checkpoint: &Checkpoint,
