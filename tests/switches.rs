@@ -620,7 +620,8 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
         [variants.x.finetune]
         warmup_steps = 3"#;
     let varied = Recipe::parse(variant).unwrap().variants;
-    let moving: [(&str, &dyn Fn(&mut Recipe)); 7] = [
+    type Change<'a> = (&'static str, &'a dyn Fn(&mut Recipe));
+    let moving: [Change<'_>; 7] = [
         ("arms", &|recipe| recipe.arms = vec!["stm(1.5)".parse().unwrap()]),
         ("learning_rates", &|recipe| recipe.learning_rates = vec![1e-3]),
         ("seeds", &|recipe| recipe.seeds = vec![5]),
@@ -635,7 +636,7 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
     for (key, change) in moving {
         assert!(moved(&before, &changed(change)), "{key}");
     }
-    let staying: [(&str, &dyn Fn(&mut Recipe)); 5] = [
+    let staying: [Change<'_>; 5] = [
         ("name", &|recipe| recipe.name = "other".into()),
         ("non_target", &|recipe| recipe.non_target = vec!["sql".into()]),
         ("thresholds", &|recipe| recipe.thresholds = vec![2.0]),
