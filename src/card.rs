@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::store::{Entry, Kept, Work, bytes_hash, file_hash, is_bookkeeping};
-use crate::tokens::{ChatTemplate, DateTime, TemplateOptions, Tokenizer};
+use crate::tokens::{ChatTemplate, DateTime, TemplateOptions};
 use crate::train::Example;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -69,7 +69,6 @@ pub enum Error {
         problem: String,
     },
     /// A model computed something that is no finite number.
-    #[error("{what} is not a number; the weights are broken, get or train them again")]
     NotANumber {
         /// What was computed.
         what: String,
@@ -174,6 +173,11 @@ impl fmt::Display for Error {
                 problems.iter().try_for_each(|problem| write!(f, "\n  {}", Word(problem)))
             }
             Self::Invalid { what, problem } => write!(f, "{}: {problem}", Word(what)),
+            Self::NotANumber { what } => write!(
+                f,
+                "{} is not a number; the weights are broken, get or train them again",
+                Word(what)
+            ),
             Self::Training { step, problem } => {
                 write!(f, "training stopped at step {step}: {problem}")
             }

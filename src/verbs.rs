@@ -21,10 +21,10 @@ use crate::self_output::{self, Pool, SelfOutput, Shown};
 use crate::stats;
 use crate::store::fault;
 use crate::task::Item;
-use crate::tokens::{Sequence, Tokenizer};
+use crate::tokens::Sequence;
 use crate::train::{Example, Finetune, Method, Reweigh, Step, Trainer};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Scores every token of every sequence under `checkpoint`. `label` names the result's folder for people.

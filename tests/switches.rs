@@ -134,10 +134,10 @@ fn of_lora() -> Vec<Switch> {
         with_lora("exclude_pattern", |lora| lora.exclude_pattern = Some(".*q_proj".into())),
         with_lora("layers", |lora| lora.layers = Some(vec![0])),
         with_lora("rank_pattern", |lora| {
-            lora.rank_pattern.insert("q_proj".into(), 2);
+            lora.rank_pattern = [("q_proj".to_owned(), 2)].into();
         }),
         with_lora("alpha_pattern", |lora| {
-            lora.alpha_pattern.insert("q_proj".into(), 2.0);
+            lora.alpha_pattern = [("q_proj".to_owned(), 2.0)].into();
         }),
     ]
 }
@@ -543,7 +543,7 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
 
 #[test]
 fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
-    // what changes what is trained: tried above and in the tests of recipes; the rest says what is measured and how it is called
+    // what changes what is trained: tried above, in the tests of recipes, of templates and of rows; the rest says what is measured and how it is called
     let of_training = BTreeSet::from([
         "arms",
         "learning_rates",
@@ -558,6 +558,10 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
         "target",
         "forget_at_most",
         "when_forgotten",
+        // only bad items, and templates that write a date or read variables, notice these
+        "skip_unusable",
+        "template_date",
+        "template_args",
     ]);
     let of_measuring = BTreeSet::from([
         "name",
@@ -595,6 +599,9 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
             probe_share,
             forget_at_most,
             when_forgotten,
+            skip_unusable,
+            template_date,
+            template_args,
             variants,
         },
         Recipe::lab()
