@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::{Graded, TaskScore};
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
+use crate::stats;
 use crate::task::{Check, Item};
 use crate::verbs;
 use serde::{Deserialize, Serialize};
@@ -24,13 +25,14 @@ pub struct Answers {
 /// Asks the model every question once, greedily, and grades its answers.
 ///
 /// # Errors
-/// The model cannot be read, or this machine cannot grade an answer.
+/// The model cannot be read, a task or an item stands there twice, or this machine cannot grade an answer.
 pub fn answers(
     cx: &Context,
     checkpoint: &Checkpoint,
     name: &str,
     tasks: &Tasks,
 ) -> Result<Answers> {
+    stats::distinct("tasks", tasks.tasks.iter().map(|(task, _)| task))?;
     let sampling = Sampling::greedy(tasks.max_new_tokens);
     Ok(Answers {
         name: name.to_owned(),
