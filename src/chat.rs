@@ -59,6 +59,9 @@ const WEIGHTS: [(&str, bool); 8] = [
     ("mask", true),
 ];
 
+/// Keys by which Axolotl weighs parts of a message.
+const DETAILS: [&str; 2] = ["train_detail", "training_detail"];
+
 /// Keys that hold something the assistant has to write beside `content`, in groups of names for one thing.
 const WRITTEN: [&[&str]; 5] = [
     &["tool_calls"],
@@ -142,6 +145,12 @@ impl Message {
 
     /// The same, `None` where nothing is said of it.
     fn given_weight(&self) -> Result<Option<f32>> {
+        for key in DETAILS {
+            if self.given.get(key).is_some_and(|value| !value.is_null()) {
+                let problem = "says of parts of the text which are learned, which is not read here; give `weights` beside `input_ids`, or make messages of the parts";
+                return Err(Error::invalid(key, problem));
+            }
+        }
         let mut weight = None;
         for (key, inverted) in WEIGHTS {
             let Some(value) = self.given.get(key).filter(|value| !value.is_null()) else {
@@ -410,5 +419,18 @@ mod tests {
         let own = Conversation::pair("q", "a").with_completion("b");
         assert_eq!(own, Conversation::pair("q", "b"));
         assert_eq!(Conversation::question("q").with_completion("b"), own);
+    }
+
+    #[test]
+    fn weights_of_parts_of_a_text_are_refused_and_not_dropped() {
+        for key in DETAILS {
+            let mut message = Message::assistant("a b");
+            message.given = serde_json::json!({"role": "assistant", "content": "a b", key: [{"begin_offset": 0, "end_offset": 1, "train": false}]})
+                .as_object()
+                .cloned()
+                .unwrap_or_default();
+            let error = message.weight().unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("input_ids"), "{error}");
+        }
     }
 }

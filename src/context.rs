@@ -42,10 +42,10 @@ pub struct Context {
     pub workers: usize,
     /// Hashes of files read before.
     hashes: Mutex<Hashes>,
+    /// Checkpoints that were looked at for contradictions.
+    looked_at: Mutex<HashSet<Checkpoint>>,
     /// What was said already.
-    advised: Mutex<HashSet<String>>,
-    /// Checkpoints that were looked at for contradictions, and what was said of them.
-    said: Mutex<(HashSet<Checkpoint>, HashSet<String>)>,
+    said: Mutex<HashSet<String>>,
 }
 
 /// Hash of each file, with the size and time for which it holds.
@@ -72,7 +72,7 @@ impl Context {
             progress,
             workers,
             hashes: Mutex::default(),
-            advised: Mutex::default(),
+            looked_at: Mutex::default(),
             said: Mutex::default(),
         })
     }
@@ -118,17 +118,21 @@ impl Context {
     /// # Errors
     /// When they cannot be read.
     pub fn mention_contradictions(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let mut said = self.said.lock().unwrap_or_else(|broken| broken.into_inner());
-        if said.0.contains(checkpoint) {
-            return Ok(());
-        }
-        for found in checkpoint.contradictions()? {
-            if said.1.insert(found.clone()) {
-                self.progress.note(&format!("note: {found}"));
+        let mut looked_at = self.looked_at.lock().unwrap_or_else(|broken| broken.into_inner());
+        if !looked_at.contains(checkpoint) {
+            for found in checkpoint.contradictions()? {
+                self.say_once(&format!("note: {found}"));
             }
+            looked_at.insert(checkpoint.clone());
         }
-        said.0.insert(checkpoint.clone());
         Ok(())
+    }
+
+    fn say_once(&self, line: &str) {
+        let mut said = self.said.lock().unwrap_or_else(|broken| broken.into_inner());
+        if said.insert(line.to_owned()) {
+            self.progress.note(line);
+        }
     }
 
     /// The tokenizer of a checkpoint, with the options of its template: a text with a token that the model's embedding has no row for is
@@ -136,10 +140,7 @@ impl Context {
     pub fn tokenizer(&self, checkpoint: &Checkpoint) -> Result<Tokenizer> {
         let tokenizer = checkpoint.tokenizer()?.within(checkpoint.config()?.vocab_size);
         for advice in tokenizer.advice(&checkpoint.stop_ids()?) {
-            let mut advised = self.advised.lock().unwrap_or_else(|broken| broken.into_inner());
-            if advised.insert(advice.clone()) {
-                self.progress.note(&format!("warning: {advice}"));
-            }
+            self.say_once(&format!("warning: {advice}"));
         }
         Ok(tokenizer)
     }

@@ -165,6 +165,7 @@ impl Doctor {
                 found.push(("end of answer", Well(format!("{:?} (id {})", end.text, end.id))));
             }
             let advice = tokenizer.advice(&stop_ids).into_iter();
+            let advice = advice.chain(checkpoint.contradictions()?);
             found.extend(advice.map(|advice| ("warning", Lacking(advice))));
             Ok(found)
         };

@@ -321,16 +321,6 @@ struct Found {
 }
 
 impl Check {
-    /// Whether any answer can match the reference: a number that is a number, mathematics that holds something.
-    pub fn gold_is_readable(&self) -> bool {
-        match self {
-            Self::Number { value, .. } => number::exact(value).is_some(),
-            Self::Math { answer, .. } => math::readable_gold(answer),
-            Self::Gsm8k { answer, .. } => gsm8k::readable_gold(answer),
-            _ => true,
-        }
-    }
-
     /// Whether this machine can grade such an answer.
     ///
     /// # Errors
@@ -363,12 +353,12 @@ impl Check {
                 let matched = [alone, given]
                     .iter()
                     .any(|given| right(gsm8k::grade(answer, *grading, *take, given)));
-                match matched && !answer.trim().is_empty() {
+                match matched && gsm8k::readable_gold(answer) {
                     true => Ok(()),
                     false => wrong(format!("the reference answer {answer:?} is read as no number")),
                 }
             }
-            Self::Math { answer, .. } if !math::equal(answer, answer) => {
+            Self::Math { answer, .. } if !math::readable_gold(answer) => {
                 wrong(format!("the reference answer {answer:?} is empty or cannot be read"))
             }
             Self::Letter { labels, options, .. } if labels.len() != options.len() => {

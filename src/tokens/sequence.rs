@@ -420,7 +420,7 @@ fn chat_sequence(
             let end = place.end_of_message(&text, opening.len(), &through, message)?;
             let within = |token: &usize| spans[*token].start < end;
             let turn = (prompt_tokens..ids.len()).take_while(within);
-            let last = turn.clone().filter(|token| tokenizer.is_special(ids[*token])).last();
+            let last = turn.clone().filter(|token| tokenizer.ends_turns(ids[*token])).last();
             end_of_turn = last.map(|last| ids[last]);
             if let Some(last) = last.or(turn.last()) {
                 learned[prompt_tokens..=last].fill(true);
