@@ -682,7 +682,7 @@ fn the_command_line_explains_what_it_cannot_export() {
         "export merged --model model --adapter nowhere --out m",
         &["nowhere", "no adapter_config.json"],
     );
-    refuses("export merged --model model --adapter dora --out model/..", &["holds other things"]);
+    refuses("export merged --model model --adapter dora --out model/..", &["would be lost"]);
     refuses("export merged --model model --adapter dora --out m --shard 0", &["--shard"]);
     assert!(!root.path().join("m").exists());
 }

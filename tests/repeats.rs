@@ -158,7 +158,9 @@ fn lists_of_the_command_line_and_of_recipes_name_each_thing_once() {
     assert!(score.output().unwrap().status.success());
     refused(root, &["ledger", "tokens", "tokens"], &["tokens", "named twice"]);
     refused(root, &["ledger", "tokens", "./tokens"], &["tokens", "named twice"]);
-    let file = std::fs::read_dir(root.join("tokens")).unwrap().next().unwrap().unwrap().path();
+    let files = std::fs::read_dir(root.join("tokens")).unwrap().map(|entry| entry.unwrap().path());
+    let mut ledgers = files.filter(|path| path.extension().is_some_and(|e| e == "parquet"));
+    let file = ledgers.next().unwrap();
     refused(root, &["ledger", "tokens", file.to_str().unwrap()], &["named twice"]);
     let thresholds = ["ledger", "tokens", "--thresholds", "2.5,3,2.50"];
     refused(root, &thresholds, &["thresholds", "2.5", TWICE]);

@@ -1,6 +1,7 @@
 //! What `perplexity` and `finetune` do alike: read and render a data set, score it, choose the tokens to learn.
 
 use super::output::Reads;
+use super::terminal::tell;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
@@ -149,7 +150,7 @@ pub fn note_unusable(cx: &Context, unusable: &[Unusable]) {
 /// The same where nothing is computed yet.
 pub fn tell_unusable(unusable: &[Unusable]) {
     if let Some(text) = of_unusable(unusable) {
-        eprintln!("{text}");
+        tell!("{text}");
     }
 }
 
