@@ -196,6 +196,7 @@ mod tests {
         // notebooks are written where they lie, when that is asked for
         ("notebook", "files"),
         ("run", "recipe"),
+        ("doctor", "model"),
         ("table", "model"),
         ("figure", "model"),
         ("claims", "model"),

@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(change("stm_2.5"), change("stm(2.5)"));
         // and results of then are read as those of today
         let text = serde_json::to_string(&results).unwrap();
-        let then = text.replace("stm(2.5)", "stm_2.5");
+        let then = text.replace("\"arm\":\"stm(2.5)", "\"arm\":\"stm_2.5");
         assert!(then != text);
         let read = |text: &str| serde_json::from_str::<Results>(text).unwrap();
         assert!(read(&then) == read(&text));

@@ -534,7 +534,8 @@ fn is_denied_before(before: &str) -> bool {
     let turn = words.iter().position(|word| TURNS.contains(word)).unwrap_or(words.len());
     words[..turn].iter().any(|word| {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '\'');
-        NEGATIONS.contains(&word) || word.ends_with("n't")
+        // Chinese is written without spaces
+        NEGATIONS.contains(&word) || word.ends_with("n't") || word.ends_with("不是")
     }) || pair("rather", "than")
         || pair("instead", "of")
         || ["rule", "rules", "ruled", "ruling"].iter().any(|rule| pair(rule, "out"))
