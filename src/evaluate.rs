@@ -1,6 +1,6 @@
 //! A model's answers to a benchmark, graded.
 //!
-//! Questions with options can be scored by the likelihood of each option instead, [`Check::Likelihood`]: then nothing is written, and the
+//! Questions with options can be scored by the likelihood of each option instead, [`Check::Likelihood`](crate::task::Check::Likelihood): then nothing is written, and the
 //! answer is the option that is taken.
 
 mod likelihood;
@@ -8,8 +8,6 @@ mod likelihood;
 use crate::context::Opened;
 use crate::error::{Error, Result};
 use crate::generate::{Finish, Sampling, generate};
-#[cfg(doc)]
-use crate::task::Check;
 use crate::task::{Form, Item, Likelihood, Score};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -113,6 +111,9 @@ fn write(
     sampling: &Sampling,
     mut done: impl FnMut(usize),
 ) -> Result<Vec<Graded>> {
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
     let prompts =
         items.iter().map(|item| model.question(&item.prompt)).collect::<Result<Vec<_>>>()?;
     fit(items, &prompts, model.decoder.config.max_position_embeddings)?;

@@ -15,7 +15,7 @@ use unforget::generate::Sampling;
 use unforget::samples::{self, Evaluated, Evaluation};
 use unforget::stats;
 use unforget::store::Output;
-use unforget::task::{Accuracy, Form, Item};
+use unforget::task::{Accuracy, Check, Form, Item};
 use unforget::verbs;
 
 const EXAMPLES: &str = "\
@@ -139,10 +139,16 @@ impl Evaluate {
                 format!("{}{scale}", adapter.display())
             });
             let tokenizer = cx.tokenizer(&checkpoint)?;
+            let applied = |item: &Item| match item.check {
+                Check::Likelihood { apply_chat_template, .. } => apply_chat_template,
+                _ => true,
+            };
+            let any = asked.iter().flat_map(|task| &task.items).any(applied);
+            let template = tokenizer.template().filter(|_| any);
             let about = Evaluation {
                 model: &self.model,
                 adapter: adapter.as_deref(),
-                chat_template: tokenizer.template().map(|template| template.source()),
+                chat_template: template.map(|template| template.source()),
                 device: &common.device,
                 sampling: serde_json::json!({"do_sample": false, "temperature": 0.0}),
                 max_new_tokens,

@@ -399,9 +399,7 @@ impl Check {
             Self::Letter { key, labels, .. } if !labels.contains(key) => {
                 wrong(format!("the key {key:?} is none of the labels {}", labels.join(", ")))
             }
-            Self::Likelihood { gold, options, .. } => {
-                likelihood::check(*gold, options).or_else(wrong)
-            }
+            Self::Likelihood { gold, options, .. } => likelihood::check(*gold, options),
             Self::Choice { letter, options } => {
                 let letters: Vec<char> = ('A'..='Z').take(options.len()).collect();
                 match letters.contains(letter) {
