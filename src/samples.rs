@@ -234,8 +234,10 @@ fn measures(task: &Evaluated<'_>) -> Vec<(String, Vec<f64>)> {
     let form = |form: Form| of(&|g: &Graded| flag(g.score.form == form));
     let mut all: Vec<(String, Vec<f64>)> = Vec::new();
     if let Some(item) = task.items.first().filter(|item| item.check.by_likelihood()) {
-        let right = |graded: &Graded, name: &str| {
-            flag(graded.score.parts.iter().any(|part| part.name == name && part.strict))
+        // among them may be items that were answered in writing
+        let right = |graded: &Graded, name: &str| match graded.likelihoods.is_empty() {
+            true => graded.score.value,
+            false => flag(graded.score.parts.iter().any(|part| part.name == name && part.strict)),
         };
         let one = |name: &'static str| (name.to_owned(), of(&|graded| right(graded, name)));
         return metrics_of(item).into_iter().map(one).collect();
