@@ -1,9 +1,14 @@
 //! A model's answers to a benchmark, graded.
+//!
+//! Questions with options can be scored by the likelihood of each option instead, [`Check::Likelihood`](crate::task::Check::Likelihood): then nothing is written, and the
+//! answer is the option that is taken.
+
+mod likelihood;
 
 use crate::context::Opened;
 use crate::error::{Error, Result};
 use crate::generate::{Finish, Sampling, generate};
-use crate::task::{Form, Item, Score};
+use crate::task::{Form, Item, Likelihood, Score};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +23,9 @@ pub struct Graded {
     pub truncated: bool,
     /// Its grade.
     pub score: Score,
+    /// How probable each option is, where these are scored; the answer is then the option that was taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub likelihoods: Vec<Likelihood>,
 }
 
 /// One checkpoint on one task.
@@ -57,7 +65,7 @@ impl TaskScore {
     }
 }
 
-/// Asks the model each item's question once and grades the answers; `done` is told how many are answered.
+/// Asks the model each item's question once and grades the answers, or scores its options where it says so; `done` is told how many are answered.
 pub fn answer(
     model: &Opened,
     items: &[Item],
@@ -69,6 +77,42 @@ pub fn answer(
     }
     for item in items {
         item.check.ready()?;
+    }
+    let (scored, asked): (Vec<&Item>, Vec<&Item>) =
+        items.iter().partition(|item| item.check.by_likelihood());
+    let mut written = write(model, &asked, sampling, &mut done)?.into_iter();
+    let mut taken = choose(model, &scored, |count| done(asked.len() + count))?.into_iter();
+    // each in its place
+    let one = |item: &Item| match item.check.by_likelihood() {
+        true => taken.next(),
+        false => written.next(),
+    };
+    Ok(items.iter().filter_map(one).collect())
+}
+
+/// The most probable option of each item, none of which is answered in writing.
+fn choose(model: &Opened, items: &[&Item], done: impl FnMut(usize)) -> Result<Vec<Graded>> {
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = likelihood::score(model, items, done)?;
+    let graded = items.iter().zip(all).map(|(item, likelihoods)| {
+        let score = item.grade_likelihoods(&likelihoods)?;
+        let answer = score.extracted.clone().unwrap_or_default();
+        Ok(Graded { id: item.id.clone(), answer, truncated: false, score, likelihoods })
+    });
+    graded.collect()
+}
+
+/// A written answer to each item.
+fn write(
+    model: &Opened,
+    items: &[&Item],
+    sampling: &Sampling,
+    mut done: impl FnMut(usize),
+) -> Result<Vec<Graded>> {
+    if items.is_empty() {
+        return Ok(Vec::new());
     }
     let prompts =
         items.iter().map(|item| model.question(&item.prompt)).collect::<Result<Vec<_>>>()?;
@@ -90,13 +134,14 @@ pub fn answer(
             score: item.try_grade(&answer, truncated)?,
             answer,
             truncated,
+            likelihoods: Vec::new(),
         })
     });
     graded.collect()
 }
 
 /// Refuses questions that leave no room for an answer, by name: leaving them out would change the score.
-fn fit(items: &[Item], prompts: &[Vec<u32>], context: usize) -> Result<()> {
+fn fit(items: &[&Item], prompts: &[Vec<u32>], context: usize) -> Result<()> {
     let mut long = items.iter().zip(prompts).filter(|(_, prompt)| prompt.len() >= context);
     let Some((item, prompt)) = long.next() else {
         return Ok(());

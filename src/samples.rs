@@ -2,7 +2,7 @@
 //!
 //! A folder named for the model gets `samples_<task>_<date>.jsonl`, one row for each item, and `results_<date>.json` beside them. Keys
 //! and hashes are those of lm-evaluation-harness 0.4.13 with `--log_samples`. What it has no word for (skill, form, why) stands
-//! beside them under our own names. Two things differ: `arg_0` is the user's turn before the chat template, and `doc` is our item.
+//! beside them under our own names. Options that were scored by likelihood have no form, and `acc`, `acc_norm` and `acc_bytes` as there. Two things differ: `arg_0` is the user's turn before the chat template, and `doc` is our item.
 
 mod read;
 
@@ -13,15 +13,20 @@ use crate::error::{Error, Result};
 use crate::evaluate::Graded;
 use crate::stats;
 use crate::store::{write_atomic, write_atomic_with};
-use crate::task::{Check, Form, Item};
+use crate::task::{Accuracy, Check, Form, Item, Likelihood};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The name of our way from an answer to what is graded, where the harness names its filters.
-const FILTER: &str = "unforget";
+/// The name of our way from an answer to what is graded, where the harness names its filters. Options need none, as in the harness.
+fn filter(item: Option<&Item>) -> &'static str {
+    match item {
+        Some(item) if item.check.by_likelihood() => "none",
+        _ => "unforget",
+    }
+}
 
 /// One task that was evaluated.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +121,7 @@ fn metric(item: &Item) -> &'static str {
         Check::Sql { .. } | Check::Database { .. } => "execution_accuracy",
         Check::Instructions { .. } => "prompt_level_strict_acc",
         Check::Code { .. } => "pass_at_1",
+        Check::Likelihood { measure, .. } => measure.name(),
         _ => "exact_match",
     }
 }
@@ -127,6 +133,7 @@ fn target(item: &Item) -> String {
         Check::Number { value, .. } => value.clone(),
         Check::Choice { letter, .. } => letter.to_string(),
         Check::Letter { key, .. } => key.clone(),
+        Check::Likelihood { gold, .. } => gold.to_string(),
         _ => item.truth.clone(),
     }
 }
@@ -134,6 +141,9 @@ fn target(item: &Item) -> String {
 fn sample(at: usize, item: &Item, graded: &Graded, about: &Evaluation<'_>) -> Result<Value> {
     let target = target(item);
     let score = &graded.score;
+    if let Check::Likelihood { options, .. } = &item.check {
+        return scored(at, item, options, graded);
+    }
     let mut arguments = about.sampling.clone();
     arguments["max_gen_toks"] = about.max_new_tokens.into();
     arguments["until"] = json!([]);
@@ -144,7 +154,7 @@ fn sample(at: usize, item: &Item, graded: &Graded, about: &Evaluation<'_>) -> Re
         "arguments": {"gen_args_0": {"arg_0": item.prompt, "arg_1": arguments}},
         "resps": [[graded.answer]],
         "filtered_resps": [score.extracted.clone().unwrap_or_default()],
-        "filter": FILTER,
+        "filter": filter(Some(item)),
         "metrics": [],
         "doc_hash": sha256(pretty(item)?.as_bytes()),
         "prompt_hash": sha256(item.prompt.as_bytes()),
@@ -177,12 +187,61 @@ fn sample(at: usize, item: &Item, graded: &Graded, about: &Evaluation<'_>) -> Re
     Ok(row)
 }
 
+/// The sample of an item whose options were scored. The context is the one without a chat template.
+fn scored(at: usize, item: &Item, options: &[String], graded: &Graded) -> Result<Value> {
+    let (context, target) = (item.plain_context(), target(item));
+    let delimiter = item.check.delimiter();
+    let arguments = options.iter().enumerate().map(|(at, option)| {
+        let one = json!({"arg_0": context, "arg_1": format!("{delimiter}{option}")});
+        (format!("gen_args_{at}"), one)
+    });
+    // the harness writes both as Python prints them
+    let python = |of: &Likelihood| {
+        json!([format!("{:?}", of.log_likelihood), if of.is_greedy { "True" } else { "False" }])
+    };
+    let found: Vec<Value> = graded.likelihoods.iter().map(python).collect();
+    let mut row = json!({
+        "doc_id": at,
+        "doc": item,
+        "target": target,
+        "arguments": arguments.collect::<Map<_, _>>(),
+        "resps": found.iter().map(|one| json!([one])).collect::<Vec<_>>(),
+        "filtered_resps": found,
+        "filter": filter(Some(item)),
+        "metrics": metrics_of(item),
+        "doc_hash": sha256(pretty(item)?.as_bytes()),
+        "prompt_hash": sha256(context.as_bytes()),
+        "target_hash": sha256(target.as_bytes()),
+    });
+    for part in &graded.score.parts {
+        row[part.name.as_str()] = f64::from(u8::from(part.strict)).into();
+    }
+    row["why"] = graded.score.why.clone().into();
+    Ok(row)
+}
+
+/// The measures of an item whose options were scored: first the one that is its score.
+fn metrics_of(item: &Item) -> Vec<&'static str> {
+    let first = metric(item);
+    let others = Accuracy::ALL.map(Accuracy::name).into_iter().filter(|name| *name != first);
+    std::iter::once(first).chain(others).collect()
+}
+
 /// Mean and standard error of each measure of a task.
 fn measures(task: &Evaluated<'_>) -> Vec<(String, Vec<f64>)> {
     let of = |value: &dyn Fn(&Graded) -> f64| task.graded.iter().map(value).collect::<Vec<f64>>();
     let flag = |yes: bool| f64::from(u8::from(yes));
     let form = |form: Form| of(&|g: &Graded| flag(g.score.form == form));
     let mut all: Vec<(String, Vec<f64>)> = Vec::new();
+    if let Some(item) = task.items.first().filter(|item| item.check.by_likelihood()) {
+        // among them may be items that were answered in writing
+        let right = |graded: &Graded, name: &str| match graded.likelihoods.is_empty() {
+            true => graded.score.value,
+            false => flag(graded.score.parts.iter().any(|part| part.name == name && part.strict)),
+        };
+        let one = |name: &'static str| (name.to_owned(), of(&|graded| right(graded, name)));
+        return metrics_of(item).into_iter().map(one).collect();
+    }
     let name = task.items.first().map_or("exact_match", metric);
     all.push((name.into(), of(&|g| g.score.value)));
     if name == "prompt_level_strict_acc" {
@@ -215,11 +274,12 @@ fn results(
     let scores = each(&|task| {
         let mut row = Map::new();
         row.insert("alias".into(), task.task.into());
+        let filter = filter(task.items.first());
         for (name, values) in measures(task) {
             let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-            row.insert(format!("{name},{FILTER}"), mean.into());
+            row.insert(format!("{name},{filter}"), mean.into());
             let error = stats::standard_error(&values).map_or("N/A".into(), Value::from);
-            row.insert(format!("{name}_stderr,{FILTER}"), error);
+            row.insert(format!("{name}_stderr,{filter}"), error);
         }
         row.into()
     });

@@ -466,7 +466,20 @@ fn answers(
         let count = first(replay.items, items.len());
         let bar = cx.progress.bar(&format!("answering {task} again"), count);
         let made = evaluate::answer(&model, &items[..count], &sampling, |done| bar.set(done))?;
+        // options are scored in batches, and those of a part round in another way
+        let tolerance = match count < items.len() {
+            true => verdict.tolerance.max(TOLERANCE),
+            false => verdict.tolerance,
+        };
         let other = |(noted, made): &(&Graded, &Graded)| match verdict.tolerance {
+            _ if !noted.likelihoods.is_empty() && tolerance > 0.0 => {
+                let pairs = noted.likelihoods.iter().zip(&made.likelihoods);
+                noted.likelihoods.len() != made.likelihoods.len()
+                    || pairs.into_iter().any(|(noted, made)| {
+                        let (noted, made) = (noted.log_likelihood, made.log_likelihood);
+                        (noted - made).abs() > tolerance * (1.0 + noted.abs())
+                    })
+            }
             0.0 => noted != made,
             // one token that was nearly as probable changes the rest of an answer
             _ => noted.score.value != made.score.value,

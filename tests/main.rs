@@ -8,6 +8,7 @@ mod book;
 mod broken_weights;
 mod cards;
 mod checkpoints;
+mod choices;
 mod cli;
 mod datasets;
 mod families;

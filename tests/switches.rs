@@ -18,6 +18,7 @@ use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::progress::Progress;
 use unforget::select::Normalizer;
 use unforget::store::Store;
+use unforget::task::Accuracy;
 use unforget::train::{Finetune, Method};
 use unforget::verbs::{MaskOrigin, Tuned};
 
@@ -573,6 +574,8 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
         "thresholds",
         "margin",
         "max_new_tokens",
+        "choices",
+        "apply_chat_template",
         "probe",
         "probe_items",
         "probe_every",
@@ -596,6 +599,8 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
             self_output,
             rephrase,
             max_new_tokens,
+            choices,
+            apply_chat_template,
             probe,
             probe_items,
             probe_every,
@@ -646,7 +651,12 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
     for (key, change) in moving {
         assert!(moved(&before, &changed(change)), "{key}");
     }
-    let staying: [Change<'_>; 5] = [
+    let staying: [Change<'_>; 6] = [
+        ("choices", &|recipe| {
+            recipe.non_target = vec!["choice".into()];
+            recipe.choices = Some(Accuracy::Acc);
+            recipe.apply_chat_template = true;
+        }),
         ("name", &|recipe| recipe.name = "other".into()),
         ("non_target", &|recipe| recipe.non_target = vec!["sql".into()]),
         ("thresholds", &|recipe| recipe.thresholds = vec![2.0]),

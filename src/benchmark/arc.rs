@@ -20,6 +20,24 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
             labels.join(", ")
         )));
     };
+    if let Some(measure) = given.ask.choices {
+        // arc_easy and arc_challenge
+        return Ok(Item {
+            id: format!("arc/{}", given.name(&["id"])),
+            prompt: format!("Question: {question}\nAnswer:"),
+            truth: options[right].clone(),
+            style: vec![],
+            check: Check::Likelihood {
+                gold: right,
+                options,
+                description: String::new(),
+                target_delimiter: " ".into(),
+                gen_prefix: String::new(),
+                measure,
+                apply_chat_template: given.ask.apply_chat_template,
+            },
+        });
+    }
     let mut key = key.to_owned();
     let mut shown = labels.clone();
     let (prompt, truth) = match given.ask.prompts {

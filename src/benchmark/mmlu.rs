@@ -38,21 +38,36 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
             .map(|(label, option)| format!("{label}{mark} {option}"))
             .collect()
     };
+    let description = || {
+        let subject = given.text("subject").unwrap_or("general knowledge").replace('_', " ");
+        format!("The following are multiple choice questions (with answers) about {subject}.\n\n")
+    };
+    let asked = || format!("{question}\n{}\nAnswer:", lines(".").join("\n"));
+    if let Some(measure) = given.ask.choices {
+        // the tasks of the group mmlu
+        return Ok(Item {
+            id: format!("mmlu/{}", given.name(&["id"])),
+            prompt: asked(),
+            truth: key.clone(),
+            style: vec![],
+            check: Check::Likelihood {
+                gold: labels.iter().position(|label| *label == key).unwrap_or_default(),
+                options: labels,
+                description: description(),
+                target_delimiter: " ".into(),
+                gen_prefix: String::new(),
+                measure,
+                apply_chat_template: given.ask.apply_chat_template,
+            },
+        });
+    }
     let (prompt, truth) = match given.ask.prompts {
         Prompts::Paper => {
             (format!("{PAPER}{question}\n\n{}", lines(")").join("\n")), format!("Answer: {key}"))
         }
         // mmlu_generative without examples, which is its default
         Prompts::Harness | Prompts::Official => {
-            let subject = given.text("subject").unwrap_or("general knowledge");
-            (
-                format!(
-                    "The following are multiple choice questions (with answers) about {}.\n\n{question}\n{}\nAnswer:",
-                    subject.replace('_', " "),
-                    lines(".").join("\n")
-                ),
-                key.clone(),
-            )
+            (format!("{}{}", description(), asked()), key.clone())
         }
     };
     Ok(Item {

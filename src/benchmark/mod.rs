@@ -18,7 +18,7 @@ pub mod mbpp;
 
 use crate::dataset::{self, Row, Unusable};
 use crate::error::{Error, Result};
-use crate::task::{Extraction, Grading, Item, Take};
+use crate::task::{Accuracy, Check, Extraction, Grading, Item, Take};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -51,6 +51,17 @@ pub struct Ask {
     /// Whether the model chats, as one with a chat template does: where answers are code, lm-evaluation-harness has another task for it.
     #[serde(default)]
     pub chat: bool,
+    /// For questions with options: by which measure these are scored, instead of asking for a written answer. The words are then
+    /// lm-evaluation-harness's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Accuracy>,
+    /// Whether a question whose options are scored is put by the model's chat template.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub apply_chat_template: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A benchmark by name.
@@ -125,6 +136,11 @@ impl Benchmark {
             Self::Ifeval => 1_280,
             Self::Mmlu => 2_048,
         }
+    }
+
+    /// Whether its questions have options, which can be scored by their likelihood.
+    pub fn has_options(self) -> bool {
+        matches!(self, Self::Arc | Self::Mmlu)
     }
 
     /// Worked examples in each prompt of the harness's; the other prompts have none.
@@ -401,6 +417,47 @@ impl Given<'_> {
         };
         Error::invalid("prompts", format!("{whose} no prompt for {benchmark}; {way_out}"))
     }
+}
+
+/// Items whose options are scored, each behind the first `count` of `examples` that have its description, with their right options: the
+/// sampler `first_n` of lm-evaluation-harness.
+///
+/// # Errors
+/// There are not as many.
+pub fn few_shot(items: Vec<Item>, examples: &[Item], count: usize) -> Result<Vec<Item>> {
+    let of = |item: &Item| match &item.check {
+        Check::Likelihood { description, .. } => Some(description.clone()),
+        _ => None,
+    };
+    let worked = |example: &Item| match &example.check {
+        Check::Likelihood { options, gold, target_delimiter, .. } => {
+            let option = options.get(*gold).map_or("", String::as_str);
+            format!("{}{target_delimiter}{option}\n\n", example.prompt)
+        }
+        _ => String::new(),
+    };
+    let mut before: HashMap<Option<String>, String> = HashMap::new();
+    for kind in items.iter().map(of) {
+        if before.contains_key(&kind) {
+            continue;
+        }
+        let own: Vec<String> =
+            examples.iter().filter(|one| of(one) == kind).take(count).map(worked).collect();
+        if own.len() < count {
+            let problem = format!(
+                "there are {} examples of {:?}, {count} are asked for; give fewer, or a whole split dev",
+                own.len(),
+                kind.as_deref().unwrap_or_default().trim()
+            );
+            return Err(Error::invalid("few-shot examples", problem));
+        }
+        before.insert(kind, own.concat());
+    }
+    let one = |item: Item| Item {
+        prompt: format!("{}{}", before.get(&of(&item)).map_or("", String::as_str), item.prompt),
+        ..item
+    };
+    Ok(items.into_iter().map(one).collect())
 }
 
 /// What is read of each database once.

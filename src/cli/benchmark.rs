@@ -4,9 +4,9 @@ use super::data::{skippable, tell_unusable};
 use super::output::Reads;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use unforget::benchmark::{Ask, Benchmark, Prompts};
+use unforget::benchmark::{Ask, Benchmark, Prompts, few_shot};
 use unforget::error::{Error, Result};
-use unforget::task::{Grading, Item, Take};
+use unforget::task::{Accuracy, Grading, Item, Take};
 
 /// Options that name benchmarks.
 #[derive(Args)]
@@ -17,15 +17,24 @@ pub struct Benchmarks {
     /// File or folder of benchmarks that are given without one; of several, the folder with a folder for each
     #[arg(long, value_name = "FILE_OR_FOLDER", requires = "benchmark")]
     data: Option<PathBuf>,
-    /// Whose words a benchmark's question is put in
-    #[arg(long, value_enum, default_value_t = PromptsOption::Paper)]
-    prompts: PromptsOption,
+    /// Whose words a benchmark's question is put in [default: paper]
+    #[arg(long, value_enum)]
+    prompts: Option<PromptsOption>,
     /// Whose rule says what is taken for the answer to a benchmark's question
     #[arg(long, value_enum, default_value_t = GradingOption::Robust)]
     grading: GradingOption,
     /// Which of several marked answers counts, with --grading robust
     #[arg(long, value_enum, default_value_t = TakeOption::Last)]
     take: TakeOption,
+    /// Score questions with options (ARC, MMLU, tasks and items that ask for a letter) by the likelihood of each option, as lm-evaluation-harness does; nothing is written
+    #[arg(long, value_enum, value_name = "MEASURE")]
+    choices: Option<ChoicesOption>,
+    /// With --choices, put the question by the model's chat template [default: without, as lm-evaluation-harness]
+    #[arg(long, requires = "choices")]
+    apply_chat_template: bool,
+    /// With --choices, this many examples before each question of MMLU: the first of its subject in the file or folder `dev` beside the questions
+    #[arg(long, value_name = "N", requires = "choices", default_value_t = 0)]
+    num_fewshot: usize,
     /// Only a benchmark's rows with this value in this column, such as db_id=superhero; may be given several times
     #[arg(long, value_name = "COLUMN=VALUE", requires = "benchmark")]
     only: Vec<String>,
@@ -56,6 +65,18 @@ enum GradingOption {
     Harness,
 }
 
+/// [`Accuracy`] as an option.
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum ChoicesOption {
+    /// The most probable option counts
+    Acc,
+    /// The one with the largest log-likelihood for each of its characters
+    AccNorm,
+    /// The one with the largest log-likelihood for each of its bytes
+    AccBytes,
+}
+
 /// [`Take`] as an option.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum TakeOption {
@@ -74,6 +95,8 @@ pub struct Asked {
     pub items: Vec<Item>,
     /// Rows that cannot be used, and were left out.
     pub unusable: usize,
+    /// Worked examples in each prompt.
+    pub shots: usize,
 }
 
 impl Benchmarks {
@@ -95,11 +118,12 @@ impl Benchmarks {
                 "goes with --grading robust; the other rules say themselves which answer counts";
             return Err(Error::invalid("--take first", problem));
         }
+        self.check_choices()?;
         Ok(Ask {
             prompts: match self.prompts {
-                PromptsOption::Paper => Prompts::Paper,
-                PromptsOption::Harness => Prompts::Harness,
-                PromptsOption::Official => Prompts::Official,
+                None | Some(PromptsOption::Paper) => Prompts::Paper,
+                Some(PromptsOption::Harness) => Prompts::Harness,
+                Some(PromptsOption::Official) => Prompts::Official,
             },
             grading,
             take: match self.take {
@@ -108,7 +132,98 @@ impl Benchmarks {
             },
             only: only.collect::<Result<_>>()?,
             chat,
+            choices: self.measure(),
+            apply_chat_template: self.apply_chat_template,
         })
+    }
+
+    /// The measure by which options are scored.
+    fn measure(&self) -> Option<Accuracy> {
+        self.choices.map(|choices| match choices {
+            ChoicesOption::Acc => Accuracy::Acc,
+            ChoicesOption::AccNorm => Accuracy::AccNorm,
+            ChoicesOption::AccBytes => Accuracy::AccBytes,
+        })
+    }
+
+    /// The item scored by the likelihood of its options, if that was asked for and it has some.
+    pub fn scored(&self, item: Item) -> Item {
+        let scored =
+            self.measure().and_then(|one| item.by_likelihood(one, self.apply_chat_template));
+        scored.unwrap_or(item)
+    }
+
+    /// Refuses `--choices` where nothing has options.
+    pub fn check_scored<'a>(&self, mut items: impl Iterator<Item = &'a Item>) -> Result<()> {
+        if self.choices.is_none() || items.any(|item| item.check.by_likelihood()) {
+            return Ok(());
+        }
+        let problem = "none of these questions has options to score; take it with arc, mmlu, or a task that asks for a letter";
+        Err(Error::invalid("--choices", problem))
+    }
+
+    /// Refuses what says how a written answer is asked for or read where there is none.
+    fn check_choices(&self) -> Result<()> {
+        if self.choices.is_none() {
+            return Ok(());
+        }
+        let named: Vec<Benchmark> = self
+            .benchmark
+            .iter()
+            .map(|given| Benchmark::named(given.split('=').next().unwrap_or_default().trim()))
+            .collect::<Result<_>>()?;
+        if named.is_empty() || !named.iter().all(|benchmark| benchmark.has_options()) {
+            return Ok(());
+        }
+        let of_writing = [
+            (
+                "--prompts",
+                matches!(self.prompts, Some(PromptsOption::Paper | PromptsOption::Official)),
+            ),
+            ("--grading", !matches!(self.grading, GradingOption::Robust)),
+            ("--take", self.take == TakeOption::First),
+        ];
+        match of_writing.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let problem = "is about a written answer, and with --choices none is: the options are scored in lm-evaluation-harness's words; leave one of the two out";
+                Err(Error::invalid(*option, problem))
+            }
+        }
+    }
+
+    /// Puts the examples of `--num-fewshot` before the questions.
+    fn with_examples(
+        &self,
+        benchmark: Benchmark,
+        data: &Path,
+        ask: &Ask,
+        items: Vec<Item>,
+    ) -> Result<(Vec<Item>, usize)> {
+        if self.num_fewshot == 0 || !benchmark.has_options() {
+            let shots = if ask.choices.is_some() && benchmark.has_options() {
+                0
+            } else {
+                benchmark.shots(ask.prompts)
+            };
+            return Ok((items, shots));
+        }
+        if benchmark != Benchmark::Mmlu {
+            let problem = format!(
+                "lm-evaluation-harness draws the examples of {} at random, so that there is no fixed set; give it with mmlu alone",
+                benchmark.name()
+            );
+            return Err(Error::invalid("--num-fewshot", problem));
+        }
+        let folder = if data.is_dir() { data } else { data.parent().unwrap_or(Path::new("")) };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let file = benchmark.locate(folder, "dev")?;
+        if file == folder {
+            let hint = "MMLU's examples are its split dev; put it beside the questions";
+            return Err(Error::missing("split dev of mmlu", folder.join("dev.jsonl"), hint));
+        }
+        let examples = benchmark.read_as(&file, ask)?;
+        Ok((few_shot(items, &examples, self.num_fewshot)?, self.num_fewshot))
     }
 
     /// The files and folders that were named.
@@ -153,13 +268,9 @@ impl Benchmarks {
                 }
             };
             tell_unusable(&unusable);
-            all.push(Asked {
-                items: benchmark.of_split(items, split, &file)?,
-                unusable: unusable.len(),
-                name,
-                benchmark,
-                file,
-            });
+            let items = benchmark.of_split(items, split, &file)?;
+            let (items, shots) = self.with_examples(benchmark, &data, &ask, items)?;
+            all.push(Asked { items, shots, unusable: unusable.len(), name, benchmark, file });
         }
         Ok(all)
     }

@@ -15,7 +15,7 @@ use unforget::generate::Sampling;
 use unforget::samples::{self, Evaluated, Evaluation};
 use unforget::stats;
 use unforget::store::Output;
-use unforget::task::{Form, Item};
+use unforget::task::{Accuracy, Check, Form, Item};
 use unforget::verbs;
 
 const EXAMPLES: &str = "\
@@ -30,6 +30,8 @@ Examples:
     unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --benchmark arc=arc/test.jsonl --limit 200 --out samples
   The first 20 tasks of MBPP's test split:
     unforget evaluate --model gemma-2-2b-it --benchmark mbpp=mbpp.jsonl --limit 20
+  ARC by the likelihood of its options, without a written answer, as lm-evaluation-harness's arc_challenge:
+    unforget evaluate --model gemma-2-2b-it --benchmark arc=arc/test.jsonl --choices acc_norm --limit 0
   As lm-evaluation-harness asks and grades:
     unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --prompts harness --grading harness --limit 0";
 
@@ -137,10 +139,16 @@ impl Evaluate {
                 format!("{}{scale}", adapter.display())
             });
             let tokenizer = cx.tokenizer(&checkpoint)?;
+            let applied = |item: &Item| match item.check {
+                Check::Likelihood { apply_chat_template, .. } => apply_chat_template,
+                _ => true,
+            };
+            let any = asked.iter().flat_map(|task| &task.items).any(applied);
+            let template = tokenizer.template().filter(|_| any);
             let about = Evaluation {
                 model: &self.model,
                 adapter: adapter.as_deref(),
-                chat_template: tokenizer.template().map(|template| template.source()),
+                chat_template: template.map(|template| template.source()),
                 device: &common.device,
                 sampling: serde_json::json!({"do_sample": false, "temperature": 0.0}),
                 max_new_tokens,
@@ -253,10 +261,11 @@ impl Evaluate {
                 config["unusable_rows"] = one.unusable.into();
             }
             let mut task = self.first(&one.name, one.items, config);
-            task.shots = one.benchmark.shots(ask.prompts);
+            task.shots = one.shots;
             task.max_new_tokens = one.benchmark.max_new_tokens();
             asked.push(task);
         }
+        self.benchmarks.check_scored(asked.iter().flat_map(|task| &task.items))?;
         for (at, task) in asked.iter().enumerate() {
             if asked[..at].iter().any(|other| other.name == task.name) {
                 let problem = format!("two of them are called {}", task.name);
@@ -275,6 +284,7 @@ impl Evaluate {
         if self.limit() > 0 {
             items.truncate(self.limit());
         }
+        let items = items.into_iter().map(|item| self.benchmarks.scored(item)).collect();
         Asked { name: name.to_owned(), of, shots: 0, items, max_new_tokens: 128, config }
     }
 }
@@ -318,6 +328,20 @@ fn summary(task: &str, rows: &[Graded]) -> String {
     let values: Vec<f64> = score.items.iter().map(|item| item.value).collect();
     let error = stats::standard_error(&values).map_or("–".to_string(), |se| format!("{se:.3}"));
     let skill = score.items.iter().map(|item| item.skill).sum::<f64>() / n;
+    if rows.iter().all(|row| !row.likelihoods.is_empty()) {
+        // nothing was written, so there is no form
+        let measure = |measure: Accuracy| {
+            let parts = rows.iter().flat_map(|row| &row.score.parts);
+            let right = parts.filter(|part| part.name == measure.name() && part.strict).count();
+            format!("{} {:.3}", measure.name(), right as f64 / n)
+        };
+        return format!(
+            "{task:12} {:5}  {:6.3} ± {error:>5}  by likelihood: {}",
+            rows.len(),
+            score.value(),
+            Accuracy::ALL.map(measure).join(", ")
+        );
+    }
     format!(
         "{task:12} {:5}  {:6.3} ± {error:>5}  {skill:6.3}  {:6.3} {:8.3} {:9.3} {:6.3}",
         rows.len(),

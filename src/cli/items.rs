@@ -48,6 +48,7 @@ impl Items {
             let problem = "name one benchmark; every file of items is made by a call of its own";
             return Err(Error::invalid("--benchmark", problem));
         };
+        self.benchmarks.check_scored(one.items.iter())?;
         let of = one.items.len();
         one.items.drain(..self.skip.min(of));
         one.items.truncate(self.limit.unwrap_or(usize::MAX));

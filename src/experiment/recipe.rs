@@ -9,7 +9,7 @@ use crate::probe::{ProbeSet, Role, Scored, Watch, WhenForgotten};
 use crate::progress::Progress;
 use crate::self_output::{SelfOutput, Which};
 use crate::stats::{self, Design};
-use crate::task::Item;
+use crate::task::{Accuracy, Item};
 use crate::tokens::{DateTime, TemplateOptions, Tokenizer};
 use crate::train::Finetune;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,12 @@ pub struct Recipe {
     pub rephrase: SelfOutput,
     /// Longest answer in evaluation, in tokens.
     pub max_new_tokens: usize,
+    /// How questions with options are scored: by the likelihood of each option, with this measure; left out, by a written answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Accuracy>,
+    /// Whether these questions are put by the model's chat template, as all others are [default: false, as lm-evaluation-harness].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub apply_chat_template: bool,
     /// Tasks that are looked at while a model is trained, on their validation splits; some training examples are looked at beside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe: Vec<String>,
@@ -136,6 +142,8 @@ impl Recipe {
             },
             rephrase: SelfOutput { samples: 1, sampling, lowest: Which::GivenPrompt },
             max_new_tokens: 128,
+            choices: None,
+            apply_chat_template: false,
             probe: Vec::new(),
             probe_items: None,
             probe_every: None,
@@ -286,6 +294,11 @@ impl Recipe {
         if self.probe_items == Some(0) {
             return Err(Error::invalid("probe_items", "must be at least 1"));
         }
+        if self.apply_chat_template && self.choices.is_none() {
+            let problem =
+                "is about questions whose options are scored; name the measure in `choices`";
+            return Err(Error::invalid("apply_chat_template", problem));
+        }
         self.template_options().check()?;
         if let Some((name, _)) = self.template_args.iter().find(|(_, value)| value.is_null()) {
             let problem = "TOML has no null; leave the variable out";
@@ -419,11 +432,17 @@ impl Recipe {
         self.probe_items.unwrap_or(50)
     }
 
-    /// The first items of a split of a task.
+    /// The first items of a split of a task. But for those of `train`, which are learned, they are scored as `choices` says.
     pub fn items(&self, task: &str, split: &str, count: usize) -> Result<Vec<Item>> {
         let folder =
             if self.tasks == "lab" { crate::lab::folder()? } else { PathBuf::from(&self.tasks) };
-        read_split_as(&folder, task, split, count, self.skip_unusable)
+        let items = read_split_as(&folder, task, split, count, self.skip_unusable)?;
+        let Some(measure) = self.choices.filter(|_| split != "train") else {
+            return Ok(items);
+        };
+        let scored =
+            |item: Item| item.by_likelihood(measure, self.apply_chat_template).unwrap_or(item);
+        Ok(items.into_iter().map(scored).collect())
     }
 }
 
@@ -481,7 +500,9 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 23] = [
+    const OPTIONAL: [&str; 25] = [
+        "choices",
+        "apply_chat_template",
         "top_k",
         "top_p",
         "clip",

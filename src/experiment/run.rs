@@ -49,11 +49,18 @@ impl<'a> Experiment<'a> {
             let items = recipe.items(task, "test", recipe.sizes.test)?;
             Ok((task.to_string(), items))
         });
+        let test: Vec<(String, Vec<Item>)> = test.collect::<Result<_>>()?;
+        let scored = |item: &Item| item.check.by_likelihood();
+        if recipe.choices.is_some() && !test.iter().flat_map(|(_, items)| items).any(scored) {
+            let problem =
+                "none of the recipe's tasks has questions with options to score; leave it out";
+            return Err(Error::invalid("choices", problem));
+        }
         let validation = recipe.items(&recipe.target, "validation", recipe.sizes.validation)?;
         Ok(Self {
             cx,
             validation: (recipe.target.clone(), validation),
-            test: test.collect::<Result<_>>()?,
+            test,
             sampling: Sampling::greedy(recipe.max_new_tokens),
             material: Material::make(cx, recipe, &base)?,
             recipe: recipe.clone(),

@@ -202,6 +202,7 @@ pub(super) mod tests {
                 score: item.grade(&answer, false),
                 answer,
                 truncated: false,
+                likelihoods: Vec::new(),
             }
         };
         let graded =

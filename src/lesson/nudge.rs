@@ -72,6 +72,7 @@ pub fn nudge(
                 score: item.try_grade(&answer, truncated)?,
                 answer,
                 truncated,
+                likelihoods: Vec::new(),
             });
         }
         card.write(work)?;

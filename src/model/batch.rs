@@ -32,6 +32,15 @@ impl Batch {
         self.starts.push(self.ids.len());
     }
 
+    /// Predicts `target` behind token `at` of the whole batch, whatever stands there: of texts that differ in the last token only, the rest is
+    /// read once.
+    pub fn predict(&mut self, at: usize, target: u32) {
+        assert!(at < self.ids.len(), "a token of the batch");
+        self.rows.push(at as u32);
+        self.targets.push(target);
+        self.weights.push(1.0);
+    }
+
     /// All tokens, prompts included.
     pub fn tokens(&self) -> usize {
         self.ids.len()

@@ -20,6 +20,7 @@ impl Check {
             Self::Math { .. } => ("math", 2),
             Self::Gsm8k { .. } => ("gsm8k", 2),
             Self::Letter { .. } => ("letter", 2),
+            Self::Likelihood { .. } => ("likelihood", 1),
             Self::Database { .. } => ("database", 2),
             Self::Instructions { .. } => ("instructions", 2),
         }

@@ -25,6 +25,7 @@ mod grader;
 mod gsm8k;
 mod instructions;
 mod letter;
+mod likelihood;
 mod math;
 mod number;
 mod program;
@@ -35,6 +36,7 @@ mod text;
 
 pub use grader::graders;
 pub use instructions::Instruction;
+pub use likelihood::{Accuracy, Likelihood};
 pub use program::Extraction;
 pub(crate) use program::defined_names;
 
@@ -161,6 +163,30 @@ pub enum Check {
         #[serde(default)]
         take: Take,
     },
+    /// One of several options, by how probable the model finds each of them behind the question: nothing is written. This is
+    /// lm-evaluation-harness's `multiple_choice`, and the fields have its names. A written answer is right where it is the right option,
+    /// word for word.
+    Likelihood {
+        /// The right option's place, from 0.
+        gold: usize,
+        /// The options, as they stand behind the question.
+        options: Vec<String>,
+        /// What comes before the question: with the chat template a message of the system.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        description: String,
+        /// What stands between the question and an option. With the chat template nothing does, unless the answer is begun.
+        #[serde(default = "space")]
+        target_delimiter: String,
+        /// How the answer is begun for the model, such as `Answer:`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        gen_prefix: String,
+        /// Which option is taken.
+        #[serde(default)]
+        measure: Accuracy,
+        /// Whether the question is put by the model's chat template.
+        #[serde(default)]
+        apply_chat_template: bool,
+    },
     /// A query that gives the same rows as the reference query on a database file. Skill: another fenced query of the text does.
     Database {
         /// The SQLite file; it is only read.
@@ -180,6 +206,11 @@ pub enum Check {
         /// The instructions.
         instructions: Vec<Instruction>,
     },
+}
+
+/// What lm-evaluation-harness puts between a question and an option.
+fn space() -> String {
+    " ".into()
 }
 
 /// Whose rule says what in an answer is taken for the answer.
@@ -293,7 +324,7 @@ pub struct Score {
     pub extracted: Option<String>,
     /// One sentence that says why this grade.
     pub why: String,
-    /// The grades of an answer's parts, where a check has several: IFEval's instructions.
+    /// The grades of an answer's parts, where a check has several: IFEval's instructions, and the [`Accuracy`]s of options.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
 }
@@ -368,6 +399,7 @@ impl Check {
             Self::Letter { key, labels, .. } if !labels.contains(key) => {
                 wrong(format!("the key {key:?} is none of the labels {}", labels.join(", ")))
             }
+            Self::Likelihood { gold, options, .. } => likelihood::check(*gold, options),
             Self::Choice { letter, options } => {
                 let letters: Vec<char> = ('A'..='Z').take(options.len()).collect();
                 match letters.contains(letter) {
@@ -488,6 +520,7 @@ impl Item {
                 let options = letter::Options { key, labels, texts };
                 letter::grade(&options, *grading, *take, answer)
             }
+            Check::Likelihood { gold, options, .. } => likelihood::grade(*gold, options, answer),
             Check::Database { file, query, rows, grading, .. } => {
                 database::grade(file, query, *rows, *grading, answer)
             }

@@ -4,6 +4,7 @@
 //! [`TemplateOptions`] give a date and variables.
 //! [`sequence`] turns a conversation into a [`Sequence`]: its ids, and the mask that says which of them the assistant wrote.
 //! [`prompt`] turns a question into the ids after which a model writes.
+//! [`continuation`] turns a text and what may follow it into ids, for the likelihood of the second.
 //! [`train_bpe`] makes a new tokenizer.
 //!
 //! The trap is the place where prompt and completion meet. Counting the tokens of the prompt alone is wrong whenever a token
@@ -23,8 +24,8 @@ mod tests;
 
 pub use date::DateTime;
 pub use sequence::{
-    Form, LongExample, Prompt, Sequence, Sequences, TooLong, document, prompt, sequence, sequences,
-    usable_sequences,
+    Form, LongExample, Prompt, Sequence, Sequences, TooLong, continuation, document, prompt,
+    sequence, sequences, usable_sequences,
 };
 pub use template::{ChatTemplate, Rendered, TemplateOptions};
 pub use tokenizer::{Encoding, SpecialToken, Tokenizer};

@@ -225,6 +225,49 @@ pub fn prompt(tokenizer: &Tokenizer, messages: &[Message]) -> Result<Prompt> {
     Ok(Prompt { text, ids, form })
 }
 
+/// The ids of a text and of what follows it, and where the second begins.
+///
+/// Both are split into tokens together, and cut where the tokens of `context` alone end. White space at the end of `context` counts as
+/// the beginning of `continuation`. A context without tokens is the token that begins, or else ends, a text. This is how
+/// lm-evaluation-harness 0.4.13 does it (`TemplateLM._encode_pair` and `loglikelihood` in `lm_eval/api/model.py`).
+///
+/// # Errors
+/// Nothing of `continuation` is left behind the tokens of `context`.
+pub fn continuation(
+    tokenizer: &Tokenizer,
+    context: &str,
+    continuation: &str,
+) -> Result<(Vec<u32>, usize)> {
+    let trimmed = context.trim_end();
+    let whole = format!("{context}{continuation}");
+    let before = match trimmed.is_empty() {
+        true => Vec::new(),
+        false => plain_encode(tokenizer, trimmed)?.ids,
+    };
+    let (ids, from) = match before.is_empty() {
+        false => (plain_encode(tokenizer, &whole)?.ids, before.len()),
+        true => {
+            let first = tokenizer.bos().or(tokenizer.eos()).ok_or_else(|| {
+                let problem = "has neither a bos_token nor an eos_token, and without one the first token of a text has no likelihood";
+                Error::file(tokenizer.folder().join("tokenizer_config.json"), problem)
+            })?;
+            let mut ids = tokenizer.encode(&whole, false)?.ids;
+            if ids.first() != Some(&first.id) {
+                ids.insert(0, first.id);
+            }
+            (ids, 1)
+        }
+    };
+    if ids.len() <= from {
+        let problem = format!(
+            "{:?} adds no token to what stands before it, so that it has no likelihood",
+            excerpt(continuation)
+        );
+        return Err(Error::invalid("option", problem));
+    }
+    Ok((ids, from))
+}
+
 /// A text that is no conversation, as a model is pre-trained on it: BOS if the tokenizer has one, the text, the token that
 /// ends a text. All of it but BOS is learned from.
 pub fn document(tokenizer: &Tokenizer, id: &str, text: &str) -> Result<Sequence> {
