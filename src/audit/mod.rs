@@ -9,7 +9,7 @@
 //! use unforget::audit::{self, Options, Part, Verdict};
 //! use unforget::progress::Progress;
 //! let options = Options { only: vec![Part::Metrics], ..Options::default() };
-//! let audit = audit::run("../shared/authors".as_ref(), &options, &Progress::quiet())?;
+//! let audit = audit::run("notebooks/data/audit".as_ref(), &options, &Progress::quiet())?;
 //! let wrong = audit.facts.iter().filter(|fact| fact.verdict == Verdict::DoesNotFollow);
 //! println!("{} rows do not follow", wrong.count());
 //! # Ok::<(), unforget::error::Error>(())
@@ -27,7 +27,6 @@ mod explain;
 mod fact;
 mod layout;
 mod leak;
-mod made_up;
 mod masks;
 mod metrics;
 mod pieces;
@@ -40,7 +39,6 @@ mod tables;
 mod tasks;
 
 pub use fact::{Fact, Part, Verdict};
-pub use made_up::made_up;
 pub use masks::CurvePoint;
 pub use table_2::{Row as Table2Row, Table2, table_2};
 
