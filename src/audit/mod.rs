@@ -15,14 +15,13 @@
 //! # Ok::<(), unforget::error::Error>(())
 //! ```
 //!
-//! Nothing of those files is part of this crate: numbers of the paper stand here as constants with their table named, cells of the files are
+//! Nothing of those files is part of this crate: numbers of the paper stand in `printed.csv` with their table named, cells of the files are
 //! read when the audit runs.
 
 mod bases;
 mod classes;
 mod draw;
 mod executor;
-pub mod exercise;
 mod explain;
 mod fact;
 mod layout;
@@ -30,7 +29,7 @@ mod leak;
 mod masks;
 mod metrics;
 mod pieces;
-mod printed;
+pub(crate) mod printed;
 mod raw_digits;
 mod samples;
 mod scored;

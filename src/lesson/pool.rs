@@ -156,7 +156,7 @@ impl Acceptance {
 }
 
 /// Expected number of questions with a right answer among `count` samples, over all ways to take so many of those that were sampled.
-pub(super) fn questions_with_a_right_one(pool: &Pool, count: usize) -> f64 {
+pub fn questions_with_a_right_one(pool: &Pool, count: usize) -> f64 {
     let chance = |item: &PoolItem| at_least_one_right(item.candidates.len(), right(item), count);
     pool.items.iter().map(chance).sum()
 }
