@@ -43,7 +43,7 @@ pub use movement::{Front, Movement, Place, by_block, front, movement};
 pub use nudge::{Nudged, nudge};
 pub use pool::{
     Acceptance, Accepted, Kept, Likeness, OfPool, Picked, Picks, Pools, Questions, acceptance,
-    kept, likeness, picks, pools,
+    kept, likeness, picks, pools, questions_with_a_right_one,
 };
 pub use spread::{Bins, Share, Spread, spread, weights_by_perplexity};
 pub use surprise::{OfAnswers, Peak, Peaks, Perplexities, perplexities, same_questions};
@@ -333,6 +333,26 @@ pub fn card(cx: &Context, tuned: &Tuned) -> Result<Card> {
     Card::of(&cx.store.find(&folder.to_string_lossy())?)
 }
 
+/// What was decided otherwise in the trainings of two cards, by the names of the cards' fields: data, mask and weights are one thing each, and what
+/// follows from a decision (the files that were made) is left out, as are the seeds, which the recipe has too.
+///
+/// # Errors
+/// A card cannot be read.
+pub fn decided_otherwise(one: &Card, other: &Card) -> Result<Vec<String>> {
+    let mut decided: Vec<String> = Vec::new();
+    for difference in one.differences(other)? {
+        let thing = match difference.field.split('.').next().unwrap_or_default() {
+            "files" | "seeds" => continue,
+            whole @ ("mask" | "data" | "weights") => whole.to_owned(),
+            _ => difference.field,
+        };
+        if !decided.contains(&thing) {
+            decided.push(thing);
+        }
+    }
+    Ok(decided)
+}
+
 /// Fine-tunes `base` on `lesson`. What its loss is divided by, and how often its weights are made anew, is as `config` says, else as the rule
 /// does ([`scorer::config`]); the seed of `config` draws what is random in it. Weights that were changed since the rule gave them are trained
 /// by as they are, and the card then names no rule.
@@ -381,6 +401,13 @@ mod tests {
         let config =
             Finetune { learning_rate: 3e-3, seed: 1, epochs: 2, batch: 2, ..recipe.finetune };
         (cx, base, truth, config)
+    }
+
+    #[test]
+    fn a_rule_that_needs_a_second_model_is_refused() {
+        let reading = kinds::made::reading_of(&[-0.1]);
+        let error = reading.learn("rho1(0.6)").unwrap_err().to_string();
+        assert!(error.contains("second model"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The audit of the authors' files: on the real ones where they are, and on a made-up copy with the same layout.
 
-use crate::support::shared;
+use crate::support::{made_up_audit, shared};
 use std::path::Path;
 use unforget::audit::{self, Audit, Fact, Options, Part, Verdict};
 use unforget::progress::Progress;
@@ -73,14 +73,10 @@ fn the_published_files_give_what_is_known_of_them() {
     assert_ne!(leak.verdict, DoesNotFollow, "{leak:?}");
 }
 
-fn made_up(folder: &Path) {
-    audit::made_up(folder).unwrap();
-}
-
 #[test]
 fn made_up_rows_follow_or_are_explained_or_neither() {
     let folder = tempfile::tempdir().unwrap();
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let audit = run(folder.path(), &[Part::Metrics, Part::Tables]).unwrap();
     let verdict = |what: &str, line: usize| fact(&audit, what, &format!("line {line}"));
     assert_eq!(verdict("BWT", 2).verdict, Verdict::Follows);
@@ -106,7 +102,7 @@ fn files_that_are_not_as_expected_are_errors_that_name_them() {
     };
     let folder = tempfile::tempdir().unwrap();
     refused(folder.path(), &["no copy of the authors' published folder"]);
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let file = folder.path().join("raw_digits/rho-sft.csv");
     let whole = std::fs::read_to_string(&file).unwrap();
     // cut off within a row

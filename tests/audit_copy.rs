@@ -1,13 +1,10 @@
-//! The audit of the made-up copy of the authors' folder that the crate writes.
+//! The audit of the made-up copy of the authors' folder in `notebooks/data/audit`.
 
+use crate::support::made_up_audit;
 use std::path::Path;
 use unforget::audit::{self, Audit, Fact, Options, Part, Verdict};
 use unforget::progress::Progress;
 use unforget::sandbox::Python;
-
-fn made_up(folder: &Path) {
-    audit::made_up(folder).unwrap();
-}
 
 fn run(folder: &Path, only: &[Part]) -> unforget::error::Result<Audit> {
     let options = Options { only: only.to_vec(), ..Options::default() };
@@ -34,7 +31,7 @@ fn number(audit: &Audit, what: &str, file: &str) -> f64 {
 #[test]
 fn every_file_is_read_and_said_not_to_be_the_published_one() {
     let folder = tempfile::tempdir().unwrap();
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let audit = run(folder.path(), &[Part::Files]).unwrap();
     assert_eq!(found(&audit, "rows", "mbpp/train"), "3");
     assert_eq!(found(&audit, "rows", "cache-"), "2");
@@ -57,7 +54,7 @@ fn every_file_is_read_and_said_not_to_be_the_published_one() {
 #[test]
 fn masks_and_classes_are_those_of_the_made_up_tokens() {
     let folder = tempfile::tempdir().unwrap();
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let audit = run(folder.path(), &[Part::Masks, Part::Classes]).unwrap();
     let is = |what: &str, value: f64| {
         let found = number(&audit, what, "");
@@ -86,7 +83,7 @@ fn masks_and_classes_are_those_of_the_made_up_tokens() {
 #[test]
 fn sampled_answers_are_held_against_their_pools() {
     let folder = tempfile::tempdir().unwrap();
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let audit = run(folder.path(), &[Part::Samples]).unwrap();
     let lowest = "chosen answers of the lowest perplexity";
     assert_eq!(found(&audit, &format!("Rephrase, train: {lowest}"), ""), "0");
@@ -109,7 +106,7 @@ fn sampled_answers_are_held_against_their_pools() {
 #[test]
 fn tasks_and_logs_are_graded_again() {
     let folder = tempfile::tempdir().unwrap();
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let audit = run(folder.path(), &[Part::Tasks]).unwrap();
     assert_eq!(found(&audit, "solutions with \\boxed", "math/test"), "1");
     assert_eq!(found(&audit, "test items of levels 1 to 5", ""), "0/1/0/0/1");
@@ -131,7 +128,7 @@ fn tasks_and_logs_are_graded_again() {
 #[test]
 fn grades_are_read_however_a_log_writes_them() {
     let folder = tempfile::tempdir().unwrap();
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let logs = ["mbpp-test/log", "math-test/log", "gsm8k-test/log_1", "gsm8k-test/log_2"];
     let logs = logs.map(|log| folder.path().join(format!("logging/{log}.jsonl")));
     let texts = logs.each_ref().map(|log| std::fs::read_to_string(log).unwrap());
@@ -197,7 +194,7 @@ fn grades_are_read_however_a_log_writes_them() {
 #[test]
 fn a_leak_is_found_by_number_by_name_and_by_words() {
     let folder = tempfile::tempdir().unwrap();
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let light = run(folder.path(), &[Part::Leak]).unwrap();
     assert_eq!(found(&light, "task numbers", "mbpp/train"), "701 to 703");
     assert_eq!(
@@ -218,7 +215,7 @@ fn a_leak_is_found_by_number_by_name_and_by_words() {
 #[test]
 fn code_is_run_and_labels_are_held_against_what_it_does() {
     let folder = tempfile::tempdir().unwrap();
-    made_up(folder.path());
+    made_up_audit(folder.path());
     let audit = run(folder.path(), &[Part::Executor]).unwrap();
     // needs no Python
     assert_eq!(found(&audit, "accepted answers with a stray line", ""), "0");

@@ -1,6 +1,6 @@
 //! Data sets as people have them: what Python wrote is read as Python reads it, and what does not fit is named and quoted.
 
-use crate::support::{assert_refused, reference, reference_json, shared};
+use crate::support::{assert_refused, copy_folder, reference, reference_json, shared};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
@@ -83,22 +83,10 @@ fn several_splits_ask_for_one() {
     refused("nothing:train", &["no data set here", ".parquet", "folder:split"]);
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(std::fs::copy(&path, target).unwrap()),
-        }
-    }
-}
-
 #[test]
 fn a_lost_part_is_missed() {
     let place = tempfile::tempdir().unwrap();
-    copy(&reference("data"), place.path());
+    copy_folder(&reference("data"), place.path());
     let at = |path: &str| place.path().join(path);
     let gone = |path: &str| std::fs::remove_file(at(path)).unwrap();
     gone("shards/data/train-00001-of-00002.parquet");

@@ -17,6 +17,24 @@ pub fn shared(folder: &str, skipped: &str) -> Option<PathBuf> {
     None
 }
 
+/// Copies a folder with all that is below it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_folder(&path, &target),
+            false => drop(std::fs::copy(&path, target).unwrap()),
+        }
+    }
+}
+
+/// The made-up copy of the authors' folder, in `folder`, where a test may change it (tests/reference/make_audit.py made it).
+pub fn made_up_audit(folder: &Path) {
+    copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/data/audit"), folder);
+}
+
 /// A file or folder of the reference numbers, `tests/reference/`.
 pub fn reference(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(path)

@@ -4,16 +4,11 @@
 //! that the changes were computed with. [`Bases::read`] lets the rows themselves say which one base score, if any, was another.
 
 use super::fact::Facts;
+use super::printed::TABLE_12;
 use super::raw_digits::{ARC, Csv, GSM8K, Line, Model, TASKS};
 use crate::metric::backward_transfer;
 use std::collections::BTreeMap;
 
-/// Table 12, rows "OR": MBPP, MATH, ARC without chain of thought, GSM8K, BIRD.
-pub(super) const TABLE_12: [(Model, [f64; 5]); 3] = [
-    (Model::Gemma2b, [0.5106, 0.2810, 0.7474, 0.5845, 0.1389]),
-    (Model::Mistral, [0.4868, 0.1720, 0.6408, 0.3169, 0.1284]),
-    (Model::Llama, [0.5926, 0.3140, 0.7816, 0.7255, 0.2053]),
-];
 /// ARC with chain of thought (earlier count; the csvs' `arc-cot` of the Gemma base row).
 const ARC_COT: [(Model, f64); 3] =
     [(Model::Gemma2b, 0.7466), (Model::Llama, 0.8157), (Model::Mistral, 0.552)];

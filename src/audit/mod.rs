@@ -9,29 +9,27 @@
 //! use unforget::audit::{self, Options, Part, Verdict};
 //! use unforget::progress::Progress;
 //! let options = Options { only: vec![Part::Metrics], ..Options::default() };
-//! let audit = audit::run("../shared/authors".as_ref(), &options, &Progress::quiet())?;
+//! let audit = audit::run("notebooks/data/audit".as_ref(), &options, &Progress::quiet())?;
 //! let wrong = audit.facts.iter().filter(|fact| fact.verdict == Verdict::DoesNotFollow);
 //! println!("{} rows do not follow", wrong.count());
 //! # Ok::<(), unforget::error::Error>(())
 //! ```
 //!
-//! Nothing of those files is part of this crate: numbers of the paper stand here as constants with their table named, cells of the files are
+//! Nothing of those files is part of this crate: numbers of the paper stand in `printed.csv` with their table named, cells of the files are
 //! read when the audit runs.
 
 mod bases;
 mod classes;
 mod draw;
 mod executor;
-pub mod exercise;
 mod explain;
 mod fact;
 mod layout;
 mod leak;
-mod made_up;
 mod masks;
 mod metrics;
 mod pieces;
-mod printed;
+pub(crate) mod printed;
 mod raw_digits;
 mod samples;
 mod scored;
@@ -40,7 +38,6 @@ mod tables;
 mod tasks;
 
 pub use fact::{Fact, Part, Verdict};
-pub use made_up::made_up;
 pub use masks::CurvePoint;
 pub use table_2::{Row as Table2Row, Table2, table_2};
 

@@ -12,7 +12,6 @@ pub(super) const TASKS: [&str; 5] = ["MBPP", "MATH", "ARC", "GSM8K", "BIRD"];
 /// Test items of each task: every score is a number of them.
 pub(super) const ITEMS: [usize; 5] = [378, 1000, 1172, 1319, 1534];
 pub(super) const MBPP: usize = 0;
-pub(super) const MATH: usize = 1;
 pub(super) const ARC: usize = 2;
 pub(super) const GSM8K: usize = 3;
 pub(super) const BIRD: usize = 4;
@@ -144,6 +143,13 @@ impl Line {
 }
 
 impl Csv {
+    pub const ALL: [Self; 3] = [Self::Truth, Self::Masks, Self::Samples];
+
+    /// The place in [`Line::words`] of the cells of a column.
+    pub fn place_of_word(self, column: &str) -> Option<usize> {
+        self.columns().words.iter().position(|(_, name)| *name == column)
+    }
+
     pub fn file(self) -> &'static File {
         match self {
             Self::Truth => &TRUTH_CSV,
@@ -268,7 +274,7 @@ impl Columns {
 /// A table is not there, its columns are others, or a row is cut off.
 pub(super) fn read(copy: &Copy) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    for csv in [Csv::Truth, Csv::Masks, Csv::Samples] {
+    for csv in Csv::ALL {
         let (path, records) = copy.table(csv.file())?;
         lines.extend(parse(csv, &path, &records)?);
     }
@@ -384,7 +390,7 @@ mod tests {
         assert_eq!(Model::of("omlo-sft_bird_config_lr2e-05"), Some(Model::OlmoSft));
         let gt = "llama3-8b-it-mbpp, gt remove gemma27b failed case";
         assert_eq!(Model::of(gt), Some(Model::Llama));
-        assert_eq!(task_of("MATH ( hybrid )"), Some(MATH));
+        assert_eq!(task_of("MATH ( hybrid )"), Some(1));
         assert_eq!(task_within("omlo-instruct-bird_config"), Some(BIRD));
     }
 }

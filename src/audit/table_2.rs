@@ -8,8 +8,8 @@
 //! # Ok::<(), unforget::error::Error>(())
 //! ```
 
-use super::bases::{TABLE_12, TOLERANCE};
-use super::printed::{ENTRIES, Entry, Quantity};
+use super::bases::TOLERANCE;
+use super::printed::{ENTRIES, Entry, Quantity, TABLE_12};
 use super::raw_digits::TASKS;
 use crate::error::{Error, Result};
 use crate::metric::{backward_transfer, relative_change, target_improvement};

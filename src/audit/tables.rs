@@ -1,22 +1,22 @@
 //! The paper's tables against the rows that they are made of.
 
-use super::bases::{Bases, TABLE_12, TOLERANCE, transfer};
+use super::bases::{Bases, TOLERANCE, transfer};
 use super::explain;
 use super::fact::Facts;
-use super::printed::{ENTRIES, Entry, Quantity};
+use super::printed::{ENTRIES, Entry, Quantity, TABLE_12};
 use super::raw_digits::{ARC, Line, Model, TASKS};
 use crate::metric::{backward_transfer, target_improvement};
 
 /// Every cell.
 pub(super) fn audit(lines: &[Line], bases: &Bases, facts: &mut Facts) {
-    for entry in ENTRIES {
+    for entry in ENTRIES.iter() {
         match entry.pick.find(lines) {
             Some(line) => cells(entry, line, lines, bases, facts),
             None => {
                 let file = entry.pick.csv.file().name();
-                for (quantity, printed, decimals) in entry.cells {
+                for (quantity, printed, decimals) in &entry.cells {
                     facts
-                        .claim(what(entry, *quantity), &file, entry.table)
+                        .claim(what(entry, *quantity), &file, &entry.table)
                         .cannot(format!("{printed:.decimals$}"), "no such row in this copy");
                 }
             }
@@ -64,7 +64,7 @@ fn value(quantity: Quantity, line: &Line, bases: &Bases) -> Option<f64> {
 }
 
 fn cells(entry: &Entry, line: &Line, lines: &[Line], bases: &Bases, facts: &mut Facts) {
-    for (quantity, printed, decimals) in entry.cells {
+    for (quantity, printed, decimals) in &entry.cells {
         let (printed, decimals) = (*printed, *decimals);
         let half = 0.5 * 10f64.powi(-(decimals as i32));
         let tolerance = match quantity {
@@ -73,7 +73,7 @@ fn cells(entry: &Entry, line: &Line, lines: &[Line], bases: &Bases, facts: &mut 
         };
         let fits = |value: f64| (value - printed).abs() <= tolerance + 1e-9;
         let found = value(*quantity, line, bases);
-        let claim = facts.claim(what(entry, *quantity), line.place(), entry.table);
+        let claim = facts.claim(what(entry, *quantity), line.place(), &entry.table);
         match found {
             None => {
                 let own = own_cell(*quantity, line)
@@ -219,7 +219,7 @@ fn from_table_12(bases: &Bases, facts: &mut Facts) {
             backward_transfer(&pairs)
         };
         let improvement = |before: &[f64; 5]| target_improvement(before[target], scores[target]);
-        for (quantity, printed, decimals) in entry.cells {
+        for (quantity, printed, decimals) in &entry.cells {
             let of = |before: &[f64; 5]| match quantity {
                 Quantity::Transfer => transfer(before),
                 _ => improvement(before),
@@ -236,7 +236,7 @@ fn from_table_12(bases: &Bases, facts: &mut Facts) {
                 .claim(
                     format!("{}, from Table 12's scores", what(entry, *quantity)),
                     "–",
-                    entry.table,
+                    &entry.table,
                 )
                 .note(note)
                 .within(*printed, *decimals, TOLERANCE, of(&used));
@@ -247,7 +247,7 @@ fn from_table_12(bases: &Bases, facts: &mut Facts) {
 /// The five scores of a line of Table 12.
 fn table_12(entry: &Entry) -> Option<[f64; 5]> {
     let mut scores = [None; 5];
-    for (quantity, printed, _) in entry.cells {
+    for (quantity, printed, _) in &entry.cells {
         if let Quantity::Score(task) = quantity {
             scores[*task] = Some(*printed);
         }

@@ -18,7 +18,9 @@ Examples:
   Everything, with a report:
     unforget audit ../authors --out results/audit
   Only what needs no code to run:
-    unforget audit ../authors --only masks,metrics,tables";
+    unforget audit ../authors --only masks,metrics,tables
+  A made-up copy, to see what an audit says:
+    unforget audit notebooks/data/audit";
 
 /// `unforget audit`
 #[derive(Args)]

@@ -286,6 +286,40 @@ pub(crate) mod made {
             ]],
         }
     }
+
+    /// One item whose answer has the tokens of these log-probabilities.
+    pub(crate) fn reading_of(log_prob: &[f32]) -> Reading {
+        let count = log_prob.len() + 1;
+        let sequence = Sequence {
+            weights: Vec::new(),
+            id: "word/train/0".into(),
+            text: "x".repeat(count),
+            ids: (0..count as u32).collect(),
+            spans: (0..count).map(|at| at..at + 1).collect(),
+            completion: (0..count).map(|at| at > 0).collect::<LossMask>(),
+            prompt_tokens: 1,
+            form: Form::Chat,
+            end_of_turn: None,
+        };
+        let all = std::iter::once(None).chain(log_prob.iter().copied().map(Some));
+        Reading {
+            name: "ground truth".into(),
+            items: vec![Item {
+                id: "word/train/0".into(),
+                prompt: "?".into(),
+                truth: "x".repeat(count - 1),
+                style: vec![],
+                check: Check::Number { value: "1".into(), place: Place::AnswerLine },
+            }],
+            scores: vec![TokenScores {
+                log_prob: all.collect(),
+                entropy: vec![None; count],
+                rank: vec![None; count],
+            }],
+            classes: vec![vec![TokenClass::Words; count]],
+            sequences: vec![sequence],
+        }
+    }
 }
 
 #[cfg(test)]

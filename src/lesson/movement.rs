@@ -164,11 +164,11 @@ pub fn by_block(movements: &[Movement]) -> Vec<Vec<f64>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     /// Two layers in each of two blocks.
-    pub(in crate::lesson) fn moved(name: &str, size: f64) -> Movement {
+    fn moved(name: &str, size: f64) -> Movement {
         let layer = |path: &str, values: [f64; 3]| {
             let values: Vec<f64> = values.iter().map(|value| size * value).collect();
             LayerChange {

@@ -105,7 +105,7 @@ impl Nudged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercise::reading_of as reading;
+    use crate::lesson::kinds::made::reading_of as reading;
 
     #[test]
     fn what_is_given_ends_with_a_token_that_surprises() {

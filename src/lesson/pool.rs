@@ -156,7 +156,7 @@ impl Acceptance {
 }
 
 /// Expected number of questions with a right answer among `count` samples, over all ways to take so many of those that were sampled.
-pub(super) fn questions_with_a_right_one(pool: &Pool, count: usize) -> f64 {
+pub fn questions_with_a_right_one(pool: &Pool, count: usize) -> f64 {
     let chance = |item: &PoolItem| at_least_one_right(item.candidates.len(), right(item), count);
     pool.items.iter().map(chance).sum()
 }
@@ -270,7 +270,7 @@ pub fn kept(given: &Reading, chosen: &[Item]) -> Kept {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::lesson::kinds::made::reading;
     use crate::task::{Form, Score};
@@ -295,7 +295,7 @@ pub(super) mod tests {
         PoolItem { id: id.into(), candidates: answers.iter().map(candidate).collect() }
     }
 
-    pub(in crate::lesson) fn pool() -> Pool {
+    fn pool() -> Pool {
         Pool {
             items: vec![
                 item("a", &[("yes", 1.0), ("no", 0.0), ("it is", 1.0), ("no", 0.0)]),
@@ -315,6 +315,8 @@ pub(super) mod tests {
         assert!((acceptance.of(2).unwrap().questions - 5.0 / 12.0).abs() < 1e-12);
         assert!((acceptance.of(4).unwrap().answers_per_kept - 8.0).abs() < 1e-12);
         assert!(acceptance.of(3).is_err());
+        // three of four miss neither
+        assert_eq!([0, 3].map(|count| questions_with_a_right_one(&pool(), count)), [0.0, 1.0]);
         assert!(super::acceptance(&Pool::default()).is_err());
     }
 

@@ -162,7 +162,7 @@ pub fn weights_by_perplexity(lessons: &[&Lesson]) -> Vec<Bins> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::exercise::reading_of;
+    use crate::lesson::kinds::made::reading_of;
 
     #[test]
     fn a_share_is_of_the_weight_and_not_of_the_tokens() {

@@ -7,21 +7,22 @@
 //! ```
 
 use super::grid::{Grid, NOTHING, minus};
-use super::html::Picture;
+use super::html::{Picture, filled};
 use super::plot::{Axis, Colour, INK, Key, Layer, Mark, Panel, Plot};
 use super::table::{frame, numbers, text};
 use super::{csv, figure::Figure, palette, parquet, put, put_with};
 use crate::audit::{Audit, Fact, Part, Verdict};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
+use minijinja::context;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use polars::prelude::DataFrame;
 use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = include_str!("audit.html");
 const VERDICTS: [Verdict; 3] =
     [Verdict::Follows, Verdict::DoesNotFollow, Verdict::CannotBeComputed];
+const COLUMNS: [&str; 7] = ["fact", "stated", "recomputed", "verdict", "stated in", "file", "note"];
 /// Masked share of the STM set: the threshold curve's first line.
 const MASKED: Colour = INK;
 const CARRIED: Colour = Colour(0xd5, 0x5e, 0x00);
@@ -60,17 +61,7 @@ impl Audit {
                 let grid = Grid {
                     title: part.title().to_owned(),
                     legend: String::new(),
-                    columns: [
-                        "fact",
-                        "stated",
-                        "recomputed",
-                        "verdict",
-                        "stated in",
-                        "file",
-                        "note",
-                    ]
-                    .map(str::to_owned)
-                    .to_vec(),
+                    columns: COLUMNS.map(str::to_owned).to_vec(),
                     rows: facts
                         .map(|fact| {
                             vec![
@@ -178,9 +169,6 @@ impl Audit {
 
     fn page(&self, figures: &[Figure]) -> Result<String> {
         let pictures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
-        let mut environment = Environment::new();
-        environment.set_auto_escape_callback(|_| AutoEscape::Html);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let grids: Vec<(&str, Grid)> =
             self.grids().into_iter().map(|(part, grid)| (part.name(), grid)).collect();
         let values = context! {
@@ -189,9 +177,7 @@ impl Audit {
             figures => Serde(pictures?),
             version => env!("CARGO_PKG_VERSION"),
         };
-        environment
-            .render_named_str("audit.html", TEMPLATE, values)
-            .map_err(Error::library("filling in the audit's page"))
+        filled("audit.html", TEMPLATE, values)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::experiment::results::{Results, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 
 const TEMPLATE: &str = include_str!("report.html");
@@ -19,9 +19,6 @@ const HOTTEST: f64 = 1000.0;
 /// The whole page. Errors: results that cannot be tabulated, see [`table::grids`].
 pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> Result<String> {
     let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let values = context! {
         provenance => Serde(provenance),
         name => results.name.as_str(),
@@ -38,9 +35,17 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
         margin => results.margin,
         hottest => HOTTEST,
     };
+    filled("report.html", TEMPLATE, values)
+}
+
+/// A page from its template; what others wrote is text in it, not markup.
+pub(super) fn filled(name: &str, template: &str, values: Value) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment
-        .render_named_str("report.html", TEMPLATE, values)
-        .map_err(Error::library("filling in the report's page"))
+        .render_named_str(name, template, values)
+        .map_err(Error::library("filling in a page of the report"))
 }
 
 /// A page of figures, each with its table folded below it, and of tables, in plain HTML that needs no network.
@@ -100,14 +105,9 @@ figure { margin: 2rem 0; } figure svg { max-width: 100%; height: auto; }
 </body>
 </html>
 "#;
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
     let values = context! { title => title, figures => Serde(figures?), grids => Serde(grids) };
-    environment
-        .render_named_str("tables.html", PAGE, values)
-        .map_err(Error::library("filling in a page of tables"))
+    filled("tables.html", PAGE, values)
 }
 
 /// A figure inside the page.
