@@ -377,15 +377,24 @@ fn transformers_reads_what_is_written_for_every_family() {
     let mut batch = Batch::new();
     batch.push(&sequence, &vec![0.0; sequence.len()]);
     let mut ours = Vec::new();
+    let mut folders = Vec::new();
     for model in MODELS {
         let merged = adapted(model).merged().unwrap();
-        write_model(&root.path().join(model), &merged, &[2]).unwrap();
-        ours.push(flat(&merged.logits(&batch).unwrap()));
+        let whole = root.path().join(model);
+        write_model(&whole, &merged, &[2]).unwrap();
+        // as a full fine-tuning writes it: the config of the model that it began from
+        let tuned = root.path().join(format!("{model}-tuned"));
+        std::fs::create_dir(&tuned).unwrap();
+        write_tuned(&tuned, &merged, &reference(&place(model))).unwrap();
+        for folder in [whole, tuned] {
+            ours.push((model, flat(&merged.logits(&batch).unwrap())));
+            folders.push(folder);
+        }
     }
     let output = std::process::Command::new(python)
         .args(["-W", "ignore", "-c", READ_BY_TRANSFORMERS])
         .arg(json!(sequence).to_string())
-        .args(MODELS.map(|model| root.path().join(model)))
+        .args(&folders)
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap();
@@ -393,8 +402,8 @@ fn transformers_reads_what_is_written_for_every_family() {
     assert!(output.status.success(), "{said}");
     let lines = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = lines.lines().filter(|line| line.starts_with('[')).collect();
-    assert_eq!(lines.len(), MODELS.len());
-    for ((model, line), ours) in MODELS.iter().zip(lines).zip(&ours) {
+    assert_eq!(lines.len(), folders.len());
+    for (line, (model, ours)) in lines.into_iter().zip(&ours) {
         let theirs: Vec<f32> = serde_json::from_str(line).unwrap();
         let difference = crate::support::max_difference(ours, &theirs);
         assert!(difference <= 1e-4, "{model}: differs by {difference}");

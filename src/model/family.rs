@@ -477,6 +477,7 @@ impl Family {
                         NoRopeLayers,
                         SwitchedWindow(None),
                         LayerTypes,
+                        NoPadTokenId,
                     ],
                     ..like_llama("smollm3", "SmolLM3ForCausalLM", "SmolLM 3", defaults)
                 }

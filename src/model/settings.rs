@@ -37,6 +37,8 @@ pub(super) enum Setting {
     SlidingWindowPattern,
     /// `layer_types`, which overrule what the settings before it say of windows.
     LayerTypes,
+    /// `pad_token_id` null, which is not read: the one that transformers' class takes else may lie outside a small vocabulary.
+    NoPadTokenId,
     /// Granite 4's: `shared_intermediate_size`; no experts, attention in every layer, and rotation if `position_embedding_type` says so.
     DenseGranite4,
 }
@@ -152,6 +154,7 @@ impl Setting {
                     ));
                 }
             }
+            Self::NoPadTokenId => {}
             Self::DenseGranite4 => {
                 if fields.get("num_local_experts").and_then(Value::as_f64) != Some(0.0) {
                     return Err(
@@ -235,6 +238,7 @@ impl Setting {
                     json["layer_types"] = layers.iter().map(name).collect();
                 }
             }
+            Self::NoPadTokenId => json["pad_token_id"] = Value::Null,
             Self::DenseGranite4 => {
                 json["shared_intermediate_size"] = json!(config.intermediate_size);
                 json["num_local_experts"] = json!(0);
