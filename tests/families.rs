@@ -22,7 +22,7 @@ use std::path::Path;
 use unforget::adapter::{self, LoraConfig};
 use unforget::generate::{Sampling, generate};
 use unforget::model::{
-    Batch, Checkpoint, Decoder, Family, ModelConfig, QueryKeyNorms, write_model,
+    Batch, Checkpoint, Decoder, Family, ModelConfig, QueryKeyNorms, write_model, write_tuned,
 };
 use unforget::optimizer::{AdamW, AdamWConfig};
 use unforget::rng::Rng;
