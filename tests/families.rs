@@ -21,12 +21,14 @@ use serde_json::{Value, json};
 use std::path::Path;
 use unforget::adapter::{self, LoraConfig};
 use unforget::generate::{Sampling, generate};
-use unforget::model::{Batch, Checkpoint, Decoder, Family, ModelConfig, write_model};
+use unforget::model::{
+    Batch, Checkpoint, Decoder, Family, ModelConfig, QueryKeyNorms, write_model, write_tuned,
+};
 use unforget::optimizer::{AdamW, AdamWConfig};
 use unforget::rng::Rng;
 
 /// The reference models, each for what its name says.
-const MODELS: [&str; 11] = [
+const MODELS: [&str; 23] = [
     "llama-linear",
     "llama-three",
     "mistral-window",
@@ -38,6 +40,18 @@ const MODELS: [&str; 11] = [
     "gemma2-old",
     "olmo2-grouped",
     "olmo2-tied",
+    "qwen3-tied",
+    "qwen3-yarn",
+    "gemma3-linear",
+    "gemma3-old",
+    "smollm3-tied",
+    "smollm3-window",
+    "olmo3-yarn",
+    "olmo3-tied",
+    "granite-tied",
+    "granite-biased",
+    "granite4-dense",
+    "granite4-nope",
 ];
 
 fn place(model: &str) -> String {
@@ -363,15 +377,24 @@ fn transformers_reads_what_is_written_for_every_family() {
     let mut batch = Batch::new();
     batch.push(&sequence, &vec![0.0; sequence.len()]);
     let mut ours = Vec::new();
+    let mut folders = Vec::new();
     for model in MODELS {
         let merged = adapted(model).merged().unwrap();
-        write_model(&root.path().join(model), &merged, &[2]).unwrap();
-        ours.push(flat(&merged.logits(&batch).unwrap()));
+        let whole = root.path().join(model);
+        write_model(&whole, &merged, &[2]).unwrap();
+        // as a full fine-tuning writes it: the config of the model that it began from
+        let tuned = root.path().join(format!("{model}-tuned"));
+        std::fs::create_dir(&tuned).unwrap();
+        write_tuned(&tuned, &merged, &reference(&place(model))).unwrap();
+        for folder in [whole, tuned] {
+            ours.push((model, flat(&merged.logits(&batch).unwrap())));
+            folders.push(folder);
+        }
     }
     let output = std::process::Command::new(python)
         .args(["-W", "ignore", "-c", READ_BY_TRANSFORMERS])
         .arg(json!(sequence).to_string())
-        .args(MODELS.map(|model| root.path().join(model)))
+        .args(&folders)
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap();
@@ -379,8 +402,8 @@ fn transformers_reads_what_is_written_for_every_family() {
     assert!(output.status.success(), "{said}");
     let lines = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = lines.lines().filter(|line| line.starts_with('[')).collect();
-    assert_eq!(lines.len(), MODELS.len());
-    for ((model, line), ours) in MODELS.iter().zip(lines).zip(&ours) {
+    assert_eq!(lines.len(), folders.len());
+    for (line, (model, ours)) in lines.into_iter().zip(&ours) {
         let theirs: Vec<f32> = serde_json::from_str(line).unwrap();
         let difference = crate::support::max_difference(ours, &theirs);
         assert!(difference <= 1e-4, "{model}: differs by {difference}");
@@ -434,7 +457,7 @@ fn published_configs_are_read() {
         "factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192,
         "rope_type": "llama3"}, "rope_theta": 500000.0, "tie_word_embeddings": true, "vocab_size": 128256}"#,
     );
-    assert_eq!(llama.rope_theta, 500_000.0);
+    assert_eq!(llama.rope.rope_theta, 500_000.0);
     // OLMo 2 7B
     let olmo = read(
         r#"{"architectures": ["Olmo2ForCausalLM"], "attention_bias": false, "eos_token_id": 100257, "hidden_act": "silu",
@@ -443,7 +466,66 @@ fn published_configs_are_read() {
         "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 500000, "tie_word_embeddings": false,
         "torch_dtype": "float32", "use_cache": true, "vocab_size": 100352}"#,
     );
-    assert!(olmo.query_key_norms && olmo.rope_theta == 500_000.0);
+    assert!(olmo.query_key_norms == QueryKeyNorms::Whole && olmo.rope.rope_theta == 500_000.0);
+}
+
+/// Those of the families that came later.
+#[test]
+fn published_configs_of_2025_are_read() {
+    let read = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, text).unwrap();
+        ModelConfig::read(&path).unwrap()
+    };
+    // Qwen 3 0.6B
+    let qwen = read(
+        r#"{"architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 151643,
+        "eos_token_id": 151645, "head_dim": 128, "hidden_act": "silu", "hidden_size": 1024, "intermediate_size": 3072,
+        "max_position_embeddings": 40960, "max_window_layers": 28, "model_type": "qwen3", "num_attention_heads": 16,
+        "num_hidden_layers": 28, "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000,
+        "sliding_window": null, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "use_cache": true,
+        "use_sliding_window": false, "vocab_size": 151936}"#,
+    );
+    assert_eq!((qwen.head_dim, qwen.window(27), qwen.attention_bias), (128, None, false));
+    assert_eq!(qwen.query_key_norms, QueryKeyNorms::PerHead);
+    // Gemma 3 1B, as first published
+    let gemma = read(
+        r#"{"architectures": ["Gemma3ForCausalLM"], "attention_bias": false, "attn_logit_softcapping": null, "bos_token_id": 2,
+        "cache_implementation": "hybrid", "eos_token_id": [1, 106], "final_logit_softcapping": null, "head_dim": 256,
+        "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 1152, "intermediate_size": 6912,
+        "max_position_embeddings": 32768, "model_type": "gemma3_text", "num_attention_heads": 4, "num_hidden_layers": 26,
+        "num_key_value_heads": 1, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06, "rope_local_base_freq": 10000,
+        "rope_scaling": null, "rope_theta": 1000000, "sliding_window": 512, "sliding_window_pattern": 6,
+        "torch_dtype": "bfloat16", "use_cache": true, "vocab_size": 262144}"#,
+    );
+    let whole: Vec<usize> = (0..26).filter(|layer| gemma.window(*layer).is_none()).collect();
+    assert_eq!((whole, gemma.window(0)), (vec![5, 11, 17, 23], Some(512)));
+    let theta = |layer| gemma.layer_rope(layer).unwrap().rope_theta;
+    assert_eq!([theta(4), theta(5)], [1e4, 1e6]);
+    assert!(gemma.tie_word_embeddings && gemma.attention_scale() == 1.0 / 16.0);
+    // SmolLM 3 3B
+    let smol = read(
+        r#"{"architectures": ["SmolLM3ForCausalLM"], "attention_bias": false, "hidden_act": "silu", "hidden_size": 2048,
+        "intermediate_size": 11008, "max_position_embeddings": 65536, "max_window_layers": 28, "mlp_bias": false,
+        "model_type": "smollm3", "no_rope_layer_interval": 4, "no_rope_layers": [1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0,
+        1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0], "num_attention_heads": 16, "num_hidden_layers": 36,
+        "num_key_value_heads": 4, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 5000000.0, "sliding_window": null,
+        "tie_word_embeddings": true, "use_sliding_window": false, "vocab_size": 128256}"#,
+    );
+    let still: Vec<usize> = (0..36).filter(|layer| smol.layer_rope(*layer).is_none()).collect();
+    assert_eq!(still, [3, 7, 11, 15, 19, 23, 27, 31, 35]);
+    assert_eq!((smol.head_dim, smol.window(3)), (128, None));
+    // Granite 3.3 2B
+    let granite = read(
+        r#"{"architectures": ["GraniteForCausalLM"], "attention_bias": false, "attention_multiplier": 0.015625,
+        "embedding_multiplier": 12.0, "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 8192,
+        "logits_scaling": 8.0, "max_position_embeddings": 131072, "mlp_bias": false, "model_type": "granite",
+        "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 8, "residual_multiplier": 0.22,
+        "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 10000000.0, "tie_word_embeddings": true, "vocab_size": 49159}"#,
+    );
+    assert_eq!((granite.attention_scale(), granite.embedding_scale()), (0.015625, 12.0));
+    assert_eq!((granite.residual_multiplier, granite.logits_scaling), (0.22, 8.0));
 }
 
 /// Configs of real folders, where there are some.
@@ -526,15 +608,18 @@ fn a_model_taken_for_another_family_lists_every_weight_that_does_not_fit() {
 
 #[test]
 fn what_no_family_computes_here_is_refused() {
-    let refused = broken("mistral-window", |config| config["model_type"] = json!("qwen3"));
+    let refused = broken("mistral-window", |config| config["model_type"] = json!("gpt2"));
     let known = "known: llama (LlamaForCausalLM), mistral (MistralForCausalLM), qwen2 (Qwen2ForCausalLM), gemma2 (Gemma2ForCausalLM), \
-                 olmo2 (Olmo2ForCausalLM)";
-    assert_refused(refused, &["config.json", "`qwen3`", known]);
+                 olmo2 (Olmo2ForCausalLM), qwen3 (Qwen3ForCausalLM), gemma3_text (Gemma3ForCausalLM), smollm3 (SmolLM3ForCausalLM), \
+                 olmo3 (Olmo3ForCausalLM), granite (GraniteForCausalLM), granitemoehybrid (GraniteMoeHybridForCausalLM)";
+    assert_refused(refused, &["config.json", "`gpt2`", known]);
+    let refused = broken("qwen3-tied", |config| config["model_type"] = json!("qwen3_moe"));
+    assert_refused(refused, &["config.json", "`qwen3_moe`", "mixture of experts"]);
     let refused = broken("qwen2-tied", |config| {
         config["rope_scaling"] =
-            json!({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32});
+            json!({"type": "longrope", "factor": 4.0, "original_max_position_embeddings": 32});
     });
-    assert_refused(refused, &["`yarn`", "known: default, linear, llama3"]);
+    assert_refused(refused, &["`longrope`", "known: default, linear, llama3, yarn"]);
     let refused = broken("llama-three", |config| {
         config["quantization_config"] =
             json!({"quant_method": "bitsandbytes", "load_in_4bit": true});

@@ -1,4 +1,4 @@
-//! A model of each family with its real tokenizer and random weights, on real rows of real benchmarks, through the built program.
+//! A model of each of five families with its real tokenizer and random weights, on real rows of real benchmarks, through the built program.
 
 use crate::support::shared;
 use candle_core::Device;
@@ -56,7 +56,7 @@ fn works(place: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn every_family_is_evaluated_and_fine_tuned_on_real_rows() {
+fn five_families_are_evaluated_and_fine_tuned_on_real_rows() {
     let (Some(tokenizers), Some(data)) = (
         shared("real/tokenizers", "models with real tokenizers"),
         shared("real/datasets", "real rows"),

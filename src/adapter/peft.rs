@@ -244,12 +244,12 @@ impl PeftAdapter {
             .map_err(Error::io("making the adapter's folder", folder))?;
         write_tensors(&folder.join("adapter_model.safetensors"), tensors)?;
         let path = folder.join("adapter_config.json");
-        let text = serde_json::to_string_pretty(&self.to_json())
+        let text = serde_json::to_string_pretty(&self.to_json(tensors))
             .map_err(Error::library("writing the adapter's config"))?;
         std::fs::write(&path, text + "\n").map_err(Error::io("writing the adapter's config", &path))
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, tensors: &BTreeMap<String, Tensor>) -> Value {
         let config = &self.config;
         // what a reader of PEFT's expects to find; a field that was read stands in its place
         let mut fields: BTreeMap<String, Value> = BTreeMap::new();
@@ -264,7 +264,9 @@ impl PeftAdapter {
         let modules = match &config.target_pattern {
             Some(pattern) => json!(pattern),
             None if config.target_modules.is_empty() => {
-                let known = PROJECTIONS.iter();
+                // the linear layers that this model has
+                let has = |path: &&&str| tensors.keys().any(|name| name.contains(**path));
+                let known = PROJECTIONS.iter().filter(has);
                 let names: Vec<&str> = known.filter_map(|path| path.rsplit('.').next()).collect();
                 // "all-linear" stays as it was read
                 let as_read = self.fields.get("target_modules").cloned();

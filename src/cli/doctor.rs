@@ -145,7 +145,11 @@ impl Doctor {
             let checkpoint = self.template.checkpoint(&common.context()?, name)?;
             let (config, stop_ids) = (checkpoint.config()?, checkpoint.stop_ids()?);
             let tokenizer = checkpoint.tokenizer()?;
-            let mut found = vec![("chosen model", Well(checkpoint.model.display().to_string()))];
+            let family = config.family.title();
+            let mut found = vec![
+                ("chosen model", Well(checkpoint.model.display().to_string())),
+                ("family", Well(format!("{family}, {} blocks", config.num_hidden_layers))),
+            ];
             let ids = format!("{} ids for {} rows", tokenizer.vocab_size(), config.vocab_size);
             found.push(match tokenizer.beyond(config.vocab_size) {
                 None => ("tokenizer", Well(ids)),

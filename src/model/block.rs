@@ -1,4 +1,4 @@
-use super::config::ModelConfig;
+use super::config::{FeedForward, ModelConfig};
 use super::family::Place;
 use super::projection::Projection;
 use super::weights::Shelf;
@@ -16,9 +16,14 @@ pub(super) struct Block {
     k_proj: Projection,
     v_proj: Projection,
     o_proj: Projection,
-    gate_proj: Projection,
-    up_proj: Projection,
-    down_proj: Projection,
+    mlp: Mlp,
+}
+
+/// The feed-forward layer's weights, see [`FeedForward`].
+#[derive(Debug, Clone)]
+enum Mlp {
+    GateUpDown { gate_proj: Projection, up_proj: Projection, down_proj: Projection },
+    InputOutput { input_linear: Projection, output_linear: Projection },
 }
 
 /// A norm's weight, with its name in the checkpoint.
@@ -29,8 +34,8 @@ struct Norm {
     weight: Tensor,
 }
 
-/// Names of a block's linear layers, in the order in which [`super::Decoder::projections_mut`] gives them.
-pub(crate) const PROJECTIONS: [&str; 7] = [
+/// Names of a block's linear layers, of all families.
+pub(crate) const PROJECTIONS: [&str; 9] = [
     "self_attn.q_proj",
     "self_attn.k_proj",
     "self_attn.v_proj",
@@ -38,22 +43,37 @@ pub(crate) const PROJECTIONS: [&str; 7] = [
     "mlp.gate_proj",
     "mlp.up_proj",
     "mlp.down_proj",
+    "shared_mlp.input_linear",
+    "shared_mlp.output_linear",
 ];
 
-/// Sizes of a block's linear layers in the order of [`PROJECTIONS`]: out, in, whether there is a bias.
-pub(super) fn projection_sizes(config: &ModelConfig) -> [(usize, usize, bool); 7] {
+/// Places of a block's streams of dropout.
+const PLACES: usize = 7;
+
+/// A block's linear layers in the order of [`Block::projections`]: name, out, in, whether there is a bias.
+pub(super) fn projection_sizes(config: &ModelConfig) -> Vec<(&'static str, usize, usize, bool)> {
     let (hidden, wide) = (config.hidden_size, config.intermediate_size);
     let q = config.num_attention_heads * config.head_dim;
     let kv = config.num_key_value_heads * config.head_dim;
-    [
-        (q, hidden, config.attention_bias),
-        (kv, hidden, config.attention_bias),
-        (kv, hidden, config.attention_bias),
-        (hidden, q, config.output_bias),
-        (wide, hidden, config.mlp_bias),
-        (wide, hidden, config.mlp_bias),
-        (hidden, wide, config.mlp_bias),
-    ]
+    let (bias, mlp_bias) = (config.attention_bias, config.mlp_bias);
+    let mut sizes = vec![
+        (PROJECTIONS[0], q, hidden, bias),
+        (PROJECTIONS[1], kv, hidden, bias),
+        (PROJECTIONS[2], kv, hidden, bias),
+        (PROJECTIONS[3], hidden, q, config.output_bias),
+    ];
+    match config.feed_forward {
+        FeedForward::GateUpDown => sizes.extend([
+            (PROJECTIONS[4], wide, hidden, mlp_bias),
+            (PROJECTIONS[5], wide, hidden, mlp_bias),
+            (PROJECTIONS[6], hidden, wide, mlp_bias),
+        ]),
+        FeedForward::InputOutput => sizes.extend([
+            (PROJECTIONS[7], 2 * wide, hidden, mlp_bias),
+            (PROJECTIONS[8], hidden, wide, mlp_bias),
+        ]),
+    }
+    sizes
 }
 
 /// Dropout on what the low-rank updates see.
@@ -79,8 +99,8 @@ impl Dropout {
 impl Block {
     pub fn load(shelf: &mut Shelf, config: &ModelConfig, at: usize) -> Result<Self> {
         let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
-        let mut projections = Vec::with_capacity(PROJECTIONS.len());
-        for (part, (out, inner, bias)) in PROJECTIONS.iter().zip(projection_sizes(config)) {
+        let mut projections = Vec::with_capacity(PLACES);
+        for (part, out, inner, bias) in projection_sizes(config) {
             let weight = shelf.take(&name(part, "weight"), &[out, inner])?;
             let bias = match bias {
                 true => Some(shelf.take(&name(part, "bias"), &[out])?),
@@ -88,45 +108,49 @@ impl Block {
             };
             projections.push(Projection::new(weight, bias));
         }
-        let [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj] =
-            projections.try_into().expect("as many projections as names");
+        let mut projections = projections.into_iter();
+        let mut next = || projections.next().expect("as many projections as names");
+        let [q_proj, k_proj, v_proj, o_proj] = [next(), next(), next(), next()];
+        let mlp = match config.feed_forward {
+            FeedForward::GateUpDown => {
+                Mlp::GateUpDown { gate_proj: next(), up_proj: next(), down_proj: next() }
+            }
+            FeedForward::InputOutput => {
+                Mlp::InputOutput { input_linear: next(), output_linear: next() }
+            }
+        };
         let norms = config.norms().into_iter().map(|(place, part, width)| {
             Ok(Norm { place, name: part, weight: shelf.take(&name(part, "weight"), &[width])? })
         });
-        Ok(Self {
-            norms: norms.collect::<Result<_>>()?,
-            q_proj,
-            k_proj,
-            v_proj,
-            o_proj,
-            gate_proj,
-            up_proj,
-            down_proj,
-        })
+        Ok(Self { norms: norms.collect::<Result<_>>()?, q_proj, k_proj, v_proj, o_proj, mlp })
     }
 
-    pub fn projections_mut(&mut self) -> [&mut Projection; 7] {
-        [
-            &mut self.q_proj,
-            &mut self.k_proj,
-            &mut self.v_proj,
-            &mut self.o_proj,
-            &mut self.gate_proj,
-            &mut self.up_proj,
-            &mut self.down_proj,
-        ]
+    /// The linear layers in the order of [`projection_sizes`].
+    pub fn projections_mut(&mut self) -> Vec<&mut Projection> {
+        let mut all = vec![&mut self.q_proj, &mut self.k_proj, &mut self.v_proj, &mut self.o_proj];
+        match &mut self.mlp {
+            Mlp::GateUpDown { gate_proj, up_proj, down_proj } => {
+                all.extend([gate_proj, up_proj, down_proj]);
+            }
+            Mlp::InputOutput { input_linear, output_linear } => {
+                all.extend([input_linear, output_linear]);
+            }
+        }
+        all
     }
 
-    pub fn projections(&self) -> [&Projection; 7] {
-        [
-            &self.q_proj,
-            &self.k_proj,
-            &self.v_proj,
-            &self.o_proj,
-            &self.gate_proj,
-            &self.up_proj,
-            &self.down_proj,
-        ]
+    /// The same, to be looked at.
+    pub fn projections(&self) -> Vec<&Projection> {
+        let mut all = vec![&self.q_proj, &self.k_proj, &self.v_proj, &self.o_proj];
+        match &self.mlp {
+            Mlp::GateUpDown { gate_proj, up_proj, down_proj } => {
+                all.extend([gate_proj, up_proj, down_proj]);
+            }
+            Mlp::InputOutput { input_linear, output_linear } => {
+                all.extend([input_linear, output_linear]);
+            }
+        }
+        all
     }
 
     /// The norms' weights with their names.
@@ -150,12 +174,14 @@ impl Block {
         Ok(block)
     }
 
-    /// `x` through the norm in `place`, where the family has one.
+    /// `x` through the norm in `place`, where the family has one. One that is narrower than `x` norms each head by itself.
     fn norm(&self, x: Tensor, place: Place, pass: &Pass) -> candle_core::Result<Tensor> {
-        match self.norms.iter().find(|norm| norm.place == place) {
-            Some(norm) => ops::rms_norm(&x, &norm.weight, pass.eps, pass.norm_weight),
-            None => Ok(x),
-        }
+        let Some(norm) = self.norms.iter().find(|norm| norm.place == place) else {
+            return Ok(x);
+        };
+        let width = norm.weight.elem_count();
+        let heads = x.reshape(((), width))?;
+        ops::rms_norm(&heads, &norm.weight, pass.eps, pass.norm_weight)?.reshape(x.shape())
     }
 
     /// Queries, keys and values before rotation.
@@ -181,13 +207,24 @@ impl Block {
         drop: &Drop<'_>,
     ) -> candle_core::Result<Tensor> {
         let attended = self.o_proj.forward(heads, drop.at(heads, 3)?.as_ref())?;
-        let x = (x + self.norm(attended, Place::AfterAttention, pass)?)?;
+        let x = (x + pass.added(self.norm(attended, Place::AfterAttention, pass)?)?)?;
         let normed = self.norm(x.clone(), Place::BeforeFeedForward, pass)?;
-        let gate = self.gate_proj.forward(&normed, drop.at(&normed, 4)?.as_ref())?;
-        let up = self.up_proj.forward(&normed, drop.at(&normed, 5)?.as_ref())?;
-        let wide = ops::gated(&gate, &up, pass.activation)?;
-        let narrow = self.down_proj.forward(&wide, drop.at(&wide, 6)?.as_ref())?;
-        x + self.norm(narrow, Place::AfterFeedForward, pass)?
+        let narrow = match &self.mlp {
+            Mlp::GateUpDown { gate_proj, up_proj, down_proj } => {
+                let gate = gate_proj.forward(&normed, drop.at(&normed, 4)?.as_ref())?;
+                let up = up_proj.forward(&normed, drop.at(&normed, 5)?.as_ref())?;
+                let wide = ops::gated(&gate, &up, pass.activation)?;
+                down_proj.forward(&wide, drop.at(&wide, 6)?.as_ref())?
+            }
+            Mlp::InputOutput { input_linear, output_linear } => {
+                let both = input_linear.forward(&normed, drop.at(&normed, 4)?.as_ref())?;
+                let half = both.dim(1)? / 2;
+                let part = |from: usize| both.narrow(1, from, half)?.contiguous();
+                let wide = ops::gated(&part(0)?, &part(half)?, pass.activation)?;
+                output_linear.forward(&wide, drop.at(&wide, 6)?.as_ref())?
+            }
+        };
+        x + pass.added(self.norm(narrow, Place::AfterFeedForward, pass)?)?
     }
 }
 
@@ -199,7 +236,7 @@ pub(super) struct Drop<'a> {
 
 impl Drop<'_> {
     fn at(&self, x: &Tensor, projection: usize) -> candle_core::Result<Option<Tensor>> {
-        let place = (self.layer * PROJECTIONS.len() + projection) as u64;
+        let place = (self.layer * PLACES + projection) as u64;
         self.dropout.map(|dropout| dropout.apply(x, place)).transpose()
     }
 }
@@ -209,14 +246,16 @@ pub(super) struct Pass {
     /// One for each layer: their windows differ.
     attention: Vec<Attention>,
     pub starts: Arc<[usize]>,
-    pub table: Arc<RopeTable>,
+    /// One for each layer: their rotations differ.
+    tables: Vec<Arc<RopeTable>>,
     eps: f64,
     norm_weight: NormWeight,
     activation: Activation,
+    residual: f64,
 }
 
 impl Pass {
-    pub fn new(config: &ModelConfig, starts: &[usize], table: Arc<RopeTable>) -> Self {
+    pub fn new(config: &ModelConfig, starts: &[usize], tables: Vec<Arc<RopeTable>>) -> Self {
         let attention = |layer| Attention {
             heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
@@ -228,10 +267,11 @@ impl Pass {
         Self {
             attention: (0..config.num_hidden_layers).map(attention).collect(),
             starts: starts.into(),
-            table,
+            tables,
             eps: config.rms_norm_eps,
             norm_weight: config.norm_weight,
             activation: config.hidden_act,
+            residual: config.residual_multiplier,
         }
     }
 
@@ -240,10 +280,20 @@ impl Pass {
         &self.attention[layer]
     }
 
+    /// The rotation of layer `layer`.
+    pub fn table(&self, layer: usize) -> &Arc<RopeTable> {
+        &self.tables[layer]
+    }
+
     /// What attention makes of queries, keys and values in layer `layer`.
     pub fn attend(&self, [q, k, v]: &[Tensor; 3], layer: usize) -> candle_core::Result<Tensor> {
         let shape = self.attention(layer);
-        ops::attention(q, k, v, shape, &self.starts, &self.table)
+        ops::attention(q, k, v, shape, &self.starts, self.table(layer))
+    }
+
+    /// `x` as it is added to the residual stream.
+    fn added(&self, x: Tensor) -> candle_core::Result<Tensor> {
+        if self.residual == 1.0 { Ok(x) } else { x * self.residual }
     }
 
     /// A whole block, from one residual stream to the next.

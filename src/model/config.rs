@@ -1,6 +1,6 @@
-use super::family::{BlockNorms, Family};
+use super::family::{BlockNorms, Family, HeadDim, RopeFields};
 use super::fields::Fields;
-use super::rope_scaling::RopeScaling;
+use super::rope_scaling::RopeParameters;
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::ops::{Activation, NormWeight};
@@ -33,10 +33,12 @@ pub struct ModelConfig {
     pub max_position_embeddings: usize,
     /// Added to the mean square in the norms.
     pub rms_norm_eps: f64,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
-    /// Stretching of the rotary frequencies.
-    pub rope_scaling: RopeScaling,
+    /// Base and stretching of the rotary frequencies.
+    pub rope: RopeParameters,
+    /// Those of windowed layers, where they differ by kind of layer.
+    pub sliding_rope: Option<RopeParameters>,
+    /// Which layers are without rotation.
+    pub no_rope_layers: Layers,
     /// Whether the output head is the embedding.
     pub tie_word_embeddings: bool,
     /// Whether q, k and v have biases.
@@ -47,37 +49,85 @@ pub struct ModelConfig {
     pub mlp_bias: bool,
     /// What bends the gate.
     pub hidden_act: Activation,
+    /// How the feed-forward layer's weights are stored.
+    pub feed_forward: FeedForward,
     /// Where a block has norms.
     pub block_norms: BlockNorms,
     /// How the norms' weights enter.
     pub norm_weight: NormWeight,
-    /// Whether all queries of a token, and all its keys, are normed before rotation.
-    pub query_key_norms: bool,
+    /// How queries and keys are normed before rotation.
+    pub query_key_norms: QueryKeyNorms,
     /// Whether embeddings are multiplied by `√hidden_size`.
     pub scaled_embedding: bool,
+    /// What embeddings are multiplied by beside that.
+    pub embedding_multiplier: f64,
+    /// What attention and feed-forward layer give is multiplied by before it is added to the residual stream.
+    pub residual_multiplier: f64,
+    /// What scores are multiplied by; `None` is one over the root of `query_pre_attn_scalar`.
+    pub attention_multiplier: Option<f64>,
     /// Scores are divided by the root of this; `None` is `head_dim`.
     pub query_pre_attn_scalar: Option<f64>,
     /// Bound on attention scores.
     pub attn_logit_softcapping: Option<f64>,
+    /// What logits are divided by.
+    pub logits_scaling: f64,
     /// Bound on logits.
     pub final_logit_softcapping: Option<f64>,
     /// How many tokens a token sees in windowed layers, itself included: `i - j < window`.
     pub sliding_window: Option<usize>,
     /// Which layers are windowed, where there is a window.
-    pub sliding_layers: SlidingLayers,
+    pub sliding_layers: Layers,
 }
 
-/// Which layers see a window only.
+/// How queries and keys are normed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryKeyNorms {
+    /// Not at all.
+    None,
+    /// All queries of a token together, and all its keys: a weight for each of their numbers.
+    Whole,
+    /// Each head by itself, by one weight as wide as a head.
+    PerHead,
+}
+
+/// How the weights of the feed-forward layer are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedForward {
+    /// `mlp.gate_proj`, `mlp.up_proj` and `mlp.down_proj`.
+    GateUpDown,
+    /// `shared_mlp.input_linear`, which is gate and up one above the other, and `shared_mlp.output_linear`.
+    InputOutput,
+}
+
+/// Some of a model's layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SlidingLayers {
+pub enum Layers {
+    /// None of them.
+    None,
     /// All of them.
     All,
-    /// The first, the third and so on.
-    EverySecond,
+    /// Every n-th.
+    Every(usize),
+    /// All but every n-th: with 2 the first, the third and so on.
+    AllButEvery(usize),
     /// Those from this one on, counted from 0.
     From(usize),
     /// Those marked true.
     Listed(Vec<bool>),
+}
+
+impl Layers {
+    /// Whether layer `layer`, counted from 0, is among them.
+    pub fn has(&self, layer: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Every(n) => (layer + 1).is_multiple_of(*n),
+            Self::AllButEvery(n) => !(layer + 1).is_multiple_of(*n),
+            Self::From(first) => layer >= *first,
+            Self::Listed(layers) => layers.get(layer).copied().unwrap_or(false),
+        }
+    }
 }
 
 impl ModelConfig {
@@ -94,7 +144,12 @@ impl ModelConfig {
             return Err("not a model config: an object is needed".into());
         };
         let fields = Fields::of(fields, "config.json");
-        let family = family(&fields)?;
+        let architectures = fields.texts("architectures")?.unwrap_or_default();
+        let name = fields.text("model_type")?;
+        let Some(name) = name.or(architectures.first().copied()) else {
+            return Err("names no architecture: `model_type` is missing".into());
+        };
+        let family = Family::named(name).ok_or_else(|| Family::refusal(name, &fields))?;
         if let Some(quantised) = fields.get("quantization_config") {
             let method = quantised.get("quant_method").and_then(Value::as_str);
             return Err(format!(
@@ -105,27 +160,26 @@ impl ModelConfig {
         if fields.flag("use_bidirectional_attention", false)? {
             return Err("`use_bidirectional_attention` is not known here".into());
         }
-        let base = Self::defaults(family);
+        let description = family.description();
+        let base = description.defaults;
         let size = |name: &str, default: usize| fields.size(name, default);
 
         let hidden_size = size("hidden_size", base.hidden_size)?;
         let heads = size("num_attention_heads", base.num_attention_heads)?;
         // the older classes take as many key heads as query heads where nothing is said, the newer ones where it is null
-        let kv_default = match family {
-            Family::Llama | Family::Olmo2 => Some(heads),
-            Family::Mistral | Family::Qwen2 | Family::Gemma2 => Some(base.num_key_value_heads),
-        };
+        let kv_default =
+            if description.key_value_heads_given { base.num_key_value_heads } else { heads };
         let kv_heads = fields
-            .or_null("num_key_value_heads", kv_default, |f, name| f.size(name, 1))?
+            .or_null("num_key_value_heads", Some(kv_default), |f, name| f.size(name, 1))?
             .unwrap_or(heads);
         if heads % kv_heads != 0 {
             return Err(format!(
                 "{heads} attention heads cannot share {kv_heads} key-value heads evenly"
             ));
         }
-        let head_dim = match family {
-            Family::Gemma2 => base.head_dim,
-            _ => hidden_size / heads,
+        let head_dim = match description.head_dim {
+            HeadDim::Own => base.head_dim,
+            HeadDim::Shared => hidden_size / heads,
         };
         let head_dim = match fields.get("head_dim") {
             Some(_) => size("head_dim", head_dim)?,
@@ -134,10 +188,7 @@ impl ModelConfig {
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(format!("a head width of {head_dim} cannot be rotated in pairs"));
         }
-        let act = match family {
-            Family::Gemma2 => "hidden_activation",
-            _ => "hidden_act",
-        };
+        let act = description.hidden_act;
         let hidden_act = match fields.text(act)? {
             None => base.hidden_act,
             Some("silu" | "swish") => Activation::Silu,
@@ -148,51 +199,37 @@ impl ModelConfig {
                 ));
             }
         };
-        let biases = match family {
-            Family::Llama | Family::Gemma2 | Family::Olmo2 => {
-                [fields.flag("attention_bias", false)?; 2]
-            }
-            Family::Mistral | Family::Qwen2 => [base.attention_bias, base.output_bias],
-        };
-        let gemma = family == Family::Gemma2;
-        let cap = |name: &str, default: Option<f64>| {
-            let positive = |f: &Fields<'_>, name: &str| f.positive(name, 1.0);
-            match gemma {
-                true => fields.or_null(name, default, positive),
-                false => Ok(default),
-            }
-        };
-        let layers = size("num_hidden_layers", base.num_hidden_layers)?;
-        let (sliding_window, sliding_layers) = windows(&fields, &base, layers)?;
         let context = size("max_position_embeddings", base.max_position_embeddings)?;
-        let (rope_theta, rope_scaling) = RopeScaling::parse(&fields, context)?;
-        Ok(Self {
+        let theta = base.rope.rope_theta;
+        let (rope, sliding_rope) = match (description.rope, base.sliding_rope) {
+            (RopeFields::ByLayer { local }, Some(sliding)) => {
+                let theta = [theta, sliding.rope_theta];
+                let [rope, sliding] =
+                    RopeParameters::parse_by_layer(&fields, context, theta, local)?;
+                (rope, Some(sliding))
+            }
+            _ => (RopeParameters::parse(&fields, context, theta)?, None),
+        };
+        let mut config = Self {
             hidden_size,
             intermediate_size: size("intermediate_size", base.intermediate_size)?,
-            num_hidden_layers: layers,
+            num_hidden_layers: size("num_hidden_layers", base.num_hidden_layers)?,
             num_attention_heads: heads,
             num_key_value_heads: kv_heads,
             head_dim,
             vocab_size: size("vocab_size", base.vocab_size)?,
             max_position_embeddings: context,
             rms_norm_eps: fields.positive("rms_norm_eps", base.rms_norm_eps)?,
-            rope_theta,
-            rope_scaling,
+            rope,
+            sliding_rope,
             tie_word_embeddings: fields.flag("tie_word_embeddings", base.tie_word_embeddings)?,
-            attention_bias: biases[0],
-            output_bias: biases[1],
-            mlp_bias: family == Family::Llama && fields.flag("mlp_bias", false)?,
             hidden_act,
-            query_pre_attn_scalar: match base.query_pre_attn_scalar {
-                Some(default) => Some(fields.positive("query_pre_attn_scalar", default)?),
-                None => None,
-            },
-            attn_logit_softcapping: cap("attn_logit_softcapping", base.attn_logit_softcapping)?,
-            final_logit_softcapping: cap("final_logit_softcapping", base.final_logit_softcapping)?,
-            sliding_window,
-            sliding_layers,
             ..base
-        })
+        };
+        for setting in description.settings {
+            setting.read(&fields, &mut config)?;
+        }
+        Ok(config)
     }
 
     /// The config as transformers reads it (version 4's spelling, which version 5 reads too).
@@ -201,47 +238,28 @@ impl ModelConfig {
             Activation::Silu => "silu",
             Activation::GeluTanh => "gelu_pytorch_tanh",
         };
-        let gemma = self.family == Family::Gemma2;
+        let description = self.family.description();
         let mut config = json!({
-            "architectures": [self.family.architecture()], "model_type": self.family.model_type(),
-            (if gemma { "hidden_activation" } else { "hidden_act" }): act,
+            "architectures": [description.architecture], "model_type": description.model_type,
+            (description.hidden_act): act,
             "hidden_size": self.hidden_size, "intermediate_size": self.intermediate_size,
             "num_hidden_layers": self.num_hidden_layers, "num_attention_heads": self.num_attention_heads,
             "num_key_value_heads": self.num_key_value_heads, "head_dim": self.head_dim,
             "vocab_size": self.vocab_size, "max_position_embeddings": self.max_position_embeddings,
-            "rms_norm_eps": self.rms_norm_eps, "rope_theta": self.rope_theta, "rope_scaling": self.rope_scaling.to_json(),
+            "rms_norm_eps": self.rms_norm_eps, "rope_theta": self.rope.rope_theta, "rope_scaling": self.rope.scaling.to_json(),
             "tie_word_embeddings": self.tie_word_embeddings,
         });
-        match self.family {
-            Family::Llama => {
-                config["attention_bias"] = json!(self.attention_bias);
-                config["mlp_bias"] = json!(self.mlp_bias);
+        if let (RopeFields::ByLayer { local }, Some(sliding)) =
+            (description.rope, self.sliding_rope)
+        {
+            if let Some(local) = local {
+                config[local] = json!(sliding.rope_theta);
             }
-            Family::Mistral => config["sliding_window"] = json!(self.sliding_window),
-            Family::Qwen2 => {
-                config["use_sliding_window"] = json!(self.sliding_window.is_some());
-                config["sliding_window"] = json!(self.sliding_window);
-            }
-            Family::Gemma2 => {
-                config["attention_bias"] = json!(self.attention_bias);
-                // transformers takes a whole number only
-                config["query_pre_attn_scalar"] = match self.query_pre_attn_scalar {
-                    Some(scalar) if scalar.fract() == 0.0 => json!(scalar as u64),
-                    scalar => json!(scalar),
-                };
-                config["attn_logit_softcapping"] = json!(self.attn_logit_softcapping);
-                config["final_logit_softcapping"] = json!(self.final_logit_softcapping);
-                config["sliding_window"] = json!(self.sliding_window);
-            }
-            Family::Olmo2 => config["attention_bias"] = json!(self.attention_bias),
+            // version 5's, since version 4's cannot say everything
+            config["rope_parameters"] = RopeParameters::by_layer_to_json(self.rope, sliding);
         }
-        match &self.sliding_layers {
-            SlidingLayers::All | SlidingLayers::EverySecond => {}
-            SlidingLayers::From(first) => config["max_window_layers"] = json!(first),
-            SlidingLayers::Listed(layers) => {
-                let name = |windowed: &bool| if *windowed { WINDOWED } else { WHOLE };
-                config["layer_types"] = layers.iter().map(name).collect();
-            }
+        for setting in description.settings {
+            setting.write(self, &mut config);
         }
         config["torch_dtype"] = json!("float32");
         config
@@ -249,93 +267,31 @@ impl ModelConfig {
 
     /// How far back layer `layer` sees, in tokens, its own included; `None` is everything.
     pub fn window(&self, layer: usize) -> Option<usize> {
-        let windowed = match &self.sliding_layers {
-            SlidingLayers::All => true,
-            SlidingLayers::EverySecond => layer.is_multiple_of(2),
-            SlidingLayers::From(first) => layer >= *first,
-            SlidingLayers::Listed(layers) => layers.get(layer).copied().unwrap_or(false),
-        };
-        self.sliding_window.filter(|_| windowed)
+        self.sliding_window.filter(|_| self.sliding_layers.has(layer))
     }
 
     /// What attention scores are multiplied by.
     pub fn attention_scale(&self) -> f64 {
         let divisor = self.query_pre_attn_scalar.unwrap_or(self.head_dim as f64);
-        1.0 / divisor.sqrt()
+        self.attention_multiplier.unwrap_or(1.0 / divisor.sqrt())
     }
 
-    /// Angular frequency of each pair of a head's dimensions, in radians per position.
-    pub fn rope_frequencies(&self) -> Vec<f32> {
-        self.rope_scaling.frequencies(self.rope_theta, self.head_dim)
+    /// What embeddings are multiplied by.
+    pub fn embedding_scale(&self) -> f64 {
+        let root = if self.scaled_embedding { (self.hidden_size as f64).sqrt() } else { 1.0 };
+        self.embedding_multiplier * root
     }
-}
 
-/// What `model_type` or, where it is absent, `architectures` names.
-fn family(fields: &Fields<'_>) -> std::result::Result<Family, String> {
-    let architectures = fields.texts("architectures")?.unwrap_or_default();
-    let name = fields.text("model_type")?;
-    let Some(name) = name.or(architectures.first().copied()) else {
-        return Err("names no architecture: `model_type` is missing".into());
-    };
-    Family::named(name).ok_or_else(|| {
-        let known = Family::ALL.map(|f| format!("{} ({})", f.model_type(), f.architecture()));
-        format!("architecture `{name}` is not known here; known: {}", known.join(", "))
-    })
-}
-
-const WINDOWED: &str = "sliding_attention";
-const WHOLE: &str = "full_attention";
-
-/// The window and the layers that see no further.
-fn windows(
-    fields: &Fields<'_>,
-    base: &ModelConfig,
-    layers: usize,
-) -> std::result::Result<(Option<usize>, SlidingLayers), String> {
-    let window = |default| fields.or_null("sliding_window", default, |f, name| f.size(name, 1));
-    let window = match base.family {
-        Family::Llama | Family::Olmo2 => return Ok((None, SlidingLayers::All)),
-        // transformers, too, looks at no `layer_types` of a Mistral
-        Family::Mistral => return Ok((window(base.sliding_window)?, SlidingLayers::All)),
-        Family::Qwen2 if !fields.flag("use_sliding_window", false)? => None,
-        Family::Qwen2 => window(Some(4096))?,
-        Family::Gemma2 => window(base.sliding_window)?,
-    };
-    let which = match fields.texts("layer_types")? {
-        Some(types) if types.len() != layers => {
-            return Err(format!(
-                "`layer_types` names {} layers, `num_hidden_layers` is {layers}",
-                types.len()
-            ));
+    /// How layer `layer` turns queries and keys; `None` is not at all.
+    pub fn layer_rope(&self, layer: usize) -> Option<RopeParameters> {
+        if self.no_rope_layers.has(layer) {
+            return None;
         }
-        Some(types) => {
-            if let Some(other) = types.iter().find(|kind| ![WINDOWED, WHOLE].contains(kind)) {
-                return Err(format!(
-                    "layers of type `{other}` are not known here; known: {WHOLE}, {WINDOWED}"
-                ));
-            }
-            SlidingLayers::Listed(types.iter().map(|kind| *kind == WINDOWED).collect())
-        }
-        None => match base.sliding_layers {
-            // 0 would mean every layer, and is no size
-            SlidingLayers::From(default) => match fields.get("max_window_layers") {
-                Some(value) if value.as_u64() == Some(0) => SlidingLayers::From(0),
-                _ => SlidingLayers::From(fields.size("max_window_layers", default)?),
-            },
-            ref rule => rule.clone(),
-        },
-    };
-    let named = match &which {
-        SlidingLayers::Listed(types) => types.contains(&true),
-        SlidingLayers::EverySecond => true,
-        SlidingLayers::All | SlidingLayers::From(_) => false,
-    };
-    if named && window.is_none() {
-        return Err(format!(
-            "layers are of type `{WINDOWED}`, but `sliding_window` names no window"
-        ));
+        Some(match self.sliding_rope {
+            Some(rope) if self.sliding_layers.has(layer) => rope,
+            _ => self.rope,
+        })
     }
-    Ok((window, which))
 }
 
 /// `generation_config.json`, as far as it is used: where generation stops.
@@ -372,6 +328,7 @@ impl GenerationConfig {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rope_scaling::RopeScaling;
     use super::*;
 
     const SIZES: &str = r#""model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -388,6 +345,9 @@ mod tests {
             r#"{{"model_type": "{name}", "num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 8{more}}}"#
         ))
     }
+
+    const DENSE: &str = r#", "num_local_experts": 0, "shared_intermediate_size": 24,
+        "layer_types": ["attention", "attention", "full_attention", "attention"]"#;
 
     fn windows_of(family: Family, more: &str) -> [Option<usize>; 4] {
         let config = of(family, more).unwrap();
@@ -414,7 +374,7 @@ mod tests {
                 r#", "max_position_embeddings": 128, "rope_scaling": {{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1,
                     "high_freq_factor": 4{more}}}"#
             );
-            parse(&text).unwrap().rope_scaling
+            parse(&text).unwrap().rope.scaling
         };
         let original = |scaling| match scaling {
             RopeScaling::Llama3 { original, .. } => original,
@@ -426,7 +386,8 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_as_in_transformers_config_classes() {
-        for family in Family::ALL {
+        // an absent number of experts is 8 there
+        for family in Family::ALL.into_iter().filter(|family| *family != Family::Granite4) {
             let name = family.model_type();
             let bare = ModelConfig::parse(&format!(r#"{{"model_type": "{name}"}}"#)).unwrap();
             assert_eq!(bare, ModelConfig::defaults(family));
@@ -444,6 +405,12 @@ mod tests {
         assert_eq!(kv(Family::Qwen2, r#", "num_key_value_heads": null"#), 8);
         assert_eq!(of(Family::Mistral, r#", "head_dim": null"#).unwrap().head_dim, 8);
         assert_eq!(of(Family::Gemma2, "").unwrap().head_dim, 256);
+        assert_eq!(kv(Family::Granite, ""), 8);
+        assert_eq!(kv(Family::Olmo3, ""), 8);
+        assert_eq!(kv(Family::SmolLm3, ""), 4);
+        let qwen = of(Family::Qwen3, r#", "num_key_value_heads": 2"#).unwrap();
+        assert_eq!(qwen.head_dim, 128, "not hidden / heads");
+        assert_eq!(of(Family::SmolLm3, "").unwrap().head_dim, 8);
     }
 
     #[test]
@@ -484,6 +451,113 @@ mod tests {
     }
 
     #[test]
+    fn windows_and_rotations_of_the_families_that_mix_them() {
+        let some = Some(5);
+        let window = r#", "sliding_window": 5"#;
+        let pattern = |more: &str| windows_of(Family::Gemma3, &format!("{window}{more}"));
+        assert_eq!(pattern(""), [some; 4], "the sixth sees everything");
+        assert_eq!(pattern(r#", "sliding_window_pattern": 2"#), [some, None, some, None]);
+        assert_eq!(windows_of(Family::Olmo3, window), [some, some, some, None]);
+        let smol = |more: &str| windows_of(Family::SmolLm3, &format!("{window}{more}"));
+        assert_eq!(smol(""), [None; 4], "not switched on");
+        assert_eq!(smol(r#", "use_sliding_window": true"#), [None, None, None, some]);
+
+        let turned = |family, more: &str| {
+            let config = of(family, more).unwrap();
+            [0, 1, 2, 3].map(|layer| config.layer_rope(layer).map(|rope| rope.rope_theta))
+        };
+        let all = Some(2e6);
+        assert_eq!(turned(Family::SmolLm3, ""), [all, all, all, None]);
+        let listed = r#", "no_rope_layers": [0, 1, 1, 0], "rope_theta": 9"#;
+        assert_eq!(turned(Family::SmolLm3, listed), [None, Some(9.0), Some(9.0), None]);
+        let (whole, local) = (Some(1e6), Some(1e4));
+        let four = r#", "sliding_window_pattern": 4"#;
+        assert_eq!(turned(Family::Gemma3, four), [local, local, local, whole]);
+        let both = format!(r#"{four}, "rope_theta": 7, "rope_local_base_freq": 3"#);
+        let (three, seven) = (Some(3.0), Some(7.0));
+        assert_eq!(turned(Family::Gemma3, &both), [three, three, three, seven]);
+        let five = r#", "sliding_window_pattern": 4, "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 7},
+            "sliding_attention": {"rope_theta": 3}}"#;
+        assert_eq!(turned(Family::Gemma3, five), [three, three, three, seven]);
+        // stretched in layers that see everything only
+        let scaled = r#", "rope_scaling": {"rope_type": "yarn", "factor": 8.0}"#;
+        let config = of(Family::Olmo3, scaled).unwrap();
+        let stretched = |layer| config.layer_rope(layer).unwrap().scaling != RopeScaling::None;
+        assert_eq!([0, 1, 2, 3].map(stretched), [false, false, false, true]);
+        assert_eq!(turned(Family::Granite4, DENSE), [None; 4]);
+    }
+
+    #[test]
+    fn yarns_factor_on_queries_and_keys_is_that_of_transformers() {
+        let factor = |more: &str| {
+            let text = format!(r#", "rope_scaling": {{"rope_type": "yarn", "factor": 4.0{more}}}"#);
+            match parse(&text).unwrap().rope.scaling {
+                RopeScaling::Yarn { attention_factor, .. } => attention_factor,
+                other => panic!("{other:?}"),
+            }
+        };
+        // 0.1 ln 4 + 1
+        assert!((factor("") - 1.138_629_436_111_989).abs() < 1e-12);
+        assert_eq!(factor(r#", "attention_factor": 1.5"#), 1.5);
+        let both = factor(r#", "mscale": 2.0, "mscale_all_dim": 1.0"#);
+        assert!((both - 1.277_258_872_223_978 / 1.138_629_436_111_989).abs() < 1e-12);
+        assert!((factor(r#", "mscale": 2.0"#) - 1.138_629_436_111_989).abs() < 1e-12);
+    }
+
+    #[test]
+    fn families_that_are_not_computed_are_refused_with_the_reason() {
+        let cases = [
+            ("qwen3_5", "recurrence"),
+            ("qwen3_5_moe", "recurrence"),
+            ("qwen3_next", "recurrence"),
+            ("Qwen3_5ForConditionalGeneration", "recurrence"),
+            ("Qwen3NextForCausalLM", "recurrence"),
+            ("gemma3", "images"),
+            ("Gemma3ForConditionalGeneration", "images"),
+            ("gemma3n", "each layer"),
+            ("gemma3n_text", "each layer"),
+            ("gemma4", "each layer"),
+            ("gemma4_text", "each layer"),
+            ("Gemma4ForCausalLM", "each layer"),
+            ("lfm2", "convolutions"),
+            ("Lfm2ForCausalLM", "convolutions"),
+            ("lfm2_moe", "convolutions"),
+            ("qwen2_moe", "mixture of experts"),
+            ("qwen3_moe", "mixture of experts"),
+            ("Qwen3MoeForCausalLM", "mixture of experts"),
+            ("granitemoe", "mixture of experts"),
+            ("granitemoeshared", "mixture of experts"),
+            ("GraniteMoeForCausalLM", "mixture of experts"),
+            ("olmoe", "mixture of experts"),
+            ("mixtral", "mixture of experts"),
+            ("deepseek_v3", "mixture of experts"),
+            ("gpt_oss", "mixture of experts"),
+        ];
+        for (name, reason) in cases {
+            for key in
+                [format!(r#""model_type": "{name}""#), format!(r#""architectures": ["{name}"]"#)]
+            {
+                let error = ModelConfig::parse(&format!("{{{key}}}")).unwrap_err();
+                let named = error.contains(&format!("`{name}`")) && error.contains("known: llama");
+                assert!(named && error.contains(reason), "{name}: {error}");
+            }
+        }
+        // by what the config has, where the name says nothing
+        let by_field = |field: &str| {
+            ModelConfig::parse(&format!(r#"{{"model_type": "new", {field}}}"#)).unwrap_err()
+        };
+        assert!(by_field(r#""num_experts": 64"#).contains("mixture of experts"));
+        assert!(by_field(r#""vision_config": {}"#).contains("images"));
+        let granite = |more: &str| of(Family::Granite4, more).unwrap_err();
+        assert!(granite("").contains("mixture of experts"));
+        assert!(granite(r#", "num_local_experts": 0"#).contains("`mamba` are a recurrence"));
+        let mixed = r#", "num_local_experts": 0, "layer_types": ["attention", "mamba", "attention", "attention"]"#;
+        assert!(granite(mixed).contains("`mamba` are a recurrence"));
+        let dense = granite(&format!(r#"{DENSE}, "position_embedding_type": "alibi""#));
+        assert!(dense.contains("`alibi`"), "{dense}");
+    }
+
+    #[test]
     fn every_family_is_written_as_it_is_read() {
         let cases = [
             (
@@ -503,6 +577,39 @@ mod tests {
                 r#", "layer_types": ["full_attention", "sliding_attention", "full_attention", "full_attention"]"#,
             ),
             (Family::Olmo2, r#", "attention_bias": true, "tie_word_embeddings": true"#),
+            (
+                Family::Qwen3,
+                r#", "num_key_value_heads": 4, "attention_bias": true, "rope_scaling": {"type": "yarn", "factor": 4.0,
+                    "original_max_position_embeddings": 64, "truncate": false, "mscale": 2.0, "mscale_all_dim": 0.5}"#,
+            ),
+            (Family::Gemma3, r#", "sliding_window_pattern": 3, "rope_local_base_freq": 300.0"#),
+            (
+                Family::Gemma3,
+                r#", "rope_scaling": {"rope_type": "linear", "factor": 8.0}, "final_logit_softcapping": 9.0,
+                    "layer_types": ["full_attention", "sliding_attention", "full_attention", "full_attention"]"#,
+            ),
+            (Family::SmolLm3, r#", "no_rope_layer_interval": 2"#),
+            (
+                Family::SmolLm3,
+                r#", "no_rope_layers": [1, 0, 0, 1, 0], "use_sliding_window": true, "sliding_window": 6"#,
+            ),
+            (
+                Family::SmolLm3,
+                r#", "use_sliding_window": true, "sliding_window": 6,
+                    "layer_types": ["full_attention", "sliding_attention", "full_attention", "full_attention"]"#,
+            ),
+            (
+                Family::Olmo3,
+                r#", "rope_parameters": {"full_attention": {"rope_type": "yarn", "factor": 2.0, "rope_theta": 7e5},
+                    "sliding_attention": {"rope_theta": 3e3}}"#,
+            ),
+            (
+                Family::Granite,
+                r#", "mlp_bias": true, "embedding_multiplier": 12, "residual_multiplier": 0.22, "attention_multiplier": 0.0156,
+                    "logits_scaling": 8"#,
+            ),
+            (Family::Granite4, &format!("{DENSE}, \"position_embedding_type\": \"rope\"")),
+            (Family::Granite4, DENSE),
         ];
         for (family, more) in cases {
             let config = of(family, more).unwrap();
@@ -519,7 +626,9 @@ mod tests {
             "{gpt2}"
         );
         let cases = [
-            (r#""rope_scaling": {"rope_type": "yarn", "factor": 4.0}"#, "`yarn`"),
+            (r#""rope_scaling": {"rope_type": "longrope", "factor": 4.0}"#, "`longrope`"),
+            (r#""rope_scaling": {"rope_type": "yarn", "factor": -4.0}"#, "`factor`"),
+            (r#""rope_theta": 1, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}"#, "above 1"),
             (
                 r#""rope_parameters": {"full_attention": {"rope_type": "default"}}"#,
                 "`full_attention`",
@@ -537,6 +646,21 @@ mod tests {
         ];
         for (more, want) in cases {
             let error = parse(&format!(", {more}")).unwrap_err();
+            assert!(error.contains(want), "{more}: {error}");
+        }
+        let cases = [
+            (Family::SmolLm3, r#""no_rope_layers": [1, 1]"#, "names 2 layers"),
+            (Family::SmolLm3, r#""no_rope_layers": [1, 1, 2, 0]"#, "a list of 1 and 0"),
+            (Family::SmolLm3, r#""no_rope_layer_interval": 0"#, "`no_rope_layer_interval`"),
+            (Family::Gemma3, r#""sliding_window_pattern": 0"#, "`sliding_window_pattern`"),
+            (Family::Gemma3, r#""sliding_window": null"#, "no window"),
+            (Family::Gemma3, r#""rope_parameters": {"rope_theta": 1e4}"#, "each kind of layer"),
+            (Family::Olmo3, r#""rope_parameters": {"full_attention": 3}"#, "`full_attention`"),
+            (Family::Olmo3, r#""rope_scaling": {"rope_type": "dynamic"}"#, "`dynamic`"),
+            (Family::Granite, r#""logits_scaling": 0"#, "`logits_scaling`"),
+        ];
+        for (family, more, want) in cases {
+            let error = of(family, &format!(", {more}")).unwrap_err();
             assert!(error.contains(want), "{more}: {error}");
         }
         let cases = [

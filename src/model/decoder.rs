@@ -1,9 +1,10 @@
 use super::batch::Batch;
-use super::block::{Block, Drop, Dropout, PROJECTIONS, Pass, projection_sizes};
+use super::block::{Block, Drop, Dropout, Pass, projection_sizes};
 use super::cache::Cache;
 use super::config::ModelConfig;
 use super::loss::{BatchLoss, BatchRow};
 use super::projection::Projection;
+use super::rope_scaling::RopeParameters;
 use super::weights::{EMBEDDING, HEAD, Shelf, differ};
 use crate::error::{Error, Result};
 use crate::ops::{self, Divergence, Gradients, NormWeight, Rope, RopeTable, TokenLoss};
@@ -24,7 +25,8 @@ pub struct Decoder {
     norm: Tensor,
     /// `None` when the embedding is the head.
     lm_head: Option<Tensor>,
-    rope: Arc<Rope>,
+    /// One for each layer; those that turn alike share theirs.
+    ropes: Vec<Arc<Rope>>,
     device: Device,
     /// What is trained, by name, in a fixed order.
     trainable: Vec<(String, Var)>,
@@ -74,7 +76,7 @@ impl Decoder {
                 .map(|at| Block::load(shelf, config, at))
                 .collect::<Result<_>>()?,
             norm: shelf.take("model.norm.weight", &[config.hidden_size])?,
-            rope: Arc::new(Rope::new(config.rope_frequencies())),
+            ropes: ropes(config),
             config: config.clone(),
             device: device.clone(),
             trainable: Vec::new(),
@@ -128,7 +130,7 @@ impl Decoder {
             vec![("model.embed_tokens.weight".to_string(), vec![config.vocab_size, hidden])];
         for at in 0..config.num_hidden_layers {
             let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
-            for (part, (out, inner, bias)) in PROJECTIONS.iter().zip(projection_sizes(config)) {
+            for (part, out, inner, bias) in projection_sizes(config) {
                 shapes.push((name(part, "weight"), vec![out, inner]));
                 if bias {
                     shapes.push((name(part, "bias"), vec![out]));
@@ -162,17 +164,23 @@ impl Decoder {
 
     /// Every linear layer of the blocks with its module path, such as `model.layers.0.self_attn.q_proj`.
     pub fn projections(&self) -> impl Iterator<Item = (String, &Projection)> {
-        self.layers.iter().enumerate().flat_map(|(at, block)| {
-            let named = PROJECTIONS.iter().zip(block.projections());
-            named.map(move |(part, projection)| (format!("model.layers.{at}.{part}"), projection))
+        let names = projection_sizes(&self.config);
+        self.layers.iter().enumerate().flat_map(move |(at, block)| {
+            let named = names.clone().into_iter().zip(block.projections());
+            named.map(move |((part, ..), projection)| {
+                (format!("model.layers.{at}.{part}"), projection)
+            })
         })
     }
 
     /// The same, to be changed.
     pub fn projections_mut(&mut self) -> impl Iterator<Item = (String, &mut Projection)> {
-        self.layers.iter_mut().enumerate().flat_map(|(at, block)| {
-            let named = PROJECTIONS.iter().zip(block.projections_mut());
-            named.map(move |(part, projection)| (format!("model.layers.{at}.{part}"), projection))
+        let names = projection_sizes(&self.config);
+        self.layers.iter_mut().enumerate().flat_map(move |(at, block)| {
+            let named = names.clone().into_iter().zip(block.projections_mut());
+            named.map(move |((part, ..), projection)| {
+                (format!("model.layers.{at}.{part}"), projection)
+            })
         })
     }
 
@@ -185,13 +193,14 @@ impl Decoder {
             trainable.push((name, var));
             Ok(())
         };
+        let names = projection_sizes(&self.config);
         train("model.embed_tokens.weight".into(), &mut self.embed_tokens)?;
         for (at, block) in self.layers.iter_mut().enumerate() {
             let name = |part: &str| format!("model.layers.{at}.{part}.weight");
             for (part, weight) in block.norms_mut() {
                 train(name(part), weight)?;
             }
-            for (part, projection) in PROJECTIONS.iter().zip(block.projections_mut()) {
+            for ((part, ..), projection) in names.iter().zip(block.projections_mut()) {
                 train(name(part), &mut projection.weight)?;
                 if let Some(bias) = &mut projection.bias {
                     train(format!("model.layers.{at}.{part}.bias"), bias)?;
@@ -269,7 +278,7 @@ impl Decoder {
             layers: self.layers.iter().map(|block| block.map(&change)).collect::<Result<_>>()?,
             norm: self.norm.detach(),
             lm_head: self.lm_head.as_ref().map(Tensor::detach),
-            rope: self.rope.clone(),
+            ropes: self.ropes.clone(),
             device: self.device.clone(),
             trainable: Vec::new(),
         })
@@ -277,6 +286,7 @@ impl Decoder {
 
     /// All weights by their names in a checkpoint, adapters folded in.
     pub fn tensors(&self) -> Result<std::collections::BTreeMap<String, Tensor>> {
+        let names = projection_sizes(&self.config);
         let mut tensors = std::collections::BTreeMap::new();
         tensors.insert("model.embed_tokens.weight".to_string(), self.embed_tokens.detach());
         for (at, block) in self.layers.iter().enumerate() {
@@ -284,7 +294,7 @@ impl Decoder {
             for (part, weight) in block.norms() {
                 tensors.insert(name(part, "weight"), weight.detach());
             }
-            for (part, projection) in PROJECTIONS.iter().zip(block.projections()) {
+            for ((part, ..), projection) in names.iter().zip(block.projections()) {
                 tensors.insert(name(part, "weight"), projection.merged_weight()?);
                 if let Some(bias) = &projection.bias {
                     tensors.insert(name(part, "bias"), bias.detach());
@@ -303,18 +313,18 @@ impl Decoder {
     }
 
     fn pass(&self, starts: &[usize], longest: usize) -> Pass {
-        Pass::new(&self.config, starts, self.rope.table(longest))
+        let tables = self.ropes.iter().map(|rope| rope.table(longest)).collect();
+        Pass::new(&self.config, starts, tables)
     }
 
     fn embed(&self, ids: &[u32]) -> candle_core::Result<Tensor> {
         let x = self
             .embed_tokens
             .index_select(&Tensor::from_slice(ids, ids.len(), &self.device)?, 0)?;
-        if self.config.scaled_embedding {
+        match self.config.embedding_scale() {
+            1.0 => Ok(x),
             // candle rounds the factor to the model's precision, as transformers does
-            x * (self.config.hidden_size as f64).sqrt()
-        } else {
-            Ok(x)
+            scale => x * scale,
         }
     }
 
@@ -322,9 +332,11 @@ impl Decoder {
         x.index_select(&Tensor::from_slice(rows, rows.len(), &self.device)?, 0)
     }
 
+    /// The last norm. What logits are divided by divides the hidden states instead, since the head is linear: so no loss need know of it.
     fn final_norm(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let config = &self.config;
-        ops::rms_norm(x, &self.norm, config.rms_norm_eps, config.norm_weight)
+        let x = ops::rms_norm(x, &self.norm, config.rms_norm_eps, config.norm_weight)?;
+        if config.logits_scaling == 1.0 { Ok(x) } else { x / config.logits_scaling }
     }
 
     /// Logits of hidden states that the last norm has seen, in f32; no gradients.
@@ -611,7 +623,7 @@ impl Decoder {
                     k,
                     v,
                     &batch.starts,
-                    &pass.table,
+                    pass.table(layer),
                 )?;
             }
             let heads = pass.attend(&qkv, layer)?;
@@ -642,11 +654,11 @@ impl Decoder {
         for (layer, block) in self.layers.iter().enumerate() {
             let drop = Drop { dropout: None, layer };
             let [q, k, v] = block.qkv(&x, &pass, &drop)?;
-            self.remember(caches, layer, &k, &v, &starts, &pass.table)?;
+            self.remember(caches, layer, &k, &v, &starts, pass.table(layer))?;
             let rows: Vec<_> = caches.iter().map(|cache| cache.row(layer)).collect();
             let shape = q.shape().clone();
             let q = q.flatten_all()?.to_vec1::<f32>()?;
-            let heads = ops::cached_attention(&q, &rows, pass.attention(layer), &pass.table);
+            let heads = ops::cached_attention(&q, &rows, pass.attention(layer), pass.table(layer));
             let heads = Tensor::from_vec(heads, shape, &self.device)?;
             x = block.finish(&x, &heads, &pass, &drop)?;
         }
@@ -683,6 +695,29 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// The rotation of each layer.
+fn ropes(config: &ModelConfig) -> Vec<Arc<Rope>> {
+    let kinds = (0..config.num_hidden_layers).map(|layer| config.layer_rope(layer));
+    let mut made: Vec<(Option<RopeParameters>, Arc<Rope>)> = Vec::new();
+    kinds
+        .map(|kind| match made.iter().find(|(other, _)| *other == kind) {
+            Some((_, rope)) => rope.clone(),
+            None => {
+                let rope = Arc::new(match kind {
+                    Some(parameters) => {
+                        let (frequencies, scale) = parameters.frequencies(config.head_dim);
+                        Rope::scaled(frequencies, scale)
+                    }
+                    // what never turns stays where it is
+                    None => Rope::new(vec![0.0; config.head_dim / 2]),
+                });
+                made.push((kind, rope.clone()));
+                rope
+            }
+        })
+        .collect()
 }
 
 /// Removes the gradient of a block's input, which always has one.

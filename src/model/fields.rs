@@ -29,6 +29,11 @@ impl<'a> Fields<'a> {
         Err(format!("`{name}` must be {needed}, got {value}"))
     }
 
+    /// The names of all fields.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.fields.keys().map(String::as_str)
+    }
+
     /// The name of a field that is itself an object.
     pub fn first_object(&self) -> Option<&'a str> {
         let mut fields = self.fields.iter();
@@ -97,6 +102,22 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => self.wrong(name, "a text", other),
+        }
+    }
+
+    /// A list of true and false, or of 1 and 0.
+    pub fn flags(&self, name: &str) -> Parsed<Option<Vec<bool>>> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let flag = |value: &Value| match (value.as_bool(), value.as_u64()) {
+            (Some(flag), _) => Some(flag),
+            (None, Some(number @ (0 | 1))) => Some(number == 1),
+            _ => None,
+        };
+        match value.as_array().and_then(|list| list.iter().map(flag).collect()) {
+            Some(flags) => Ok(Some(flags)),
+            None => self.wrong(name, "a list of 1 and 0", value),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Checkpoint`] is a folder on disk in Hugging Face layout, perhaps with an adapter: plain data that notebooks can keep. A
 //! [`Decoder`] is its weights in memory. Only this module knows model families: one decoder computes all of them, and a
-//! [`Family`] is a set of fields of [`ModelConfig`].
+//! [`Family`] is a description of fields of [`ModelConfig`].
 
 mod batch;
 mod block;
@@ -16,6 +16,7 @@ mod fields;
 mod loss;
 mod projection;
 mod rope_scaling;
+mod settings;
 mod stored;
 mod weights;
 
@@ -25,12 +26,12 @@ pub(crate) use block::PROJECTIONS;
 pub use cache::Cache;
 pub use checkpoint::{AdapterScale, Checkpoint, Model, write_model, write_tuned};
 pub(crate) use checkpoint::{adapter_files, write_tensors};
-pub use config::{ModelConfig, SlidingLayers};
+pub use config::{FeedForward, Layers, ModelConfig, QueryKeyNorms};
 pub use decoder::{Decoder, Gradient};
 pub use device::{DeviceChoice, open_device};
 pub use family::{BlockNorms, Family};
 pub use loss::{Anchor, BatchLoss, BatchRow};
 pub use projection::{AdaptedWeight, Projection};
-pub use rope_scaling::RopeScaling;
+pub use rope_scaling::{RopeParameters, RopeScaling};
 pub(crate) use stored::{BROKEN, Entry, Stored, float, not_finite};
 pub(crate) use weights::{own_head, read_file, read_finite};

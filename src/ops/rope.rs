@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug)]
 pub struct Rope {
     frequencies: Vec<f32>,
+    scale: f32,
     table: Mutex<Arc<RopeTable>>,
 }
 
-/// Cosines and sines of positions `0..positions`, each `(positions, head_dim / 2)`.
+/// Cosines and sines of positions `0..positions`, perhaps scaled, each `(positions, head_dim / 2)`.
 #[derive(Debug, Default)]
 pub struct RopeTable {
     /// Positions that the table covers.
@@ -22,7 +23,12 @@ pub struct RopeTable {
 impl Rope {
     /// Of angular frequencies per position, one for each pair of dimensions.
     pub fn new(frequencies: Vec<f32>) -> Self {
-        Self { frequencies, table: Mutex::default() }
+        Self::scaled(frequencies, 1.0)
+    }
+
+    /// The same, what it turns multiplied by `scale`, as YaRN does.
+    pub fn scaled(frequencies: Vec<f32>, scale: f32) -> Self {
+        Self { frequencies, scale, table: Mutex::default() }
     }
 
     /// The table for at least `positions` positions; made once and kept.
@@ -34,8 +40,8 @@ impl Rope {
                 || (0..positions).flat_map(|p| self.frequencies.iter().map(move |f| p as f32 * f));
             *table = Arc::new(RopeTable {
                 positions,
-                cos: angles().map(f32::cos).collect(),
-                sin: angles().map(f32::sin).collect(),
+                cos: angles().map(|angle| angle.cos() * self.scale).collect(),
+                sin: angles().map(|angle| angle.sin() * self.scale).collect(),
             });
         }
         table.clone()

@@ -10,7 +10,7 @@ float32, bfloat16 or float16, whole or in shards) plus
       gradient.NAME            of the mean NLL over the learned tokens of both sequences; NAME as in adapter_model.safetensors
   expected.json          which tokens are learned, the loss, and greedy continuations with their smallest margin between the best
                          and the second-best logit
-  lora/                  an adapter as PEFT saves it: rank 2, alpha 6, all seven linear modules, B not zero
+  lora/                  an adapter as PEFT saves it: rank 2, alpha 6, all linear modules of the blocks, B not zero
 
 Everything is computed in float32 with eager attention, on weights as they are stored. Each number is computed in float64 too, and
 the two differ by less than 2e-5.
@@ -26,7 +26,8 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, MistralConfig, Olmo2Config, Qwen2Config
+from transformers import (AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GraniteConfig, GraniteMoeHybridConfig, LlamaConfig,
+                          MistralConfig, Olmo2Config, Olmo3Config, Qwen2Config, Qwen3Config, SmolLM3Config)
 from transformers.utils import logging
 
 logging.set_verbosity_error()
@@ -36,6 +37,7 @@ VOCABULARY = 61
 LENGTHS = [17, 9]
 PROMPTS, NEW_TOKENS = [11, 3], 12
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+FUSED = ["q_proj", "k_proj", "v_proj", "o_proj", "input_linear", "output_linear"]
 # Positions of the tokens learned from; the gaps are tokens that a selection left out.
 LEARNED = [[*range(6, 10), *range(12, 17)], [*range(3, 5), *range(6, 9)]]
 
@@ -99,13 +101,89 @@ MODELS = {
         num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1, tie_word_embeddings=True, attention_bias=True,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **COMMON),
         torch.bfloat16, {"shard": "12KB"}),
+    # The small sizes' shape: norms of each head, head size not hidden / heads, tied.
+    "qwen3-tied": (Qwen3Config(
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=10, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}, **COMMON),
+        torch.bfloat16, {"old": True}),
+    # Rotation stretched by YaRN, as the model's card says for long texts; biases, a window from the second layer on.
+    "qwen3-yarn": (Qwen3Config(
+        num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=12, attention_bias=True, use_sliding_window=True,
+        sliding_window=6, max_window_layers=1, rope_parameters={
+            "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64,
+            "beta_fast": 6.0}, **COMMON),
+        torch.float32, {"shard": "24KB"}),
+    # Windowed layers with a rotation of their own, that of the others stretched, as in the 4 B model; a bound on logits, and one on
+    # scores, which transformers does not apply.
+    "gemma3-linear": (Gemma3TextConfig(
+        num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=10, query_pre_attn_scalar=17, sliding_window=4,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"], final_logit_softcapping=3.0,
+        attn_logit_softcapping=2.0, rope_parameters={
+            "full_attention": {"rope_type": "linear", "rope_theta": 3000.0, "factor": 8.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}}, **COMMON),
+        torch.bfloat16, {"shard": "10KB"}),
+    # As the first models were published: a number says how many layers see a window.
+    "gemma3-old": (Gemma3TextConfig(
+        num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1, head_dim=8, query_pre_attn_scalar=8, sliding_window=5,
+        sliding_window_pattern=3, attention_bias=True, tie_word_embeddings=False, rope_parameters={
+            "full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}, **COMMON),
+        torch.float16, {"old": True}),
+    # As published: every fourth layer is without rotation.
+    "smollm3-tied": (SmolLM3Config(
+        num_hidden_layers=4, num_attention_heads=3, num_key_value_heads=1,
+        rope_parameters={"rope_type": "default", "rope_theta": 5000000.0}, **COMMON),
+        torch.bfloat16, {"old": True}),
+    # Another choice of layers, which see a window; biases everywhere.
+    "smollm3-window": (SmolLM3Config(
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=False, no_rope_layers=[0, 1],
+        use_sliding_window=True, sliding_window=5, attention_bias=True, mlp_bias=True,
+        rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}, **COMMON),
+        torch.float32, {}),
+    # As published: three of four layers see a window, and YaRN stretches the fourth alone.
+    "olmo3-yarn": (Olmo3Config(
+        num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, sliding_window=5, rope_parameters={
+            "full_attention": {"rope_type": "yarn", "rope_theta": 500000.0, "factor": 8.0, "original_max_position_embeddings": 32,
+                               "attention_factor": 1.2079441541679836, "beta_fast": 32.0, "beta_slow": 1.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 500000.0}}, **COMMON),
+        torch.bfloat16, {"old": True}),
+    "olmo3-tied": (Olmo3Config(
+        num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, sliding_window=7, attention_bias=True,
+        tie_word_embeddings=True, layer_types=["full_attention", "sliding_attention"], rope_parameters={
+            "full_attention": {"rope_type": "default", "rope_theta": 20000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}}, **COMMON),
+        torch.float32, {}),
+    # The four multipliers, none of them 1.
+    "granite-tied": (GraniteConfig(
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, embedding_multiplier=3.0,
+        residual_multiplier=0.6, attention_multiplier=0.3, logits_scaling=2.5,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **COMMON),
+        torch.bfloat16, {"old": True}),
+    # Multipliers that the config leaves at 1, biases, heads of a size of their own.
+    "granite-biased": (GraniteConfig(
+        num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=10, attention_bias=True, mlp_bias=True,
+        attention_multiplier=0.2, rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **COMMON),
+        torch.float32, {"shard": "20KB"}),
+    # Granite 4's dense models: no experts, no recurrence, gate and up in one matrix.
+    "granite4-dense": (GraniteMoeHybridConfig(
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, embedding_multiplier=3.0,
+        residual_multiplier=0.6, attention_multiplier=0.3, logits_scaling=2.5, num_local_experts=0, num_experts_per_tok=0,
+        shared_intermediate_size=20, position_embedding_type="rope", layer_types=["full_attention"] * 2, mamba_n_heads=4,
+        mamba_d_state=4, rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **COMMON),
+        torch.bfloat16, {"old": True}),
+    # The same without any rotation, as `position_embedding_type` null means.
+    "granite4-nope": (GraniteMoeHybridConfig(
+        num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, attention_multiplier=0.3, num_local_experts=0,
+        num_experts_per_tok=0, shared_intermediate_size=16, attention_bias=True, layer_types=["full_attention"] * 2, mamba_n_heads=4,
+        mamba_d_state=4, rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **COMMON),
+        torch.float32, {}),
 }
 
 
 def randomise(model, seed):
     """Draws every parameter, also those that start at 0 or 1, so that leaving one out shows."""
     generator = torch.Generator().manual_seed(seed)
-    gemma = model.config.model_type == "gemma2"
+    gemma = model.config.model_type.startswith("gemma")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
@@ -122,13 +200,22 @@ def old_spelling(folder):
     path = folder / "config.json"
     config = json.loads(path.read_text())
     rope = config.pop("rope_parameters")
+    if "full_attention" in rope:  # of each kind of layer
+        local = rope["sliding_attention"]["rope_theta"]
+        if config["model_type"] == "gemma3_text":
+            config["rope_local_base_freq"] = local
+        rope = rope["full_attention"]
     config["rope_theta"] = rope.pop("rope_theta")
     scaled = rope["rope_type"] != "default"
-    if scaled or config["model_type"] in ("llama", "olmo2"):
+    if scaled or config["model_type"] in ("llama", "olmo2", "smollm3", "granite", "granitemoehybrid"):
         config["rope_scaling"] = rope if scaled else None
     config["torch_dtype"] = config.pop("dtype")
-    if "plain" not in folder.name:
+    if config["model_type"] == "granitemoehybrid":
+        config["layer_types"] = ["attention"] * config["num_hidden_layers"]
+    elif "plain" not in folder.name:
         config.pop("layer_types", None)
+    if "_sliding_window_pattern" in config:
+        config["sliding_window_pattern"] = config.pop("_sliding_window_pattern")
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
@@ -159,8 +246,10 @@ def greedy(model, prompt):
 
 def make_adapter(folder, seed):
     """Saves an adapter with random A and B."""
-    config = LoraConfig(r=2, lora_alpha=6, lora_dropout=0.0, target_modules=MODULES, task_type="CAUSAL_LM")
-    model = get_peft_model(load(folder, torch.float32), config)
+    base = load(folder, torch.float32)
+    modules = FUSED if base.config.model_type == "granitemoehybrid" else MODULES
+    config = LoraConfig(r=2, lora_alpha=6, lora_dropout=0.0, target_modules=modules, task_type="CAUSAL_LM")
+    model = get_peft_model(base, config)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -31,6 +31,50 @@ TWO = [[U, "x = 4"], [A, "first"], [U, "y = x"], [A, "second one"]]
 SYSTEM = [[S, "Be brief."], [U, "a <b> & 'c' \"d\""], [A, "né 🙂"]]
 ODD = [[U, "<think>x</think>y"], [A, "<think>\nreason\n</think>\n\nanswer"]]
 
+THOUGHTS = [[S, "Be brief."], [U, "x"], [A, "<think>\nwhy\n</think>\n\nfirst"], [U, "y"], [A, "<think>\nso\n</think>\n\nsecond"]]
+# As Qwen 3's, without tools: thoughts of earlier turns are cut out, the last answer has a block of thoughts, perhaps an empty one.
+QWEN3 = r"""{%- if messages[0].role == 'system' %}
+    {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+{%- endif %}
+{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- if ns.multi_step_tool and message.role == "user" and message.content is string and not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
+        {%- set ns.multi_step_tool = false %}
+        {%- set ns.last_query_index = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if message.content is string %}
+        {%- set content = message.content %}
+    {%- else %}
+        {%- set content = '' %}
+    {%- endif %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" %}
+        {%- set reasoning_content = '' %}
+        {%- if message.reasoning_content is string %}
+            {%- set reasoning_content = message.reasoning_content %}
+        {%- elif '</think>' in content %}
+            {%- set reasoning_content = content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}
+            {%- set content = content.split('</think>')[-1].lstrip('\n') %}
+        {%- endif %}
+        {%- if loop.index0 > ns.last_query_index and (loop.last or reasoning_content) %}
+            {{- '<|im_start|>' + message.role + '\n<think>\n' + reasoning_content.strip('\n') + '\n</think>\n\n' + content.lstrip('\n') }}
+        {%- else %}
+            {{- '<|im_start|>' + message.role + '\n' + content }}
+        {%- endif %}
+        {{- '<|im_end|>\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %}"""
+
 LOOP = "{%% for m in messages %%}%s{%% endfor %%}"
 # name, template, messages, whether the turn is opened
 RENDERED = [
@@ -70,6 +114,10 @@ RENDERED = [
     ("range", "{% for i in range(3) %}{{ i }}{{ ',' if not loop.last }}{% endfor %}{{ range(5) | list | length }}", PAIR, False),
     ("end of file", "{{ messages[0].role }}\n", PAIR, False),
     ("the first of a text", "{% if messages[0]['role'] == 'system' %}{% set first = messages[0]['content'] %}{% set rest = messages[1:] %}{% else %}{% set first = 'You help.' %}{% set rest = messages %}{% endif %}{{ first }}|{% for m in rest %}{{ m['role'] }}{% endfor %}", SYSTEM, False),
+    ("as Qwen 3, thoughts", QWEN3, THOUGHTS, False),
+    ("as Qwen 3, no thoughts", QWEN3, TWO, False),
+    ("as Qwen 3, opening", QWEN3, THOUGHTS[:4], True),
+    ("as Qwen 3, opening without thinking", "{% set enable_thinking = false %}" + QWEN3, THOUGHTS[:4], True),
     ("indent", "{{ 'a\nb\n\nc' | indent(2) }}|{{ 'a\nb' | indent(2, true) }}", PAIR, False),
 ]
 
