@@ -190,7 +190,8 @@ impl Architecture {
         let heads = if part == "attn_q" { heads.0 } else { heads.1 };
         let rows = tensor.dims()[0];
         if !rows.is_multiple_of(2 * heads) {
-            let problem = format!("{name} has {rows} rows, which {heads} heads do not share in pairs");
+            let problem =
+                format!("{name} has {rows} rows, which {heads} heads do not share in pairs");
             return Err(wrong(problem));
         }
         let inner = tensor.elem_count() / rows;
@@ -225,7 +226,8 @@ impl Architecture {
         let size = |name: &str| header.size(&self.key(name));
         let number = |name: &str| header.number(&self.key(name));
         let (heads, shared) = self.heads(header)?;
-        let (hidden, layers) = (self.need(header, "embedding_length")?, self.need(header, "block_count")?);
+        let (hidden, layers) =
+            (self.need(header, "embedding_length")?, self.need(header, "block_count")?);
         let embedding = header.tensors.get("token_embd.weight").ok_or(
             "has no token_embd.weight; a file without weights, or a part of a model, is not read here",
         )?;
@@ -317,7 +319,10 @@ impl Architecture {
         let key = self.key("attention.sliding_window_pattern");
         // a block takes some bytes of the file, so that this is no larger than it
         if layers > header.tensors.len() as u64 {
-            return Err(format!("is to have {layers} blocks, and has {} tensors", header.tensors.len()));
+            return Err(format!(
+                "is to have {layers} blocks, and has {} tensors",
+                header.tensors.len()
+            ));
         }
         let windowed: Vec<bool> = if header.is_list(&key) {
             let listed = header.numbers(&key)?.unwrap_or_default();

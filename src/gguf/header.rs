@@ -55,8 +55,7 @@ struct Source {
     size: u64,
 }
 
-const CUT: &str =
-    "the file is cut off, or its header is broken; copy, download or make it again";
+const CUT: &str = "the file is cut off, or its header is broken; copy, download or make it again";
 
 impl Source {
     fn left(&self) -> u64 {
@@ -112,8 +111,9 @@ impl Source {
             8 => self.text().map(Value::Text),
             9 => self.values(key),
             _ => {
-                let width = width(kind)
-                    .ok_or_else(|| format!("{key} has a value of kind {kind}, which GGUF does not have"))?;
+                let width = width(kind).ok_or_else(|| {
+                    format!("{key} has a value of kind {kind}, which GGUF does not have")
+                })?;
                 let bytes = self.take(width as u64)?;
                 number(kind, &bytes)
                     .ok_or_else(|| format!("{key} is to be true or false, and is {}", bytes[0]))
@@ -226,7 +226,9 @@ impl Header {
         }
         let alignment = header.size("general.alignment")?.unwrap_or(32);
         if !alignment.is_power_of_two() || alignment > 1 << 20 {
-            return Err(format!("general.alignment must be a power of 2 up to 2^20, and is {alignment}"));
+            return Err(format!(
+                "general.alignment must be a power of 2 up to 2^20, and is {alignment}"
+            ));
         }
         let mut others: Vec<(String, String)> = Vec::new();
         for _ in 0..tensors {
@@ -252,7 +254,9 @@ impl Header {
                 }
             };
             if !offset.is_multiple_of(alignment) {
-                return Err(format!("{name} begins at byte {offset}, which is no multiple of {alignment}"));
+                return Err(format!(
+                    "{name} begins at byte {offset}, which is no multiple of {alignment}"
+                ));
             }
             if !row.is_multiple_of(kind.block) {
                 return Err(format!(

@@ -254,7 +254,8 @@ impl Gguf {
     }
 
     fn unpacked(&self, name: &str, tensor: &TensorAt) -> Result<Tensor> {
-        let mut file = File::open(&self.path).map_err(Error::io("reading the model", &self.path))?;
+        let mut file =
+            File::open(&self.path).map_err(Error::io("reading the model", &self.path))?;
         let mut bytes = vec![0; tensor.bytes];
         file.seek(SeekFrom::Start(self.header.data + tensor.offset))
             .and_then(|_| file.read_exact(&mut bytes))

@@ -49,7 +49,13 @@ const PRES: [Pre; 6] = [
         bos: false,
         nfc: false,
     },
-    Pre { names: &["qwen2", "deepseek-r1-qwen"], split: Split::By(QWEN_2), ignore_merges: false, bos: false, nfc: true },
+    Pre {
+        names: &["qwen2", "deepseek-r1-qwen"],
+        split: Split::By(QWEN_2),
+        ignore_merges: false,
+        bos: false,
+        nfc: true,
+    },
     Pre {
         names: &["smollm"],
         split: Split::DigitsAndGpt2,
@@ -57,8 +63,20 @@ const PRES: [Pre; 6] = [
         bos: false,
         nfc: false,
     },
-    Pre { names: &["gpt-2", "olmo"], split: Split::Gpt2, ignore_merges: false, bos: false, nfc: false },
-    Pre { names: &["tekken"], split: Split::By(TEKKEN), ignore_merges: true, bos: true, nfc: false },
+    Pre {
+        names: &["gpt-2", "olmo"],
+        split: Split::Gpt2,
+        ignore_merges: false,
+        bos: false,
+        nfc: false,
+    },
+    Pre {
+        names: &["tekken"],
+        split: Split::By(TEKKEN),
+        ignore_merges: true,
+        bos: true,
+        nfc: false,
+    },
 ];
 
 /// The way in which a vocabulary is used.
@@ -74,7 +92,8 @@ impl Kind {
             Some("llama") => Ok(Self::SentencePiece),
             Some("gpt2") => {
                 let known = || PRES.iter().flat_map(|pre| pre.names).copied().collect::<Vec<_>>();
-                let found = PRES.iter().find(|known| pre.is_some_and(|pre| known.names.contains(&pre)));
+                let found =
+                    PRES.iter().find(|known| pre.is_some_and(|pre| known.names.contains(&pre)));
                 found.map(Self::Bytes).ok_or_else(|| match pre {
                     Some(pre) => format!(
                         "splits texts as `{pre}` (tokenizer.ggml.pre), which is not known here, so that its ids would be wrong; known: {}",
@@ -227,8 +246,11 @@ pub(super) fn json(header: &Header, gemma: bool) -> Read<Value> {
         Kind::SentencePiece => {
             let space = SPACE.to_string();
             let prefix = header.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(!gemma);
-            let mut decoders =
-                vec![replace(&space, " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
+            let mut decoders = vec![
+                replace(&space, " "),
+                json!({"type": "ByteFallback"}),
+                json!({"type": "Fuse"}),
+            ];
             let normalizer = match prefix {
                 false => replace(" ", &space),
                 true => {
@@ -249,7 +271,8 @@ pub(super) fn json(header: &Header, gemma: bool) -> Read<Value> {
             continue;
         };
         let written = |side: usize| json!({"SpecialToken": {"id": token, "type_id": side}});
-        let (at, at_pair) = if first { (0, [0, 2]) } else { (single.len(), [pair.len() - 1, pair.len() + 1]) };
+        let (at, at_pair) =
+            if first { (0, [0, 2]) } else { (single.len(), [pair.len() - 1, pair.len() + 1]) };
         single.insert(at, written(0));
         pair.insert(at_pair[0], written(0));
         pair.insert(at_pair[1], written(1));
@@ -284,7 +307,8 @@ fn merges(
             .into_iter()
             .map(|merge| {
                 // a part may itself begin with a space only where no other place divides the two
-                let mut places = merge.match_indices(' ').map(|(at, _)| (&merge[..at], &merge[at + 1..]));
+                let mut places =
+                    merge.match_indices(' ').map(|(at, _)| (&merge[..at], &merge[at + 1..]));
                 let found = places.find(|(left, right)| known(left) && known(right));
                 let (left, right) = found.ok_or_else(|| {
                     format!("{KEY} has {merge:?}, whose two parts are not in the vocabulary")
@@ -343,7 +367,9 @@ fn from_scores(
             (score, left.chars().count(), right.chars().count(), left, right)
         }));
     }
-    all.sort_by(|a, b| b.0.total_cmp(&a.0).then((Reverse(a.1), Reverse(a.2)).cmp(&(Reverse(b.1), Reverse(b.2)))));
+    all.sort_by(|a, b| {
+        b.0.total_cmp(&a.0).then((Reverse(a.1), Reverse(a.2)).cmp(&(Reverse(b.1), Reverse(b.2))))
+    });
     all.into_iter().map(|(_, _, _, left, right)| [left.to_string(), right.to_string()]).collect()
 }
 

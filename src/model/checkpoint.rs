@@ -204,7 +204,10 @@ impl Checkpoint {
                     let path = self.model.join(file);
                     Ok((path.clone(), GenerationConfig::stop_ids(&path)?))
                 };
-                ["generation_config.json", "config.json"].map(read).into_iter().collect::<Result<_>>()?
+                ["generation_config.json", "config.json"]
+                    .map(read)
+                    .into_iter()
+                    .collect::<Result<_>>()?
             }
         };
         for (path, ids) in named {
@@ -417,7 +420,8 @@ pub fn write_tuned(folder: &Path, decoder: &Decoder, base: &Path) -> Result<()> 
             *named = dtype.into();
         }
     }
-    let before = ModelConfig::parse(&text).map_err(|problem| Error::file(&path, problem))?.to_json();
+    let before =
+        ModelConfig::parse(&text).map_err(|problem| Error::file(&path, problem))?.to_json();
     for (name, value) in decoder.config.to_json().as_object().into_iter().flatten() {
         if before.get(name) != Some(value) {
             config[name] = value.clone();
