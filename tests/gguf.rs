@@ -5,7 +5,8 @@
 
 use crate::cli::{Place, items, sums};
 use crate::support::{
-    assert_close, assert_refused, flat, max_difference, reference, reference_json, shared,
+    assert_close, assert_refused, flat, max_difference, reference, reference_decoder,
+    reference_json, shared,
 };
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -99,11 +100,12 @@ impl Packed {
             });
             self.texts("tokenizer.ggml.merges", merges);
         } else {
-            // as SentencePiece numbers what it learned
+            // as Llama 2's tokenizer.model has it: spaces alone come last
             let first = tokens.iter().rposition(|(_, kind)| *kind == 6).unwrap() + 1;
-            let scores = (0..tokens.len()).map(|id| match id.checked_sub(first) {
-                Some(at) => Value::F32(-(at as f32)),
-                None => Value::F32(0.0),
+            let scores = tokens.iter().enumerate().map(|(id, (token, _))| match id {
+                _ if token.chars().all(|c| c == '\u{2581}') => Value::F32(-1e9),
+                id if id < first => Value::F32(0.0),
+                id => Value::F32(-((id - first) as f32)),
             });
             self.put("tokenizer.ggml.scores", Value::Array(scores.collect()));
         }
@@ -229,7 +231,10 @@ fn load(model: &Path) -> Decoder {
 /// A copy of a reference model whose config is changed to what a GGUF file can say.
 fn changed(name: &str, changes: &[(&str, Json)], to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    std::fs::copy(reference(name).join("model.safetensors"), to.join("model.safetensors")).unwrap();
+    // some of them lie in shards
+    let tensors = reference_decoder(name).tensors().unwrap().into_iter().collect();
+    candle_core::safetensors::save::<String, Tensor>(&tensors, to.join("model.safetensors"))
+        .unwrap();
     let mut config = reference_json(&format!("{name}/config.json"));
     for (key, value) in changes {
         config[*key] = value.clone();
@@ -716,7 +721,17 @@ fn matches_transformers(name: &str) {
     let tokenizer = checkpoint.tokenizer().unwrap();
     for case in golden["texts"].as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
-        assert_eq!(tokenizer.encode(text, true).unwrap().ids, ids_of(&case["ids"]), "{text:?}");
+        let mut want = ids_of(&case["ids"]);
+        if name.starts_with("smollm2") && text.contains('½') {
+            // transformers does not split digits where it reads `smollm` from a GGUF, so that ½ joins the space before it; the model's own
+            // tokenizer.json and llama.cpp take it alone
+            let Some(folder) = shared("real/tokenizers/smollm2", "a text with ½") else {
+                continue;
+            };
+            want = Tokenizer::open(&folder).unwrap().encode(text, true).unwrap().ids;
+            assert_ne!(want, ids_of(&case["ids"]));
+        }
+        assert_eq!(tokenizer.encode(text, true).unwrap().ids, want, "{text:?}");
     }
     for case in golden["chats"].as_array().unwrap() {
         let messages: Vec<Message> = serde_json::from_value(case["messages"].clone()).unwrap();

@@ -9,6 +9,9 @@ use std::path::Path;
 /// The factors by which Llama 3's rotary frequencies are divided.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
+/// No size in the metadata is larger, so that nothing is made that no file could fill.
+const LARGEST: u64 = 1 << 24;
+
 /// Whether a tensor says what in a folder stands in `config.json`.
 pub(super) fn is_config(name: &str) -> bool {
     name == ROPE_FACTORS
@@ -206,6 +209,9 @@ impl Architecture {
         }
         match header.size(&key)? {
             Some(0) => Err(format!("{key} must be at least 1")),
+            Some(size) if size > LARGEST => {
+                Err(format!("{key} is {size}, and no model is so large"))
+            }
             Some(size) => Ok(size),
             None => Err(format!("has no {key}; the file is not whole, get or make it again")),
         }
@@ -228,11 +234,15 @@ impl Architecture {
         let (heads, shared) = self.heads(header)?;
         let (hidden, layers) =
             (self.need(header, "embedding_length")?, self.need(header, "block_count")?);
+        if layers > header.tensors.len() as u64 {
+            let key = self.key("block_count");
+            return Err(format!("{key} is {layers}, for {} tensors", header.tensors.len()));
+        }
         let embedding = header.tensors.get("token_embd.weight").ok_or(
             "has no token_embd.weight; a file without weights, or a part of a model, is not read here",
         )?;
         let head = match size("attention.key_length")? {
-            Some(head) => head,
+            Some(_) => self.need(header, "attention.key_length")?,
             None => hidden / heads as u64,
         };
         if size("attention.value_length")?.is_some_and(|value| value != head) {
@@ -317,13 +327,6 @@ impl Architecture {
     /// `layer_types`: windowed are those that the file lists, else all but the last of each `period`.
     fn layer_types(self, header: &Header, layers: u64, period: u64) -> Read<Value> {
         let key = self.key("attention.sliding_window_pattern");
-        // a block takes some bytes of the file, so that this is no larger than it
-        if layers > header.tensors.len() as u64 {
-            return Err(format!(
-                "is to have {layers} blocks, and has {} tensors",
-                header.tensors.len()
-            ));
-        }
         let windowed: Vec<bool> = if header.is_list(&key) {
             let listed = header.numbers(&key)?.unwrap_or_default();
             if listed.len() as u64 != layers {

@@ -128,14 +128,11 @@ impl Gguf {
         if let Value::Object(generation) = self.generation_config()? {
             config.as_object_mut().into_iter().for_each(|fields| fields.extend(generation.clone()));
         }
-        if self.names.contains_key("model.embed_tokens.weight") {
-            // the rotary factors are a tensor
-            if let Some(factors) = self.header.tensors.get(architecture::ROPE_FACTORS) {
-                let factors = self.unpacked(architecture::ROPE_FACTORS, factors)?.flatten_all()?;
-                let factors = factors.to_vec1::<f32>()?;
-                architecture::rope_factors(&mut config, &factors)
-                    .map_err(|problem| self.wrong(problem))?;
-            }
+        // the rotary factors are a tensor
+        if let Some(factors) = self.header.tensors.get(architecture::ROPE_FACTORS) {
+            let factors = self.unpacked(architecture::ROPE_FACTORS, factors)?.flatten_all()?;
+            architecture::rope_factors(&mut config, &factors.to_vec1::<f32>()?)
+                .map_err(|problem| self.wrong(problem))?;
         }
         Ok(config)
     }

@@ -57,7 +57,7 @@ const PRES: [Pre; 6] = [
         nfc: true,
     },
     Pre {
-        names: &["smollm"],
+        names: &["smollm", "refact", "starcoder"],
         split: Split::DigitsAndGpt2,
         ignore_merges: false,
         bos: false,

@@ -167,6 +167,12 @@ fn instead(folder: &Path) -> String {
             from_pickle(&folder.join("pytorch_model*.bin"), &folder.join("model.safetensors"))
         );
     }
+    if let Some(name) = names.iter().find(|name| Gguf::is_one(&folder.join(name))) {
+        return format!(
+            "it has them as a GGUF file; name the file: {}",
+            folder.join(name).display()
+        );
+    }
     let ends = [".safetensors", ".gguf", ".ggml", ".pth", ".pt", ".bin", ".h5", ".msgpack", ".npz"];
     names.retain(|name| ends.iter().any(|end| name.ends_with(end)));
     match names.is_empty() {
