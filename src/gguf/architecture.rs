@@ -348,13 +348,19 @@ impl Architecture {
         let older = header.number(&self.key("rope.scale_linear"))?.filter(|factor| *factor != 1.0);
         match (kind, factor.or(older)) {
             (None, None) | (Some("none"), _) => {}
-            (None | Some("linear"), Some(factor)) => {
-                config["rope_scaling"] = json!({"rope_type": "linear", "factor": factor});
-            }
-            (Some(kind), _) => {
-                return Err(format!(
-                    "stretches its rotary frequencies by `{kind}`, which is not known here; known: linear, and llama3 by {ROPE_FACTORS}"
-                ));
+            (kind, factor) => {
+                // which of them are computed is for the config's reader to say
+                let mut scaling = json!({"rope_type": kind.unwrap_or("linear")});
+                let original = self.key("rope.scaling.original_context_length");
+                for (name, number) in [
+                    ("factor", factor),
+                    ("original_max_position_embeddings", header.number(&original)?),
+                ] {
+                    if let Some(number) = number {
+                        scaling[name] = number.into();
+                    }
+                }
+                config["rope_scaling"] = scaling;
             }
         }
         Ok(())
