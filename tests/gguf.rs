@@ -5,8 +5,7 @@
 
 use crate::cli::{Place, items, sums};
 use crate::support::{
-    assert_close, assert_refused, flat, max_difference, reference, reference_decoder,
-    reference_json, shared,
+    assert_close, assert_refused, flat, max_difference, reference_decoder, reference_json, shared,
 };
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -232,9 +231,9 @@ fn load(model: &Path) -> Decoder {
 fn changed(name: &str, changes: &[(&str, Json)], to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     // some of them lie in shards
-    let tensors = reference_decoder(name).tensors().unwrap().into_iter().collect();
-    candle_core::safetensors::save::<String, Tensor>(&tensors, to.join("model.safetensors"))
-        .unwrap();
+    let tensors = reference_decoder(name).tensors().unwrap();
+    let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
+    candle_core::safetensors::save(&tensors, to.join("model.safetensors")).unwrap();
     let mut config = reference_json(&format!("{name}/config.json"));
     for (key, value) in changes {
         config[*key] = value.clone();
