@@ -13,7 +13,7 @@
 //! assert_eq!(found, ["recipe.learning_rate: 0.001 → 0.003", "seeds.finetune: 1 → –"]);
 //! ```
 
-use crate::context::Context;
+use crate::context::{Context, GGUF};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::store::{Entry, Kept, Work, bytes_hash, file_hash, is_bookkeeping};
@@ -172,7 +172,7 @@ impl Card {
         let mut recipe = BTreeMap::new();
         let mut data = BTreeMap::new();
         for (input, value) in entry.inputs().inputs() {
-            let known = ["crate", "device", "tokenizer", "words", "stops"].contains(&input)
+            let known = ["crate", "device", "tokenizer", "words", "stops", GGUF].contains(&input)
                 || weights.contains_key(input)
                 || adapter.contains_key(input);
             match value {

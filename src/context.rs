@@ -29,6 +29,9 @@ const TEMPLATES: &str = "additional_chat_templates";
 /// Which ids end an answer; those of `config.json` do, too.
 const STOPS: &str = "generation_config.json";
 
+/// What a fingerprint calls a model that is one file.
+pub(crate) const GGUF: &str = "model.gguf";
+
 /// The first argument of every verb.
 #[derive(Debug)]
 pub struct Context {
@@ -168,7 +171,11 @@ impl Context {
             .with("tokenizer", checkpoint.tokenizer()?.fingerprint())?
             .with("words", &self.words(&checkpoint.model)?)?;
         for file in checkpoint.weight_files()? {
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = match file == checkpoint.model {
+                // whatever its name: it may lie in another program's store
+                true => GGUF.into(),
+                false => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            };
             fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
         }
         match checkpoint.adapter_scale {

@@ -59,6 +59,8 @@ pub mod dataset;
 
 pub mod benchmark;
 
+pub mod gguf;
+
 pub mod tokens;
 
 // model

@@ -239,7 +239,9 @@ fn tolerance(cx: &Context, card: &Card, replay: &Replay) -> (f64, String) {
 /// Refuses files that are not there or not those of the card.
 fn files(cx: &Context, noted: &Hashed, folder: &Path, option: &str) -> Result<()> {
     for (name, hash) in &noted.files {
-        let path = folder.join(name);
+        // a GGUF file is the model
+        let alone = folder.is_file() || folder.file_name().is_some_and(|own| own == name.as_str());
+        let path = if alone { folder.to_path_buf() } else { folder.join(name) };
         if !path.is_file() {
             let hint = format!(
                 "the run was made with it, SHA-256 {hash}; name its folder with {option} if it has moved"

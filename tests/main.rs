@@ -13,6 +13,7 @@ mod cli;
 mod datasets;
 mod families;
 mod found_folders;
+mod gguf;
 mod golden;
 mod hub;
 mod interop;

@@ -39,7 +39,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Evaluate {
-    /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
+    /// Model folder in Hugging Face layout, GGUF file, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model

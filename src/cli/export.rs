@@ -49,7 +49,7 @@ enum What {
 
 #[derive(Args)]
 struct Merged {
-    /// Model folder in Hugging Face layout, or `lab`
+    /// Model folder in Hugging Face layout, GGUF file, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter in PEFT's format, a folder or owner/name on the hub
@@ -68,7 +68,7 @@ struct Merged {
 
 #[derive(Args)]
 struct Lora {
-    /// Model folder in Hugging Face layout, or `lab`
+    /// Model folder in Hugging Face layout, GGUF file, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter in PEFT's format, a folder or owner/name on the hub
@@ -87,7 +87,7 @@ struct Lora {
 
 #[derive(Args)]
 struct Masks {
-    /// Model folder in Hugging Face layout, or `lab`: its template, its tokens and, with a threshold, its perplexities
+    /// Model folder in Hugging Face layout, GGUF file, or `lab`: its template, its tokens and, with a threshold, its perplexities
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model for scoring

@@ -47,7 +47,7 @@ See `unforget perplexity --help` for what a data set can be. The adapter is in P
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct FinetuneModel {
-    /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
+    /// Model folder in Hugging Face layout, GGUF file, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// The data set: a file (.jsonl, .json, .csv, .tsv, .parquet, .arrow, also .gz), or a folder, with :SPLIT where it has several

@@ -44,7 +44,7 @@ const NONE_RIGHT: &str = "pool-none-right.jsonl";
 pub struct Generate {
     /// What the model is shown: the question, or the question with its reference answer
     kind: Kind,
-    /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
+    /// Model folder in Hugging Face layout, GGUF file, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model

@@ -38,7 +38,7 @@ each how much it is learned.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Perplexity {
-    /// Model folder in Hugging Face layout, owner/name[@revision] of the hub, or `lab`
+    /// Model folder in Hugging Face layout, GGUF file, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
     model: String,
     /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model

@@ -3,6 +3,7 @@
 use super::tensors::{Planned, bytes_of, write};
 use crate::adapter::PeftAdapter;
 use crate::error::{Error, Result};
+use crate::gguf::Gguf;
 use crate::model::{Checkpoint, PROJECTIONS, Projection, Stored, not_finite, own_head};
 use crate::store::MARK;
 use crate::tokens::Tokenizer;
@@ -32,6 +33,8 @@ pub const SHARD: u64 = 5_000_000_000;
 /// is copied byte for byte, and so are the configs, the tokenizer and the chat template; only `tie_word_embeddings` is set to false where the
 /// weights contradict it. Files of weights hold at most `shard` bytes
 /// unless one tensor alone is larger; several come with their index.
+///
+/// Of a GGUF file, whose other parts are made from its metadata, blocks are unpacked and written as F16. They are not packed again.
 pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged> {
     super::refuse_scaled(checkpoint)?;
     let Some(folder) = &checkpoint.adapter else {
@@ -114,7 +117,9 @@ pub(super) fn layers_of(stored: &Stored) -> Vec<String> {
 /// The tensors of a checkpoint's model.
 pub(super) fn open(checkpoint: &Checkpoint) -> Result<Stored> {
     let mut files = Checkpoint { adapter: None, ..checkpoint.clone() }.weight_files()?;
-    files.retain(|path| path.extension().is_some_and(|end| end == "safetensors"));
+    files.retain(|path| {
+        *path == checkpoint.model || path.extension().is_some_and(|end| end == "safetensors")
+    });
     Stored::open(&files)
 }
 
@@ -153,8 +158,11 @@ pub(super) fn layer(
 }
 
 /// Copies what stands beside the weights in a model folder: everything but weights, in this format or another, adapters, and the list of
-/// what was written there.
+/// what was written there. Of a GGUF file, they are made from its metadata.
 pub(crate) fn copy_beside(from: &Path, to: &Path) -> Result<Vec<String>> {
+    if let Some(gguf) = Gguf::at(from)? {
+        return gguf.write_beside(to);
+    }
     let mut copied = Vec::new();
     let mut copy = |from: &Path, to: &Path, name: &str| {
         copied.push(name.to_string());

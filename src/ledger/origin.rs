@@ -164,7 +164,7 @@ impl Origin {
                 }
             }
         }
-        if self.model.join("tokenizer.json").is_file() {
+        if self.model.is_file() || self.model.join("tokenizer.json").is_file() {
             // on the day of the ledger, which another day does not spoil
             let options =
                 TemplateOptions { date: self.template_date, args: self.template_args.clone() };

@@ -3,6 +3,7 @@ use super::decoder::Decoder;
 use super::stored::{Stored, not_finite};
 use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
+use crate::gguf::Gguf;
 use crate::hub;
 use crate::progress::Progress;
 use crate::store::{check_written, write_atomic};
@@ -13,12 +14,12 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// A model on disk: a folder in Hugging Face layout, perhaps with an adapter's folder on top.
+/// A model on disk: a folder in Hugging Face layout or a [GGUF file](crate::gguf), perhaps with an adapter's folder on top.
 ///
 /// It is a path, not weights: plain data that can be kept between the cells of a notebook.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Folder with `config.json`, the weights and the tokenizer.
+    /// Folder with `config.json`, the weights and the tokenizer; or a GGUF file, which has all of them.
     pub model: PathBuf,
     /// Folder with `adapter_config.json` and `adapter_model.safetensors`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,13 +96,19 @@ pub struct Model {
 }
 
 impl Checkpoint {
-    /// The model in `folder`; says what is missing if it is not one.
+    /// The model in `folder`, or in a GGUF file, whatever its name; says what is missing if it is not one.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
         let model = folder.into();
+        let template = TemplateOptions::default();
+        if Gguf::at(&model)?.is_some() {
+            return Ok(Self { model, adapter: None, adapter_scale: None, template });
+        }
         if !model.is_dir() {
-            let hint =
-                "give a local folder in Hugging Face layout, or owner/name for one of the hub";
-            return Err(Error::missing("model folder", model, hint));
+            let hint = "give a local folder in Hugging Face layout, a GGUF file, or owner/name for one of the hub";
+            return Err(match model.is_file() {
+                true => Error::file(&model, format!("is no GGUF file; {hint}")),
+                false => Error::missing("model folder", model, hint),
+            });
         }
         for file in ["config.json", "tokenizer.json"] {
             if !model.join(file).is_file() {
@@ -109,7 +116,6 @@ impl Checkpoint {
                 return Err(Error::missing(file, model, hint));
             }
         }
-        let template = TemplateOptions::default();
         Ok(Self { model, adapter: None, adapter_scale: None, template })
     }
 
@@ -157,13 +163,19 @@ impl Checkpoint {
 
     /// Sizes of the model.
     pub fn config(&self) -> Result<ModelConfig> {
-        ModelConfig::read(&self.model.join("config.json"))
+        let Some(gguf) = Gguf::at(&self.model)? else {
+            return ModelConfig::read(&self.model.join("config.json"));
+        };
+        ModelConfig::parse(&gguf.config()?.to_string())
+            .map_err(|problem| Error::file(&self.model, problem))
     }
 
     /// Files that decide what the model computes, for fingerprints.
     pub fn weight_files(&self) -> Result<Vec<PathBuf>> {
         let mut files = weights::files(&self.model)?;
-        files.push(self.model.join("config.json"));
+        if !Gguf::is_one(&self.model) {
+            files.push(self.model.join("config.json"));
+        }
         let index = self.model.join("model.safetensors.index.json");
         if !self.model.join("model.safetensors").exists() && index.is_file() {
             files.push(index);
@@ -174,16 +186,32 @@ impl Checkpoint {
         Ok(files)
     }
 
-    /// The ids at which `generation_config.json` and `config.json` stop generation. One outside the vocabulary is left out, as the model never writes it.
+    /// The ids at which `generation_config.json` and `config.json`, or the metadata of a GGUF file, stop generation. One outside the vocabulary is left out, as the model never writes it.
     ///
     /// # Errors
     /// When a file cannot be read, or names only ids that the model never writes.
     pub fn stop_ids(&self) -> Result<Vec<u32>> {
         let size = self.config()?.vocab_size;
         let (mut stop_ids, mut outside) = (Vec::new(), None);
-        for file in ["generation_config.json", "config.json"] {
-            let path = self.model.join(file);
-            for id in GenerationConfig::stop_ids(&path)? {
+        let named = match Gguf::at(&self.model)? {
+            Some(gguf) => {
+                let ids = GenerationConfig::of(gguf.generation_config()?)
+                    .map_err(|problem| Error::file(&self.model, problem))?;
+                vec![(self.model.clone(), ids)]
+            }
+            None => {
+                let read = |file: &str| {
+                    let path = self.model.join(file);
+                    Ok((path.clone(), GenerationConfig::stop_ids(&path)?))
+                };
+                ["generation_config.json", "config.json"]
+                    .map(read)
+                    .into_iter()
+                    .collect::<Result<_>>()?
+            }
+        };
+        for (path, ids) in named {
+            for id in ids {
                 if id as usize >= size {
                     let problem = format!(
                         "stop id {id} is outside the vocabulary of {size}, so that nothing would end an answer"
@@ -289,10 +317,23 @@ fn no_model(folder: &Path) -> Result<String> {
             "this is an adapter; name {base} as the model, and this folder as its adapter"
         ));
     }
+    if let Some(file) = gguf_in(folder)? {
+        return Ok(format!("there is a GGUF file in it; name the file: {}", file.display()));
+    }
     Ok(match folders_with(folder, "config.json")? {
         Some(listed) => format!("there are models in it, {listed}; name one of them"),
         None => "a model folder holds config.json, model.safetensors and tokenizer.json".into(),
     })
+}
+
+/// The first GGUF file directly in `folder`.
+fn gguf_in(folder: &Path) -> Result<Option<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("listing", folder))? {
+        files.push(entry.map_err(Error::io("listing", folder))?.path());
+    }
+    files.sort();
+    Ok(files.into_iter().find(|file| Gguf::is_one(file)))
 }
 
 /// The folders directly in `folder` that hold `file`, such as the checkpoints of a training; the latest last.
@@ -360,9 +401,13 @@ pub fn write_model(folder: &Path, decoder: &Decoder, stop_ids: &[u32]) -> Result
 /// only the type of the weights changes, and what training changed of what this crate computes by. All else is copied by the caller.
 pub fn write_tuned(folder: &Path, decoder: &Decoder, base: &Path) -> Result<()> {
     let tensors = decoder.tensors()?;
-    let path = base.join("config.json");
-    let text =
-        std::fs::read_to_string(&path).map_err(Error::io("reading the model's config", &path))?;
+    let gguf = Gguf::at(base)?;
+    let path = if gguf.is_some() { base.to_path_buf() } else { base.join("config.json") };
+    let text = match gguf {
+        Some(gguf) => gguf.config()?.to_string(),
+        None => std::fs::read_to_string(&path)
+            .map_err(Error::io("reading the model's config", &path))?,
+    };
     let not_one = |error| Error::file(&path, format!("not a model config: {error}"));
     let mut config: Value = serde_json::from_str(&text).map_err(not_one)?;
     let dtype = match tensors.values().next().map(Tensor::dtype) {
@@ -375,7 +420,8 @@ pub fn write_tuned(folder: &Path, decoder: &Decoder, base: &Path) -> Result<()> 
             *named = dtype.into();
         }
     }
-    let before = ModelConfig::read(&path)?.to_json();
+    let before =
+        ModelConfig::parse(&text).map_err(|problem| Error::file(&path, problem))?.to_json();
     for (name, value) in decoder.config.to_json().as_object().into_iter().flatten() {
         if before.get(name) != Some(value) {
             config[name] = value.clone();

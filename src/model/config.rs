@@ -137,7 +137,8 @@ impl ModelConfig {
         Self::parse(&text).map_err(|problem| Error::file(path, problem))
     }
 
-    fn parse(text: &str) -> std::result::Result<Self, String> {
+    /// Reads the text of a `config.json`.
+    pub(super) fn parse(text: &str) -> std::result::Result<Self, String> {
         let value: Value =
             serde_json::from_str(text).map_err(|e| format!("not a model config: {e}"))?;
         let Value::Object(fields) = &value else {
@@ -315,14 +316,22 @@ impl GenerationConfig {
             return Ok(Vec::new());
         }
         let text = read_text(path, "reading the stop ids")?;
-        let config: Self = serde_json::from_str(&text).map_err(|e| {
-            Error::file(path, format!("`eos_token_id` must be a number or a list of numbers: {e}"))
-        })?;
+        let config = serde_json::from_str(&text).map_err(|e| Error::file(path, Self::wrong(&e)))?;
+        Self::of(config).map_err(|problem| Error::file(path, problem))
+    }
+
+    /// The stop ids that the fields of a config name.
+    pub(super) fn of(config: Value) -> std::result::Result<Vec<u32>, String> {
+        let config: Self = serde_json::from_value(config).map_err(|e| Self::wrong(&e))?;
         Ok(match config.eos_token_id {
             None => Vec::new(),
             Some(OneOrMany::One(id)) => vec![id],
             Some(OneOrMany::Many(ids)) => ids,
         })
+    }
+
+    fn wrong(error: &serde_json::Error) -> String {
+        format!("`eos_token_id` must be a number or a list of numbers: {error}")
     }
 }
 

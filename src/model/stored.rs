@@ -1,6 +1,7 @@
-//! Safetensors files read one tensor at a time.
+//! Safetensors and GGUF files read one tensor at a time.
 
 use crate::error::{Error, Result};
+use crate::gguf::Gguf;
 use crate::store::check_written;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -10,9 +11,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The tensors of some safetensors files, left where they are.
+/// The tensors of some safetensors files, or of a GGUF file, left where they are.
+///
+/// Those of a GGUF file appear under the names, and in the types, that they have in a folder: blocks as F16.
 pub(crate) struct Stored {
+    gguf: Option<Arc<Gguf>>,
     files: Vec<PathBuf>,
     entries: BTreeMap<String, Entry>,
 }
@@ -40,6 +45,19 @@ impl Stored {
     /// Reads the headers of `files`.
     pub fn open(files: &[PathBuf]) -> Result<Self> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        if let [path] = files
+            && let Some(gguf) = Gguf::at(path)?
+        {
+            for (name, shape, kind) in gguf.tensors() {
+                let dtype = Gguf::stored_as(kind);
+                let width = float(dtype).map_or(4, |dtype| dtype.size_in_bytes());
+                let length = (shape.iter().product::<usize>() * width) as u64;
+                let (dtype, shape) = (dtype.to_string(), shape.to_vec());
+                let entry = Entry { dtype, shape, file: 0, start: 0, length };
+                entries.insert(name.to_string(), entry);
+            }
+            return Ok(Self { gguf: Some(gguf), files: files.to_vec(), entries });
+        }
         for (at, path) in files.iter().enumerate() {
             check_written(path)?;
             for (name, header) in headers(path)? {
@@ -62,7 +80,7 @@ impl Stored {
                 entries.insert(name, entry);
             }
         }
-        Ok(Self { files: files.to_vec(), entries })
+        Ok(Self { gguf: None, files: files.to_vec(), entries })
     }
 
     /// All tensors by name.
@@ -83,11 +101,20 @@ impl Stored {
     /// The bytes of the tensor called `name` as they are stored; refused if one of its numbers is not finite.
     pub fn bytes(&self, name: &str, entry: &Entry) -> Result<Vec<u8>> {
         let path = self.file(entry);
-        let mut file = File::open(path).map_err(Error::io("reading the weights", path))?;
-        let mut bytes = vec![0; entry.length as usize];
-        file.seek(SeekFrom::Start(entry.start))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(Error::io("reading the weights", path))?;
+        let bytes = match (&self.gguf, float(&entry.dtype)) {
+            (Some(gguf), Some(dtype)) => {
+                let tensor = gguf.tensor_as(name, &Device::Cpu, dtype)?;
+                safetensors::View::data(&tensor).into_owned()
+            }
+            _ => {
+                let mut file = File::open(path).map_err(Error::io("reading the weights", path))?;
+                let mut bytes = vec![0; entry.length as usize];
+                file.seek(SeekFrom::Start(entry.start))
+                    .and_then(|_| file.read_exact(&mut bytes))
+                    .map_err(Error::io("reading the weights", path))?;
+                bytes
+            }
+        };
         match not_finite(&entry.dtype, &entry.shape, &bytes) {
             None => Ok(bytes),
             Some(found) => Err(Error::file(path, format!("{name} {found}, {BROKEN}"))),
@@ -96,6 +123,9 @@ impl Stored {
 
     /// Its numbers in f32.
     pub fn tensor(&self, name: &str, entry: &Entry) -> Result<Tensor> {
+        if let Some(gguf) = &self.gguf {
+            return gguf.tensor(name);
+        }
         let Some(dtype) = float(&entry.dtype) else {
             let problem = format!(
                 "{name} holds {}; an adapter can be folded into floating-point weights only, so take the model before it was quantised",

@@ -3,6 +3,7 @@
 use super::stored::{BROKEN, Stored, not_finite};
 use crate::error::{Error, Result};
 use crate::files::read_text;
+use crate::gguf::Gguf;
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,12 @@ pub(super) fn read(
     dtype: DType,
 ) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
+    if let Some(gguf) = Gguf::at(folder)? {
+        for (name, ..) in gguf.tensors() {
+            tensors.insert(name.to_string(), gguf.tensor_as(name, device, dtype)?);
+        }
+        return Ok(tensors);
+    }
     for file in files(folder)? {
         for (name, tensor) in read_finite(&file, device)? {
             let plain = [DType::F64, DType::F32, DType::BF16, DType::F16];
@@ -87,8 +94,11 @@ pub(crate) fn read_finite(path: &Path, device: &Device) -> Result<BTreeMap<Strin
     }
 }
 
-/// The weight files of a folder: one, or the shards that the index names.
+/// The weight files of a folder: one, or the shards that the index names. A GGUF file is its own.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    if Gguf::is_one(folder) {
+        return Ok(vec![folder.to_path_buf()]);
+    }
     let whole = folder.join("model.safetensors");
     if whole.exists() {
         return Ok(vec![whole]);
@@ -155,6 +165,12 @@ fn instead(folder: &Path) -> String {
         return format!(
             "it has them as pytorch_model.bin, a form that can carry code and is not read here; write them as safetensors: {}",
             from_pickle(&folder.join("pytorch_model*.bin"), &folder.join("model.safetensors"))
+        );
+    }
+    if let Some(name) = names.iter().find(|name| Gguf::is_one(&folder.join(name))) {
+        return format!(
+            "it has them as a GGUF file; name the file: {}",
+            folder.join(name).display()
         );
     }
     let ends = [".safetensors", ".gguf", ".ggml", ".pth", ".pt", ".bin", ".h5", ".msgpack", ".npz"];

@@ -718,8 +718,11 @@ fn follow_generation_blocks(
 fn plain_sequence(tokenizer: &Tokenizer, example: &Example) -> Result<Sequence> {
     let eos = tokenizer.eos();
     if eos.is_none() {
+        let folder = tokenizer.folder();
+        let file = "tokenizer_config.json";
+        let place = if folder.is_file() { folder.to_path_buf() } else { folder.join(file) };
         return Err(Error::file(
-            tokenizer.folder().join("tokenizer_config.json"),
+            place,
             "has neither a chat_template nor an eos_token: without one a model cannot learn where an answer ends",
         ));
     }

@@ -5,6 +5,7 @@ use super::{ChatTemplate, TemplateOptions, TurnEnd};
 use crate::dataset::sha256;
 use crate::error::{Error, Result};
 use crate::files::read_text;
+use crate::gguf::Gguf;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -63,23 +64,27 @@ impl Tokenizer {
     /// The folder with templates that have a name.
     pub const MORE_TEMPLATES: &str = "additional_chat_templates";
 
-    /// Opens the tokenizer in the model folder `folder`.
+    /// Opens the tokenizer in the model folder `folder`, or in a GGUF file.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::open_file(&folder.join("tokenizer.json"))
+        Self::open_as(&tokenizer_in(folder), None)
     }
 
-    /// Opens a tokenizer file; the other files are looked for beside it.
+    /// Opens a tokenizer file; the other files are looked for beside it. A GGUF file has them all in itself.
     pub fn open_file(file: &Path) -> Result<Self> {
         Self::open_as(file, None)
     }
 
     /// As [`Tokenizer::open`], with the template called `name` where a model has several, such as `tool_use` or `rag`.
     pub fn open_with_template(folder: &Path, name: &str) -> Result<Self> {
-        Self::open_as(&folder.join("tokenizer.json"), Some(name))
+        Self::open_as(&tokenizer_in(folder), Some(name))
     }
 
     fn open_as(file: &Path, template: Option<&str>) -> Result<Self> {
-        let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
+        let gguf = Gguf::at(file)?;
+        let folder = match gguf {
+            Some(_) => file.to_path_buf(),
+            None => file.parent().unwrap_or(Path::new("")).to_path_buf(),
+        };
         if !file.is_file() {
             return Err(Error::missing(
                 "tokenizer",
@@ -87,7 +92,10 @@ impl Tokenizer {
                 "a model folder needs tokenizer.json; the tokenizer.model of SentencePiece must be converted first",
             ));
         }
-        let bytes = std::fs::read(file).map_err(Error::io("reading the tokenizer", file))?;
+        let bytes = match &gguf {
+            Some(gguf) => gguf.tokenizer()?.to_vec(),
+            None => std::fs::read(file).map_err(Error::io("reading the tokenizer", file))?,
+        };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
             .map_err(|error| Error::file(file, format!("is not a tokenizer: {error}")))?;
         let pad = inner.get_padding().map(|padding| padding.pad_token.clone());
@@ -98,8 +106,11 @@ impl Tokenizer {
         let decoder = serde_json::to_string(&inner.get_decoder())
             .map_err(Error::library("reading the tokenizer's decoder"))?;
 
-        let config_path = folder.join(added::CONFIG);
-        let config = read_object(&config_path)?;
+        let (config_path, config) = match &gguf {
+            Some(gguf) => (file.to_path_buf(), gguf.tokenizer_config()?),
+            None => (folder.join(added::CONFIG), read_object(&folder.join(added::CONFIG))?),
+        };
+        // in a GGUF file, nothing is found below its path
         let (map, more) =
             (read_object(&folder.join(added::MAP))?, read_object(&folder.join(added::ADDED))?);
         let own: BTreeMap<u32, AddedToken> =
@@ -173,7 +184,7 @@ impl Tokenizer {
         tokenizer.with_options(&TemplateOptions::default())
     }
 
-    /// The folder it was opened from.
+    /// The folder, or GGUF file, that it was opened from.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -300,7 +311,7 @@ impl Tokenizer {
             self.piece(id),
             self.vocab_size()
         );
-        Err(Error::file(self.folder.join("tokenizer.json"), problem))
+        Err(Error::file(tokenizer_in(&self.folder), problem))
     }
 
     /// Splits `text` into tokens. With `special`, what the model expects around a text is added, as a rule one BOS; a text that
@@ -397,6 +408,14 @@ fn cover(spans: &mut [Range<usize>], length: usize) {
         && let Some(last) = spans.iter_mut().rfind(|span| span.end == reached)
     {
         last.end = length;
+    }
+}
+
+/// The file of a model with its tokenizer: a GGUF file itself, else one in the folder.
+fn tokenizer_in(model: &Path) -> PathBuf {
+    match Gguf::is_one(model) {
+        true => model.to_path_buf(),
+        false => model.join("tokenizer.json"),
     }
 }
 
