@@ -452,7 +452,10 @@ fn frozen_weights_stay_and_are_not_trained() {
     let base = base();
     for ((name, tuned), (_, before)) in trainer.decoder().projections().zip(base.projections()) {
         assert!(!tuned.weight.is_variable(), "{name}");
-        assert!(bits(&tuned.weight.dense().unwrap()) == bits(&before.weight.dense().unwrap()), "{name}");
+        assert!(
+            bits(&tuned.weight.dense().unwrap()) == bits(&before.weight.dense().unwrap()),
+            "{name}"
+        );
     }
 }
 

@@ -99,11 +99,7 @@ pub fn thirty_million() -> ModelConfig {
 
 /// The weights in `folder`, which needs no tokenizer.
 #[allow(dead_code, reason = "one of the two benchmarks makes its models up")]
-pub fn open(
-    folder: &Path,
-    device: &candle_core::Device,
-    precision: Precision,
-) -> Result<Decoder> {
+pub fn open(folder: &Path, device: &candle_core::Device, precision: Precision) -> Result<Decoder> {
     let checkpoint = Checkpoint {
         model: folder.to_path_buf(),
         adapter: None,

@@ -260,12 +260,9 @@ impl Checkpoint {
         let config = self.config()?;
         let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
         let mut shelf = match precision.usable(device).terms() {
-            None => {
-                Shelf::new(weights::read(&self.model, device, Some(dtype))?, device, dtype)
-            }
-            Some(terms) => {
-                Shelf::new(weights::read(&self.model, device, None)?, device, dtype).in_panels(terms)
-            }
+            None => Shelf::new(weights::read(&self.model, device, Some(dtype))?, device, dtype),
+            Some(terms) => Shelf::new(weights::read(&self.model, device, None)?, device, dtype)
+                .in_panels(terms),
         };
         let decoder = Decoder::load(&mut shelf, &config, device)?;
         shelf.finish(&self.model)?;

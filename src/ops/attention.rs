@@ -1,6 +1,6 @@
 use super::fused;
 use super::host::{
-    Write, Matrix, dot, exp_and_sum, floats, maximum, product, tanh, values, vectorised,
+    Matrix, Write, dot, exp_and_sum, floats, maximum, product, tanh, values, vectorised,
 };
 use super::rope::RopeTable;
 use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Result, Shape, Tensor, bail};

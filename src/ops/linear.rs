@@ -1,5 +1,5 @@
+use super::host::{Matrix, Write, floats, multiplied, product, values};
 use super::{Panels, Weight, fused};
-use super::host::{Write, Matrix, floats, multiplied, product, values};
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape,

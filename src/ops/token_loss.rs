@@ -1,4 +1,4 @@
-use super::host::{Write, Matrix, exp, maximum, product, tanh, values, vectorised};
+use super::host::{Matrix, Write, exp, maximum, product, tanh, values, vectorised};
 use super::{Weight, linear};
 use candle_core::{D, DType, Result, Tensor, bail};
 use rayon::prelude::*;

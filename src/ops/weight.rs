@@ -1,4 +1,4 @@
-use super::host::{Write, Matrix, Values, multiplied, product, values};
+use super::host::{Matrix, Values, Write, multiplied, product, values};
 use super::{Panels, fused};
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
