@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 use unforget::error::{Error, Result};
-use unforget::model::{Decoder, open_device, write_model};
+use unforget::model::{Decoder, Precision, open_device, write_model};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,6 +41,9 @@ struct Options {
     /// cpu or cuda; on a GPU weights are bf16.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Products with frozen weights: f32, bf16x2 or bf16.
+    #[arg(long, default_value = "f32")]
+    precision: String,
     /// Compute blocks again in the backward pass.
     #[arg(long)]
     replay: bool,
@@ -109,7 +112,8 @@ fn time(what: &str, case: Case, options: &Options) -> Result<()> {
     };
     pool.install(|| {
         let device = open_device(options.device.parse()?)?;
-        let decoder = cases::open(&options.model, &device)?;
+        let precision = options.precision.parse::<Precision>()?.usable(&device);
+        let decoder = cases::open(&options.model, &device, precision)?;
         let loaded = forget_peak();
         cases::set_up(case, decoder, &size, |step| {
             let first_loss = step()?;
@@ -124,7 +128,7 @@ fn time(what: &str, case: Case, options: &Options) -> Result<()> {
                 "what": what, "tokens_per_s": tokens / seconds, "seconds": seconds, "cpu_seconds": cpu,
                 "peak_mb": peak, "loaded_mb": loaded, "extra_mb": peak - loaded, "first_loss": first_loss,
                 "batch": size.batch, "length": size.length, "steps": options.steps, "threads": options.threads,
-                "replay": size.replay, "device": options.device,
+                "replay": size.replay, "device": options.device, "precision": precision.name(),
             });
             if case == Case::Sample {
                 line["batch"] = 1.into();

@@ -15,7 +15,8 @@
 
 use crate::context::{Context, GGUF};
 use crate::error::{Error, Result};
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Precision};
+use crate::ops::bf16_instructions;
 use crate::store::{Entry, Kept, Work, bytes_hash, file_hash, is_bookkeeping};
 use crate::tokens::{ChatTemplate, DateTime, TemplateOptions};
 use crate::train::Example;
@@ -74,6 +75,9 @@ pub struct Card {
     pub device: String,
     /// Of the weights: `f32` or `bf16`. Adapters, moments and losses are f32 everywhere.
     pub dtype: String,
+    /// The processor's instructions by which products with bf16 weights were computed; the recipe's `precision` says how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
     /// Threads it was computed on.
     pub threads: usize,
     /// The processor.
@@ -201,6 +205,7 @@ impl Card {
             (_, true) => "cuda",
             _ => "metal",
         };
+        let in_f32 = cx.precision(checkpoint)? == Precision::F32;
         let versions = [("unforget", env!("CARGO_PKG_VERSION")), ("candle", CANDLE)];
         let hashed = |folder: &Path, files| Hashed {
             folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
@@ -223,7 +228,8 @@ impl Card {
                 files: BTreeMap::new(),
                 versions: versions.map(|(of, is)| (of.into(), is.into())).into(),
                 device: device.into(),
-                dtype: if on_cpu { "f32" } else { "bf16" }.into(),
+                dtype: if on_cpu && in_f32 { "f32" } else { "bf16" }.into(),
+                instructions: (!in_f32).then(bf16_instructions).flatten().map(str::to_string),
                 threads: rayon::current_num_threads(),
                 machine: Machine::this(),
                 contradictions: checkpoint.contradictions()?,
@@ -258,6 +264,17 @@ impl Card {
         }
         serde_json::from_value(value)
             .map_err(|error| Error::file(path, format!("is no card: {error}")))
+    }
+
+    /// In what products with frozen weights were computed.
+    ///
+    /// # Errors
+    /// When the card names none that is known.
+    pub fn precision(&self) -> Result<Precision> {
+        match self.recipe.get("precision") {
+            None => Ok(Precision::F32),
+            Some(name) => name.as_str().unwrap_or_default().parse(),
+        }
     }
 
     /// What the chat template was given: to ask it as it was asked then.

@@ -1,7 +1,7 @@
 //! What every verb needs beside its inputs: where results are kept, where to compute, how to show progress.
 
 use crate::error::{Error, Result};
-use crate::model::{Checkpoint, Decoder, DeviceChoice, open_device};
+use crate::model::{Checkpoint, Decoder, DeviceChoice, Model, Precision, open_device};
 use crate::progress::Progress;
 use crate::store::{Fingerprint, Store, check_written, file_hash};
 use crate::task::{Item, graders};
@@ -39,6 +39,9 @@ pub struct Context {
     pub store: Store,
     /// Where to compute.
     pub device: Device,
+    /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself; `None` is each
+    /// checkpoint's own, see [`Checkpoint::default_precision`].
+    pub precision: Option<Precision>,
     /// How progress is shown.
     pub progress: Progress,
     /// Runs that are computed side by side on a CPU, each on one thread.
@@ -72,6 +75,7 @@ impl Context {
         Ok(Self {
             store,
             device: open_device(device)?,
+            precision: None,
             progress,
             workers,
             hashes: Mutex::default(),
@@ -88,9 +92,27 @@ impl Context {
         Self::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::lines())
     }
 
-    /// Reads a checkpoint for inference, its adapter folded into the weights.
+    /// In what the products of `checkpoint` are computed here: what was asked for or else its own choice, where the processor has it.
+    ///
+    /// # Errors
+    /// When its weights cannot be looked at.
+    pub fn precision(&self, checkpoint: &Checkpoint) -> Result<Precision> {
+        let asked = checkpoint.precision.or(self.precision);
+        let precision = asked.map_or_else(|| checkpoint.default_precision(), Ok)?;
+        Ok(precision.usable(&self.device))
+    }
+
+    /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision`] says.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn load_base(&self, checkpoint: &Checkpoint) -> Result<Model> {
+        checkpoint.load_base_in(&self.device, self.precision(checkpoint)?)
+    }
+
+    /// Reads a checkpoint for inference, its adapter folded into the weights, or beside those that are held in bf16.
     pub fn open(&self, checkpoint: &Checkpoint) -> Result<Opened> {
-        let mut model = checkpoint.load_base(&self.device)?;
+        let mut model = self.load_base(checkpoint)?;
         if let Some(folder) = &checkpoint.adapter {
             let base = model.decoder.detached()?;
             adapter::load(&mut model.decoder, folder)?;
@@ -177,6 +199,10 @@ impl Context {
                 false => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             };
             fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
+        }
+        let precision = self.precision(checkpoint)?;
+        if precision != Precision::F32 {
+            fingerprint = fingerprint.with("precision", &precision)?;
         }
         match checkpoint.adapter_scale {
             Some(scale) => fingerprint.with("adapter_scale", &scale),

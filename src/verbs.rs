@@ -13,7 +13,7 @@ use crate::evaluate::{self, Graded};
 use crate::export;
 use crate::generate::Sampling;
 use crate::interruption;
-use crate::model::{Checkpoint, write_tuned};
+use crate::model::{Checkpoint, Precision, write_tuned};
 use crate::perplexity::{self, TokenScores};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
 use crate::select::Weighting;
@@ -217,6 +217,12 @@ pub fn train(
         let problem = "carries an adapter already; write it as a merged model first";
         return Err(Error::invalid("base checkpoint", problem));
     }
+    // weights that are trained are f32 whatever the precision of frozen ones
+    let asked = base.precision;
+    let base = &match config.method {
+        Method::Full => base.clone().in_precision(Some(Precision::F32)),
+        Method::Lora(_) => base.clone(),
+    };
     let of_base = match watch {
         None if config.method != Method::Full => cx.fingerprint(base)?,
         _ => {
@@ -245,7 +251,7 @@ pub fn train(
                 serde_json::to_vec(&origin).map_err(Error::library("packing the mask's origin"))?;
             work.write(MaskOrigin::FILE, &text)?;
         }
-        let model = base.load_base(&cx.device)?;
+        let model = cx.load_base(base)?;
         let before = model.decoder.detached()?;
         let mut trainer = Trainer::new(model.decoder, data, config)?;
         if let Some((reweigh, _)) = reweigh {
@@ -352,7 +358,8 @@ pub fn train(
     tuned.checkpoint = match &config.method {
         Method::Lora(_) => base.with_adapter(entry.folder().join("adapter")),
         Method::Full => {
-            Checkpoint { model: entry.folder().join("model"), adapter: None, ..base.clone() }
+            let model = entry.folder().join("model");
+            Checkpoint { model, adapter: None, precision: asked, ..base.clone() }
         }
     };
     Ok(tuned)
@@ -383,7 +390,7 @@ pub fn finetune_by_epoch(
     let mut all: Vec<Tuned> = entry.run(|work| {
         let mut card = Card::begin(cx, &entry, base)?;
         card.training(data, None);
-        let model = base.load_base(&cx.device)?;
+        let model = cx.load_base(base)?;
         let before = model.decoder.detached()?;
         let mut trainer = Trainer::new(model.decoder, data, config)?;
         // the epochs that are over, beside the state of the training
@@ -461,7 +468,7 @@ pub fn merge(cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Check
         Ok(layers)
     })?;
     let merged = Checkpoint::open(entry.folder().join(MODEL))?;
-    Ok(merged.with_template(checkpoint.template.clone()))
+    Ok(merged.with_template(checkpoint.template.clone()).in_precision(checkpoint.precision))
 }
 
 /// Says on stderr what a look at the model found.

@@ -148,7 +148,16 @@ pub fn verify(cx: &Context, kept: &Kept, replay: &Replay) -> Result<Verdict> {
             .then(|| inputs.input("adapter_scale"))
             .transpose()?,
         template: card.template_options(),
+        precision: Some(card.precision()?),
     };
+    if let Some(precision) = checkpoint.precision
+        && precision.usable(&cx.device) != precision
+    {
+        let problem = format!(
+            "the run was computed in {precision}, for which this processor or device lacks the instruction; verify it where it was made"
+        );
+        return Err(Error::invalid("precision", problem));
+    }
     let (tolerance, because) = tolerance(cx, &card, replay);
     let mut verdict = Verdict { run: kept.name(), tolerance, because, checks: Vec::new() };
     verdict.add("inputs", Finding::Same, "their hash is the one in the folder's name");
@@ -355,7 +364,7 @@ fn training(
             return Ok(());
         }
     };
-    let model = checkpoint.load_base(&cx.device)?;
+    let model = cx.load_base(&checkpoint)?;
     let before = model.decoder.detached()?;
     let mut trainer = Trainer::new(model.decoder, &data, &config)?;
     if let Some(following) = &following {

@@ -53,8 +53,14 @@ impl Folder {
     fn load_as_it_is(&self) -> Result<Model> {
         self.write("config.json", &self.config);
         let model = self.dir.path().to_path_buf();
-        Checkpoint { model, adapter: None, adapter_scale: None, template: Default::default() }
-            .load_base(&Device::Cpu)
+        Checkpoint {
+            model,
+            adapter: None,
+            adapter_scale: None,
+            template: Default::default(),
+            precision: None,
+        }
+        .load_base(&Device::Cpu)
     }
 
     fn load(&self) -> Result<Model> {
@@ -290,10 +296,15 @@ fn a_written_model_loads_again_with_the_same_bits() {
         let dir = tempfile::tempdir().unwrap();
         write_model(dir.path(), &decoder, &[2, 3]).unwrap();
         let model = dir.path().to_path_buf();
-        let again =
-            Checkpoint { model, adapter: None, adapter_scale: None, template: Default::default() }
-                .load_base(&Device::Cpu)
-                .unwrap();
+        let again = Checkpoint {
+            model,
+            adapter: None,
+            adapter_scale: None,
+            template: Default::default(),
+            precision: None,
+        }
+        .load_base(&Device::Cpu)
+        .unwrap();
         assert_eq!(again.stop_ids, [2, 3]);
         assert_eq!(again.decoder.config, decoder.config);
         assert_eq!(logits(&again.decoder), logits(&decoder));

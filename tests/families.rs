@@ -321,6 +321,7 @@ fn a_written_model_of_every_family_loads_again_with_the_same_bits() {
             adapter: None,
             adapter_scale: None,
             template: Default::default(),
+            precision: None,
         };
         let again = again.load_base(&Device::Cpu).unwrap();
         assert_eq!(again.decoder.config, merged.config, "{model}");
@@ -571,6 +572,7 @@ fn broken(model: &str, change: impl Fn(&mut Value)) -> unforget::error::Result<(
         adapter: None,
         adapter_scale: None,
         template: Default::default(),
+        precision: None,
     };
     checkpoint.load_base(&Device::Cpu).map(|_| ())
 }
@@ -644,6 +646,7 @@ fn quantised_weights_are_refused_by_name() {
             adapter: None,
             adapter_scale: None,
             template: Default::default(),
+            precision: None,
         };
         checkpoint.load_base(&Device::Cpu)
     };

@@ -144,7 +144,7 @@ impl Packed {
         }
         for (name, number) in [
             ("attention.layer_norm_rms_epsilon", Some(config.rms_norm_eps)),
-            ("rope.freq_base", Some(config.rope_theta)),
+            ("rope.freq_base", Some(config.rope.rope_theta)),
             ("attn_logit_softcapping", config.attn_logit_softcapping),
             ("final_logit_softcapping", config.final_logit_softcapping),
         ] {
@@ -221,10 +221,16 @@ fn logits(decoder: &Decoder, ids: &[u32]) -> Tensor {
 
 fn load(model: &Path) -> Decoder {
     let model = model.to_path_buf();
-    Checkpoint { model, adapter: None, adapter_scale: None, template: Default::default() }
-        .load_base(&Device::Cpu)
-        .unwrap()
-        .decoder
+    Checkpoint {
+        model,
+        adapter: None,
+        adapter_scale: None,
+        template: Default::default(),
+        precision: None,
+    }
+    .load_base(&Device::Cpu)
+    .unwrap()
+    .decoder
 }
 
 /// A copy of a reference model whose config is changed to what a GGUF file can say.

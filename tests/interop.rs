@@ -196,6 +196,7 @@ fn a_merged_model_is_the_model_with_its_adapter() {
             adapter: None,
             adapter_scale: None,
             template: Default::default(),
+            precision: None,
         };
         let decoder = merged.load_base(&Device::Cpu).unwrap().decoder;
         let logits = logits(&decoder, &ids());
@@ -246,6 +247,7 @@ fn merging_keeps_the_type_and_every_other_byte() {
         adapter: Some(case_folder("pattern")),
         adapter_scale: None,
         template: Default::default(),
+        precision: None,
     };
     let written = export::merged(&checkpoint, out.path(), export::SHARD).unwrap();
     assert_eq!(written.files, 1);

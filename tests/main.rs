@@ -26,6 +26,7 @@ mod operators;
 mod outputs;
 mod paper;
 mod peft;
+mod precision;
 mod probes;
 mod python_code;
 mod real;

@@ -433,7 +433,10 @@ fn a_scaled_adapter_interpolates_the_weights() {
         adapter::load(&mut tuned, &adapter).unwrap();
         let whole = tuned.merged().unwrap();
         let weights = |decoder: &unforget::model::Decoder| -> Vec<f32> {
-            decoder.projections().flat_map(|(_, projection)| flat(&projection.weight)).collect()
+            decoder
+                .projections()
+                .flat_map(|(_, projection)| flat(&projection.weight.dense().unwrap()))
+                .collect()
         };
         let (from, to) = (weights(&base), weights(&whole));
         for scale in [0.0, 0.25, 0.5, 1.0, 1.5] {

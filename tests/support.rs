@@ -47,6 +47,7 @@ pub fn reference_checkpoint(name: &str) -> Checkpoint {
         adapter: None,
         adapter_scale: None,
         template: Default::default(),
+        precision: None,
     }
 }
 

@@ -432,6 +432,7 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
         ("--out", Elsewhere),
         ("--store", Elsewhere),
         ("--device", Elsewhere),
+        ("--precision", Elsewhere),
         ("--reference", Elsewhere),
         ("--reference-adapter", Elsewhere),
         ("--tokens", Elsewhere),
@@ -565,6 +566,7 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
         // only bad items, and templates that write a date or read variables, notice these
         "skip_unusable",
         "template_date",
+        "precision",
         "template_args",
     ]);
     let of_measuring = BTreeSet::from([
@@ -610,6 +612,7 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
             skip_unusable,
             template_date,
             template_args,
+            precision,
             variants,
         },
         Recipe::lab()

@@ -9,6 +9,7 @@ use unforget::hub::Hub;
 use unforget::lab;
 use unforget::model::{Checkpoint, DeviceChoice, open_device};
 use unforget::notebook::{Installation, Part};
+use unforget::ops::bf16_instructions;
 use unforget::sandbox::Python;
 use unforget::store::{Store, file_hash, write_atomic};
 use unforget::tokens::TurnEnd;
@@ -60,6 +61,7 @@ impl Doctor {
         say("unforget", Well(env!("CARGO_PKG_VERSION").to_string()));
         say("processor", processor(common));
         say("device", device(&common.device));
+        say("precision", precision(common));
         let lab = lab::folder();
         say(
             "lab",
@@ -195,6 +197,29 @@ fn device(name: &str) -> Found {
     match name.parse::<DeviceChoice>().and_then(open_device) {
         Ok(_) => Well(format!("{name} (GPU support built in: {built})")),
         Err(error) => Bad(error.to_string()),
+    }
+}
+
+/// In what products with frozen weights are computed.
+fn precision(common: &Common) -> Found {
+    let device = common.device.parse::<DeviceChoice>().and_then(open_device);
+    let (asked, device) = match (common.precision(), device) {
+        (Ok(asked), Ok(device)) => (asked, device),
+        (Err(error), _) | (_, Err(error)) => return Bad(error.to_string()),
+    };
+    let asked = asked.unwrap_or_default();
+    if !device.is_cpu() {
+        return Well("the GPU's own bf16".into());
+    }
+    let used = asked.usable(&device);
+    match bf16_instructions() {
+        Some(found) => Well(format!("{used}; bf16 by {found}, see --precision")),
+        None if used == asked => {
+            Well(format!("{used}; no instruction for bf16 that is used here (avx512_bf16)"))
+        }
+        None => Lacking(format!(
+            "{used} instead of {asked}: the processor has no instruction for bf16 that is used here (avx512_bf16)"
+        )),
     }
 }
 

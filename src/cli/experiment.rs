@@ -73,6 +73,7 @@ impl Lab {
         if !self.quick {
             recipe.seeds = (1..=self.seeds).collect();
         }
+        recipe.precision = common.precision()?.or(recipe.precision);
         let recipe = self.template.apply(recipe.with_target(&self.target)?)?;
         self.output.run(common, &recipe, None)
     }
@@ -80,7 +81,8 @@ impl Lab {
 
 impl RunRecipe {
     pub fn run(&self, common: &Common) -> Result<()> {
-        let recipe = self.template.apply(Recipe::read(&self.recipe)?)?;
+        let mut recipe = self.template.apply(Recipe::read(&self.recipe)?)?;
+        recipe.precision = common.precision()?.or(recipe.precision);
         self.output.run(common, &recipe, Some(&self.recipe))
     }
 }

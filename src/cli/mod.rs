@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unforget::context::Context;
 use unforget::error::{Error, Result};
-use unforget::model::DeviceChoice;
+use unforget::model::{DeviceChoice, Precision};
 use unforget::progress::Progress;
 use unforget::store::Store;
 
@@ -56,6 +56,10 @@ struct Common {
     /// Where to compute: cpu, cuda, cuda:N (the N-th NVIDIA GPU, from 0) or metal
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
+    /// In what products with frozen weights are computed on a processor: f32, bf16x2 (activations in two bf16 terms) or bf16; without an
+    /// instruction for bf16 (see doctor) all are f32 [default: the recipe's, or f32]
+    #[arg(long, global = true, value_name = "PRECISION")]
+    precision: Option<String>,
     /// Runs computed side by side on a CPU, each on one thread [default: the number of processors]
     #[arg(long, global = true, value_name = "N")]
     workers: Option<usize>,
@@ -123,7 +127,13 @@ impl Common {
         if let Some(workers) = self.workers {
             cx.workers = workers.max(1);
         }
+        cx.precision = self.precision()?;
         Ok(cx)
+    }
+
+    /// The precision asked for.
+    fn precision(&self) -> Result<Option<Precision>> {
+        self.precision.as_deref().map(str::parse).transpose()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::generate::Sampling;
 use crate::hub;
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Precision};
 use crate::probe::{ProbeSet, Role, Scored, Watch, WhenForgotten};
 use crate::progress::Progress;
 use crate::self_output::{SelfOutput, Which};
@@ -86,6 +86,10 @@ pub struct Recipe {
     /// Variables of the chat template, such as `enable_thinking = false`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub template_args: BTreeMap<String, serde_json::Value>,
+    /// In what products with frozen weights are computed on a processor: `f32`, `bf16x2` or `bf16` [default: the model's own choice, see
+    /// [`Checkpoint::default_precision`]].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// Other ways of training, for arms that name one: `stm(2.5)@dora`.
     pub variants: BTreeMap<String, Variant>,
 }
@@ -153,6 +157,7 @@ impl Recipe {
             skip_unusable: false,
             template_date: None,
             template_args: BTreeMap::new(),
+            precision: None,
             variants: BTreeMap::new(),
         }
     }
@@ -382,7 +387,8 @@ impl Recipe {
     /// # Errors
     /// It is not there, and cannot be fetched.
     pub fn base(&self, progress: &Progress) -> Result<Checkpoint> {
-        Ok(Checkpoint::open(self.model_folder(progress)?)?.with_template(self.template_options()))
+        let checkpoint = Checkpoint::open(self.model_folder(progress)?)?;
+        Ok(checkpoint.with_template(self.template_options()).in_precision(self.precision))
     }
 
     /// What the chat template is given beside the messages.
@@ -500,7 +506,7 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 25] = [
+    const OPTIONAL: [&str; 26] = [
         "choices",
         "apply_chat_template",
         "top_k",
@@ -526,6 +532,7 @@ fn merge(
         "skip_unusable",
         "template_date",
         "template_args",
+        "precision",
     ];
     let mut merged = defaults.clone();
     for (key, value) in given {

@@ -4,7 +4,7 @@ use super::{Recipe, Setting};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Precision};
 use crate::task::Item;
 use crate::train::{Example, Finetune};
 use crate::verbs::{self, Training, Tuned};
@@ -265,6 +265,7 @@ impl<'a> Experiment<'a> {
             return weight_change::of_lora(&adapter);
         }
         let before = self.base.load_base(&cx.device)?;
+        let tuned = &tuned.clone().in_precision(Some(Precision::F32));
         weight_change::of_models(&before.decoder, &cx.open(tuned)?.decoder)
     }
 }

@@ -63,7 +63,7 @@ pub fn as_lora(
             if !problems.is_empty() {
                 return Ok(Err(problems));
             }
-            let weight = projection.weight.to_dtype(DType::F64)?;
+            let weight = projection.weight.dense()?.to_dtype(DType::F64)?;
             let change = (exact(&projection)? - &weight)?;
             let (a, b) = factors(&change, rank, at as u64)?;
             let kept = b.to_dtype(DType::F64)?.matmul(&a.to_dtype(DType::F64)?)?;
@@ -114,7 +114,7 @@ pub fn as_lora(
 /// The weight with its update folded in, in f64: a small change must not drown in rounding.
 fn exact(projection: &crate::model::Projection) -> Result<Tensor> {
     let wide = |tensor: &Tensor| tensor.to_dtype(DType::F64);
-    let weight = wide(&projection.weight)?;
+    let weight = wide(&projection.weight.dense()?)?;
     let Some(update) = &projection.adapted else {
         return Ok(weight);
     };

@@ -217,6 +217,7 @@ mod tests {
                 adapter: None,
                 adapter_scale: None,
                 template: Default::default(),
+                precision: None,
             },
             steps: Vec::new(),
             relative_weight_change: 0.0,

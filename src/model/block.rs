@@ -101,7 +101,7 @@ impl Block {
         let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
         let mut projections = Vec::with_capacity(PLACES);
         for (part, out, inner, bias) in projection_sizes(config) {
-            let weight = shelf.take(&name(part, "weight"), &[out, inner])?;
+            let weight = shelf.take_weight(&name(part, "weight"), &[out, inner])?;
             let bias = match bias {
                 true => Some(shelf.take(&name(part, "bias"), &[out])?),
                 false => None,

@@ -1,5 +1,6 @@
 use super::config::{GenerationConfig, ModelConfig};
 use super::decoder::Decoder;
+use super::precision::Precision;
 use super::stored::{Stored, not_finite};
 use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
@@ -30,6 +31,9 @@ pub struct Checkpoint {
     /// What the model's chat template is given beside the messages.
     #[serde(default, skip_serializing_if = "TemplateOptions::is_empty")]
     pub template: TemplateOptions,
+    /// In what its products are computed on a processor, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
 }
 
 /// A factor `α` of an adapter's change of the weights: the model has `θ_base + α (θ_tuned − θ_base)`, so that 0 is the base and 1 the tuned
@@ -101,7 +105,13 @@ impl Checkpoint {
         let model = folder.into();
         let template = TemplateOptions::default();
         if Gguf::at(&model)?.is_some() {
-            return Ok(Self { model, adapter: None, adapter_scale: None, template });
+            return Ok(Self {
+                model,
+                adapter: None,
+                adapter_scale: None,
+                template,
+                precision: None,
+            });
         }
         if !model.is_dir() {
             let hint = "give a local folder in Hugging Face layout, a GGUF file, or owner/name for one of the hub";
@@ -116,7 +126,7 @@ impl Checkpoint {
                 return Err(Error::missing(file, model, hint));
             }
         }
-        Ok(Self { model, adapter: None, adapter_scale: None, template })
+        Ok(Self { model, adapter: None, adapter_scale: None, template, precision: None })
     }
 
     /// The model that `name` means: a local folder, or `owner/name` of the Hugging Face hub, see [`crate::hub`].
@@ -151,6 +161,19 @@ impl Checkpoint {
     /// The same checkpoint with what its chat template is given beside the messages.
     pub fn with_template(self, template: TemplateOptions) -> Self {
         Self { template, ..self }
+    }
+
+    /// The same checkpoint, its products computed in `precision` where that is given.
+    pub fn in_precision(self, precision: Option<Precision>) -> Self {
+        Self { precision: precision.or(self.precision), ..self }
+    }
+
+    /// In what products are computed where nothing is asked for.
+    ///
+    /// # Errors
+    /// When the weights cannot be looked at.
+    pub fn default_precision(&self) -> Result<Precision> {
+        Ok(Precision::F32)
     }
 
     /// The tokenizer, its chat template asked as `template` says.
@@ -262,10 +285,19 @@ impl Checkpoint {
 
     /// Reads the weights without the adapter: f32 on a CPU, bf16 elsewhere.
     pub fn load_base(&self, device: &Device) -> Result<Model> {
+        self.load_base_in(device, Precision::F32)
+    }
+
+    /// As [`Checkpoint::load_base`], for products in `precision` on a CPU that has them, see [`Precision::usable`]. A GPU has its own.
+    pub fn load_base_in(&self, device: &Device, precision: Precision) -> Result<Model> {
         check_written(&self.model)?;
         let config = self.config()?;
         let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
-        let mut shelf = Shelf::new(weights::read(&self.model, device, dtype)?, device, dtype);
+        let mut shelf = match precision.usable(device).terms() {
+            None => Shelf::new(weights::read(&self.model, device, Some(dtype))?, device, dtype),
+            Some(terms) => Shelf::new(weights::read(&self.model, device, None)?, device, dtype)
+                .in_panels(terms),
+        };
         let decoder = Decoder::load(&mut shelf, &config, device)?;
         shelf.finish(&self.model)?;
         Ok(Model { decoder, stop_ids: self.stop_ids()? })

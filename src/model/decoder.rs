@@ -5,9 +5,9 @@ use super::config::ModelConfig;
 use super::loss::{BatchLoss, BatchRow};
 use super::projection::Projection;
 use super::rope_scaling::RopeParameters;
-use super::weights::{EMBEDDING, HEAD, Shelf, differ};
+use super::weights::{EMBEDDING, HEAD, Shelf};
 use crate::error::{Error, Result};
-use crate::ops::{self, Divergence, Gradients, NormWeight, Rope, RopeTable, TokenLoss};
+use crate::ops::{self, Divergence, Gradients, NormWeight, Rope, RopeTable, TokenLoss, Weight};
 use crate::rng::Rng;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
@@ -20,11 +20,11 @@ use std::sync::Arc;
 pub struct Decoder {
     /// Sizes.
     pub config: ModelConfig,
-    embed_tokens: Tensor,
+    embed_tokens: Weight,
     layers: Vec<Block>,
     norm: Tensor,
     /// `None` when the embedding is the head.
-    lm_head: Option<Tensor>,
+    lm_head: Option<Weight>,
     /// One for each layer; those that turn alike share theirs.
     ropes: Vec<Arc<Rope>>,
     device: Device,
@@ -49,12 +49,16 @@ impl Decoder {
         let table = [config.vocab_size, config.hidden_size];
         // a tied pair may be stored under either name, or under both
         let tied = config.tie_word_embeddings;
+        // as transformers: of two that differ, each is used as it is stored, whatever the config says
+        if tied && shelf.has(EMBEDDING) && shelf.has(HEAD) && !shelf.differ(EMBEDDING, HEAD)? {
+            shelf.drop(HEAD);
+        }
         let embed_tokens = match tied && !shelf.has(EMBEDDING) && shelf.has(HEAD) {
-            true => shelf.take(HEAD, &table)?,
-            false => shelf.take(EMBEDDING, &table)?,
+            true => shelf.take_weight(HEAD, &table)?,
+            false => shelf.take_weight(EMBEDDING, &table)?,
         };
         let lm_head = match shelf.has(HEAD) {
-            true => Some(shelf.take(HEAD, &table)?),
+            true => Some(shelf.take_weight(HEAD, &table)?),
             false if tied => None,
             false => {
                 shelf.problem(format!(
@@ -62,11 +66,6 @@ impl Decoder {
                 ));
                 None
             }
-        };
-        // as transformers: of two that differ, each is used as it is stored, whatever the config says
-        let lm_head = match lm_head {
-            Some(head) if tied && !differ(&head, &embed_tokens)? => None,
-            head => head,
         };
         let config =
             ModelConfig { tie_word_embeddings: tied && lm_head.is_none(), ..config.clone() };
@@ -187,29 +186,30 @@ impl Decoder {
     /// Makes every weight trainable.
     pub fn train_in_full(&mut self) -> Result<()> {
         let mut trainable = std::mem::take(&mut self.trainable);
-        let mut train = |name: String, tensor: &mut Tensor| -> Result<()> {
+        let mut train = |name: String, tensor: Tensor| -> Result<Tensor> {
             let var = Var::from_tensor(&tensor.detach())?;
-            *tensor = var.as_tensor().clone();
+            let tensor = var.as_tensor().clone();
             trainable.push((name, var));
-            Ok(())
+            Ok(tensor)
         };
         let names = projection_sizes(&self.config);
-        train("model.embed_tokens.weight".into(), &mut self.embed_tokens)?;
+        let embedding = train("model.embed_tokens.weight".into(), self.embed_tokens.dense()?)?;
+        self.embed_tokens = embedding.into();
         for (at, block) in self.layers.iter_mut().enumerate() {
             let name = |part: &str| format!("model.layers.{at}.{part}.weight");
             for (part, weight) in block.norms_mut() {
-                train(name(part), weight)?;
+                *weight = train(name(part), weight.clone())?;
             }
             for ((part, ..), projection) in names.iter().zip(block.projections_mut()) {
-                train(name(part), &mut projection.weight)?;
+                projection.weight = train(name(part), projection.weight.dense()?)?.into();
                 if let Some(bias) = &mut projection.bias {
-                    train(format!("model.layers.{at}.{part}.bias"), bias)?;
+                    *bias = train(format!("model.layers.{at}.{part}.bias"), bias.clone())?;
                 }
             }
         }
-        train("model.norm.weight".into(), &mut self.norm)?;
+        self.norm = train("model.norm.weight".into(), self.norm.clone())?;
         if let Some(head) = &mut self.lm_head {
-            train("lm_head.weight".into(), head)?;
+            *head = train("lm_head.weight".into(), head.dense()?)?.into();
         }
         self.trainable = trainable;
         Ok(())
@@ -234,11 +234,15 @@ impl Decoder {
             }
             layers.push(copied);
         }
+        let matrix = |weight: &Weight| match weight {
+            Weight::Dense(tensor) => copy(tensor).map(Weight::Dense),
+            frozen => Ok(frozen.clone()),
+        };
         Ok(Self {
-            embed_tokens: copy(&self.embed_tokens)?,
+            embed_tokens: matrix(&self.embed_tokens)?,
             layers,
             norm: copy(&self.norm)?,
-            lm_head: self.lm_head.as_ref().map(copy).transpose()?,
+            lm_head: self.lm_head.as_ref().map(matrix).transpose()?,
             ..self.detached()?
         })
     }
@@ -277,7 +281,7 @@ impl Decoder {
             embed_tokens: self.embed_tokens.detach(),
             layers: self.layers.iter().map(|block| block.map(&change)).collect::<Result<_>>()?,
             norm: self.norm.detach(),
-            lm_head: self.lm_head.as_ref().map(Tensor::detach),
+            lm_head: self.lm_head.as_ref().map(Weight::detach),
             ropes: self.ropes.clone(),
             device: self.device.clone(),
             trainable: Vec::new(),
@@ -288,7 +292,7 @@ impl Decoder {
     pub fn tensors(&self) -> Result<std::collections::BTreeMap<String, Tensor>> {
         let names = projection_sizes(&self.config);
         let mut tensors = std::collections::BTreeMap::new();
-        tensors.insert("model.embed_tokens.weight".to_string(), self.embed_tokens.detach());
+        tensors.insert("model.embed_tokens.weight".to_string(), self.embed_tokens.dense()?);
         for (at, block) in self.layers.iter().enumerate() {
             let name = |part: &str, kind: &str| format!("model.layers.{at}.{part}.{kind}");
             for (part, weight) in block.norms() {
@@ -303,12 +307,12 @@ impl Decoder {
         }
         tensors.insert("model.norm.weight".into(), self.norm.detach());
         if let Some(head) = &self.lm_head {
-            tensors.insert("lm_head.weight".into(), head.detach());
+            tensors.insert("lm_head.weight".into(), head.dense()?);
         }
         Ok(tensors)
     }
 
-    fn head(&self) -> &Tensor {
+    fn head(&self) -> &Weight {
         self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
     }
 
@@ -318,9 +322,7 @@ impl Decoder {
     }
 
     fn embed(&self, ids: &[u32]) -> candle_core::Result<Tensor> {
-        let x = self
-            .embed_tokens
-            .index_select(&Tensor::from_slice(ids, ids.len(), &self.device)?, 0)?;
+        let x = self.embed_tokens.rows(ids)?;
         match self.config.embedding_scale() {
             1.0 => Ok(x),
             // candle rounds the factor to the model's precision, as transformers does
@@ -534,7 +536,7 @@ impl Decoder {
         };
         let seed = loss.hidden_gradient.take().expect("asked for");
         let mut grads = ops::seed_gradient(&normed, &seed)?.backward()?;
-        if let Some(more) = loss.head_gradient.take() {
+        if let (Some(more), Weight::Dense(head)) = (loss.head_gradient.take(), head) {
             let sum = match grads.remove(head) {
                 Some(grad) => (grad + more)?,
                 None => more,
@@ -588,7 +590,10 @@ impl Decoder {
     /// A frozen weight with a gradient would be a broken invariant: memory and time lost in silence.
     fn refuse_frozen_gradients(&self, grads: &GradStore) -> Result<()> {
         for (name, projection) in self.projections() {
-            if !projection.weight.is_variable() && grads.get(&projection.weight).is_some() {
+            if let Weight::Dense(weight) = &projection.weight
+                && !weight.is_variable()
+                && grads.get(weight).is_some()
+            {
                 return Err(candle_core::Error::Msg(format!(
                     "{name} is frozen and got a gradient"
                 ))

@@ -1,13 +1,13 @@
 //! A linear layer as the decoder uses it: frozen, with a low-rank update, or trained itself.
 
-use crate::ops;
+use crate::ops::{self, Weight};
 use candle_core::{DType, Result, Tensor};
 
 /// A linear layer `x Wᵀ + bias`, perhaps with an adapter.
 #[derive(Debug, Clone)]
 pub struct Projection {
     /// `(out, in)`; a variable when the layer is trained in full.
-    pub weight: Tensor,
+    pub weight: Weight,
     /// `(out)`.
     pub bias: Option<Tensor>,
     /// The low-rank update, if there is one.
@@ -29,8 +29,8 @@ pub struct AdaptedWeight {
 
 impl Projection {
     /// A layer without an adapter.
-    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias, adapted: None }
+    pub fn new(weight: impl Into<Weight>, bias: Option<Tensor>) -> Self {
+        Self { weight: weight.into(), bias, adapted: None }
     }
 
     /// `(rows, in)` to `(rows, out)`; `dropped` is `x` after dropout, which only the update sees.
@@ -66,9 +66,9 @@ impl Projection {
         }
     }
 
-    /// The weight with its update folded in, outside any graph.
+    /// The weight with its update folded in, outside any graph; of a weight in bf16 panels in f32.
     pub fn merged_weight(&self) -> Result<Tensor> {
-        let weight = self.weight.detach();
+        let weight = self.weight.dense()?;
         let Some(update) = &self.adapted else {
             return Ok(weight);
         };
@@ -76,7 +76,7 @@ impl Projection {
         let merged = match &update.magnitude {
             None => merged,
             Some(magnitude) => {
-                let factor = (magnitude.detach() / update.row_norms(&weight)?)?;
+                let factor = (magnitude.detach() / update.norms_of(&weight)?)?;
                 merged.broadcast_mul(&factor.unsqueeze(1)?)?
             }
         };
@@ -110,34 +110,44 @@ impl Projection {
             }),
         };
         Ok(Self {
-            weight: copy(&self.weight)?,
+            weight: match &self.weight {
+                Weight::Dense(weight) => copy(weight)?.into(),
+                frozen => frozen.clone(),
+            },
             bias: self.bias.as_ref().map(copy).transpose()?,
             adapted,
         })
     }
 
-    /// The layer with `scale` of its update's change of the weight folded in.
+    /// As [`Projection::merged`], with `scale` of the update's change of the weight.
     pub fn merged_by(&self, scale: f64) -> Result<Self> {
         let mut scaled = self.clone();
         let weight = match &mut scaled.adapted {
             Some(update) if update.magnitude.is_none() => {
                 update.scale *= scale;
-                scaled.merged_weight()?
+                return scaled.merged();
             }
             // the length of a row is no multiple of the scale
             Some(_) => {
-                let before = self.weight.detach().to_dtype(DType::F32)?;
+                let before = self.weight.dense()?.to_dtype(DType::F32)?;
                 let change = (self.merged_weight()?.to_dtype(DType::F32)? - &before)?;
-                (before + (change * scale)?)?.to_dtype(self.weight.dtype())?
+                (before + (change * scale)?)?.to_dtype(self.weight.dtype())?.into()
             }
             None => self.weight.detach(),
         };
         Ok(Self::new(weight, self.bias.as_ref().map(Tensor::detach)))
     }
 
-    /// The layer with its update folded in.
+    /// The layer for inference, outside any graph, a copy where training would change it: the update folded in.
+    ///
+    /// On a weight in bf16 panels a LoRA stays apart, as bf16 would lose it; a DoRA is folded in and computed in f32.
     pub fn merged(&self) -> Result<Self> {
-        Ok(Self::new(self.merged_weight()?, self.bias.as_ref().map(Tensor::detach)))
+        let apart = |update: &AdaptedWeight| update.magnitude.is_none();
+        match (&self.weight, &self.adapted) {
+            (Weight::Panels(_), None) => self.snapshot(),
+            (Weight::Panels(_), Some(update)) if apart(update) => self.snapshot(),
+            _ => Ok(Self::new(self.merged_weight()?, self.bias.as_ref().map(Tensor::detach))),
+        }
     }
 }
 
@@ -149,7 +159,11 @@ impl AdaptedWeight {
     }
 
     /// Euclidean norm of each row of `W + scale · B A`, detached: `(out)`.
-    pub fn row_norms(&self, weight: &Tensor) -> Result<Tensor> {
+    pub fn row_norms(&self, weight: &Weight) -> Result<Tensor> {
+        self.norms_of(&weight.dense()?)
+    }
+
+    fn norms_of(&self, weight: &Tensor) -> Result<Tensor> {
         self.sum(weight)?.sqr()?.sum(1)?.sqrt()
     }
 }

@@ -4,6 +4,7 @@ use super::stored::{BROKEN, Stored, not_finite};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::gguf::Gguf;
+use crate::ops::{Panels, Weight};
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,27 +14,36 @@ pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
 /// The output head, where it is not the embedding.
 pub(super) const HEAD: &str = "lm_head.weight";
 
-/// All tensors of a checkpoint by name, on `device`, those that hold plain numbers (f64, f32, bf16, f16) as `dtype`.
+/// Whether tensors of this type hold plain numbers. Shorter ones mean nothing without the scales that go with them.
+fn plain(dtype: DType) -> bool {
+    [DType::F64, DType::F32, DType::BF16, DType::F16].contains(&dtype)
+}
+
+/// All tensors of a checkpoint by name, on `device`, those that hold plain numbers (f64, f32, bf16, f16) as `dtype` if one is given.
 ///
-/// Shorter numbers mean nothing without the scales that go with them, so they stay as they are and [`Shelf::take`] refuses them.
+/// Others stay as they are, and [`Shelf::take`] refuses them.
 pub(super) fn read(
     folder: &Path,
     device: &Device,
-    dtype: DType,
+    dtype: Option<DType>,
 ) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
     if let Some(gguf) = Gguf::at(folder)? {
         for (name, ..) in gguf.tensors() {
-            tensors.insert(name.to_string(), gguf.tensor_as(name, device, dtype)?);
+            tensors.insert(
+                name.to_string(),
+                gguf.tensor_as(name, device, dtype.unwrap_or(DType::F32))?,
+            );
         }
         return Ok(tensors);
     }
     for file in files(folder)? {
         for (name, tensor) in read_finite(&file, device)? {
-            let plain = [DType::F64, DType::F32, DType::BF16, DType::F16];
             let wide = tensor.dtype() == DType::F64;
-            let tensor =
-                if plain.contains(&tensor.dtype()) { tensor.to_dtype(dtype)? } else { tensor };
+            let tensor = match dtype {
+                Some(dtype) if plain(tensor.dtype()) => tensor.to_dtype(dtype)?,
+                _ => tensor,
+            };
             // of the others each number has its place in f32 and bf16
             if wide
                 && !tensor.abs()?.max_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?.is_finite()
@@ -216,11 +226,18 @@ pub(super) struct Shelf {
     problems: Vec<String>,
     device: Device,
     dtype: DType,
+    /// Terms of the activations where weights of products are held in bf16.
+    terms: Option<usize>,
 }
 
 impl Shelf {
     pub fn new(tensors: BTreeMap<String, Tensor>, device: &Device, dtype: DType) -> Self {
-        Self { tensors, problems: Vec::new(), device: device.clone(), dtype }
+        Self { tensors, problems: Vec::new(), device: device.clone(), dtype, terms: None }
+    }
+
+    /// The same shelf, which gives the weights of products in bf16 panels of so many terms.
+    pub fn in_panels(self, terms: usize) -> Self {
+        Self { terms: Some(terms), ..self }
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -230,8 +247,8 @@ impl Shelf {
     /// The tensor called `name`; where it is missing or misshapen a placeholder, and a problem is noted.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         match self.tensors.remove(name) {
-            Some(tensor) if tensor.dims() == shape && tensor.dtype() == self.dtype => {
-                return Ok(tensor);
+            Some(tensor) if tensor.dims() == shape && plain(tensor.dtype()) => {
+                return Ok(tensor.to_dtype(self.dtype)?);
             }
             Some(tensor) if tensor.dims() == shape => self.problems.push(format!(
                 "{name}: holds {:?}, needed f32, bf16 or f16; quantised weights are not known here",
@@ -246,6 +263,34 @@ impl Shelf {
             None => self.problems.push(format!("{name}: missing")),
         }
         Ok(Tensor::zeros((), self.dtype, &self.device)?)
+    }
+
+    /// As [`Shelf::take`], the weight of a product.
+    pub fn take_weight(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
+        let stored = self.tensors.get(name).filter(|stored| stored.dims() == shape);
+        match (self.terms, stored) {
+            (Some(terms), Some(stored)) if plain(stored.dtype()) => {
+                let panels = Panels::new(stored, terms)?;
+                self.tensors.remove(name);
+                Ok(Weight::Panels(panels))
+            }
+            _ => Ok(self.take(name, shape)?.into()),
+        }
+    }
+
+    /// Whether two of the tensors are not the same numbers.
+    pub fn differ(&self, a: &str, b: &str) -> Result<bool> {
+        match (self.tensors.get(a), self.tensors.get(b)) {
+            (Some(a), Some(b)) if !plain(a.dtype()) || !plain(b.dtype()) => Ok(true),
+            (Some(a), Some(b)) if a.dtype() == b.dtype() => differ(a, b),
+            (Some(a), Some(b)) => differ(&a.to_dtype(self.dtype)?, &b.to_dtype(self.dtype)?),
+            _ => Ok(true),
+        }
+    }
+
+    /// Removes a tensor that nothing needs.
+    pub fn drop(&mut self, name: &str) {
+        self.tensors.remove(name);
     }
 
     /// Notes a misfit.

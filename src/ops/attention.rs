@@ -1,6 +1,6 @@
 use super::fused;
 use super::host::{
-    Into, Matrix, dot, exp_and_sum, floats, maximum, product, tanh, values, vectorised,
+    Matrix, Write, dot, exp_and_sum, floats, maximum, product, tanh, values, vectorised,
 };
 use super::rope::RopeTable;
 use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Result, Shape, Tensor, bail};
@@ -204,7 +204,7 @@ impl Fused {
         let seen = block.to - block.first;
         let q = Matrix::rows(&q[block.from * d..block.to * d], d);
         let k = Matrix::rows(&k[block.first * d..], d);
-        product((block.rows(), seen, d), out, seen, q, k.t(), scale, Into::Overwrite, false);
+        product((block.rows(), seen, d), out, seen, q, k.t(), scale, Write::Overwrite, false);
         if let Some(cap) = self.shape.softcap {
             vectorised(|| soft_cap(out, slopes, cap as f32));
         }
@@ -260,7 +260,7 @@ impl Fused {
                             p,
                             v,
                             1.0,
-                            Into::Overwrite,
+                            Write::Overwrite,
                             false,
                         );
                     }
@@ -314,7 +314,7 @@ impl Fused {
                             p.t(),
                             gradient,
                             1.0,
-                            Into::Add,
+                            Write::Add,
                             false,
                         );
                         let values = Matrix::rows(&v[first * kv_heads * d..], kv_heads * d);
@@ -325,7 +325,7 @@ impl Fused {
                             gradient,
                             values.t(),
                             1.0,
-                            Into::Overwrite,
+                            Write::Overwrite,
                             false,
                         );
                         vectorised(|| {
@@ -354,7 +354,7 @@ impl Fused {
                             ds,
                             Matrix::rows(&keys[first * d..], d),
                             scale,
-                            Into::Overwrite,
+                            Write::Overwrite,
                             false,
                         );
                         let q = Matrix::rows(&queries[from * d..to * d], d);
@@ -365,7 +365,7 @@ impl Fused {
                             ds.t(),
                             q,
                             scale,
-                            Into::Add,
+                            Write::Add,
                             false,
                         );
                     }

@@ -67,7 +67,7 @@ impl<'a> Matrix<'a> {
 
 /// What happens to the destination of a product.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Into {
+pub(super) enum Write {
     Overwrite,
     Add,
 }
@@ -84,7 +84,7 @@ pub(super) fn multiplied(
     }
     let mut out = Vec::with_capacity(m * n);
     let spare = &mut out.spare_capacity_mut()[..m * n];
-    into_memory((m, n, k), spare, n, lhs, rhs, scale, Into::Overwrite, true);
+    into_memory((m, n, k), spare, n, lhs, rhs, scale, Write::Overwrite, true);
     // SAFETY: a product of k > 0 that overwrites has written every one of the m · n values.
     unsafe { out.set_len(m * n) };
     out
@@ -99,7 +99,7 @@ pub(super) fn product(
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
     scale: f32,
-    into: Into,
+    into: Write,
     parallel: bool,
 ) {
     // SAFETY: values that are there may be seen as values that may be there, and a product leaves none undefined.
@@ -116,7 +116,7 @@ fn into_memory(
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
     scale: f32,
-    into: Into,
+    into: Write,
     parallel: bool,
 ) {
     if m == 0 || n == 0 {
@@ -132,7 +132,7 @@ fn into_memory(
     } else {
         gemm::Parallelism::None
     };
-    // SAFETY: the assertion above keeps every element inside its slice, `dst` is borrowed exclusively, and is read only with `Into::Add`,
+    // SAFETY: the assertion above keeps every element inside its slice, `dst` is borrowed exclusively, and is read only with `Write::Add`,
     // which only `product` passes on, with values.
     unsafe {
         gemm::gemm(
@@ -142,7 +142,7 @@ fn into_memory(
             dst.as_mut_ptr().cast::<f32>(),
             1,
             dst_row as isize,
-            into == Into::Add,
+            into == Write::Add,
             lhs.values.as_ptr(),
             lhs.col as isize,
             lhs.row as isize,
@@ -339,7 +339,7 @@ mod tests {
                 let turned = [Matrix::rows(&ones, m).t(), Matrix::rows(&ones, k).t()];
                 for (lhs, rhs) in [(plain, wide), (plain, turned[1]), (turned[0], wide)] {
                     let mut dst = vec![f32::NAN; m * n];
-                    product((m, n, k), &mut dst, n, lhs, rhs, 1.0, Into::Overwrite, true);
+                    product((m, n, k), &mut dst, n, lhs, rhs, 1.0, Write::Overwrite, true);
                     assert!(dst.iter().all(|x| *x == k as f32), "{m} {n} {k}: {dst:?}");
                 }
             }
@@ -358,7 +358,7 @@ mod tests {
             Matrix::rows(&a, 3),
             Matrix::rows(&b, 3).t(),
             2.0,
-            Into::Add,
+            Write::Add,
             false,
         );
         assert_eq!(dst, [10.0 + 14.0, 10.0 + 20.0, 10.0 + 32.0, 10.0 + 44.0]);

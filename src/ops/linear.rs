@@ -1,5 +1,5 @@
-use super::fused;
-use super::host::{Into, Matrix, floats, multiplied, product, values};
+use super::host::{Matrix, Write, floats, multiplied, product, values};
+use super::{Panels, Weight, fused};
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape,
@@ -9,29 +9,33 @@ use candle_core::{
 /// `x Wᵀ`: `x` is `(rows, in)`, `weight` is `(out, in)` as checkpoints store it, the result is `(rows, out)`.
 ///
 /// `weight` gets a gradient only if it is a variable; candle's own matmul would build one for every frozen weight.
-pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let x = x.contiguous()?;
-    if weight.track_op() {
-        x.apply_op2(&weight.contiguous()?, Linear { frozen: None })
-    } else {
-        x.apply_op1(Linear { frozen: Some(weight.contiguous()?) })
+pub fn linear(x: &Tensor, weight: impl Into<Weight>) -> Result<Tensor> {
+    let (x, weight) = (x.contiguous()?, weight.into());
+    weight.fused(&x)?;
+    match weight {
+        Weight::Dense(weight) if weight.track_op() => {
+            x.apply_op2(&weight.contiguous()?, Linear { frozen: None })
+        }
+        Weight::Dense(weight) => x.apply_op1(Linear { frozen: Some(weight.contiguous()?) }),
+        Weight::Panels(panels) => x.apply_op1(LinearInBf16(panels)),
     }
 }
 
 /// `x Wᵀ + scale · (x Aᵀ) Bᵀ`: a frozen weight `W (out, in)` with a low-rank update, `a` is `(rank, in)`, `b` is `(out, rank)`.
 pub fn lora_linear(
     x: &Tensor,
-    weight: &Tensor,
+    weight: impl Into<Weight>,
     a: &Tensor,
     b: &Tensor,
     scale: f64,
 ) -> Result<Tensor> {
-    if fused(x) {
-        let lora = Lora { weight: weight.detach().contiguous()?, scale: scale as f32 };
+    let weight = weight.into();
+    if weight.fused(x)? {
+        let lora = Lora { weight: weight.plain()?, scale: scale as f32 };
         return x.contiguous()?.apply_op3(&a.contiguous()?, &b.contiguous()?, lora);
     }
     let update = linear(&linear(x, a)?, b)?;
-    linear(x, &weight.detach())? + (update * scale)?
+    linear(x, weight.detach())? + (update * scale)?
 }
 
 struct Linear {
@@ -169,8 +173,32 @@ impl CustomOp2 for Linear {
     }
 }
 
+/// `x Wᵀ` with a frozen weight in bf16.
+struct LinearInBf16(Panels);
+
+impl CustomOp1 for LinearInBf16 {
+    fn name(&self) -> &'static str {
+        "linear-in-bf16"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (out, inner) = self.0.dims2();
+        let (rows, _, _) = shapes(lx.shape(), &Shape::from((out, inner)))?;
+        let mut y = vec![0f32; rows * out];
+        self.0.forward(floats(x, lx)?, &mut y);
+        Ok((CpuStorage::F32(y), Shape::from((rows, out))))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        let mut dx = vec![0f32; x.elem_count()];
+        self.0.backward(&values(&grad)?, &mut dx);
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+    }
+}
+
 struct Lora {
-    weight: Tensor,
+    weight: Weight,
     scale: f32,
 }
 
@@ -188,19 +216,15 @@ impl CustomOp3 for Lora {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (storage, layout) = self.weight.storage_and_layout();
-        let candle_core::Storage::Cpu(weight) = &*storage else {
-            bail!("the weight is on another device than x")
-        };
-        let (rows, out, inner) = shapes(lx.shape(), layout.shape())?;
+        let weight = self.weight.host()?;
+        let (rows, out, inner) = shapes(lx.shape(), &Shape::from(weight.dims2()))?;
         let (_, rank, _) = shapes(lx.shape(), la.shape())?;
         if lb.shape().dims() != [out, rank] {
             bail!("b is {:?}, needed ({out}, {rank})", lb.shape())
         }
-        let (x, weight) =
-            (Matrix::rows(floats(x, lx)?, inner), Matrix::rows(floats(weight, layout)?, inner));
+        let mut y = weight.forward(floats(x, lx)?, rows);
+        let x = Matrix::rows(floats(x, lx)?, inner);
         let (a, b) = (Matrix::rows(floats(a, la)?, inner), Matrix::rows(floats(b, lb)?, rank));
-        let mut y = multiplied((rows, out, inner), x, weight.t(), 1.0);
         let down = multiplied((rows, rank, inner), x, a.t(), 1.0); // in → rank
         product(
             (rows, out, rank),
@@ -209,7 +233,7 @@ impl CustomOp3 for Lora {
             Matrix::rows(&down, rank),
             b.t(),
             self.scale,
-            Into::Add,
+            Write::Add,
             true,
         );
         Ok((CpuStorage::F32(y), Shape::from((rows, out))))
@@ -225,16 +249,15 @@ impl CustomOp3 for Lora {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let ((rows, inner), rank, out) = (x.dims2()?, a.dim(0)?, b.dim(0)?);
         let grad = grad.contiguous()?;
-        let (xs, weight, a, b, grad) =
-            (values(x)?, values(&self.weight)?, values(a)?, values(b)?, values(&grad)?);
-        let (xs, weight) = (Matrix::rows(&xs, inner), Matrix::rows(&weight, inner));
+        let (xs, a, b, grad) = (values(x)?, values(a)?, values(b)?, values(&grad)?);
+        let mut dx = self.weight.host()?.backward(&grad, rows);
+        let xs = Matrix::rows(&xs, inner);
         let (a, b, grad) =
             (Matrix::rows(&a, inner), Matrix::rows(&b, rank), Matrix::rows(&grad, out));
         let down = multiplied((rows, rank, inner), xs, a.t(), 1.0); // x Aᵀ, cheaper to compute again than to keep
         let d_down = multiplied((rows, rank, out), grad, b, self.scale);
         let (down, d_down) = (Matrix::rows(&down, rank), Matrix::rows(&d_down, rank));
-        let mut dx = multiplied((rows, inner, out), grad, weight, 1.0);
-        product((rows, inner, rank), &mut dx, inner, d_down, a, 1.0, Into::Add, true);
+        product((rows, inner, rank), &mut dx, inner, d_down, a, 1.0, Write::Add, true);
         let da = multiplied((rank, inner, rows), d_down.t(), xs, 1.0);
         let db = multiplied((out, rank, rows), grad.t(), down, self.scale);
         let cpu = x.device();

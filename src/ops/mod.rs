@@ -14,6 +14,8 @@
 //! | [`token_kl`] | head and divergence from another model in chunks, over all tokens or the most probable ones | the hidden states; the head if asked |
 //! | [`seed_gradient`] | none | starts a backward pass from a known gradient |
 //!
+//! A frozen weight may be held in bf16 ([`Weight::Panels`]), for products of processors that multiply bf16 by an instruction of their own.
+//!
 //! On a CPU in f32 they are fused and run on the current rayon pool. Everywhere else, and in f64, they are composed of candle
 //! operations that do keep their gradients; the tests hold the two against each other.
 //!
@@ -32,22 +34,26 @@ mod gated;
 mod host;
 mod linear;
 mod norm;
+mod panels;
 mod rope;
 mod seed;
 mod token_kl;
 mod token_loss;
+mod weight;
 
 pub use attention::{Attention, CachedRow, attention, cached_attention};
 pub use gated::{Activation, gated};
 pub(crate) use host::largest_and_exp_sum;
 pub use linear::{linear, lora_linear};
 pub use norm::{NormWeight, rms_norm};
+pub use panels::{Panels, bf16_instructions};
 pub use rope::{Rope, RopeTable};
 pub use seed::seed_gradient;
 pub use token_kl::{Divergence, KlDirection, TokenKl, token_kl};
 pub use token_loss::{
     Gradients, RowLoss, TokenLoss, soft_cap, token_loss, token_loss_by, top_entropy,
 };
+pub use weight::Weight;
 
 use candle_core::{DType, Tensor};
 

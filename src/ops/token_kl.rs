@@ -1,7 +1,7 @@
-use super::fused;
+use super::Weight;
 use super::host::{Matrix, exp, multiplied, tanh, values, vectorised};
 use super::largest_and_exp_sum;
-use super::token_loss::{Gradients, LOGITS_AT_ONCE, soft_cap};
+use super::token_loss::{Gradients, rows_at_once, soft_cap};
 use candle_core::{D, DType, Result, Tensor, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -47,39 +47,44 @@ pub struct TokenKl {
 #[expect(clippy::too_many_arguments, reason = "two models, each a hidden state and a head")]
 pub fn token_kl(
     hidden: &Tensor,
-    head: &Tensor,
+    head: impl Into<Weight>,
     reference_hidden: &Tensor,
-    reference_head: &Tensor,
+    reference_head: impl Into<Weight>,
     weights: &[f32],
     cap: Option<f64>,
     divergence: Divergence,
     want: Gradients,
 ) -> Result<TokenKl> {
-    let ((rows, width), vocabulary) = (hidden.dims2()?, head.dim(0)?);
+    let (head, reference_head) = (head.into(), reference_head.into());
+    let ((rows, width), (vocabulary, _)) = (hidden.dims2()?, head.dims2()?);
     if reference_hidden.dims() != [rows, width]
-        || reference_head.dims() != [vocabulary, width]
+        || reference_head.dims2()? != (vocabulary, width)
         || weights.len() != rows
     {
         bail!(
             "hidden states {:?} and {:?}, heads {:?} and {:?}, {} weights",
             hidden.dims(),
             reference_hidden.dims(),
-            head.dims(),
-            reference_head.dims(),
+            head.dims2()?,
+            reference_head.dims2()?,
             weights.len()
         )
     }
+    if matches!(head, Weight::Panels(_)) && want == Gradients::HiddenAndHead {
+        bail!("a head in bf16 is frozen")
+    }
     let plain = |tensor: &Tensor| tensor.detach().contiguous();
-    let (hidden, head) = (plain(hidden)?, plain(head)?);
-    let (reference_hidden, reference_head) = (plain(reference_hidden)?, plain(reference_head)?);
-    let chunk = (LOGITS_AT_ONCE / vocabulary).clamp(16, rows.max(16));
+    let (hidden, head) = (plain(hidden)?, head.plain()?);
+    let (reference_hidden, reference_head) = (plain(reference_hidden)?, reference_head.plain()?);
+    let fused = head.fused(&hidden)? && reference_head.fused(&hidden)?;
+    let chunk = rows_at_once(&head, vocabulary, rows);
     let mut whole = TokenKl::default();
     let mut hidden_gradients = Vec::new();
     for from in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - from);
         let states = [hidden.narrow(0, from, count)?, reference_hidden.narrow(0, from, count)?];
         let weights = &weights[from..from + count];
-        let of_chunk = if fused(&hidden) { on_host } else { composed };
+        let of_chunk = if fused { on_host } else { composed };
         let heads = [&head, &reference_head];
         let part = of_chunk(&states, heads, weights, cap, divergence, want)?;
         whole.loss += part.loss;
@@ -104,18 +109,15 @@ fn weighted(weights: &[f32], kl: &[f32]) -> f64 {
 
 fn on_host(
     [hidden, reference]: &[Tensor; 2],
-    [head, reference_head]: [&Tensor; 2],
+    [head, reference_head]: [&Weight; 2],
     weights: &[f32],
     cap: Option<f64>,
     divergence: Divergence,
     want: Gradients,
 ) -> Result<TokenKl> {
-    let ((rows, width), vocabulary) = (hidden.dims2()?, head.dim(0)?);
-    let logits = |hidden: &Tensor, head: &Tensor| -> Result<Vec<f32>> {
-        let (h, w) = (values(hidden)?, values(head)?);
-        let (h, w) = (Matrix::rows(&h, width), Matrix::rows(&w, width).t());
-        let shape = (rows, vocabulary, width);
-        Ok(multiplied(shape, h, w, 1.0))
+    let ((rows, width), (vocabulary, _)) = (hidden.dims2()?, head.dims2()?);
+    let logits = |hidden: &Tensor, head: &Weight| -> Result<Vec<f32>> {
+        Ok(head.host()?.forward(&values(hidden)?, rows))
     };
     let (mut own, mut others) = (logits(hidden, head)?, logits(reference, reference_head)?);
     let cap = cap.map(|cap| cap as f32);
@@ -128,16 +130,14 @@ fn on_host(
         })
         .collect();
     let mut result = TokenKl { loss: weighted(weights, &kl), kl, ..TokenKl::default() };
-    let d_logits = Matrix::rows(&own, vocabulary);
     if want != Gradients::None {
-        let w = values(head)?;
-        let (w, shape) = (Matrix::rows(&w, width), (rows, width, vocabulary));
-        let gradient = multiplied(shape, d_logits, w, 1.0);
+        let gradient = head.host()?.backward(&own, rows);
         result.hidden_gradient = Some(Tensor::from_vec(gradient, (rows, width), hidden.device())?);
     }
     if want == Gradients::HiddenAndHead {
         let h = values(hidden)?;
         let (h, shape) = (Matrix::rows(&h, width), (vocabulary, width, rows));
+        let d_logits = Matrix::rows(&own, vocabulary);
         let gradient = multiplied(shape, d_logits.t(), h, 1.0);
         let shape = (vocabulary, width);
         result.head_gradient = Some(Tensor::from_vec(gradient, shape, hidden.device())?);
@@ -226,13 +226,14 @@ fn nth_largest(row: &[f32], n: usize) -> f32 {
 /// One chunk with candle operations: any device and precision.
 fn composed(
     [hidden, reference]: &[Tensor; 2],
-    [head, reference_head]: [&Tensor; 2],
+    [head, reference_head]: [&Weight; 2],
     weights: &[f32],
     cap: Option<f64>,
     divergence: Divergence,
     want: Gradients,
 ) -> Result<TokenKl> {
     let (rows, device) = (weights.len(), hidden.device());
+    let (head, reference_head) = (head.tensor()?, reference_head.tensor()?);
     let wide = match hidden.dtype() {
         DType::F64 => DType::F64,
         _ => DType::F32,

@@ -1,5 +1,5 @@
-use super::fused;
-use super::host::{Into, Matrix, exp, maximum, product, tanh, values, vectorised};
+use super::host::{Matrix, Write, exp, maximum, product, tanh, values, vectorised};
+use super::{Weight, linear};
 use candle_core::{D, DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -43,7 +43,19 @@ pub struct RowLoss {
 }
 
 /// Logits that exist at one time, so that a large vocabulary never makes a large tensor.
-pub(super) const LOGITS_AT_ONCE: usize = 1 << 20;
+const LOGITS_AT_ONCE: usize = 1 << 20;
+
+/// The same of a head in bf16, which is read once for each chunk: with fewer rows reading it would take longer than multiplying.
+const LOGITS_AT_ONCE_IN_BF16: usize = 1 << 24;
+
+/// Rows of `rows` whose logits exist at one time.
+pub(super) fn rows_at_once(head: &Weight, vocabulary: usize, rows: usize) -> usize {
+    let logits = match head {
+        Weight::Dense(_) => LOGITS_AT_ONCE,
+        Weight::Panels(_) => LOGITS_AT_ONCE_IN_BF16,
+    };
+    (logits / vocabulary).clamp(16, rows.max(16))
+}
 
 /// `cap · tanh(logits / cap)`: Gemma 2's bound on the logits; no gradients.
 pub fn soft_cap(logits: &Tensor, cap: Option<f64>) -> Result<Tensor> {
@@ -60,22 +72,26 @@ pub fn soft_cap(logits: &Tensor, cap: Option<f64>) -> Result<Tensor> {
 /// entropy and rank come at no extra pass. Weights carry the normaliser: divide them by it beforehand.
 pub fn token_loss(
     hidden: &Tensor,
-    head: &Tensor,
+    head: impl Into<Weight>,
     targets: &[u32],
     weights: &[f32],
     cap: Option<f64>,
     want: Gradients,
 ) -> Result<TokenLoss> {
-    let ((rows, width), vocabulary) = (hidden.dims2()?, head.dim(0)?);
+    let head = head.into();
+    let ((rows, width), (vocabulary, _)) = (hidden.dims2()?, head.dims2()?);
     if targets.len() != rows || weights.len() != rows {
         bail!("{rows} hidden states, {} targets, {} weights", targets.len(), weights.len())
     }
     if let Some(id) = targets.iter().find(|id| **id as usize >= vocabulary) {
         bail!("target {id} is outside the vocabulary of {vocabulary}")
     }
-    let (hidden, head) = (hidden.detach().contiguous()?, head.detach().contiguous()?);
-    let chunk = (LOGITS_AT_ONCE / vocabulary).clamp(16, rows.max(16));
-    if fused(&hidden) {
+    if matches!(head, Weight::Panels(_)) && want == Gradients::HiddenAndHead {
+        bail!("a head in bf16 is frozen")
+    }
+    let (hidden, head) = (hidden.detach().contiguous()?, head.plain()?);
+    let chunk = rows_at_once(&head, vocabulary, rows);
+    if head.fused(&hidden)? {
         return on_host(
             &hidden,
             &head,
@@ -91,7 +107,7 @@ pub fn token_loss(
         let to = (from + chunk).min(rows);
         let part = composed(
             &hidden.narrow(0, from, to - from)?,
-            &head,
+            head.tensor()?,
             &targets[from..to],
             &weights[from..to],
             (cap, want),
@@ -119,13 +135,14 @@ pub fn token_loss(
 /// gradient of its surprisal; a trained head costs another product. `top` asks for the entropy among that many tokens.
 pub fn token_loss_by<E: From<candle_core::Error>>(
     hidden: &Tensor,
-    head: &Tensor,
+    head: impl Into<Weight>,
     targets: &[u32],
     cap: Option<f64>,
     want: Gradients,
     top: Option<usize>,
     rows: impl FnOnce(&TokenLoss) -> std::result::Result<Vec<RowLoss>, E>,
 ) -> std::result::Result<TokenLoss, E> {
+    let head = &head.into();
     let ones = vec![1.0; targets.len()];
     let first = match want {
         Gradients::HiddenAndHead => Gradients::None,
@@ -162,17 +179,21 @@ pub fn token_loss_by<E: From<candle_core::Error>>(
 /// which divides it by `ln top`). No gradients.
 pub fn top_entropy(
     hidden: &Tensor,
-    head: &Tensor,
+    head: impl Into<Weight>,
     top: usize,
     cap: Option<f64>,
 ) -> Result<Vec<f32>> {
-    let (rows, vocabulary) = (hidden.dim(0)?, head.dim(0)?);
+    let head = head.into();
+    let (rows, (vocabulary, _)) = (hidden.dim(0)?, head.dims2()?);
     let (hidden, head) = (hidden.detach(), head.detach());
-    let chunk = (LOGITS_AT_ONCE / vocabulary).clamp(16, rows.max(16));
+    let chunk = rows_at_once(&head, vocabulary, rows);
     let mut entropies = Vec::with_capacity(rows);
     for from in (0..rows).step_by(chunk) {
         let hidden = hidden.narrow(0, from, chunk.min(rows - from))?;
-        let logits = hidden.contiguous()?.matmul(&head.t()?)?;
+        let logits = match &head {
+            Weight::Dense(head) => hidden.contiguous()?.matmul(&head.t()?)?,
+            Weight::Panels(_) => linear(&hidden, &head)?,
+        };
         let logits = soft_cap(&logits.to_dtype(DType::F32)?, cap)?;
         let mut logits = logits.flatten_all()?.to_vec1::<f32>()?;
         let of_row = |row: &mut [f32]| entropy_of_largest(row, top);
@@ -200,14 +221,13 @@ fn entropy_of_largest(row: &mut [f32], top: usize) -> f32 {
 
 fn on_host(
     hidden: &Tensor,
-    head: &Tensor,
+    head: &Weight,
     targets: &[u32],
     weights: &[f32],
     (cap, want): (Option<f64>, Gradients),
     (rows, width, vocabulary, chunk): (usize, usize, usize, usize),
 ) -> Result<TokenLoss> {
-    let (h, w) = (values(hidden)?, values(head)?);
-    let w = Matrix::rows(&w, width);
+    let (h, w) = (values(hidden)?, head.host()?);
     let mut logits = vec![0f32; chunk.min(rows) * vocabulary];
     let mut d_hidden = vec![0f32; if want == Gradients::None { 0 } else { rows * width }];
     let mut d_head =
@@ -217,17 +237,8 @@ fn on_host(
         let to = (from + chunk).min(rows);
         let count = to - from;
         let logits = &mut logits[..count * vocabulary];
-        let h = Matrix::rows(&h[from * width..to * width], width);
-        product(
-            (count, vocabulary, width),
-            logits,
-            vocabulary,
-            h,
-            w.t(),
-            1.0,
-            Into::Overwrite,
-            true,
-        );
+        let h = &h[from * width..to * width];
+        w.forward_into(h, logits);
         let facts: Vec<(f32, f32, u32)> = logits
             .par_chunks_mut(vocabulary)
             .zip(&targets[from..to])
@@ -246,29 +257,18 @@ fn on_host(
             result.entropy.push(entropy);
             result.rank.push(rank);
         }
-        let d_logits = Matrix::rows(logits, vocabulary);
         if want != Gradients::None {
-            let d_hidden = &mut d_hidden[from * width..to * width];
-            product(
-                (count, width, vocabulary),
-                d_hidden,
-                width,
-                d_logits,
-                w,
-                1.0,
-                Into::Overwrite,
-                true,
-            );
+            w.backward_into(logits, &mut d_hidden[from * width..to * width]);
         }
         if want == Gradients::HiddenAndHead {
             product(
                 (vocabulary, width, count),
                 &mut d_head,
                 width,
-                d_logits.t(),
-                h,
+                Matrix::rows(logits, vocabulary).t(),
+                Matrix::rows(h, width),
                 1.0,
-                Into::Add,
+                Write::Add,
                 true,
             );
         }
