@@ -38,7 +38,7 @@ fn in_bf16_with_bounds() -> Vec<(Precision, f32, f64)> {
         println!("skipped: this processor has no instruction for bf16 that is used here");
         return Vec::new();
     }
-    vec![(Precision::Bf16x2, 2e-4, 2e-3), (Precision::Bf16, 5e-2, 5e-2)]
+    vec![(Precision::Bf16x2, 2e-4, 2e-4), (Precision::Bf16, 5e-2, 5e-2)]
 }
 
 fn ids(count: usize) -> Vec<u32> {
