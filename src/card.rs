@@ -205,7 +205,7 @@ impl Card {
             (_, true) => "cuda",
             _ => "metal",
         };
-        let in_f32 = cx.precision(checkpoint)? == Precision::F32;
+        let in_f32 = cx.precision_of(checkpoint) == Precision::F32;
         let versions = [("unforget", env!("CARGO_PKG_VERSION")), ("candle", CANDLE)];
         let hashed = |folder: &Path, files| Hashed {
             folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),

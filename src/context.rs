@@ -39,9 +39,8 @@ pub struct Context {
     pub store: Store,
     /// Where to compute.
     pub device: Device,
-    /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself; `None` is each
-    /// checkpoint's own, see [`Checkpoint::default_precision`].
-    pub precision: Option<Precision>,
+    /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself [default: f32].
+    pub precision: Precision,
     /// How progress is shown.
     pub progress: Progress,
     /// Runs that are computed side by side on a CPU, each on one thread.
@@ -75,7 +74,7 @@ impl Context {
         Ok(Self {
             store,
             device: open_device(device)?,
-            precision: None,
+            precision: Precision::F32,
             progress,
             workers,
             hashes: Mutex::default(),
@@ -92,22 +91,18 @@ impl Context {
         Self::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::lines())
     }
 
-    /// In what the products of `checkpoint` are computed here: what was asked for or else its own choice, where the processor has it.
-    ///
-    /// # Errors
-    /// When its weights cannot be looked at.
-    pub fn precision(&self, checkpoint: &Checkpoint) -> Result<Precision> {
-        let asked = checkpoint.precision.or(self.precision);
-        let precision = asked.map_or_else(|| checkpoint.default_precision(), Ok)?;
-        Ok(precision.usable(&self.device))
+    /// In what the products of `checkpoint` are computed here: what it says itself or else [`Context::precision`], f32 where the processor
+    /// has no instruction for bf16.
+    pub fn precision_of(&self, checkpoint: &Checkpoint) -> Precision {
+        checkpoint.precision.unwrap_or(self.precision).usable(&self.device)
     }
 
-    /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision`] says.
+    /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision_of`] says.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn load_base(&self, checkpoint: &Checkpoint) -> Result<Model> {
-        checkpoint.load_base_in(&self.device, self.precision(checkpoint)?)
+        checkpoint.load_base_in(&self.device, self.precision_of(checkpoint))
     }
 
     /// Reads a checkpoint for inference, its adapter folded into the weights, or beside those that are held in bf16.
@@ -200,7 +195,7 @@ impl Context {
             };
             fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
         }
-        let precision = self.precision(checkpoint)?;
+        let precision = self.precision_of(checkpoint);
         if precision != Precision::F32 {
             fingerprint = fingerprint.with("precision", &precision)?;
         }

@@ -127,7 +127,7 @@ impl Common {
         if let Some(workers) = self.workers {
             cx.workers = workers.max(1);
         }
-        cx.precision = self.precision()?;
+        cx.precision = self.precision()?.unwrap_or_default();
         Ok(cx)
     }
 

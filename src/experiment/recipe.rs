@@ -86,8 +86,7 @@ pub struct Recipe {
     /// Variables of the chat template, such as `enable_thinking = false`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub template_args: BTreeMap<String, serde_json::Value>,
-    /// In what products with frozen weights are computed on a processor: `f32`, `bf16x2` or `bf16` [default: the model's own choice, see
-    /// [`Checkpoint::default_precision`]].
+    /// In what products with frozen weights are computed on a processor: `f32`, `bf16x2` or `bf16` [default: the context's, f32].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
     /// Other ways of training, for arms that name one: `stm(2.5)@dora`.

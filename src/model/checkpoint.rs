@@ -168,14 +168,6 @@ impl Checkpoint {
         Self { precision: precision.or(self.precision), ..self }
     }
 
-    /// In what products are computed where nothing is asked for.
-    ///
-    /// # Errors
-    /// When the weights cannot be looked at.
-    pub fn default_precision(&self) -> Result<Precision> {
-        Ok(Precision::F32)
-    }
-
     /// The tokenizer, its chat template asked as `template` says.
     ///
     /// # Errors

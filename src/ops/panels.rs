@@ -33,6 +33,7 @@ enum Engine {
 }
 
 /// The variable that hides the processor's instruction, for tests of what happens without it.
+#[cfg(target_arch = "x86_64")]
 const OFF: &str = "UNFORGET_NO_BF16";
 
 /// The one place where the instruction set is chosen.
