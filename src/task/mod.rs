@@ -18,6 +18,7 @@
 
 mod choice;
 mod code;
+mod cpython;
 mod database;
 mod fence;
 mod follow;
@@ -26,17 +27,16 @@ mod gsm8k;
 mod instructions;
 mod letter;
 mod math;
+pub mod minipy;
 mod number;
-mod program;
-pub mod python;
 mod query;
 mod sql;
 mod text;
 
+pub use cpython::Extraction;
+pub(crate) use cpython::defined_names;
 pub use grader::graders;
 pub use instructions::Instruction;
-pub use program::Extraction;
-pub(crate) use program::defined_names;
 
 use crate::error::{Error, Result};
 use crate::sandbox;
@@ -81,7 +81,7 @@ pub enum Check {
         /// The options' texts, in order.
         options: Vec<String>,
     },
-    /// A function in a fenced block that passes every test, in the language of [`python`]. Skill: a function that passes is
+    /// A function in a fenced block that passes every test, in the language of [`minipy`]. Skill: a function that passes is
     /// there in any form.
     Code {
         /// The tests, all of which must hold.
@@ -390,16 +390,17 @@ impl Check {
             }
             Self::Code { tests } if tests.is_empty() => wrong("there are no tests to pass".into()),
             Self::Code { tests } => {
-                let empty = python::Program::parse("");
-                let Ok(empty) = empty else { return Ok(()) };
+                let empty = minipy::Program::parse("").map_err(|problem| problem.to_string())?;
                 // an expected value is written without names, so it is its own value
-                match tests.iter().find(|t| empty.gives(&t.expected, &t.expected).is_err()) {
-                    None => Ok(()),
-                    Some(test) => wrong(format!(
-                        "what is expected of {}, {:?}, is no value",
-                        test.call, test.expected
-                    )),
+                for CodeTest { call, expected } in tests {
+                    if let Err(problem) = empty.evaluate(expected) {
+                        return wrong(format!(
+                            "what is expected of {call}, {expected:?}, is no value of minipy ({problem}; \
+                             the kind `python` takes all that CPython knows)"
+                        ));
+                    }
                 }
+                Ok(())
             }
             Self::Python { tests, .. } if tests.iter().all(|test| test.trim().is_empty()) => {
                 wrong("there are no tests to pass".into())
@@ -438,7 +439,7 @@ impl Item {
     /// Grades `answer`; `truncated` says that it ran into the length limit.
     ///
     /// The grade is a function of the item and the answer alone. Nothing that an answer contains can hang, fail or leave the
-    /// grader: code runs in [`python`] or [`crate::sandbox`], SQL in a database of its own in memory or on a file that is only read, all
+    /// grader: code runs in [`minipy`] or [`crate::sandbox`], SQL in a database of its own in memory or on a file that is only read, all
     /// with limits. Where the machine cannot grade (see [`Item::try_grade`]), the score is 0 and says so.
     pub fn grade(&self, answer: &str, truncated: bool) -> Score {
         self.try_grade(answer, truncated).unwrap_or_else(|error| Score {
@@ -477,7 +478,7 @@ impl Item {
             Check::Choice { letter, options } => choice::grade(*letter, options, answer),
             Check::Code { tests } => code::grade(tests, answer),
             Check::Python { tests, before, prefix, own, extraction } => {
-                program::Program { tests, before, prefix, own, extraction: *extraction }
+                cpython::Program { tests, before, prefix, own, extraction: *extraction }
                     .grade(answer)
                     .map_err(|error| {
                         Error::invalid(format!("item {}", self.id), error.to_string())
