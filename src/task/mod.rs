@@ -19,7 +19,6 @@
 mod choice;
 mod code;
 mod cpython;
-mod database;
 mod fence;
 mod follow;
 mod grader;
@@ -363,9 +362,10 @@ impl Check {
                 let matched = [alone, given]
                     .iter()
                     .any(|given| right(gsm8k::grade(answer, *grading, *take, given)));
-                match matched && !answer.trim().is_empty() {
-                    true => Ok(()),
-                    false => wrong(format!("the reference answer {answer:?} is read as no number")),
+                if matched && !answer.trim().is_empty() {
+                    Ok(())
+                } else {
+                    wrong(format!("the reference answer {answer:?} is read as no number"))
                 }
             }
             Self::Math { answer, .. } if !math::equal(answer, answer) => {
@@ -380,12 +380,13 @@ impl Check {
             }
             Self::Choice { letter, options } => {
                 let letters: Vec<char> = ('A'..='Z').take(options.len()).collect();
-                match letters.contains(letter) {
-                    true => Ok(()),
-                    false => wrong(format!(
+                if letters.contains(letter) {
+                    Ok(())
+                } else {
+                    wrong(format!(
                         "the letter {letter:?} is none of the {} options, which are lettered from A",
                         options.len()
-                    )),
+                    ))
                 }
             }
             Self::Code { tests } if tests.is_empty() => wrong("there are no tests to pass".into()),
@@ -406,13 +407,16 @@ impl Check {
                 wrong("there are no tests to pass".into())
             }
             Self::Sql { script, query } => {
-                match sql::grade(script, query, &format!("```sql\n{query}\n```")) {
-                    found if found.right => Ok(()),
-                    found => wrong(found.why.trim_end_matches('.').to_owned()),
-                }
+                let answer = format!("```sql\n{query}\n```");
+                let found =
+                    sql::grade(sql::Source::Script(script), query, Grading::Robust, &answer);
+                if found.right { Ok(()) } else { wrong(found.why.trim_end_matches('.').to_owned()) }
             }
-            Self::Database { file, query, rows, .. } => database::runs(file, query, *rows)
-                .or_else(|problem| wrong(format!("the reference query does not run ({problem})"))),
+            Self::Database { file, query, rows, .. } => {
+                sql::runs(sql::Source::File(file, *rows), query).or_else(|problem| {
+                    wrong(format!("the reference query does not run ({problem})"))
+                })
+            }
             Self::Follow { words, .. } if words.is_empty() => {
                 wrong("there are no words to put in order".into())
             }
@@ -484,7 +488,9 @@ impl Item {
                         Error::invalid(format!("item {}", self.id), error.to_string())
                     })?
             }
-            Check::Sql { script, query } => sql::grade(script, query, answer),
+            Check::Sql { script, query } => {
+                sql::grade(sql::Source::Script(script), query, Grading::Robust, answer)
+            }
             Check::Follow { words, case, separator } => {
                 follow::grade(words, *case, separator, answer)
             }
@@ -500,7 +506,7 @@ impl Item {
                 letter::grade(&options, *grading, *take, answer)
             }
             Check::Database { file, query, rows, grading, .. } => {
-                database::grade(file, query, *rows, *grading, answer)
+                sql::grade(sql::Source::File(file, *rows), query, *grading, answer)
             }
             Check::Instructions { instructions } => {
                 let (found, of_parts) = instructions::grade(instructions, answer);
@@ -547,7 +553,7 @@ pub fn final_math(text: &str) -> Option<String> {
 /// # Errors
 /// Says what SQLite says.
 pub fn table_definitions(file: &Path) -> std::result::Result<Vec<String>, String> {
-    database::table_definitions(file)
+    sql::table_definitions(file)
 }
 
 /// The user turn of a Rephrase request: a model is shown a question with a reference answer and writes an answer of its own.
