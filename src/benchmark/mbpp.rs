@@ -55,9 +55,10 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
     before.push(imports.clone());
     let mut tests = asserts.clone();
     if let Some(program) = text("test") {
-        match program.contains("assert") {
-            true => tests = vec![program.to_string()],
-            false => before.push(program.to_string()),
+        if program.contains("assert") {
+            tests = vec![program.to_string()]
+        } else {
+            before.push(program.to_string())
         }
     }
     before.retain(|part| !part.trim().is_empty());
@@ -82,12 +83,10 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
                 )));
             };
             let tests = [first.as_str(), second, third];
-            match ask.chat && ask.prompts == Prompts::Harness {
-                true => (format!("{}{}", examples(true), instruct(question, tests)), fenced),
-                false => (
-                    format!("{}{}", examples(false), shot(question, tests)),
-                    format!("{code}\n[DONE]"),
-                ),
+            if ask.chat && ask.prompts == Prompts::Harness {
+                (format!("{}{}", examples(true), instruct(question, tests)), fenced)
+            } else {
+                (format!("{}{}", examples(false), shot(question, tests)), format!("{code}\n[DONE]"))
             }
         }
     };
@@ -159,9 +158,12 @@ fn examples(chat: bool) -> String {
     ];
     solved
         .iter()
-        .map(|(question, asserts, code)| match chat {
-            true => format!("{}\n```python\n{code}\n```\n\n", instruct(question, *asserts)),
-            false => format!("{}{code}\n[DONE]\n\n", shot(question, *asserts)),
+        .map(|(question, asserts, code)| {
+            if chat {
+                format!("{}\n```python\n{code}\n```\n\n", instruct(question, *asserts))
+            } else {
+                format!("{}{code}\n[DONE]\n\n", shot(question, *asserts))
+            }
         })
         .collect()
 }

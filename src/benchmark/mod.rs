@@ -311,9 +311,10 @@ impl Benchmark {
             return Err(Error::row(path, line, problem + &others));
         }
         if items.is_empty() {
-            let problem = match rows.is_empty() {
-                true => "holds no row".to_string(),
-                false => format!(
+            let problem = if rows.is_empty() {
+                "holds no row".to_string()
+            } else {
+                format!(
                     "none of its {} rows has {}",
                     rows.len(),
                     ask.only
@@ -321,7 +322,7 @@ impl Benchmark {
                         .map(|(key, value)| format!("{key}={value}"))
                         .collect::<Vec<_>>()
                         .join(" and ")
-                ),
+                )
             };
             return Err(Error::file(path, problem));
         }
@@ -479,9 +480,10 @@ impl Databases {
     fn find(&mut self, given: &Given<'_>, name: &str) -> Result<Database> {
         const FOLDERS: [&str; 6] =
             ["database", "databases", "dev_databases", "test_database", "train_databases", "."];
-        let beside = match given.path.is_dir() {
-            true => given.path,
-            false => given.path.parent().unwrap_or(Path::new(".")),
+        let beside = if given.path.is_dir() {
+            given.path
+        } else {
+            given.path.parent().unwrap_or(Path::new("."))
         };
         let place = |folder: &str| beside.join(folder).join(name).join(format!("{name}.sqlite"));
         let file = FOLDERS

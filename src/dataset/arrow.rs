@@ -258,9 +258,10 @@ fn display(array: &dyn Array, at: usize) -> String {
 /// A date or a time as text; a number where the calendar ends.
 fn time(array: &dyn Array, at: usize, seconds: i64) -> Value {
     const YEARS_200_000: i64 = 200_000 * 366 * 86_400;
-    match seconds.abs() < YEARS_200_000 {
-        true => Value::from(display(array, at)),
-        false => Value::from(seconds),
+    if seconds.abs() < YEARS_200_000 {
+        Value::from(display(array, at))
+    } else {
+        Value::from(seconds)
     }
 }
 
@@ -269,9 +270,10 @@ fn decimal(digits: i128, scale: usize) -> Value {
     let sign = if digits < 0 { "-" } else { "" };
     let text = format!("{:0>width$}", digits.unsigned_abs(), width = scale + 1);
     let (whole, part) = text.split_at(text.len() - scale);
-    match part.is_empty() {
-        true => Value::from(format!("{sign}{whole}")),
-        false => Value::from(format!("{sign}{whole}.{part}")),
+    if part.is_empty() {
+        Value::from(format!("{sign}{whole}"))
+    } else {
+        Value::from(format!("{sign}{whole}.{part}"))
     }
 }
 

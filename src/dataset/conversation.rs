@@ -174,9 +174,12 @@ fn tokens(row: &Row) -> Found<Said> {
         ids.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect();
     let ids = ids.ok_or("expected input_ids to be a list of whole numbers from 0 on")?;
     let mut weights = vec![1.0f32; ids.len()];
-    let check = |key: &str, count: usize| match count == ids.len() {
-        true => Ok(()),
-        false => Err(format!("has {count} {key} for {} input_ids", ids.len())),
+    let check = |key: &str, count: usize| {
+        if count == ids.len() {
+            Ok(())
+        } else {
+            Err(format!("has {count} {key} for {} input_ids", ids.len()))
+        }
     };
     if let Some(labels) = list("labels")? {
         check("labels", labels.len())?;

@@ -101,10 +101,11 @@ fn folder(asked: &Path, folder: &Path, split: Option<&str>) -> Result<Source> {
     let groups = groups(folder)?;
     if groups.is_empty() {
         let below = folder.join("data");
-        return match below.is_dir() {
-            // as data sets lie on the hub
-            true => self::folder(asked, &below, split),
-            false => Err(Error::missing("data file", folder, HINT)),
+        // as data sets lie on the hub
+        return if below.is_dir() {
+            self::folder(asked, &below, split)
+        } else {
+            Err(Error::missing("data file", folder, HINT))
         };
     }
     let chosen = match split {

@@ -193,9 +193,10 @@ impl Question {
             .zip(&self.options)
             .map(|(letter, option)| self.lettered(option, letter))
             .collect();
-        let options = match self.bracketed {
-            true => options.join("\n"),
-            false => format!("Options: {}", options.join(", ")),
+        let options = if self.bracketed {
+            options.join("\n")
+        } else {
+            format!("Options: {}", options.join(", "))
         };
         let which = &self.which;
         match phrasing {
@@ -218,10 +219,7 @@ impl Question {
     }
 
     fn lettered(&self, option: &str, letter: char) -> String {
-        match self.bracketed {
-            true => format!("{option} ({letter})"),
-            false => format!("{option} {letter}"),
-        }
+        if self.bracketed { format!("{option} ({letter})") } else { format!("{option} {letter}") }
     }
 
     fn truth(&self, who: &mut Annotator) -> String {

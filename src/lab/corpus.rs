@@ -180,9 +180,12 @@ impl Corpus {
 fn copied(rng: &mut Rng) -> String {
     let count = rng.between(4, 12);
     let words: Vec<String> = (0..count)
-        .map(|_| match rng.chance(0.3) {
-            true => rng.between(1, 99).to_string(),
-            false => (*rng.choose(super::follow::WORDS)).to_string(),
+        .map(|_| {
+            if rng.chance(0.3) {
+                rng.between(1, 99).to_string()
+            } else {
+                (*rng.choose(super::follow::WORDS)).to_string()
+            }
         })
         .collect();
     let between = *rng.choose(&[" ", ", ", "\n", " - "]);

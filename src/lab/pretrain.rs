@@ -238,10 +238,7 @@ impl Pretraining {
         let mut adamw =
             AdamW::new(&vectors, AdamWConfig { beta2: 0.98, ..AdamWConfig::default() })?;
         let mut step = 0;
-        let saved = match state.exists() {
-            true => read_state(&state)?,
-            false => None,
-        };
+        let saved = if state.exists() { read_state(&state)? } else { None };
         if state.exists() && saved.is_none() {
             report("state.safetensors is not as it was written: the training begins anew");
         }

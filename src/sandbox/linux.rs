@@ -354,9 +354,10 @@ impl Plan {
             // Outside a user namespace of its own the limit would count all of the user's processes.
             limits.push(limit(libc::RLIMIT_NPROC, 64, None)?);
         }
-        let folder = match walls.have_a_folder() {
-            true => PathBuf::from(OWN),
-            false => program.folder.unwrap_or(Path::new(OWN)).join("box"),
+        let folder = if walls.have_a_folder() {
+            PathBuf::from(OWN)
+        } else {
+            program.folder.unwrap_or(Path::new(OWN)).join("box")
         };
         Ok(Self {
             flags,
@@ -621,10 +622,7 @@ fn ruleset(program: &Program, own: Option<&Path>) -> io::Result<OwnedFd> {
         let Ok(fd) = PathFd::new(path) else {
             return Ok(()); // what is not there needs no permission
         };
-        let access = match path.is_dir() {
-            true => access,
-            false => access & AccessFs::from_file(abi),
-        };
+        let access = if path.is_dir() { access } else { access & AccessFs::from_file(abi) };
         (&mut rules).add_rule(PathBeneath::new(fd, access)).map(|_| ()).map_err(refused)
     };
     for path in program.readable {

@@ -191,10 +191,7 @@ impl Python {
     ) -> Result<Running> {
         let arguments = arguments(script);
         let (environment, readable) = self.surroundings(packages);
-        let folder = match self.walls.have_a_folder() {
-            true => None,
-            false => Some(Scratch::new(name)?),
-        };
+        let folder = if self.walls.have_a_folder() { None } else { Some(Scratch::new(name)?) };
         let program = Program {
             executable: &self.found.executable,
             arguments: &arguments,

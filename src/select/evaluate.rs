@@ -273,9 +273,8 @@ impl Evaluation<'_> {
             Number::If(mask, a, b) => {
                 let mask = self.mask(mask)?;
                 let (a, b) = (self.number(a)?, self.number(b)?);
-                self.calculated(number.shape(), |example, token| match mask[example][token]? {
-                    true => a.at(example, token),
-                    false => b.at(example, token),
+                self.calculated(number.shape(), |example, token| {
+                    if mask[example][token]? { a.at(example, token) } else { b.at(example, token) }
                 })
             }
             Number::ByClass(cases, otherwise) => {

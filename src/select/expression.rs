@@ -509,9 +509,6 @@ impl<T> Call<T> {
         let cases = self.by_class.iter();
         let arguments: Vec<String> =
             numbers.chain(cases.map(|(of, value)| format!("{}: {value}", class(of)))).collect();
-        match arguments.is_empty() {
-            true => Ok(()),
-            false => write!(out, "({})", arguments.join(", ")),
-        }
+        if arguments.is_empty() { Ok(()) } else { write!(out, "({})", arguments.join(", ")) }
     }
 }

@@ -31,14 +31,8 @@ pub(super) fn parse(line: &str) -> Result<(Expression, Option<Normalizer>, Optio
 fn read(line: &str) -> Parsed<(Expression, Option<Normalizer>, Option<usize>)> {
     let mut parser = Parser::new(line)?;
     let expression = parser.or()?;
-    let normalizer = match parser.take_name("over") {
-        true => Some(parser.normalizer()?),
-        false => None,
-    };
-    let every = match parser.take_name("every") {
-        true => Some(parser.every()?),
-        false => None,
-    };
+    let normalizer = if parser.take_name("over") { Some(parser.normalizer()?) } else { None };
+    let every = if parser.take_name("every") { Some(parser.every()?) } else { None };
     parser.end()?;
     let expression = match expression.node {
         Node::Mask(mask) => Expression::Mask(mask),
@@ -281,10 +275,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, sign: &str, what: &str) -> Parsed<()> {
-        match self.take(sign) {
-            true => Ok(()),
-            false => self.expected(&format!("`{sign}` {what}")),
-        }
+        if self.take(sign) { Ok(()) } else { self.expected(&format!("`{sign}` {what}")) }
     }
 
     fn end(&self) -> Parsed<()> {
@@ -343,9 +334,10 @@ impl<'a> Parser<'a> {
     /// Takes `sign`, and refuses a second one.
     fn doubled(&mut self, sign: &str) -> Parsed<()> {
         self.advance();
-        match self.peek() == Word::Sign(sign) {
-            true => self.expected(&format!("a mask (a single {sign} is enough)")),
-            false => Ok(()),
+        if self.peek() == Word::Sign(sign) {
+            self.expected(&format!("a mask (a single {sign} is enough)"))
+        } else {
+            Ok(())
         }
     }
 
@@ -404,12 +396,11 @@ impl<'a> Parser<'a> {
 
     fn power(&mut self) -> Parsed<Typed> {
         let base = self.atom()?;
-        match self.take("^") {
-            true => {
-                let exponent = self.inside(Self::sign)?;
-                calculated(Operator::Power, base, exponent)
-            }
-            false => Ok(base),
+        if self.take("^") {
+            let exponent = self.inside(Self::sign)?;
+            calculated(Operator::Power, base, exponent)
+        } else {
+            Ok(base)
         }
     }
 
@@ -448,9 +439,10 @@ impl<'a> Parser<'a> {
             _ => Signal::named(name).map(|signal| Node::Number(Number::Signal(signal))),
         };
         if let Some(node) = constant {
-            return match self.peek() == Word::Sign("(") {
-                true => self.expected(&format!("an operator, since `{name}` takes nothing")),
-                false => Ok(node),
+            return if self.peek() == Word::Sign("(") {
+                self.expected(&format!("an operator, since `{name}` takes nothing"))
+            } else {
+                Ok(node)
             };
         }
         if let Some(preset) = Preset::named(name) {
@@ -511,10 +503,7 @@ impl<'a> Parser<'a> {
         let mut cases: Vec<(Option<TokenClass>, T)> = Vec::new();
         loop {
             let at = self.place();
-            let class = match self.take_name("else") {
-                true => None,
-                false => Some(self.class()?),
-            };
+            let class = if self.take_name("else") { None } else { Some(self.class()?) };
             if cases.iter().any(|(known, _)| *known == class) {
                 return Err(Problem { at, says: "this class has a number already".into() });
             }
@@ -580,12 +569,10 @@ impl<'a> Parser<'a> {
             by_class = self.cases(|parser| {
                 let at = parser.place();
                 let value = constant(parser.sum()?, "a threshold")?;
-                match value > 0.0 {
-                    true => Ok(value),
-                    false => Err(Problem {
-                        at,
-                        says: format!("a threshold must be above 0, got {value}"),
-                    }),
+                if value > 0.0 {
+                    Ok(value)
+                } else {
+                    Err(Problem { at, says: format!("a threshold must be above 0, got {value}") })
                 }
             })?;
         } else if self.take("(") {

@@ -354,9 +354,10 @@ impl Preset {
         if self.by_class {
             numbers.push("CLASS: threshold, …, else: threshold".into());
         }
-        match numbers.is_empty() {
-            true => self.name.to_string(),
-            false => format!("{}({})", self.name, numbers.join(", ")),
+        if numbers.is_empty() {
+            self.name.to_string()
+        } else {
+            format!("{}({})", self.name, numbers.join(", "))
         }
     }
 

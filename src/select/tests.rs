@@ -181,9 +181,10 @@ fn printing_then_reading_gives_the_same_tree() {
     for _ in 0..3000 {
         let depth = rng.below(4);
         let mut writer = Writer { rng: &mut rng };
-        let expression = match writer.rng.chance(0.5) {
-            true => Expression::Mask(writer.mask(depth)),
-            false => Expression::Number(writer.number(depth)),
+        let expression = if writer.rng.chance(0.5) {
+            Expression::Mask(writer.mask(depth))
+        } else {
+            Expression::Number(writer.number(depth))
         };
         let needs = expression.needs();
         if needs.batch && needs.whole_set {

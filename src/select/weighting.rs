@@ -134,10 +134,7 @@ impl Weighting {
 
     fn written(&self, expand: bool) -> String {
         let mut text = self.expression.text(expand);
-        let normalizer = match expand {
-            true => self.normalizer(),
-            false => self.normalizer,
-        };
+        let normalizer = if expand { self.normalizer() } else { self.normalizer };
         if let Some(normalizer) = normalizer {
             text += &format!(" over {}", normalizer.name());
         }

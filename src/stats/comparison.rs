@@ -46,12 +46,11 @@ impl Default for Design {
 impl Design {
     /// The default with another margin. Errors: not a number above 0 and below 100.
     pub fn with_margin(margin: f64) -> Result<Self> {
-        match margin > 0.0 && margin < 100.0 {
-            true => Ok(Self { margin, ..Self::default() }),
-            false => {
-                let problem = format!("must be points above 0 and below 100, got {margin}");
-                Err(Error::invalid("margin", problem))
-            }
+        if margin > 0.0 && margin < 100.0 {
+            Ok(Self { margin, ..Self::default() })
+        } else {
+            let problem = format!("must be points above 0 and below 100, got {margin}");
+            Err(Error::invalid("margin", problem))
         }
     }
 

@@ -26,17 +26,19 @@ fn student(degrees_of_freedom: f64) -> StudentsT {
 
 /// Share of Student's distribution above `t`.
 pub(super) fn student_above(t: f64, degrees_of_freedom: f64) -> f64 {
-    match degrees_of_freedom < MANY {
-        true => student(degrees_of_freedom).sf(t),
-        false => standard_normal().sf(t),
+    if degrees_of_freedom < MANY {
+        student(degrees_of_freedom).sf(t)
+    } else {
+        standard_normal().sf(t)
     }
 }
 
 /// The value with the share `p`, between 0 and 1, of Student's distribution below it.
 pub(super) fn student_quantile(p: f64, degrees_of_freedom: f64) -> f64 {
-    match degrees_of_freedom < MANY {
-        true => student(degrees_of_freedom).inverse_cdf(p),
-        false => normal_quantile(p),
+    if degrees_of_freedom < MANY {
+        student(degrees_of_freedom).inverse_cdf(p)
+    } else {
+        normal_quantile(p)
     }
 }
 

@@ -72,10 +72,7 @@ impl Store {
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<(PathBuf, std::fs::FileType)>> {
-        match folder.is_dir() {
-            true => disk::list(folder),
-            false => Ok(Vec::new()),
-        }
+        if folder.is_dir() { disk::list(folder) } else { Ok(Vec::new()) }
     }
 }
 
@@ -126,14 +123,15 @@ impl Kept {
         let path = self.folder.join(INPUTS);
         let inputs: Fingerprint = self.read(INPUTS)?;
         let hash = inputs.hash();
-        match self.name().ends_with(&hash) {
-            true => Ok(inputs),
-            false => Err(Error::file(
+        if self.name().ends_with(&hash) {
+            Ok(inputs)
+        } else {
+            Err(Error::file(
                 path,
                 format!(
                     "these inputs have the hash {hash}, which is not that of the folder's name; they were changed, or the folder was renamed"
                 ),
-            )),
+            ))
         }
     }
 

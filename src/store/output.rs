@@ -197,9 +197,10 @@ impl Output {
             let mut files = Vec::new();
             for name in &names {
                 let path = home.join(name);
-                match path.is_dir() {
-                    true => files.extend(files_below(&path, &format!("{name}/"))?),
-                    false => files.extend(Some(name.clone()).filter(|_| path.is_file())),
+                if path.is_dir() {
+                    files.extend(files_below(&path, &format!("{name}/"))?)
+                } else {
+                    files.extend(Some(name.clone()).filter(|_| path.is_file()))
                 }
             }
             add(home, None, &names, hashed(home, files)?)

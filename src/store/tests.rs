@@ -216,10 +216,10 @@ fn finished(root: &Path) -> Entry {
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (path, kind) in disk::list(folder).expect("the folder can be listed") {
-        match kind.is_dir() {
-            true => found.extend(files(&path)),
-            false if path.ends_with("lock") => {}
-            false => found.push(path),
+        if kind.is_dir() {
+            found.extend(files(&path));
+        } else if !path.ends_with("lock") {
+            found.push(path);
         }
     }
     found

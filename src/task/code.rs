@@ -1,7 +1,7 @@
 //! Grading code by running it.
 
 use super::fence::{self, Block, PYTHON};
-use super::python::Program;
+use super::minipy::Program;
 use super::{CodeTest, Found};
 
 pub(super) fn grade(tests: &[CodeTest], answer: &str) -> Found {

@@ -85,12 +85,13 @@ fn read(text: &str, deepest: usize, found: &mut Vec<Block>) {
             read(&block.code, deepest - 1, &mut inner);
             inner.retain(|inner| !inner.code.trim().is_empty());
         }
-        match !inner.is_empty() && (markdown || inner.iter().all(|inner| inner.closed)) {
-            true => found.extend(inner.into_iter().map(|mut inner| {
+        if !inner.is_empty() && (markdown || inner.iter().all(|inner| inner.closed)) {
+            found.extend(inner.into_iter().map(|mut inner| {
                 inner.closed |= block.closed;
                 inner
-            })),
-            false => found.push(block),
+            }))
+        } else {
+            found.push(block)
         }
     }
 }
@@ -271,10 +272,7 @@ fn language(info: &str) -> (String, &str) {
     let tag = end > 0
         && !begins_like_code(text)
         && (rest.is_empty() || rest.starts_with(['{', ':', '.', '}']) || rest.contains('='));
-    match is_known(&name) || tag {
-        true => (name, rest),
-        false => (String::new(), text),
-    }
+    if is_known(&name) || tag { (name, rest) } else { (String::new(), text) }
 }
 
 fn is_known(language: &str) -> bool {

@@ -13,7 +13,7 @@ impl Check {
         match self {
             Self::Number { .. } => ("number", 2),
             Self::Choice { .. } => ("choice", 2),
-            Self::Code { .. } => ("code", 2),
+            Self::Code { .. } => ("code", 3),
             Self::Python { .. } => ("python", 2),
             Self::Sql { .. } => ("sql", 2),
             Self::Follow { .. } => ("follow", 2),

@@ -357,9 +357,10 @@ fn plain(text: &str) -> String {
     }
     let rest = rest.trim_start_matches(['(', '[', '<', '"', '\'']);
     // the other half of what was taken off
-    let rest = match rest.ends_with([')', ']', '>']) && !rest.contains(['(', '[', '<']) {
-        true => &rest[..rest.len() - 1],
-        false => rest,
+    let rest = if rest.ends_with([')', ']', '>']) && !rest.contains(['(', '[', '<']) {
+        &rest[..rest.len() - 1]
+    } else {
+        rest
     };
     rest.trim_matches(edge).to_owned()
 }
@@ -592,10 +593,8 @@ fn as_the_paper(answer: &str) -> Option<String> {
         "\\(",
         "\\mathbf{",
     ];
-    let mut text = match answer.contains("Answer: ") {
-        true => answer.to_owned(),
-        false => format!("Answer: {answer}"),
-    };
+    let mut text =
+        if answer.contains("Answer: ") { answer.to_owned() } else { format!("Answer: {answer}") };
     for mark in MARKS {
         text = text.replace(mark, "");
     }

@@ -18,7 +18,7 @@
 
 mod choice;
 mod code;
-mod database;
+mod cpython;
 mod fence;
 mod follow;
 mod grader;
@@ -27,18 +27,17 @@ mod instructions;
 mod letter;
 mod likelihood;
 mod math;
+pub mod minipy;
 mod number;
-mod program;
-pub mod python;
 mod query;
 mod sql;
 mod text;
 
+pub use cpython::Extraction;
+pub(crate) use cpython::defined_names;
 pub use grader::graders;
 pub use instructions::Instruction;
 pub use likelihood::{Accuracy, Likelihood};
-pub use program::Extraction;
-pub(crate) use program::defined_names;
 
 use crate::error::{Error, Result};
 use crate::sandbox;
@@ -83,7 +82,7 @@ pub enum Check {
         /// The options' texts, in order.
         options: Vec<String>,
     },
-    /// A function in a fenced block that passes every test, in the language of [`python`]. Skill: a function that passes is
+    /// A function in a fenced block that passes every test, in the language of [`minipy`]. Skill: a function that passes is
     /// there in any form.
     Code {
         /// The tests, all of which must hold.
@@ -384,9 +383,10 @@ impl Check {
                 let matched = [alone, given]
                     .iter()
                     .any(|given| right(gsm8k::grade(answer, *grading, *take, given)));
-                match matched && gsm8k::readable_gold(answer) {
-                    true => Ok(()),
-                    false => wrong(format!("the reference answer {answer:?} is read as no number")),
+                if matched && gsm8k::readable_gold(answer) {
+                    Ok(())
+                } else {
+                    wrong(format!("the reference answer {answer:?} is read as no number"))
                 }
             }
             Self::Math { answer, .. } if !math::readable_gold(answer) => {
@@ -402,38 +402,43 @@ impl Check {
             Self::Likelihood { gold, options, .. } => likelihood::check(*gold, options),
             Self::Choice { letter, options } => {
                 let letters: Vec<char> = ('A'..='Z').take(options.len()).collect();
-                match letters.contains(letter) {
-                    true => Ok(()),
-                    false => wrong(format!(
+                if letters.contains(letter) {
+                    Ok(())
+                } else {
+                    wrong(format!(
                         "the letter {letter:?} is none of the {} options, which are lettered from A",
                         options.len()
-                    )),
+                    ))
                 }
             }
             Self::Code { tests } if tests.is_empty() => wrong("there are no tests to pass".into()),
             Self::Code { tests } => {
-                let empty = python::Program::parse("");
-                let Ok(empty) = empty else { return Ok(()) };
+                let empty = minipy::Program::parse("").map_err(|problem| problem.to_string())?;
                 // an expected value is written without names, so it is its own value
-                match tests.iter().find(|t| empty.gives(&t.expected, &t.expected).is_err()) {
-                    None => Ok(()),
-                    Some(test) => wrong(format!(
-                        "what is expected of {}, {:?}, is no value",
-                        test.call, test.expected
-                    )),
+                for CodeTest { call, expected } in tests {
+                    if let Err(problem) = empty.evaluate(expected) {
+                        return wrong(format!(
+                            "what is expected of {call}, {expected:?}, is no value of minipy ({problem}; \
+                             the kind `python` takes all that CPython knows)"
+                        ));
+                    }
                 }
+                Ok(())
             }
             Self::Python { tests, .. } if tests.iter().all(|test| test.trim().is_empty()) => {
                 wrong("there are no tests to pass".into())
             }
             Self::Sql { script, query } => {
-                match sql::grade(script, query, &format!("```sql\n{query}\n```")) {
-                    found if found.right => Ok(()),
-                    found => wrong(found.why.trim_end_matches('.').to_owned()),
-                }
+                let answer = format!("```sql\n{query}\n```");
+                let found =
+                    sql::grade(sql::Source::Script(script), query, Grading::Robust, &answer);
+                if found.right { Ok(()) } else { wrong(found.why.trim_end_matches('.').to_owned()) }
             }
-            Self::Database { file, query, rows, .. } => database::runs(file, query, *rows)
-                .or_else(|problem| wrong(format!("the reference query does not run ({problem})"))),
+            Self::Database { file, query, rows, .. } => {
+                sql::runs(sql::Source::File(file, *rows), query).or_else(|problem| {
+                    wrong(format!("the reference query does not run ({problem})"))
+                })
+            }
             Self::Follow { words, .. } if words.is_empty() => {
                 wrong("there are no words to put in order".into())
             }
@@ -460,7 +465,7 @@ impl Item {
     /// Grades `answer`; `truncated` says that it ran into the length limit.
     ///
     /// The grade is a function of the item and the answer alone. Nothing that an answer contains can hang, fail or leave the
-    /// grader: code runs in [`python`] or [`crate::sandbox`], SQL in a database of its own in memory or on a file that is only read, all
+    /// grader: code runs in [`minipy`] or [`crate::sandbox`], SQL in a database of its own in memory or on a file that is only read, all
     /// with limits. Where the machine cannot grade (see [`Item::try_grade`]), the score is 0 and says so.
     pub fn grade(&self, answer: &str, truncated: bool) -> Score {
         self.try_grade(answer, truncated).unwrap_or_else(|error| Score {
@@ -499,13 +504,15 @@ impl Item {
             Check::Choice { letter, options } => choice::grade(*letter, options, answer),
             Check::Code { tests } => code::grade(tests, answer),
             Check::Python { tests, before, prefix, own, extraction } => {
-                program::Program { tests, before, prefix, own, extraction: *extraction }
+                cpython::Program { tests, before, prefix, own, extraction: *extraction }
                     .grade(answer)
                     .map_err(|error| {
                         Error::invalid(format!("item {}", self.id), error.to_string())
                     })?
             }
-            Check::Sql { script, query } => sql::grade(script, query, answer),
+            Check::Sql { script, query } => {
+                sql::grade(sql::Source::Script(script), query, Grading::Robust, answer)
+            }
             Check::Follow { words, case, separator } => {
                 follow::grade(words, *case, separator, answer)
             }
@@ -522,7 +529,7 @@ impl Item {
             }
             Check::Likelihood { gold, options, .. } => likelihood::grade(*gold, options, answer),
             Check::Database { file, query, rows, grading, .. } => {
-                database::grade(file, query, *rows, *grading, answer)
+                sql::grade(sql::Source::File(file, *rows), query, *grading, answer)
             }
             Check::Instructions { instructions } => {
                 let (found, of_parts) = instructions::grade(instructions, answer);
@@ -569,7 +576,7 @@ pub fn final_math(text: &str) -> Option<String> {
 /// # Errors
 /// Says what SQLite says.
 pub fn table_definitions(file: &Path) -> std::result::Result<Vec<String>, String> {
-    database::table_definitions(file)
+    sql::table_definitions(file)
 }
 
 /// The user turn of a Rephrase request: a model is shown a question with a reference answer and writes an answer of its own.

@@ -254,10 +254,7 @@ fn thousands_mark(text: &str) -> Option<&str> {
 
 /// Digits in groups of thousands, and decimals. `None` where a comma parts them in other groups: `1,8`.
 fn decimal(text: &str) -> Option<(Rational, &str)> {
-    let (mut value, mut rest) = match text.starts_with('.') {
-        true => (0, text),
-        false => digits(text)?,
-    };
+    let (mut value, mut rest) = if text.starts_with('.') { (0, text) } else { digits(text)? };
     let mut groups = vec![text.len() - rest.len()];
     let (first, behind_first) = (value, rest);
     while groups.len() < 6

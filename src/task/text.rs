@@ -123,9 +123,10 @@ pub(super) fn answer_marks(answer: &str) -> Vec<(usize, &str)> {
         if let Some(at) = mark {
             let (from, to) = trimmed(&line[at..]);
             let told = &line[at + from..at + to];
-            let behind = match told.is_empty() {
-                true => answer.get(start + line.len()..),
-                false => answer.get(start + at + from..).filter(|_| opens(told)),
+            let behind = if told.is_empty() {
+                answer.get(start + line.len()..)
+            } else {
+                answer.get(start + at + from..).filter(|_| opens(told))
             };
             let told = behind.map_or(told, |text| {
                 let below = below(text);

@@ -332,9 +332,12 @@ impl Sequence {
 
     /// What kind of text each token is; the token that ends a turn is known by its number, special tokens by `tokenizer`.
     pub fn classes(&self, tokenizer: &Tokenizer) -> Vec<TokenClass> {
-        let class = |(at, id): (usize, &u32)| match self.end_of_turn == Some(*id) {
-            true => TokenClass::EndOfTurn,
-            false => TokenClass::of(self.token_text(at), tokenizer.is_special(*id)),
+        let class = |(at, id): (usize, &u32)| {
+            if self.end_of_turn == Some(*id) {
+                TokenClass::EndOfTurn
+            } else {
+                TokenClass::of(self.token_text(at), tokenizer.is_special(*id))
+            }
         };
         self.ids.iter().enumerate().map(class).collect()
     }
@@ -379,18 +382,17 @@ fn given_tokens(tokenizer: &Tokenizer, id: &str, tokens: &Tokens) -> Result<Sequ
     let pieces: Vec<String> = ids.iter().map(|id| tokenizer.piece(*id)).collect();
     let text = pieces.concat();
     let encoded = tokenizer.encode(&text, false)?;
-    let spans = match encoded.ids == *ids {
-        true => encoded.spans,
+    let spans = if encoded.ids == *ids {
+        encoded.spans
+    } else {
         // other pieces than the tokenizer would make, or half a character
-        false => {
-            let mut end = 0;
-            let spans = pieces.iter().map(|piece| {
-                let start = end;
-                end += piece.len();
-                start..end
-            });
-            spans.collect()
-        }
+        let mut end = 0;
+        let spans = pieces.iter().map(|piece| {
+            let start = end;
+            end += piece.len();
+            start..end
+        });
+        spans.collect()
     };
     let learned = |token: &usize| weights[*token] != 0.0;
     let tokens = 0..ids.len();

@@ -207,10 +207,7 @@ impl ChatTemplate {
     /// The date that its texts depend on, with the time of day if they depend on that; `None` if it writes no date.
     pub fn date(&self) -> Option<String> {
         let now = self.options.date.unwrap_or_else(DateTime::now);
-        match writes_day(&self.source)? {
-            true => Some(now.date()),
-            false => Some(now.to_string()),
-        }
+        if writes_day(&self.source)? { Some(now.date()) } else { Some(now.to_string()) }
     }
 
     /// Whether it reads the variable `name`.

@@ -65,10 +65,7 @@ struct Bound {
 impl Bound {
     fn holds(&self, count: usize) -> bool {
         let count = count as i64;
-        match self.less_than {
-            true => count < self.number,
-            false => count >= self.number,
-        }
+        if self.less_than { count < self.number } else { count >= self.number }
     }
 }
 
@@ -191,9 +188,10 @@ pub(super) fn grade(instructions: &[Instruction], answer: &str) -> (Found, Vec<P
         extracted: Some(format!("{} of {}", parts.len() - broken.len(), parts.len())),
         right,
         skill: parts.iter().all(|part| part.loose),
-        why: match right {
-            true => "Every instruction is followed.".into(),
-            false => format!("Not followed: {}.", broken.join(", ")),
+        why: if right {
+            "Every instruction is followed.".into()
+        } else {
+            format!("Not followed: {}.", broken.join(", "))
         },
     };
     (found, parts)

@@ -104,10 +104,7 @@ impl<'a> Token<'a> {
     fn kind(&self, english: &English) -> String {
         let is_number =
             english.number.as_ref().is_some_and(|n| n.is_match(self.text).unwrap_or(false));
-        match is_number {
-            true => "##number##".into(),
-            false => self.text.to_lowercase(),
-        }
+        if is_number { "##number##".into() } else { self.text.to_lowercase() }
     }
 
     fn kind_without_stop(&self, english: &English) -> String {
@@ -135,10 +132,7 @@ fn opens(next: &Token<'_>, kind: &str, english: &English) -> Opens {
     if next.first().is_uppercase() && english.openers.contains(kind) {
         return Opens::Yes;
     }
-    match next.first().is_lowercase() {
-        true => Opens::No,
-        false => Opens::Unknown,
-    }
+    if next.first().is_lowercase() { Opens::No } else { Opens::Unknown }
 }
 
 /// What the next token says of the token before it.
@@ -147,10 +141,8 @@ fn second_look(token: &mut Token<'_>, next: &Token<'_>, english: &English) {
         return;
     }
     let kind = token.kind_without_stop(english);
-    let next_kind = match next.ends_sentence {
-        true => next.kind_without_stop(english),
-        false => next.kind(english),
-    };
+    let next_kind =
+        if next.ends_sentence { next.kind_without_stop(english) } else { next.kind(english) };
     let initial = token.is_initial();
     if english.collocations.contains(&(kind.as_str(), next_kind.as_str())) {
         token.ends_sentence = false;

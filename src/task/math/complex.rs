@@ -19,10 +19,7 @@ pub(super) fn is_finite(z: Complex) -> bool {
 }
 
 pub(super) fn exp(z: Complex) -> Complex {
-    match z.im == 0.0 {
-        true => real(z.re.exp()),
-        false => Complex::new(z.im.cos(), z.im.sin()) * z.re.exp(),
-    }
+    if z.im == 0.0 { real(z.re.exp()) } else { Complex::new(z.im.cos(), z.im.sin()) * z.re.exp() }
 }
 
 /// The principal logarithm.
@@ -34,10 +31,12 @@ pub(super) fn ln(z: Complex) -> Complex {
 
 /// The principal square root.
 pub(super) fn sqrt(z: Complex) -> Complex {
-    match z.im == 0.0 {
-        true if z.re >= 0.0 => real(z.re.sqrt()),
-        true => Complex::new(0.0, (-z.re).sqrt()),
-        false => exp(ln(z) * 0.5),
+    if z.im != 0.0 {
+        exp(ln(z) * 0.5)
+    } else if z.re >= 0.0 {
+        real(z.re.sqrt())
+    } else {
+        Complex::new(0.0, (-z.re).sqrt())
     }
 }
 
@@ -63,22 +62,21 @@ pub(super) fn cosh(z: Complex) -> Complex {
 }
 
 pub(super) fn arcsin(z: Complex) -> Complex {
-    match z.im == 0.0 && z.re.abs() <= 1.0 {
-        true => real(z.re.asin()),
-        false => -I * ln(I * z + sqrt(ONE - z * z)),
+    if z.im == 0.0 && z.re.abs() <= 1.0 {
+        real(z.re.asin())
+    } else {
+        -I * ln(I * z + sqrt(ONE - z * z))
     }
 }
 
 pub(super) fn arccos(z: Complex) -> Complex {
-    match z.im == 0.0 && z.re.abs() <= 1.0 {
-        true => real(z.re.acos()),
-        false => real(std::f64::consts::FRAC_PI_2) - arcsin(z),
+    if z.im == 0.0 && z.re.abs() <= 1.0 {
+        real(z.re.acos())
+    } else {
+        real(std::f64::consts::FRAC_PI_2) - arcsin(z)
     }
 }
 
 pub(super) fn arctan(z: Complex) -> Complex {
-    match z.im == 0.0 {
-        true => real(z.re.atan()),
-        false => (ln(ONE + I * z) - ln(ONE - I * z)) / (I * 2.0),
-    }
+    if z.im == 0.0 { real(z.re.atan()) } else { (ln(ONE + I * z) - ln(ONE - I * z)) / (I * 2.0) }
 }

@@ -206,9 +206,12 @@ impl Comparison {
 
     /// `\pm` written out as its two values, matrices worked out, and of a relation what it says exactly.
     fn simple(&self, expr: &Expr) -> Expr {
-        let both = |item: &Expr| match item.has_plus_minus() {
-            true => vec![item.signed(true), item.signed(false)],
-            false => vec![item.clone()],
+        let both = |item: &Expr| {
+            if item.has_plus_minus() {
+                vec![item.signed(true), item.signed(false)]
+            } else {
+                vec![item.clone()]
+            }
         };
         match expr {
             Expr::List(items) => Expr::List(items.iter().flat_map(both).collect()),
@@ -331,9 +334,8 @@ impl Comparison {
     fn values_in_order(&self, named: &[(&Expr, &Expr)], bare: &[Expr], is_gold: bool) -> bool {
         let same = |values: &[(&Expr, &Expr)]| {
             values.len() == bare.len()
-                && values.iter().zip(bare).all(|((_, value), bare)| match is_gold {
-                    true => self.same(value, bare),
-                    false => self.same(bare, value),
+                && values.iter().zip(bare).all(|((_, value), bare)| {
+                    if is_gold { self.same(value, bare) } else { self.same(bare, value) }
                 })
         };
         let name = |expr: &Expr| match expr {
@@ -495,10 +497,13 @@ impl Comparison {
                 (Operator::Equal, Operator::Equal) | (Operator::NotEqual, Operator::NotEqual) => {
                     true
                 }
-                (a, b) if a.is_inequality() && b.is_inequality() => match positive.get() {
-                    true => a == b,
-                    false => a == b.turned(),
-                },
+                (a, b) if a.is_inequality() && b.is_inequality() => {
+                    if positive.get() {
+                        a == b
+                    } else {
+                        a == b.turned()
+                    }
+                }
                 _ => false,
             }
     }

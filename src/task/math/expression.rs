@@ -116,10 +116,13 @@ impl Expr {
         let all = |parts: &[Self]| parts.iter().map(|p| p.signed(first)).collect::<Vec<_>>();
         let one = |part: &Self| Box::new(part.signed(first));
         match self {
-            Self::PlusMinus(plus, term) => match *plus == first {
-                true => term.signed(first),
-                false => Self::Negative(one(term)),
-            },
+            Self::PlusMinus(plus, term) => {
+                if *plus == first {
+                    term.signed(first)
+                } else {
+                    Self::Negative(one(term))
+                }
+            }
             Self::Sum(parts) => Self::Sum(all(parts)),
             Self::Product(parts) => Self::Product(all(parts)),
             Self::Apply(name, parts) => Self::Apply(name.clone(), all(parts)),

@@ -163,10 +163,10 @@ fn said(line: &str) -> String {
         .iter()
         .filter_map(|word| sentence.rfind(word).map(|at| (at, &sentence[at + word.len()..])))
         .max_by_key(|(at, _)| *at)
-        .map_or(sentence, |(at, behind)| match tells(behind) || !tells(&sentence[..at]) {
-            true => behind,
+        .map_or(sentence, |(at, behind)| {
             // "34 is the answer"
-            false => &sentence[..at],
+            let before = tells(&sentence[..at]) && !tells(behind);
+            if before { &sentence[..at] } else { behind }
         });
     let formulas = formulas(told);
     // "3 + $x$" is more than its formula
@@ -247,10 +247,7 @@ fn is_formula(text: &str) -> bool {
     let mut before = ' ';
     for c in text.chars() {
         let in_command = c.is_alphabetic() && (before == '\\' || letters == 0 && before == '\u{0}');
-        letters = match c.is_alphabetic() && !in_command {
-            true => letters + 1,
-            false => 0,
-        };
+        letters = if c.is_alphabetic() && !in_command { letters + 1 } else { 0 };
         if letters > 1 {
             return false;
         }

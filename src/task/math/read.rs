@@ -198,9 +198,10 @@ pub(super) fn plain(text: &str) -> String {
     let begin = |c: char| c.is_whitespace() || matches!(c, ':' | '*');
     let trimmed = plain.trim_start_matches(begin);
     // 0.333... keeps its dots
-    match trimmed.trim_end().ends_with("...") {
-        true => trimmed.trim_end().to_owned(),
-        false => trimmed.trim_end_matches(end).to_owned(),
+    if trimmed.trim_end().ends_with("...") {
+        trimmed.trim_end().to_owned()
+    } else {
+        trimmed.trim_end_matches(end).to_owned()
     }
 }
 
@@ -572,10 +573,7 @@ impl Reader {
             operators.push(operator);
             sides.push(self.ratio()?);
         }
-        Some(match operators.is_empty() {
-            true => sides.remove(0),
-            false => Expr::Relation(sides, operators),
-        })
+        Some(if operators.is_empty() { sides.remove(0) } else { Expr::Relation(sides, operators) })
     }
 
     fn operator(&mut self) -> Option<Operator> {
@@ -656,10 +654,10 @@ impl Reader {
         const MOST_SIGNS: usize = 4;
         let mut negative = false;
         for _ in 0..MOST_SIGNS {
-            match self.take("-") {
-                true => negative = !negative,
-                false if self.take("+") => {}
-                false => break,
+            if self.take("-") {
+                negative = !negative;
+            } else if !self.take("+") {
+                break;
             }
         }
         let value = what(self)?;
@@ -839,9 +837,12 @@ impl Reader {
                     self.at += 1;
                 }
             } else if self.take("**") || self.take("^") {
-                let exponent = self.deeper(|reader| match reader.take("-") {
-                    true => Some(Expr::Negative(Box::new(reader.exponent()?))),
-                    false => reader.exponent(),
+                let exponent = self.deeper(|reader| {
+                    if reader.take("-") {
+                        Some(Expr::Negative(Box::new(reader.exponent()?)))
+                    } else {
+                        reader.exponent()
+                    }
                 })?;
                 base = Expr::Power(Box::new(base), Box::new(exponent));
             } else {
@@ -1216,10 +1217,7 @@ impl Reader {
             | "bar" | "overrightarrow" | "boldsymbol" | "underline" => {
                 let decorated = matches!(name.as_str(), "overline" | "bar" | "hat");
                 let inside = self.argument()?;
-                Some(match decorated {
-                    true => Expr::Apply(name, vec![inside]),
-                    false => inside,
-                })
+                Some(if decorated { Expr::Apply(name, vec![inside]) } else { inside })
             }
             "lfloor" => {
                 let inside = self.sum()?;
@@ -1298,9 +1296,10 @@ impl Reader {
             if self.take("_") {
                 base = Some(self.argument()?);
             } else if self.take("^") {
-                exponent = Some(match self.take("-") {
-                    true => Expr::Negative(Box::new(self.exponent()?)),
-                    false => self.exponent()?,
+                exponent = Some(if self.take("-") {
+                    Expr::Negative(Box::new(self.exponent()?))
+                } else {
+                    self.exponent()?
                 });
             } else {
                 break;

@@ -153,9 +153,12 @@ fn common(comparison: &Comparison, parts: &[Expr]) -> Option<Vec<Span>> {
             low: inner(&a.low, &b.low, true),
             high: inner(&a.high, &b.high, false),
         });
-        let holds = |span: &Span| match same_end(comparison, &span.low, &span.high) {
-            true => span.low.closed && span.high.closed,
-            false => span.low.value.less(&span.high.value),
+        let holds = |span: &Span| {
+            if same_end(comparison, &span.low, &span.high) {
+                span.low.closed && span.high.closed
+            } else {
+                span.low.value.less(&span.high.value)
+            }
         };
         common = spans.filter(holds).collect();
     }
@@ -223,10 +226,7 @@ fn end(comparison: &Comparison, formula: &Expr, closed: bool) -> Option<End> {
 }
 
 fn infinity(positive: bool) -> Option<End> {
-    let formula = match positive {
-        true => Expr::Infinity,
-        false => Expr::Negative(Box::new(Expr::Infinity)),
-    };
+    let formula = if positive { Expr::Infinity } else { Expr::Negative(Box::new(Expr::Infinity)) };
     let value = Value::infinite(positive);
     Some(End { formula, value, closed: false })
 }

@@ -375,10 +375,12 @@ impl Evaluator<'_> {
             let steep = complex::norm(complex::real(1.0) - x * x).max(first.error).sqrt();
             let left = self.domain == Domain::Real && x.re.abs() > 1.0 + 8.0 * first.error;
             let whole = first.exact.as_ref().is_some_and(BigRational::is_integer);
-            match left {
-                true => None,
-                false if whole => Value::about(value, STEP),
-                false => smooth(value, 1.0 / steep),
+            if left {
+                None
+            } else if whole {
+                Value::about(value, STEP)
+            } else {
+                smooth(value, 1.0 / steep)
             }
         };
         let (sin, cos) =
@@ -474,10 +476,7 @@ fn odd(n: &BigInt) -> bool {
 
 fn whole_power(base: Complex, times: i64) -> Complex {
     let product = (0..times.abs()).fold(complex::real(1.0), |product, _| product * base);
-    match times < 0 {
-        true => complex::real(1.0) / product,
-        false => product,
-    }
+    if times < 0 { complex::real(1.0) / product } else { product }
 }
 
 fn whole(value: &BigRational) -> Option<i64> {

@@ -51,9 +51,10 @@ impl Program<'_> {
             Extraction::Better | Extraction::MbppInstruct => String::new(),
             _ => answer.trim_end().to_string(),
         });
-        let verdict = match first.trim().is_empty() {
-            true => Verdict { outcome: Outcome::Unreadable, why: "there is none".into() },
-            false => self.run(&self.source(&first, self.extraction))?,
+        let verdict = if first.trim().is_empty() {
+            Verdict { outcome: Outcome::Unreadable, why: "there is none".into() }
+        } else {
+            self.run(&self.source(&first, self.extraction))?
         };
         if verdict.outcome == Outcome::Passed {
             return Ok(Found {
@@ -106,9 +107,10 @@ impl Program<'_> {
             Extraction::Better | Extraction::HumanevalInstruct => is_indented(code),
             _ => false,
         };
-        match goes_on || self.prefix.is_empty() {
-            true => format!("{}{code}", self.prefix),
-            false => format!("{}\n{code}", self.prefix),
+        if goes_on || self.prefix.is_empty() {
+            format!("{}{code}", self.prefix)
+        } else {
+            format!("{}\n{code}", self.prefix)
         }
     }
 
