@@ -364,7 +364,7 @@ fn training(
             return Ok(());
         }
     };
-    let model = cx.load_base(&checkpoint)?;
+    let model = cx.load_base(checkpoint)?;
     let before = model.decoder.detached()?;
     let mut trainer = Trainer::new(model.decoder, &data, &config)?;
     if let Some(following) = &following {

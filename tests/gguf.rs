@@ -249,7 +249,9 @@ fn changed(name: &str, changes: &[(&str, Json)], to: &Path) {
 
 #[test]
 fn every_architecture_computes_what_its_folder_does() {
-    let cases: [(&str, &str, &[(&str, Json)]); 10] = [
+    /// Folder, architecture and settings of its config.
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, Json)]);
+    let cases: [Case; 10] = [
         ("llama-tied", "llama", &[]),
         ("families/llama-linear", "llama", &[("hidden_act", json!("silu"))]),
         (
@@ -591,7 +593,7 @@ fn every_verb_works_on_a_file_as_on_its_folder() {
 #[test]
 fn results_are_kept_by_what_the_file_holds() {
     let place = twin();
-    let store = Store::open(&place.path("store")).unwrap();
+    let store = Store::open(place.path("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
     let of = |name: &str| cx.fingerprint(&Checkpoint::open(place.path(name)).unwrap()).unwrap();
     let first = of("sha256-0123").hash();

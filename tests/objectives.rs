@@ -214,9 +214,9 @@ fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
         let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
         let fused = ops::token_kl(
             &single(h),
-            &single(w),
+            single(w),
             &single(h0),
-            &single(w),
+            single(w),
             &weights,
             cap,
             divergence,

@@ -516,7 +516,7 @@ fn references_that_no_answer_can_match_are_refused() {
         json!({"kind": "gsm8k", "answer": "-3.5"}),
         json!({"kind": "math", "answer": "\\text{Tuesday}"}),
         json!({"kind": "sql", "script": "CREATE TABLE t (a INT);", "query": "SELECT a FROM t"}),
-        json!({"kind": "code", "tests": [{"call": "f(1)", "expected": "[2, 'a']"}]}),
+        json!({"kind": "code", "tests": [{"call": "f(1)", "expected": "[2, [3]]"}]}),
     ] {
         let path = file(folder.path(), "items.jsonl", &[item(check.clone())]);
         assert!(read_items(&path).is_ok(), "{check}: {:?}", read_items(&path));

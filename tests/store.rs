@@ -427,7 +427,8 @@ fn a_damaged_file_that_is_named_by_its_path_is_refused() {
     write(place.path("tiny.toml"), RECIPE);
     place.works("run tiny.toml --out out");
     let tokens = place.entries("ledger")[0].join("tokens");
-    let part = std::fs::read_dir(&tokens).unwrap().next().unwrap().unwrap().path();
+    let mut files = std::fs::read_dir(&tokens).unwrap().map(|entry| entry.unwrap().path());
+    let part = files.find(|path| path.extension().is_some_and(|e| e == "parquet")).unwrap();
     for (file, at, named, calls) in [
         (
             adapter.join("adapter_model.safetensors"),

@@ -44,7 +44,7 @@ enum What {
     /// Any adapter, DoRA too, as a plain LoRA in PEFT's format
     Lora(Lora),
     /// A data set with the tokens to learn marked
-    Masks(Masks),
+    Masks(Box<Masks>),
 }
 
 #[derive(Args)]

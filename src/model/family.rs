@@ -261,7 +261,7 @@ impl Family {
             // a mixture of a family that is refused for more is refused for that
             Some((_, reason)) => Some(*reason),
             None if mixture => Some(MIXTURE),
-            None if ["vision_config", "text_config", "audio_config"].iter().any(|n| has(&n)) => {
+            None if ["vision_config", "text_config", "audio_config"].iter().any(has) => {
                 Some(IMAGES)
             }
             None => None,

@@ -635,16 +635,16 @@ mod tests {
                         let off = (f64::from(got) - sum).abs();
                         assert!(off <= bound(terms, sizes), "{what}: {got}, not {sum}");
                     };
-                    for at in 0..rows * out {
+                    for (at, got) in y.iter().enumerate() {
                         let (row, column) = (at / out, at % out);
                         let w = &weight[column * inner..][..inner];
                         let x = &x[row * inner..][..inner];
-                        check(y[at], &mut x.iter().copied().zip(w.iter().copied()));
+                        check(*got, &mut x.iter().copied().zip(w.iter().copied()));
                     }
-                    for at in 0..rows * inner {
+                    for (at, got) in dx.iter().enumerate() {
                         let (row, column) = (at / inner, at % inner);
                         let w = weight.iter().skip(column).step_by(inner).copied();
-                        check(dx[at], &mut dy[row * out..][..out].iter().copied().zip(w));
+                        check(*got, &mut dy[row * out..][..out].iter().copied().zip(w));
                     }
                 }
             }
