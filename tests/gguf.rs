@@ -543,7 +543,6 @@ fn every_verb_works_on_a_file_as_on_its_folder() {
             .collect::<Vec<_>>()
     };
     assert_eq!(table(evaluate("sha256-0123")), table(evaluate("model")));
-    place.run("generate self-output --model sha256-0123 --items items.jsonl --samples 1 --max-new-tokens 4 --out own");
     let doctor = place.run("doctor --model sha256-0123").stdout;
     assert!(doctor.contains("sha256-0123"), "{doctor}");
 
