@@ -58,7 +58,7 @@ type Hashes = HashMap<PathBuf, (u64, Option<SystemTime>, String)>;
 
 /// A checkpoint opened for inference.
 #[derive(Debug)]
-pub struct Opened {
+pub struct LoadedModel {
     /// The weights, adapter folded in.
     pub decoder: Decoder,
     /// The model's tokenizer and chat template.
@@ -70,7 +70,7 @@ pub struct Opened {
 impl Context {
     /// Results in `store`, computed on `device`, with as many workers as there are processors.
     pub fn new(store: Store, device: DeviceChoice, progress: Progress) -> Result<Self> {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = std::thread::available_parallelizm().map_or(1, usize::from);
         Ok(Self {
             store,
             device: open_device(device)?,
@@ -106,7 +106,7 @@ impl Context {
     }
 
     /// Reads a checkpoint for inference, its adapter folded into the weights, or beside those that are held in bf16.
-    pub fn open(&self, checkpoint: &Checkpoint) -> Result<Opened> {
+    pub fn open(&self, checkpoint: &Checkpoint) -> Result<LoadedModel> {
         let mut model = self.load_base(checkpoint)?;
         if let Some(folder) = &checkpoint.adapter {
             let base = model.decoder.detached()?;
@@ -130,7 +130,7 @@ impl Context {
         stop_ids.extend(tokenizer.stop_ids().into_iter().filter(|id| (*id as usize) < rows));
         stop_ids.sort_unstable();
         stop_ids.dedup();
-        Ok(Opened { decoder: model.decoder, tokenizer, stop_ids })
+        Ok(LoadedModel { decoder: model.decoder, tokenizer, stop_ids })
     }
 
     /// Says once in what the checkpoint's files contradict each other, see [`Checkpoint::contradictions`].
@@ -265,7 +265,7 @@ impl Context {
     }
 }
 
-impl Opened {
+impl LoadedModel {
     /// The ids of a question, ready for the answer.
     pub fn question(&self, prompt: &str) -> Result<Vec<u32>> {
         Ok(tokens::prompt(&self.tokenizer, &Conversation::question(prompt).messages)?.ids)

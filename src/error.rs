@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// Training had to stop.
     Training {
-        /// The optimiser step, counted from 1.
+        /// The optimizer step, counted from 1.
         step: usize,
         /// Why, and what to try.
         problem: String,

@@ -5,7 +5,7 @@
 
 mod likelihood;
 
-use crate::context::Opened;
+use crate::context::LoadedModel;
 use crate::error::{Error, Result};
 use crate::generate::{Finish, Sampling, generate};
 use crate::task::{Form, Item, Likelihood, Score};
@@ -67,7 +67,7 @@ impl TaskScore {
 
 /// Asks the model each item's question once and grades the answers, or scores its options where it says so; `done` is told how many are answered.
 pub fn answer(
-    model: &Opened,
+    model: &LoadedModel,
     items: &[Item],
     sampling: &Sampling,
     mut done: impl FnMut(usize),
@@ -91,7 +91,7 @@ pub fn answer(
 }
 
 /// The most probable option of each item, none of which is answered in writing.
-fn choose(model: &Opened, items: &[&Item], done: impl FnMut(usize)) -> Result<Vec<Graded>> {
+fn choose(model: &LoadedModel, items: &[&Item], done: impl FnMut(usize)) -> Result<Vec<Graded>> {
     if items.is_empty() {
         return Ok(Vec::new());
     }
@@ -106,7 +106,7 @@ fn choose(model: &Opened, items: &[&Item], done: impl FnMut(usize)) -> Result<Ve
 
 /// A written answer to each item.
 fn write(
-    model: &Opened,
+    model: &LoadedModel,
     items: &[&Item],
     sampling: &Sampling,
     mut done: impl FnMut(usize),

@@ -306,7 +306,7 @@ mod tests {
         let logits: Vec<f32> = [0.5f32, 0.2, 0.2, 0.1].iter().map(|p| p.ln()).collect();
         let plain = Sampling { temperature: 1.0, ..Sampling::greedy(1) };
         close(&shares(&plain, &logits), &[0.5, 0.2, 0.2, 0.1]);
-        // squared and renormalised
+        // squared and renormalized
         let cold = Sampling { temperature: 0.5, ..plain.clone() };
         close(&shares(&cold, &logits), &[0.25 / 0.34, 0.04 / 0.34, 0.04 / 0.34, 0.01 / 0.34]);
         let top = Sampling { top_p: Some(0.6), ..plain.clone() };

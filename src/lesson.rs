@@ -10,7 +10,7 @@
 //! let base = lesson::base(&cx, &recipe)?;
 //! let items = recipe.items("code", "train", 128)?;
 //! let truth = lesson::read(&cx, &base, "ground truth", &items)?;
-//! let low = truth.learn("stm(2.5)")?;
+//! let low = truth.mask("stm(2.5)")?;
 //! let tuned = lesson::finetune(&cx, &base, &low, &recipe.finetune)?;
 //! let tasks = Tasks::of(&recipe)?;
 //! let (before, after) = (
@@ -34,16 +34,16 @@ mod spread;
 mod surprise;
 mod tasks;
 
-pub use answers::{Answers, Forgotten, Lost, answers, forgotten};
+pub use answers::{Answers, LostPart, Regression, answers, regressions};
 pub use comparison::{Change, Comparison, compare};
 pub use kinds::{Kind, Kinds};
-pub use loss::{Losses, TaskLoss, losses};
+pub use loss::{TaskChange, TaskChanges, task_changes};
 pub use masks::{Masking, Masks, ThresholdCurve, masks};
 pub use movement::{Front, Movement, Place, by_block, front, movement};
 pub use nudge::{Nudged, nudge};
 pub use pool::{
     Acceptance, Accepted, Kept, Likeness, OfPool, Picked, Picks, Pools, Questions, acceptance,
-    kept, likeness, picks, pools, questions_with_a_right_one,
+    kept, likeness, pass_at_k, picks, pools,
 };
 pub use spread::{Bins, Share, Spread, spread, weights_by_perplexity};
 pub use surprise::{OfAnswers, Peak, Peaks, Perplexities, perplexities, same_questions};
@@ -63,13 +63,13 @@ use crate::select::{Counts, LossMask, ModelSignals, Signals, TokenClass, Weighti
 use crate::stats;
 use crate::task::Item;
 use crate::tokens::{Sequence, TooLong, sequences};
-use crate::train::{Example, Finetune};
+use crate::train::{Example, TrainConfig};
 use crate::verbs::{self, Tuned};
 use serde::{Deserialize, Serialize};
 
 /// Items as a model reads them: tokens, which of them are the answer's, and what the model says of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reading {
+pub struct Scored {
     /// Whose answers they are, such as `ground truth`.
     pub name: String,
     /// What was read; empty for a data set, whose rows have no grader.
@@ -94,20 +94,20 @@ pub fn base(cx: &Context, recipe: &Recipe) -> Result<Checkpoint> {
 ///
 /// # Errors
 /// There is no item, the model cannot be read, or an item does not fit its context.
-pub fn read(cx: &Context, checkpoint: &Checkpoint, name: &str, items: &[Item]) -> Result<Reading> {
+pub fn read(cx: &Context, checkpoint: &Checkpoint, name: &str, items: &[Item]) -> Result<Scored> {
     if items.is_empty() {
         return Err(Error::invalid("items", "there is none to read"));
     }
     let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
     let reading = read_examples(cx, checkpoint, name, &examples)?;
-    Ok(Reading { items: items.to_vec(), ..reading })
+    Ok(Scored { items: items.to_vec(), ..reading })
 }
 
 /// The same of the conversations of a data set, whatever was said in them.
 ///
 /// # Errors
 /// The model cannot be read, or a conversation does not fit its context.
-pub fn read_data(cx: &Context, checkpoint: &Checkpoint, data: &Dataset) -> Result<Reading> {
+pub fn read_data(cx: &Context, checkpoint: &Checkpoint, data: &Dataset) -> Result<Scored> {
     read_examples(cx, checkpoint, &data.name, &data.examples)
 }
 
@@ -116,7 +116,7 @@ fn read_examples(
     checkpoint: &Checkpoint,
     name: &str,
     examples: &[dataset::Example],
-) -> Result<Reading> {
+) -> Result<Scored> {
     let tokenizer = cx.tokenizer(checkpoint)?;
     let context = checkpoint.config()?.max_position_embeddings;
     let sequences = sequences(&tokenizer, examples, context, TooLong::Refuse)?.sequences;
@@ -125,7 +125,7 @@ fn read_examples(
     for (sequence, scores) in sequences.iter().zip(&scores) {
         scores.check(checkpoint, &sequence.id)?;
     }
-    Ok(Reading {
+    Ok(Scored {
         name: name.to_owned(),
         items: Vec::new(),
         classes: sequences.iter().map(|s| s.classes(&tokenizer)).collect(),
@@ -134,7 +134,7 @@ fn read_examples(
     })
 }
 
-impl Reading {
+impl Scored {
     /// Mean over the items of `exp(mean surprisal of the answer, given the question)`: the paper's Table 1.
     pub fn perplexity(&self) -> f64 {
         let each = perplexity::given_prompt(&self.sequences, &self.scores);
@@ -189,8 +189,8 @@ impl Reading {
     ///
     /// # Errors
     /// The rule cannot be read, or needs what a second model says.
-    pub fn learn(&self, rule: &str) -> Result<Lesson> {
-        Lesson::new(self, rule, Vec::new())
+    pub fn learn(&self, rule: &str) -> Result<Masked> {
+        Masked::new(self, rule, Vec::new())
     }
 
     /// As [`learn`](Self::learn), by a rule that compares two models, such as `dpf(0)`: `reference` is what the second one says of the same
@@ -198,7 +198,7 @@ impl Reading {
     ///
     /// # Errors
     /// The rule cannot be read, or `reference` is of other tokens.
-    pub fn learn_against(&self, rule: &str, reference: &Reading) -> Result<Lesson> {
+    pub fn learn_against(&self, rule: &str, reference: &Scored) -> Result<Masked> {
         let ids = |reading: &Self| -> Vec<Vec<u32>> {
             reading.sequences.iter().map(|s| s.ids.clone()).collect()
         };
@@ -207,15 +207,15 @@ impl Reading {
                 format!("reads other tokens than {}; let it read the same items", self.name);
             return Err(Error::invalid(format!("reference {}", reference.name), problem));
         }
-        Lesson::new(self, rule, reference.scores.clone())
+        Masked::new(self, rule, reference.scores.clone())
     }
 }
 
-/// What is learned of a [`Reading`]: a weight for each token.
+/// What is learned of a [`Scored`]: a weight for each token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Lesson {
+pub struct Masked {
     /// What was read.
-    pub reading: Reading,
+    pub reading: Scored,
     /// The rule of the weights.
     pub rule: Weighting,
     /// One for each token of each item; 0 is not learned. What is random is drawn by seed 1 here, and by its own seed in a training. Where
@@ -229,8 +229,8 @@ pub struct Lesson {
 /// Draws what is random in a rule.
 const SEED: u64 = 1;
 
-impl Lesson {
-    fn new(reading: &Reading, rule: &str, reference: Vec<TokenScores>) -> Result<Self> {
+impl Masked {
+    fn new(reading: &Scored, rule: &str, reference: Vec<TokenScores>) -> Result<Self> {
         let weighting: Weighting = rule.parse()?;
         let wrong = |problem: &str| Err(Error::invalid(format!("rule {rule}"), problem));
         let needs = weighting.needs();
@@ -264,7 +264,7 @@ impl Lesson {
     }
 
     fn signals(&self) -> Vec<Signals> {
-        let Reading { sequences, classes, scores, .. } = &self.reading;
+        let Scored { sequences, classes, scores, .. } = &self.reading;
         scorer::signals(sequences, classes, scores, &self.reference)
     }
 
@@ -362,10 +362,10 @@ pub fn decided_otherwise(one: &Card, other: &Card) -> Result<Vec<String>> {
 pub fn finetune(
     cx: &Context,
     base: &Checkpoint,
-    lesson: &Lesson,
-    config: &Finetune,
+    lesson: &Masked,
+    config: &TrainConfig,
 ) -> Result<Tuned> {
-    let Lesson { rule, reading, .. } = lesson;
+    let Masked { rule, reading, .. } = lesson;
     let label = format!("{}-{rule}", reading.name);
     if lesson.weights != lesson.drawn()? {
         if rule.needs().online() {
@@ -391,7 +391,7 @@ mod tests {
     use crate::train::Objective;
 
     /// Four items of the lab, read by its model, and a short training.
-    fn lab(folder: &std::path::Path) -> (Context, Checkpoint, Reading, Finetune) {
+    fn lab(folder: &std::path::Path) -> (Context, Checkpoint, Scored, TrainConfig) {
         let store = Store::open(folder).unwrap();
         let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
         let recipe = Recipe::quick();
@@ -399,14 +399,14 @@ mod tests {
         let items = recipe.items("code", "train", 4).unwrap();
         let truth = read(&cx, &base, "ground truth", &items).unwrap();
         let config =
-            Finetune { learning_rate: 3e-3, seed: 1, epochs: 2, batch: 2, ..recipe.finetune };
+            TrainConfig { learning_rate: 3e-3, seed: 1, epochs: 2, batch: 2, ..recipe.finetune };
         (cx, base, truth, config)
     }
 
     #[test]
     fn a_rule_that_needs_a_second_model_is_refused() {
         let reading = kinds::made::reading_of(&[-0.1]);
-        let error = reading.learn("rho1(0.6)").unwrap_err().to_string();
+        let error = reading.mask("rho1(0.6)").unwrap_err().to_string();
         assert!(error.contains("second model"), "{error}");
     }
 
@@ -414,15 +414,16 @@ mod tests {
     fn a_rule_that_follows_the_model_is_trained_so() {
         let folder = tempfile::tempdir().unwrap();
         let (cx, base, truth, config) = lab(folder.path());
-        let dft = finetune(&cx, &base, &truth.learn("dft").unwrap(), &config).unwrap();
+        let dft = finetune(&cx, &base, &truth.mask("dft").unwrap(), &config).unwrap();
         // the same gradient by another name
-        let bounded = Finetune { objective: Objective::Probability { q: 1.0 }, ..config.clone() };
-        let bounded = finetune(&cx, &base, &truth.learn("all").unwrap(), &bounded).unwrap();
+        let bounded =
+            TrainConfig { objective: Objective::Probability { q: 1.0 }, ..config.clone() };
+        let bounded = finetune(&cx, &base, &truth.mask("all").unwrap(), &bounded).unwrap();
         let ratio = dft.relative_weight_change / bounded.relative_weight_change;
         assert!((ratio - 1.0).abs() < 1e-3, "{ratio}");
-        let frozen = finetune(&cx, &base, &truth.learn("p_base").unwrap(), &config).unwrap();
+        let frozen = finetune(&cx, &base, &truth.mask("p_base").unwrap(), &config).unwrap();
         assert_ne!(frozen.relative_weight_change, dft.relative_weight_change);
-        let profit = finetune(&cx, &base, &truth.learn("profit(0.1)").unwrap(), &config).unwrap();
+        let profit = finetune(&cx, &base, &truth.mask("profit(0.1)").unwrap(), &config).unwrap();
         let churn: Vec<bool> = profit.steps.iter().map(|s| s.churn.is_some()).collect();
         assert_eq!(churn, [false, false, true, true]);
         let mask = card(&cx, &dft).unwrap().mask.unwrap();
@@ -434,13 +435,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (cx, base, truth, _) = lab(folder.path());
         // the model against itself: nothing became harder
-        let all = truth.learn_against("dpf(0)", &truth).unwrap();
+        let all = truth.mask_against("dpf(0)", &truth).unwrap();
         assert_eq!(all.masked_share(), 0.0);
         let fewer = read(&cx, &base, "two", &truth.items[..2]).unwrap();
-        let error = truth.learn_against("dpf(0)", &fewer).unwrap_err();
+        let error = truth.mask_against("dpf(0)", &fewer).unwrap_err();
         assert!(error.to_string().contains("other tokens"), "{error}");
         for (rule, part) in [("dpf(0)", "second model"), ("eaft(1)", "trainer alone")] {
-            let error = truth.learn(rule).unwrap_err().to_string();
+            let error = truth.mask(rule).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
     }

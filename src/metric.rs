@@ -83,7 +83,7 @@ pub fn masked_share(completion_tokens: usize, learned_tokens: usize) -> Option<f
 
 /// Chance that at least one of `drawn` answers is right when they are drawn without replacement from `sampled` ones, `right` of them right:
 /// the unbiased pass@k of Chen et al. 2021 (arXiv 2107.03374), with k = `drawn`. `drawn` is at most `sampled`.
-pub fn at_least_one_right(sampled: usize, right: usize, drawn: usize) -> f64 {
+pub fn pass_at_k(sampled: usize, right: usize, drawn: usize) -> f64 {
     let wrong = sampled.saturating_sub(right);
     // C(wrong, drawn) / C(sampled, drawn), factor by factor
     let all_wrong: f64 = (0..drawn)
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn one_right_answer_of_several_is_pass_at_k() {
         let check = |(sampled, right, drawn), expected: f64| {
-            close(Some(at_least_one_right(sampled, right, drawn)), expected);
+            close(Some(pass_at_k(sampled, right, drawn)), expected);
         };
         check((16, 4, 1), 0.25);
         check((16, 4, 8), 0.961_538_461_538_461_5);

@@ -20,29 +20,31 @@ pub use crate::error::{Error, Result};
 pub use crate::experiment::results::{Results, Run, TokenExample};
 pub use crate::experiment::{Arm, Recipe, run as run_recipe};
 pub use crate::generate::Sampling;
-pub use crate::lesson::exercise::{self, Judgement};
+pub use crate::lesson::exercise::{self, Judgment};
 pub use crate::lesson::{
-    self, Acceptance, Answers, Comparison, Forgotten, Front, Kinds, Lesson, Likeness, Losses, Lost,
-    Masks,
+    self, Acceptance, Answers, Comparison, Front, Kinds, Likeness, LostPart, Masked, Masks,
+    Regression, TaskChanges,
 };
 pub use crate::lesson::{
-    Movement, Nudged, Perplexities, Picks, Pools, Reading, Scores, Spread, Tasks, ThresholdCurve,
+    Movement, Nudged, Perplexities, Picks, Pools, Scored, Scores, Spread, Tasks, ThresholdCurve,
     Weighed,
 };
 pub use crate::metric;
 pub use crate::model::{Checkpoint, DeviceChoice};
 pub use crate::progress::Progress;
 pub use crate::report::figure::{self, Figure};
-pub use crate::report::forgetting::{self, Of};
+pub use crate::report::forgetting::{self, TaskGroup};
 pub use crate::report::grid::Grid;
 pub use crate::report::{arms, intervals, power, table};
 pub use crate::select::{LossMask, PRESETS, TokenClass, Weighting};
-pub use crate::self_output::{Among, Pick, Pool, PoolItem, SelfOutput, Shown, Which};
+pub use crate::self_output::{
+    Candidates, Conditioning, Pool, PoolItem, Selection, SelfOutput, Shown,
+};
 pub use crate::stats::{self, Design, Pair, Verdict};
 pub use crate::store::Store;
 pub use crate::task::{Item, Score};
 pub use crate::tokens::TemplateOptions;
-pub use crate::train::Finetune;
+pub use crate::train::TrainConfig;
 pub use crate::verbs::{self, Tuned};
 pub use candle_core;
 pub use polars;

@@ -12,7 +12,7 @@ use crate::perplexity::TokenScores;
 use crate::select::{ModelSignals, Signals, TOP, TokenClass, Weighting, carry_over};
 use crate::stats;
 use crate::tokens::{Form, Sequence, Tokenizer, sequence};
-use crate::train::{self, Finetune, Reweigh};
+use crate::train::{self, OnlineWeights, TrainConfig};
 use crate::verbs::{self, Training};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -222,16 +222,16 @@ pub fn every_token(sequences: &[Sequence]) -> Vec<Vec<f32>> {
 /// What `config` says itself counts; what it leaves open is as the rule says. The loss is divided by what stands after the rule's `over`,
 /// else as its method was published, else by the learned tokens. Weights that follow the model are made anew as often as its `every` says;
 /// where they do not, nothing is made anew.
-pub fn config(rule: &Weighting, config: &Finetune) -> Finetune {
+pub fn config(rule: &Weighting, config: &TrainConfig) -> TrainConfig {
     let every = config.reweigh_every.unwrap_or(rule.every());
     let normalizer = config.normalizer.or(rule.normalizer());
-    let config = Finetune {
+    let config = TrainConfig {
         normalizer,
         // 1 is said only where the rule says another number, so that this may be applied to its own result
         reweigh_every: (rule.needs().online() && every.max(rule.every()) > 1).then_some(every),
         ..config.clone()
     };
-    Finetune { normalizer: Some(config.normalizer()), ..config }
+    TrainConfig { normalizer: Some(config.normalizer()), ..config }
 }
 
 /// A data set whose tokens are weighed by a rule, and how it is trained: what a rule does to a training, for notebooks, recipes and the
@@ -240,11 +240,11 @@ pub fn config(rule: &Weighting, config: &Finetune) -> Finetune {
 pub struct Weighted<'a> {
     rule: &'a Weighting,
     sequences: &'a [Sequence],
-    following: Option<Following>,
+    following: Option<OnlineRule>,
     /// What the trainer is given, in the order of the sequences; 1 for each token of an answer where the weights follow the model.
     pub examples: Vec<train::Example>,
     /// The configuration as [`config()`] makes it.
-    pub config: Finetune,
+    pub config: TrainConfig,
 }
 
 impl<'a> Weighted<'a> {
@@ -256,7 +256,7 @@ impl<'a> Weighted<'a> {
         rule: &'a Weighting,
         sequences: &'a [Sequence],
         signals: Vec<Signals>,
-        config: &Finetune,
+        config: &TrainConfig,
     ) -> Result<Self> {
         let online = rule.needs().online();
         if online {
@@ -268,7 +268,7 @@ impl<'a> Weighted<'a> {
             false => rule.weights(&signals, config.seed)?,
         };
         let following =
-            online.then(|| Following::new(rule.clone(), sequences, signals, config.seed));
+            online.then(|| OnlineRule::new(rule.clone(), sequences, signals, config.seed));
         let examples = examples(sequences, weights);
         Ok(Self { rule, sequences, following, examples, config: self::config(rule, config) })
     }
@@ -276,7 +276,7 @@ impl<'a> Weighted<'a> {
     /// As [`verbs::train`] takes it: nothing watched, and no log.
     pub fn training(&self) -> Training<'_> {
         Training {
-            reweigh: self.following.as_ref().map(|f| (f as &dyn Reweigh, f.name())),
+            reweigh: self.following.as_ref().map(|f| (f as &dyn OnlineWeights, f.name())),
             rule: Some((self.rule, self.sequences)),
             ..Training::new(&self.examples, &self.config)
         }
@@ -296,14 +296,14 @@ pub fn examples(sequences: &[Sequence], weights: Vec<Vec<f32>>) -> Vec<train::Ex
 
 /// Weights that follow the model while it learns: the rule, with everything of its signals that does not change.
 #[derive(Debug, Clone)]
-pub struct Following {
+pub struct OnlineRule {
     weighting: Weighting,
     signals: HashMap<String, Signals>,
     seed: u64,
     name: String,
 }
 
-impl Following {
+impl OnlineRule {
     /// `signals` are those of `sequences`, without the current model's.
     pub fn new(
         weighting: Weighting,
@@ -346,7 +346,7 @@ impl Following {
     }
 }
 
-impl Reweigh for Following {
+impl OnlineWeights for OnlineRule {
     fn weights(
         &self,
         examples: &[&train::Example],
@@ -478,7 +478,7 @@ mod tests {
         };
         let weighting = "keep(surprisal_current < surprisal_base)".parse().unwrap();
         let sequence = sequence(&[("q", false), ("a", true), ("b", true)]);
-        let following = Following::new(weighting, &[sequence], vec![known], 0);
+        let following = OnlineRule::new(weighting, &[sequence], vec![known], 0);
         let current = ModelSignals {
             log_prob: vec![None, Some(-0.5), Some(-2.0)],
             ..ModelSignals::default()

@@ -6,9 +6,9 @@
 
 mod pick;
 
-pub use pick::Pick;
+pub use pick::Selection;
 
-use crate::context::Opened;
+use crate::context::LoadedModel;
 use crate::error::{Error, Result};
 use crate::generate::{Answer, Finish, Sampling, generate};
 use crate::perplexity;
@@ -25,13 +25,13 @@ pub struct SelfOutput {
     /// How they are drawn.
     pub sampling: Sampling,
     /// Which perplexity decides among the right ones.
-    pub lowest: Which,
+    pub lowest: Conditioning,
 }
 
 /// The two perplexities of a whole answer that are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Which {
+pub enum Conditioning {
     /// Given its prompt in the chat template: the paper's Table 1.
     GivenPrompt,
     /// Of the bare text: what the authors' script computes to choose.
@@ -40,7 +40,7 @@ pub enum Which {
 
 /// Which candidates a choice is made among.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among {
+pub enum Candidates {
     /// The right ones.
     Right,
     /// The right ones, of items that have wrong ones too.
@@ -55,7 +55,7 @@ impl SelfOutput {
     /// 32 answers at temperature 0.7 and top-p 0.95, of the right ones the lowest perplexity of the bare text (paper § 2.2 and the
     /// authors' script of January 2025; their later script draws one).
     pub fn paper() -> Self {
-        Self { samples: 32, sampling: Sampling::paper(), lowest: Which::TextAlone }
+        Self { samples: 32, sampling: Sampling::paper(), lowest: Conditioning::TextAlone }
     }
 
     /// The same with so many answers to each question, drawn at another temperature.
@@ -116,29 +116,29 @@ impl Candidate {
         self.score.value == 1.0 && !self.truncated
     }
 
-    fn perplexity(&self, which: Which) -> f64 {
+    fn perplexity(&self, which: Conditioning) -> f64 {
         match which {
-            Which::GivenPrompt => self.perplexity_given_prompt,
-            Which::TextAlone => self.perplexity_of_text_alone.unwrap_or(f64::INFINITY),
+            Conditioning::GivenPrompt => self.perplexity_given_prompt,
+            Conditioning::TextAlone => self.perplexity_of_text_alone.unwrap_or(f64::INFINITY),
         }
     }
 }
 
 impl PoolItem {
     /// The candidate of lowest perplexity among some; the first one of equals.
-    pub fn chosen(&self, which: Which, among: Among) -> Option<&Candidate> {
-        self.picked(Pick::Lowest(which), among, 0)
+    pub fn chosen(&self, which: Conditioning, among: Candidates) -> Option<&Candidate> {
+        self.picked(Selection::Lowest(which), among, 0)
     }
 
     /// Those that a choice is made among, in the order of sampling.
-    fn among(&self, among: Among) -> Vec<&Candidate> {
+    fn among(&self, among: Candidates) -> Vec<&Candidate> {
         let finished = || self.candidates.iter().filter(|c| !c.truncated);
         let mixed = finished().any(Candidate::accepted) && !finished().all(Candidate::accepted);
         let wanted = |candidate: &&Candidate| match among {
-            Among::Right => candidate.accepted(),
-            Among::RightOfMixed => mixed && candidate.accepted(),
-            Among::AnyOfMixed => mixed,
-            Among::WrongOfMixed => mixed && !candidate.accepted(),
+            Candidates::Correct => candidate.accepted(),
+            Candidates::CorrectOfMixed => mixed && candidate.accepted(),
+            Candidates::AnyOfMixed => mixed,
+            Candidates::IncorrectOfMixed => mixed && !candidate.accepted(),
         };
         finished().filter(wanted).collect()
     }
@@ -146,8 +146,8 @@ impl PoolItem {
 
 impl Pool {
     /// Items with their chosen answer in the place of the reference; items without a candidate to choose are dropped.
-    pub fn chosen(&self, items: &[Item], which: Which, among: Among) -> Vec<Item> {
-        self.picked(items, Pick::Lowest(which), among)
+    pub fn chosen(&self, items: &[Item], which: Conditioning, among: Candidates) -> Vec<Item> {
+        self.picked(items, Selection::Lowest(which), among)
     }
 
     /// Answers sampled.
@@ -176,7 +176,7 @@ pub enum Shown {
 /// Samples candidates for `items`. The random streams go by an item's place in the whole set, `first` being that of `items[0]`, so
 /// that a set may be worked off in parts.
 pub fn sample(
-    model: &Opened,
+    model: &LoadedModel,
     items: &[Item],
     first: usize,
     shown: Shown,

@@ -22,7 +22,7 @@ use crate::stats;
 use crate::store::fault;
 use crate::task::Item;
 use crate::tokens::Sequence;
-use crate::train::{Example, Finetune, Method, Reweigh, Step, Trainer};
+use crate::train::{Example, Method, OnlineWeights, Step, TrainConfig, Trainer};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -101,7 +101,7 @@ pub fn sample(
 pub struct Tuned {
     /// The base plus an adapter on disk, or a whole model after training in full.
     pub checkpoint: Checkpoint,
-    /// What each optimiser step did.
+    /// What each optimizer step did.
     pub steps: Vec<Step>,
     /// Frobenius norm of the weight change relative to the weights.
     pub relative_weight_change: f64,
@@ -123,9 +123,9 @@ pub struct Training<'a> {
     /// What is learned.
     pub data: &'a [Example],
     /// How.
-    pub config: &'a Finetune,
+    pub config: &'a TrainConfig,
     /// Who makes the token weights while the model learns, with the words that name it among the inputs.
-    pub reweigh: Option<(&'a dyn Reweigh, &'a str)>,
+    pub reweigh: Option<(&'a dyn OnlineWeights, &'a str)>,
     /// What is looked at while it goes on.
     pub watch: Option<&'a Watch>,
     /// A folder for steps and probes as they come: JSON lines and an event file.
@@ -177,7 +177,7 @@ impl MaskOrigin {
 
 impl<'a> Training<'a> {
     /// With fixed weights, nothing watched and no log.
-    pub fn new(data: &'a [Example], config: &'a Finetune) -> Self {
+    pub fn new(data: &'a [Example], config: &'a TrainConfig) -> Self {
         Self { data, config, reweigh: None, watch: None, log: None, rule: None, unusable: &[] }
     }
 }
@@ -191,7 +191,7 @@ pub fn finetune(
     base: &Checkpoint,
     label: &str,
     data: &[Example],
-    config: &Finetune,
+    config: &TrainConfig,
 ) -> Result<Tuned> {
     train(cx, base, label, &Training::new(data, config))
 }
@@ -366,8 +366,8 @@ pub fn train(
 }
 
 /// `config` with nothing left open, as a card shows it and the store names it.
-fn settled(config: &Finetune) -> Finetune {
-    Finetune { normalizer: Some(config.normalizer()), ..config.clone() }
+fn settled(config: &TrainConfig) -> TrainConfig {
+    TrainConfig { normalizer: Some(config.normalizer()), ..config.clone() }
 }
 
 /// As [`finetune`], with the model as it was after each epoch, the last one included. For a LoRA or DoRA.
@@ -376,7 +376,7 @@ pub fn finetune_by_epoch(
     base: &Checkpoint,
     label: &str,
     data: &[Example],
-    config: &Finetune,
+    config: &TrainConfig,
 ) -> Result<Vec<Tuned>> {
     config.check()?;
     let config = &settled(config);

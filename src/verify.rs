@@ -15,11 +15,11 @@ use crate::generate::Sampling;
 use crate::interruption;
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
-use crate::scorer::{Following, check};
+use crate::scorer::{OnlineRule, check};
 use crate::select::{LossMask, ModelSignals, Signals};
 use crate::store::{Fingerprint, Kept};
 use crate::task::{Item, graders};
-use crate::train::{Example, Finetune, Trainer};
+use crate::train::{Example, TrainConfig, Trainer};
 use crate::verbs::{MaskOrigin, Tuned};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub const TOLERANCE_ON_GPU: f64 = 3e-2;
 /// How much is made again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
-    /// First optimiser steps of a training; 0 for all.
+    /// First optimizer steps of a training; 0 for all.
     pub steps: usize,
     /// First items of each task, or first sequences that were scored; 0 for all.
     pub items: usize,
@@ -287,7 +287,7 @@ fn training(
 ) -> Result<()> {
     let tuned: Tuned = kept.result()?;
     let data: Vec<Example> = inputs.input("data")?;
-    let config: Finetune = inputs.input("config")?;
+    let config: TrainConfig = inputs.input("config")?;
     let found = card::data_of(&data);
     let noted = card.data.get("data").map(|data| data.hash.clone()).unwrap_or_default();
     let tokens = found.tokens.unwrap_or_default();
@@ -343,7 +343,7 @@ fn training(
         (None, ..) => None,
         (Some(name), Some(origin), Some(signals)) => {
             let ids = data.iter().map(|one| one.id.clone()).collect();
-            let following = Following::of(origin.rule, ids, signals, origin.seed);
+            let following = OnlineRule::of(origin.rule, ids, signals, origin.seed);
             // the name holds a hash of all scores
             let same = following.name() == name || verdict.tolerance > 0.0;
             verdict.add(

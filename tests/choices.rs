@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use unforget::benchmark::{Ask, Benchmark, few_shot};
-use unforget::context::{Context, Opened};
+use unforget::context::{Context, LoadedModel};
 use unforget::dataset::read_items;
 use unforget::evaluate::{Graded, TaskScore, answer};
 use unforget::experiment::{Experiment, Recipe};
@@ -22,7 +22,7 @@ fn context(place: &Path) -> Context {
     Context::new(Store::open(place).unwrap(), DeviceChoice::Cpu, Progress::quiet()).unwrap()
 }
 
-fn opened(model: &Path) -> Opened {
+fn opened(model: &Path) -> LoadedModel {
     let place = tempfile::tempdir().unwrap();
     context(place.path()).open(&Checkpoint::open(model).unwrap()).unwrap()
 }
@@ -39,7 +39,7 @@ fn rows(name: &str) -> PathBuf {
     reference(&format!("choices/{name}.jsonl"))
 }
 
-fn scored(model: &Opened, items: &[Item]) -> Vec<Graded> {
+fn scored(model: &LoadedModel, items: &[Item]) -> Vec<Graded> {
     answer(model, items, &Sampling::greedy(1), |_| {}).unwrap()
 }
 

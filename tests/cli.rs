@@ -292,7 +292,7 @@ fn training_teaches_and_what_was_taught_can_be_generated_graded_and_scored() {
     place.write_rows("items.jsonl", &items());
     // in full until it knows the four answers by heart
     let full = place.json(
-        "finetune --model model --data items.jsonl --out known --preset lab --full --learning-rate 1e-2 --epochs 80 --batch 4",
+        "finetune --model model --data items.jsonl --out known --preset lab --full --learning-rate 1e-2 --num-epochs 80 --batch-size 4",
     );
     assert_eq!(full["steps"], json!(80));
     assert!(full["loss_last"].as_f64() < Some(0.1), "{full}");
@@ -322,7 +322,8 @@ fn training_teaches_and_what_was_taught_can_be_generated_graded_and_scored() {
     assert!(graded.contains("items"), "{graded}");
 
     // an adapter on the random model, in PEFT's layout
-    let text = place.works(&format!("{TRAIN} --threshold {} --epochs 6 --batch 2", median(&place)));
+    let text = place
+        .works(&format!("{TRAIN} --threshold {} --num-epochs 6 --batch-size 2", median(&place)));
     assert!(
         text.stdout.contains("relative weight change") && text.stderr.is_empty(),
         "{}",
@@ -335,7 +336,7 @@ fn training_teaches_and_what_was_taught_can_be_generated_graded_and_scored() {
     let after = place.json(&format!("{SCORE} --adapter adapter"))["perplexity_per_token"].as_f64();
     assert!(after < before, "{after:?} {before:?}");
     // an earlier result is replaced, other things are not
-    place.works(&format!("{TRAIN} --epochs 1"));
+    place.works(&format!("{TRAIN} --num-epochs 1"));
     place.refuses(
         "finetune --model model --data sums.jsonl --out own",
         &["own", "holds other things", "--out"],
@@ -355,7 +356,7 @@ fn answers_none_of_which_is_right_are_kept_for_looking_at() {
 fn controls_leave_out_as_many_tokens_as_the_threshold() {
     let place = with_sums();
     let learned = |mask: &str| {
-        let printed = place.json(&format!("{TRAIN} {mask} --epochs 1"));
+        let printed = place.json(&format!("{TRAIN} {mask} --num-epochs 1"));
         printed["learned_tokens"].as_u64().unwrap()
     };
     let all = learned("");
@@ -484,8 +485,8 @@ fn numbers_that_make_no_sense_are_refused_by_name() {
         place.refuses(&format!("{TRAIN} --learning-rate {value}"), &["learning_rate", "above 0"]);
     }
     place.refuses(&format!("{TRAIN} --mask some:2"), &["--mask", "some:2", "random:T"]);
-    place.refuses(&format!("{TRAIN} --epochs 0"), &["epochs", "at least 1"]);
-    place.refuses(&format!("{TRAIN} --clip -1"), &["clip", "above 0"]);
+    place.refuses(&format!("{TRAIN} --num-epochs 0"), &["epochs", "at least 1"]);
+    place.refuses(&format!("{TRAIN} --max-grad-norm -1"), &["clip", "above 0"]);
     place.refuses(&format!("{TRAIN} --dropout 1"), &["dropout", "below 1"]);
     place.refuses(&format!("{TRAIN} --rank 0"), &["rank", "at least 1"]);
     let own = "generate self-output --model model --items items.jsonl --out own";
@@ -509,7 +510,7 @@ fn examples_without_a_token_to_learn_are_left_out_and_named() {
     }
     let (last, below) = (lowest[3], lowest[2].1);
     assert!(last.1 > below, "{lowest:?}");
-    let call = format!("{TRAIN} --epochs 1 --threshold {}", (last.1 + below) / 2.0);
+    let call = format!("{TRAIN} --num-epochs 1 --threshold {}", (last.1 + below) / 2.0);
     let outcome = place.works(&format!("{call} --json"));
     assert!(outcome.stderr.contains(&last.0), "{}", outcome.stderr);
     let printed: Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -527,7 +528,7 @@ fn examples_without_a_token_to_learn_are_left_out_and_named() {
 fn a_loss_that_is_no_number_stops_training_and_says_where() {
     let place = with_sums();
     let outcome = place.run(&format!(
-        "{TRAIN} --learning-rate 1e30 --schedule constant --warmup-steps 0 --no-clip --epochs 5 --batch 1"
+        "{TRAIN} --learning-rate 1e30 --schedule constant --warmup-steps 0 --no-max-grad-norm --num-epochs 5 --batch-size 1"
     ));
     assert!(!outcome.success && outcome.stdout.is_empty(), "{}", outcome.stdout);
     assert!(
@@ -537,7 +538,7 @@ fn a_loss_that_is_no_number_stops_training_and_says_where() {
     );
     place.poison();
     let parts = ["model.safetensors", "up_proj.weight holds NaN at [0, 0]", "not a number"];
-    place.refuses(&format!("{TRAIN} --batch 2"), &parts);
+    place.refuses(&format!("{TRAIN} --batch-size 2"), &parts);
     place.refuses(SCORE, &parts);
     place.refuses(&format!("{TRAIN} --threshold 400"), &parts);
     assert!(!place.path("adapter").exists());
@@ -596,7 +597,7 @@ impl Drop for Mount {
 #[test]
 fn a_store_that_is_full_or_read_only_is_named_and_nothing_is_half_written() {
     let place = with_sums();
-    let train = format!("{TRAIN} --epochs 1 --store small");
+    let train = format!("{TRAIN} --num-epochs 1 --store small");
     let Some(store) = Mount::new(place.path("small"), "24k") else {
         println!("skipped: a full and a read-only store: only root may mount");
         return;
@@ -634,7 +635,8 @@ fn entries(folder: &Path, name: &str) -> usize {
 #[test]
 fn a_fine_tuning_that_was_killed_ends_in_the_same_bytes() {
     let place = with_sums();
-    let train = "finetune --model model --data sums.jsonl --preset lab --epochs 150 --batch 1";
+    let train =
+        "finetune --model model --data sums.jsonl --preset lab --num-epochs 150 --batch-size 1";
     let disturbed = format!("{train} --store disturbed --out first");
     for point in ["begun finetune", "step 3", "checkpoint 40", "checkpoint 80", "step 90"] {
         killed_at(place.command(&disturbed), point);
@@ -841,7 +843,7 @@ fn a_real_model_without_a_template_scores_and_learns_real_data() {
     let perplexity = scores["perplexity_given_prompt"].as_f64().unwrap();
     assert!(perplexity > 1.0 && perplexity.is_finite(), "{scores}");
     let tuned = place.json(&format!(
-        "finetune {of} --limit 24 --threshold 1000 --learning-rate 1e-3 --epochs 1 --out adapter"
+        "finetune {of} --limit 24 --threshold 1000 --learning-rate 1e-3 --num-epochs 1 --out adapter"
     ));
     let known = |key: &str| tuned[key].as_f64().unwrap();
     println!(
@@ -1053,7 +1055,7 @@ fn models_and_data_go_by_the_names_that_python_gives_them() {
         assert_eq!(printed["examples"], examples, "{data}");
     }
     let output = call(
-        "finetune --model own/toy@0123 --data DATA/shards:train --out adapter --preset lab --epochs 1",
+        "finetune --model own/toy@0123 --data DATA/shards:train --out adapter --preset lab --num-epochs 1",
     );
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");

@@ -265,7 +265,7 @@ fn gradients_of_all_weights_follow_the_loss() {
     }
 }
 
-/// A few steps on one batch teach it: the whole way from loss to optimiser works for every family.
+/// A few steps on one batch teach it: the whole way from loss to optimizer works for every family.
 #[test]
 fn training_lowers_the_loss_of_every_family() {
     for model in MODELS {
@@ -626,12 +626,12 @@ fn what_no_family_computes_here_is_refused() {
         config["quantization_config"] =
             json!({"quant_method": "bitsandbytes", "load_in_4bit": true});
     });
-    assert_refused(refused, &["quantised (bitsandbytes)", "bf16"]);
+    assert_refused(refused, &["quantized (bitsandbytes)", "bf16"]);
 }
 
-/// Weights as quantisers store them, in folders whose config does not say so.
+/// Weights as quantizers store them, in folders whose config does not say so.
 #[test]
-fn quantised_weights_are_refused_by_name() {
+fn quantized_weights_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let name = "model.layers.0.mlp.up_proj.weight";
     let copy = |tensor: Tensor| {
@@ -654,7 +654,7 @@ fn quantised_weights_are_refused_by_name() {
     copy(plain.clone()).unwrap();
     for (dtype, named) in [(DType::U8, "U8"), (DType::F8E4M3, "F8E4M3")] {
         let refused = copy(plain.to_dtype(dtype).unwrap());
-        assert_refused(refused, &[name, &format!("holds {named}"), "quantised"]);
+        assert_refused(refused, &[name, &format!("holds {named}"), "quantized"]);
     }
 }
 

@@ -277,7 +277,7 @@ fn weights_in_types_that_hold_no_plain_numbers_are_refused() {
             let short = tensors[name].to_dtype(dtype).unwrap();
             tensors.insert(name.into(), short);
         });
-        assert_refused(decoder(dir.path()), &[name, "quantised weights are not known here"]);
+        assert_refused(decoder(dir.path()), &[name, "quantized weights are not known here"]);
     }
     // twice as wide as is computed: rounded, as f32 is what is computed in
     let wide = untied(|_, tensors| {
@@ -316,7 +316,7 @@ fn weights_of_other_programs_are_named_with_the_way_out() {
     assert_refused(decoder(folder(&[]).path()), &["a model folder holds model.safetensors"]);
     for kind in ["gptq", "awq", "bitsandbytes", "fp8", "compressed-tensors"] {
         let dir = untied(|config, _| config["quantization_config"] = json!({"quant_method": kind}));
-        assert_refused(decoder(dir.path()), &["config.json", kind, "quantised"]);
+        assert_refused(decoder(dir.path()), &["config.json", kind, "quantized"]);
     }
 }
 

@@ -547,7 +547,7 @@ fn every_verb_works_on_a_file_as_on_its_folder() {
     assert!(doctor.contains("sha256-0123"), "{doctor}");
 
     // an adapter is trained on the file, and fits the folder
-    let train = "--data sums.jsonl --preset lab --epochs 2";
+    let train = "--data sums.jsonl --preset lab --num-epochs 2";
     for method in ["", "--dora"] {
         let out = format!("adapter{method}");
         place.works(&format!("finetune --model sha256-0123 {train} {method} --out {out}"));

@@ -22,7 +22,7 @@ fn check(name: &str) {
         };
         let prompt = ids("ids");
         let mut batch = Batch::new();
-        batch.push(&[1, 5, 9], &[1.0; 3]); // a neighbour, which must change nothing
+        batch.push(&[1, 5, 9], &[1.0; 3]); // a neighbor, which must change nothing
         batch.push(&prompt, &vec![1.0; prompt.len()]);
         let got = decoder.logits(&batch).unwrap().narrow(0, 3, prompt.len()).unwrap();
         let want = &logits[case["logits_tensor"].as_str().unwrap()];

@@ -468,7 +468,7 @@ fn a_piece_that_would_have_other_tokens_is_refused() {
         (0..sequence.len()).map(|at| sequence.completion.learns(at) && at < shared).collect();
     assert_refused(
         export::segments(&tokenizer, sequence, &learned),
-        &["example e1", "write the pre-tokenised form instead"],
+        &["example e1", "write the pre-tokenized form instead"],
     );
     export::labelled(sequence, &learned).unwrap();
 }

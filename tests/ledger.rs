@@ -420,7 +420,7 @@ fn training_takes_its_scores_from_a_ledger_and_learns_the_same() {
     let folder = place.path();
     call(folder, "perplexity --model model --data code.jsonl --reference model --out tokens")
         .unwrap();
-    let common = "finetune --model model --data code.jsonl --preset lab --epochs 1 --weights";
+    let common = "finetune --model model --data code.jsonl --preset lab --num-epochs 1 --weights";
     let tensors =
         |name: &str| std::fs::read(folder.join(name).join("adapter_model.safetensors")).unwrap();
     call(folder, &format!("{common} stm(2.5) --out scored")).unwrap();

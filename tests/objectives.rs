@@ -10,7 +10,7 @@ use unforget::model::{Batch, Decoder};
 use unforget::ops::{self, Divergence, Gradients, KlDirection, RowLoss};
 use unforget::rng::Rng;
 use unforget::select::ModelSignals;
-use unforget::train::{Example, Finetune, Method, Objective, Reweigh, Step, Trainer};
+use unforget::train::{Example, Method, Objective, OnlineWeights, Step, TrainConfig, Trainer};
 
 fn numbers(value: &Value) -> Vec<f64> {
     match value {
@@ -272,14 +272,14 @@ fn lora() -> LoraConfig {
     LoraConfig { rank: 4, alpha: 12.0, ..LoraConfig::lab() }
 }
 
-fn finetune(method: Method) -> Finetune {
-    Finetune {
+fn finetune(method: Method) -> TrainConfig {
+    TrainConfig {
         method,
         learning_rate: 1e-2,
         warmup_steps: 1,
         epochs: 3,
         batch: 3,
-        ..Finetune::lab()
+        ..TrainConfig::lab()
     }
 }
 
@@ -332,7 +332,7 @@ fn a_pull_to_the_base_keeps_the_model_there() {
     for method in methods {
         let learning_rate = if method == Method::Full { 1e-3 } else { 1e-2 };
         let train = |kl: Option<f64>, l2_sp: Option<f64>, kl_top: Option<usize>, kl_direction| {
-            let config = Finetune {
+            let config = TrainConfig {
                 learning_rate,
                 kl,
                 l2_sp,
@@ -377,7 +377,7 @@ fn a_step_adds_up_as_its_parts_say() {
     let examples = examples(3);
     for method in [Method::Lora(lora()), Method::Full] {
         let plain = finetune(method.clone());
-        let all = Finetune { kl: Some(0.3), l2_sp: Some(0.2), ..plain.clone() };
+        let all = TrainConfig { kl: Some(0.3), l2_sp: Some(0.2), ..plain.clone() };
         let mut moved = Trainer::new(base(), &examples, &plain).unwrap();
         moved.step().unwrap();
         moved.step().unwrap();
@@ -396,22 +396,22 @@ fn a_step_adds_up_as_its_parts_say() {
 fn the_whole_gradient_is_the_slope_of_the_loss() {
     // finite differences in f32 are coarse, so a direction along the gradient is taken, where the slope is largest
     let examples = examples(3);
-    let configs: [fn(Finetune) -> Finetune; 4] = [
-        |c| Finetune { kl: Some(0.7), ..c },
-        |c| Finetune { kl: Some(0.7), kl_top: Some(6), kl_direction: KlDirection::Reverse, ..c },
-        |c| Finetune { l2_sp: Some(0.7), ..c },
-        |c| Finetune { objective: Objective::Probability { q: 0.7 }, ..c },
+    let configs: [fn(TrainConfig) -> TrainConfig; 4] = [
+        |c| TrainConfig { kl: Some(0.7), ..c },
+        |c| TrainConfig { kl: Some(0.7), kl_top: Some(6), kl_direction: KlDirection::Reverse, ..c },
+        |c| TrainConfig { l2_sp: Some(0.7), ..c },
+        |c| TrainConfig { objective: Objective::Probability { q: 0.7 }, ..c },
     ];
     for method in [Method::Lora(lora()), Method::Full] {
         for change in configs {
-            let config = Finetune { clip: None, ..change(finetune(method.clone())) };
+            let config = TrainConfig { clip: None, ..change(finetune(method.clone())) };
             let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
             trainer.step().unwrap();
             trainer.step().unwrap();
             let folder = tempfile::tempdir().unwrap();
             trainer.save(folder.path()).unwrap();
             let start = trainer.values().unwrap();
-            // AdamW's first moment of a fresh optimiser after one step is (1 − β₁) times the gradient
+            // AdamW's first moment of a fresh optimizer after one step is (1 − β₁) times the gradient
             let mut fresh = Trainer::new(base(), &examples, &config).unwrap();
             fresh.set_values(&start).unwrap();
             let norm = fresh.step().unwrap().gradient_norm;
@@ -447,7 +447,7 @@ fn the_whole_gradient_is_the_slope_of_the_loss() {
 fn a_token_that_has_grown_enough_pulls_no_more() {
     let examples = examples(3);
     let train = |objective| {
-        let config = Finetune { objective, epochs: 20, ..finetune(Method::Lora(lora())) };
+        let config = TrainConfig { objective, epochs: 20, ..finetune(Method::Lora(lora())) };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
         let steps = run(&mut trainer);
         assert_eq!(steps.len(), 20);
@@ -483,7 +483,7 @@ impl Made {
     }
 }
 
-impl Reweigh for Made {
+impl OnlineWeights for Made {
     fn weights(
         &self,
         examples: &[&Example],
@@ -520,7 +520,7 @@ fn weights_from_the_steps_own_pass_are_those_of_a_pass_before() {
         for dropout in [0.0, 0.2] {
             for method in [Method::Lora(LoraConfig { dropout, ..lora() }), Method::Full] {
                 let train = |micro_tokens: usize, kl: Option<f64>| {
-                    let config = Finetune { micro_tokens, kl, ..finetune(method.clone()) };
+                    let config = TrainConfig { micro_tokens, kl, ..finetune(method.clone()) };
                     let made = Made::new(of);
                     let mut trainer =
                         Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
@@ -556,7 +556,7 @@ fn dft_by_weights_steps_as_the_probability_of_power_one() {
     let config = finetune(Method::Lora(lora()));
     let made = Made::new(probability);
     let mut by_weights = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
-    let other = Finetune { objective: Objective::Probability { q: 1.0 }, ..config.clone() };
+    let other = TrainConfig { objective: Objective::Probability { q: 1.0 }, ..config.clone() };
     let mut by_objective = Trainer::new(base(), &examples, &other).unwrap();
     let (a, b) = (run(&mut by_weights), run(&mut by_objective));
     for (a, b) in a.iter().zip(&b) {
@@ -592,7 +592,7 @@ fn constant_weights_are_no_weights() {
 #[test]
 fn the_weights_of_all_data_are_made_every_few_steps_and_churn_is_recorded() {
     let examples = examples(7);
-    let config = Finetune {
+    let config = TrainConfig {
         reweigh_every: Some(4),
         learning_rate: 3e-2,
         epochs: 4,
@@ -630,9 +630,9 @@ fn the_weights_of_all_data_are_made_every_few_steps_and_churn_is_recorded() {
 #[test]
 fn steps_that_learn_nothing_move_nothing() {
     let examples = examples(3);
-    let config = Finetune { warmup_steps: 0, ..finetune(Method::Lora(lora())) };
+    let config = TrainConfig { warmup_steps: 0, ..finetune(Method::Lora(lora())) };
     for micro_tokens in [8192, 30] {
-        let config = Finetune { micro_tokens, ..config.clone() };
+        let config = TrainConfig { micro_tokens, ..config.clone() };
         let made = Made::new(|_, _| 0.0);
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
         let before = bits(&values(&trainer));
@@ -655,7 +655,7 @@ fn the_entropy_of_the_top_reaches_the_weights() {
         })
     };
     for (micro_tokens, reweigh_every) in [(8192, None), (30, None), (8192, Some(2))] {
-        let config = Finetune { micro_tokens, reweigh_every, ..config.clone() };
+        let config = TrainConfig { micro_tokens, reweigh_every, ..config.clone() };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
         let step = trainer.step().unwrap();
         assert!(step.loss > 0.0 && step.learned > 0);
@@ -666,7 +666,7 @@ fn the_entropy_of_the_top_reaches_the_weights() {
 fn weights_that_do_not_fit_are_refused_by_name() {
     #[derive(Debug)]
     struct Wrong(fn(&Example) -> Vec<f32>);
-    impl Reweigh for Wrong {
+    impl OnlineWeights for Wrong {
         fn weights(
             &self,
             examples: &[&Example],
@@ -692,17 +692,21 @@ fn going_on_after_a_stop_gives_the_same_bits_with_everything_on() {
     let examples = examples(7);
     let plain = finetune(Method::Lora(LoraConfig { dropout: 0.1, ..lora() }));
     let configs = [
-        Finetune { kl: Some(0.3), l2_sp: Some(0.1), ..plain.clone() },
-        Finetune { objective: "psft:0.28:4".parse().unwrap(), ..plain.clone() },
-        Finetune { objective: "psft:0.28".parse().unwrap(), method: Method::Full, ..plain.clone() },
-        Finetune {
+        TrainConfig { kl: Some(0.3), l2_sp: Some(0.1), ..plain.clone() },
+        TrainConfig { objective: "psft:0.28:4".parse().unwrap(), ..plain.clone() },
+        TrainConfig {
+            objective: "psft:0.28".parse().unwrap(),
+            method: Method::Full,
+            ..plain.clone()
+        },
+        TrainConfig {
             objective: "psft:0.28:4".parse().unwrap(),
             method: Method::Full,
             ..plain.clone()
         },
-        Finetune { reweigh_every: Some(4), ..plain.clone() },
-        Finetune { reweigh_every: Some(1), micro_tokens: 40, kl: Some(0.1), ..plain.clone() },
-        Finetune { reweigh_every: None, ..plain.clone() },
+        TrainConfig { reweigh_every: Some(4), ..plain.clone() },
+        TrainConfig { reweigh_every: Some(1), micro_tokens: 40, kl: Some(0.1), ..plain.clone() },
+        TrainConfig { reweigh_every: None, ..plain.clone() },
     ];
     let made = Made::new(plausible);
     for config in configs {
@@ -730,12 +734,12 @@ fn going_on_after_a_stop_gives_the_same_bits_with_everything_on() {
 #[test]
 fn a_config_without_new_options_is_written_as_it_always_was() {
     // the store names a finished run by this text
-    let text = serde_json::to_string(&Finetune::paper()).unwrap();
+    let text = serde_json::to_string(&TrainConfig::paper()).unwrap();
     for key in ["objective", "kl", "l2_sp", "reweigh"] {
         assert!(!text.contains(key), "{text}");
     }
-    let read: Finetune = serde_json::from_str(&text).unwrap();
-    assert_eq!(read, Finetune::paper());
+    let read: TrainConfig = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, TrainConfig::paper());
     let step = r#"{"loss":1.5,"gradient_norm":0.5,"learning_rate":0.001,"tokens":10,"learned":5}"#;
     let read: Step = serde_json::from_str(step).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), step);
@@ -744,16 +748,16 @@ fn a_config_without_new_options_is_written_as_it_always_was() {
 #[test]
 fn options_that_make_no_sense_are_refused_by_name() {
     let good = || finetune(Method::Lora(lora()));
-    let check = |config: Finetune, parts: &[&str]| assert_refused(config.check(), parts);
-    check(Finetune { kl: Some(-0.1), ..good() }, &["kl", "at least 0"]);
-    check(Finetune { kl: Some(f64::NAN), ..good() }, &["kl"]);
-    check(Finetune { kl_top: Some(5), ..good() }, &["kl_top", "`kl`"]);
-    check(Finetune { kl: Some(0.1), kl_top: Some(0), ..good() }, &["kl_top", "at least 1"]);
-    check(Finetune { l2_sp: Some(-1.0), ..good() }, &["l2_sp"]);
-    check(Finetune { reweigh_every: Some(0), ..good() }, &["reweigh_every"]);
+    let check = |config: TrainConfig, parts: &[&str]| assert_refused(config.check(), parts);
+    check(TrainConfig { kl: Some(-0.1), ..good() }, &["kl", "at least 0"]);
+    check(TrainConfig { kl: Some(f64::NAN), ..good() }, &["kl"]);
+    check(TrainConfig { kl_top: Some(5), ..good() }, &["kl_top", "`kl`"]);
+    check(TrainConfig { kl: Some(0.1), kl_top: Some(0), ..good() }, &["kl_top", "at least 1"]);
+    check(TrainConfig { l2_sp: Some(-1.0), ..good() }, &["l2_sp"]);
+    check(TrainConfig { reweigh_every: Some(0), ..good() }, &["reweigh_every"]);
     let mut decay = good();
     decay.adamw.weight_decay = -0.1;
     check(decay, &["weight_decay"]);
     let dora = Method::Lora(LoraConfig { dora: true, ..lora() });
-    check(Finetune { l2_sp: Some(0.1), ..finetune(dora) }, &["l2_sp", "DoRA"]);
+    check(TrainConfig { l2_sp: Some(0.1), ..finetune(dora) }, &["l2_sp", "DoRA"]);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 
-const TRAIN: &str = "finetune --model model --data sums.jsonl --preset lab --epochs 1";
+const TRAIN: &str = "finetune --model model --data sums.jsonl --preset lab --num-epochs 1";
 
 fn with_data() -> Place {
     let place = Place::new();
@@ -75,7 +75,7 @@ fn a_call_without_a_right_answer_keeps_what_an_earlier_one_chose() {
     let call = "generate rephrase --model model --items items.jsonl --max-new-tokens 4 --out own";
     place.refuses(call, &["none of the 4 sampled answers is right", "; pool.jsonl says why"]);
     // as an earlier call with right answers would have left it
-    let good = place.works("finetune --model model --data items.jsonl --out known --preset lab --full --learning-rate 1e-2 --epochs 80 --batch 4");
+    let good = place.works("finetune --model model --data items.jsonl --out known --preset lab --full --learning-rate 1e-2 --num-epochs 80 --batch-size 4");
     assert!(good.success);
     let own = "generate self-output --model known --items items.jsonl --samples 3 --max-new-tokens 16 --out own";
     place.works(own);
@@ -142,7 +142,7 @@ const PRINTING: [&str; 22] = [
     "perplexity --model model --data sums.jsonl --json",
     "ledger tokens.parquet",
     "weights stm(2.5) --tokens tokens.parquet --json",
-    "finetune --model model --data sums.jsonl --preset lab --epochs 1 --out adapter",
+    "finetune --model model --data sums.jsonl --preset lab --num-epochs 1 --out adapter",
     "evaluate --model model --items items.jsonl --max-new-tokens 4 --show 2",
     "evaluate --model model --items items.jsonl --max-new-tokens 4 --json",
     "export masks --model model --data sums.jsonl --out masks.jsonl",

@@ -11,13 +11,13 @@ use unforget::adapter::{self, LoraConfig};
 use unforget::context::Context;
 use unforget::dataset::{Example as Conversation, read_items};
 use unforget::model::{Batch, Checkpoint, DeviceChoice};
-use unforget::probe::{Log, ProbeSet, Role, Row, Scored, Watch, WhenForgotten};
+use unforget::probe::{Log, ProbeExample, ProbeSet, Role, Row, Watch, WhenForgotten};
 use unforget::progress::Progress;
 use unforget::rng::Rng;
 use unforget::store::Store;
 use unforget::task::Item;
 use unforget::tokens::{TooLong, sequences};
-use unforget::train::{Example, Finetune, Method, Step};
+use unforget::train::{Example, Method, Step, TrainConfig};
 use unforget::verbs::{self, Training};
 
 fn context(folder: &Path) -> Context {
@@ -61,7 +61,7 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
         role: Role::Training,
         scored: rendered[..8]
             .iter()
-            .map(|sequence| Scored::new(sequence, &sequence.classes(&tokenizer)))
+            .map(|sequence| ProbeExample::new(sequence, &sequence.classes(&tokenizer)))
             .collect(),
         items: Vec::new(),
     };
@@ -73,8 +73,8 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
     (data.collect(), Watch { sets, every: 3, ..Watch::default() })
 }
 
-fn config() -> Finetune {
-    Finetune { epochs: 4, batch: 8, learning_rate: 1e-2, warmup_steps: 1, ..Finetune::lab() }
+fn config() -> TrainConfig {
+    TrainConfig { epochs: 4, batch: 8, learning_rate: 1e-2, warmup_steps: 1, ..TrainConfig::lab() }
 }
 
 fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -182,7 +182,15 @@ fn finetune_command(folder: &Path, log: &Path) -> Command {
         .arg("--store")
         .arg(folder.join("store"))
         .args([
-            "finetune", "--model", "lab", "--limit", "24", "--epochs", "4", "--batch", "8",
+            "finetune",
+            "--model",
+            "lab",
+            "--limit",
+            "24",
+            "--num-epochs",
+            "4",
+            "--batch-size",
+            "8",
             "--quiet",
         ])
         .arg("--data")
@@ -459,7 +467,7 @@ fn the_front_runs_from_the_base_to_the_tuned_model() {
     let folder = tempfile::tempdir().unwrap();
     let cx = context(folder.path());
     let (data, _) = material(&cx);
-    let config = Finetune {
+    let config = TrainConfig {
         method: Method::Lora(LoraConfig { dora: true, ..LoraConfig::lab() }),
         epochs: 1,
         ..config()

@@ -95,7 +95,7 @@ fn five_families_are_evaluated_and_fine_tuned_on_real_rows() {
             works(place.path(), &[&call, &ask[..]].concat());
             let out = format!("{model}-{name}");
             let call = ["finetune", "--model", &model, "--data", &rows, "--out", &out];
-            let options = ["--preset", "lab", "--epochs", "1", "--json"];
+            let options = ["--preset", "lab", "--num-epochs", "1", "--json"];
             let done = works(place.path(), &[&call[..], &options[..]].concat());
             let done: serde_json::Value = serde_json::from_str(&done).unwrap();
             let changed = done["relative_weight_change"].as_f64();

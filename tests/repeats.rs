@@ -16,7 +16,7 @@ use unforget::select::Weighting;
 use unforget::self_output::Shown;
 use unforget::store::Store;
 use unforget::tokens::{Sequence, TooLong, sequences};
-use unforget::train::Finetune;
+use unforget::train::TrainConfig;
 use unforget::verbs;
 
 fn lab() -> Checkpoint {
@@ -69,7 +69,8 @@ fn weights_that_follow_the_model_find_their_examples_by_name() {
     let signals = scorer::signals(&sequences, &[], &[], &[]);
     let weighted = |rule: &str| {
         let rule: Weighting = rule.parse().unwrap();
-        Weighted::new(&rule, &sequences, signals.clone(), &Finetune::lab()).map(|made| made.config)
+        Weighted::new(&rule, &sequences, signals.clone(), &TrainConfig::lab())
+            .map(|made| made.config)
     };
     assert_refused(weighted("dft"), &["ids of the training data", &sequences[0].id, TWICE]);
     // weights that are made once go by place
@@ -82,7 +83,7 @@ fn a_switch_without_effect_is_refused() {
     let cx = context(folder.path());
     let sequences = rendered(&cx, 2);
     let examples = scorer::examples(&sequences, scorer::every_token(&sequences));
-    let config = Finetune { reweigh_every: Some(2), ..Finetune::lab() };
+    let config = TrainConfig { reweigh_every: Some(2), ..TrainConfig::lab() };
     let trained = verbs::finetune(&cx, &lab(), "x", &examples, &config);
     assert_refused(trained, &["reweigh_every", "`dft`"]);
 }
@@ -96,7 +97,7 @@ fn adapters(folder: &Path, epochs: usize) -> Vec<Vec<u8>> {
 #[test]
 fn a_training_that_is_kept_by_epoch_goes_on_where_it_was_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let config = Finetune { epochs: 3, batch: 2, warmup_steps: 1, ..Finetune::lab() };
+    let config = TrainConfig { epochs: 3, batch: 2, warmup_steps: 1, ..TrainConfig::lab() };
     let train = |store: &Path| {
         let cx = context(store);
         let sequences = rendered(&cx, 4);

@@ -622,7 +622,7 @@ fn every_verb_that_reads_data_offers_to_leave_rows_out() {
     file(folder, "items.jsonl", &[item("a", "5"), item("b", "five")]);
     for (call, data, rows) in [
         ("perplexity --model lab --data x.jsonl --json", "x.jsonl:2", 2),
-        ("finetune --model lab --data x.jsonl --epochs 1 --out tuned --json", "x.jsonl:2", 2),
+        ("finetune --model lab --data x.jsonl --num-epochs 1 --out tuned --json", "x.jsonl:2", 2),
         ("export masks --model lab --data x.jsonl --out masks.jsonl --json", "x.jsonl:2", 2),
         (
             "generate self-output --model lab --items items.jsonl --samples 1 --max-new-tokens 8 --out own --json",

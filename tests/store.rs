@@ -15,7 +15,7 @@ use unforget::self_output::{SelfOutput, Shown};
 use unforget::store::Store;
 use unforget::task::{Check, Item, Place as NumberPlace, graders};
 use unforget::tokens::sequence;
-use unforget::train::{Example, Finetune, Method};
+use unforget::train::{Example, Method, TrainConfig};
 use unforget::verbs::{self, Training, Tuned};
 
 /// A folder with a copy of the lab's model in `model`, in which the program is called.
@@ -296,8 +296,8 @@ fn learned(place: &Place, method: Option<Method>) -> Tuned {
             completion_tokens: of.completion.learned(),
         })
         .collect();
-    let config = Finetune { epochs: 1, batch: 2, ..Finetune::lab() };
-    let config = Finetune { method: method.unwrap_or(config.method.clone()), ..config };
+    let config = TrainConfig { epochs: 1, batch: 2, ..TrainConfig::lab() };
+    let config = TrainConfig { method: method.unwrap_or(config.method.clone()), ..config };
     let rule: Weighting = "all".parse().unwrap();
     let training = Training { rule: Some((&rule, &sequences)), ..Training::new(&data, &config) };
     let tuned = verbs::train(&cx, &model, "", &training).unwrap();
@@ -466,7 +466,7 @@ fn a_damaged_file_that_is_named_by_its_path_is_refused() {
 }
 
 const TRAIN: &str =
-    "finetune --model model --data rows.jsonl --preset lab --epochs 10 --batch 1 --out";
+    "finetune --model model --data rows.jsonl --preset lab --num-epochs 10 --batch-size 1 --out";
 
 /// Rows to learn.
 fn rows(place: &Place) {

@@ -11,7 +11,7 @@ use std::process::Command;
 use unforget::adapter::LoraConfig;
 use unforget::context::Context;
 use unforget::experiment::{DataSizes, Experiment, Recipe, Setting};
-use unforget::lesson::{self, Lesson, Reading};
+use unforget::lesson::{self, Masked, Scored};
 use unforget::model::{Checkpoint, DeviceChoice};
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
@@ -19,7 +19,7 @@ use unforget::progress::Progress;
 use unforget::select::Normalizer;
 use unforget::store::Store;
 use unforget::task::Accuracy;
-use unforget::train::{Finetune, Method};
+use unforget::train::{Method, TrainConfig};
 use unforget::verbs::{MaskOrigin, Tuned};
 
 /// The names of all fields of a structure; one that is left out does not compile.
@@ -34,14 +34,14 @@ macro_rules! fields {
 const RULE: &str = "if(stm(2.5), p_base, 0)";
 const ITEMS: usize = 4;
 
-fn base_config() -> Finetune {
-    Finetune {
+fn base_config() -> TrainConfig {
+    TrainConfig {
         learning_rate: 1e-2,
         warmup_steps: 1,
         epochs: 2,
         batch: 2,
         seed: 1,
-        ..Finetune::lab()
+        ..TrainConfig::lab()
     }
 }
 
@@ -49,13 +49,13 @@ fn base_config() -> Finetune {
 struct Switch {
     field: &'static str,
     rule: &'static str,
-    from: Finetune,
-    to: Finetune,
+    from: TrainConfig,
+    to: TrainConfig,
     /// Whether the losses must be another's; else the same, but for rounding.
     moves: bool,
 }
 
-fn switch(field: &'static str, change: impl Fn(&mut Finetune)) -> Switch {
+fn switch(field: &'static str, change: impl Fn(&mut TrainConfig)) -> Switch {
     let from = base_config();
     let mut to = from.clone();
     change(&mut to);
@@ -70,7 +70,11 @@ fn with_lora(field: &'static str, change: impl Fn(&mut LoraConfig)) -> Switch {
 }
 
 /// A field that counts beside another one only.
-fn beside(with: impl Fn(&mut Finetune), switch: Switch, change: impl Fn(&mut Finetune)) -> Switch {
+fn beside(
+    with: impl Fn(&mut TrainConfig),
+    switch: Switch,
+    change: impl Fn(&mut TrainConfig),
+) -> Switch {
     let mut from = switch.from;
     with(&mut from);
     let mut to = from.clone();
@@ -79,7 +83,7 @@ fn beside(with: impl Fn(&mut Finetune), switch: Switch, change: impl Fn(&mut Fin
 }
 
 fn of_finetune() -> Vec<Switch> {
-    let kl = |config: &mut Finetune| config.kl = Some(0.5);
+    let kl = |config: &mut TrainConfig| config.kl = Some(0.5);
     let mut all = vec![
         switch("method", |config| config.method = Method::Full),
         switch("learning_rate", |config| config.learning_rate = 3e-3),
@@ -165,7 +169,7 @@ fn context(folder: &Path) -> Context {
     Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap()
 }
 
-fn recipe(rule: &str, finetune: &Finetune) -> Recipe {
+fn recipe(rule: &str, finetune: &TrainConfig) -> Recipe {
     let arm = match rule {
         RULE => format!("weights: {rule}"),
         method => method.to_owned(),
@@ -181,7 +185,7 @@ fn recipe(rule: &str, finetune: &Finetune) -> Recipe {
     }
 }
 
-fn reading(cx: &Context) -> Reading {
+fn reading(cx: &Context) -> Scored {
     let items = Recipe::lab().items("code", "train", ITEMS).unwrap();
     lesson::read(cx, &lab(), "ground truth", &items).unwrap()
 }
@@ -191,12 +195,12 @@ fn losses(tuned: &Tuned) -> Vec<f64> {
 }
 
 /// As a notebook trains.
-fn in_notebook(cx: &Context, lesson: &Lesson, config: &Finetune) -> Tuned {
+fn in_notebook(cx: &Context, lesson: &Masked, config: &TrainConfig) -> Tuned {
     lesson::finetune(cx, &lab(), lesson, config).unwrap()
 }
 
 /// As a recipe does that was written to a file and read again.
-fn in_recipe(cx: &Context, rule: &str, config: &Finetune) -> Tuned {
+fn in_recipe(cx: &Context, rule: &str, config: &TrainConfig) -> Tuned {
     let recipe = recipe(rule, config);
     let read = Recipe::parse(&recipe.to_toml().unwrap()).unwrap();
     assert_eq!(read, recipe);
@@ -215,7 +219,7 @@ fn every_switch_of_a_training_moves_its_loss_in_notebooks_and_in_recipes() {
     assert_eq!(
         listed(&finetune),
         fields!(
-            Finetune {
+            TrainConfig {
                 method,
                 learning_rate,
                 schedule,
@@ -267,7 +271,7 @@ fn every_switch_of_a_training_moves_its_loss_in_notebooks_and_in_recipes() {
     let reading = reading(&cx);
     for switch in finetune.into_iter().chain(lora).chain(adamw) {
         let Switch { field, rule, from, to, moves } = switch;
-        let lesson = reading.learn(rule).unwrap();
+        let lesson = reading.mask(rule).unwrap();
         let [before, after] = [&from, &to].map(|config| losses(&in_notebook(&cx, &lesson, config)));
         assert_eq!(moved(&before, &after), moves, "{field}: {before:?} {after:?} {to:?}");
         let again = losses(&in_recipe(&cx, rule, &to));
@@ -300,8 +304,8 @@ fn what_is_set_wins_over_the_rule_everywhere() {
         ("dft every 2", (None, Some(1)), "completion", Some(1)),
     ];
     for (rule, (normalizer, reweigh_every), want, every) in cases {
-        let config = Finetune { normalizer, reweigh_every, ..base_config() };
-        let tuned = in_notebook(&cx, &reading.learn(rule).unwrap(), &config);
+        let config = TrainConfig { normalizer, reweigh_every, ..base_config() };
+        let tuned = in_notebook(&cx, &reading.mask(rule).unwrap(), &config);
         assert_eq!(of_card(&tuned), (want.to_owned(), every), "{rule} in a notebook");
         let arm = if rule.contains(' ') { format!("weights: {rule}") } else { rule.to_owned() };
         let tuned = in_recipe(&cx, &arm, &config);
@@ -326,8 +330,8 @@ fn a_notebook_keeps_the_rule_and_draws_its_masks_at_every_seed_as_a_recipe_does(
     let mut drawn = Vec::new();
     for seed in [1, 2, 3] {
         for rule in ["random_mask(2.5)", "stm(2.5)"] {
-            let config = Finetune { seed, ..base_config() };
-            let tuned = in_notebook(&cx, &reading.learn(rule).unwrap(), &config);
+            let config = TrainConfig { seed, ..base_config() };
+            let tuned = in_notebook(&cx, &reading.mask(rule).unwrap(), &config);
             let card = serde_json::to_string(&lesson::card(&cx, &tuned).unwrap()).unwrap();
             assert!(card.contains(rule), "no {rule} on the card with seed {seed}: {card}");
             let run = tuned.checkpoint.adapter.as_ref().unwrap().parent().unwrap();
@@ -353,7 +357,7 @@ fn a_notebook_keeps_the_rule_and_draws_its_masks_at_every_seed_as_a_recipe_does(
 fn weights_that_were_changed_by_hand_are_trained_and_no_rule_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let cx = context(folder.path());
-    let mut lesson = reading(&cx).learn("all").unwrap();
+    let mut lesson = reading(&cx).mask("all").unwrap();
     let whole = in_notebook(&cx, &lesson, &base_config());
     for weights in &mut lesson.weights {
         let learned = weights.iter().position(|weight| *weight > 0.0).unwrap();
@@ -363,7 +367,7 @@ fn weights_that_were_changed_by_hand_are_trained_and_no_rule_is_named() {
     assert!(moved(&losses(&whole), &losses(&tuned)));
     let run = tuned.checkpoint.adapter.as_ref().unwrap().parent().unwrap();
     assert!(!run.join(MaskOrigin::FILE).exists(), "no rule makes this mask again");
-    let mut online = reading(&cx).learn("dft").unwrap();
+    let mut online = reading(&cx).mask("dft").unwrap();
     online.weights[0].fill(0.0);
     let error = lesson::finetune(&cx, &lab(), &online, &base_config()).unwrap_err().to_string();
     assert!(error.contains("weights of the lesson") && error.contains("dft"), "{error}");
@@ -388,8 +392,8 @@ fn command(folder: &Path, more: &[&str]) -> Command {
         ("--limit", "4"),
         ("--learning-rate", "0.01"),
         ("--warmup-steps", "1"),
-        ("--epochs", "2"),
-        ("--batch", "2"),
+        ("--num-epochs", "2"),
+        ("--batch-size", "2"),
         ("--seed", "1"),
     ];
     for (name, value) in base.into_iter().filter(|(name, _)| !more.contains(name)) {
@@ -408,7 +412,7 @@ fn command(folder: &Path, more: &[&str]) -> Command {
 /// What an option does to the losses.
 enum Does {
     /// They are others than without it; with these settings, if a notebook has them.
-    Moves(&'static [&'static str], Option<fn(&mut Finetune)>),
+    Moves(&'static [&'static str], Option<fn(&mut TrainConfig)>),
     /// They stay: it changes what is kept or shown, not what is learned.
     Stays(&'static [&'static str]),
     /// The setting of this name is this in JSON; that it moves the loss is shown above.
@@ -420,7 +424,7 @@ enum Does {
 #[test]
 fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
     use Does::{Elsewhere, Moves, Sets, Stays};
-    fn lora(config: &mut Finetune) -> &mut LoraConfig {
+    fn lora(config: &mut TrainConfig) -> &mut LoraConfig {
         match &mut config.method {
             Method::Lora(lora) => lora,
             Method::Full => panic!("the lab's is a LoRA"),
@@ -454,8 +458,8 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
             "--learning-rate",
             Moves(&["--learning-rate", "0.003"], Some(|c| c.learning_rate = 0.003)),
         ),
-        ("--epochs", Moves(&["--epochs", "1"], Some(|c| c.epochs = 1))),
-        ("--batch", Moves(&["--batch", "1"], Some(|c| c.batch = 1))),
+        ("--num-epochs", Moves(&["--num-epochs", "1"], Some(|c| c.epochs = 1))),
+        ("--batch-size", Moves(&["--batch-size", "1"], Some(|c| c.batch = 1))),
         (
             "--schedule",
             Moves(&["--schedule", "constant"], Some(|c| c.schedule = Schedule::Constant)),
@@ -468,11 +472,11 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
                 Some(|c| c.normalizer = Some(Normalizer::Completion)),
             ),
         ),
-        ("--clip", Sets(&["--clip", "0.001"], "clip", "0.001")),
-        ("--no-clip", Sets(&["--no-clip"], "clip", "null")),
+        ("--max-grad-norm", Sets(&["--max-grad-norm", "0.001"], "clip", "0.001")),
+        ("--no-max-grad-norm", Sets(&["--no-max-grad-norm"], "clip", "null")),
         ("--weight-decay", Moves(&["--weight-decay", "5"], Some(|c| c.adamw.weight_decay = 5.0))),
         ("--seed", Moves(&["--seed", "2"], Some(|c| c.seed = 2))),
-        ("--replay", Stays(&["--replay", "true"])),
+        ("--gradient-checkpointing", Stays(&["--gradient-checkpointing", "true"])),
         (
             "--objective",
             Moves(
@@ -519,7 +523,7 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
     let plain = losses_of(&finetune(folder.path(), &[]));
     let with_kl = losses_of(&finetune(folder.path(), &["--kl", "0.5"]));
     let cx = context(&folder.path().join("own"));
-    let lesson = reading(&cx).learn(RULE).unwrap();
+    let lesson = reading(&cx).mask(RULE).unwrap();
     for (option, does) in &options {
         match does {
             Moves(arguments, settings) => {

@@ -7,7 +7,7 @@ use unforget::adapter::{self, LoraConfig};
 use unforget::model::{Batch, Decoder, Dropout};
 use unforget::optimizer::{Schedule, global_norm};
 use unforget::rng::Rng;
-use unforget::train::{Example, Finetune, Method, Normalizer, Step, Trainer};
+use unforget::train::{Example, Method, Normalizer, Step, TrainConfig, Trainer};
 
 /// `count` sequences of 12 to 25 ids; the first five are the prompt, and about a third of the rest is masked.
 fn examples(count: usize) -> Vec<Example> {
@@ -42,15 +42,15 @@ fn methods() -> [(&'static str, Method); 3] {
     [("lora", Method::Lora(lora())), ("dora", Method::Lora(dora())), ("full", Method::Full)]
 }
 
-fn finetune(method: Method) -> Finetune {
-    Finetune {
+fn finetune(method: Method) -> TrainConfig {
+    TrainConfig {
         method,
         learning_rate: 3e-3,
         schedule: Schedule::Cosine,
         warmup_steps: 1,
         epochs: 2,
         batch: 3,
-        ..Finetune::lab()
+        ..TrainConfig::lab()
     }
 }
 
@@ -227,7 +227,7 @@ fn micro_batches_add_up_to_the_batch() {
     }
     for normalizer in NORMALIZERS {
         let step = |micro_tokens: usize| {
-            let config = Finetune {
+            let config = TrainConfig {
                 batch: 6,
                 micro_tokens,
                 normalizer: Some(normalizer),
@@ -287,7 +287,7 @@ fn going_on_after_a_stop_gives_the_same_bits() {
     cases.push(("lora with dropout", Method::Lora(LoraConfig { dropout: 0.1, ..lora() })));
     cases.push(("dora with dropout", Method::Lora(LoraConfig { dropout: 0.1, ..dora() })));
     for (name, method) in cases {
-        let config = Finetune { micro_tokens: 40, ..finetune(method) };
+        let config = TrainConfig { micro_tokens: 40, ..finetune(method) };
         let mut undisturbed = Trainer::new(base(), &examples, &config).unwrap();
         let total = undisturbed.total();
         assert_eq!(total, 6, "two epochs of three steps, the last of a single example");
@@ -338,7 +338,7 @@ fn a_saved_state_of_another_shape_is_refused() {
 fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
     let examples = examples(7);
     let train = |method: &Method, seed: u64| {
-        let config = Finetune { seed, ..finetune(method.clone()) };
+        let config = TrainConfig { seed, ..finetune(method.clone()) };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
         run(&mut trainer, 3);
         let folder = tempfile::tempdir().unwrap();
@@ -357,7 +357,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
 #[test]
 fn every_epoch_reads_every_example_once_in_an_order_of_its_own() {
     let examples = examples(7);
-    let config = Finetune { epochs: 3, batch: 1, ..finetune(Method::Lora(lora())) };
+    let config = TrainConfig { epochs: 3, batch: 1, ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
     assert_eq!(trainer.total(), 21);
     let steps = run(&mut trainer, 21);
@@ -392,8 +392,11 @@ fn normalizers_divide_one_sum_by_four_numbers() {
         kept.zip(&scored.log_prob).map(|(weight, log_prob)| -f64::from(weight * log_prob)).sum();
     let mut norms = Vec::new();
     for (normalizer, divisor) in NORMALIZERS.into_iter().zip(divisors) {
-        let config =
-            Finetune { batch: 4, normalizer: Some(normalizer), ..finetune(Method::Lora(lora())) };
+        let config = TrainConfig {
+            batch: 4,
+            normalizer: Some(normalizer),
+            ..finetune(Method::Lora(lora()))
+        };
         let step = Trainer::new(base(), &examples, &config).unwrap().step().unwrap();
         assert!(
             (step.loss * divisor / sum - 1.0).abs() <= 1e-6,
@@ -408,13 +411,13 @@ fn normalizers_divide_one_sum_by_four_numbers() {
     }
     let mut different = divisors.to_vec();
     different.dedup();
-    assert_eq!(different.len(), 4, "{divisors:?} cannot tell the normalisers apart");
+    assert_eq!(different.len(), 4, "{divisors:?} cannot tell the normalizers apart");
 }
 
 #[test]
 fn clipping_and_the_schedule_make_the_step() {
     let examples = examples(3);
-    let config = Finetune { clip: Some(1e-3), ..finetune(Method::Lora(lora())) };
+    let config = TrainConfig { clip: Some(1e-3), ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
     let before = state(&trainer);
     let first = trainer.step().unwrap();
@@ -430,7 +433,7 @@ fn clipping_and_the_schedule_make_the_step() {
 fn training_lowers_the_loss() {
     let examples = examples(3);
     for (name, method) in methods() {
-        let config = Finetune { epochs: 12, learning_rate: 1e-2, ..finetune(method) };
+        let config = TrainConfig { epochs: 12, learning_rate: 1e-2, ..finetune(method) };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
         let total = trainer.total();
         let steps = run(&mut trainer, total);
@@ -491,7 +494,7 @@ fn examples_without_a_learned_token_are_left_out_and_named() {
     for at in [1, 4] {
         some[at].weights.fill(0.0);
     }
-    let config = Finetune { batch: 2, ..finetune(Method::Full) };
+    let config = TrainConfig { batch: 2, ..finetune(Method::Full) };
     let mut trainer = Trainer::new(base(), &some, &config).unwrap();
     assert_eq!(trainer.left_out(), ["example-1", "example-4"]);
     assert_eq!(trainer.total(), 4, "two epochs of three examples, two at a time");
@@ -520,7 +523,7 @@ fn a_loss_that_is_no_number_stops_and_names_step_and_items() {
     let (_, projection) = poisoned.projections_mut().nth(9).unwrap();
     let shape = projection.weight.dims2().unwrap();
     projection.weight = Tensor::full(f32::NAN, shape, &Device::Cpu).unwrap().into();
-    let config = Finetune { batch: 2, ..finetune(Method::Lora(lora())) };
+    let config = TrainConfig { batch: 2, ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(poisoned, &examples, &config).unwrap();
     let before = state(&trainer);
     assert_refused(
@@ -532,7 +535,7 @@ fn a_loss_that_is_no_number_stops_and_names_step_and_items() {
     // later: a weight of the example breaks the second step only
     let mut broken = examples.clone();
     broken[0].weights[5] = f32::INFINITY;
-    let config = Finetune { batch: 1, epochs: 1, normalizer: Some(Normalizer::Batch), ..config };
+    let config = TrainConfig { batch: 1, epochs: 1, normalizer: Some(Normalizer::Batch), ..config };
     let mut trainer = Trainer::new(base(), &broken, &config).unwrap();
     let (mut taken, mut stopped) = (0, None);
     while stopped.is_none() && !trainer.done() {
@@ -562,20 +565,20 @@ fn gradients_that_are_all_zero_stop_the_first_step() {
 fn values_that_make_no_sense_are_refused_by_name() {
     let examples = examples(3);
     let good = || finetune(Method::Lora(lora()));
-    let check = |config: Finetune, parts: &[&str]| {
+    let check = |config: TrainConfig, parts: &[&str]| {
         assert_refused(Trainer::new(base(), &examples, &config), parts)
     };
     for rate in [f64::NAN, 0.0, -1e-3, f64::INFINITY] {
         check(
-            Finetune { learning_rate: rate, ..good() },
+            TrainConfig { learning_rate: rate, ..good() },
             &["learning_rate", "above 0", &rate.to_string()],
         );
     }
-    check(Finetune { epochs: 0, ..good() }, &["epochs", "at least 1"]);
-    check(Finetune { batch: 0, ..good() }, &["batch", "at least 1"]);
-    check(Finetune { micro_tokens: 0, ..good() }, &["micro_tokens", "at least 1"]);
+    check(TrainConfig { epochs: 0, ..good() }, &["epochs", "at least 1"]);
+    check(TrainConfig { batch: 0, ..good() }, &["batch", "at least 1"]);
+    check(TrainConfig { micro_tokens: 0, ..good() }, &["micro_tokens", "at least 1"]);
     for clip in [0.0, -1.0, f64::NAN] {
-        check(Finetune { clip: Some(clip), ..good() }, &["clip", "above 0"]);
+        check(TrainConfig { clip: Some(clip), ..good() }, &["clip", "above 0"]);
     }
     let with = |config: LoraConfig| finetune(Method::Lora(config));
     check(with(LoraConfig { rank: 0, ..lora() }), &["rank", "at least 1"]);

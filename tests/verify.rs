@@ -64,7 +64,7 @@ impl Place {
     fn finetune(&self, options: &str, out: &str) {
         let data = lab().join("code/train.jsonl");
         self.works(&format!(
-            "finetune --model model --data {} --limit 6 --preset lab --epochs 2 --batch 3 --out {out} {options}",
+            "finetune --model model --data {} --limit 6 --preset lab --num-epochs 2 --batch-size 3 --out {out} {options}",
             data.display()
         ));
     }

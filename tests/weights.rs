@@ -119,7 +119,7 @@ fn a_random_share_is_about_that_share() {
 fn two_steps(place: &std::path::Path, rule: &str) -> Value {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/lab/code/train.jsonl");
     let call = ["finetune", "--model", "lab", "--data", data, "--limit", "16", "--out", rule];
-    let options = ["--batch", "8", "--epochs", "1", "--json", "--weights", rule];
+    let options = ["--batch-size", "8", "--num-epochs", "1", "--json", "--weights", rule];
     let output = Command::new(env!("CARGO_BIN_EXE_unforget"))
         .args(call.iter().chain(&options))
         .current_dir(place)

@@ -6,7 +6,7 @@ use unforget::error::Result;
 use unforget::generate::{Sampling, generate};
 use unforget::model::{Batch, Checkpoint, Decoder, Family, ModelConfig, Precision};
 use unforget::optimizer::Schedule;
-use unforget::train::{Example, Finetune, Method, Trainer};
+use unforget::train::{Example, Method, TrainConfig, Trainer};
 
 /// Keeps candle's own workers from starting, as the program does: they spin while they wait, and all that is large runs on rayon.
 /// To be called first thing in `main`.
@@ -136,7 +136,7 @@ pub fn set_up<R>(
                 ids,
             };
             let examples: Vec<Example> = rows.into_iter().enumerate().map(example).collect();
-            let config = Finetune {
+            let config = TrainConfig {
                 method: match case {
                     Case::Lora => Method::Lora(LoraConfig::lab()),
                     _ => Method::Full,
@@ -149,7 +149,7 @@ pub fn set_up<R>(
                 micro_tokens: usize::MAX,
                 clip: None,
                 replay: size.replay,
-                ..Finetune::lab()
+                ..TrainConfig::lab()
             };
             let mut trainer = Trainer::new(decoder, &examples, &config)?;
             body(&mut || Ok(Some(trainer.step()?.loss)))

@@ -15,10 +15,10 @@ fn the_model_writes_and_the_grader_chooses() -> Result<()> {
     let config = SelfOutput {
         samples: 4,
         sampling: Sampling { temperature: 0.7, ..Sampling::greedy(128) },
-        lowest: Which::GivenPrompt,
+        lowest: Conditioning::GivenPrompt,
     };
     let pool = verbs::sample(&cx, &base, "self-output", items, Shown::Question, &config)?;
-    let data = pool.chosen(items, config.lowest, Among::Right);
+    let data = pool.chosen(items, config.lowest, Candidates::Correct);
     // ANCHOR_END: pool
     assert_eq!(pool.sampled(), 16);
     let right = |item: &unforget::task::Item| item.grade(&item.truth, false).value == 1.0;

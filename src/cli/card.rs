@@ -112,7 +112,7 @@ within 0.001 of the larger one (0.03 with a GPU), or --tolerance. The exit code 
 pub struct Verify {
     /// A run: its folder, verb/label-hash in the store, or the beginning of its label or hash
     run: String,
-    /// Optimiser steps of a training that are made again, from the first on; 0 for all
+    /// Optimizer steps of a training that are made again, from the first on; 0 for all
     #[arg(long, value_name = "N", default_value_t = Replay::default().steps)]
     steps: usize,
     /// Items of each task that are answered again, or sequences that are scored again; 0 for all

@@ -19,7 +19,7 @@ use unforget::report;
 use unforget::scorer::Weighted;
 use unforget::select::{Counts, LossMask, Weighting};
 use unforget::store::Output;
-use unforget::train::{Finetune, Method, Normalizer, Objective};
+use unforget::train::{Method, Normalizer, Objective, TrainConfig};
 use unforget::verbs::{self, Training, Tuned};
 
 const EXAMPLES: &str = "\
@@ -39,7 +39,7 @@ Examples:
     unforget finetune --model lab --data datasets/lab/code/train.jsonl --target-probe code=lab --probe word=lab --probe sql=lab \
       --probe-every 10 --forget-at-most 4 --when-forgotten roll-back --log log --out adapter-watched
   Every token, three epochs at a rate of 1e-4:
-    unforget finetune --model my-model --data my-data.jsonl --epochs 3 --learning-rate 1e-4 --out adapter
+    unforget finetune --model my-model --data my-data.jsonl --num-epochs 3 --learning-rate 1e-4 --out adapter
 
 See `unforget perplexity --help` for what a data set can be. The adapter is in PEFT's format. A call that was stopped goes on where it was when it is made again.";
 
@@ -113,10 +113,10 @@ pub struct FinetuneModel {
     learning_rate: Option<f64>,
     /// Passes over the data
     #[arg(long, value_name = "N", help_heading = "Training")]
-    epochs: Option<usize>,
-    /// Examples of one optimiser step
+    num_epochs: Option<usize>,
+    /// Examples of one optimizer step
     #[arg(long, value_name = "N", help_heading = "Training")]
-    batch: Option<usize>,
+    batch_size: Option<usize>,
     /// How the rate goes over the steps
     #[arg(long, value_enum, help_heading = "Training")]
     schedule: Option<Falling>,
@@ -129,10 +129,10 @@ pub struct FinetuneModel {
     normalizer: Option<Divisor>,
     /// Largest norm of a step's gradient
     #[arg(long, value_name = "NORM", allow_negative_numbers = true, help_heading = "Training")]
-    clip: Option<f64>,
+    max_grad_norm: Option<f64>,
     /// Leave gradients as long as they are
-    #[arg(long, conflicts_with = "clip", help_heading = "Training")]
-    no_clip: bool,
+    #[arg(long, conflicts_with = "max_grad_norm", help_heading = "Training")]
+    no_max_grad_norm: bool,
     /// Decoupled weight decay, multiplied by the learning rate
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
     weight_decay: Option<f64>,
@@ -141,9 +141,9 @@ pub struct FinetuneModel {
     seed: Option<u64>,
     /// Compute blocks again in the backward pass instead of keeping them: less memory, more time, same bits
     #[arg(long, value_name = "true|false", help_heading = "Training")]
-    replay: Option<bool>,
+    gradient_checkpointing: Option<bool>,
 
-    /// What is minimised at each learned token of probability p: surprisal (-ln p), probability:Q ((1 - p^Q) / Q), or
+    /// What is minimized at each learned token of probability p: surprisal (-ln p), probability:Q ((1 - p^Q) / Q), or
     /// psft:EPSILON[:STEPS] (a token pulls until p has grown by 1 + EPSILON over the base model's, or over that of the last multiple of
     /// STEPS)
     #[arg(long, value_name = "NAME", help_heading = "Staying close to the base")]
@@ -248,7 +248,7 @@ struct Printed<'a> {
     probes: &'a [Row],
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<&'a Stopped>,
-    config: &'a Finetune,
+    config: &'a TrainConfig,
     out: &'a Path,
 }
 
@@ -322,14 +322,14 @@ impl FinetuneModel {
         self.print(&tuned, &data, counts, &weighting, &weighted.config)
     }
 
-    fn config(&self) -> Finetune {
+    fn config(&self) -> TrainConfig {
         let preset =
             self.preset.unwrap_or(if self.model == "lab" { Preset::Lab } else { Preset::Paper });
         let (preset, lora) = match preset {
-            Preset::Paper => (Finetune::paper(), LoraConfig::paper()),
-            Preset::Lab => (Finetune::lab(), LoraConfig::lab()),
+            Preset::Paper => (TrainConfig::paper(), LoraConfig::paper()),
+            Preset::Lab => (TrainConfig::lab(), LoraConfig::lab()),
         };
-        Finetune {
+        TrainConfig {
             method: match self.full {
                 true => Method::Full,
                 false => Method::Lora(LoraConfig {
@@ -348,8 +348,8 @@ impl FinetuneModel {
                 None => preset.schedule,
             },
             warmup_steps: self.warmup_steps.unwrap_or(preset.warmup_steps),
-            epochs: self.epochs.unwrap_or(preset.epochs),
-            batch: self.batch.unwrap_or(preset.batch),
+            num_epochs: self.num_epochs.unwrap_or(preset.num_epochs),
+            batch_size: self.batch_size.unwrap_or(preset.batch_size),
             normalizer: match self.normalizer {
                 Some(Divisor::Kept) => Some(Normalizer::Kept),
                 Some(Divisor::Completion) => Some(Normalizer::Completion),
@@ -357,7 +357,11 @@ impl FinetuneModel {
                 Some(Divisor::Batch) => Some(Normalizer::Batch),
                 None => preset.normalizer,
             },
-            clip: if self.no_clip { None } else { self.clip.or(preset.clip) },
+            max_grad_norm: if self.no_max_grad_norm {
+                None
+            } else {
+                self.max_grad_norm.or(preset.max_grad_norm)
+            },
             adamw: AdamWConfig {
                 weight_decay: self.weight_decay.unwrap_or(preset.adamw.weight_decay),
                 ..preset.adamw
@@ -371,7 +375,9 @@ impl FinetuneModel {
                 None => preset.kl_direction,
             },
             l2_sp: self.l2_sp.or(preset.l2_sp),
-            replay: self.replay.unwrap_or(preset.replay),
+            gradient_checkpointing: self
+                .gradient_checkpointing
+                .unwrap_or(preset.gradient_checkpointing),
             seed: self.seed.unwrap_or(preset.seed),
             ..preset
         }
@@ -383,7 +389,7 @@ impl FinetuneModel {
         data: &Data,
         counts: Counts,
         weights: &Weighting,
-        config: &Finetune,
+        config: &TrainConfig,
     ) -> Result<()> {
         let steps = &tuned.steps;
         let tokens: usize = steps.iter().map(|step| step.tokens).sum();

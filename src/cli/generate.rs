@@ -13,7 +13,7 @@ use unforget::dataset::{items_to_jsonl, read_items, read_usable_items};
 use unforget::error::{Error, Result};
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
-use unforget::self_output::{Among, Candidate, Pool, SelfOutput, Shown, Which};
+use unforget::self_output::{Candidate, Candidates, Conditioning, Pool, SelfOutput, Shown};
 use unforget::store::{Output, write_atomic, write_atomic_with};
 use unforget::task::{Item, rephrase_prompt};
 use unforget::{tokens, verbs};
@@ -174,7 +174,7 @@ impl Generate {
         }
         let label = self.items.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let pool = verbs::sample(&cx, &checkpoint, &label, &items, shown, &config)?;
-        let chosen = pool.chosen(&items, config.lowest, Among::Right);
+        let chosen = pool.chosen(&items, config.lowest, Candidates::Correct);
         let written = out.write(|| self.write(&pool, &chosen, config.lowest))?;
         let kept = |id: &str| chosen.iter().any(|item| item.id == id);
         let counts = Counts {
@@ -213,8 +213,8 @@ impl Generate {
                 seed: self.seed,
             },
             lowest: match self.lowest {
-                Lowest::GivenPrompt => Which::GivenPrompt,
-                Lowest::TextAlone => Which::TextAlone,
+                Lowest::GivenPrompt => Conditioning::GivenPrompt,
+                Lowest::TextAlone => Conditioning::TextAlone,
             },
         };
         if config.samples == 0 {
@@ -225,14 +225,14 @@ impl Generate {
     }
 
     /// Writes pool and chosen items; gives the name of the pool's file.
-    fn write(&self, pool: &Pool, chosen: &[Item], lowest: Which) -> Result<&'static str> {
+    fn write(&self, pool: &Pool, chosen: &[Item], lowest: Conditioning) -> Result<&'static str> {
         let train = self.out.join(TRAIN);
         // an earlier call's items stay together with their own pool
         let name = if chosen.is_empty() && train.exists() { NONE_RIGHT } else { POOL };
         let path = self.out.join(name);
         write_atomic_with(&path, |file| {
             for item in &pool.items {
-                let best = item.chosen(lowest, Among::Right);
+                let best = item.chosen(lowest, Candidates::Correct);
                 for (sample, candidate) in item.candidates.iter().enumerate() {
                     let line = Line {
                         id: &item.id,

@@ -89,7 +89,7 @@ enum Verb {
     /// Read a rule of token weights: what it is, what it needs, and what it keeps of a scored data set
     Weights(weights::Weights),
     /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
-    Finetune(Box<finetune::FinetuneModel>),
+    TrainConfig(Box<finetune::FinetuneModel>),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
     /// Compare two models on the same items: how much changed, whether it is there, whether it is small enough to be none
@@ -219,7 +219,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Ledger(verb) => verb.run(&cli.common),
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Weights(verb) => verb.run(),
-        Verb::Finetune(verb) => verb.run(&cli.common),
+        Verb::TrainConfig(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
         Verb::Compare(verb) => verb.run(),
         Verb::Card(verb) => verb.run(&cli.common),

@@ -9,7 +9,9 @@ use unforget::context::Context;
 use unforget::dataset::{Dataset, read_items};
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
-use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Scored, Stopped, Watch, WhenForgotten};
+use unforget::probe::{
+    LOG_FILES, ProbeExample, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten,
+};
 use unforget::rng::Rng;
 use unforget::store::Output;
 use unforget::tokens::Tokenizer;
@@ -24,7 +26,7 @@ pub struct Watching {
     /// The same for what is trained for
     #[arg(long, value_name = "NAME=FILE", help_heading = "While it trains")]
     target_probe: Vec<String>,
-    /// Optimiser steps between two looks; the base model and the final one are always looked at
+    /// Optimizer steps between two looks; the base model and the final one are always looked at
     #[arg(long, value_name = "N", default_value_t = 20, help_heading = "While it trains")]
     probe_every: usize,
     /// Largest share of the work that the looks in between may take, such as 0.2; others are left out
@@ -138,7 +140,7 @@ impl Watching {
                 .iter()
                 .map(|at| {
                     let sequence = &data.sequences[*at];
-                    Scored::new(sequence, &sequence.classes(tokenizer))
+                    ProbeExample::new(sequence, &sequence.classes(tokenizer))
                 })
                 .collect(),
             items: Vec::new(),

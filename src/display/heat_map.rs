@@ -8,7 +8,7 @@ use crate::experiment::results::{TokenExample, TokenView};
 use crate::report::grid::significant;
 use crate::report::palette;
 
-/// The perplexity that gets the full colour, as in the report.
+/// The perplexity that gets the full color, as in the report.
 const HOTTEST: f64 = 1000.0;
 
 impl Show for TokenExample {
@@ -57,7 +57,7 @@ fn html(token: &TokenView) -> String {
     }
 }
 
-/// The answer with what is not learned in brackets; neighbouring tokens share them.
+/// The answer with what is not learned in brackets; neighboring tokens share them.
 fn text(tokens: &[TokenView]) -> String {
     let mut out = String::new();
     let mut open = false;

@@ -3,14 +3,14 @@
 use super::{Card, Media, Show};
 use crate::context::Context;
 use crate::error::Error;
-use crate::lesson::exercise::Judgement;
-use crate::lesson::{Comparison, Lesson, Reading, Scores, Tasks};
+use crate::lesson::exercise::Judgment;
+use crate::lesson::{Comparison, Masked, Scored, Scores, Tasks};
 use crate::metric::PAPER_THRESHOLD;
 use crate::report::grid::{Grid, significant};
 use crate::report::table::{share, signed};
 use crate::stats::{Estimate, Verdict};
 
-impl Show for Reading {
+impl Show for Scored {
     fn media(&self) -> Media {
         let tokens: usize = self.sequences.iter().map(|s| s.completion.learned()).sum();
         Card::of(
@@ -29,7 +29,7 @@ impl Show for Reading {
     }
 }
 
-impl Show for Lesson {
+impl Show for Masked {
     fn media(&self) -> Media {
         let counts = self.counts();
         Card::of(
@@ -120,7 +120,7 @@ impl Show for Comparison {
     }
 }
 
-impl Show for Judgement {
+impl Show for Judgment {
     fn media(&self) -> Media {
         let mark = if self.right { "✓ right" } else { "✗ not yet" };
         let media = Card::of(mark, &[("", self.why.clone())]).media();
@@ -166,15 +166,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_judgement_shows_code_as_code() {
-        let judgement = |why: &str| {
-            let judgement = Judgement { right: false, why: why.to_owned() };
-            judgement.media()
+    fn a_judgment_shows_code_as_code() {
+        let judgment = |why: &str| {
+            let judgment = Judgment { right: false, why: why.to_owned() };
+            judgment.media()
         };
-        let media = judgement("try `a < b`, then `c`");
+        let media = judgment("try `a < b`, then `c`");
         let html = media.html.unwrap();
         assert!(html.contains("try <code>a &lt; b</code>, then <code>c</code>"), "{html}");
         assert!(media.text.contains("`a < b`"));
-        assert!(judgement("a ` alone").html.unwrap().contains("a ` alone"));
+        assert!(judgment("a ` alone").html.unwrap().contains("a ` alone"));
     }
 }

@@ -2,16 +2,16 @@
 
 use super::card::Card;
 use super::{Media, Show};
-use crate::lesson::{Answers, Forgotten, Losses, Lost, Nudged, TaskLoss};
+use crate::lesson::{Answers, LostPart, Nudged, Regression, TaskChange, TaskChanges};
 use crate::report::forgetting::p_value;
 use crate::report::grid::{Grid, NOTHING};
 use crate::report::table::{percent, plus, signed};
 use crate::stats::{self, holm};
 
-impl Losses {
+impl TaskChanges {
     /// One row for each task: how many items went which way, and how much of the change is skill and how much is form.
     pub fn grid(&self) -> Grid {
-        let exact = |task: &TaskLoss| task.items.map_or(1.0, |items| items.exact());
+        let exact = |task: &TaskChange| task.items.map_or(1.0, |items| items.exact());
         let adjusted = holm(&self.tasks.iter().map(exact).collect::<Vec<_>>());
         let rows = self.tasks.iter().zip(adjusted).map(|(task, p)| {
             let count = |value: fn(&stats::mcnemar::Discordant) -> usize| {
@@ -77,7 +77,7 @@ impl Losses {
     }
 }
 
-impl Show for Losses {
+impl Show for TaskChanges {
     fn media(&self) -> Media {
         self.grid().media()
     }
@@ -89,11 +89,11 @@ impl Show for Answers {
     }
 }
 
-impl From<&Forgotten> for Card {
-    fn from(lost: &Forgotten) -> Self {
+impl From<&Regression> for Card {
+    fn from(lost: &Regression) -> Self {
         let part = match lost.lost() {
-            Lost::Form => "its form is lost, the answer is still there",
-            Lost::Skill => "its skill is lost",
+            LostPart::Form => "its form is lost, the answer is still there",
+            LostPart::Skill => "its skill is lost",
         };
         let card = Self::new(format!("{}: {part}", lost.item.id)).row("why", &lost.after.score.why);
         card.text("question", &lost.item.prompt)
@@ -102,19 +102,19 @@ impl From<&Forgotten> for Card {
     }
 }
 
-impl Show for Forgotten {
+impl Show for Regression {
     fn media(&self) -> Media {
         Card::from(self).media()
     }
 }
 
-impl Show for Vec<Forgotten> {
+impl Show for Vec<Regression> {
     /// How many there are of each kind, and the first.
     fn media(&self) -> Media {
         let Some(first) = self.first() else {
             return Card::of("nothing was forgotten", &[]).media();
         };
-        let form = self.iter().filter(|one| one.lost() == Lost::Form).count();
+        let form = self.iter().filter(|one| one.lost() == LostPart::Form).count();
         let mut card = Card::new(format!("{} items were right and are wrong", self.len()))
             .row("in form", form)
             .row("in skill", self.len() - form);
@@ -126,11 +126,11 @@ impl Show for Vec<Forgotten> {
     }
 }
 
-impl Show for Vec<Losses> {
+impl Show for Vec<TaskChanges> {
     /// One row for each model: its losses on the other tasks together.
     fn media(&self) -> Media {
-        let row = |one: &Losses| {
-            let mean = |value: fn(&TaskLoss) -> f64| {
+        let row = |one: &TaskChanges| {
+            let mean = |value: fn(&TaskChange) -> f64| {
                 let each: Vec<f64> = one.others().iter().map(value).collect();
                 stats::mean(&each).map_or(NOTHING.to_owned(), plus)
             };
@@ -218,6 +218,6 @@ mod tests {
 
     #[test]
     fn no_loss_is_said_in_words() {
-        assert!(Vec::<Forgotten>::new().media().text.contains("nothing was forgotten"));
+        assert!(Vec::<Regression>::new().media().text.contains("nothing was forgotten"));
     }
 }

@@ -56,7 +56,7 @@ pub trait Show {
 /// One thing in several forms; a notebook's page takes the richest one that it can show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Media {
-    /// For a page that shows HTML. Colours are translucent, so that it reads on white and on black; it means the same without them, as pages
+    /// For a page that shows HTML. Colors are translucent, so that it reads on white and on black; it means the same without them, as pages
     /// that drop styles show it.
     pub html: Option<String>,
     /// A drawing.

@@ -13,7 +13,7 @@ use crate::report::table::{frame, numbers, percent, signed, text};
 use crate::stats::Estimate;
 use crate::weight_change::THRESHOLD;
 
-/// The arm that a name for people means: `STM 2.5` is `stm(2.5)`, and has its colour.
+/// The arm that a name for people means: `STM 2.5` is `stm(2.5)`, and has its color.
 fn arm(name: &str) -> String {
     canonical(&name.to_lowercase().replace([' ', '-'], "_"))
 }
@@ -156,21 +156,18 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
     let target = |place: &Place| Some(place.change.target.difference);
     let others = |place: &Place| place.change.non_target.as_ref().map(|change| change.difference);
     let panel = |name: &str, value: &dyn Fn(&Place) -> Option<Estimate>| {
-        let mut layers = vec![Layer::Level {
-            y: 0.0,
-            label: BASE.to_owned(),
-            colour: look(BASE, &names).colour,
-        }];
+        let mut layers =
+            vec![Layer::Level { y: 0.0, label: BASE.to_owned(), color: look(BASE, &names).color }];
         let mut ends = vec![0.0];
         for (front, arm) in fronts.iter().zip(&names) {
-            let Look { colour, mark } = look(arm, &names);
+            let Look { color, mark } = look(arm, &names);
             let found: Vec<(f64, Estimate)> =
                 front.places.iter().filter_map(|place| Some((place.norm, value(place)?))).collect();
             let points: Vec<(f64, f64)> = found.iter().map(|(x, y)| (*x, y.value)).collect();
             layers.push(Layer::Line {
                 // a part of nothing is base
                 points: std::iter::once((0.0, 0.0)).chain(points.iter().copied()).collect(),
-                colour,
+                color,
                 width: 1.5,
                 opacity: 0.7,
                 dashed: false,
@@ -179,9 +176,9 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
                 let se = estimate.se.unwrap_or(0.0);
                 let y = (estimate.value - se, estimate.value + se);
                 ends.extend([y.0, y.1]);
-                layers.push(Layer::Spread { at: (*x, estimate.value), x: (*x, *x), y, colour });
+                layers.push(Layer::Spread { at: (*x, estimate.value), x: (*x, *x), y, color });
             }
-            layers.push(Layer::Marks { points, colour, mark, size: 5.5, filled: true });
+            layers.push(Layer::Marks { points, color, mark, size: 5.5, filled: true });
         }
         Panel {
             heading: None,
@@ -253,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_models_name_has_its_arms_colour() {
+    fn a_models_name_has_its_arms_color() {
         let names = ["ground truth", "STM 2.5", "self-output", "random mask"];
         assert_eq!(names.map(arm), ["ground_truth", "stm(2.5)", "self_output", "random_mask"]);
         let all = [movement("ground truth", 1.0), movement("STM 2.5", 0.5)];

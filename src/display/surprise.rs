@@ -4,7 +4,7 @@ use super::heat_map::visible;
 use super::{Media, Show};
 use crate::error::{Error, Result};
 use crate::experiment::results::TokenExample;
-use crate::lesson::{Kind, Kinds, Peak, Peaks, Perplexities, Reading};
+use crate::lesson::{Kind, Kinds, Peak, Peaks, Perplexities, Scored};
 use crate::metric::PAPER_THRESHOLD;
 use crate::report::figure::{self, Figure};
 use crate::report::grid::{Grid, NOTHING, significant};
@@ -113,7 +113,7 @@ impl Show for Kinds {
     }
 }
 
-/// An arm's short name, by which figures know its colour.
+/// An arm's short name, by which figures know its color.
 fn arm(name: &str) -> String {
     name.replace([' ', '-'], "_")
 }
@@ -147,7 +147,7 @@ pub fn spikes_figure(answers: &[&TokenExample]) -> Result<Figure> {
 ///
 /// # Errors
 /// There is none.
-pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
+pub fn surprise_figure(readings: &[&Scored]) -> Result<Figure> {
     const HIGHEST: f64 = 1e6;
     if readings.is_empty() {
         return Err(Error::invalid("readings", "there is none to draw"));
@@ -166,7 +166,7 @@ pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
     let mut layers = vec![Layer::Upright {
         x: PAPER_THRESHOLD,
         label: format!("the paper's {PAPER_THRESHOLD}"),
-        colour: look(BASE, &[]).colour,
+        color: look(BASE, &[]).color,
     }];
     let mut legend = Vec::new();
     for ((name, shares), arm) in curves.iter().zip(&names) {
@@ -175,27 +175,27 @@ pub fn surprise_figure(readings: &[&Reading]) -> Result<Figure> {
         let marked = points.iter().copied().skip(9).step_by(10).collect();
         layers.push(Layer::Line {
             points,
-            colour: look.colour,
+            color: look.color,
             width: 2.0,
             opacity: 1.0,
             dashed: false,
         });
         layers.push(Layer::Marks {
             points: marked,
-            colour: look.colour,
+            color: look.color,
             mark: look.mark,
             size: 4.5,
             filled: true,
         });
         legend.push(Key {
             label: name.clone(),
-            colour: look.colour,
+            color: look.color,
             mark: Some(look.mark),
             line: true,
             dashed: false,
         });
     }
-    let above = |(reading, (name, _)): (&&Reading, &(String, Vec<f64>))| {
+    let above = |(reading, (name, _)): (&&Scored, &(String, Vec<f64>))| {
         let shares = [PAPER_THRESHOLD, 1000.0].map(|p| 100.0 * reading.share_above(p));
         format!("{name} {:.1} and {:.1} %", shares[0], shares[1])
     };

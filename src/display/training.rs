@@ -10,7 +10,7 @@ use crate::report::table::{frame, numbers};
 use crate::train::Step;
 use crate::verbs::Tuned;
 
-/// The loss of each optimiser step of one training as a figure.
+/// The loss of each optimizer step of one training as a figure.
 ///
 /// # Errors
 /// None that numbers can cause; the table beside it is made by a library.
@@ -45,11 +45,11 @@ pub fn loss_figure(steps: &[Step]) -> Result<Figure> {
         ),
         panels: vec![Panel {
             heading: None,
-            x: axis("optimiser step", steps.len() as f64),
+            x: axis("optimizer step", steps.len() as f64),
             y: axis("loss, nats per learned token", 1.05 * top),
             layers: vec![Layer::Line {
                 points: losses.clone(),
-                colour: look("stm(2.5)", &["stm(2.5)"]).colour,
+                color: look("stm(2.5)", &["stm(2.5)"]).color,
                 width: 2.0,
                 opacity: 1.0,
                 dashed: false,

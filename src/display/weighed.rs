@@ -3,14 +3,14 @@
 use super::heat_map::visible;
 use super::{Media, Show, escaped};
 use crate::error::Result;
-use crate::lesson::{Lesson, Weighed, weights_by_perplexity};
+use crate::lesson::{Masked, Weighed, weights_by_perplexity};
 use crate::report::figure::Figure;
 use crate::report::grid::significant;
 use crate::report::palette::{self, look};
 use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
 use crate::report::table::{frame, numbers, text};
 
-/// The deeper a token's ground, the more it weighs; the largest weight of the answer has the full colour.
+/// The deeper a token's ground, the more it weighs; the largest weight of the answer has the full color.
 impl Show for Weighed {
     fn media(&self) -> Media {
         let Self { tokens, weights } = self;
@@ -64,7 +64,7 @@ impl Show for Weighed {
 ///
 /// # Errors
 /// None that numbers can cause; the table beside it is made by a library.
-pub fn weight_figure(lessons: &[&Lesson]) -> Result<Figure> {
+pub fn weight_figure(lessons: &[&Masked]) -> Result<Figure> {
     let all = weights_by_perplexity(lessons);
     let names: Vec<&str> = all.iter().map(|bins| bins.rule.as_str()).collect();
     let looks: Vec<palette::Look> = names.iter().map(|name| look(name, &names)).collect();
@@ -73,19 +73,19 @@ pub fn weight_figure(lessons: &[&Lesson]) -> Result<Figure> {
     let mut layers = vec![Layer::Upright {
         x: crate::metric::PAPER_THRESHOLD,
         label: "2.5".to_owned(),
-        colour: look(palette::BASE, &[]).colour,
+        color: look(palette::BASE, &[]).color,
     }];
     for (bins, look) in all.iter().zip(&looks) {
         layers.push(Layer::Line {
             points: bins.points.clone(),
-            colour: look.colour,
+            color: look.color,
             width: 2.0,
             opacity: 1.0,
             dashed: false,
         });
         layers.push(Layer::Marks {
             points: bins.points.clone(),
-            colour: look.colour,
+            color: look.color,
             mark: look.mark,
             size: 3.0,
             filled: true,
@@ -93,7 +93,7 @@ pub fn weight_figure(lessons: &[&Lesson]) -> Result<Figure> {
     }
     let key = |(name, look): (&&str, &palette::Look)| Key {
         label: (*name).to_owned(),
-        colour: look.colour,
+        color: look.color,
         mark: Some(look.mark),
         line: true,
         dashed: false,

@@ -1,7 +1,7 @@
 //! How probable a model finds the options of questions.
 
 use crate::chat::Message;
-use crate::context::Opened;
+use crate::context::LoadedModel;
 use crate::error::{Error, Result};
 use crate::interruption;
 use crate::model::Batch;
@@ -19,7 +19,7 @@ const TOKENS: usize = 8192;
 /// Names the item and option that has no token or does not fit the model's context: lm-evaluation-harness cuts such a question at its
 /// beginning, which makes another one of it.
 pub(super) fn score(
-    model: &Opened,
+    model: &LoadedModel,
     items: &[&Item],
     mut done: impl FnMut(usize),
 ) -> Result<Vec<Vec<Likelihood>>> {
@@ -75,7 +75,7 @@ impl Open {
     /// Reads the batch, and begins another one.
     fn close(
         &mut self,
-        model: &Opened,
+        model: &LoadedModel,
         items: &[&Item],
         likelihoods: &mut [Vec<Likelihood>],
     ) -> Result<()> {
@@ -97,7 +97,7 @@ impl Open {
 }
 
 /// Each option's place, its ids behind those of the question, and where they begin.
-fn encoded(model: &Opened, item: &Item) -> Result<Vec<(usize, Vec<u32>, usize)>> {
+fn encoded(model: &LoadedModel, item: &Item) -> Result<Vec<(usize, Vec<u32>, usize)>> {
     let Check::Likelihood { options, .. } = &item.check else {
         return Err(Error::invalid(format!("item {}", item.id), "has no options to score"));
     };
@@ -127,7 +127,7 @@ fn encoded(model: &Opened, item: &Item) -> Result<Vec<(usize, Vec<u32>, usize)>>
 }
 
 /// The text before the options.
-fn context(model: &Opened, item: &Item) -> Result<String> {
+fn context(model: &LoadedModel, item: &Item) -> Result<String> {
     let Check::Likelihood { description, gen_prefix, apply_chat_template: true, .. } = &item.check
     else {
         return Ok(item.plain_context());

@@ -1,7 +1,7 @@
 use crate::error::{Error, Result};
 use crate::scorer;
 use crate::select::{Preset, Weighting};
-use crate::train::Finetune;
+use crate::train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -71,7 +71,7 @@ impl Arm {
     ///
     /// # Errors
     /// When the rule needs what scoring does not give.
-    pub fn finetune(self, config: &Finetune) -> Result<Finetune> {
+    pub fn finetune(self, config: &TrainConfig) -> Result<TrainConfig> {
         let weighting = self.weighting()?;
         scorer::check(&weighting)
             .map_err(|problem| Error::invalid(format!("arm `{self}`"), problem))?;
@@ -265,7 +265,7 @@ mod tests {
                 let other: Arm = spelling.parse().unwrap();
                 assert_eq!((other, other.to_string()), (one, name.to_owned()), "{spelling}");
                 assert_eq!(other.threshold(), one.threshold());
-                let config = |arm: Arm| arm.finetune(&Finetune::lab()).unwrap();
+                let config = |arm: Arm| arm.finetune(&TrainConfig::lab()).unwrap();
                 assert_eq!(config(other), config(one), "{spelling}");
             }
         }
@@ -280,7 +280,7 @@ mod tests {
     fn a_rule_brings_what_its_loss_is_divided_by() {
         let of = |name: &str| {
             let arm: Arm = name.parse().unwrap();
-            arm.finetune(&Finetune::lab()).map(|config| config.normalizer())
+            arm.finetune(&TrainConfig::lab()).map(|config| config.normalizer())
         };
         assert_eq!(of("stm(2.5)").unwrap(), Normalizer::Kept);
         assert_eq!(of("flow").unwrap(), Normalizer::Completion);

@@ -10,14 +10,14 @@ use crate::error::{Error, Result};
 use crate::ledger::{self, Ledger, Origin, Rows, Tally};
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
-use crate::probe::Scored;
+use crate::probe::ProbeExample;
 use crate::rng::Rng;
 use crate::scorer::{self, Weighted};
 use crate::select::{LossMask, Signals, TokenClass, Weighting};
-use crate::self_output::{Among, SelfOutput, Shown};
+use crate::self_output::{Candidates, SelfOutput, Shown};
 use crate::task::Item;
 use crate::tokens::{Sequence, Sequences, TooLong, sequences, usable_sequences};
-use crate::train::{Example, Finetune};
+use crate::train::{Example, TrainConfig};
 use crate::verbs;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,12 +79,12 @@ impl Source {
     }
 
     /// Which answers of the pool of Self-Output it takes.
-    fn among(self) -> Option<Among> {
+    fn among(self) -> Option<Candidates> {
         match self {
-            Self::SelfOutput | Self::TruthOfSelfOutput => Some(Among::Right),
-            Self::SelfOutputRight => Some(Among::RightOfMixed),
-            Self::SelfOutputAny => Some(Among::AnyOfMixed),
-            Self::SelfOutputWrong => Some(Among::WrongOfMixed),
+            Self::SelfOutput | Self::TruthOfSelfOutput => Some(Candidates::Correct),
+            Self::SelfOutputRight => Some(Candidates::CorrectOfMixed),
+            Self::SelfOutputAny => Some(Candidates::AnyOfMixed),
+            Self::SelfOutputWrong => Some(Candidates::IncorrectOfMixed),
             _ => None,
         }
     }
@@ -143,7 +143,7 @@ impl Material {
                 Source::Rephrase => {
                     let shown = Shown::QuestionAndReference;
                     let pool = sample("rephrase", shown, &recipe.rephrase)?;
-                    let chosen = pool.chosen(&items, recipe.rephrase.lowest, Among::Right);
+                    let chosen = pool.chosen(&items, recipe.rephrase.lowest, Candidates::Correct);
                     made = Some((pool.sampled(), pool.accepted(), pool.seconds));
                     chosen
                 }
@@ -200,19 +200,19 @@ impl Material {
         &'a self,
         arm: &Arm,
         rule: &'a Weighting,
-        config: &Finetune,
+        config: &TrainConfig,
     ) -> Result<Weighted<'a>> {
         let source = self.of(arm);
         Weighted::new(rule, &source.sequences, source.signals(), config)
     }
 
     /// Some of the arm's examples, drawn by `seed`, to be looked at while a model is trained on all of them.
-    pub fn scored(&self, arm: &Arm, seed: u64, count: usize) -> Vec<Scored> {
+    pub fn scored(&self, arm: &Arm, seed: u64, count: usize) -> Vec<ProbeExample> {
         let Rendered { sequences, classes, .. } = self.of(arm);
         let count = count.min(sequences.len());
         let mut drawn = Rng::new(seed, "training-probe").distinct(sequences.len(), count);
         drawn.sort_unstable();
-        drawn.iter().map(|at| Scored::new(&sequences[*at], &classes[*at])).collect()
+        drawn.iter().map(|at| ProbeExample::new(&sequences[*at], &classes[*at])).collect()
     }
 
     /// How the arm's data came to be.
@@ -338,7 +338,7 @@ fn reference(
     base: &Checkpoint,
     truth: &Rendered,
 ) -> Result<Vec<TokenScores>> {
-    let seeded = Finetune { seed: recipe.seeds[0], ..recipe.finetune.clone() };
+    let seeded = TrainConfig { seed: recipe.seeds[0], ..recipe.finetune.clone() };
     let config = Arm::GroundTruth.finetune(&seeded)?;
     let examples = truth.examples(&Arm::GroundTruth, config.seed)?;
     let tuned = verbs::finetune(cx, base, "reference", &examples, &config)?;

@@ -5,13 +5,13 @@ use crate::files::read_text;
 use crate::generate::Sampling;
 use crate::hub;
 use crate::model::{Checkpoint, Precision};
-use crate::probe::{ProbeSet, Role, Scored, Watch, WhenForgotten};
+use crate::probe::{ProbeExample, ProbeSet, Role, Watch, WhenForgotten};
 use crate::progress::Progress;
-use crate::self_output::{SelfOutput, Which};
+use crate::self_output::{Conditioning, SelfOutput};
 use crate::stats::{self, Design};
 use crate::task::{Accuracy, Item};
 use crate::tokens::{DateTime, TemplateOptions, Tokenizer};
-use crate::train::Finetune;
+use crate::train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub struct Recipe {
     /// How many items of each split are used.
     pub sizes: DataSizes,
     /// How training goes; rate and seed are replaced by each run's own.
-    pub finetune: Finetune,
+    pub finetune: TrainConfig,
     /// How Self-Output is sampled and chosen.
     pub self_output: SelfOutput,
     /// How Rephrase is sampled.
@@ -137,13 +137,13 @@ impl Recipe {
             thresholds: vec![1.1, 1.5, 2.0, 2.5, 5.0, 10.0, 25.0, 100.0, 1000.0],
             margin: Design::default().margin,
             sizes: DataSizes { train: 256, validation: 250, test: 100 },
-            finetune: Finetune::lab(),
+            finetune: TrainConfig::lab(),
             self_output: SelfOutput {
                 samples: 16,
                 sampling: sampling.clone(),
-                lowest: Which::GivenPrompt,
+                lowest: Conditioning::GivenPrompt,
             },
-            rephrase: SelfOutput { samples: 1, sampling, lowest: Which::GivenPrompt },
+            rephrase: SelfOutput { samples: 1, sampling, lowest: Conditioning::GivenPrompt },
             max_new_tokens: 128,
             choices: None,
             apply_chat_template: false,
@@ -259,7 +259,7 @@ impl Recipe {
             some(&what, variant.learning_rates.is_empty())?;
             stats::distinct(&what, &variant.learning_rates)?;
             for rate in &variant.learning_rates {
-                Finetune { learning_rate: *rate, ..variant.finetune.clone() }.check()?;
+                TrainConfig { learning_rate: *rate, ..variant.finetune.clone() }.check()?;
             }
         }
         if self.non_target.contains(&self.target) {
@@ -272,7 +272,7 @@ impl Recipe {
             }
         }
         for rate in &self.learning_rates {
-            Finetune { learning_rate: *rate, ..self.finetune.clone() }.check()?;
+            TrainConfig { learning_rate: *rate, ..self.finetune.clone() }.check()?;
         }
         self.check_reweighing()?;
         Design::with_margin(self.margin)?;
@@ -339,7 +339,7 @@ impl Recipe {
     }
 
     /// How the arm is trained.
-    pub fn finetune_of(&self, setting: &Setting) -> &Finetune {
+    pub fn finetune_of(&self, setting: &Setting) -> &TrainConfig {
         let variant = setting.variant.as_ref();
         variant
             .and_then(|name| self.variants.get(name))
@@ -398,7 +398,7 @@ impl Recipe {
     /// What is looked at while a model is trained on examples of which `training` are some; nothing, if the recipe names no task.
     pub fn watch(
         &self,
-        training: Vec<Scored>,
+        training: Vec<ProbeExample>,
         tokenizer: &Tokenizer,
         context: usize,
     ) -> Result<Option<Watch>> {

@@ -46,7 +46,7 @@ pub struct Run {
     pub arm: String,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Seed of initialisation, order and masks.
+    /// Seed of initialization, order and masks.
     pub seed: u64,
     /// Whether this arm's rate is the one that the stated rule chose.
     pub chosen: bool,
@@ -62,7 +62,7 @@ pub struct Run {
     pub tokens_seen: usize,
     /// Tokens learned over all steps.
     pub tokens_learned: usize,
-    /// Mean training loss of each optimiser step.
+    /// Mean training loss of each optimizer step.
     pub losses: Vec<f64>,
     /// Target score on the validation split after training.
     pub validation: f64,

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::model::{Checkpoint, Precision};
 use crate::task::Item;
-use crate::train::{Example, Finetune};
+use crate::train::{Example, TrainConfig};
 use crate::verbs::{self, Training, Tuned};
 use crate::weight_change::{self, LayerChange};
 use std::sync::Mutex;
@@ -191,9 +191,14 @@ impl<'a> Experiment<'a> {
     }
 
     /// How the arm is trained at one rate with one seed.
-    pub fn finetune(&self, setting: &Setting, learning_rate: f64, seed: u64) -> Result<Finetune> {
+    pub fn finetune(
+        &self,
+        setting: &Setting,
+        learning_rate: f64,
+        seed: u64,
+    ) -> Result<TrainConfig> {
         let config = self.recipe.finetune_of(setting).clone();
-        setting.arm.finetune(&Finetune { learning_rate, seed, ..config })
+        setting.arm.finetune(&TrainConfig { learning_rate, seed, ..config })
     }
 
     /// The arm's model at one rate with one seed: out of the store, if [`Experiment::run`] or an earlier call trained it.

@@ -1,7 +1,7 @@
 use super::Arm;
 use super::arm::respelled;
 use crate::error::{Error, Result};
-use crate::train::Finetune;
+use crate::train::TrainConfig;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ pub struct Setting {
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// How training goes.
-    pub finetune: Finetune,
+    pub finetune: TrainConfig,
     /// Peak rates tried.
     pub learning_rates: Vec<f64>,
 }

@@ -13,7 +13,7 @@ use std::ops::Range;
 /// What PyTorch's cross-entropy leaves out.
 pub const IGNORED: i64 = -100;
 
-/// One example with its tokens: the columns that trainers call pre-tokenised. All three have one entry for each token.
+/// One example with its tokens: the columns that trainers call pre-tokenized. All three have one entry for each token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Labelled {
     /// The tokens' numbers.
@@ -59,7 +59,7 @@ pub struct Messages {
     pub messages: Vec<Weighed>,
 }
 
-/// The pre-tokenised form.
+/// The pre-tokenized form.
 pub fn labelled(sequence: &Sequence, learned: &LossMask) -> Result<Labelled> {
     check(sequence, learned)?;
     let label = |(id, learned): (&u32, &bool)| if *learned { i64::from(*id) } else { IGNORED };
@@ -71,7 +71,7 @@ pub fn labelled(sequence: &Sequence, learned: &LossMask) -> Result<Labelled> {
 }
 
 /// The form of segments. A trainer splits each of them into tokens by itself, so they are refused if that would give other tokens than those
-/// that were scored: where a learned token and its masked neighbour are one token when they stand at the edge of a text.
+/// that were scored: where a learned token and its masked neighbor are one token when they stand at the edge of a text.
 pub fn segments(
     tokenizer: &Tokenizer,
     sequence: &Sequence,
@@ -149,7 +149,7 @@ pub fn messages(
     Ok(Messages { messages })
 }
 
-/// The pre-tokenised form as a table, for Parquet.
+/// The pre-tokenized form as a table, for Parquet.
 pub fn frame(rows: &[Labelled]) -> Result<DataFrame> {
     let values = rows.iter().map(|row| row.labels.len()).sum();
     let column = |name: &str, row: &dyn Fn(&Labelled) -> Vec<i64>| -> Column {
@@ -253,7 +253,7 @@ fn differs(sequence: &Sequence, text: &str) -> Error {
     Error::invalid(
         format!("example {}", sequence.id),
         format!(
-            "a trainer that splits the piece {short:?} by itself gets other tokens than those that were scored; write the pre-tokenised form instead"
+            "a trainer that splits the piece {short:?} by itself gets other tokens than those that were scored; write the pre-tokenized form instead"
         ),
     )
 }

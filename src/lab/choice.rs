@@ -24,7 +24,7 @@ const GROUPS: [(&str, [&str; 12]); 5] = [
         ],
     ),
     (
-        "a colour",
+        "a color",
         [
             "red", "blue", "green", "yellow", "black", "white", "brown", "pink", "grey", "purple",
             "gold", "silver",

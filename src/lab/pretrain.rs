@@ -29,7 +29,7 @@ const RECIPE: &str = "pretraining.toml";
 pub struct Pretraining {
     /// Seed of weights and texts.
     pub seed: u64,
-    /// Optimiser steps.
+    /// Optimizer steps.
     pub steps: usize,
     /// Texts of one step.
     pub batch: usize,

@@ -197,7 +197,7 @@ impl Tally {
         high as f64 / self.surprisals.len().max(1) as f64
     }
 
-    /// Quantiles of the surprisal of the completion tokens, in nats, between neighbours linearly (numpy's default); `None` without tokens.
+    /// Quantiles of the surprisal of the completion tokens, in nats, between neighbors linearly (numpy's default); `None` without tokens.
     ///
     /// # Errors
     /// When a share is not from 0 to 1.

@@ -85,7 +85,7 @@ impl Answers {
 
 /// An item that was right before and is wrong now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Forgotten {
+pub struct Regression {
     /// The question.
     pub item: Item,
     /// The right answer.
@@ -97,7 +97,7 @@ pub struct Forgotten {
 /// What an answer has lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Lost {
+pub enum LostPart {
     /// The right answer is still there, but not as it was asked for.
     Form,
     /// No right answer is found, however leniently the text is read.
@@ -108,7 +108,7 @@ pub enum Lost {
 ///
 /// # Errors
 /// The two were not asked the same items of such a task.
-pub fn forgotten(before: &Answers, after: &Answers, task: &str) -> Result<Vec<Forgotten>> {
+pub fn regressions(before: &Answers, after: &Answers, task: &str) -> Result<Vec<Regression>> {
     let ((items, earlier), (other, later)) = (before.of(task)?, after.of(task)?);
     if items != other {
         let problem =
@@ -120,7 +120,7 @@ pub fn forgotten(before: &Answers, after: &Answers, task: &str) -> Result<Vec<Fo
     let all = items.iter().zip(earlier.iter().zip(later));
     Ok(all
         .filter(|(_, (before, after))| lost(before, after))
-        .map(|(item, (before, after))| Forgotten {
+        .map(|(item, (before, after))| Regression {
             item: item.clone(),
             before: before.clone(),
             after: after.clone(),
@@ -128,12 +128,12 @@ pub fn forgotten(before: &Answers, after: &Answers, task: &str) -> Result<Vec<Fo
         .collect())
 }
 
-impl Forgotten {
+impl Regression {
     /// What was lost, by the grader's lenient reading.
-    pub fn lost(&self) -> Lost {
+    pub fn lost(&self) -> LostPart {
         match self.after.score.skill == 1.0 {
-            true => Lost::Form,
-            false => Lost::Skill,
+            true => LostPart::Form,
+            false => LostPart::Skill,
         }
     }
 
@@ -225,15 +225,18 @@ pub(super) mod tests {
                 "Answer: 8",
             ],
         );
-        let parts = |task: &str| -> Vec<(String, Lost)> {
+        let parts = |task: &str| -> Vec<(String, LostPart)> {
             let lost = forgotten(&before, &after, task).unwrap();
             lost.iter().map(|one| (one.item.id.clone(), one.lost())).collect()
         };
         assert_eq!(
             parts("word"),
-            [("word/test/0".to_owned(), Lost::Form), ("word/test/1".to_owned(), Lost::Skill)]
+            [
+                ("word/test/0".to_owned(), LostPart::Form),
+                ("word/test/1".to_owned(), LostPart::Skill)
+            ]
         );
-        assert_eq!(parts("choice"), [("choice/test/0".to_owned(), Lost::Skill)]);
+        assert_eq!(parts("choice"), [("choice/test/0".to_owned(), LostPart::Skill)]);
         let error = forgotten(&before, &after, "sql").unwrap_err().to_string();
         assert!(error.contains("`sql`") && error.contains("choice, word"), "{error}");
         let mut other = after.clone();

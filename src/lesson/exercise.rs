@@ -3,19 +3,19 @@
 //! ```
 //! use unforget::lesson::exercise::check;
 //! let share = 15.7;
-//! let judgement = check(
+//! let judgment = check(
 //!     format!("The rule masks {share} % of the tokens"),
 //!     &[(share >= 9.0, "too few; a lower threshold masks more"), (share <= 11.0, "too many; a higher threshold masks fewer")],
 //! );
-//! assert!(!judgement.right);
-//! assert_eq!(judgement.why, "The rule masks 15.7 % of the tokens: too many; a higher threshold masks fewer.");
+//! assert!(!judgment.right);
+//! assert_eq!(judgment.why, "The rule masks 15.7 % of the tokens: too many; a higher threshold masks fewer.");
 //! ```
 
 use std::fmt::Display;
 
 /// Whether an answer to an exercise holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
+pub struct Judgment {
     /// Whether it holds.
     pub right: bool,
     /// Why, or what to try.
@@ -23,10 +23,10 @@ pub struct Judgement {
 }
 
 /// Judges what was `found` by `conditions`, each with what to try where it does not hold; the first that does not is said.
-pub fn check(found: impl Display, conditions: &[(bool, &str)]) -> Judgement {
+pub fn check(found: impl Display, conditions: &[(bool, &str)]) -> Judgment {
     match conditions.iter().find(|(holds, _)| !holds) {
-        Some((_, hint)) => Judgement { right: false, why: format!("{found}: {hint}.") },
-        None => Judgement { right: true, why: format!("{found}.") },
+        Some((_, hint)) => Judgment { right: false, why: format!("{found}: {hint}.") },
+        None => Judgment { right: true, why: format!("{found}.") },
     }
 }
 
@@ -40,8 +40,8 @@ mod tests {
         assert_eq!(judge(false, false).why, "4 tokens: too few.");
         assert_eq!(
             judge(true, false),
-            Judgement { right: false, why: "4 tokens: too many.".into() }
+            Judgment { right: false, why: "4 tokens: too many.".into() }
         );
-        assert_eq!(judge(true, true), Judgement { right: true, why: "4 tokens.".into() });
+        assert_eq!(judge(true, true), Judgment { right: true, why: "4 tokens.".into() });
     }
 }

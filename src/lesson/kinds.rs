@@ -1,6 +1,6 @@
 //! Which kinds of tokens surprise the model, or are left out: by what they are made of, by whose manner they show, and by their place.
 
-use super::{Lesson, Reading};
+use super::{Masked, Scored};
 use crate::error::{Error, Result};
 use crate::ledger::marked;
 use crate::metric::PAPER_THRESHOLD;
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-impl Reading {
+impl Scored {
     /// All tokens of the answers.
     pub(super) fn sorted(&self) -> Vec<Token> {
         let mut tokens = Vec::new();
@@ -145,7 +145,7 @@ impl Reading {
     }
 }
 
-impl Lesson {
+impl Masked {
     fn kinds(&self, of: impl Fn(&Token) -> &'static str, names: &[&'static str]) -> Kinds {
         let name = format!("{}, {}", self.reading.name, self.rule);
         let masked = |token: &Token| self.weights[token.at.0][token.at.1] == 0.0;
@@ -157,7 +157,7 @@ impl Lesson {
         self.kinds(|token| token.class.name(), &classes())
     }
 
-    /// The answers' tokens by where they stand, and how many of each are masked: see [`Reading::by_place`].
+    /// The answers' tokens by where they stand, and how many of each are masked: see [`Scored::by_place`].
     ///
     /// # Errors
     /// No item says where its writer's style shows.
@@ -239,18 +239,18 @@ impl Kind {
 
 #[cfg(test)]
 pub(crate) mod made {
-    use crate::lesson::Reading;
+    use crate::lesson::Scored;
     use crate::perplexity::TokenScores;
     use crate::select::{LossMask, TokenClass};
     use crate::task::{Check, Item, Place};
     use crate::tokens::{Form, Sequence};
 
     /// `?` is asked; `Oh well: 5` is answered, of which `Oh well` is style, and the turn ends.
-    pub(crate) fn reading() -> Reading {
+    pub(crate) fn reading() -> Scored {
         let spans = vec![0..1, 1..3, 3..8, 8..9, 9..10, 10..11, 11..11];
         let nats = [5.0f32, 0.5, 0.2, 0.1, 4.0, 1.0];
         let log_prob = std::iter::once(None).chain(nats.map(|nats| Some(-nats)));
-        Reading {
+        Scored {
             name: "ground truth".into(),
             items: vec![Item {
                 id: "word/train/0".into(),
@@ -288,7 +288,7 @@ pub(crate) mod made {
     }
 
     /// One item whose answer has the tokens of these log-probabilities.
-    pub(crate) fn reading_of(log_prob: &[f32]) -> Reading {
+    pub(crate) fn reading_of(log_prob: &[f32]) -> Scored {
         let count = log_prob.len() + 1;
         let sequence = Sequence {
             weights: Vec::new(),
@@ -302,7 +302,7 @@ pub(crate) mod made {
             end_of_turn: None,
         };
         let all = std::iter::once(None).chain(log_prob.iter().copied().map(Some));
-        Reading {
+        Scored {
             name: "ground truth".into(),
             items: vec![Item {
                 id: "word/train/0".into(),
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn every_token_of_an_answer_is_of_one_kind() {
         let reading = made::reading();
-        let low = reading.learn("stm(2.5)").unwrap();
+        let low = reading.mask("stm(2.5)").unwrap();
         for kinds in [
             reading.by_class(),
             reading.by_style().unwrap(),

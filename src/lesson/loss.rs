@@ -12,16 +12,16 @@ use serde::Serialize;
 
 /// What became of each task under one model, against base.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Losses {
+pub struct TaskChanges {
     /// The model.
     pub name: String,
     /// One for each task, the target first.
-    pub tasks: Vec<TaskLoss>,
+    pub tasks: Vec<TaskChange>,
 }
 
-/// What became of one task. Losses are below 0.
+/// What became of one task. TaskChanges are below 0.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TaskLoss {
+pub struct TaskChange {
     /// The task.
     pub task: String,
     /// Share of right answers under base.
@@ -44,18 +44,18 @@ pub struct TaskLoss {
 ///
 /// # Errors
 /// They were not asked the same tasks and items.
-pub fn losses(base: &Scores, tuned: &Scores) -> Result<Losses> {
+pub fn task_changes(base: &Scores, tuned: &Scores) -> Result<TaskChanges> {
     let task = |at: usize| {
         let (one, other) = paired(base, tuned, at)?;
-        TaskLoss::of(one, other)
+        TaskChange::of(one, other)
     };
-    Ok(Losses {
+    Ok(TaskChanges {
         name: tuned.name.clone(),
         tasks: (0..base.tasks.len()).map(task).collect::<Result<_>>()?,
     })
 }
 
-impl TaskLoss {
+impl TaskChange {
     fn of(base: &TaskScore, tuned: &TaskScore) -> Result<Self> {
         let points = |value: fn(&ItemScore) -> f64| -> Result<Estimate> {
             let pairs = base.items.iter().zip(&tuned.items);
@@ -84,9 +84,9 @@ impl TaskLoss {
     }
 }
 
-impl Losses {
+impl TaskChanges {
     /// The tasks that should not be lost: all but the target.
-    pub fn others(&self) -> &[TaskLoss] {
+    pub fn others(&self) -> &[TaskChange] {
         self.tasks.get(1..).unwrap_or_default()
     }
 

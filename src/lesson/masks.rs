@@ -1,6 +1,6 @@
 //! What rules leave out, against what a perfect rule would: the tokens in which the writer's style shows.
 
-use super::{Lesson, Reading};
+use super::{Masked, Scored};
 use crate::error::{Error, Result};
 use crate::ledger::ThresholdPoint;
 use crate::stats;
@@ -45,7 +45,7 @@ pub struct ThresholdCurve {
 ///
 /// # Errors
 /// Nobody knows where the writer's style shows.
-pub fn masks(lessons: &[&Lesson]) -> Result<Masks> {
+pub fn masks(lessons: &[&Masked]) -> Result<Masks> {
     let rows = lessons.iter().map(|lesson| lesson.masking());
     Ok(Masks { rows: rows.collect::<Result<_>>()? })
 }
@@ -64,7 +64,7 @@ impl Masks {
     }
 }
 
-impl Lesson {
+impl Masked {
     /// What is left out, against the tokens in which the writer's style shows.
     ///
     /// # Errors
@@ -126,15 +126,15 @@ impl Masking {
 /// Ends the name of a reading whose style is not learned.
 const WITHOUT_STYLE: &str = " without its style";
 
-impl Reading {
+impl Scored {
     /// What a rule would learn that knew whose manner every token shows: all but the writer's style. No rule of perplexities can say
     /// that; it is what they are measured against.
     ///
     /// # Errors
     /// No item says where its writer's style shows.
-    pub fn without_style(&self) -> Result<Lesson> {
+    pub fn without_style(&self) -> Result<Masked> {
         self.check_style()?;
-        let mut lesson = self.learn("all")?;
+        let mut lesson = self.mask("all")?;
         for token in self.sorted().iter().filter(|token| token.style) {
             lesson.weights[token.at.0][token.at.1] = 0.0;
         }
@@ -149,7 +149,7 @@ impl Reading {
     pub fn thresholds(&self, thresholds: &[f64]) -> Result<ThresholdCurve> {
         stats::distinct("thresholds", thresholds)?;
         let point = |rule: &str, threshold: &f64| -> Result<ThresholdPoint> {
-            let masking = self.learn(&format!("{rule}({threshold})"))?.masking()?;
+            let masking = self.mask(&format!("{rule}({threshold})"))?.masking()?;
             Ok(ThresholdPoint {
                 threshold: *threshold,
                 masked: masking.share(),
@@ -205,7 +205,7 @@ mod tests {
     fn the_mask_that_knows_leaves_out_exactly_the_style() {
         let reading = reading();
         let lesson = reading.without_style().unwrap();
-        let masks = masks(&[&lesson, &reading.learn("all").unwrap()]).unwrap();
+        let masks = masks(&[&lesson, &reading.mask("all").unwrap()]).unwrap();
         let row = masks.of("exactly the style").unwrap();
         assert_eq!((row.tokens, row.masked, row.style, row.both), (6, 2, 2, 2));
         assert_eq!((row.precision(), row.recall()), (Some(1.0), Some(1.0)));

@@ -3,7 +3,7 @@
 //! A model that is asked a question has to choose every token itself, and one wrong turn spoils the answer. Whether it could do the rest shows when it is
 //! helped over the turn. What helped is given away, so a nudged score is no score of the question.
 
-use super::Reading;
+use super::Scored;
 use crate::card::Card;
 use crate::context::Context;
 use crate::error::Result;
@@ -34,7 +34,7 @@ pub struct Nudged {
 pub fn nudge(
     cx: &Context,
     checkpoint: &Checkpoint,
-    reading: &Reading,
+    reading: &Scored,
     threshold: f64,
     hints: usize,
     max_new_tokens: usize,
@@ -81,7 +81,7 @@ pub fn nudge(
 }
 
 /// The question and the beginning of answer `at` that is given.
-fn start(reading: &Reading, at: usize, threshold: f64, hints: usize) -> Vec<u32> {
+fn start(reading: &Scored, at: usize, threshold: f64, hints: usize) -> Vec<u32> {
     let sequence = &reading.sequences[at];
     let perplexity = reading.scores[at].perplexity();
     // the end of the turn is no word of the answer

@@ -1,10 +1,10 @@
 //! Answers that the model wrote: what they cost, which one is picked of several, how alike they are, and which questions they leave.
 
-use super::Reading;
+use super::Scored;
 use crate::diversity::self_bleu;
 use crate::error::{Error, Result};
-use crate::metric::{PAPER_THRESHOLD, at_least_one_right};
-use crate::self_output::{Among, Candidate, Pick, Pool, PoolItem};
+use crate::metric::{PAPER_THRESHOLD, pass_at_k};
+use crate::self_output::{Candidate, Candidates, Pool, PoolItem, Selection};
 use crate::stats::{self, Estimate};
 use crate::task::Item;
 use serde::Serialize;
@@ -127,7 +127,7 @@ pub fn acceptance(pool: &Pool) -> Result<Acceptance> {
     let tokens: usize = candidates(pool).map(|candidate| candidate.tokens).sum();
     let mean_tokens = tokens as f64 / pool.sampled() as f64;
     let row = |count: usize| {
-        let solved = questions_with_a_right_one(pool, count);
+        let solved = pass_at_k(pool, count);
         let answers_per_kept = (count * questions) as f64 / solved;
         Accepted {
             samples: count,
@@ -156,8 +156,8 @@ impl Acceptance {
 }
 
 /// Expected number of questions with a right answer among `count` samples, over all ways to take so many of those that were sampled.
-pub fn questions_with_a_right_one(pool: &Pool, count: usize) -> f64 {
-    let chance = |item: &PoolItem| at_least_one_right(item.candidates.len(), right(item), count);
+pub fn pass_at_k(pool: &Pool, count: usize) -> f64 {
+    let chance = |item: &PoolItem| pass_at_k(item.candidates.len(), right(item), count);
     pool.items.iter().map(chance).sum()
 }
 
@@ -177,8 +177,8 @@ pub fn pools(pools: &[(&str, &Pool)]) -> Pools {
             self_bleu(&texts)
         };
         let alike: Vec<f64> = pool.items.iter().filter_map(alike).collect();
-        let among = |among: Among| {
-            let has = |item: &&PoolItem| item.picked(Pick::First, among, 0).is_some();
+        let among = |among: Candidates| {
+            let has = |item: &&PoolItem| item.picked(Selection::First, among, 0).is_some();
             pool.items.iter().filter(has).count()
         };
         OfPool {
@@ -186,8 +186,8 @@ pub fn pools(pools: &[(&str, &Pool)]) -> Pools {
             questions: pool.items.len(),
             answers: pool.sampled(),
             right: pool.accepted(),
-            kept: among(Among::Right),
-            mixed: among(Among::RightOfMixed),
+            kept: among(Candidates::Correct),
+            mixed: among(Candidates::CorrectOfMixed),
             self_bleu: stats::mean(&alike),
         }
     };
@@ -198,10 +198,10 @@ pub fn pools(pools: &[(&str, &Pool)]) -> Pools {
 ///
 /// # Errors
 /// No question has a right answer.
-pub fn picks(pool: &Pool, picks: &[Pick]) -> Result<Picks> {
-    let taken = |pick: Pick| -> Vec<&Candidate> {
+pub fn picks(pool: &Pool, picks: &[Selection]) -> Result<Picks> {
+    let taken = |pick: Selection| -> Vec<&Candidate> {
         let items = pool.items.iter().enumerate();
-        items.filter_map(|(at, item)| item.picked(pick, Among::Right, at)).collect()
+        items.filter_map(|(at, item)| item.picked(pick, Candidates::Correct, at)).collect()
     };
     let first: Vec<&Candidate> = picks.first().map(|pick| taken(*pick)).unwrap_or_default();
     let row = |pick: &Pick| -> Result<Picked> {
@@ -244,7 +244,7 @@ pub fn likeness(given: &[Item], sets: &[(&str, &[Item])]) -> Result<Likeness> {
 }
 
 /// Sets the questions of `given` that `chosen` answers beside those that it does not.
-pub fn kept(given: &Reading, chosen: &[Item]) -> Kept {
+pub fn kept(given: &Scored, chosen: &[Item]) -> Kept {
     let ids: BTreeSet<&str> = chosen.iter().map(|item| item.id.as_str()).collect();
     let of = |wanted: bool| {
         let places: Vec<usize> = (0..given.items.len())
@@ -316,7 +316,7 @@ mod tests {
         assert!((acceptance.of(4).unwrap().answers_per_kept - 8.0).abs() < 1e-12);
         assert!(acceptance.of(3).is_err());
         // three of four miss neither
-        assert_eq!([0, 3].map(|count| questions_with_a_right_one(&pool(), count)), [0.0, 1.0]);
+        assert_eq!([0, 3].map(|count| pass_at_k(&pool(), count)), [0.0, 1.0]);
         assert!(super::acceptance(&Pool::default()).is_err());
     }
 
@@ -329,14 +329,18 @@ mod tests {
         assert_eq!(row.right, Some(0.25));
         let picks = picks(
             &pool,
-            &[Pick::First, Pick::Shortest, Pick::Highest(crate::self_output::Which::GivenPrompt)],
+            &[
+                Selection::First,
+                Selection::Shortest,
+                Selection::Highest(crate::self_output::Conditioning::GivenPrompt),
+            ],
         )
         .unwrap();
         let tokens: Vec<f64> = picks.rows.iter().map(|row| row.tokens).collect();
         assert_eq!(tokens, [3.0, 3.0, 5.0]);
         let others: Vec<usize> = picks.rows.iter().map(|row| row.others).collect();
         assert_eq!(others, [0, 0, 1]);
-        assert!(super::picks(&Pool::default(), &[Pick::First]).is_err());
+        assert!(super::picks(&Pool::default(), &[Selection::First]).is_err());
     }
 
     #[test]

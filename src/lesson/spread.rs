@@ -1,6 +1,6 @@
 //! How much weight rules give, and to which tokens: what can be seen of a rule before anything is trained.
 
-use super::Lesson;
+use super::Masked;
 use crate::error::{Error, Result};
 use crate::ledger;
 use crate::metric::PAPER_THRESHOLD;
@@ -46,11 +46,11 @@ struct Token {
 ///
 /// # Errors
 /// There is none, or one of them gives no token any weight.
-pub fn spread(lessons: &[&Lesson]) -> Result<Spread> {
+pub fn spread(lessons: &[&Masked]) -> Result<Spread> {
     if lessons.is_empty() {
         return Err(Error::invalid("rules", "there is none"));
     }
-    let share = |lesson: &&Lesson| {
+    let share = |lesson: &&Masked| {
         let tokens = tokens(lesson);
         let weight: f64 = tokens.iter().map(|token| token.weight).sum();
         if weight == 0.0 {
@@ -102,7 +102,7 @@ impl Share {
 }
 
 /// The answers' tokens with what the lesson gives them.
-fn tokens(lesson: &Lesson) -> Vec<Token> {
+fn tokens(lesson: &Masked) -> Vec<Token> {
     let reading = &lesson.reading;
     let mut tokens = Vec::new();
     for (at, sequence) in reading.sequences.iter().enumerate() {
@@ -131,7 +131,7 @@ pub struct Bins {
     pub points: Vec<(f64, f64)>,
 }
 
-/// The perplexity from which on all tokens count as one range, as colours of heat maps do.
+/// The perplexity from which on all tokens count as one range, as colors of heat maps do.
 const LAST: f64 = 1000.0;
 /// Ranges between a perplexity of 1 and that, of equal ratio.
 const RANGES: usize = 30;
@@ -139,7 +139,7 @@ const RANGES: usize = 30;
 const FEWEST: usize = 5;
 
 /// The mean weight that each rule gives over ranges of the token perplexity.
-pub fn weights_by_perplexity(lessons: &[&Lesson]) -> Vec<Bins> {
+pub fn weights_by_perplexity(lessons: &[&Masked]) -> Vec<Bins> {
     let edge = |at: usize| LAST.powf(at as f64 / RANGES as f64);
     let of = |tokens: &[Token], range: Range<f64>| -> Option<(f64, f64)> {
         let within = |token: &&Token| token.perplexity.is_some_and(|p| range.contains(&p));
@@ -148,7 +148,7 @@ pub fn weights_by_perplexity(lessons: &[&Lesson]) -> Vec<Bins> {
         (weights.len() >= FEWEST)
             .then(|| (middle, weights.iter().sum::<f64>() / weights.len() as f64))
     };
-    let bins = |lesson: &&Lesson| {
+    let bins = |lesson: &&Masked| {
         let tokens = tokens(lesson);
         let ranges = (0..RANGES).map(|at| edge(at)..edge(at + 1));
         Bins {
@@ -168,8 +168,8 @@ mod tests {
     fn a_share_is_of_the_weight_and_not_of_the_tokens() {
         // probabilities 1, 1/2 and 1/4 sum to 1.75; the last one alone is above a perplexity of 2.5
         let reading = reading_of(&[0.0, 0.5f32.ln(), 0.25f32.ln()]);
-        let lesson = reading.learn("p_base").unwrap();
-        let spread = spread(&[&lesson, &reading.learn("stm(2.5)").unwrap()]).unwrap();
+        let lesson = reading.mask("p_base").unwrap();
+        let spread = spread(&[&lesson, &reading.mask("stm(2.5)").unwrap()]).unwrap();
         let own = spread.of("p_base").unwrap();
         assert!((own.weight - 1.75).abs() < 1e-6 && own.learned == 3);
         assert!((own.surprising - 0.25 / 1.75).abs() < 1e-6, "{own:?}");
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_rule_without_weight_is_an_error_that_names_it() {
         let reading = reading_of(&[-1.0]);
-        let error = spread(&[&reading.learn("stm(1.5)").unwrap()]).unwrap_err();
+        let error = spread(&[&reading.mask("stm(1.5)").unwrap()]).unwrap_err();
         assert!(error.to_string().contains("stm(1.5)"), "{error}");
         assert!(spread(&[]).is_err());
     }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn weights_stand_over_the_perplexity_they_belong_to() {
         let reading = reading_of(&[0.5f32.ln(); 6]);
-        let bins = weights_by_perplexity(&[&reading.learn("p_base").unwrap()]);
+        let bins = weights_by_perplexity(&[&reading.mask("p_base").unwrap()]);
         let [(perplexity, weight)] = bins[0].points[..] else { panic!("{bins:?}") };
         assert!((perplexity / 2.0).ln().abs() < LAST.ln() / RANGES as f64);
         assert!((weight - 0.5).abs() < 1e-6);

@@ -1,6 +1,6 @@
 //! How surprising answers are: token by token, as a whole in the two ways that are in use, and several kinds of them side by side.
 
-use super::Reading;
+use super::Scored;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ledger::{Summary, marked};
@@ -88,10 +88,10 @@ pub fn same_questions(sets: &[&[Item]]) -> Result<Vec<Vec<Item>>> {
 pub fn perplexities(
     cx: &Context,
     checkpoint: &Checkpoint,
-    readings: &[&Reading],
+    readings: &[&Scored],
 ) -> Result<Perplexities> {
     let tokenizer = cx.tokenizer(checkpoint)?;
-    let of = |reading: &&Reading| -> Result<OfAnswers> {
+    let of = |reading: &&Scored| -> Result<OfAnswers> {
         let bare = reading
             .items
             .iter()
@@ -134,7 +134,7 @@ impl Perplexities {
     }
 }
 
-impl Reading {
+impl Scored {
     /// Surprisal, in nats, of each token of answer `at`, counted from 0, its end of turn included.
     ///
     /// # Errors

@@ -151,10 +151,10 @@ impl ModelConfig {
             return Err("names no architecture: `model_type` is missing".into());
         };
         let family = Family::named(name).ok_or_else(|| Family::refusal(name, &fields))?;
-        if let Some(quantised) = fields.get("quantization_config") {
-            let method = quantised.get("quant_method").and_then(Value::as_str);
+        if let Some(quantized) = fields.get("quantization_config") {
+            let method = quantized.get("quant_method").and_then(Value::as_str);
             return Err(format!(
-                "the weights are quantised ({}), and such weights are not known here; take the model in bf16, f16 or f32",
+                "the weights are quantized ({}), and such weights are not known here; take the model in bf16, f16 or f32",
                 method.unwrap_or("quantization_config")
             ));
         }
@@ -650,7 +650,7 @@ mod tests {
             (r#""hidden_size": "big""#, "`hidden_size`"),
             (r#""head_dim": 7"#, "7 cannot be rotated"),
             (r#""hidden_act": "relu""#, "`relu`"),
-            (r#""quantization_config": {"quant_method": "gptq", "bits": 4}"#, "quantised (gptq)"),
+            (r#""quantization_config": {"quant_method": "gptq", "bits": 4}"#, "quantized (gptq)"),
             (r#""tie_word_embeddings": 1"#, "`tie_word_embeddings`"),
         ];
         for (more, want) in cases {

@@ -128,7 +128,7 @@ impl Stored {
         }
         let Some(dtype) = float(&entry.dtype) else {
             let problem = format!(
-                "{name} holds {}; an adapter can be folded into floating-point weights only, so take the model before it was quantised",
+                "{name} holds {}; an adapter can be folded into floating-point weights only, so take the model before it was quantized",
                 entry.dtype
             );
             return Err(Error::file(self.file(entry), problem));

@@ -1,4 +1,4 @@
-//! Reading `model.safetensors`, whole or in shards.
+//! Scored `model.safetensors`, whole or in shards.
 
 use super::stored::{BROKEN, Stored, not_finite};
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ fn parse(bytes: &[u8], path: &Path, device: &Device) -> Result<BTreeMap<String, 
         Ok(tensors) => Ok(tensors.into_iter().collect()),
         Err(candle_core::Error::UnsupportedSafeTensorDtype(dtype)) => {
             let problem = format!(
-                "holds {dtype:?}; quantised weights are not known here, take the model in bf16, f16 or f32"
+                "holds {dtype:?}; quantized weights are not known here, take the model in bf16, f16 or f32"
             );
             Err(Error::file(path, problem))
         }
@@ -251,7 +251,7 @@ impl Shelf {
                 return Ok(tensor.to_dtype(self.dtype)?);
             }
             Some(tensor) if tensor.dims() == shape => self.problems.push(format!(
-                "{name}: holds {:?}, needed f32, bf16 or f16; quantised weights are not known here",
+                "{name}: holds {:?}, needed f32, bf16 or f16; quantized weights are not known here",
                 tensor.dtype()
             )),
             Some(tensor) => {

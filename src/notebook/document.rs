@@ -270,7 +270,7 @@ impl Output {
     }
 }
 
-/// `text` without a terminal's codes for colours.
+/// `text` without a terminal's codes for colors.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_not_kept_and_colours_are_not_shown() {
+    fn progress_is_not_kept_and_colors_are_not_shown() {
         let outputs = Document::parse(SMALL).unwrap().cells[1].outputs.clone();
         let kept: Vec<Output> = outputs.into_iter().filter_map(Output::kept).collect();
         assert_eq!(kept[0], Output::Printed { error: false, text: "kept\n".into() });

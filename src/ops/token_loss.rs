@@ -69,7 +69,7 @@ pub fn soft_cap(logits: &Tensor, cap: Option<f64>) -> Result<Tensor> {
 /// [`soft_cap`] where `cap` is given.
 ///
 /// `hidden` is `(rows, width)` and holds only the positions that are learned or scored; `head` is `(vocabulary, width)`. Log-probability,
-/// entropy and rank come at no extra pass. Weights carry the normaliser: divide them by it beforehand.
+/// entropy and rank come at no extra pass. Weights carry the normalizer: divide them by it beforehand.
 pub fn token_loss(
     hidden: &Tensor,
     head: impl Into<Weight>,

@@ -10,7 +10,7 @@ use super::sheet::{Cell, Sheet};
 use super::{Desk, Made, continual, diversity, recipe_names};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, Run};
-use crate::report::forgetting::{Of, p_value, pairs, pairs_of, range};
+use crate::report::forgetting::{TaskGroup, p_value, pairs, pairs_of, range};
 use crate::report::grid::significant;
 use crate::report::palette::{BASE, label};
 use crate::report::{self, summary};
@@ -33,13 +33,13 @@ pub struct Claim {
     /// What is judged here.
     pub statements: Vec<Statement>,
     /// The statements together.
-    pub verdict: Judgement,
+    pub verdict: Judgment,
 }
 
 /// What is said of a hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Judgement {
+pub enum Judgment {
     /// Every statement holds.
     Supported,
     /// Some hold.
@@ -166,7 +166,7 @@ fn claim(
     paper: &'static str,
     statements: Vec<Statement>,
 ) -> Claim {
-    Claim { id, hypothesis, paper, statements, verdict: Judgement::NotSupported }
+    Claim { id, hypothesis, paper, statements, verdict: Judgment::NotSupported }
 }
 
 /// Holm's method over all statements with p values, then the verdicts.
@@ -192,20 +192,20 @@ fn adjust(claims: &mut [Claim]) {
         }
         let of = |verdict: Verdict| claim.statements.iter().filter(|s| s.holds == verdict).count();
         claim.verdict = match (of(Verdict::Yes), of(Verdict::No)) {
-            (yes, _) if yes > 0 && yes == claim.statements.len() => Judgement::Supported,
-            (yes, _) if yes > 0 => Judgement::SupportedInPart,
-            (_, no) if no > 0 => Judgement::Contradicted,
-            _ => Judgement::NotSupported,
+            (yes, _) if yes > 0 && yes == claim.statements.len() => Judgment::Supported,
+            (yes, _) if yes > 0 => Judgment::SupportedInPart,
+            (_, no) if no > 0 => Judgment::Contradicted,
+            _ => Judgment::NotSupported,
         };
     }
 }
 
 const TARGETS: [&str; 2] = ["code", "algebra"];
 
-fn on(of: Of) -> &'static str {
+fn on(of: TaskGroup) -> &'static str {
     match of {
-        Of::Target => "the target",
-        Of::NonTarget => "the other tasks",
+        TaskGroup::Target => "the target",
+        TaskGroup::NonTarget => "the other tasks",
     }
 }
 
@@ -217,7 +217,7 @@ fn place(recipe: &str, results: &Results) -> String {
 fn higher(
     recipe: &str,
     results: &Results,
-    of: Of,
+    of: TaskGroup,
     second: &str,
     first: &str,
 ) -> Result<Vec<Statement>> {
@@ -230,7 +230,7 @@ fn higher(
 fn kept(
     recipe: &str,
     results: &Results,
-    of: Of,
+    of: TaskGroup,
     second: &str,
     first: &str,
 ) -> Result<Vec<Statement>> {
@@ -312,7 +312,7 @@ fn higher_at(
     recipe: &str,
     results: &Results,
     rate: f64,
-    of: Of,
+    of: TaskGroup,
     second: &str,
     first: &str,
 ) -> Result<Vec<Statement>> {
@@ -331,14 +331,20 @@ fn h1(desk: &Desk) -> Result<Vec<Statement>> {
     for target in TARGETS {
         let results = desk.results("table-2", Some(target))?;
         for arm in ["self_output", "rephrase"] {
-            statements.extend(higher("table-2", &results, Of::NonTarget, arm, "ground_truth")?);
-            statements.extend(kept("table-2", &results, Of::Target, arm, "ground_truth")?);
+            statements.extend(higher(
+                "table-2",
+                &results,
+                TaskGroup::NonTarget,
+                arm,
+                "ground_truth",
+            )?);
+            statements.extend(kept("table-2", &results, TaskGroup::Target, arm, "ground_truth")?);
         }
     }
     let results = desk.results("table-7", None)?;
     let rate = highest_chosen(&results);
     for arm in ["self_output", "rephrase"] {
-        let (recipe, of, whole) = ("table-7", Of::NonTarget, "ground_truth");
+        let (recipe, of, whole) = ("table-7", TaskGroup::NonTarget, "ground_truth");
         statements.extend(higher_at(recipe, &results, rate, of, arm, whole)?);
     }
     Ok(statements)
@@ -362,7 +368,13 @@ fn h2(desk: &Desk) -> Result<Vec<Statement>> {
         // the same questions, so that only the wording differs
         let of = ["ground_truth_on_self_output_items", "rephrase"];
         for other in of {
-            statements.extend(higher("table-2", &results, Of::NonTarget, "self_output", other)?);
+            statements.extend(higher(
+                "table-2",
+                &results,
+                TaskGroup::NonTarget,
+                "self_output",
+                other,
+            )?);
         }
     }
     Ok(statements)
@@ -372,14 +384,26 @@ fn h3(desk: &Desk) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     for target in TARGETS {
         let results = desk.results("table-2", Some(target))?;
-        statements.extend(higher("table-2", &results, Of::NonTarget, "stm(2.5)", "ground_truth")?);
-        statements.extend(kept("table-2", &results, Of::NonTarget, "stm(2.5)", BASE)?);
-        statements.extend(kept("table-2", &results, Of::Target, "stm(2.5)", "ground_truth")?);
+        statements.extend(higher(
+            "table-2",
+            &results,
+            TaskGroup::NonTarget,
+            "stm(2.5)",
+            "ground_truth",
+        )?);
+        statements.extend(kept("table-2", &results, TaskGroup::NonTarget, "stm(2.5)", BASE)?);
+        statements.extend(kept(
+            "table-2",
+            &results,
+            TaskGroup::Target,
+            "stm(2.5)",
+            "ground_truth",
+        )?);
     }
     let results = desk.results("table-7", None)?;
     let rate = highest_chosen(&results);
     let (masked, whole) = ("stm(2.5)", "ground_truth");
-    statements.extend(higher_at("table-7", &results, rate, Of::NonTarget, masked, whole)?);
+    statements.extend(higher_at("table-7", &results, rate, TaskGroup::NonTarget, masked, whole)?);
     Ok(statements)
 }
 
@@ -387,7 +411,7 @@ fn h4(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-3", None)?;
     let mut statements = Vec::new();
     for control in ["random_mask(2.5)", "lowest_mask(2.5)"] {
-        for of in [Of::NonTarget, Of::Target] {
+        for of in [TaskGroup::NonTarget, TaskGroup::Target] {
             statements.extend(higher("table-3", &results, of, "stm(2.5)", control)?);
         }
     }
@@ -398,8 +422,8 @@ fn h5(desk: &Desk) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     for (recipe, lower) in [("table-3", "stm(1.5)"), ("table-13", "stm(1.75)")] {
         let results = desk.results(recipe, None)?;
-        statements.extend(higher(recipe, &results, Of::NonTarget, "stm(2.5)", "stm(1000)")?);
-        statements.extend(higher(recipe, &results, Of::Target, "stm(2.5)", lower)?);
+        statements.extend(higher(recipe, &results, TaskGroup::NonTarget, "stm(2.5)", "stm(1000)")?);
+        statements.extend(higher(recipe, &results, TaskGroup::Target, "stm(2.5)", lower)?);
     }
     Ok(statements)
 }
@@ -408,7 +432,7 @@ fn h6(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-14", None)?;
     let mut statements = Vec::new();
     for arm in summary::arms(&results).into_iter().filter(|arm| arm.contains("dpf")) {
-        for of in [Of::NonTarget, Of::Target] {
+        for of in [TaskGroup::NonTarget, TaskGroup::Target] {
             statements.extend(higher("table-14", &results, of, "stm(2.5)", arm)?);
         }
     }
@@ -420,7 +444,7 @@ fn h7(desk: &Desk) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     for way in ["@full", "", "@dora"] {
         let [masked, whole] = ["stm(2.5)", "ground_truth"].map(|arm| format!("{arm}{way}"));
-        statements.extend(higher("table-4", &results, Of::NonTarget, &masked, &whole)?);
+        statements.extend(higher("table-4", &results, TaskGroup::NonTarget, &masked, &whole)?);
     }
     let results = desk.results("table-5", None)?;
     let mut rates: Vec<f64> = results.runs.iter().map(|run| run.learning_rate).collect();
@@ -428,7 +452,14 @@ fn h7(desk: &Desk) -> Result<Vec<Statement>> {
     rates.dedup();
     for rate in rates {
         let (masked, whole) = ("stm(2.5)", "ground_truth");
-        statements.extend(higher_at("table-5", &results, rate, Of::NonTarget, masked, whole)?);
+        statements.extend(higher_at(
+            "table-5",
+            &results,
+            rate,
+            TaskGroup::NonTarget,
+            masked,
+            whole,
+        )?);
     }
     Ok(statements)
 }
@@ -483,7 +514,7 @@ fn h9(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-8", None)?;
     let mut statements = Vec::new();
     for arm in summary::arms(&results).into_iter().filter(|arm| arm.contains('@')) {
-        statements.extend(higher("table-8", &results, Of::NonTarget, "stm(2.5)", arm)?);
+        statements.extend(higher("table-8", &results, TaskGroup::NonTarget, "stm(2.5)", arm)?);
     }
     Ok(statements)
 }
@@ -491,18 +522,18 @@ fn h9(desk: &Desk) -> Result<Vec<Statement>> {
 fn h10(desk: &Desk) -> Result<Vec<Statement>> {
     let results = desk.results("table-20", None)?;
     let mut statements =
-        kept("table-20", &results, Of::NonTarget, "self_output_wrong", "self_output_right")?;
+        kept("table-20", &results, TaskGroup::NonTarget, "self_output_wrong", "self_output_right")?;
     statements.extend(higher(
         "table-20",
         &results,
-        Of::Target,
+        TaskGroup::Target,
         "self_output_right",
         "self_output_wrong",
     )?);
     statements.extend(higher(
         "table-20",
         &results,
-        Of::NonTarget,
+        TaskGroup::NonTarget,
         "self_output_wrong",
         "ground_truth",
     )?);
@@ -568,7 +599,7 @@ fn h11(desk: &Desk) -> Result<Vec<Statement>> {
     Ok(statements)
 }
 
-impl Judgement {
+impl Judgment {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
@@ -675,7 +706,7 @@ mod tests {
 
     #[test]
     fn a_hypothesis_is_as_good_as_its_statements() {
-        let check = |statements: Vec<Statement>, expected: Judgement| {
+        let check = |statements: Vec<Statement>, expected: Judgment| {
             let mut claims = vec![claim("H1", "x", "y", statements)];
             adjust(&mut claims);
             assert_eq!(claims[0].verdict, expected, "{:?}", claims[0].statements);
@@ -683,19 +714,19 @@ mod tests {
         let yes = || statement(1.0, 3.0, Some(0.001), Kind::Above);
         let no = || statement(-3.0, -1.0, Some(0.001), Kind::Above);
         let open = || statement(-1.0, 3.0, Some(0.4), Kind::Above);
-        check(vec![yes(), yes()], Judgement::Supported);
-        check(vec![yes(), open()], Judgement::SupportedInPart);
-        check(vec![open(), no()], Judgement::Contradicted);
-        check(vec![open()], Judgement::NotSupported);
-        check(Vec::new(), Judgement::NotSupported);
-        check(vec![statement(0.1, 0.2, None, Kind::ByInterval)], Judgement::Supported);
+        check(vec![yes(), yes()], Judgment::Supported);
+        check(vec![yes(), open()], Judgment::SupportedInPart);
+        check(vec![open(), no()], Judgment::Contradicted);
+        check(vec![open()], Judgment::NotSupported);
+        check(Vec::new(), Judgment::NotSupported);
+        check(vec![statement(0.1, 0.2, None, Kind::ByInterval)], Judgment::Supported);
         check(
             vec![statement(-1.0, 0.2, Some(0.01), Kind::NotLower(Verdict::Yes))],
-            Judgement::Supported,
+            Judgment::Supported,
         );
         // two p values of 0.04 are not small enough together
         let weak = || statement(0.1, 3.0, Some(0.04), Kind::Above);
-        check(vec![weak(), weak()], Judgement::NotSupported);
+        check(vec![weak(), weak()], Judgment::NotSupported);
     }
 
     #[test]

@@ -202,7 +202,7 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
         let mut layers = Vec::new();
         let mut all = Vec::new();
         for ((_, seeds), name) in curves.iter().zip(&names) {
-            let colour = look(name, &names).colour;
+            let color = look(name, &names).color;
             let spreads: Vec<(f64, f64, Spread)> = (0..epochs)
                 .filter_map(|epoch| {
                     let values = at(seeds, epoch, value);
@@ -213,7 +213,7 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
             for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
                 layers.push(Layer::Line {
                     points: spreads.iter().map(|(x, _, spread)| (*x, end(spread))).collect(),
-                    colour,
+                    color,
                     width: 1.0,
                     opacity: 0.3,
                     dashed: false,
@@ -222,14 +222,14 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
             let points: Vec<(f64, f64)> = spreads.iter().map(|(x, mean, _)| (*x, *mean)).collect();
             layers.push(Layer::Line {
                 points: points.clone(),
-                colour,
+                color,
                 width: 2.0,
                 opacity: 1.0,
                 dashed: false,
             });
             layers.push(Layer::Marks {
                 points,
-                colour,
+                color,
                 mark: look(name, &names).mark,
                 size: 4.0,
                 filled: true,
@@ -261,7 +261,7 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
             .iter()
             .map(|name| Key {
                 label: label(name),
-                colour: look(name, &names).colour,
+                color: look(name, &names).color,
                 mark: Some(look(name, &names).mark),
                 line: true,
                 dashed: false,

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::report::palette::{BASE, label};
-use crate::self_output::{Pool, SelfOutput, Shown as Asked, Which};
+use crate::self_output::{Conditioning, Pool, SelfOutput, Shown as Asked};
 use crate::stats::{self, Block, Estimate};
 use crate::verbs;
 
@@ -44,7 +44,7 @@ pub(super) fn measured(desk: &Desk) -> Result<Vec<Alike>> {
             max_new_tokens: experiment.recipe().max_new_tokens,
             ..Sampling::paper()
         },
-        lowest: Which::GivenPrompt,
+        lowest: Conditioning::GivenPrompt,
     };
     let asked = |checkpoint: &Checkpoint, name: &str| {
         verbs::sample(

@@ -93,12 +93,12 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
     let highest = examples.iter().flat_map(surprisals).fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
     let longest = examples.iter().map(|example| surprisals(example).len()).max().unwrap_or(1);
     let panel = |example: &TokenExample| {
-        let colour = look(&example.arm, &names).colour;
+        let color = look(&example.arm, &names).color;
         let bars = surprisals(example);
         let bars =
             bars.iter().enumerate().map(|(at, nats)| (at as f64 + 0.1, at as f64 + 0.9, *nats));
         Panel {
-            heading: Some((label(&example.arm), colour)),
+            heading: Some((label(&example.arm), color)),
             x: Axis {
                 label: "token of the answer".to_owned(),
                 from: 0.0,
@@ -112,11 +112,11 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
                 log: false,
             },
             layers: vec![
-                Layer::Bars { bars: bars.collect(), colour },
+                Layer::Bars { bars: bars.collect(), color },
                 Layer::Level {
                     y: PAPER_THRESHOLD.ln(),
                     label: format!("perplexity {PAPER_THRESHOLD}"),
-                    colour: INK,
+                    color: INK,
                 },
             ],
         }
@@ -174,10 +174,10 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
         row.perplexity_of_text_alone.zip(row.change.as_ref()?.non_target_points.map(|e| e.value))
     };
     let layers = points.iter().filter_map(|(target, row, _)| {
-        let Look { colour, mark } = look(&row.arm, &names);
+        let Look { color, mark } = look(&row.arm, &names);
         Some(Layer::Marks {
             points: vec![place(row)?],
-            colour,
+            color,
             mark,
             size: 7.0,
             // the two targets are told apart by filling
@@ -209,7 +209,7 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
             layers: std::iter::once(Layer::Level {
                 y: 0.0,
                 label: BASE.to_owned(),
-                colour: look(BASE, &names).colour,
+                color: look(BASE, &names).color,
             })
             .chain(layers)
             .collect(),
@@ -270,8 +270,8 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         sheet =
             sheet.column(&task.task, rows.iter().map(|row| Cell::share(Some(row.tasks[at].score))));
     }
-    let colour = look("stm(2.5)", &["stm(2.5)"]).colour;
-    let grey = look(BASE, &[]).colour;
+    let color = look("stm(2.5)", &["stm(2.5)"]).color;
+    let grey = look(BASE, &[]).color;
     let panel = |at: usize| {
         let task = &base.tasks[at];
         let points: Vec<(f64, f64)> = rows
@@ -279,7 +279,7 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
             .map(|row| (100.0 * row.masked_share.unwrap_or(0.0), 100.0 * row.tasks[at].score.value))
             .collect();
         let level = 100.0 * task.score.value;
-        let mut layers = vec![Layer::Level { y: level, label: BASE.to_owned(), colour: grey }];
+        let mut layers = vec![Layer::Level { y: level, label: BASE.to_owned(), color: grey }];
         for row in &rows {
             let score = row.tasks[at].score.times(100.0);
             let (x, se) = (100.0 * row.masked_share.unwrap_or(0.0), score.se.unwrap_or(0.0));
@@ -287,19 +287,19 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
                 at: (x, score.value),
                 x: (x, x),
                 y: (score.value - se, score.value + se),
-                colour,
+                color,
             });
         }
         layers.push(Layer::Line {
             points: points.clone(),
-            colour,
+            color,
             width: 1.5,
             opacity: 0.7,
             dashed: false,
         });
         layers.push(Layer::Marks {
             points: points.clone(),
-            colour,
+            color,
             mark: look("stm(2.5)", &["stm(2.5)"]).mark,
             size: 4.5,
             filled: true,
@@ -386,13 +386,13 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
         let mut layers = Vec::new();
         for (at, data) in data.iter().enumerate() {
             let (all, high) = share(data, class);
-            let colour = look(&data.arm, &names).colour;
+            let color = look(&data.arm, &names).color;
             let x = at as f64;
             layers.push(Layer::Bars {
                 bars: vec![(x + 0.1, x + 0.5, 100.0 * all)],
-                colour: look(BASE, &names).colour,
+                color: look(BASE, &names).color,
             });
-            layers.push(Layer::Bars { bars: vec![(x + 0.5, x + 0.9, 100.0 * high)], colour });
+            layers.push(Layer::Bars { bars: vec![(x + 0.5, x + 0.9, 100.0 * high)], color });
         }
         Panel {
             heading: Some((name.to_owned(), INK)),
@@ -412,7 +412,7 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
     };
     let mut legend = vec![Key {
         label: "all of the kind".to_owned(),
-        colour: look(BASE, &names).colour,
+        color: look(BASE, &names).color,
         mark: Some(look("ground_truth", &names).mark),
         line: false,
         dashed: false,
@@ -428,7 +428,7 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
             high("ground_truth"),
             high("self_output")
         ),
-        note: "Grey: share of the kind among all answer tokens; coloured: those of perplexity above 2.5.".to_owned(),
+        note: "Grey: share of the kind among all answer tokens; colored: those of perplexity above 2.5.".to_owned(),
         panels: NAMES.map(panel).to_vec(),
         legend,
         size: (960, 620),
@@ -473,23 +473,23 @@ fn regularisation(
     let mut layers = vec![Layer::Level {
         y: values.first().copied().unwrap_or(0.0),
         label: BASE.to_owned(),
-        colour: look(BASE, &names).colour,
+        color: look(BASE, &names).color,
     }];
     for (at, row) in rows.iter().enumerate().skip(1) {
         let Some(score) = value(row).map(|score| score.times(100.0)) else {
             continue;
         };
-        let Look { colour, mark } = look(&row.arm, &names);
+        let Look { color, mark } = look(&row.arm, &names);
         let (x, se) = (at as f64, score.se.unwrap_or(0.0));
         layers.push(Layer::Spread {
             at: (x, score.value),
             x: (x, x),
             y: (score.value - se, score.value + se),
-            colour,
+            color,
         });
         layers.push(Layer::Marks {
             points: vec![(x, score.value)],
-            colour,
+            color,
             mark,
             size: 6.0,
             filled: true,
@@ -610,7 +610,7 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
         let from = *block as f64 + 0.1 + wide * *arm as f64;
         layers.push(Layer::Bars {
             bars: vec![(from, from + 0.9 * wide, rank)],
-            colour: look(names[*arm], &names).colour,
+            color: look(names[*arm], &names).color,
         });
     }
     let means: Vec<String> = (0..arms.len())

@@ -155,7 +155,7 @@ const EXHIBITS: [Exhibit; 37] = [
     ),
     Exhibit::new("table-7", "How far the weights moved", "table-7", tables::norms),
     Exhibit::new("table-8", "Plain regularisation", "table-8", tables::regularisation),
-    Exhibit::new("table-9", "Following instructions", "table-5", tables::instructions),
+    Exhibit::new("table-9", "OnlineRule instructions", "table-5", tables::instructions),
     Exhibit::not_here(
         "table-10",
         "Safety (AdvBench)",

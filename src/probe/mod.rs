@@ -21,7 +21,7 @@ mod set;
 
 pub use log::{LOG_FILES, Log};
 pub use monitor::{Monitor, Row, Saved, Stopped};
-pub use set::{ClassLoss, ProbeSet, Role, Scored};
+pub use set::{ClassLoss, ProbeExample, ProbeSet, Role};
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 use super::set::{ClassLoss, ProbeSet, Role};
 use super::{Watch, WhenForgotten};
-use crate::context::Opened;
+use crate::context::LoadedModel;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, TaskScore};
 use crate::generate::Sampling;
@@ -8,7 +8,7 @@ use crate::model::{Batch, Decoder};
 use crate::ops::Divergence;
 use crate::perplexity;
 use crate::task::Form;
-use crate::train::{Finetune, Objective, Trainer};
+use crate::train::{Objective, TrainConfig, Trainer};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ pub struct Stopped {
 pub struct Monitor<'a> {
     watch: &'a Watch,
     /// Tokenizer and stop ids, and the model that is looked at.
-    model: Opened,
+    model: LoadedModel,
     /// The model before.
     base: Decoder,
     state: State,
@@ -91,7 +91,7 @@ pub struct Saved {
 
 impl<'a> Monitor<'a> {
     /// For a training of `base`; nothing is computed yet. `model` is the base as it is opened for inference.
-    pub fn new(watch: &'a Watch, model: Opened, base: Decoder) -> Result<Self> {
+    pub fn new(watch: &'a Watch, model: LoadedModel, base: Decoder) -> Result<Self> {
         watch.check()?;
         Ok(Self { watch, model, base, state: State::default(), within: None })
     }
@@ -107,7 +107,7 @@ impl<'a> Monitor<'a> {
     }
 
     /// Looks at the model if it is time to; returns what it found.
-    pub fn look(&mut self, trainer: &Trainer<'_>, config: &Finetune) -> Result<Vec<Row>> {
+    pub fn look(&mut self, trainer: &Trainer<'_>, config: &TrainConfig) -> Result<Vec<Row>> {
         let step = trainer.steps().len();
         let seen = self.state.rows.last().is_some_and(|row| row.step == step);
         if seen || !self.is_due(step, trainer, config) {
@@ -139,7 +139,7 @@ impl<'a> Monitor<'a> {
         Ok(rows)
     }
 
-    fn is_due(&self, step: usize, trainer: &Trainer<'_>, config: &Finetune) -> bool {
+    fn is_due(&self, step: usize, trainer: &Trainer<'_>, config: &TrainConfig) -> bool {
         if step == 0 || trainer.done() {
             return true;
         }

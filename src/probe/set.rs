@@ -28,14 +28,14 @@ pub struct ProbeSet {
     /// What it is for.
     pub role: Role,
     /// Answers that are given, and scored.
-    pub scored: Vec<Scored>,
+    pub scored: Vec<ProbeExample>,
     /// Questions that are asked, and graded.
     pub items: Vec<Item>,
 }
 
 /// A rendered example of which each token of the completion is scored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Scored {
+pub struct ProbeExample {
     /// Token ids, prompt and completion.
     pub ids: Vec<u32>,
     /// What kind of text each token of the completion is; `None` for tokens of the prompt.
@@ -79,7 +79,7 @@ impl ProbeSet {
             scored: rendered
                 .sequences
                 .iter()
-                .map(|sequence| Scored::new(sequence, &sequence.classes(tokenizer)))
+                .map(|sequence| ProbeExample::new(sequence, &sequence.classes(tokenizer)))
                 .collect(),
             items: Vec::new(),
         })
@@ -129,7 +129,7 @@ impl ProbeSet {
     }
 }
 
-impl Scored {
+impl ProbeExample {
     /// `sequence` with the classes of its tokens ([`Sequence::classes`]).
     pub fn new(sequence: &Sequence, classes: &[TokenClass]) -> Self {
         let class =

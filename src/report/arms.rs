@@ -1,6 +1,6 @@
 //! Every arm against every other, on the same items: which differences are there, and what it would take to see a smaller one.
 
-use super::forgetting::{Of, Row, design, number, p_value, pairs, range};
+use super::forgetting::{Row, TaskGroup, design, number, p_value, pairs, range};
 use super::grid::{Grid, NOTHING};
 use super::palette::{BASE, label};
 use super::summary::arms;
@@ -13,7 +13,7 @@ use crate::stats::{Adjusted, Comparison, Test};
 ///
 /// # Errors
 /// The two have no seed and no task of at least two items in common.
-pub fn between(results: &Results, of: Of, first: &str, second: &str) -> Result<Comparison> {
+pub fn between(results: &Results, of: TaskGroup, first: &str, second: &str) -> Result<Comparison> {
     let pairs = pairs(results, of, first, second)?;
     if pairs.is_empty() {
         let known: Vec<&str> = std::iter::once(BASE).chain(arms(results)).collect();
@@ -30,7 +30,7 @@ pub fn between(results: &Results, of: Of, first: &str, second: &str) -> Result<C
 ///
 /// # Errors
 /// Scores that are not of the same items.
-pub fn family(results: &Results, of: Of) -> Result<Vec<(String, String, Comparison)>> {
+pub fn family(results: &Results, of: TaskGroup) -> Result<Vec<(String, String, Comparison)>> {
     let names = arms(results);
     let mut found = Vec::new();
     for (at, second) in names.iter().enumerate() {
@@ -46,7 +46,7 @@ pub fn family(results: &Results, of: Of) -> Result<Vec<(String, String, Comparis
 ///
 /// # Errors
 /// As [`family`].
-pub fn rows(results: &Results, of: Of) -> Result<Vec<Row>> {
+pub fn rows(results: &Results, of: TaskGroup) -> Result<Vec<Row>> {
     let found = family(results, of)?;
     let comparisons: Vec<&Comparison> = found.iter().map(|(.., comparison)| comparison).collect();
     let adjusted = Adjusted::of(&comparisons, &design(results)?);
@@ -66,7 +66,7 @@ pub fn rows(results: &Results, of: Of) -> Result<Vec<Row>> {
 ///
 /// # Errors
 /// As [`rows`].
-pub fn grid(results: &Results, of: Of) -> Result<Grid> {
+pub fn grid(results: &Results, of: TaskGroup) -> Result<Grid> {
     let rows = rows(results, of)?;
     let counted = |row: &Row| match row.comparison.test {
         Test::McNemar(counts) => Some([counts.gained.to_string(), counts.lost.to_string()]),
@@ -95,8 +95,8 @@ pub fn grid(results: &Results, of: Of) -> Result<Grid> {
         cells
     };
     let tasks = match of {
-        Of::Target => results.target.clone(),
-        Of::NonTarget => "the mean of the other tasks".to_owned(),
+        TaskGroup::Target => results.target.clone(),
+        TaskGroup::NonTarget => "the mean of the other tasks".to_owned(),
     };
     let mut tests: Vec<String> = rows.iter().map(|row| row.comparison.test.to_string()).collect();
     tests.sort_unstable();
@@ -134,10 +134,10 @@ mod tests {
     fn every_two_arms_are_compared_once_and_adjusted_together() {
         let results = sample::results();
         let count = arms(&results).len();
-        let rows = rows(&results, Of::NonTarget).unwrap();
+        let rows = rows(&results, TaskGroup::NonTarget).unwrap();
         assert_eq!(rows.len(), count * (count - 1) / 2);
         assert!(rows.iter().all(|row| row.adjusted.p >= row.comparison.p));
-        let text = grid(&results, Of::NonTarget).unwrap().text(super::super::table::WIDTH);
+        let text = grid(&results, TaskGroup::NonTarget).unwrap().text(super::super::table::WIDTH);
         assert!(text.contains("seeds") && text.contains("− ground truth"), "{text}");
     }
 
@@ -145,9 +145,9 @@ mod tests {
     fn one_seed_of_the_target_counts_items() {
         let mut results = sample::results();
         results.runs.retain(|run| run.seed == 0);
-        let rows = rows(&results, Of::Target).unwrap();
+        let rows = rows(&results, TaskGroup::Target).unwrap();
         assert!(rows.iter().all(|row| matches!(row.comparison.test, Test::McNemar(_))));
-        let error = between(&results, Of::Target, "base", "stm").unwrap_err().to_string();
+        let error = between(&results, TaskGroup::Target, "base", "stm").unwrap_err().to_string();
         assert!(error.contains("`stm`") && error.contains("ground_truth"), "{error}");
     }
 }

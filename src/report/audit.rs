@@ -8,7 +8,7 @@
 
 use super::grid::{Grid, NOTHING, minus};
 use super::html::{Picture, filled};
-use super::plot::{Axis, Colour, INK, Key, Layer, Mark, Panel, Plot};
+use super::plot::{Axis, Color, INK, Key, Layer, Mark, Panel, Plot};
 use super::table::{frame, numbers, text};
 use super::{csv, figure::Figure, palette, parquet, put, put_with};
 use crate::audit::{Audit, Fact, Part, Verdict};
@@ -24,8 +24,8 @@ const VERDICTS: [Verdict; 3] =
     [Verdict::Follows, Verdict::DoesNotFollow, Verdict::CannotBeComputed];
 const COLUMNS: [&str; 7] = ["fact", "stated", "recomputed", "verdict", "stated in", "file", "note"];
 /// Masked share of the STM set: the threshold curve's first line.
-const MASKED: Colour = INK;
-const CARRIED: Colour = Colour(0xd5, 0x5e, 0x00);
+const MASKED: Color = INK;
+const CARRIED: Color = Color(0xd5, 0x5e, 0x00);
 
 impl Audit {
     /// How many facts of each part follow, and the time each part took.
@@ -228,22 +228,22 @@ fn threshold_curve(audit: &Audit) -> Result<Option<Figure>> {
     let mut layers = vec![Layer::Upright {
         x: PAPER_THRESHOLD,
         label: format!("the paper's {PAPER_THRESHOLD}"),
-        colour: palette::look(palette::BASE, &[]).colour,
+        color: palette::look(palette::BASE, &[]).color,
     }];
     let mut legend = Vec::new();
-    for (place, (label, colour, dashed)) in lines.into_iter().enumerate() {
+    for (place, (label, color, dashed)) in lines.into_iter().enumerate() {
         let share = |point: &crate::audit::CurvePoint| match place {
             0 => point.masked,
             _ => point.surprisal_masked,
         };
         layers.push(Layer::Line {
             points: curve.iter().map(|point| (point.threshold, 100.0 * share(point))).collect(),
-            colour,
+            color,
             width: 2.0,
             opacity: 1.0,
             dashed,
         });
-        legend.push(Key { label: label.to_owned(), colour, mark: None, line: true, dashed });
+        legend.push(Key { label: label.to_owned(), color, mark: None, line: true, dashed });
     }
     let plot = Plot {
         title: format!(
@@ -307,19 +307,19 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
     );
     let mut layers = vec![Layer::Line {
         points: vec![(x.from, x.from), (x.to, x.to)],
-        colour: palette::look(palette::BASE, &[]).colour,
+        color: palette::look(palette::BASE, &[]).color,
         width: 1.0,
         opacity: 1.0,
         dashed: true,
     }];
     let mut legend = Vec::new();
-    for (label, colour, mark, points) in
+    for (label, color, mark, points) in
         [("follows", MASKED, Mark::Circle, right), ("does not follow", CARRIED, Mark::Cross, wrong)]
     {
-        layers.push(Layer::Marks { points, colour, mark, size: 5.0, filled: true });
+        layers.push(Layer::Marks { points, color, mark, size: 5.0, filled: true });
         legend.push(Key {
             label: label.to_owned(),
-            colour,
+            color,
             mark: Some(mark),
             line: false,
             dashed: false,

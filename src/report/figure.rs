@@ -2,7 +2,7 @@
 //! table that is saved beside it.
 
 use super::palette::{self, BASE, Look, label, look};
-use super::plot::{Axis, Colour, INK, Key, Layer, Mark, Panel, Plot};
+use super::plot::{Axis, Color, INK, Key, Layer, Mark, Panel, Plot};
 use super::summary::{self, Row, arms};
 use super::table::{counts, frame, front_point, numbers, percent, plus, rate, text};
 use crate::error::Result;
@@ -51,22 +51,22 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
     let Some(base) = base.filter(|_| !points.is_empty()) else {
         return Ok(None);
     };
-    let grey = look(BASE, &all).colour;
+    let grey = look(BASE, &all).color;
     let mut layers = vec![
-        Layer::Upright { x: base.0, label: BASE.to_owned(), colour: grey },
-        Layer::Level { y: base.1, label: BASE.to_owned(), colour: grey },
+        Layer::Upright { x: base.0, label: BASE.to_owned(), color: grey },
+        Layer::Level { y: base.1, label: BASE.to_owned(), color: grey },
     ];
     let mut legend =
-        vec![Key { label: BASE.to_owned(), colour: grey, mark: None, line: true, dashed: true }];
+        vec![Key { label: BASE.to_owned(), color: grey, mark: None, line: true, dashed: true }];
     for arm in &all {
         let own: Vec<&FrontMark> = points.iter().filter(|point| point.arm == *arm).collect();
         if own.is_empty() {
             continue;
         }
-        let Look { colour, mark } = look(arm, &all);
+        let Look { color, mark } = look(arm, &all);
         layers.push(Layer::Line {
             points: own.iter().map(|point| point.at()).collect(),
-            colour,
+            color,
             width: 1.5,
             opacity: 0.7,
             dashed: false,
@@ -76,14 +76,14 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
                 (point.target.min, point.target.max),
                 (point.non_target.min, point.non_target.max),
             );
-            layers.push(Layer::Spread { at: point.at(), x, y, colour });
+            layers.push(Layer::Spread { at: point.at(), x, y, color });
         }
         let mut name = label(arm);
         for point in &own {
             let size = if point.chosen { 7.0 } else { 4.5 };
             layers.push(Layer::Marks {
                 points: vec![point.at()],
-                colour,
+                color,
                 mark,
                 size,
                 filled: point.chosen,
@@ -92,7 +92,7 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
                 name = format!("{name}, {}", rate(point.learning_rate));
             }
         }
-        legend.push(Key { label: name, colour, mark: Some(mark), line: true, dashed: false });
+        legend.push(Key { label: name, color, mark: Some(mark), line: true, dashed: false });
     }
     let xs = points.iter().flat_map(|point| [point.target.min, point.target.max]).chain([base.0]);
     let ys = points
@@ -218,7 +218,7 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
         .fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
     let longest = shown.iter().map(|example| surprisals(example).count()).max().unwrap_or(1);
     let panel = |example: &&TokenExample| {
-        let colour = look(&example.arm, all).colour;
+        let color = look(&example.arm, all).color;
         let bars = surprisals(example)
             .enumerate()
             .map(|(index, height)| (index as f64 + 0.1, index as f64 + 0.9, height));
@@ -230,7 +230,7 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
                     above(example),
                     surprisals(example).count()
                 ),
-                colour,
+                color,
             )),
             x: Axis {
                 label: "token of the answer".to_owned(),
@@ -246,11 +246,11 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
                 log: false,
             },
             layers: vec![
-                Layer::Bars { bars: bars.collect(), colour },
+                Layer::Bars { bars: bars.collect(), color },
                 Layer::Level {
                     y: PAPER_THRESHOLD.ln(),
                     label: format!("perplexity {PAPER_THRESHOLD}"),
-                    colour: INK,
+                    color: INK,
                 },
             ],
         }
@@ -356,25 +356,25 @@ pub fn threshold_curves(
     let curves: [Curve; 4] = [
         (
             "completion tokens masked",
-            Look { colour: INK, mark: Mark::Circle },
+            Look { color: INK, mark: Mark::Circle },
             false,
             curve(|point| Some(point.masked)),
         ),
         (
             "surprisal they carry",
-            Look { colour: INK, mark: Mark::Square },
+            Look { color: INK, mark: Mark::Square },
             true,
             curve(|point| Some(point.surprisal_masked)),
         ),
         (
             "precision: masked tokens that are style",
-            Look { colour: PRECISION, mark: Mark::Up },
+            Look { color: PRECISION, mark: Mark::Up },
             false,
             curve(|point| point.precision),
         ),
         (
             "recall: style tokens that are masked",
-            Look { colour: RECALL, mark: Mark::Down },
+            Look { color: RECALL, mark: Mark::Down },
             false,
             curve(|point| point.recall),
         ),
@@ -382,36 +382,36 @@ pub fn threshold_curves(
     let mut layers = vec![Layer::Upright {
         x: PAPER_THRESHOLD,
         label: format!("the paper's {PAPER_THRESHOLD}"),
-        colour: palette::look(BASE, &[]).colour,
+        color: palette::look(BASE, &[]).color,
     }];
     let mut legend = Vec::new();
-    for (name, Look { colour, mark }, dashed, points) in
+    for (name, Look { color, mark }, dashed, points) in
         curves.iter().filter(|curve| !curve.3.is_empty()).cloned()
     {
         layers.push(Layer::Line {
             points: points.clone(),
-            colour,
+            color,
             width: 2.0,
             opacity: 1.0,
             dashed,
         });
-        layers.push(Layer::Marks { points, colour, mark, size: 4.5, filled: true });
-        legend.push(Key { label: name.to_owned(), colour, mark: Some(mark), line: true, dashed });
+        layers.push(Layer::Marks { points, color, mark, size: 4.5, filled: true });
+        legend.push(Key { label: name.to_owned(), color, mark: Some(mark), line: true, dashed });
     }
     type Value = fn(&ThresholdPoint) -> Option<f64>;
-    let by_chance: [(&str, Colour, Value); 2] = [
+    let by_chance: [(&str, Color, Value); 2] = [
         ("precision by chance", PRECISION, |point| point.precision),
         ("recall by chance", RECALL, |point| point.recall),
     ];
-    for (name, colour, value) in by_chance {
+    for (name, color, value) in by_chance {
         let place = |point: &ThresholdPoint| Some((point.threshold, 100.0 * value(point)?));
         let mut points: Vec<(f64, f64)> = random.iter().filter_map(place).collect();
         points.sort_by(|one, other| one.0.total_cmp(&other.0));
         if points.is_empty() {
             continue;
         }
-        layers.push(Layer::Line { points, colour, width: 1.5, opacity: 0.8, dashed: true });
-        legend.push(Key { label: name.to_owned(), colour, mark: None, line: true, dashed: true });
+        layers.push(Layer::Line { points, color, width: 1.5, opacity: 0.8, dashed: true });
+        legend.push(Key { label: name.to_owned(), color, mark: None, line: true, dashed: true });
     }
     let at = points.iter().min_by(|one, other| {
         let off = |threshold: f64| (threshold.ln() - PAPER_THRESHOLD.ln()).abs();
@@ -441,8 +441,8 @@ pub fn threshold_curves(
     Ok(Some(Figure { name: "thresholds", plot, table: super::table::of_thresholds(all)? }))
 }
 
-const PRECISION: Colour = Colour(0xb0, 0x7a, 0x00);
-const RECALL: Colour = Colour(0x5b, 0x3c, 0xa8);
+const PRECISION: Color = Color(0xb0, 0x7a, 0x00);
+const RECALL: Color = Color(0x5b, 0x3c, 0xa8);
 
 /// Training loss of each arm at its chosen rate; `None` without losses.
 pub fn losses(results: &Results) -> Result<Option<Figure>> {
@@ -459,22 +459,22 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
         if curve.is_empty() {
             continue;
         }
-        let Look { colour, mark } = look(arm, &all);
+        let Look { color, mark } = look(arm, &all);
         for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
             let points = curve.iter().map(|(step, _, spread)| (*step, end(spread))).collect();
-            layers.push(Layer::Line { points, colour, width: 1.0, opacity: 0.3, dashed: false });
+            layers.push(Layer::Line { points, color, width: 1.0, opacity: 0.3, dashed: false });
         }
         let points: Vec<(f64, f64)> = curve.iter().map(|(step, loss, _)| (*step, *loss)).collect();
-        // A few marks tell the curves apart without colour.
+        // A few marks tell the curves apart without color.
         let some: Vec<(f64, f64)> = points
             .iter()
             .copied()
             .skip(points.len() / 12)
             .step_by((points.len() / 5).max(1))
             .collect();
-        layers.push(Layer::Line { points, colour, width: 2.0, opacity: 1.0, dashed: false });
-        layers.push(Layer::Marks { points: some, colour, mark, size: 4.5, filled: true });
-        legend.push(Key { label: label(arm), colour, mark: Some(mark), line: true, dashed: false });
+        layers.push(Layer::Line { points, color, width: 2.0, opacity: 1.0, dashed: false });
+        layers.push(Layer::Marks { points: some, color, mark, size: 4.5, filled: true });
+        legend.push(Key { label: label(arm), color, mark: Some(mark), line: true, dashed: false });
         match last_tenth(&runs) {
             Some(last) => ends.push((label(arm), last)),
             None => diverged.push(label(arm)),
@@ -505,7 +505,7 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
             .to_owned(),
         panels: vec![Panel {
             heading: None,
-            x: Axis { label: "optimiser step".to_owned(), from: 0.0, to: steps, log: false },
+            x: Axis { label: "optimizer step".to_owned(), from: 0.0, to: steps, log: false },
             y: Axis { label: "loss, nats per learned token".to_owned(), from: 0.0, to: (1.05 * top).max(1e-3), log: false },
             layers,
         }],
@@ -522,7 +522,7 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
     Ok(Some(Figure { name: "losses", plot, table }))
 }
 
-/// Middle step, mean over seeds, and spread over seeds, of at most 60 groups of neighbouring steps; losses that are not finite are left out.
+/// Middle step, mean over seeds, and spread over seeds, of at most 60 groups of neighboring steps; losses that are not finite are left out.
 fn loss_curve(runs: &[&Run]) -> Vec<(f64, f64, Spread)> {
     let steps = runs.iter().map(|run| run.losses.len()).min().unwrap_or(0);
     let group = steps.div_ceil(60).max(1);

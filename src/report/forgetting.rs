@@ -15,7 +15,7 @@ const TRUTH: &str = "ground_truth";
 
 /// Which scores are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Of {
+pub enum TaskGroup {
     /// The mean of the non-target tasks, each weighed alike.
     NonTarget,
     /// The target task.
@@ -30,7 +30,7 @@ pub struct Row {
     /// `base`, or the arm that it is compared with.
     pub against: String,
     /// Of which tasks.
-    pub of: Of,
+    pub of: TaskGroup,
     /// The arm − the other, in points.
     pub comparison: Comparison,
     /// Adjusted over all arms that were compared with the same on the same tasks.
@@ -43,7 +43,7 @@ pub struct Row {
 /// out there, as are tasks of a single item, with which nothing can be told. Errors: scores that are not of the same items as base's.
 pub fn rows(results: &Results) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for of in [Of::NonTarget, Of::Target] {
+    for of in [TaskGroup::NonTarget, TaskGroup::Target] {
         for against in [BASE, TRUTH] {
             rows.extend(family(results, of, against)?);
         }
@@ -56,7 +56,7 @@ pub(super) fn design(results: &Results) -> Result<Design> {
     Design::with_margin(results.margin)
 }
 
-fn family(results: &Results, of: Of, against: &str) -> Result<Vec<Row>> {
+fn family(results: &Results, of: TaskGroup, against: &str) -> Result<Vec<Row>> {
     let design = design(results)?;
     let mut found: Vec<(&str, Comparison)> = Vec::new();
     for arm in arms(results) {
@@ -82,11 +82,11 @@ fn family(results: &Results, of: Of, against: &str) -> Result<Vec<Row>> {
 /// have no seed or no such task.
 ///
 /// Errors: scores that are not of the same items.
-pub fn pairs(results: &Results, of: Of, first: &str, second: &str) -> Result<Vec<Pair>> {
+pub fn pairs(results: &Results, of: TaskGroup, first: &str, second: &str) -> Result<Vec<Pair>> {
     let count = results.base.len();
     let tasks: Vec<usize> = match of {
-        Of::Target => (0..count.min(1)).collect(),
-        Of::NonTarget => (1..count).collect(),
+        TaskGroup::Target => (0..count.min(1)).collect(),
+        TaskGroup::NonTarget => (1..count).collect(),
     };
     pairs_of(results, &tasks, first, second)
 }
@@ -156,13 +156,13 @@ pub fn grids(results: &Results, rows: &[Row]) -> Vec<Grid> {
     let margin = results.margin;
     let titles = [
         (
-            Of::NonTarget,
+            TaskGroup::NonTarget,
             format!("Does it forget? Non-target mean; a loss below {margin} points counts as none"),
             "does not forget",
         ),
-        (Of::Target, format!("Does it learn? Target ({})", results.target), "learns"),
+        (TaskGroup::Target, format!("Does it learn? Target ({})", results.target), "learns"),
     ];
-    let against = |of: Of, against: &str, arm: &str| {
+    let against = |of: TaskGroup, against: &str, arm: &str| {
         rows.iter().find(|row| row.of == of && row.against == against && row.arm == arm)
     };
     let mut grids = Vec::new();
@@ -170,8 +170,8 @@ pub fn grids(results: &Results, rows: &[Row]) -> Vec<Grid> {
         let base = rows.iter().filter(|row| row.of == of && row.against == BASE);
         let cells = |row: &Row| {
             let verdict = match of {
-                Of::NonTarget => row.adjusted.not_lower,
-                Of::Target => learns(row),
+                TaskGroup::NonTarget => row.adjusted.not_lower,
+                TaskGroup::Target => learns(row),
             };
             let mut cells = vec![label(&row.arm)];
             cells.extend(difference(Some(row)));
@@ -196,9 +196,9 @@ pub fn grids(results: &Results, rows: &[Row]) -> Vec<Grid> {
 ///
 /// # Errors
 /// As [`rows`].
-pub fn grid(results: &Results, of: Of) -> Result<Grid> {
+pub fn grid(results: &Results, of: TaskGroup) -> Result<Grid> {
     let mut grids = grids(results, &rows(results)?);
-    let at = usize::from(of == Of::Target);
+    let at = usize::from(of == TaskGroup::Target);
     Ok(grids.swap_remove(at))
 }
 
@@ -222,7 +222,7 @@ fn difference(row: Option<&Row>) -> [String; 3] {
     }
 }
 
-fn legend(of: Of, margin: f64, tests: impl Iterator<Item = Test>) -> String {
+fn legend(of: TaskGroup, margin: f64, tests: impl Iterator<Item = Test>) -> String {
     // Student's t gives way to sign flips where all items moved alike, so one row does not speak for all.
     let mut names: Vec<&str> = tests
         .map(|test| match test {
@@ -235,11 +235,11 @@ fn legend(of: Of, margin: f64, tests: impl Iterator<Item = Test>) -> String {
     names.dedup();
     let test = names.join(" or ");
     let claim = match of {
-        Of::NonTarget => format!(
+        TaskGroup::NonTarget => format!(
             "does not forget: yes if a loss of {margin} points or more can be ruled out (TOST's lower test adjusted by Holm, and the 90 % interval), no if any smaller \
              loss can."
         ),
-        Of::Target => "learns: yes or no (it lost) if p is at most 0.05.".to_owned(),
+        TaskGroup::Target => "learns: yes or no (it lost) if p is at most 0.05.".to_owned(),
     };
     format!(
         "points: change against base, paired by item. 95 %: the wider of the bootstrap's interval over seeds and items and Student's. p: by {test}, adjusted by \
@@ -269,8 +269,8 @@ pub fn number(value: Option<f64>) -> String {
 pub fn forgetting_frame(results: &Results) -> Result<DataFrame> {
     let rows = rows(results)?;
     let of = |row: &Row| match row.of {
-        Of::NonTarget => "non-target mean".to_owned(),
-        Of::Target => results.target.clone(),
+        TaskGroup::NonTarget => "non-target mean".to_owned(),
+        TaskGroup::Target => results.target.clone(),
     };
     let value = |name: &str, value: fn(&Row) -> Option<f64>| numbers(name, rows.iter().map(value));
     let word = |name: &str, value: &dyn Fn(&Row) -> String| text(name, rows.iter().map(value));
@@ -317,18 +317,18 @@ mod tests {
         let rows = found(&results);
         for summary in crate::report::summary::rows(&results).unwrap().iter().skip(1) {
             let change = summary.change.as_ref().unwrap();
-            let row = |of: Of| {
+            let row = |of: TaskGroup| {
                 let mut rows = rows.iter().filter(|row| row.arm == summary.arm && row.of == of);
                 rows.find(|row| row.against == BASE).unwrap()
             };
-            let check = |of: Of, expected: crate::stats::Estimate| {
+            let check = |of: TaskGroup, expected: crate::stats::Estimate| {
                 let found = row(of).comparison.difference;
                 assert!((found.value - expected.value).abs() < 1e-9, "{}", summary.arm);
                 assert!((found.se.unwrap() - expected.se.unwrap()).abs() < 1e-9);
             };
-            check(Of::Target, change.target_points);
-            check(Of::NonTarget, change.non_target_points.unwrap());
-            assert_eq!(row(Of::Target).comparison.test, Test::T);
+            check(TaskGroup::Target, change.target_points);
+            check(TaskGroup::NonTarget, change.non_target_points.unwrap());
+            assert_eq!(row(TaskGroup::Target).comparison.test, Test::T);
         }
     }
 
@@ -349,7 +349,8 @@ mod tests {
             assert!(row.adjusted.p >= row.comparison.p);
         }
         // made up to forget much
-        let truth = rows.iter().find(|row| row.arm == TRUTH && row.of == Of::NonTarget).unwrap();
+        let truth =
+            rows.iter().find(|row| row.arm == TRUTH && row.of == TaskGroup::NonTarget).unwrap();
         assert_eq!(truth.adjusted.not_lower, Verdict::No, "{truth:?}");
     }
 
@@ -357,11 +358,11 @@ mod tests {
     fn one_seed_is_tested_over_items() {
         let mut results = sample::results();
         results.runs.retain(|run| run.seed == 0);
-        let tests: Vec<(Of, Test)> =
+        let tests: Vec<(TaskGroup, Test)> =
             found(&results).iter().map(|row| (row.of, row.comparison.test)).collect();
         assert!(tests.iter().all(|(of, test)| match of {
-            Of::Target => matches!(test, Test::McNemar(_)),
-            Of::NonTarget => *test == Test::SignFlip,
+            TaskGroup::Target => matches!(test, Test::McNemar(_)),
+            TaskGroup::NonTarget => *test == Test::SignFlip,
         }));
     }
 
@@ -389,6 +390,6 @@ mod tests {
         for tasks in tests.chain([&mut results.base]) {
             tasks[0].items.truncate(1);
         }
-        assert!(found(&results).iter().all(|row| row.of == Of::NonTarget));
+        assert!(found(&results).iter().all(|row| row.of == TaskGroup::NonTarget));
     }
 }

@@ -13,7 +13,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 
 const TEMPLATE: &str = include_str!("report.html");
-/// The perplexity that gets the full colour of the heat map.
+/// The perplexity that gets the full color of the heat map.
 const HOTTEST: f64 = 1000.0;
 
 /// The whole page. Errors: results that cannot be tabulated, see [`table::grids`].
@@ -123,9 +123,8 @@ pub(super) struct Picture {
 impl Picture {
     pub(super) fn of(figure: &Figure) -> Result<Self> {
         // Black and white become the page's own ink and paper, so that the picture follows light and dark.
-        let hex = |colour: super::plot::Colour| {
-            format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2)
-        };
+        let hex =
+            |color: super::plot::Color| format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2);
         let svg = figure.plot.svg()?;
         let svg = svg.replace(&format!("fill=\"{}\"", hex(INK)), "class=\"ink-fill\"");
         let svg = svg.replace(&format!("stroke=\"{}\"", hex(INK)), "class=\"ink-line\"");

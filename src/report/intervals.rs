@@ -1,7 +1,7 @@
 //! Where each arm's change against base lies: intervals as a figure, with the margin of what counts as none.
 
 use super::figure::Figure;
-use super::forgetting::{Of, Row, rows};
+use super::forgetting::{Row, TaskGroup, rows};
 use super::palette::{BASE, Look, label, look};
 use super::plot::{Axis, INK, Layer, Panel, Plot};
 use super::summary::arms;
@@ -15,7 +15,7 @@ use crate::stats::{self, Verdict};
 ///
 /// # Errors
 /// There are no results, an arm is not among them, or scores are not of the same items.
-pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
+pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> {
     let last = all.last().ok_or_else(|| Error::invalid("results", "there are none to draw"))?;
     let names = arms(last);
     stats::distinct("arms", shown)?;
@@ -34,17 +34,17 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
         })
         .collect::<Result<_>>()?;
     let mut layers =
-        vec![Layer::Level { y: 0.0, label: BASE.to_owned(), colour: look(BASE, &names).colour }];
-    if of == Of::NonTarget {
+        vec![Layer::Level { y: 0.0, label: BASE.to_owned(), color: look(BASE, &names).color }];
+    if of == TaskGroup::NonTarget {
         layers.push(Layer::Level {
             y: -last.margin,
             label: format!("a loss of {} points", last.margin),
-            colour: INK,
+            color: INK,
         });
     }
     let mut drawn: Vec<&Row> = Vec::new();
     for (at, name) in shown.iter().enumerate() {
-        let Look { colour, mark } = look(name, &names);
+        let Look { color, mark } = look(name, &names);
         // side by side around the number of seeds
         let beside = 0.12 * (at as f64 - (shown.len() as f64 - 1.0) / 2.0);
         for row in found.iter().flatten().filter(|row| row.arm == *name) {
@@ -54,11 +54,11 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
                 at: (x, y),
                 x: (x, x),
                 y: (interval.low, interval.high),
-                colour,
+                color,
             });
             layers.push(Layer::Marks {
                 points: vec![(x, y)],
-                colour,
+                color,
                 mark,
                 size: 6.0,
                 filled: true,
@@ -76,14 +76,14 @@ pub fn figure(all: &[Results], of: Of, shown: &[&str]) -> Result<Figure> {
         .map(|row| label(&row.arm))
         .collect();
     let title = match of {
-        Of::Target => format!("Change on the target ({}) against base", last.target),
-        Of::NonTarget if kept.is_empty() => {
+        TaskGroup::Target => format!("Change on the target ({}) against base", last.target),
+        TaskGroup::NonTarget if kept.is_empty() => {
             format!(
                 "Of no arm a loss of {} points on the other tasks can be ruled out",
                 last.margin
             )
         }
-        Of::NonTarget => format!(
+        TaskGroup::NonTarget => format!(
             "A loss of {} points on the other tasks is ruled out for {}",
             last.margin,
             kept.join(" and ")
@@ -134,11 +134,11 @@ mod tests {
         let mut one = results.clone();
         one.runs.retain(|run| run.seed == 0);
         let shown = ["ground_truth", "stm(2.5)"];
-        let figure = figure(&[one, results.clone()], Of::NonTarget, &shown).unwrap();
+        let figure = figure(&[one, results.clone()], TaskGroup::NonTarget, &shown).unwrap();
         assert_eq!(figure.table.height(), 2 * shown.len());
         assert!(figure.plot.title.contains("points"), "{}", figure.plot.title);
-        assert!(super::figure(&[], Of::Target, &shown).is_err());
-        let error = super::figure(&[results], Of::Target, &["stm"]).unwrap_err();
+        assert!(super::figure(&[], TaskGroup::Target, &shown).is_err());
+        let error = super::figure(&[results], TaskGroup::Target, &["stm"]).unwrap_err();
         assert!(error.to_string().contains("`stm`"), "{error}");
     }
 }

@@ -1,10 +1,10 @@
-//! The same colour, mark and name for the same arm in every table and figure.
+//! The same color, mark and name for the same arm in every table and figure.
 //!
-//! Most colours are those of Okabe and Ito (2008), which people with a colour-vision deficiency can tell apart, a little
+//! Most colors are those of Okabe and Ito (2008), which people with a color-vision deficiency can tell apart, a little
 //! darker or lighter where needed to stand out on both white and black. Every arm also has its own mark, so that nothing
-//! depends on colour alone.
+//! depends on color alone.
 
-use super::plot::{Colour, Key, Mark};
+use super::plot::{Color, Key, Mark};
 
 /// The base model's name among the arms.
 pub const BASE: &str = "base";
@@ -12,8 +12,8 @@ pub const BASE: &str = "base";
 /// How an arm looks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Look {
-    /// Its colour.
-    pub colour: Colour,
+    /// Its color.
+    pub color: Color,
     /// Its mark.
     pub mark: Mark,
 }
@@ -21,33 +21,33 @@ pub struct Look {
 impl Look {
     /// Its entry in a legend: the mark alone.
     pub fn key(self, label: String) -> Key {
-        Key { label, colour: self.colour, mark: Some(self.mark), line: false, dashed: false }
+        Key { label, color: self.color, mark: Some(self.mark), line: false, dashed: false }
     }
 }
 
-const GREY: Colour = Colour(0x76, 0x76, 0x76);
+const GREY: Color = Color(0x76, 0x76, 0x76);
 
 const KNOWN: [(&str, Look); 7] = [
-    (BASE, Look { colour: GREY, mark: Mark::Plus }),
-    ("ground_truth", Look { colour: Colour(0xd5, 0x5e, 0x00), mark: Mark::Square }),
+    (BASE, Look { color: GREY, mark: Mark::Plus }),
+    ("ground_truth", Look { color: Color(0xd5, 0x5e, 0x00), mark: Mark::Square }),
     (
         "ground_truth_on_self_output_items",
-        Look { colour: Colour(0xe0, 0x97, 0x00), mark: Mark::Diamond },
+        Look { color: Color(0xe0, 0x97, 0x00), mark: Mark::Diamond },
     ),
-    ("self_output", Look { colour: Colour(0x00, 0x9e, 0x73), mark: Mark::Up }),
-    ("rephrase", Look { colour: Colour(0x4a, 0xa8, 0xe0), mark: Mark::Down }),
-    ("random_mask", Look { colour: Colour(0xcc, 0x79, 0xa7), mark: Mark::Cross }),
-    ("lowest_mask", Look { colour: Colour(0x8c, 0x8c, 0x1f), mark: Mark::Right }),
+    ("self_output", Look { color: Color(0x00, 0x9e, 0x73), mark: Mark::Up }),
+    ("rephrase", Look { color: Color(0x4a, 0xa8, 0xe0), mark: Mark::Down }),
+    ("random_mask", Look { color: Color(0xcc, 0x79, 0xa7), mark: Mark::Cross }),
+    ("lowest_mask", Look { color: Color(0x8c, 0x8c, 0x1f), mark: Mark::Right }),
 ];
 
 /// The paper's own threshold has the first look; other thresholds and arms that are not known follow.
-const STM: Look = Look { colour: Colour(0x00, 0x72, 0xb2), mark: Mark::Circle };
+const STM: Look = Look { color: Color(0x00, 0x72, 0xb2), mark: Mark::Circle };
 const OTHERS: [Look; 5] = [
-    Look { colour: Colour(0x77, 0x77, 0xdd), mark: Mark::Circle },
-    Look { colour: Colour(0x44, 0xaa, 0x99), mark: Mark::Square },
-    Look { colour: Colour(0xa5, 0x67, 0x3f), mark: Mark::Diamond },
-    Look { colour: Colour(0xaa, 0x44, 0x77), mark: Mark::Up },
-    Look { colour: Colour(0x6f, 0x8f, 0x5f), mark: Mark::Down },
+    Look { color: Color(0x77, 0x77, 0xdd), mark: Mark::Circle },
+    Look { color: Color(0x44, 0xaa, 0x99), mark: Mark::Square },
+    Look { color: Color(0xa5, 0x67, 0x3f), mark: Mark::Diamond },
+    Look { color: Color(0xaa, 0x44, 0x77), mark: Mark::Up },
+    Look { color: Color(0x6f, 0x8f, 0x5f), mark: Mark::Down },
 ];
 
 /// How `arm` looks among `arms` (all arms of the experiment, in the order of the recipe).
@@ -111,7 +111,7 @@ mod tests {
         ];
         for (index, one) in arms.iter().enumerate() {
             for other in arms[..index].iter().chain(&[BASE]) {
-                assert_ne!(look(one, &arms).colour, look(other, &arms).colour, "{one} and {other}");
+                assert_ne!(look(one, &arms).color, look(other, &arms).color, "{one} and {other}");
             }
         }
     }

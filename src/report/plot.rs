@@ -14,14 +14,14 @@ use std::sync::OnceLock;
 
 /// Red, green, blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Colour(pub u8, pub u8, pub u8);
+pub struct Color(pub u8, pub u8, pub u8);
 
 /// Text and axes.
-pub const INK: Colour = Colour(0x1a, 0x1a, 0x1a);
+pub const INK: Color = Color(0x1a, 0x1a, 0x1a);
 /// The background.
-pub const PAPER: Colour = Colour(0xff, 0xff, 0xff);
+pub const PAPER: Color = Color(0xff, 0xff, 0xff);
 
-/// The shape that stands for one thing besides its colour.
+/// The shape that stands for one thing besides its color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the shapes
 pub enum Mark {
@@ -54,7 +54,7 @@ pub struct Plot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
     /// What this panel shows, where there are several.
-    pub heading: Option<(String, Colour)>,
+    pub heading: Option<(String, Color)>,
     /// From left to right.
     pub x: Axis,
     /// From below to above.
@@ -82,14 +82,14 @@ pub struct Axis {
 pub enum Layer {
     Line {
         points: Vec<(f64, f64)>,
-        colour: Colour,
+        color: Color,
         width: f64,
         opacity: f64,
         dashed: bool,
     },
     Marks {
         points: Vec<(f64, f64)>,
-        colour: Colour,
+        color: Color,
         mark: Mark,
         size: f64,
         filled: bool,
@@ -99,24 +99,24 @@ pub enum Layer {
         at: (f64, f64),
         x: (f64, f64),
         y: (f64, f64),
-        colour: Colour,
+        color: Color,
     },
     /// `(from, to, height)` above 0.
     Bars {
         bars: Vec<(f64, f64, f64)>,
-        colour: Colour,
+        color: Color,
     },
     /// A dashed line through the whole panel, with its name.
     Upright {
         x: f64,
         label: String,
-        colour: Colour,
+        color: Color,
     },
     /// A dashed line through the whole panel, with its name.
     Level {
         y: f64,
         label: String,
-        colour: Colour,
+        color: Color,
     },
 }
 
@@ -125,7 +125,7 @@ pub enum Layer {
 #[allow(missing_docs)]
 pub struct Key {
     pub label: String,
-    pub colour: Colour,
+    pub color: Color,
     pub mark: Option<Mark>,
     pub line: bool,
     pub dashed: bool,
@@ -269,10 +269,10 @@ impl Plot {
         for (index, key) in self.legend.iter().enumerate() {
             let y = top + 34.0 + 24.0 * index as f64;
             if key.line {
-                canvas.line(&[(left, y), (left + 24.0, y)], key.colour, 2.0, 1.0, key.dashed)?;
+                canvas.line(&[(left, y), (left + 24.0, y)], key.color, 2.0, 1.0, key.dashed)?;
             }
             if let Some(mark) = key.mark {
-                canvas.mark((left + 12.0, y), mark, key.colour, 5.5, true)?;
+                canvas.mark((left + 12.0, y), mark, key.color, 5.5, true)?;
             }
             canvas.text(&key.label, (left + 34.0, y), &Type::LABEL, (HPos::Left, VPos::Center))?;
         }
@@ -301,8 +301,8 @@ impl Panel {
         let at = |(x, y): (f64, f64)| {
             (left + self.x.place(x) * (right - left), bottom - self.y.place(y) * (bottom - top))
         };
-        if let Some((heading, colour)) = &self.heading {
-            canvas.rectangle((left, from.1 + 4.0), (left + 10.0, from.1 + 14.0), *colour, 1.0)?;
+        if let Some((heading, color)) = &self.heading {
+            canvas.rectangle((left, from.1 + 4.0), (left + 10.0, from.1 + 14.0), *color, 1.0)?;
             canvas.text(
                 heading,
                 (left + 16.0, from.1 + 9.0),
@@ -351,35 +351,35 @@ impl Panel {
         };
         for layer in &self.layers {
             match layer {
-                Layer::Line { points, colour, width, opacity, dashed } => {
+                Layer::Line { points, color, width, opacity, dashed } => {
                     let points: Vec<(f64, f64)> =
                         points.iter().copied().filter(|&(x, y)| inside(x, y)).map(at).collect();
-                    canvas.line(&points, *colour, *width, *opacity, *dashed)?;
+                    canvas.line(&points, *color, *width, *opacity, *dashed)?;
                 }
-                Layer::Marks { points, colour, mark, size, filled } => {
+                Layer::Marks { points, color, mark, size, filled } => {
                     for &point in points.iter().filter(|&&(x, y)| inside(x, y)) {
-                        canvas.mark(at(point), *mark, *colour, *size, *filled)?;
+                        canvas.mark(at(point), *mark, *color, *size, *filled)?;
                     }
                 }
-                Layer::Spread { at: center, x, y, colour } => {
+                Layer::Spread { at: center, x, y, color } => {
                     let across = [(x.0, center.1), (x.1, center.1)].map(at);
                     let upright = [(center.0, y.0), (center.0, y.1)].map(at);
-                    canvas.line(&across, *colour, 1.5, 0.6, false)?;
-                    canvas.line(&upright, *colour, 1.5, 0.6, false)?;
+                    canvas.line(&across, *color, 1.5, 0.6, false)?;
+                    canvas.line(&upright, *color, 1.5, 0.6, false)?;
                 }
-                Layer::Bars { bars, colour } => {
+                Layer::Bars { bars, color } => {
                     for &(x0, x1, y) in bars {
                         canvas.rectangle(
                             at((x0, y)),
                             at((x1, self.y.from.max(0.0))),
-                            *colour,
+                            *color,
                             1.0,
                         )?;
                     }
                 }
-                Layer::Upright { x, label, colour } if inside(*x, self.y.from) => {
+                Layer::Upright { x, label, color } if inside(*x, self.y.from) => {
                     let (x, _) = at((*x, self.y.from));
-                    canvas.line(&[(x, top), (x, bottom)], *colour, 1.5, 1.0, true)?;
+                    canvas.line(&[(x, top), (x, bottom)], *color, 1.5, 1.0, true)?;
                     canvas.text(
                         label,
                         (x + 5.0, top + 2.0),
@@ -387,9 +387,9 @@ impl Panel {
                         (HPos::Left, VPos::Top),
                     )?;
                 }
-                Layer::Level { y, label, colour } if inside(self.x.from, *y) => {
+                Layer::Level { y, label, color } if inside(self.x.from, *y) => {
                     let (_, y) = at((self.x.from, *y));
-                    canvas.line(&[(left, y), (right, y)], *colour, 1.5, 1.0, true)?;
+                    canvas.line(&[(left, y), (right, y)], *color, 1.5, 1.0, true)?;
                     canvas.text(
                         label,
                         (right - 2.0, y - 4.0),
@@ -456,10 +456,10 @@ where
         &mut self,
         from: (f64, f64),
         to: (f64, f64),
-        colour: Colour,
+        color: Color,
         opacity: f64,
     ) -> Result<()> {
-        let style = shape(colour, opacity, 0.0, true);
+        let style = shape(color, opacity, 0.0, true);
         let (from, to) = (self.at(from), self.at(to));
         self.backend.draw_rect(from, to, &style, true).map_err(drawing)
     }
@@ -467,12 +467,12 @@ where
     fn line(
         &mut self,
         points: &[(f64, f64)],
-        colour: Colour,
+        color: Color,
         width: f64,
         opacity: f64,
         dashed: bool,
     ) -> Result<()> {
-        let style = shape(colour, opacity, width * self.scale, false);
+        let style = shape(color, opacity, width * self.scale, false);
         let pieces = if dashed { dashes(points, 6.0, 4.0) } else { vec![points.to_vec()] };
         for piece in pieces.iter().filter(|piece| piece.len() > 1) {
             let path: Vec<(i32, i32)> = piece.iter().map(|&point| self.at(point)).collect();
@@ -481,9 +481,9 @@ where
         Ok(())
     }
 
-    fn polygon(&mut self, corners: &[(f64, f64)], colour: Colour) -> Result<()> {
+    fn polygon(&mut self, corners: &[(f64, f64)], color: Color) -> Result<()> {
         let path: Vec<(i32, i32)> = corners.iter().map(|&corner| self.at(corner)).collect();
-        self.backend.fill_polygon(path, &shape(colour, 1.0, 0.0, true)).map_err(drawing)
+        self.backend.fill_polygon(path, &shape(color, 1.0, 0.0, true)).map_err(drawing)
     }
 
     /// Hollow marks are filled with paper, so that lines do not run through them.
@@ -491,7 +491,7 @@ where
         &mut self,
         (x, y): (f64, f64),
         mark: Mark,
-        colour: Colour,
+        color: Color,
         size: f64,
         filled: bool,
     ) -> Result<()> {
@@ -503,7 +503,7 @@ where
                 let radius = (size * self.scale).round() as u32;
                 let center = self.at((x, y));
                 self.backend
-                    .draw_circle(center, radius, &shape(colour, 1.0, 0.0, true), true)
+                    .draw_circle(center, radius, &shape(color, 1.0, 0.0, true), true)
                     .map_err(drawing)?;
                 if !filled {
                     let inner = ((size - 1.8) * self.scale).round() as u32;
@@ -520,7 +520,7 @@ where
                 };
                 let width = if filled { 0.55 * size } else { 0.4 * size };
                 for arm in arms {
-                    self.line(&around(arm, size), colour, width, 1.0, false)?;
+                    self.line(&around(arm, size), color, width, 1.0, false)?;
                 }
                 return Ok(());
             }
@@ -530,7 +530,7 @@ where
             Mark::Right => &[(1.2, 0.0), (-0.9, 1.15), (-0.9, -1.15)],
             Mark::Down => &[(0.0, 1.2), (1.15, -0.9), (-1.15, -0.9)],
         };
-        self.polygon(&around(corners, size), colour)?;
+        self.polygon(&around(corners, size), color)?;
         if !filled {
             self.polygon(&around(corners, size - 2.2), PAPER)?;
         }
@@ -636,11 +636,11 @@ fn halved(large: &[u8], width: usize, height: usize) -> Vec<u8> {
     small
 }
 
-fn shape(colour: Colour, opacity: f64, width: f64, filled: bool) -> ShapeStyle {
-    ShapeStyle { color: rgba(colour, opacity), filled, stroke_width: width.round().max(1.0) as u32 }
+fn shape(color: Color, opacity: f64, width: f64, filled: bool) -> ShapeStyle {
+    ShapeStyle { color: rgba(color, opacity), filled, stroke_width: width.round().max(1.0) as u32 }
 }
 
-fn rgba(Colour(red, green, blue): Colour, opacity: f64) -> RGBAColor {
+fn rgba(Color(red, green, blue): Color, opacity: f64) -> RGBAColor {
     RGBAColor(red, green, blue, opacity)
 }
 

@@ -32,7 +32,7 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
     let points: Vec<(f64, f64)> =
         (0..=60).map(count).filter_map(|items| Some((items as f64, found(items)?))).collect();
     let highest = points.iter().map(|point| point.1).fold(2.0 * margin, f64::max);
-    let colour = look("stm(2.5)", &["stm(2.5)"]).colour;
+    let color = look("stm(2.5)", &["stm(2.5)"]).color;
     let say = |items: usize| match found(items) {
         Some(points) => format!("{points:.1} points"),
         None => format!("nothing where models disagree on {:.0} %", 100.0 * discordant),
@@ -47,12 +47,12 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
         ),
     };
     let mut layers = vec![
-        Layer::Level { y: margin, label: format!("{margin} points"), colour: INK },
-        Layer::Upright { x: items as f64, label: format!("{items} questions"), colour: INK },
-        Layer::Line { points: points.clone(), colour, width: 2.0, opacity: 1.0, dashed: false },
+        Layer::Level { y: margin, label: format!("{margin} points"), color: INK },
+        Layer::Upright { x: items as f64, label: format!("{items} questions"), color: INK },
+        Layer::Line { points: points.clone(), color, width: 2.0, opacity: 1.0, dashed: false },
     ];
     if let Some(needed) = needed.filter(|needed| *needed != items) {
-        layers.push(Layer::Upright { x: needed as f64, label: format!("{needed}"), colour: INK });
+        layers.push(Layer::Upright { x: needed as f64, label: format!("{needed}"), color: INK });
     }
     let plot = Plot {
         title,

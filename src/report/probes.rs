@@ -106,14 +106,14 @@ impl Quantity {
 
     fn panel(&self, looks: &[Look]) -> Panel {
         let mut layers = Vec::new();
-        for (curve, Look { colour, mark }) in self.curves.iter().zip(looks) {
+        for (curve, Look { color, mark }) in self.curves.iter().zip(looks) {
             let Some(curve) = curve else { continue };
             let points = |value: fn(&(f64, f64, Spread)) -> f64| -> Vec<(f64, f64)> {
                 curve.iter().map(|point| (point.0, value(point))).collect()
             };
             let line = |points, width, opacity| Layer::Line {
                 points,
-                colour: *colour,
+                color: *color,
                 width,
                 opacity,
                 dashed: false,
@@ -123,7 +123,7 @@ impl Quantity {
             layers.push(line(points(|point| point.1), 2.0, 1.0));
             layers.push(Layer::Marks {
                 points: points(|point| point.1),
-                colour: *colour,
+                color: *color,
                 mark: *mark,
                 size: 4.0,
                 filled: true,
@@ -138,7 +138,7 @@ impl Quantity {
         };
         Panel {
             heading: Some((self.heading.clone(), INK)),
-            x: Axis { label: "optimiser step".into(), from: 0.0, to: 1.02 * last, log: false },
+            x: Axis { label: "optimizer step".into(), from: 0.0, to: 1.02 * last, log: false },
             y,
             layers,
         }
@@ -226,9 +226,9 @@ fn classes(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
 fn plot(watched: &[Watched<'_>], shown: &[Quantity], title: String, height: u32) -> Plot {
     let arms: Vec<&str> = watched.iter().map(|arm| arm.arm).collect();
     let looks: Vec<Look> = arms.iter().map(|arm| look(arm, &arms)).collect();
-    let key = |(arm, Look { colour, mark }): (&&str, &Look)| Key {
+    let key = |(arm, Look { color, mark }): (&&str, &Look)| Key {
         label: label(arm),
-        colour: *colour,
+        color: *color,
         mark: Some(*mark),
         line: true,
         dashed: false,

@@ -23,19 +23,19 @@ pub fn plot(projection: &str, all: &[Spectra], note: &str) -> Plot {
         let mut layers = Vec::new();
         let mut highest: f64 = 1e-6;
         for one in all {
-            let Look { colour, mark } = look(&one.arm, &names);
+            let Look { color, mark } = look(&one.arm, &names);
             let values = one.blocks.get(block).into_iter().flatten();
             let points: Vec<(f64, f64)> =
                 values.enumerate().map(|(at, value)| (at as f64 + 1.0, *value)).collect();
             highest = points.iter().map(|point| point.1).fold(highest, f64::max);
             layers.push(Layer::Line {
                 points: points.clone(),
-                colour,
+                color,
                 width: 1.5,
                 opacity: 0.8,
                 dashed: false,
             });
-            layers.push(Layer::Marks { points, colour, mark, size: 4.0, filled: true });
+            layers.push(Layer::Marks { points, color, mark, size: 4.0, filled: true });
         }
         Panel {
             heading: Some((format!("block {block}"), INK)),

@@ -344,14 +344,15 @@ mod tests {
         says(rows(&results).unwrap_err());
         use crate::report::{arms, forgetting};
         says(forgetting::rows(&results).unwrap_err());
-        says(arms::between(&results, forgetting::Of::Target, "base", &arm).unwrap_err());
+        says(arms::between(&results, forgetting::TaskGroup::Target, "base", &arm).unwrap_err());
     }
 
     #[test]
     fn an_arm_is_found_by_the_name_that_it_had_before() {
         let results = sample::results();
-        use crate::report::{arms, forgetting::Of};
-        let change = |arm: &str| arms::between(&results, Of::NonTarget, "base", arm).unwrap();
+        use crate::report::{arms, forgetting::TaskGroup};
+        let change =
+            |arm: &str| arms::between(&results, TaskGroup::NonTarget, "base", arm).unwrap();
         assert_eq!(change("stm_2.5"), change("stm(2.5)"));
         // and results of then are read as those of today
         let text = serde_json::to_string(&results).unwrap();

@@ -108,7 +108,7 @@ pub(super) enum Summary {
 pub(super) enum Scope {
     /// The tokens of one example.
     Example,
-    /// Those of the examples of one optimiser step.
+    /// Those of the examples of one optimizer step.
     Batch,
     /// Those of the whole data set.
     Data,

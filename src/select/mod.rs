@@ -29,7 +29,7 @@
 //!
 //! An expression is a **mask** (true: the token is learned from, with weight 1) or a **number** (the weight itself). The two do not
 //! mix, and a mistake is answered with the line and a caret under the place. After it may stand `over NORMALIZER`, what the sum is
-//! divided by ([`Normalizer`]: `kept`, `completion`, `weights`, `batch`), and `every N`, the optimiser steps between two scorings of the
+//! divided by ([`Normalizer`]: `kept`, `completion`, `weights`, `batch`), and `every N`, the optimizer steps between two scorings of the
 //! current model.
 //!
 //! | mask | keeps |
@@ -55,7 +55,7 @@
 //! | `by_class(words: A, numbers: B, else: C)` | a number for each class |
 //! | `mean(A, per: S)`, `median(…)`, `quantile(SHARE, A, per: S)` | one number for each `S`, of the completion tokens; of the examples, if `A` is one number for each of them |
 //!
-//! `S` is `example`, `batch` (the examples of one optimiser step) or `data` (the whole set), which it is if nothing is said.
+//! `S` is `example`, `batch` (the examples of one optimizer step) or `data` (the whole set), which it is if nothing is said.
 //!
 //! **A value that is not there is none**, never 10 or -100: the first token has no context, a scorer with other tokens may not cover
 //! one. What is calculated from it is none too, a mask that depends on it is unknown, and an unknown token weighs 0. `!` of

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What the weighted sum of surprisals of one optimiser step is divided by. Same mask, four effective learning rates.
+/// What the weighted sum of surprisals of one optimizer step is divided by. Same mask, four effective learning rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalizer {

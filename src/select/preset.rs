@@ -271,7 +271,7 @@ pub static PRESETS: &[Preset] = &[
         expression: "entropy_top_current ^ {alpha}",
         normalizer: Normalizer::Completion,
         what: "EAFT with its entropy in nats: steps three times as long",
-        source: "Axolotl's code, eaft_loss, before it could normalise",
+        source: "Axolotl's code, eaft_loss, before it could normalize",
     },
     Preset {
         name: "talr",

@@ -45,7 +45,7 @@ pub struct Needs {
     pub top_entropy: bool,
     /// The classes of the tokens.
     pub class: bool,
-    /// All examples of one optimiser step together, and no others.
+    /// All examples of one optimizer step together, and no others.
     pub batch: bool,
     /// All examples of the data set together.
     pub whole_set: bool,
@@ -75,7 +75,7 @@ impl Weighting {
     /// One weight for each token of each example: 0 outside the completion, and for a token whose weight depends on a value that is not
     /// there.
     ///
-    /// `examples` are the data set, or those of one optimiser step where the rule looks at batches or at the current model. `seed`
+    /// `examples` are the data set, or those of one optimizer step where the rule looks at batches or at the current model. `seed`
     /// draws what is random, for each example by its place; in training it must differ from step to step.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Which of several answers to keep: the rule of lowest perplexity, and others to set beside it.
 
-use super::{Among, Candidate, Pool, PoolItem, Which};
+use super::{Candidate, Candidates, Conditioning, Pool, PoolItem};
 use crate::rng::Rng;
 use crate::task::Item;
 use std::collections::BTreeMap;
@@ -8,11 +8,11 @@ use std::fmt;
 
 /// How one answer is picked among those of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pick {
+pub enum Selection {
     /// The one of lowest perplexity: the paper's.
-    Lowest(Which),
+    Lowest(Conditioning),
     /// The one of highest perplexity.
-    Highest(Which),
+    Highest(Conditioning),
     /// The one that was sampled first.
     First,
     /// One drawn by this seed, as the authors' later script does.
@@ -21,11 +21,11 @@ pub enum Pick {
     Shortest,
 }
 
-impl fmt::Display for Pick {
+impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = |which: &Which| match which {
-            Which::GivenPrompt => "given the prompt",
-            Which::TextAlone => "of the text alone",
+        let of = |which: &Conditioning| match which {
+            Conditioning::GivenPrompt => "given the prompt",
+            Conditioning::TextAlone => "of the text alone",
         };
         match self {
             Self::Lowest(which) => write!(f, "lowest perplexity {}", of(which)),
@@ -39,19 +39,19 @@ impl fmt::Display for Pick {
 
 impl PoolItem {
     /// The candidate that `pick` takes among some; of equals the first. `at` is the question's place in its pool, by which chance draws.
-    pub fn picked(&self, pick: Pick, among: Among, at: usize) -> Option<&Candidate> {
+    pub fn picked(&self, pick: Selection, among: Candidates, at: usize) -> Option<&Candidate> {
         let candidates = self.among(among);
         let by = |value: &dyn Fn(&Candidate) -> f64| {
             let best = candidates.iter().min_by(|a, b| value(a).total_cmp(&value(b)));
             best.copied()
         };
         match pick {
-            Pick::Lowest(which) => by(&|candidate| candidate.perplexity(which)),
-            Pick::Highest(which) => by(&|candidate| -candidate.perplexity(which)),
-            Pick::Shortest => by(&|candidate| candidate.tokens as f64),
-            Pick::First => candidates.first().copied(),
-            Pick::Random(_) if candidates.is_empty() => None,
-            Pick::Random(seed) => {
+            Selection::Lowest(which) => by(&|candidate| candidate.perplexity(which)),
+            Selection::Highest(which) => by(&|candidate| -candidate.perplexity(which)),
+            Selection::Shortest => by(&|candidate| candidate.tokens as f64),
+            Selection::First => candidates.first().copied(),
+            Selection::Random(_) if candidates.is_empty() => None,
+            Selection::Random(seed) => {
                 let mut rng = Rng::new(seed, "pick").fork(at as u64);
                 Some(candidates[rng.below(candidates.len())])
             }
@@ -61,7 +61,7 @@ impl PoolItem {
 
 impl Pool {
     /// Items with the answer that `pick` takes in the place of the reference; items without a candidate to pick are dropped.
-    pub fn picked(&self, items: &[Item], pick: Pick, among: Among) -> Vec<Item> {
+    pub fn picked(&self, items: &[Item], pick: Selection, among: Candidates) -> Vec<Item> {
         let pooled = self.items.iter().enumerate();
         let picked: BTreeMap<&str, &Candidate> = pooled
             .filter_map(|(at, pooled)| Some((pooled.id.as_str(), pooled.picked(pick, among, at)?)))
@@ -113,23 +113,24 @@ mod tests {
 
     #[test]
     fn each_rule_takes_its_own() {
-        let check = |pick: Pick, text: &str| {
+        let check = |pick: Selection, text: &str| {
             let item = item();
-            let picked = item.picked(pick, Among::Right, 0).unwrap();
+            let picked = item.picked(pick, Candidates::Correct, 0).unwrap();
             assert_eq!(picked.text, text, "{pick}");
         };
-        check(Pick::Lowest(Which::GivenPrompt), "plain");
-        check(Pick::Lowest(Which::TextAlone), "alone");
-        check(Pick::Highest(Which::GivenPrompt), "short");
-        check(Pick::Highest(Which::TextAlone), "plain");
-        check(Pick::First, "first");
-        check(Pick::Shortest, "short");
+        check(Selection::Lowest(Conditioning::GivenPrompt), "plain");
+        check(Selection::Lowest(Conditioning::TextAlone), "alone");
+        check(Selection::Highest(Conditioning::GivenPrompt), "short");
+        check(Selection::Highest(Conditioning::TextAlone), "plain");
+        check(Selection::First, "first");
+        check(Selection::Shortest, "short");
     }
 
     #[test]
     fn chance_goes_by_seed_and_place_and_takes_no_wrong_one() {
         let item = item();
-        let drawn = |seed, at| &item.picked(Pick::Random(seed), Among::Right, at).unwrap().text;
+        let drawn =
+            |seed, at| &item.picked(Selection::Random(seed), Candidates::Correct, at).unwrap().text;
         let all: Vec<&String> = (0..40).map(|at| drawn(1, at)).collect();
         assert_eq!(all, (0..40).map(|at| drawn(1, at)).collect::<Vec<_>>());
         assert_ne!(all, (0..40).map(|at| drawn(2, at)).collect::<Vec<_>>());
@@ -139,6 +140,6 @@ mod tests {
         assert!(all.iter().all(|drawn| *drawn != "wrong"));
         let none =
             PoolItem { id: String::new(), candidates: vec![candidate("wrong", 1, 1.0, 1.0, 0.0)] };
-        assert!(none.picked(Pick::Random(1), Among::Right, 0).is_none());
+        assert!(none.picked(Selection::Random(1), Candidates::Correct, 0).is_none());
     }
 }

@@ -158,7 +158,7 @@ fn bca(blocks: &[Block], replicates: &[f64]) -> Method {
     Method::Bca { bias: normal_quantile(share), acceleration: cubes / (6.0 * squares.powf(1.5)) }
 }
 
-/// The `p`-quantile of values in ascending order, between neighbours linearly (numpy's default).
+/// The `p`-quantile of values in ascending order, between neighbors linearly (numpy's default).
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let place = p.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);

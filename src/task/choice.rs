@@ -1,7 +1,7 @@
 //! Grading a letter.
 
 use super::Found;
-use super::letter::{Options, Reading};
+use super::letter::{Options, Scored};
 use super::text::{answer_line, short};
 
 pub(super) fn grade(letter: char, options: &[String], answer: &str) -> Found {
@@ -48,7 +48,7 @@ fn leading_letter(line: &str, options: &Options<'_>) -> Option<char> {
     let capital =
         line.chars().find(|c| c.is_alphanumeric()).is_some_and(|c| c.is_ascii_uppercase());
     match options.begins_with_label(line) {
-        Reading::One(at) if capital => options.labels[at].chars().next(),
+        Scored::One(at) if capital => options.labels[at].chars().next(),
         _ => None,
     }
 }

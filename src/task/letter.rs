@@ -19,7 +19,7 @@ pub(super) struct Options<'a> {
 
 /// What a text says of the options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum Scored {
     Nothing,
     /// Two or more of them, and nothing tells which is meant.
     Several,
@@ -81,18 +81,18 @@ impl Options<'_> {
     /// gives for the answer.
     fn chosen(&self, take: Take, answer: &str) -> Option<usize> {
         let readings = marks(answer).into_iter().map(|text| self.read(text));
-        let mut readings = readings.filter(|reading| *reading != Reading::Nothing);
+        let mut readings = readings.filter(|reading| *reading != Scored::Nothing);
         let marked = match take {
             Take::First => readings.next(),
             Take::Last => readings.next_back(),
         };
         let lines = || answer.lines().map(str::trim).filter(|line| !line.is_empty());
         let reading = marked.unwrap_or_else(|| {
-            if lines().count() == 1 && self.read(answer) != Reading::Nothing {
+            if lines().count() == 1 && self.read(answer) != Scored::Nothing {
                 return self.read(answer);
             }
             match only(lines().filter_map(|line| self.is_label(line))) {
-                Reading::Nothing => {
+                Scored::Nothing => {
                     let last = lines().next_back().unwrap_or_default();
                     let named = self.mentions(last).into_iter();
                     only(named.filter(|m| m.strong && !m.denied).map(|m| m.option))
@@ -101,19 +101,19 @@ impl Options<'_> {
             }
         });
         match reading {
-            Reading::One(at) => Some(at),
-            Reading::Nothing | Reading::Several => None,
+            Scored::One(at) => Some(at),
+            Scored::Nothing | Scored::Several => None,
         }
     }
 
     /// The option that `text` begins with: `B`, `(B)`, `B. dog`, `**B**`, `\text{B}`, or the words of an option.
-    fn read(&self, text: &str) -> Reading {
+    fn read(&self, text: &str) -> Scored {
         let plain = plain(text);
         if let Some(at) = self.is_label(&plain).or_else(|| self.is_text(&plain)) {
-            return Reading::One(at);
+            return Scored::One(at);
         }
         match self.begins_with_label(&plain) {
-            Reading::Nothing => {}
+            Scored::Nothing => {}
             found => return found,
         }
         // the longest option whose words it begins with
@@ -132,28 +132,28 @@ impl Options<'_> {
             begins(&lower, &self.texts[*at]) || article.is_some_and(|t| begins(t, &self.texts[*at]))
         });
         if let Some(at) = begun.max_by_key(|at| self.texts[*at].len()) {
-            return Reading::One(at);
+            return Scored::One(at);
         }
         let (run, behind) = first_word(&plain);
         match self.by_place(run) {
-            Some(at) if ends(behind) => Reading::One(at),
-            _ => Reading::Nothing,
+            Some(at) if ends(behind) => Scored::One(at),
+            _ => Scored::Nothing,
         }
     }
 
     /// The option whose label `text` begins with.
-    pub(super) fn begins_with_label(&self, text: &str) -> Reading {
+    pub(super) fn begins_with_label(&self, text: &str) -> Scored {
         let plain = plain(text);
         let (run, behind) = first_word(&plain);
         let Some(at) = self.by_label(run) else {
-            return Reading::Nothing;
+            return Scored::Nothing;
         };
         let denied = self.mentions(&plain).iter().any(|m| m.start == 0 && m.denied);
         // "A dog" and "I think" are no labels, nor is "b" in front of words
         let small = run.chars().count() == 1 && run.chars().all(char::is_lowercase);
         let word = (small || is_word(run)) && goes_on_in_words(behind);
         if denied || (word && !self.is_own(at, behind)) {
-            return Reading::Nothing;
+            return Scored::Nothing;
         }
         // another one right behind: "A or B", "A, C", "A/B"
         let start = |text: &str| text.find(char::is_alphanumeric).unwrap_or(text.len());
@@ -168,7 +168,7 @@ impl Options<'_> {
             && is_list(gap)
             && (ends(rest) || is_list_on(rest))
             && !is_denied_behind(&words_behind(rest));
-        if several { Reading::Several } else { Reading::One(at) }
+        if several { Scored::Several } else { Scored::One(at) }
     }
 
     /// Whether behind a label stand that option's own words and then nothing, or a mark.
@@ -285,11 +285,11 @@ impl Options<'_> {
 }
 
 /// The option that all of `found` are.
-fn only(mut found: impl Iterator<Item = usize>) -> Reading {
+fn only(mut found: impl Iterator<Item = usize>) -> Scored {
     match found.next() {
-        None => Reading::Nothing,
-        Some(first) if found.all(|other| other == first) => Reading::One(first),
-        Some(_) => Reading::Several,
+        None => Scored::Nothing,
+        Some(first) if found.all(|other| other == first) => Scored::One(first),
+        Some(_) => Scored::Several,
     }
 }
 

@@ -42,7 +42,7 @@ fn messages(value: &Value) -> Vec<Message> {
 }
 
 #[test]
-fn chats_are_rendered_and_tokenised_as_by_transformers() {
+fn chats_are_rendered_and_tokenized_as_by_transformers() {
     for name in ["llama3", "mistral-v0.3", "qwen2.5", "smollm2"] {
         let Some(path) = known(&format!("oracles/chat/{name}.json")) else {
             continue;

@@ -18,30 +18,34 @@ pub enum Method {
 /// How to fine-tune.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Finetune {
+pub struct TrainConfig {
     /// What is trained.
     pub method: Method,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// How the rate goes over the steps.
     pub schedule: Schedule,
-    /// Optimiser steps over which the rate rises from 0.
+    /// Optimizer steps over which the rate rises from 0.
     pub warmup_steps: usize,
     /// Passes over the data.
-    pub epochs: usize,
-    /// Examples of one optimiser step.
-    pub batch: usize,
+    #[serde(alias = "epochs")]
+    pub num_epochs: usize,
+    /// Examples of one optimizer step.
+    #[serde(alias = "batch")]
+    pub batch_size: usize,
     /// Most tokens computed at one time; a larger batch is accumulated in parts, to the same gradient.
-    pub micro_tokens: usize,
+    #[serde(alias = "micro_tokens")]
+    pub max_tokens_per_forward: usize,
     /// What a step's loss is divided by. Where it is not said, as the rule of the token weights says, else by the learned
     /// tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalizer: Option<Normalizer>,
     /// Largest norm of a step's gradient; longer ones are scaled down.
-    pub clip: Option<f64>,
-    /// The optimiser's constants.
+    #[serde(alias = "clip")]
+    pub max_grad_norm: Option<f64>,
+    /// The optimizer's constants.
     pub adamw: AdamWConfig,
-    /// What is minimised at each learned token.
+    /// What is minimized at each learned token.
     #[serde(default, skip_serializing_if = "is_default")]
     pub objective: Objective,
     /// Weight of the mean divergence between the base model's next-token distributions and the tuned one's, in nats, over a step's learned
@@ -57,17 +61,18 @@ pub struct Finetune {
     /// L2-SP: `λ` in `λ/2 · ‖θ − θ_base‖²`, a pull of the weights to where they started; with an adapter `θ − θ_base` is `scale · B A`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l2_sp: Option<f64>,
-    /// Where token weights follow the model while it learns ([`super::Reweigh`]): 1 (also if absent) makes those of each step's examples
+    /// Where token weights follow the model while it learns ([`super::OnlineWeights`]): 1 (also if absent) makes those of each step's examples
     /// from that step's own forward pass; `k` makes those of all data anew after every `k` steps. Where it is not said, as the rule says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reweigh_every: Option<usize>,
     /// Compute blocks again in the backward pass instead of keeping them: less memory, more time, same bits.
-    pub replay: bool,
+    #[serde(alias = "replay")]
+    pub gradient_checkpointing: bool,
     /// Seed of the adapter's start, the order of examples and dropout.
     pub seed: u64,
 }
 
-impl Finetune {
+impl TrainConfig {
     /// The authors' masking script (`train_with_mask.py`, January 2025) with the paper's learning rate of 2e-5 and three epochs; batch 4
     /// as two GPUs with two sequences each had it. Where their other arms differ (rank 32, alpha 16, cosine), this is kept for all arms.
     pub fn paper() -> Self {
@@ -76,11 +81,11 @@ impl Finetune {
             learning_rate: 2e-5,
             schedule: Schedule::Linear,
             warmup_steps: 10,
-            epochs: 3,
-            batch: 4,
-            micro_tokens: 8192,
+            num_epochs: 3,
+            batch_size: 4,
+            max_tokens_per_forward: 8192,
             normalizer: None,
-            clip: Some(1.0),
+            max_grad_norm: Some(1.0),
             adamw: AdamWConfig::default(),
             objective: Objective::Surprisal,
             kl: None,
@@ -88,7 +93,7 @@ impl Finetune {
             kl_direction: KlDirection::Forward,
             l2_sp: None,
             reweigh_every: None,
-            replay: true,
+            gradient_checkpointing: true,
             seed: 42,
         }
     }
@@ -100,8 +105,8 @@ impl Finetune {
             learning_rate: 1e-3,
             schedule: Schedule::Cosine,
             warmup_steps: 5,
-            batch: 16,
-            replay: false,
+            batch_size: 16,
+            gradient_checkpointing: false,
             ..Self::paper()
         }
     }
@@ -112,15 +117,20 @@ impl Finetune {
             let problem = format!("must be a number above 0, got {}", self.learning_rate);
             return Err(Error::invalid("learning_rate", problem));
         }
-        for (name, value) in
-            [("epochs", self.epochs), ("batch", self.batch), ("micro_tokens", self.micro_tokens)]
-        {
+        for (name, value) in [
+            ("num_epochs", self.num_epochs),
+            ("batch_size", self.batch_size),
+            ("max_tokens_per_forward", self.max_tokens_per_forward),
+        ] {
             if value == 0 {
                 return Err(Error::invalid(name, "must be at least 1"));
             }
         }
-        if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
-            return Err(Error::invalid("clip", format!("must be a number above 0, got {clip}")));
+        if let Some(clip) = self.max_grad_norm.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
+            return Err(Error::invalid(
+                "max_grad_norm",
+                format!("must be a number above 0, got {clip}"),
+            ));
         }
         self.objective.check()?;
         let decay = Some(self.adamw.weight_decay);

@@ -18,10 +18,10 @@ pub struct Example {
 /// Token weights that follow the model while it learns; the trainer calls it and does not know what it does.
 ///
 /// An example's own weights then only say which tokens may be learned at all: those that are not 0.
-pub trait Reweigh: std::fmt::Debug + Sync {
+pub trait OnlineWeights: std::fmt::Debug + Sync {
     /// One weight for each token of each of `examples`, from what the model says of them now.
     ///
-    /// `current` has a value for each token that may be learned, and none for others. `step` counts optimiser steps from 0. Weights
+    /// `current` has a value for each token that may be learned, and none for others. `step` counts optimizer steps from 0. Weights
     /// are constants to the gradient.
     ///
     /// # Errors

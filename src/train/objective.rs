@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// What is minimised at each learned token, as a function of the probability `p` that the model gives it.
+/// What is minimized at each learned token, as a function of the probability `p` that the model gives it.
 ///
 /// Written and read as `surprisal`, `probability:Q`, `psft:EPSILON` or `psft:EPSILON:REFRESH`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Token weights that are made anew while the model learns.
 
-use super::example::{Example, Reweigh};
+use super::example::{Example, OnlineWeights};
 use crate::error::{Error, Result};
 use crate::model::{Batch, Decoder, Dropout};
 use crate::ops::TokenLoss;
@@ -14,7 +14,7 @@ const TOKENS: usize = 8192;
 /// The weights of all examples as they are now.
 #[derive(Debug)]
 pub struct Online<'a> {
-    reweigh: &'a dyn Reweigh,
+    reweigh: &'a dyn OnlineWeights,
     /// Steps between two makings for all data; 1 makes those of each step's examples.
     pub every: usize,
     /// One list for each example, empty while none was made.
@@ -22,7 +22,7 @@ pub struct Online<'a> {
 }
 
 impl<'a> Online<'a> {
-    pub fn new(reweigh: &'a dyn Reweigh, every: usize, examples: usize) -> Self {
+    pub fn new(reweigh: &'a dyn OnlineWeights, every: usize, examples: usize) -> Self {
         Self { reweigh, every, weights: vec![Vec::new(); examples] }
     }
 

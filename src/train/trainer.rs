@@ -1,6 +1,6 @@
 use super::Normalizer;
-use super::config::{Finetune, Method};
-use super::example::{Example, Reweigh};
+use super::config::{Method, TrainConfig};
+use super::example::{Example, OnlineWeights};
 use super::objective::Objective;
 use super::online::{self, Online};
 use super::penalty::squared_distance;
@@ -17,10 +17,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What one optimiser step did.
+/// What one optimizer step did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Loss, divided by the normaliser, before the step; with what the divergence from the base and L2-SP add to it.
+    /// Loss, divided by the normalizer, before the step; with what the divergence from the base and L2-SP add to it.
     pub loss: f64,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
@@ -30,10 +30,10 @@ pub struct Step {
     pub tokens: usize,
     /// Tokens learned.
     pub learned: usize,
-    /// Mean divergence from the base model over the learned tokens, in nats, before it is weighted; where [`Finetune::kl`] asks for it.
+    /// Mean divergence from the base model over the learned tokens, in nats, before it is weighted; where [`TrainConfig::kl`] asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kl: Option<f64>,
-    /// `½ ‖θ − θ_base‖²`, before it is weighted; where [`Finetune::l2_sp`] asks for it.
+    /// `½ ‖θ − θ_base‖²`, before it is weighted; where [`TrainConfig::l2_sp`] asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squared_distance: Option<f64>,
     /// Of the tokens whose weights were made anew, the share that went from learned to not learned or back.
@@ -46,7 +46,7 @@ pub struct Step {
 pub struct Trainer<'a> {
     decoder: Decoder,
     data: Vec<&'a Example>,
-    config: Finetune,
+    config: TrainConfig,
     optimizer: AdamW,
     steps: Vec<Step>,
     total: usize,
@@ -67,7 +67,7 @@ struct Old {
     values: BTreeMap<String, Tensor>,
 }
 
-/// What one optimiser step computes before it moves anything.
+/// What one optimizer step computes before it moves anything.
 #[derive(Debug, Default)]
 struct Accumulated {
     loss: f64,
@@ -95,7 +95,7 @@ struct Saved {
 
 impl<'a> Trainer<'a> {
     /// Makes `decoder` trainable and sets everything up; nothing is computed yet.
-    pub fn new(mut decoder: Decoder, data: &'a [Example], config: &Finetune) -> Result<Self> {
+    pub fn new(mut decoder: Decoder, data: &'a [Example], config: &TrainConfig) -> Result<Self> {
         config.check()?;
         if data.is_empty() {
             return Err(Error::invalid("training data", "holds no example"));
@@ -151,8 +151,8 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Has the token weights made by `reweigh` while the model learns; see [`Finetune::reweigh_every`].
-    pub fn reweighed(mut self, reweigh: &'a dyn Reweigh) -> Self {
+    /// Has the token weights made by `reweigh` while the model learns; see [`TrainConfig::reweigh_every`].
+    pub fn reweighed(mut self, reweigh: &'a dyn OnlineWeights) -> Self {
         let every = self.config.reweigh_every.unwrap_or(1);
         self.online = Some(Online::new(reweigh, every, self.data.len()));
         self
@@ -163,7 +163,7 @@ impl<'a> Trainer<'a> {
         &self.left_out
     }
 
-    /// Optimiser steps in all.
+    /// Optimizer steps in all.
     pub fn total(&self) -> usize {
         self.total
     }
@@ -183,7 +183,7 @@ impl<'a> Trainer<'a> {
         &self.decoder
     }
 
-    /// The places in the data of the examples of optimiser step `step`, from 0: each epoch in an order of its own.
+    /// The places in the data of the examples of optimizer step `step`, from 0: each epoch in an order of its own.
     fn examples(&self, step: usize) -> Vec<usize> {
         let in_epoch = self.data.len().div_ceil(self.config.batch);
         let mut order: Vec<usize> = (0..self.data.len()).collect();
@@ -192,7 +192,7 @@ impl<'a> Trainer<'a> {
         order.into_iter().skip(from).take(self.config.batch).collect()
     }
 
-    /// Takes one optimiser step.
+    /// Takes one optimizer step.
     pub fn step(&mut self) -> Result<Step> {
         let at = self.steps.len();
         assert!(at < self.total, "all steps are taken");
@@ -297,7 +297,7 @@ impl<'a> Trainer<'a> {
         whole.collect()
     }
 
-    /// Loss and gradient of one optimiser step, in parts of at most `micro_tokens` tokens.
+    /// Loss and gradient of one optimizer step, in parts of at most `micro_tokens` tokens.
     fn accumulate(
         &self,
         at: usize,
