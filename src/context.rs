@@ -70,7 +70,7 @@ pub struct LoadedModel {
 impl Context {
     /// Results in `store`, computed on `device`, with as many workers as there are processors.
     pub fn new(store: Store, device: DeviceChoice, progress: Progress) -> Result<Self> {
-        let workers = std::thread::available_parallelizm().map_or(1, usize::from);
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             store,
             device: open_device(device)?,

@@ -314,7 +314,7 @@ fn run(groups: &[Group], progress: &Progress) -> Result<Vec<Vec<Option<bool>>>> 
     let done = AtomicUsize::new(0);
     let verdicts = Mutex::new(vec![None; different.len()]);
     let bar = progress.bar("running code", different.len());
-    let threads = std::thread::available_parallelizm().map_or(1, usize::from);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads.min(different.len()) {
             scope.spawn(|| {

@@ -180,7 +180,7 @@ impl Doctor {
 }
 
 fn processor(common: &Common) -> Found {
-    let threads = std::thread::available_parallelizm().map_or(1, usize::from);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     match common.workers {
         Some(workers) => Well(format!("{threads} threads, {workers} workers asked for")),
         None => Well(format!("{threads} threads")),

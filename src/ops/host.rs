@@ -127,10 +127,10 @@ fn into_memory(
         "a matrix product outside its slices"
     );
     let threads = rayon::current_num_threads();
-    let parallelizm = if parallel && threads > 1 {
-        gemm::Parallelizm::Rayon(threads)
+    let parallelism = if parallel && threads > 1 {
+        gemm::Parallelism::Rayon(threads)
     } else {
-        gemm::Parallelizm::None
+        gemm::Parallelism::None
     };
     // SAFETY: the assertion above keeps every element inside its slice, `dst` is borrowed exclusively, and is read only with `Write::Add`,
     // which only `product` passes on, with values.
@@ -154,7 +154,7 @@ fn into_memory(
             false,
             false,
             false,
-            parallelizm,
+            parallelism,
         );
     }
 }
