@@ -404,9 +404,9 @@ pub fn finetune_by_epoch(
         })?;
         let mut all: Vec<Tuned> = over.map_or_else(Vec::new, |(_, epochs)| epochs);
         let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
-        let in_epoch = trainer.total() / config.epochs;
+        let in_epoch = trainer.total() / config.num_epochs;
         let mut saved = Instant::now();
-        while all.len() < config.epochs {
+        while all.len() < config.num_epochs {
             let going_on = interruption::check();
             if saved.elapsed() > SAVE_EVERY || going_on.is_err() {
                 work.save_checkpoint(trainer.steps().len() as u64, |folder| {
