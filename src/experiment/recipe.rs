@@ -773,8 +773,8 @@ mod tests {
     fn an_unknown_key_is_answered_with_the_nearest() {
         let error = Recipe::parse("lerning_rates = [1e-3]").unwrap_err();
         assert!(error.contains("`lerning_rates`") && error.contains("`learning_rates`"), "{error}");
-        let error = Recipe::parse("[finetune]\nbach = 8").unwrap_err();
-        assert!(error.contains("`finetune.bach`") && error.contains("`batch`"), "{error}");
+        let error = Recipe::parse("[finetune]\nbach_size = 8").unwrap_err();
+        assert!(error.contains("`finetune.bach_size`") && error.contains("`batch_size`"), "{error}");
         assert!(Recipe::parse("thresholds = [-1.0]").unwrap_err().contains("above 0"));
         assert!(Recipe::parse("arms = [\"stm\"]").unwrap_err().contains("arm `stm`"));
     }
