@@ -43,7 +43,7 @@ pub use movement::{Front, Movement, Place, by_block, front, movement};
 pub use nudge::{Nudged, nudge};
 pub use pool::{
     Acceptance, Accepted, Kept, Likeness, OfPool, Picked, Picks, Pools, Questions, acceptance,
-    kept, likeness, pass_at_k, picks, pools,
+    kept, likeness, picks, pools, solved_at_k,
 };
 pub use spread::{Bins, Share, Spread, spread, weights_by_perplexity};
 pub use surprise::{OfAnswers, Peak, Peaks, Perplexities, perplexities, same_questions};
@@ -189,16 +189,16 @@ impl Scored {
     ///
     /// # Errors
     /// The rule cannot be read, or needs what a second model says.
-    pub fn learn(&self, rule: &str) -> Result<Masked> {
+    pub fn mask(&self, rule: &str) -> Result<Masked> {
         Masked::new(self, rule, Vec::new())
     }
 
-    /// As [`learn`](Self::learn), by a rule that compares two models, such as `dpf(0)`: `reference` is what the second one says of the same
+    /// As [`mask`](Self::mask), by a rule that compares two models, such as `dpf(0)`: `reference` is what the second one says of the same
     /// items.
     ///
     /// # Errors
     /// The rule cannot be read, or `reference` is of other tokens.
-    pub fn learn_against(&self, rule: &str, reference: &Scored) -> Result<Masked> {
+    pub fn mask_against(&self, rule: &str, reference: &Scored) -> Result<Masked> {
         let ids = |reading: &Self| -> Vec<Vec<u32>> {
             reading.sequences.iter().map(|s| s.ids.clone()).collect()
         };
@@ -236,7 +236,7 @@ impl Masked {
         let needs = weighting.needs();
         if needs.reference && reference.is_empty() {
             return wrong(
-                "needs a second model: let it read the same items, and use `learn_against`",
+                "needs a second model: let it read the same items, and use `mask_against`",
             );
         }
         if needs.top_entropy {
@@ -268,7 +268,7 @@ impl Masked {
         scorer::signals(sequences, classes, scores, &self.reference)
     }
 
-    fn mask(&self, at: usize) -> LossMask {
+    fn mask_of(&self, at: usize) -> LossMask {
         let weights = self.weights.get(at).into_iter().flatten();
         weights.map(|weight| *weight != 0.0).collect()
     }
@@ -277,7 +277,9 @@ impl Masked {
     pub fn counts(&self) -> Counts {
         let sequences = self.reading.sequences.iter().enumerate();
         // a rule gives no weight outside the answer, so that its counts are defined
-        sequences.filter_map(|(at, sequence)| sequence.completion.counts(&self.mask(at)).ok()).sum()
+        sequences
+            .filter_map(|(at, sequence)| sequence.completion.counts(&self.mask_of(at)).ok())
+            .sum()
     }
 
     /// Share of the answers' tokens that are not learned.
@@ -290,7 +292,7 @@ impl Masked {
     /// # Errors
     /// There are fewer items.
     pub fn tokens(&self, at: usize) -> Result<TokenExample> {
-        let tokens = self.reading.masked(at, &self.mask(at))?;
+        let tokens = self.reading.masked(at, &self.mask_of(at))?;
         let arm = format!("{}, {}", self.reading.name, self.rule);
         Ok(TokenExample { arm, ..tokens })
     }
@@ -398,8 +400,13 @@ mod tests {
         let base = super::base(&cx, &recipe).unwrap();
         let items = recipe.items("code", "train", 4).unwrap();
         let truth = read(&cx, &base, "ground truth", &items).unwrap();
-        let config =
-            TrainConfig { learning_rate: 3e-3, seed: 1, epochs: 2, batch: 2, ..recipe.finetune };
+        let config = TrainConfig {
+            learning_rate: 3e-3,
+            seed: 1,
+            num_epochs: 2,
+            batch_size: 2,
+            ..recipe.finetune
+        };
         (cx, base, truth, config)
     }
 

@@ -7,8 +7,8 @@
 //! ```
 //! use unforget::card::differences;
 //! use serde_json::json;
-//! let one = json!({"recipe": {"learning_rate": 1e-3, "epochs": 3}, "seeds": {"finetune": 1}});
-//! let other = json!({"recipe": {"learning_rate": 3e-3, "epochs": 3}});
+//! let one = json!({"recipe": {"learning_rate": 1e-3, "num_epochs": 3}, "seeds": {"finetune": 1}});
+//! let other = json!({"recipe": {"learning_rate": 3e-3, "num_epochs": 3}});
 //! let found: Vec<String> = differences(&one, &other).iter().map(ToString::to_string).collect();
 //! assert_eq!(found, ["recipe.learning_rate: 0.001 → 0.003", "seeds.finetune: 1 → –"]);
 //! ```

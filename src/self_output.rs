@@ -42,13 +42,13 @@ pub enum Conditioning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Candidates {
     /// The right ones.
-    Right,
+    Correct,
     /// The right ones, of items that have wrong ones too.
-    RightOfMixed,
+    CorrectOfMixed,
     /// All finished ones, right or wrong, of items that have both.
     AnyOfMixed,
     /// The wrong ones that are finished, of items that have right ones too.
-    WrongOfMixed,
+    IncorrectOfMixed,
 }
 
 impl SelfOutput {

@@ -485,8 +485,15 @@ fn numbers_that_make_no_sense_are_refused_by_name() {
         place.refuses(&format!("{TRAIN} --learning-rate {value}"), &["learning_rate", "above 0"]);
     }
     place.refuses(&format!("{TRAIN} --mask some:2"), &["--mask", "some:2", "random:T"]);
-    place.refuses(&format!("{TRAIN} --num-epochs 0"), &["epochs", "at least 1"]);
-    place.refuses(&format!("{TRAIN} --max-grad-norm -1"), &["clip", "above 0"]);
+    let earlier = format!("{TRAIN} --epochs 0 --clip=1 --replay true");
+    let parts = [
+        "--epochs is called --num-epochs now",
+        "--clip is called --max-grad-norm now",
+        "num_epochs",
+    ];
+    place.refuses(&earlier, &parts);
+    place.refuses(&format!("{TRAIN} --num-epochs 0"), &["num_epochs", "at least 1"]);
+    place.refuses(&format!("{TRAIN} --max-grad-norm -1"), &["max_grad_norm", "above 0"]);
     place.refuses(&format!("{TRAIN} --dropout 1"), &["dropout", "below 1"]);
     place.refuses(&format!("{TRAIN} --rank 0"), &["rank", "at least 1"]);
     let own = "generate self-output --model model --items items.jsonl --out own";

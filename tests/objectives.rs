@@ -277,8 +277,8 @@ fn finetune(method: Method) -> TrainConfig {
         method,
         learning_rate: 1e-2,
         warmup_steps: 1,
-        epochs: 3,
-        batch: 3,
+        num_epochs: 3,
+        batch_size: 3,
         ..TrainConfig::lab()
     }
 }
@@ -404,7 +404,7 @@ fn the_whole_gradient_is_the_slope_of_the_loss() {
     ];
     for method in [Method::Lora(lora()), Method::Full] {
         for change in configs {
-            let config = TrainConfig { clip: None, ..change(finetune(method.clone())) };
+            let config = TrainConfig { max_grad_norm: None, ..change(finetune(method.clone())) };
             let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
             trainer.step().unwrap();
             trainer.step().unwrap();
@@ -447,7 +447,7 @@ fn the_whole_gradient_is_the_slope_of_the_loss() {
 fn a_token_that_has_grown_enough_pulls_no_more() {
     let examples = examples(3);
     let train = |objective| {
-        let config = TrainConfig { objective, epochs: 20, ..finetune(Method::Lora(lora())) };
+        let config = TrainConfig { objective, num_epochs: 20, ..finetune(Method::Lora(lora())) };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
         let steps = run(&mut trainer);
         assert_eq!(steps.len(), 20);
@@ -520,7 +520,11 @@ fn weights_from_the_steps_own_pass_are_those_of_a_pass_before() {
         for dropout in [0.0, 0.2] {
             for method in [Method::Lora(LoraConfig { dropout, ..lora() }), Method::Full] {
                 let train = |micro_tokens: usize, kl: Option<f64>| {
-                    let config = TrainConfig { micro_tokens, kl, ..finetune(method.clone()) };
+                    let config = TrainConfig {
+                        max_tokens_per_forward: micro_tokens,
+                        kl,
+                        ..finetune(method.clone())
+                    };
                     let made = Made::new(of);
                     let mut trainer =
                         Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
@@ -595,7 +599,7 @@ fn the_weights_of_all_data_are_made_every_few_steps_and_churn_is_recorded() {
     let config = TrainConfig {
         reweigh_every: Some(4),
         learning_rate: 3e-2,
-        epochs: 4,
+        num_epochs: 4,
         ..finetune(Method::Lora(lora()))
     };
     let made = Made::new(plausible);
@@ -632,7 +636,7 @@ fn steps_that_learn_nothing_move_nothing() {
     let examples = examples(3);
     let config = TrainConfig { warmup_steps: 0, ..finetune(Method::Lora(lora())) };
     for micro_tokens in [8192, 30] {
-        let config = TrainConfig { micro_tokens, ..config.clone() };
+        let config = TrainConfig { max_tokens_per_forward: micro_tokens, ..config.clone() };
         let made = Made::new(|_, _| 0.0);
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
         let before = bits(&values(&trainer));
@@ -655,7 +659,8 @@ fn the_entropy_of_the_top_reaches_the_weights() {
         })
     };
     for (micro_tokens, reweigh_every) in [(8192, None), (30, None), (8192, Some(2))] {
-        let config = TrainConfig { micro_tokens, reweigh_every, ..config.clone() };
+        let config =
+            TrainConfig { max_tokens_per_forward: micro_tokens, reweigh_every, ..config.clone() };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap().reweighed(&made);
         let step = trainer.step().unwrap();
         assert!(step.loss > 0.0 && step.learned > 0);
@@ -705,7 +710,12 @@ fn going_on_after_a_stop_gives_the_same_bits_with_everything_on() {
             ..plain.clone()
         },
         TrainConfig { reweigh_every: Some(4), ..plain.clone() },
-        TrainConfig { reweigh_every: Some(1), micro_tokens: 40, kl: Some(0.1), ..plain.clone() },
+        TrainConfig {
+            reweigh_every: Some(1),
+            max_tokens_per_forward: 40,
+            kl: Some(0.1),
+            ..plain.clone()
+        },
         TrainConfig { reweigh_every: None, ..plain.clone() },
     ];
     let made = Made::new(plausible);

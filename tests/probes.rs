@@ -74,7 +74,13 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
 }
 
 fn config() -> TrainConfig {
-    TrainConfig { epochs: 4, batch: 8, learning_rate: 1e-2, warmup_steps: 1, ..TrainConfig::lab() }
+    TrainConfig {
+        num_epochs: 4,
+        batch_size: 8,
+        learning_rate: 1e-2,
+        warmup_steps: 1,
+        ..TrainConfig::lab()
+    }
 }
 
 fn read(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -469,7 +475,7 @@ fn the_front_runs_from_the_base_to_the_tuned_model() {
     let (data, _) = material(&cx);
     let config = TrainConfig {
         method: Method::Lora(LoraConfig { dora: true, ..LoraConfig::lab() }),
-        epochs: 1,
+        num_epochs: 1,
         ..config()
     };
     let tuned = verbs::finetune(&cx, &lab(), "front", &data, &config).unwrap().checkpoint;

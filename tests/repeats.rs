@@ -97,7 +97,8 @@ fn adapters(folder: &Path, epochs: usize) -> Vec<Vec<u8>> {
 #[test]
 fn a_training_that_is_kept_by_epoch_goes_on_where_it_was_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let config = TrainConfig { epochs: 3, batch: 2, warmup_steps: 1, ..TrainConfig::lab() };
+    let config =
+        TrainConfig { num_epochs: 3, batch_size: 2, warmup_steps: 1, ..TrainConfig::lab() };
     let train = |store: &Path| {
         let cx = context(store);
         let sequences = rendered(&cx, 4);

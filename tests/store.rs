@@ -296,7 +296,7 @@ fn learned(place: &Place, method: Option<Method>) -> Tuned {
             completion_tokens: of.completion.learned(),
         })
         .collect();
-    let config = TrainConfig { epochs: 1, batch: 2, ..TrainConfig::lab() };
+    let config = TrainConfig { num_epochs: 1, batch_size: 2, ..TrainConfig::lab() };
     let config = TrainConfig { method: method.unwrap_or(config.method.clone()), ..config };
     let rule: Weighting = "all".parse().unwrap();
     let training = Training { rule: Some((&rule, &sequences)), ..Training::new(&data, &config) };

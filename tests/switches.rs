@@ -38,8 +38,8 @@ fn base_config() -> TrainConfig {
     TrainConfig {
         learning_rate: 1e-2,
         warmup_steps: 1,
-        epochs: 2,
-        batch: 2,
+        num_epochs: 2,
+        batch_size: 2,
         seed: 1,
         ..TrainConfig::lab()
     }
@@ -91,9 +91,12 @@ fn of_finetune() -> Vec<Switch> {
         switch("schedule", |config| config.schedule = Schedule::Linear),
         switch("schedule", |config| config.schedule = Schedule::Trapezoid { decay: 0.5 }),
         switch("warmup_steps", |config| config.warmup_steps = 3),
-        switch("epochs", |config| config.epochs = 1),
-        switch("batch", |config| config.batch = 1),
-        Switch { moves: false, ..switch("micro_tokens", |config| config.micro_tokens = 40) },
+        switch("num_epochs", |config| config.num_epochs = 1),
+        switch("batch_size", |config| config.batch_size = 1),
+        Switch {
+            moves: false,
+            ..switch("max_tokens_per_forward", |config| config.max_tokens_per_forward = 40)
+        },
         switch("normalizer", |config| config.normalizer = Some(Normalizer::Completion)),
         switch("normalizer", |config| config.normalizer = Some(Normalizer::Weights)),
         switch("normalizer", |config| config.normalizer = Some(Normalizer::Batch)),
@@ -105,8 +108,8 @@ fn of_finetune() -> Vec<Switch> {
         // Adam's steps do not depend on the length of all gradients, but for what is added to its divisor
         beside(
             |config| config.adamw.eps = 1e-3,
-            switch("clip", |_| ()),
-            |config| config.clip = Some(1e-3),
+            switch("max_grad_norm", |_| ()),
+            |config| config.max_grad_norm = Some(1e-3),
         ),
         switch("adamw", |config| config.adamw.weight_decay = 5.0),
         switch("objective", |config| config.objective = "probability:1".parse().unwrap()),
@@ -117,7 +120,10 @@ fn of_finetune() -> Vec<Switch> {
             config.kl_direction = KlDirection::Reverse;
         }),
         switch("l2_sp", |config| config.l2_sp = Some(10.0)),
-        Switch { moves: false, ..switch("replay", |config| config.replay = true) },
+        Switch {
+            moves: false,
+            ..switch("gradient_checkpointing", |config| config.gradient_checkpointing = true)
+        },
         switch("seed", |config| config.seed = 2),
     ];
     // weights that follow the model
@@ -224,11 +230,11 @@ fn every_switch_of_a_training_moves_its_loss_in_notebooks_and_in_recipes() {
                 learning_rate,
                 schedule,
                 warmup_steps,
-                epochs,
-                batch,
-                micro_tokens,
+                num_epochs,
+                batch_size,
+                max_tokens_per_forward,
                 normalizer,
-                clip,
+                max_grad_norm,
                 adamw,
                 objective,
                 kl,
@@ -236,7 +242,7 @@ fn every_switch_of_a_training_moves_its_loss_in_notebooks_and_in_recipes() {
                 kl_direction,
                 l2_sp,
                 reweigh_every,
-                replay,
+                gradient_checkpointing,
                 seed,
             },
             base_config()
@@ -458,8 +464,8 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
             "--learning-rate",
             Moves(&["--learning-rate", "0.003"], Some(|c| c.learning_rate = 0.003)),
         ),
-        ("--num-epochs", Moves(&["--num-epochs", "1"], Some(|c| c.epochs = 1))),
-        ("--batch-size", Moves(&["--batch-size", "1"], Some(|c| c.batch = 1))),
+        ("--num-epochs", Moves(&["--num-epochs", "1"], Some(|c| c.num_epochs = 1))),
+        ("--batch-size", Moves(&["--batch-size", "1"], Some(|c| c.batch_size = 1))),
         (
             "--schedule",
             Moves(&["--schedule", "constant"], Some(|c| c.schedule = Schedule::Constant)),
@@ -472,8 +478,8 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
                 Some(|c| c.normalizer = Some(Normalizer::Completion)),
             ),
         ),
-        ("--max-grad-norm", Sets(&["--max-grad-norm", "0.001"], "clip", "0.001")),
-        ("--no-max-grad-norm", Sets(&["--no-max-grad-norm"], "clip", "null")),
+        ("--max-grad-norm", Sets(&["--max-grad-norm", "0.001"], "max_grad_norm", "0.001")),
+        ("--no-max-grad-norm", Sets(&["--no-max-grad-norm"], "max_grad_norm", "null")),
         ("--weight-decay", Moves(&["--weight-decay", "5"], Some(|c| c.adamw.weight_decay = 5.0))),
         ("--seed", Moves(&["--seed", "2"], Some(|c| c.seed = 2))),
         ("--gradient-checkpointing", Stays(&["--gradient-checkpointing", "true"])),

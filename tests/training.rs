@@ -48,8 +48,8 @@ fn finetune(method: Method) -> TrainConfig {
         learning_rate: 3e-3,
         schedule: Schedule::Cosine,
         warmup_steps: 1,
-        epochs: 2,
-        batch: 3,
+        num_epochs: 2,
+        batch_size: 3,
         ..TrainConfig::lab()
     }
 }
@@ -228,8 +228,8 @@ fn micro_batches_add_up_to_the_batch() {
     for normalizer in NORMALIZERS {
         let step = |micro_tokens: usize| {
             let config = TrainConfig {
-                batch: 6,
-                micro_tokens,
+                batch_size: 6,
+                max_tokens_per_forward: micro_tokens,
                 normalizer: Some(normalizer),
                 ..finetune(Method::Lora(lora()))
             };
@@ -287,7 +287,7 @@ fn going_on_after_a_stop_gives_the_same_bits() {
     cases.push(("lora with dropout", Method::Lora(LoraConfig { dropout: 0.1, ..lora() })));
     cases.push(("dora with dropout", Method::Lora(LoraConfig { dropout: 0.1, ..dora() })));
     for (name, method) in cases {
-        let config = TrainConfig { micro_tokens: 40, ..finetune(method) };
+        let config = TrainConfig { max_tokens_per_forward: 40, ..finetune(method) };
         let mut undisturbed = Trainer::new(base(), &examples, &config).unwrap();
         let total = undisturbed.total();
         assert_eq!(total, 6, "two epochs of three steps, the last of a single example");
@@ -357,7 +357,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
 #[test]
 fn every_epoch_reads_every_example_once_in_an_order_of_its_own() {
     let examples = examples(7);
-    let config = TrainConfig { epochs: 3, batch: 1, ..finetune(Method::Lora(lora())) };
+    let config = TrainConfig { num_epochs: 3, batch_size: 1, ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
     assert_eq!(trainer.total(), 21);
     let steps = run(&mut trainer, 21);
@@ -393,7 +393,7 @@ fn normalizers_divide_one_sum_by_four_numbers() {
     let mut norms = Vec::new();
     for (normalizer, divisor) in NORMALIZERS.into_iter().zip(divisors) {
         let config = TrainConfig {
-            batch: 4,
+            batch_size: 4,
             normalizer: Some(normalizer),
             ..finetune(Method::Lora(lora()))
         };
@@ -417,7 +417,7 @@ fn normalizers_divide_one_sum_by_four_numbers() {
 #[test]
 fn clipping_and_the_schedule_make_the_step() {
     let examples = examples(3);
-    let config = TrainConfig { clip: Some(1e-3), ..finetune(Method::Lora(lora())) };
+    let config = TrainConfig { max_grad_norm: Some(1e-3), ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
     let before = state(&trainer);
     let first = trainer.step().unwrap();
@@ -433,7 +433,7 @@ fn clipping_and_the_schedule_make_the_step() {
 fn training_lowers_the_loss() {
     let examples = examples(3);
     for (name, method) in methods() {
-        let config = TrainConfig { epochs: 12, learning_rate: 1e-2, ..finetune(method) };
+        let config = TrainConfig { num_epochs: 12, learning_rate: 1e-2, ..finetune(method) };
         let mut trainer = Trainer::new(base(), &examples, &config).unwrap();
         let total = trainer.total();
         let steps = run(&mut trainer, total);
@@ -494,7 +494,7 @@ fn examples_without_a_learned_token_are_left_out_and_named() {
     for at in [1, 4] {
         some[at].weights.fill(0.0);
     }
-    let config = TrainConfig { batch: 2, ..finetune(Method::Full) };
+    let config = TrainConfig { batch_size: 2, ..finetune(Method::Full) };
     let mut trainer = Trainer::new(base(), &some, &config).unwrap();
     assert_eq!(trainer.left_out(), ["example-1", "example-4"]);
     assert_eq!(trainer.total(), 4, "two epochs of three examples, two at a time");
@@ -523,7 +523,7 @@ fn a_loss_that_is_no_number_stops_and_names_step_and_items() {
     let (_, projection) = poisoned.projections_mut().nth(9).unwrap();
     let shape = projection.weight.dims2().unwrap();
     projection.weight = Tensor::full(f32::NAN, shape, &Device::Cpu).unwrap().into();
-    let config = TrainConfig { batch: 2, ..finetune(Method::Lora(lora())) };
+    let config = TrainConfig { batch_size: 2, ..finetune(Method::Lora(lora())) };
     let mut trainer = Trainer::new(poisoned, &examples, &config).unwrap();
     let before = state(&trainer);
     assert_refused(
@@ -535,7 +535,8 @@ fn a_loss_that_is_no_number_stops_and_names_step_and_items() {
     // later: a weight of the example breaks the second step only
     let mut broken = examples.clone();
     broken[0].weights[5] = f32::INFINITY;
-    let config = TrainConfig { batch: 1, epochs: 1, normalizer: Some(Normalizer::Batch), ..config };
+    let config =
+        TrainConfig { batch_size: 1, num_epochs: 1, normalizer: Some(Normalizer::Batch), ..config };
     let mut trainer = Trainer::new(base(), &broken, &config).unwrap();
     let (mut taken, mut stopped) = (0, None);
     while stopped.is_none() && !trainer.done() {
@@ -574,11 +575,14 @@ fn values_that_make_no_sense_are_refused_by_name() {
             &["learning_rate", "above 0", &rate.to_string()],
         );
     }
-    check(TrainConfig { epochs: 0, ..good() }, &["epochs", "at least 1"]);
-    check(TrainConfig { batch: 0, ..good() }, &["batch", "at least 1"]);
-    check(TrainConfig { micro_tokens: 0, ..good() }, &["micro_tokens", "at least 1"]);
+    check(TrainConfig { num_epochs: 0, ..good() }, &["num_epochs", "at least 1"]);
+    check(TrainConfig { batch_size: 0, ..good() }, &["batch_size", "at least 1"]);
+    check(
+        TrainConfig { max_tokens_per_forward: 0, ..good() },
+        &["max_tokens_per_forward", "at least 1"],
+    );
     for clip in [0.0, -1.0, f64::NAN] {
-        check(TrainConfig { clip: Some(clip), ..good() }, &["clip", "above 0"]);
+        check(TrainConfig { max_grad_norm: Some(clip), ..good() }, &["max_grad_norm", "above 0"]);
     }
     let with = |config: LoraConfig| finetune(Method::Lora(config));
     check(with(LoraConfig { rank: 0, ..lora() }), &["rank", "at least 1"]);

@@ -144,11 +144,11 @@ pub fn set_up<R>(
                 learning_rate: 1e-4,
                 schedule: Schedule::Constant,
                 warmup_steps: 0,
-                epochs: 1_000_000,
-                batch: size.batch,
-                micro_tokens: usize::MAX,
-                clip: None,
-                replay: size.replay,
+                num_epochs: 1_000_000,
+                batch_size: size.batch,
+                max_tokens_per_forward: usize::MAX,
+                max_grad_norm: None,
+                gradient_checkpointing: size.replay,
                 ..TrainConfig::lab()
             };
             let mut trainer = Trainer::new(decoder, &examples, &config)?;

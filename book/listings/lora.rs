@@ -8,7 +8,7 @@ fn the_settings_are_plain_data() -> Result<()> {
     let config = TrainConfig {
         method: Method::Lora(LoraConfig { rank: 16, alpha: 32.0, ..LoraConfig::paper() }),
         learning_rate: 1e-3,
-        epochs: 2,
+        num_epochs: 2,
         ..TrainConfig::lab()
     };
     config.check()?;

@@ -2,7 +2,7 @@ use unforget::dataset::read_items;
 use unforget::error::Result;
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
-use unforget::self_output::{Among, SelfOutput, Shown, Which};
+use unforget::self_output::{Candidates, Conditioning, SelfOutput, Shown};
 use unforget::{lab, verbs};
 
 #[test]

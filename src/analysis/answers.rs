@@ -226,7 +226,7 @@ pub(super) mod tests {
             ],
         );
         let parts = |task: &str| -> Vec<(String, LostPart)> {
-            let lost = forgotten(&before, &after, task).unwrap();
+            let lost = regressions(&before, &after, task).unwrap();
             lost.iter().map(|one| (one.item.id.clone(), one.lost())).collect()
         };
         assert_eq!(
@@ -237,18 +237,18 @@ pub(super) mod tests {
             ]
         );
         assert_eq!(parts("choice"), [("choice/test/0".to_owned(), LostPart::Skill)]);
-        let error = forgotten(&before, &after, "sql").unwrap_err().to_string();
+        let error = regressions(&before, &after, "sql").unwrap_err().to_string();
         assert!(error.contains("`sql`") && error.contains("choice, word"), "{error}");
         let mut other = after.clone();
         other.asked.tasks[1].1.swap(0, 1);
-        assert!(forgotten(&before, &other, "word").is_err());
+        assert!(regressions(&before, &other, "word").is_err());
     }
 
     #[test]
     fn a_choice_may_be_right_in_words_and_wrong_in_its_letter() {
         let named = |text: &str| {
             let after = answered("tuned", [text, "", "", ""]);
-            let lost = forgotten(&answered("base", BEFORE), &after, "choice").unwrap();
+            let lost = regressions(&answered("base", BEFORE), &after, "choice").unwrap();
             lost[0].names_right_option()
         };
         assert_eq!(named("This holds for Low only.\nAnswer: A"), Some(true));
@@ -256,7 +256,7 @@ pub(super) mod tests {
         assert_eq!(named("The narrow gate.\nAnswer: A"), Some(false));
         assert_eq!(named("lowest.\nAnswer: A"), Some(false));
         let after = answered("tuned", [BEFORE[0], BEFORE[1], "Answer: 6", "Answer: 7"]);
-        let lost = forgotten(&answered("base", BEFORE), &after, "word").unwrap();
+        let lost = regressions(&answered("base", BEFORE), &after, "word").unwrap();
         assert_eq!(lost[0].names_right_option(), None);
     }
 

@@ -128,7 +128,7 @@ mod tests {
     fn skill_and_form_are_the_whole_loss() {
         let before = answered("base", BEFORE).scores();
         let after = answered("tuned", ["Answer: A", BEFORE[1], "That makes 5.", "Answer: 8"]);
-        let found = losses(&before, &after.scores()).unwrap();
+        let found = task_changes(&before, &after.scores()).unwrap();
         let word = &found.tasks[1];
         assert_eq!((word.base, word.tuned, word.form_kept), (1.0, 0.0, 0.5));
         assert_eq!((word.points.value, word.skill.value, word.form.value), (-100.0, -50.0, -50.0));
@@ -144,7 +144,7 @@ mod tests {
     fn what_base_cannot_do_has_no_relative_change() {
         let before = answered("base", ["Answer: B", "Answer: B", "", ""]).scores();
         let after = answered("tuned", BEFORE).scores();
-        let found = losses(&before, &after).unwrap();
+        let found = task_changes(&before, &after).unwrap();
         assert_eq!((found.others()[0].relative(), found.backward_transfer()), (None, None));
         assert_eq!(found.backward_transfer_points(), Some(100.0));
     }

@@ -127,7 +127,7 @@ pub fn acceptance(pool: &Pool) -> Result<Acceptance> {
     let tokens: usize = candidates(pool).map(|candidate| candidate.tokens).sum();
     let mean_tokens = tokens as f64 / pool.sampled() as f64;
     let row = |count: usize| {
-        let solved = pass_at_k(pool, count);
+        let solved = solved_at_k(pool, count);
         let answers_per_kept = (count * questions) as f64 / solved;
         Accepted {
             samples: count,
@@ -156,7 +156,7 @@ impl Acceptance {
 }
 
 /// Expected number of questions with a right answer among `count` samples, over all ways to take so many of those that were sampled.
-pub fn pass_at_k(pool: &Pool, count: usize) -> f64 {
+pub fn solved_at_k(pool: &Pool, count: usize) -> f64 {
     let chance = |item: &PoolItem| pass_at_k(item.candidates.len(), right(item), count);
     pool.items.iter().map(chance).sum()
 }
@@ -204,7 +204,7 @@ pub fn picks(pool: &Pool, picks: &[Selection]) -> Result<Picks> {
         items.filter_map(|(at, item)| item.picked(pick, Candidates::Correct, at)).collect()
     };
     let first: Vec<&Candidate> = picks.first().map(|pick| taken(*pick)).unwrap_or_default();
-    let row = |pick: &Pick| -> Result<Picked> {
+    let row = |pick: &Selection| -> Result<Picked> {
         let taken = taken(*pick);
         let mean = |value: &dyn Fn(&Candidate) -> Option<f64>| {
             let values: Vec<f64> = taken.iter().filter_map(|c| value(c)).collect();
@@ -316,7 +316,7 @@ mod tests {
         assert!((acceptance.of(4).unwrap().answers_per_kept - 8.0).abs() < 1e-12);
         assert!(acceptance.of(3).is_err());
         // three of four miss neither
-        assert_eq!([0, 3].map(|count| pass_at_k(&pool(), count)), [0.0, 1.0]);
+        assert_eq!([0, 3].map(|count| solved_at_k(&pool(), count)), [0.0, 1.0]);
         assert!(super::acceptance(&Pool::default()).is_err());
     }
 

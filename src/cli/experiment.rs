@@ -1,13 +1,14 @@
 use super::Common;
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::show;
+use super::terminal::{show, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 use unforget::card::utc;
 use unforget::error::{Error, Result};
-use unforget::experiment::{Recipe, run};
+use unforget::experiment::{Recipe, renamed_keys, run};
+use unforget::files::read_text;
 use unforget::report::{self, Provenance};
 use unforget::store;
 
@@ -82,6 +83,10 @@ impl Lab {
 impl RunRecipe {
     pub fn run(&self, common: &Common) -> Result<()> {
         let mut recipe = self.template.apply(Recipe::read(&self.recipe)?)?;
+        let text = read_text(&self.recipe, "reading the recipe")?;
+        for (old, new) in renamed_keys(&text) {
+            tell!("{}: `{old}` is called `{new}` now", self.recipe.display());
+        }
         recipe.precision = common.precision()?.or(recipe.precision);
         self.output.run(common, &recipe, Some(&self.recipe))
     }

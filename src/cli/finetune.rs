@@ -4,10 +4,11 @@ use super::data::{
 };
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::say;
+use super::terminal::{say, tell};
 use super::watching::Watching;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use unforget::adapter::LoraConfig;
 use unforget::error::{Error, Result};
@@ -250,6 +251,33 @@ struct Printed<'a> {
     stopped: Option<&'a Stopped>,
     config: &'a TrainConfig,
     out: &'a Path,
+}
+
+/// Options of `finetune` that have another name today.
+const RENAMED: [(&str, &str); 5] = [
+    ("--epochs", "--num-epochs"),
+    ("--batch", "--batch-size"),
+    ("--clip", "--max-grad-norm"),
+    ("--no-clip", "--no-max-grad-norm"),
+    ("--replay", "--gradient-checkpointing"),
+];
+
+/// The command line with the names that options have today; says which it was given by an earlier one.
+pub fn renamed(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let all: Vec<OsString> = arguments.collect();
+    if !all.iter().any(|argument| argument == "finetune") {
+        return all;
+    }
+    let today = |argument: OsString| {
+        let text = argument.to_string_lossy();
+        let (name, value) = text.split_once('=').map_or((&*text, None), |(a, b)| (a, Some(b)));
+        let Some((old, new)) = RENAMED.iter().find(|(old, _)| *old == name) else {
+            return argument;
+        };
+        tell!("{old} is called {new} now");
+        value.map_or(OsString::from(new), |value| format!("{new}={value}").into())
+    };
+    all.into_iter().map(today).collect()
 }
 
 impl FinetuneModel {

@@ -89,7 +89,7 @@ enum Verb {
     /// Read a rule of token weights: what it is, what it needs, and what it keeps of a scored data set
     Weights(weights::Weights),
     /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
-    TrainConfig(Box<finetune::FinetuneModel>),
+    Finetune(Box<finetune::FinetuneModel>),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
     /// Compare two models on the same items: how much changed, whether it is there, whether it is small enough to be none
@@ -189,15 +189,17 @@ pub fn main() -> ExitCode {
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
     end_with_the_reader();
-    let result = check_names().and_then(|()| match Cli::try_parse() {
-        Ok(cli) => run(cli).map(|()| ExitCode::SUCCESS),
-        Err(other) => {
-            let (text, code) = (other.render().to_string(), u8::from(other.use_stderr()) * 2);
-            match other.use_stderr() {
-                true => tell!("{}", text.trim_end()),
-                false => say!("{}", text.trim_end()),
+    let result = check_names().and_then(|()| {
+        match Cli::try_parse_from(finetune::renamed(std::env::args_os())) {
+            Ok(cli) => run(cli).map(|()| ExitCode::SUCCESS),
+            Err(other) => {
+                let (text, code) = (other.render().to_string(), u8::from(other.use_stderr()) * 2);
+                match other.use_stderr() {
+                    true => tell!("{}", text.trim_end()),
+                    false => say!("{}", text.trim_end()),
+                }
+                Ok(ExitCode::from(code))
             }
-            Ok(ExitCode::from(code))
         }
     });
     let code = result.unwrap_or_else(|error| {
@@ -219,7 +221,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Ledger(verb) => verb.run(&cli.common),
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Weights(verb) => verb.run(),
-        Verb::TrainConfig(verb) => verb.run(&cli.common),
+        Verb::Finetune(verb) => verb.run(&cli.common),
         Verb::Evaluate(verb) => verb.run(&cli.common),
         Verb::Compare(verb) => verb.run(),
         Verb::Card(verb) => verb.run(&cli.common),

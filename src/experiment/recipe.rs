@@ -13,7 +13,7 @@ use crate::task::{Accuracy, Item};
 use crate::tokens::{DateTime, TemplateOptions, Tokenizer};
 use crate::train::TrainConfig;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Everything that decides an experiment. Read from TOML; the keys are the fields' names.
@@ -451,6 +451,35 @@ impl Recipe {
     }
 }
 
+/// Keys of a recipe that have another name today; both are read.
+pub const RENAMED: [(&str, &str); 5] = [
+    ("epochs", "num_epochs"),
+    ("batch", "batch_size"),
+    ("clip", "max_grad_norm"),
+    ("replay", "gradient_checkpointing"),
+    ("micro_tokens", "max_tokens_per_forward"),
+];
+
+/// The keys of the recipe `text` that have another name today, with that name.
+pub fn renamed_keys(text: &str) -> Vec<(&'static str, &'static str)> {
+    fn of(
+        table: &toml::Table,
+        in_finetune: bool,
+        found: &mut BTreeSet<(&'static str, &'static str)>,
+    ) {
+        for (key, value) in table {
+            found.extend(RENAMED.iter().filter(|(old, _)| in_finetune && old == key));
+            if let toml::Value::Table(inner) = value {
+                of(inner, key == "finetune", found);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    // what is no TOML is refused where it is read
+    of(&toml::from_str(text).unwrap_or_default(), false, &mut found);
+    found.into_iter().collect()
+}
+
 impl std::str::FromStr for Recipe {
     type Err = Error;
 
@@ -510,7 +539,7 @@ fn merge(
         "apply_chat_template",
         "top_k",
         "top_p",
-        "clip",
+        "max_grad_norm",
         "normalizer",
         "target_pattern",
         "exclude_modules",
@@ -534,7 +563,16 @@ fn merge(
         "precision",
     ];
     let mut merged = defaults.clone();
+    let given_keys: BTreeSet<String> = given.keys().cloned().collect();
     for (key, value) in given {
+        let key = match RENAMED.iter().find(|(old, new)| *old == key && defaults.contains_key(*new))
+        {
+            Some((old, new)) if given_keys.contains(*new) => {
+                return Err(format!("`{old}` is called `{new}` now; give it once"));
+            }
+            Some((_, new)) => (*new).to_owned(),
+            None => key,
+        };
         let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match (defaults.get(&key), value) {
             // the keys are the reader's own: paths of layers
@@ -599,6 +637,24 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_earlier_recipes_are_read() {
+        let old = "[finetune]\nbatch = 8\nepochs = 2\nclip = 0.5\nreplay = true\nmicro_tokens = 99\n\
+                   [variants.long.finetune]\nepochs = 9";
+        let new = "[finetune]\nbatch_size = 8\nnum_epochs = 2\nmax_grad_norm = 0.5\ngradient_checkpointing = true\n\
+                   max_tokens_per_forward = 99\n[variants.long.finetune]\nnum_epochs = 9";
+        assert_eq!(Recipe::parse(old).unwrap(), Recipe::parse(new).unwrap());
+        assert_eq!(renamed_keys(old).len(), RENAMED.len());
+        assert_eq!(renamed_keys(new), []);
+        let twice = Recipe::parse("[finetune]\nbatch = 8\nbatch_size = 8").unwrap_err();
+        assert!(twice.contains("`batch_size` now"), "{twice}");
+        // a card or a store of an earlier version
+        let config = serde_json::to_string(&Recipe::parse(new).unwrap().finetune).unwrap();
+        let older = RENAMED.iter().fold(config.clone(), |text, (old, new)| text.replace(new, old));
+        let read = |text: &str| serde_json::from_str::<TrainConfig>(text).unwrap();
+        assert_eq!(read(&older), read(&config));
+    }
+
+    #[test]
     fn a_recipe_without_a_name_has_its_files_and_none_leads_out_of_the_results() {
         let folder = tempfile::tempdir().unwrap();
         let read = |file: &str, text: &str| {
@@ -624,7 +680,7 @@ mod tests {
         let recipe =
             Recipe::parse("target = \"algebra\"\nnon_target = [\"code\"]\n[finetune]\nbatch = 8")
                 .unwrap();
-        assert_eq!(recipe.finetune.batch, 8);
+        assert_eq!(recipe.finetune.batch_size, 8);
         assert_eq!(recipe.learning_rates, Recipe::lab().learning_rates);
     }
 
@@ -638,8 +694,8 @@ mod tests {
         let Method::Lora(dora) = &way(1).method else {
             panic!("{:?}", way(1).method);
         };
-        assert!(dora.dora && dora.rank == 16 && way(1).batch == 8);
-        assert_eq!((&way(2).method, way(2).batch), (&Method::Full, 8));
+        assert!(dora.dora && dora.rank == 16 && way(1).batch_size == 8);
+        assert_eq!((&way(2).method, way(2).batch_size), (&Method::Full, 8));
         assert_eq!(recipe.rates_of(&recipe.arms[1]), recipe.learning_rates);
         assert_eq!(recipe.rates_of(&recipe.arms[2]), [1e-5]);
         assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
@@ -717,8 +773,8 @@ mod tests {
     fn an_unknown_key_is_answered_with_the_nearest() {
         let error = Recipe::parse("lerning_rates = [1e-3]").unwrap_err();
         assert!(error.contains("`lerning_rates`") && error.contains("`learning_rates`"), "{error}");
-        let error = Recipe::parse("[finetune]\nbach = 8").unwrap_err();
-        assert!(error.contains("`finetune.bach`") && error.contains("`batch`"), "{error}");
+        let error = Recipe::parse("[finetune]\nbach_size = 8").unwrap_err();
+        assert!(error.contains("`finetune.bach_size`") && error.contains("`batch_size`"), "{error}");
         assert!(Recipe::parse("thresholds = [-1.0]").unwrap_err().contains("above 0"));
         assert!(Recipe::parse("arms = [\"stm\"]").unwrap_err().contains("arm `stm`"));
     }

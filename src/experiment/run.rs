@@ -244,7 +244,7 @@ impl<'a> Experiment<'a> {
             completion_tokens: examples.iter().map(|example| example.completion_tokens).sum(),
             // of weights that follow the model: the mean over epochs
             learned_tokens: match setting.arm.weighting()?.needs().online() {
-                true => tokens_learned / self.recipe.finetune_of(setting).epochs,
+                true => tokens_learned / self.recipe.finetune_of(setting).num_epochs,
                 false => examples.iter().map(learned).sum(),
             },
             tokens_seen: tuned.steps.iter().map(|step| step.tokens).sum(),

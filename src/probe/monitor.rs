@@ -151,7 +151,7 @@ impl<'a> Monitor<'a> {
         };
         let held_against = usize::from(config.kl.is_some())
             + usize::from(matches!(config.objective, Objective::Clipped { .. }));
-        let passes = 3 + usize::from(config.replay) + held_against;
+        let passes = 3 + usize::from(config.gradient_checkpointing) + held_against;
         let trained: usize = trainer.steps().iter().map(|step| step.tokens * passes).sum();
         let looks = (self.state.looked + self.state.last) as f64;
         looks <= share * (looks + trained as f64)

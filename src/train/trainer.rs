@@ -136,7 +136,7 @@ impl<'a> Trainer<'a> {
             Method::Lora(lora) => adapter::attach(&mut decoder, lora, config.seed)?,
             Method::Full => decoder.train_in_full()?,
         }
-        let total = config.epochs * kept.len().div_ceil(config.batch);
+        let total = config.num_epochs * kept.len().div_ceil(config.batch_size);
         Ok(Self {
             optimizer: AdamW::new(decoder.trainable(), config.adamw)?,
             left_out: left_out.iter().map(|example| example.id.as_str()).collect(),
@@ -185,11 +185,11 @@ impl<'a> Trainer<'a> {
 
     /// The places in the data of the examples of optimizer step `step`, from 0: each epoch in an order of its own.
     fn examples(&self, step: usize) -> Vec<usize> {
-        let in_epoch = self.data.len().div_ceil(self.config.batch);
+        let in_epoch = self.data.len().div_ceil(self.config.batch_size);
         let mut order: Vec<usize> = (0..self.data.len()).collect();
         Rng::new(self.config.seed, "order").fork((step / in_epoch) as u64).shuffle(&mut order);
-        let from = step % in_epoch * self.config.batch;
-        order.into_iter().skip(from).take(self.config.batch).collect()
+        let from = step % in_epoch * self.config.batch_size;
+        order.into_iter().skip(from).take(self.config.batch_size).collect()
     }
 
     /// Takes one optimizer step.
@@ -244,7 +244,7 @@ impl<'a> Trainer<'a> {
         self.optimizer.step(
             &gradients,
             learning_rate,
-            clip_factor(gradient_norm, self.config.clip),
+            clip_factor(gradient_norm, self.config.max_grad_norm),
         )?;
         let step = Step {
             loss,
@@ -343,7 +343,11 @@ impl<'a> Trainer<'a> {
                     weights[at].iter().map(share).collect()
                 });
                 now.tokens += batch.tokens();
-                self.decoder.gradient(&batch, self.config.replay, dropout.as_ref())?
+                self.decoder.gradient(
+                    &batch,
+                    self.config.gradient_checkpointing,
+                    dropout.as_ref(),
+                )?
             } else {
                 let batch = self.batch(places, |at| weights[at].to_vec());
                 now.tokens += batch.tokens();
@@ -412,7 +416,7 @@ impl<'a> Trainer<'a> {
             anchor: base
                 .map(|reference| Anchor { reference, divergence: self.config.divergence() }),
         };
-        self.decoder.gradient_of(batch, self.config.replay, dropout, &loss)
+        self.decoder.gradient_of(batch, self.config.gradient_checkpointing, dropout, &loss)
     }
 
     /// What each predicted token adds to the loss, from one weight for each.
@@ -495,7 +499,7 @@ impl<'a> Trainer<'a> {
         let (mut parts, mut tokens) = (vec![Vec::new()], 0);
         for at in which {
             let length = self.data[*at].ids.len();
-            if tokens > 0 && tokens + length > self.config.micro_tokens {
+            if tokens > 0 && tokens + length > self.config.max_tokens_per_forward {
                 parts.push(Vec::new());
                 tokens = 0;
             }
