@@ -85,6 +85,10 @@ pub mod perplexity;
 
 pub mod ledger;
 
+pub mod scored;
+
+pub mod masked;
+
 pub mod export;
 
 pub mod weight_change;
@@ -93,13 +97,13 @@ pub mod self_output;
 
 pub mod evaluate;
 
+pub mod answers;
+
 pub mod probe;
 
 pub mod samples;
 
 pub mod verbs;
-
-pub mod scorer;
 
 pub mod verify;
 
@@ -108,7 +112,7 @@ pub mod lab;
 // experiment
 pub mod experiment;
 
-pub mod lesson;
+pub mod analysis;
 
 pub mod audit;
 

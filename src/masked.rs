@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A data set with a weight for each token.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Masked {
     /// The data set.
     pub scored: Arc<Scored>,
@@ -90,8 +90,10 @@ impl Scored {
     /// The rule cannot be read, or `reference` is of other tokens.
     pub fn mask_against(&self, rule: &str, reference: &Scored) -> Result<Masked> {
         if self.ids() != reference.ids() {
-            let problem =
-                format!("is of other tokens than {}; let its model score the same items", self.name);
+            let problem = format!(
+                "is of other tokens than {}; let its model score the same items",
+                self.name
+            );
             return Err(Error::invalid(format!("reference {}", reference.name), problem));
         }
         Self { reference: reference.scores.clone(), ..self.clone() }.mask(rule)
@@ -235,6 +237,11 @@ impl Prepared<'_> {
     /// The data set.
     pub fn scored(&self) -> &Scored {
         &self.masked.scored
+    }
+
+    /// The rule, whether or not its weights were changed since.
+    pub fn weights(&self) -> &Weighting {
+        &self.masked.rule
     }
 
     /// The rule that gave the weights; none where they were changed by hand.

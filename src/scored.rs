@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::ledger::{self, Rows, Summary};
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
-use crate::select::{LossMask, Signals, TokenClass, canonical};
+use crate::select::{LossMask, ModelSignals, Signals, TokenClass, canonical};
 use crate::stats;
 use crate::task::Item;
 use crate::tokens::{
@@ -149,13 +149,22 @@ impl Scored {
         Ok(Self { scores, ..self })
     }
 
+    /// The same with what is known of each token already, as from a ledger.
+    pub fn with_signals(self, signals: Vec<Signals>) -> Self {
+        let all = |of: fn(Signals) -> Option<ModelSignals>| -> Vec<TokenScores> {
+            signals.iter().cloned().filter_map(of).map(TokenScores::from).collect()
+        };
+        Self { scores: all(|of| of.base), reference: all(|of| of.reference), ..self }
+    }
+
     /// The bare text of each answer, without template: the last answer of the conversation, or what is left of it where it was cut off.
     pub fn answers(&self) -> Vec<&str> {
         let whole: HashMap<&str, &Example> =
             self.examples.iter().map(|example| (example.id.as_str(), example)).collect();
         let cut: HashSet<&str> = self.too_long.iter().map(|long| long.id.as_str()).collect();
         let answer = |sequence: &Sequence| {
-            let example = whole.get(sequence.id.as_str()).filter(|of| !cut.contains(of.id.as_str()));
+            let example =
+                whole.get(sequence.id.as_str()).filter(|of| !cut.contains(of.id.as_str()));
             example.and_then(|example| example.conversation.completion())
         };
         let text = |sequence| answer(sequence).unwrap_or_else(|| sequence.completion_text());

@@ -1,7 +1,7 @@
 //! What was lost of each task: items, form and skill, in points and relative to base.
 
-use super::Scores;
-use super::comparison::paired;
+use crate::answers::paired;
+use crate::answers::{Answers, Scores};
 use crate::error::Result;
 use crate::evaluate::{ItemScore, TaskScore};
 use crate::metric;
@@ -44,7 +44,11 @@ pub struct TaskChange {
 ///
 /// # Errors
 /// They were not asked the same tasks and items.
-pub fn task_changes(base: &Scores, tuned: &Scores) -> Result<TaskChanges> {
+pub fn task_changes(base: &Answers, tuned: &Answers) -> Result<TaskChanges> {
+    changes(&base.scores(), &tuned.scores())
+}
+
+fn changes(base: &Scores, tuned: &Scores) -> Result<TaskChanges> {
     let task = |at: usize| {
         let (one, other) = paired(base, tuned, at)?;
         TaskChange::of(one, other)
@@ -122,7 +126,7 @@ impl TaskChanges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::answers::tests::{BEFORE, answered};
+    use crate::analysis::answers::tests::{BEFORE, answered};
 
     #[test]
     fn skill_and_form_are_the_whole_loss() {

@@ -108,8 +108,8 @@ impl Evaluate {
         let longest = asked.iter().map(|task| task.max_new_tokens).max();
         let max_new_tokens = self.max_new_tokens.or(longest).unwrap_or(128);
         let sampling = Sampling::greedy(max_new_tokens);
-        let tasks: Vec<(String, Vec<Item>)> =
-            asked.iter().map(|task| (task.name.clone(), task.items.clone())).collect();
+        let tasks: Vec<Task> =
+            asked.iter().map(|task| Task::new(&task.name, task.items.clone())).collect();
         let checkpoint = match &self.adapter_scale[..] {
             [] => checkpoint,
             [scale] => checkpoint.scaled(*scale)?,
@@ -118,20 +118,14 @@ impl Evaluate {
                 return Err(Error::invalid("--out", problem));
             }
             scales => {
-                let front = verbs::evaluate_scales(
-                    &cx,
-                    &checkpoint,
-                    "evaluate",
-                    &tasks,
-                    &sampling,
-                    scales,
-                )?;
+                let front =
+                    verbs::ask_at_scales(&cx, &checkpoint, "evaluate", &tasks, &sampling, scales)?;
                 self.print_front(&tasks, &front)?;
                 return refused.map_or(Ok(()), Err);
             }
         };
         let started = SystemTime::now();
-        let graded = verbs::evaluate(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
+        let graded = verbs::ask(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
         if let Some(folder) = &self.out {
             let adapter = checkpoint.adapter.as_ref().map(|adapter| {
                 let scale = checkpoint.adapter_scale.map(f64::from);

@@ -2,7 +2,7 @@
 
 use super::card::Card;
 use super::{Media, Show};
-use crate::lesson::{Answers, LostPart, Nudged, Regression, TaskChange, TaskChanges};
+use crate::analysis::{LostPart, Nudged, Regression, TaskChange, TaskChanges};
 use crate::report::forgetting::p_value;
 use crate::report::grid::{Grid, NOTHING};
 use crate::report::table::{percent, plus, signed};
@@ -80,12 +80,6 @@ impl TaskChanges {
 impl Show for TaskChanges {
     fn media(&self) -> Media {
         self.grid().media()
-    }
-}
-
-impl Show for Answers {
-    fn media(&self) -> Media {
-        self.scores().media()
     }
 }
 
@@ -186,8 +180,8 @@ impl Show for Nudged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::{Scores, task_changes};
     use crate::evaluate::{ItemScore, TaskScore};
-    use crate::lesson::{Scores, task_changes};
     use crate::task::Form;
 
     fn scores(values: &[(f64, f64)]) -> Scores {

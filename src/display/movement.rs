@@ -1,9 +1,9 @@
 //! How far trainings moved the weights, and what parts of the movement do.
 
 use super::{Media, Show};
+use crate::analysis::{Front, Movement, Place, by_block};
 use crate::error::{Error, Result};
-use crate::experiment::canonical;
-use crate::lesson::{Front, Movement, Place, by_block};
+use crate::select::canonical;
 use crate::report::figure::Figure;
 use crate::report::grid::Grid;
 use crate::report::palette::{BASE, Look, look};
@@ -232,8 +232,8 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::{Scores, compare};
     use crate::evaluate::{ItemScore, TaskScore};
-    use crate::lesson::{Scores, compare};
     use crate::task::Form;
     use crate::weight_change::LayerChange;
 

@@ -2,9 +2,9 @@
 
 use super::heat_map::visible;
 use super::{Media, Show};
+use crate::analysis::{Kind, Kinds, Peak, Peaks, Perplexities};
 use crate::error::{Error, Result};
-use crate::experiment::results::TokenExample;
-use crate::lesson::{Kind, Kinds, Peak, Peaks, Perplexities, Scored};
+use crate::scored::{Scored, TokenExample};
 use crate::metric::PAPER_THRESHOLD;
 use crate::report::figure::{self, Figure};
 use crate::report::grid::{Grid, NOTHING, significant};
@@ -51,7 +51,7 @@ fn words<const N: usize>(words: &[&str; N]) -> Vec<String> {
 impl Show for Perplexities {
     fn media(&self) -> Media {
         let known = |value: Option<f64>| value.map_or(NOTHING.to_owned(), significant);
-        let row = |row: &crate::lesson::OfAnswers| {
+        let row = |row: &crate::analysis::OfAnswers| {
             let summary = &row.summary;
             let above = summary.above.iter().find(|above| above.perplexity == PAPER_THRESHOLD);
             vec![

@@ -2,8 +2,9 @@
 
 use super::heat_map::visible;
 use super::{Media, Show, escaped};
+use crate::analysis::weights_by_perplexity;
+use crate::masked::{Masked, Weighed};
 use crate::error::Result;
-use crate::lesson::{Masked, Weighed, weights_by_perplexity};
 use crate::report::figure::Figure;
 use crate::report::grid::significant;
 use crate::report::palette::{self, look};
@@ -121,7 +122,7 @@ pub fn weight_figure(lessons: &[&Masked]) -> Result<Figure> {
         size: (720, 380),
     };
     let rows = || {
-        let of = |bins: &'_ crate::lesson::Bins| {
+        let of = |bins: &'_ crate::analysis::Bins| {
             let rule = bins.rule.clone();
             bins.points.clone().into_iter().map(move |point| (rule.clone(), point))
         };

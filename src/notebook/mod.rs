@@ -8,6 +8,7 @@
 //! [`Document`] is a notebook's file, [`Kernel`] a kernel that runs, [`run()`] runs the one in the other.
 
 mod document;
+pub mod exercise;
 mod installation;
 mod kernel;
 mod library;

@@ -7,7 +7,7 @@ use super::plot::{Axis, INK, Layer, Panel, Plot};
 use super::summary::arms;
 use super::table::{counts, frame, numbers, text};
 use crate::error::{Error, Result};
-use crate::experiment::canonical;
+use crate::select::canonical;
 use crate::experiment::results::Results;
 use crate::stats::{self, Verdict};
 

@@ -79,4 +79,3 @@ fn sample(
     })?;
     Ok(pool)
 }
-
