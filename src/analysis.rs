@@ -30,6 +30,8 @@ mod spread;
 mod surprise;
 
 pub use kinds::{Kind, Kinds};
+#[cfg(test)]
+pub(crate) use loss::changes;
 pub use loss::{TaskChange, TaskChanges, task_changes};
 pub use masks::{Masking, Masks, ThresholdCurve, masks};
 pub use movement::{Front, Movement, Place, by_block, front, movement};

@@ -240,8 +240,8 @@ impl Kind {
 
 #[cfg(test)]
 pub(crate) mod made {
-    use crate::analysis::Scored;
     use crate::perplexity::TokenScores;
+    use crate::scored::Scored;
     use crate::select::{LossMask, TokenClass};
     use crate::task::{Check, Item, Place};
     use crate::tokens::{Form, Sequence};
@@ -285,6 +285,7 @@ pub(crate) mod made {
                 TokenClass::Numbers,
                 TokenClass::EndOfTurn,
             ]],
+            ..Scored::default()
         }
     }
 
@@ -319,6 +320,7 @@ pub(crate) mod made {
             }],
             classes: vec![vec![TokenClass::Words; count]],
             sequences: vec![sequence],
+            ..Scored::default()
         }
     }
 }

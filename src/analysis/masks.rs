@@ -172,24 +172,16 @@ impl Scored {
 mod tests {
     use super::*;
     use crate::analysis::kinds::made::scored;
-    use crate::ledger::{Rows, Tally, frame};
-    use crate::scorer;
+    use crate::ledger::Tally;
 
     #[test]
     fn a_mask_has_the_precision_and_recall_that_the_ledger_counts() {
         let scored = scored();
         let thresholds = [1.2, 1.5, 2.5, 100.0];
         let style: Vec<bool> = [0, 1, 1, 0, 0, 0, 0].map(|style| style == 1).to_vec();
-        let rows = Rows {
-            sequences: &scored.sequences,
-            scores: &scored.scores,
-            reference: &[],
-            classes: &scored.classes,
-            style: &[style],
-            weights: &scorer::every_token(&scored.sequences),
-        };
+        assert_eq!(scored.styles(), [style]);
         let mut tally = Tally::new(&thresholds);
-        tally.add(&frame(&rows).unwrap()).unwrap();
+        tally.add(&scored.frame().unwrap()).unwrap();
         let curve = scored.thresholds(&thresholds).unwrap();
         for (found, expected) in curve.stm.iter().zip(tally.thresholds()) {
             assert!((found.surprisal_masked - expected.surprisal_masked).abs() < 1e-9);

@@ -225,6 +225,7 @@ mod tests {
             seconds: 0.0,
             probes: Vec::new(),
             stopped: None,
+            epochs: Vec::new(),
         };
         let error = movement(&tuned, "mine").unwrap_err().to_string();
         assert!(error.contains("mine") && error.contains("in full"), "{error}");

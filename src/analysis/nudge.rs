@@ -124,9 +124,9 @@ mod tests {
         )
         .unwrap();
         let recipe = crate::experiment::Recipe::quick();
-        let base = crate::analysis::base(&cx, &recipe).unwrap();
+        let base = recipe.base(&cx.progress).unwrap();
         let items = recipe.items("word", "test", 2).unwrap();
-        let scored = crate::analysis::read(&cx, &base, "given", &items).unwrap();
+        let scored = crate::verbs::score(&cx, &base, "given", &items).unwrap();
         let plain = nudge(&cx, &base, &scored, 2.5, 0, 64).unwrap();
         assert!(plain.given.iter().all(String::is_empty));
         let helped = nudge(&cx, &base, &scored, 2.5, 1, 64).unwrap();

@@ -86,6 +86,7 @@ impl Regression {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::answers::{Task, Tasks};
     use crate::task::Place;
 
     fn choice(at: usize, letter: char) -> Item {
@@ -113,10 +114,11 @@ pub(super) mod tests {
 
     /// Answers to two choices and two sums, graded as they are.
     pub(in crate::analysis) fn answered(name: &str, texts: [&str; 4]) -> Answers {
-        let tasks = vec![
-            ("choice".to_owned(), vec![choice(0, 'B'), choice(1, 'B')]),
-            ("word".to_owned(), vec![number(0, "5"), number(1, "7")]),
-        ];
+        let asked = Tasks {
+            target: Task::new("choice", vec![choice(0, 'B'), choice(1, 'B')]),
+            others: vec![Task::new("word", vec![number(0, "5"), number(1, "7")])],
+            max_new_tokens: 16,
+        };
         let mut texts = texts.iter();
         let mut grade = |item: &Item| {
             let answer = texts.next().copied().unwrap_or_default().to_owned();
@@ -128,9 +130,8 @@ pub(super) mod tests {
                 likelihoods: Vec::new(),
             }
         };
-        let graded =
-            tasks.iter().map(|(_, items)| items.iter().map(&mut grade).collect()).collect();
-        Answers { name: name.to_owned(), asked: Tasks { tasks, max_new_tokens: 16 }, graded }
+        let graded = asked.all().map(|task| task.items.iter().map(&mut grade).collect()).collect();
+        Answers { name: name.to_owned(), asked, graded }
     }
 
     pub(in crate::analysis) const BEFORE: [&str; 4] =
@@ -163,7 +164,7 @@ pub(super) mod tests {
         let error = regressions(&before, &after, "sql").unwrap_err().to_string();
         assert!(error.contains("`sql`") && error.contains("choice, word"), "{error}");
         let mut other = after.clone();
-        other.asked.tasks[1].1.swap(0, 1);
+        other.asked.others[0].items.swap(0, 1);
         assert!(regressions(&before, &other, "word").is_err());
     }
 

@@ -155,7 +155,7 @@ mod tests {
             "tuned",
             &[("code", &[1.0, 1.0, 0.0, 0.0]), ("word", &[1.0, 0.0]), ("sql", &[1.0, 0.0])],
         );
-        let comparison = compare(&base, &[&tuned]).unwrap();
+        let comparison = Comparison::of_scores(&base, &[&tuned]).unwrap();
         let change = comparison.of("tuned").unwrap();
         assert!((change.gained() - 25.0).abs() < 1e-9 && (change.lost() - 25.0).abs() < 1e-9);
         let error = comparison.of("other").unwrap_err().to_string();
@@ -170,7 +170,7 @@ mod tests {
             scores("b", &[("word", &[1.0, 0.0])]),
             scores("c", &[]),
         ] {
-            assert!(compare(&base, &[&other]).is_err(), "{}", other.name);
+            assert!(Comparison::of_scores(&base, &[&other]).is_err(), "{}", other.name);
         }
     }
 }

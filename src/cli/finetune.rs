@@ -19,7 +19,7 @@ use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
 use unforget::report;
-use unforget::select::{Counts, LossMask, Weighting};
+use unforget::select::Weighting;
 use unforget::store::Output;
 use unforget::train::{Method, Normalizer, Objective, TrainConfig};
 use unforget::verbs::{self, Training, Tuned};

@@ -180,7 +180,8 @@ impl Show for Nudged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Scores, task_changes};
+    use crate::analysis::changes;
+    use crate::answers::Scores;
     use crate::evaluate::{ItemScore, TaskScore};
     use crate::task::Form;
 
@@ -201,7 +202,7 @@ mod tests {
     fn the_tables_say_what_was_lost_and_how() {
         let before = scores(&[(1.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]);
         let after = scores(&[(0.0, 1.0), (0.0, 0.0), (0.0, 0.0), (1.0, 1.0)]);
-        let found = task_changes(&before, &after).unwrap();
+        let found = changes(&before, &after).unwrap();
         let row = &found.grid().rows[1];
         assert_eq!(row[3..9], ["−50.0 ± 28.9", "−25.0", "−25.0", "75.0", "2", "0"]);
         let mean = found.transfer().rows.pop().unwrap();

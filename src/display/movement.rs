@@ -3,13 +3,13 @@
 use super::{Media, Show};
 use crate::analysis::{Front, Movement, Place, by_block};
 use crate::error::{Error, Result};
-use crate::select::canonical;
 use crate::report::figure::Figure;
 use crate::report::grid::Grid;
 use crate::report::palette::{BASE, Look, look};
 use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
 use crate::report::spectrum::{self, Spectra};
 use crate::report::table::{frame, numbers, percent, signed, text};
+use crate::select::canonical;
 use crate::stats::Estimate;
 use crate::weight_change::THRESHOLD;
 
@@ -232,7 +232,7 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Scores, compare};
+    use crate::answers::{Comparison, Scores};
     use crate::evaluate::{ItemScore, TaskScore};
     use crate::task::Form;
     use crate::weight_change::LayerChange;
@@ -270,7 +270,8 @@ mod tests {
         };
         let before = scores("base", [1.0, 1.0, 0.0]);
         let after = scores("tuned", [1.0, 0.0, 0.0]);
-        let change = compare(&before, &[&after]).unwrap().of("tuned").unwrap().clone();
+        let change =
+            Comparison::of_scores(&before, &[&after]).unwrap().of("tuned").unwrap().clone();
         let place = Place { scale: 0.5, norm: 2.0, change };
         let front = Front { name: "ground truth".to_owned(), places: vec![place] };
         assert_eq!(front.grid().rows[0][..2], ["0.50", "2.00"]);

@@ -4,13 +4,13 @@ use super::heat_map::visible;
 use super::{Media, Show};
 use crate::analysis::{Kind, Kinds, Peak, Peaks, Perplexities};
 use crate::error::{Error, Result};
-use crate::scored::{Scored, TokenExample};
 use crate::metric::PAPER_THRESHOLD;
 use crate::report::figure::{self, Figure};
 use crate::report::grid::{Grid, NOTHING, significant};
 use crate::report::palette::{BASE, look};
 use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
 use crate::report::table::{frame, numbers, text};
+use crate::scored::{Scored, TokenExample};
 
 impl Show for Peaks {
     fn media(&self) -> Media {

@@ -3,8 +3,8 @@
 use super::heat_map::visible;
 use super::{Media, Show, escaped};
 use crate::analysis::weights_by_perplexity;
-use crate::masked::{Masked, Weighed};
 use crate::error::Result;
+use crate::masked::{Masked, Weighed};
 use crate::report::figure::Figure;
 use crate::report::grid::significant;
 use crate::report::palette::{self, look};

@@ -7,8 +7,8 @@ use super::plot::{Axis, INK, Layer, Panel, Plot};
 use super::summary::arms;
 use super::table::{counts, frame, numbers, text};
 use crate::error::{Error, Result};
-use crate::select::canonical;
 use crate::experiment::results::Results;
+use crate::select::canonical;
 use crate::stats::{self, Verdict};
 
 /// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.
