@@ -114,6 +114,8 @@ pub mod experiment;
 
 pub mod analysis;
 
+pub mod exercise;
+
 pub mod audit;
 
 // roof

@@ -28,7 +28,7 @@ pub use crate::generate::Sampling;
 pub use crate::masked::{Masked, Weighed};
 pub use crate::metric;
 pub use crate::model::{Checkpoint, DeviceChoice};
-pub use crate::notebook::exercise::{self, Judgment};
+pub use crate::exercise::{self, Judgment};
 pub use crate::progress::Progress;
 pub use crate::report::figure::{self, Figure};
 pub use crate::report::forgetting::{self, TaskGroup};

@@ -175,7 +175,7 @@ fn the_papers_rule_is_one_value() {
         assert_eq!(text.parse::<Weighting>().unwrap(), built);
     }
     assert_eq!(built.to_string(), "stm(2.5)");
-    assert_eq!(built.expanded(), "keep(ppl_base <= 2.5)");
+    assert_eq!(built.expanded(), "keep(ppl_base <= 2.5) over kept");
     assert_eq!("all".parse::<Weighting>().unwrap(), Weighting::all());
     assert_refused(Weighting::stm(0.0), &["threshold", "above 0"]);
     assert_refused(Weighting::stm(f64::NAN), &["threshold", "above 0"]);

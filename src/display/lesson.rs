@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::evaluate::TaskScore;
 use crate::masked::Masked;
 use crate::metric::PAPER_THRESHOLD;
-use crate::notebook::exercise::Judgment;
+use crate::exercise::Judgment;
 use crate::report::grid::{Grid, significant};
 use crate::report::table::{share, signed};
 use crate::scored::Scored;

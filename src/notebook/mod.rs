@@ -8,7 +8,6 @@
 //! [`Document`] is a notebook's file, [`Kernel`] a kernel that runs, [`run()`] runs the one in the other.
 
 mod document;
-pub mod exercise;
 mod installation;
 mod kernel;
 mod library;
