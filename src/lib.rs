@@ -113,6 +113,8 @@ pub mod lesson;
 pub mod audit;
 
 // roof
+pub mod plot;
+
 pub mod report;
 
 pub mod paper;

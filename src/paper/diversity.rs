@@ -7,7 +7,7 @@ use crate::diversity::self_bleu;
 use crate::error::Result;
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
-use crate::report::palette::{BASE, label};
+use crate::plot::palette::{BASE, label};
 use crate::self_output::{Conditioning, Pool, SelfOutput, Shown as Asked};
 use crate::stats::{self, Block, Estimate};
 use crate::verbs;

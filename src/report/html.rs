@@ -2,12 +2,11 @@
 
 use super::figure::Figure;
 use super::grid::{Grid, significant};
-use super::palette::label;
-use super::plot::{INK, PAPER};
 use super::{Provenance, table};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
+use crate::plot::palette::{INK, PAPER, label};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
@@ -123,12 +122,10 @@ pub(super) struct Picture {
 impl Picture {
     pub(super) fn of(figure: &Figure) -> Result<Self> {
         // Black and white become the page's own ink and paper, so that the picture follows light and dark.
-        let hex =
-            |color: super::plot::Color| format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2);
         let svg = figure.plot.svg()?;
-        let svg = svg.replace(&format!("fill=\"{}\"", hex(INK)), "class=\"ink-fill\"");
-        let svg = svg.replace(&format!("stroke=\"{}\"", hex(INK)), "class=\"ink-line\"");
-        let svg = svg.replace(&format!("fill=\"{}\"", hex(PAPER)), "class=\"paper-fill\"");
+        let svg = svg.replace(&format!("fill=\"{}\"", INK.hex()), "class=\"ink-fill\"");
+        let svg = svg.replace(&format!("stroke=\"{}\"", INK.hex()), "class=\"ink-line\"");
+        let svg = svg.replace(&format!("fill=\"{}\"", PAPER.hex()), "class=\"paper-fill\"");
         Ok(Self {
             name: figure.name,
             title: figure.plot.title.clone(),

@@ -17,13 +17,10 @@ pub mod forgetting;
 pub mod grid;
 pub mod html;
 pub mod intervals;
-pub mod palette;
-pub mod plot;
 pub mod power;
 pub mod probes;
 #[cfg(test)]
 mod sample;
-pub mod spectrum;
 pub mod summary;
 pub mod table;
 

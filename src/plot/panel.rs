@@ -1,0 +1,185 @@
+//! A pair of axes, and what is drawn on them.
+
+use super::Axis;
+use super::palette::{Color, Look};
+use crate::stats::{self, Spread};
+
+/// One pair of axes with what is drawn on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Panel {
+    /// What this panel shows, where there are several.
+    pub heading: Option<(String, Color)>,
+    /// From left to right.
+    pub x: Axis,
+    /// From below to above.
+    pub y: Axis,
+    /// Drawn in this order.
+    pub layers: Vec<Layer>,
+}
+
+/// A point of a curve that is a mean over seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SeedMean {
+    /// Where.
+    pub x: f64,
+    /// The mean.
+    pub mean: f64,
+    /// The lowest and the highest seed.
+    pub spread: Spread,
+}
+
+impl SeedMean {
+    /// `None` for no values.
+    pub fn of(x: f64, values: &[f64]) -> Option<Self> {
+        Some(Self { x, mean: stats::mean(values)?, spread: Spread::of(values)? })
+    }
+
+    /// Where the mean lies.
+    pub fn at(&self) -> (f64, f64) {
+        (self.x, self.mean)
+    }
+}
+
+/// Something drawn on axes; lengths are in pixels, positions in the axes' units.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // the fields say it
+pub enum Layer {
+    Line {
+        points: Vec<(f64, f64)>,
+        stroke: Stroke,
+    },
+    Marks {
+        points: Vec<(f64, f64)>,
+        look: Look,
+        size: f64,
+        filled: bool,
+    },
+    /// From the lowest to the highest value of each axis.
+    Spread {
+        at: (f64, f64),
+        x: (f64, f64),
+        y: (f64, f64),
+        color: Color,
+    },
+    /// `(from, to, height)` above 0.
+    Bars {
+        bars: Vec<(f64, f64, f64)>,
+        color: Color,
+    },
+    /// A dashed line through the whole panel, with its name.
+    Upright {
+        x: f64,
+        label: String,
+        color: Color,
+    },
+    /// A dashed line through the whole panel, with its name.
+    Level {
+        y: f64,
+        label: String,
+        color: Color,
+    },
+}
+
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs)]
+pub struct Stroke {
+    pub color: Color,
+    pub width: f64,
+    pub opacity: f64,
+    pub dashed: bool,
+}
+
+impl Stroke {
+    /// Lets what lies below shine through.
+    pub fn opacity(self, opacity: f64) -> Self {
+        Self { opacity, ..self }
+    }
+
+    /// Cut into dashes.
+    pub fn dashed(self) -> Self {
+        Self { dashed: true, ..self }
+    }
+}
+
+impl Panel {
+    /// Empty axes.
+    pub fn new(x: Axis, y: Axis) -> Self {
+        Self { heading: None, x, y, layers: Vec::new() }
+    }
+
+    /// Says above the axes what they show, beside a square of a color.
+    pub fn heading(self, heading: impl Into<String>, color: Color) -> Self {
+        Self { heading: Some((heading.into(), color)), ..self }
+    }
+
+    fn layer(mut self, layer: Layer) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    /// A line from point to point.
+    pub fn line(self, points: impl IntoIterator<Item = (f64, f64)>, stroke: Stroke) -> Self {
+        self.layer(Layer::Line { points: points.into_iter().collect(), stroke })
+    }
+
+    /// A filled mark at each point, `size` pixels from its middle to its edge.
+    pub fn marks(
+        self,
+        points: impl IntoIterator<Item = (f64, f64)>,
+        look: Look,
+        size: f64,
+    ) -> Self {
+        let points = points.into_iter().collect();
+        self.layer(Layer::Marks { points, look, size, filled: true })
+    }
+
+    /// As [`Panel::marks`], the inside white.
+    pub fn open_marks(
+        self,
+        points: impl IntoIterator<Item = (f64, f64)>,
+        look: Look,
+        size: f64,
+    ) -> Self {
+        let points = points.into_iter().collect();
+        self.layer(Layer::Marks { points, look, size, filled: false })
+    }
+
+    /// Bars that stand on 0, each `(from, to, height)`.
+    pub fn bars(self, bars: impl IntoIterator<Item = (f64, f64, f64)>, color: Color) -> Self {
+        self.layer(Layer::Bars { bars: bars.into_iter().collect(), color })
+    }
+
+    /// A cross from the lowest to the highest value of each axis.
+    pub fn spread(self, at: (f64, f64), x: (f64, f64), y: (f64, f64), color: Color) -> Self {
+        self.layer(Layer::Spread { at, x, y, color })
+    }
+
+    /// An upright bar from `low` to `high`, through a point.
+    pub fn error_bar(self, at: (f64, f64), (low, high): (f64, f64), color: Color) -> Self {
+        self.spread(at, (at.0, at.0), (low, high), color)
+    }
+
+    /// A mark with its error bar.
+    pub fn interval(self, at: (f64, f64), ends: (f64, f64), look: Look) -> Self {
+        self.error_bar(at, ends, look.color).marks([at], look, 6.0)
+    }
+
+    /// Means over seeds, between the thin lines of the lowest and the highest seed.
+    pub fn seeds(self, curve: &[SeedMean], color: Color) -> Self {
+        let thin = color.stroke(1.0).opacity(0.3);
+        self.line(curve.iter().map(|point| (point.x, point.spread.min)), thin)
+            .line(curve.iter().map(|point| (point.x, point.spread.max)), thin)
+            .line(curve.iter().map(SeedMean::at), color.stroke(2.0))
+    }
+
+    /// A dashed line across at `y`, with its name.
+    pub fn level(self, y: f64, label: impl Into<String>, color: Color) -> Self {
+        self.layer(Layer::Level { y, label: label.into(), color })
+    }
+
+    /// A dashed line from below to above at `x`, with its name.
+    pub fn upright(self, x: f64, label: impl Into<String>, color: Color) -> Self {
+        self.layer(Layer::Upright { x, label: label.into(), color })
+    }
+}
