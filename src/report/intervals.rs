@@ -33,8 +33,15 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
                 .collect())
         })
         .collect::<Result<_>>()?;
-    let drawn = |name: &String| found.iter().flatten().filter(move |row| row.arm == *name);
-    let all = || shown.iter().flat_map(drawn);
+    // arm by arm, each with its place among them
+    let drawn: Vec<(usize, &Row)> = shown
+        .iter()
+        .enumerate()
+        .flat_map(|(at, name)| {
+            found.iter().flatten().filter(move |row| row.arm == *name).map(move |row| (at, row))
+        })
+        .collect();
+    let all = || drawn.iter().map(|(_, row)| row);
     let ends = all().flat_map(|row| [row.comparison.interval.low, row.comparison.interval.high]);
     let y = Axis::around("change, points", ends.chain([0.0, -last.margin]), 4.0);
     let most = all().map(|row| row.comparison.seeds).max().unwrap_or(1);
@@ -44,15 +51,13 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
     if of == TaskGroup::NonTarget {
         panel = panel.level(-last.margin, format!("a loss of {} points", last.margin), INK);
     }
-    for (at, name) in shown.iter().enumerate() {
+    for (at, row) in &drawn {
         // side by side around the number of seeds
-        let beside = 0.12 * (at as f64 - (shown.len() as f64 - 1.0) / 2.0);
-        for row in drawn(name) {
-            let found = &row.comparison;
-            let place = (found.seeds as f64 + beside, found.difference.value);
-            let ends = (found.interval.low, found.interval.high);
-            panel = panel.interval(place, ends, look(name, &names));
-        }
+        let beside = 0.12 * (*at as f64 - (shown.len() as f64 - 1.0) / 2.0);
+        let found = &row.comparison;
+        let place = (found.seeds as f64 + beside, found.difference.value);
+        let ends = (found.interval.low, found.interval.high);
+        panel = panel.interval(place, ends, look(&row.arm, &names));
     }
     let kept: Vec<String> = found
         .last()
