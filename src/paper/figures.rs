@@ -331,7 +331,7 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
         high("self_output")
     ))
     .note(
-        "Grey: share of the kind among all answer tokens; colored: those of perplexity above 2.5.",
+        "Grey: share of the kind among all answer tokens; coloured: those of perplexity above 2.5.",
     )
     .panels(NAMES.map(panel))
     .legend([square(GRAY).key("all of the kind")])
