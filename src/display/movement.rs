@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::experiment::canonical;
 use crate::lesson::{Front, Movement, Place, by_block};
 use crate::plot::palette::{BASE, GRAY, look};
-use crate::plot::{self, Axis, Panel, Plot, Spectra};
+use crate::plot::{self, Axis, Measured, Panel, Plot, Spectra};
 use crate::report::figure::Figure;
 use crate::report::grid::Grid;
 use crate::report::table::{frame, numbers, percent, signed, text};
@@ -155,29 +155,22 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
     let target = |place: &Place| Some(place.change.target.difference);
     let others = |place: &Place| place.change.non_target.as_ref().map(|change| change.difference);
     let panel = |name: &str, value: &dyn Fn(&Place) -> Option<Estimate>| {
-        // where each place lies, and the ends of its bar
-        type Bar = ((f64, f64), (f64, f64));
-        let bars = |front: &Front| -> Vec<Bar> {
-            let bar = |place: &Place| {
-                let Estimate { value, se } = value(place)?;
-                let se = se.unwrap_or(0.0);
-                Some(((place.norm, value), (value - se, value + se)))
-            };
-            front.places.iter().filter_map(bar).collect()
+        let found = |front: &Front| -> Vec<Measured> {
+            let places = front.places.iter();
+            places.filter_map(|at| Some(Measured::estimate(at.norm, value(at)?))).collect()
         };
-        let ends = fronts.iter().flat_map(bars).flat_map(|(_, (low, high))| [low, high]);
+        let ends = fronts.iter().flat_map(found).flat_map(|at| at.ends()).chain([0.0]);
         let panel = Panel::new(
             Axis::new("norm of the change that is put on", 0.0, 1.05 * longest.max(1e-6)),
-            Axis::around(format!("{name}, points"), ends.chain([0.0]), 6.0),
+            Axis::around(format!("{name}, points"), ends, 6.0),
         );
         fronts.iter().zip(&names).fold(panel.level(0.0, BASE, GRAY), |panel, (front, arm)| {
-            let (look, bars) = (look(arm, &names), bars(front));
-            let points = || bars.iter().map(|(place, _)| *place);
+            let (look, found) = (look(arm, &names), found(front));
+            let points = || found.iter().map(Measured::at);
             // a part of nothing is base
-            let panel =
-                panel.line([(0.0, 0.0)].into_iter().chain(points()), look.stroke(1.5).opacity(0.7));
-            bars.iter()
-                .fold(panel, |panel, (place, ends)| panel.error_bar(*place, *ends, look.color))
+            panel
+                .line([(0.0, 0.0)].into_iter().chain(points()), look.stroke(1.5).opacity(0.7))
+                .error_bars(&found, look.color)
                 .marks(points(), look, 5.5)
         })
     };

@@ -9,7 +9,7 @@ use crate::experiment::{Experiment, Setting};
 use crate::metric::PAPER_THRESHOLD;
 use crate::perplexity::TokenScores;
 use crate::plot::palette::{BASE, label, look};
-use crate::plot::{Axis, Panel, Plot, SeedMean};
+use crate::plot::{Axis, Measured, Panel, Plot, line_keys};
 use crate::report::figure::Figure;
 use crate::report::summary;
 use crate::stats::{self, Estimate};
@@ -199,21 +199,21 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
     ];
     let epochs = curves.iter().flat_map(|(_, seeds)| seeds).map(Vec::len).max().unwrap_or(1);
     let panel = |(axis, value, least): (&str, Value, f64)| {
-        let curves: Vec<Vec<SeedMean>> = curves
+        let curves: Vec<Vec<Measured>> = curves
             .iter()
             .map(|(_, seeds)| {
-                let mean = |epoch| SeedMean::of(epoch as f64, &at(seeds, epoch, value));
+                let mean = |epoch| Measured::over_seeds(epoch as f64, &at(seeds, epoch, value));
                 (0..epochs).filter_map(mean).collect()
             })
             .collect();
-        let ends = curves.iter().flatten().flat_map(|mean| [mean.spread.min, mean.spread.max]);
+        let ends = curves.iter().flatten().flat_map(Measured::ends);
         let panel = Panel::new(
             Axis::new("epoch", -0.2, epochs as f64 - 0.8),
             Axis::around(axis, ends, least),
         );
         curves.iter().zip(&names).fold(panel, |panel, (curve, name)| {
             let look = look(name, &names);
-            panel.seeds(curve, look.color).marks(curve.iter().map(SeedMean::at), look, 4.0)
+            panel.seeds(curve, look.color).marks(curve.iter().map(Measured::at), look, 4.0)
         })
     };
     let last = |seeds: &[Vec<Point>]| {
@@ -230,6 +230,6 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
     ))
     .note(format!("Mean over seeds at the rate {rate:e}; thin lines: lowest and highest seed."))
     .panels(panels.map(panel))
-    .legend(names.iter().map(|name| look(name, &names).line_key(label(name))))
+    .legend(line_keys(&names, &names))
     .size(960, 960)
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run, TokenExample};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{BASE, GRAY, INK, Look, STM, label, look};
-use crate::plot::{self, Axis, Panel, Plot, Spectra, Spikes};
+use crate::plot::{self, Axis, Measured, Panel, Plot, Spectra, Spikes, keys};
 use crate::report::figure::Figure;
 use crate::report::summary::{self, Row};
 use crate::report::table::plus;
@@ -166,7 +166,7 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
     let plot = Plot::new("Perplexity of the answers against the change on the other tasks")
         .note("Each arm at its chosen rate. Filled: target code; open: target algebra.")
         .panel(panel)
-        .legend(shown_names.iter().map(|name| look(name, &names).key(label(name))))
+        .legend(keys(&shown_names, &names))
         .size(960, 520);
     let mut made = shown(sheet, "perplexity_and_forgetting", plot)?;
     made.sheets.push(printed_points()?);
@@ -224,29 +224,26 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
     let panel = |at: usize| {
         let task = &base.tasks[at];
         let level = 100.0 * task.score.value;
-        // where the score lies, and the ends of its bar
-        let bars: Vec<((f64, f64), (f64, f64))> = rows
+        let scores: Vec<Measured> = rows
             .iter()
             .map(|row| {
-                let score = row.tasks[at].score.times(100.0);
-                let se = score.se.unwrap_or(0.0);
-                let place = (100.0 * row.masked_share.unwrap_or(0.0), score.value);
-                (place, (score.value - se, score.value + se))
+                let masked = 100.0 * row.masked_share.unwrap_or(0.0);
+                Measured::estimate(masked, row.tasks[at].score.times(100.0))
             })
             .collect();
-        let points = || bars.iter().map(|(place, _)| *place);
+        let points = || scores.iter().map(Measured::at);
         let last = points().map(|point| point.0).fold(1.0, f64::max);
-        let ends = bars.iter().flat_map(|(_, (low, high))| [*low, *high]).chain([level]);
-        let panel = Panel::new(
+        // the axis holds the bars too
+        let ends = scores.iter().flat_map(Measured::ends).chain([level]);
+        Panel::new(
             Axis::new("completion tokens masked, percent", -1.0, 1.05 * last),
             Axis::around("score, percent", ends, 6.0),
         )
         .heading(format!("{} ({})", task.task, benchmark(&task.task)), INK)
-        .level(level, BASE, GRAY);
-        bars.iter()
-            .fold(panel, |panel, (place, ends)| panel.error_bar(*place, *ends, STM.color))
-            .line(points(), STM.stroke(1.5).opacity(0.7))
-            .marks(points(), STM, 4.5)
+        .level(level, BASE, GRAY)
+        .error_bars(&scores, STM.color)
+        .line(points(), STM.stroke(1.5).opacity(0.7))
+        .marks(points(), STM, 4.5)
     };
     let plot = Plot::new(title)
         .note("Each threshold at its best validated rate; bars: one standard error; left end: nothing masked.")
@@ -369,26 +366,25 @@ fn regularisation(
     )
     .column("score %", rows.iter().map(|row| Cell::share(value(row))));
     let base = rows.iter().find_map(|row| Some(100.0 * value(row)?.value)).unwrap_or(0.0);
-    let scores = || {
-        let scores = rows.iter().enumerate();
-        scores.filter_map(|(at, row)| {
-            let score = value(row)?.times(100.0);
-            let se = score.se.unwrap_or(0.0);
-            Some((at, row, score.value, (score.value - se, score.value + se)))
+    let scores: Vec<(&str, Measured)> = rows
+        .iter()
+        .enumerate()
+        .filter_map(|(at, row)| {
+            Some((row.arm.as_str(), Measured::estimate(at as f64, value(row)?.times(100.0))))
         })
-    };
+        .collect();
     // the axis holds the bars too
-    let ends = scores().flat_map(|(.., (low, high))| [low, high]);
+    let ends = scores.iter().flat_map(|(_, score)| score.ends());
     let panel = Panel::new(
         Axis::new("arm", 0.0, rows.len() as f64),
         Axis::around("score, percent", ends, 4.0),
     );
-    let panel = scores().filter(|(at, ..)| *at > 0).fold(
-        panel.level(base, BASE, GRAY),
-        |panel, (at, row, score, ends)| {
-            panel.interval((at as f64, score), ends, look(&row.arm, &names))
-        },
-    );
+    let panel = scores
+        .iter()
+        .filter(|(_, score)| score.x > 0.0)
+        .fold(panel.level(base, BASE, GRAY), |panel, (arm, score)| {
+            panel.interval(*score, look(arm, &names))
+        });
     let change = |arm: &str| {
         let row = rows.iter().find(|row| row.arm == arm);
         row.and_then(|row| Some(100.0 * value(row)?.value)).unwrap_or(f64::NAN) - base
@@ -404,7 +400,7 @@ fn regularisation(
     ))
     .note("Each arm at its best validated rate, in the recipe's order; bars: one standard error. The paper draws parallel coordinates over decay, dropout and step.")
     .panel(panel)
-    .legend(names.iter().skip(1).map(|name| look(name, &names).key(label(name))));
+    .legend(keys(&names[1..], &names));
     shown(sheet, "regularisation", plot)
 }
 
@@ -503,7 +499,7 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
         Plot::new(format!("Mean entropy rank of the change of {PROJECTION}: {}", means.join(", ")))
             .note(format!("All arms at the rate {rate:e}; means over seeds."))
             .panel(panel)
-            .legend(names.iter().map(|name| look(name, &names).key(label(name))));
+            .legend(plot::keys(&names, &names));
     shown(sheet, "effective_ranks", plot)
 }
 

@@ -1,7 +1,7 @@
 //! The kinds of figures that report, paper and notebooks share.
 
 use super::palette::{Color, GRAY, INK, Look, Mark, label, look};
-use super::{Axis, Key, Panel, Plot, Stroke};
+use super::{Axis, Key, Panel, Plot, Stroke, keys};
 use crate::metric::PAPER_THRESHOLD;
 use crate::stats;
 
@@ -115,7 +115,7 @@ pub fn spectrum(projection: &str, all: &[Spectra]) -> Plot {
         firsts.collect::<Vec<_>>().join(", ")
     ))
     .panels((0..blocks).map(panel))
-    .legend(names.iter().map(|name| look(name, &names).key(label(name))))
+    .legend(keys(&names, &names))
     .size(960, 200 * blocks as u32 + 80)
 }
 

@@ -1,7 +1,7 @@
 //! What stands beside the panels: a name for each mark and line.
 
 use super::Stroke;
-use super::palette::Look;
+use super::palette::{Look, label, look};
 
 /// One line of the legend.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,4 +30,17 @@ impl Look {
     pub fn line_key(self, label: impl Into<String>) -> Key {
         Key { line: Some(self.stroke(2.0)), ..self.key(label) }
     }
+}
+
+/// A line for each of the arms that are `shown` of `all`, with its mark.
+pub fn keys<'a>(shown: &'a [impl AsRef<str>], all: &'a [&str]) -> impl Iterator<Item = Key> + 'a {
+    shown.iter().map(|arm| look(arm.as_ref(), all).key(label(arm.as_ref())))
+}
+
+/// As [`keys`], with the mark on a line.
+pub fn line_keys<'a>(
+    shown: &'a [impl AsRef<str>],
+    all: &'a [&str],
+) -> impl Iterator<Item = Key> + 'a {
+    shown.iter().map(|arm| look(arm.as_ref(), all).line_key(label(arm.as_ref())))
 }

@@ -26,9 +26,9 @@ mod panel;
 
 pub use axis::Axis;
 pub use kinds::{Shares, Spectra, Spikes, loss_panel, spectrum, spikes, thresholds};
-pub use legend::Key;
+pub use legend::{Key, keys, line_keys};
 pub use palette::{Color, Look, Mark};
-pub use panel::{Layer, Panel, SeedMean, Stroke};
+pub use panel::{Layer, Measured, Panel, Stroke};
 
 /// A whole figure.
 #[derive(Debug, Clone, PartialEq)]

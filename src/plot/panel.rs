@@ -2,7 +2,7 @@
 
 use super::Axis;
 use super::palette::{Color, Look};
-use crate::stats::{self, Spread};
+use crate::stats::{self, Estimate, Spread};
 
 /// One pair of axes with what is drawn on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,26 +17,37 @@ pub struct Panel {
     pub layers: Vec<Layer>,
 }
 
-/// A point of a curve that is a mean over seeds.
+/// A value somewhere on the x axis, and from where to where it may lie.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SeedMean {
-    /// Where.
+#[allow(missing_docs)]
+pub struct Measured {
     pub x: f64,
-    /// The mean.
-    pub mean: f64,
-    /// The lowest and the highest seed.
-    pub spread: Spread,
+    pub y: f64,
+    pub low: f64,
+    pub high: f64,
 }
 
-impl SeedMean {
-    /// `None` for no values.
-    pub fn of(x: f64, values: &[f64]) -> Option<Self> {
-        Some(Self { x, mean: stats::mean(values)?, spread: Spread::of(values)? })
+impl Measured {
+    /// The mean over seeds, from the lowest seed to the highest; `None` for no values.
+    pub fn over_seeds(x: f64, values: &[f64]) -> Option<Self> {
+        let Spread { min, max } = Spread::of(values)?;
+        Some(Self { x, y: stats::mean(values)?, low: min, high: max })
     }
 
-    /// Where the mean lies.
+    /// An estimate, one standard error to each side.
+    pub fn estimate(x: f64, Estimate { value, se }: Estimate) -> Self {
+        let se = se.unwrap_or(0.0);
+        Self { x, y: value, low: value - se, high: value + se }
+    }
+
+    /// Where the value lies.
     pub fn at(&self) -> (f64, f64) {
-        (self.x, self.mean)
+        (self.x, self.y)
+    }
+
+    /// For an axis that holds them.
+    pub fn ends(&self) -> [f64; 2] {
+        [self.low, self.high]
     }
 }
 
@@ -155,22 +166,28 @@ impl Panel {
         self.layer(Layer::Spread { at, x, y, color })
     }
 
-    /// An upright bar from `low` to `high`, through a point.
-    pub fn error_bar(self, at: (f64, f64), (low, high): (f64, f64), color: Color) -> Self {
-        self.spread(at, (at.0, at.0), (low, high), color)
+    /// Upright bars from the low end to the high one.
+    pub fn error_bars<'a>(
+        self,
+        bars: impl IntoIterator<Item = &'a Measured>,
+        color: Color,
+    ) -> Self {
+        bars.into_iter().fold(self, |panel, bar| {
+            panel.spread(bar.at(), (bar.x, bar.x), (bar.low, bar.high), color)
+        })
     }
 
     /// A mark with its error bar.
-    pub fn interval(self, at: (f64, f64), ends: (f64, f64), look: Look) -> Self {
-        self.error_bar(at, ends, look.color).marks([at], look, 6.0)
+    pub fn interval(self, interval: Measured, look: Look) -> Self {
+        self.error_bars([&interval], look.color).marks([interval.at()], look, 6.0)
     }
 
     /// Means over seeds, between the thin lines of the lowest and the highest seed.
-    pub fn seeds(self, curve: &[SeedMean], color: Color) -> Self {
+    pub fn seeds(self, means: &[Measured], color: Color) -> Self {
         let thin = color.stroke(1.0).opacity(0.3);
-        self.line(curve.iter().map(|point| (point.x, point.spread.min)), thin)
-            .line(curve.iter().map(|point| (point.x, point.spread.max)), thin)
-            .line(curve.iter().map(SeedMean::at), color.stroke(2.0))
+        self.line(means.iter().map(|mean| (mean.x, mean.low)), thin)
+            .line(means.iter().map(|mean| (mean.x, mean.high)), thin)
+            .line(means.iter().map(Measured::at), color.stroke(2.0))
     }
 
     /// A dashed line across at `y`, with its name.

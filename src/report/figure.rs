@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::experiment::results::{Results, Run, ThresholdPoint, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{BASE, Color, GRAY, INK, Mark, OCHER, VIOLET, label, look};
-use crate::plot::{self, Axis, Key, Panel, Plot, SeedMean, Shares, Spikes};
+use crate::plot::{self, Axis, Key, Measured, Panel, Plot, Shares, Spikes, line_keys};
 use crate::stats::{self, Spread};
 use polars::prelude::DataFrame;
 
@@ -340,7 +340,7 @@ pub fn threshold_curves(
 /// Training loss of each arm at its chosen rate; `None` without losses.
 pub fn losses(results: &Results) -> Result<Option<Figure>> {
     let all = arms(results);
-    let mut curves: Vec<(&str, Vec<SeedMean>)> = Vec::new();
+    let mut curves: Vec<(&str, Vec<Measured>)> = Vec::new();
     let mut ends: Vec<(String, f64)> = Vec::new();
     let mut diverged: Vec<String> = Vec::new();
     for arm in &all {
@@ -370,13 +370,13 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
         title = format!("{title}; no finite loss at the end for {}", diverged.join(", "));
     }
     let points = || curves.iter().flat_map(|(_, curve)| curve);
-    let top = points().map(|point| point.spread.max).fold(0.0, f64::max);
+    let top = points().map(|point| point.high).fold(0.0, f64::max);
     let steps = points().map(|point| point.x).fold(1.0, f64::max);
     let panel = curves.iter().fold(plot::loss_panel(steps, top), |panel, (arm, curve)| {
         let look = look(arm, &all);
         // A few marks tell the curves apart without color.
         let some = curve.iter().skip(curve.len() / 12).step_by((curve.len() / 5).max(1));
-        panel.seeds(curve, look.color).marks(some.map(SeedMean::at), look, 4.5)
+        panel.seeds(curve, look.color).marks(some.map(Measured::at), look, 4.5)
     });
     let plot = Plot::new(title)
         .note(
@@ -384,21 +384,21 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
              highest seed; steps are averaged in groups.",
         )
         .panel(panel)
-        .legend(curves.iter().map(|(arm, _)| look(arm, &all).line_key(label(arm))))
+        .legend(line_keys(&curves.iter().map(|(arm, _)| *arm).collect::<Vec<_>>(), &all))
         .size(960, 520);
     let arms = curves.iter().flat_map(|(arm, curve)| curve.iter().map(|_| (*arm).to_owned()));
     let table = frame(vec![
         text("arm", arms),
         numbers("step", points().map(|point| Some(point.x))),
-        numbers("loss", points().map(|point| Some(point.mean))),
-        numbers("loss_min", points().map(|point| Some(point.spread.min))),
-        numbers("loss_max", points().map(|point| Some(point.spread.max))),
+        numbers("loss", points().map(|point| Some(point.y))),
+        numbers("loss_min", points().map(|point| Some(point.low))),
+        numbers("loss_max", points().map(|point| Some(point.high))),
     ])?;
     Ok(Some(Figure { name: "losses", plot, table }))
 }
 
 /// Middle step, mean over seeds, and spread over seeds, of at most 60 groups of neighboring steps; losses that are not finite are left out.
-fn loss_curve(runs: &[&Run]) -> Vec<SeedMean> {
+fn loss_curve(runs: &[&Run]) -> Vec<Measured> {
     let steps = runs.iter().map(|run| run.losses.len()).min().unwrap_or(0);
     let group = steps.div_ceil(60).max(1);
     let mut curve = Vec::new();
@@ -415,7 +415,7 @@ fn loss_curve(runs: &[&Run]) -> Vec<SeedMean> {
                 stats::mean(&finite)
             })
             .collect();
-        curve.extend(SeedMean::of((start + 1 + end) as f64 / 2.0, &seeds));
+        curve.extend(Measured::over_seeds((start + 1 + end) as f64 / 2.0, &seeds));
     }
     curve
 }

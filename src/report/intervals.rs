@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::experiment::canonical;
 use crate::experiment::results::Results;
 use crate::plot::palette::{BASE, GRAY, INK, label, look};
-use crate::plot::{Axis, Panel, Plot};
+use crate::plot::{Axis, Measured, Panel, Plot, keys};
 use crate::stats::{self, Verdict};
 
 /// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.
@@ -54,10 +54,14 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
     for (at, row) in &drawn {
         // side by side around the number of seeds
         let beside = 0.12 * (*at as f64 - (shown.len() as f64 - 1.0) / 2.0);
-        let found = &row.comparison;
-        let place = (found.seeds as f64 + beside, found.difference.value);
-        let ends = (found.interval.low, found.interval.high);
-        panel = panel.interval(place, ends, look(&row.arm, &names));
+        let stats::Comparison { seeds, difference, interval, .. } = &row.comparison;
+        let change = Measured {
+            x: *seeds as f64 + beside,
+            y: difference.value,
+            low: interval.low,
+            high: interval.high,
+        };
+        panel = panel.interval(change, look(&row.arm, &names));
     }
     let kept: Vec<String> = found
         .last()
@@ -83,7 +87,7 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
     let plot = Plot::new(title)
         .note("Mark: change against base; bar: 95 % interval, over items with one seed and over items and seeds with more.")
         .panel(panel)
-        .legend(shown.iter().map(|name| look(name, &names).key(label(name))))
+        .legend(keys(&shown, &names))
         .size(720, 380);
     let of_rows = |value: fn(&Row) -> f64| all().map(move |row| Some(value(row)));
     let table = frame(vec![

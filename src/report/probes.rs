@@ -7,7 +7,7 @@ use super::table::{counts, frame, numbers, text};
 use crate::error::Result;
 use crate::experiment::results::Results;
 use crate::plot::palette::{INK, Look, label, look};
-use crate::plot::{Axis, Panel, Plot, SeedMean};
+use crate::plot::{Axis, Measured, Panel, Plot, line_keys};
 use crate::probe::{Role, Row};
 use crate::select::TokenClass;
 use crate::stats;
@@ -35,7 +35,7 @@ impl<'a> Watched<'a> {
     }
 
     /// At each step the mean and the spread over those seeds that have a value there; `value` is given a seed's rows of one step.
-    fn curve(&self, value: impl Fn(&[&Row]) -> Option<f64>) -> Vec<SeedMean> {
+    fn curve(&self, value: impl Fn(&[&Row]) -> Option<f64>) -> Vec<Measured> {
         let mut steps: Vec<usize> =
             self.seeds.iter().flat_map(|rows| rows.iter().map(|row| row.step)).collect();
         steps.sort_unstable();
@@ -45,7 +45,7 @@ impl<'a> Watched<'a> {
                 value(&rows.iter().filter(|row| row.step == *step).collect::<Vec<_>>())
             };
             let values: Vec<f64> = self.seeds.iter().filter_map(of_seed).collect();
-            SeedMean::of(*step as f64, &values)
+            Measured::over_seeds(*step as f64, &values)
         };
         steps.iter().filter_map(at).collect()
     }
@@ -58,7 +58,7 @@ struct Quantity {
     /// Whether it is a share in percent.
     percent: bool,
     /// Of each arm that has it, in the order of the arms.
-    curves: Vec<Option<Vec<SeedMean>>>,
+    curves: Vec<Option<Vec<Measured>>>,
 }
 
 impl Quantity {
@@ -71,7 +71,7 @@ impl Quantity {
     ) -> Option<Self> {
         let curves =
             watched.iter().map(|arm| Some(arm.curve(&value)).filter(|curve| !curve.is_empty()));
-        let curves: Vec<Option<Vec<SeedMean>>> = curves.collect();
+        let curves: Vec<Option<Vec<Measured>>> = curves.collect();
         curves.iter().any(Option::is_some).then(|| Self {
             heading: heading.into(),
             axis,
@@ -104,7 +104,7 @@ impl Quantity {
     fn panel(&self, looks: &[Look]) -> Panel {
         let all = || self.curves.iter().flatten().flatten();
         let last = all().map(|point| point.x).fold(1.0, f64::max);
-        let values = all().flat_map(|point| [point.spread.min, point.spread.max]);
+        let values = all().flat_map(Measured::ends);
         let y = match self.percent {
             true => Axis::around(self.axis, values, 4.0).within(0.0, 100.0),
             false => Axis::around(self.axis, values, 1e-3).within(0.0, f64::INFINITY),
@@ -113,7 +113,7 @@ impl Quantity {
         let curves = self.curves.iter().zip(looks);
         curves.fold(panel.heading(&self.heading, INK), |panel, (curve, look)| match curve {
             Some(curve) => {
-                panel.seeds(curve, look.color).marks(curve.iter().map(SeedMean::at), *look, 4.0)
+                panel.seeds(curve, look.color).marks(curve.iter().map(Measured::at), *look, 4.0)
             }
             None => panel,
         })
@@ -121,9 +121,9 @@ impl Quantity {
 
     /// Base and end of each arm.
     fn ends(&self) -> Vec<Option<(f64, f64)>> {
-        let ends = |curve: &Option<Vec<SeedMean>>| {
+        let ends = |curve: &Option<Vec<Measured>>| {
             let curve = curve.as_ref()?;
-            Some((curve.first()?.mean, curve.last()?.mean))
+            Some((curve.first()?.y, curve.last()?.y))
         };
         self.curves.iter().map(ends).collect()
     }
@@ -201,11 +201,10 @@ fn classes(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
 fn plot(watched: &[Watched<'_>], shown: &[Quantity], title: String, height: u32) -> Plot {
     let arms: Vec<&str> = watched.iter().map(|arm| arm.arm).collect();
     let looks: Vec<Look> = arms.iter().map(|arm| look(arm, &arms)).collect();
-    let keys = arms.iter().zip(&looks).map(|(arm, look)| look.line_key(label(arm)));
     Plot::new(title)
         .note("Step 0 is the base model. Mark: a look at the probe sets, mean over seeds; thin: lowest and highest seed.")
         .panels(shown.iter().map(|quantity| quantity.panel(&looks)))
-        .legend(keys)
+        .legend(line_keys(&arms, &arms))
         .size(960, 150 + height * shown.len() as u32)
 }
 
@@ -268,7 +267,7 @@ pub fn grid(watched: &[Watched<'_>]) -> Grid {
         for (probe, role) in sets {
             let ends = |value: fn(&Row) -> Option<f64>| {
                 let curve = arm.curve(|rows| value(rows.iter().find(|row| row.probe == probe)?));
-                Some((curve.first()?.mean, curve.last()?.mean))
+                Some((curve.first()?.y, curve.last()?.y))
             };
             let pair = |ends: Option<(f64, f64)>, scale: f64, digits: usize| match ends {
                 Some((base, end)) => [base, end].map(|value| format!("{:.digits$}", scale * value)),
@@ -408,8 +407,8 @@ mod tests {
         let target = Quantity::of_role("target", Role::Target, &watched).unwrap();
         let last = *target.curves[0].as_ref().unwrap().last().unwrap();
         // 0.70, 0.68 and 0.66
-        assert!((last.mean - 68.0).abs() < 1e-9, "{last:?}");
-        assert!((last.spread.min - 66.0).abs() < 1e-9, "{last:?}");
+        assert!((last.y - 68.0).abs() < 1e-9, "{last:?}");
+        assert!((last.low - 66.0).abs() < 1e-9, "{last:?}");
         let others = Quantity::of_role("others", Role::NonTarget, &watched).unwrap();
         let (base, end) = others.ends()[0].unwrap();
         assert!((base - 70.0).abs() < 1e-9 && (end - 55.0).abs() < 1e-9, "{base} {end}");
