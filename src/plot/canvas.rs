@@ -11,7 +11,17 @@ use plotters::style::{
 };
 use std::sync::OnceLock;
 
+/// What of a text stands at its place.
+type Anchor = (HPos, VPos);
+pub(super) const TOP_LEFT: Anchor = (HPos::Left, VPos::Top);
+pub(super) const TOP: Anchor = (HPos::Center, VPos::Top);
+pub(super) const LEFT: Anchor = (HPos::Left, VPos::Center);
+pub(super) const RIGHT: Anchor = (HPos::Right, VPos::Center);
+pub(super) const CENTER: Anchor = (HPos::Center, VPos::Center);
+pub(super) const BOTTOM_RIGHT: Anchor = (HPos::Right, VPos::Bottom);
+
 /// How a text is set.
+#[derive(Clone, Copy)]
 pub(super) struct Type {
     size: f64,
     bold: bool,
@@ -26,7 +36,7 @@ impl Type {
     pub(super) const UPWARDS: Self = Self { upwards: true, ..Self::LABEL };
     pub(super) const TICK: Self = Self { size: 12.5, bold: false, opacity: 0.8, upwards: false };
 
-    fn style(&self, scale: f64, anchor: (HPos, VPos)) -> TextStyle<'static> {
+    fn style(self, scale: f64, (horizontal, vertical): Anchor) -> TextStyle<'static> {
         // Plotters' size is the height of a line, 1.24 times the size of the letters.
         let font = ("sans-serif", self.size * 1.24 * scale).into_font();
         let font = font.style(if self.bold { FontStyle::Bold } else { FontStyle::Normal });
@@ -38,7 +48,7 @@ impl Type {
         TextStyle {
             font,
             color: rgba(INK, self.opacity).to_backend_color(),
-            pos: Pos::new(anchor.0, anchor.1),
+            pos: Pos::new(horizontal, vertical),
         }
     }
 }
@@ -73,9 +83,8 @@ impl<'a, B: DrawingBackend<ErrorType: 'static>> Canvas<'a, B> {
         from: (f64, f64),
         to: (f64, f64),
         color: Color,
-        opacity: f64,
     ) -> Result<()> {
-        let style = shape(color, opacity, 0.0, true);
+        let style = shape(color, 1.0, 0.0, true);
         let (from, to) = (self.at(from), self.at(to));
         self.backend.draw_rect(from, to, &style, true).map_err(drawing)
     }
@@ -149,8 +158,8 @@ impl<'a, B: DrawingBackend<ErrorType: 'static>> Canvas<'a, B> {
         &mut self,
         text: &str,
         place: (f64, f64),
-        font: &Type,
-        anchor: (HPos, VPos),
+        font: Type,
+        anchor: Anchor,
     ) -> Result<()> {
         let style = font.style(self.scale, anchor);
         let sink = if matches!(anchor.1, VPos::Center) && !font.upwards {
@@ -162,8 +171,8 @@ impl<'a, B: DrawingBackend<ErrorType: 'static>> Canvas<'a, B> {
         self.backend.draw_text(text, &style, place).map_err(drawing)
     }
 
-    pub(super) fn width(&self, text: &str, font: &Type) -> Result<f64> {
-        let style = font.style(self.scale, (HPos::Left, VPos::Top));
+    pub(super) fn width(&self, text: &str, font: Type) -> Result<f64> {
+        let style = font.style(self.scale, TOP_LEFT);
         let (width, _) = self.backend.estimate_text_size(text, &style).map_err(drawing)?;
         // A reader's sans-serif font runs wider than ours, and bold is wider still.
         Ok(f64::from(width) / self.scale * if font.bold { 1.12 } else { 1.05 })
@@ -175,21 +184,20 @@ impl<'a, B: DrawingBackend<ErrorType: 'static>> Canvas<'a, B> {
         text: &str,
         (x, mut y): (f64, f64),
         width: f64,
-        font: &Type,
+        font: Type,
     ) -> Result<f64> {
-        let mut line = String::new();
+        let mut lines = vec![String::new()];
         for word in text.split_whitespace() {
+            let line = lines.last_mut().expect("there is always a line");
             let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
-            if !line.is_empty() && self.width(&longer, font)? > width {
-                self.text(&line, (x, y), font, (HPos::Left, VPos::Top))?;
-                y += 1.3 * font.size;
-                line = word.to_owned();
+            if line.is_empty() || self.width(&longer, font)? <= width {
+                *line = longer;
             } else {
-                line = longer;
+                lines.push(word.to_owned());
             }
         }
-        if !line.is_empty() {
-            self.text(&line, (x, y), font, (HPos::Left, VPos::Top))?;
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            self.text(line, (x, y), font, TOP_LEFT)?;
             y += 1.3 * font.size;
         }
         Ok(y)

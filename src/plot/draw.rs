@@ -1,13 +1,11 @@
 //! How a figure becomes SVG or PNG. Lengths are in pixels of the screen, positions in the axes' units.
 
 use super::axis::number;
-use super::canvas::{Canvas, Type, drawing};
+use super::canvas::{BOTTOM_RIGHT, CENTER, Canvas, LEFT, RIGHT, TOP, TOP_LEFT, Type, drawing};
 use super::palette::{INK, PAPER};
 use super::{Layer, Panel, Plot, Stroke};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
-use plotters::style::text_anchor::{HPos, VPos};
-use std::path::Path;
 
 impl Plot {
     /// The figure as an SVG document.
@@ -45,11 +43,6 @@ impl Plot {
         Ok(file)
     }
 
-    /// Writes [`Plot::png`] to a file.
-    pub fn write_png(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, self.png()?).map_err(Error::io("writing a figure", path))
-    }
-
     fn draw<B: DrawingBackend<ErrorType: 'static>>(
         &self,
         backend: &mut B,
@@ -58,11 +51,11 @@ impl Plot {
     ) -> Result<()> {
         let mut canvas = Canvas::new(backend, scale, sink)?;
         let (width, height) = (f64::from(self.size.0), f64::from(self.size.1));
-        canvas.rectangle((0.0, 0.0), (width, height), PAPER, 1.0)?;
+        canvas.rectangle((0.0, 0.0), (width, height), PAPER)?;
         let top =
-            canvas.paragraph(&self.title, (MARGIN, MARGIN), width - 2.0 * MARGIN, &Type::TITLE)?;
+            canvas.paragraph(&self.title, (MARGIN, MARGIN), width - 2.0 * MARGIN, Type::TITLE)?;
         let top =
-            canvas.paragraph(&self.note, (MARGIN, top + 4.0), width - 2.0 * MARGIN, &Type::NOTE)?
+            canvas.paragraph(&self.note, (MARGIN, top + 4.0), width - 2.0 * MARGIN, Type::NOTE)?
                 + 12.0;
         let beside = self.draw_legend(&mut canvas, top)?;
         // Panels that name their axis need that much more to have equally high axes.
@@ -89,7 +82,7 @@ impl Plot {
     ) -> Result<f64> {
         let mut widest = 0f64;
         for key in &self.legend {
-            widest = widest.max(canvas.width(&key.label, &Type::LABEL)?);
+            widest = widest.max(canvas.width(&key.label, Type::LABEL)?);
         }
         if self.legend.is_empty() {
             return Ok(0.0);
@@ -107,7 +100,7 @@ impl Plot {
             if let Some(look) = key.mark {
                 canvas.mark((left + 12.0, y), look, 5.5, true)?;
             }
-            canvas.text(&key.label, (left + 34.0, y), &Type::LABEL, (HPos::Left, VPos::Center))?;
+            canvas.text(&key.label, (left + 34.0, y), Type::LABEL, LEFT)?;
         }
         Ok(takes)
     }
@@ -132,51 +125,26 @@ impl Panel {
             (left + self.x.place(x) * (right - left), bottom - self.y.place(y) * (bottom - top))
         };
         if let Some((heading, color)) = &self.heading {
-            canvas.rectangle((left, from.1 + 4.0), (left + 10.0, from.1 + 14.0), *color, 1.0)?;
-            canvas.text(
-                heading,
-                (left + 16.0, from.1 + 9.0),
-                &Type::LABEL,
-                (HPos::Left, VPos::Center),
-            )?;
+            canvas.rectangle((left, from.1 + 4.0), (left + 10.0, from.1 + 14.0), *color)?;
+            canvas.text(heading, (left + 16.0, from.1 + 9.0), Type::LABEL, LEFT)?;
         }
         let grid = INK.stroke(1.0).opacity(0.1);
         for tick in self.x.ticks() {
             let (x, _) = at((tick, self.y.from));
             canvas.line(&[(x, top), (x, bottom)], grid)?;
-            canvas.text(
-                &number(tick),
-                (x, bottom + 8.0),
-                &Type::TICK,
-                (HPos::Center, VPos::Top),
-            )?;
+            canvas.text(&number(tick), (x, bottom + 8.0), Type::TICK, TOP)?;
         }
         for tick in self.y.ticks() {
             let (_, y) = at((self.x.from, tick));
             canvas.line(&[(left, y), (right, y)], grid)?;
-            canvas.text(
-                &number(tick),
-                (left - 8.0, y),
-                &Type::TICK,
-                (HPos::Right, VPos::Center),
-            )?;
+            canvas.text(&number(tick), (left - 8.0, y), Type::TICK, RIGHT)?;
         }
         canvas
             .line(&[(left, top), (left, bottom), (right, bottom)], INK.stroke(1.0).opacity(0.6))?;
         if name_x {
-            canvas.text(
-                &self.x.label,
-                ((left + right) / 2.0, bottom + 28.0),
-                &Type::LABEL,
-                (HPos::Center, VPos::Top),
-            )?;
+            canvas.text(&self.x.label, ((left + right) / 2.0, bottom + 28.0), Type::LABEL, TOP)?;
         }
-        canvas.text(
-            &self.y.label,
-            (from.0 + 8.0, (top + bottom) / 2.0),
-            &Type::UPWARDS,
-            (HPos::Center, VPos::Center),
-        )?;
+        canvas.text(&self.y.label, (from.0 + 8.0, (top + bottom) / 2.0), Type::UPWARDS, CENTER)?;
         let inside = |&(x, y): &(f64, f64)| self.x.holds(x) && self.y.holds(y);
         for layer in &self.layers {
             match layer {
@@ -199,33 +167,18 @@ impl Panel {
                 }
                 Layer::Bars { bars, color } => {
                     for &(x0, x1, y) in bars {
-                        canvas.rectangle(
-                            at((x0, y)),
-                            at((x1, self.y.from.max(0.0))),
-                            *color,
-                            1.0,
-                        )?;
+                        canvas.rectangle(at((x0, y)), at((x1, self.y.from.max(0.0))), *color)?;
                     }
                 }
                 Layer::Upright { x, label, color } if self.x.holds(*x) => {
                     let (x, _) = at((*x, self.y.from));
                     canvas.line(&[(x, top), (x, bottom)], color.stroke(1.5).dashed())?;
-                    canvas.text(
-                        label,
-                        (x + 5.0, top + 2.0),
-                        &Type::TICK,
-                        (HPos::Left, VPos::Top),
-                    )?;
+                    canvas.text(label, (x + 5.0, top + 2.0), Type::TICK, TOP_LEFT)?;
                 }
                 Layer::Level { y, label, color } if self.y.holds(*y) => {
                     let (_, y) = at((self.x.from, *y));
                     canvas.line(&[(left, y), (right, y)], color.stroke(1.5).dashed())?;
-                    canvas.text(
-                        label,
-                        (right - 2.0, y - 4.0),
-                        &Type::TICK,
-                        (HPos::Right, VPos::Bottom),
-                    )?;
+                    canvas.text(label, (right - 2.0, y - 4.0), Type::TICK, BOTTOM_RIGHT)?;
                 }
                 Layer::Upright { .. } | Layer::Level { .. } => {}
             }

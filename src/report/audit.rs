@@ -9,7 +9,7 @@
 use super::grid::{Grid, NOTHING, minus};
 use super::html::{Picture, filled};
 use super::table::{frame, numbers, text};
-use super::{csv, figure::Figure, parquet, put, put_with};
+use super::{csv, figure::Figure, parquet, put, put_figure};
 use crate::audit::{Audit, CurvePoint, Fact, Part, Verdict};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
@@ -156,11 +156,7 @@ impl Audit {
             put(folder, "facts.json", &json)?,
         ];
         for figure in &figures {
-            let name = |ending: &str| format!("figures/{}.{ending}", figure.name);
-            let svg = figure.plot.svg()?;
-            files.push(put(folder, &name("svg"), svg.as_bytes())?);
-            files.push(put_with(folder, &name("png"), |path| figure.plot.write_png(path))?);
-            files.push(put(folder, &name("csv"), &csv(&figure.table)?)?);
+            files.extend(put_figure(&folder.join("figures"), figure)?);
         }
         Ok(files)
     }

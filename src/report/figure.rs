@@ -22,13 +22,6 @@ pub struct Figure {
     pub table: DataFrame,
 }
 
-/// Every figure that the results have numbers for.
-pub fn all(results: &Results) -> Result<Vec<Figure>> {
-    let figures = [front(results)?, spikes(results)?, thresholds(results)?, losses(results)?];
-    let probes = super::probes::figures(&super::probes::Watched::of(results))?;
-    Ok(figures.into_iter().flatten().chain(probes).collect())
-}
-
 /// Target against non-target score: one mark for each arm and rate, the mean over seeds; `None` without tested runs.
 pub fn front(results: &Results) -> Result<Option<Figure>> {
     let all = arms(results);
@@ -431,7 +424,7 @@ fn last_tenth(runs: &[&Run]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::report::{self, sample};
 
     #[test]
     fn a_title_claims_a_difference_only_where_it_is_clear() {
@@ -462,10 +455,11 @@ mod tests {
         let mut results = sample::results();
         results.thresholds.clear();
         results.examples.clear();
-        let names: Vec<&str> = all(&results).unwrap().iter().map(|figure| figure.name).collect();
+        let names: Vec<&str> =
+            report::figures(&results).unwrap().iter().map(|figure| figure.name).collect();
         assert_eq!(names, ["front", "losses"]);
         results.runs.clear();
-        assert!(all(&results).unwrap().is_empty());
+        assert!(report::figures(&results).unwrap().is_empty());
     }
 
     #[test]

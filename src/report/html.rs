@@ -223,11 +223,11 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{figure, sample};
+    use crate::report::sample;
 
     fn made() -> String {
         let results = sample::results();
-        page(&results, &sample::provenance(), &figure::all(&results).unwrap()).unwrap()
+        page(&results, &sample::provenance(), &crate::report::figures(&results).unwrap()).unwrap()
     }
 
     #[test]

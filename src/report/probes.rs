@@ -358,7 +358,7 @@ fn rows<'a>(watched: &[Watched<'a>]) -> Vec<(&'a str, usize, &'a Row)> {
 mod tests {
     use super::*;
     use crate::probe::ClassLoss;
-    use crate::report::{figure, html, sample, table};
+    use crate::report::{self, html, sample, table};
 
     /// One look at a training set, a target and two others.
     fn look_at(step: usize, target: f64, others: [f64; 2], kl: f64) -> Vec<Row> {
@@ -438,7 +438,7 @@ mod tests {
         for figure in &figures {
             assert!(!figure.plot.svg().unwrap().contains("NaN"));
         }
-        let all = figure::all(&results).unwrap();
+        let all = report::figures(&results).unwrap();
         let page = html::page(&results, &sample::provenance(), &all).unwrap();
         assert_eq!(page.matches("<svg ").count(), 6);
         assert!(page.contains("drift on training data"));
