@@ -110,12 +110,12 @@ pub mod experiment;
 
 pub mod lesson;
 
-pub mod audit;
-
 // roof
 pub mod plot;
 
 pub mod report;
+
+pub mod audit;
 
 pub mod paper;
 

@@ -38,7 +38,7 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
 }
 
 /// A page from its template; what others wrote is text in it, not markup.
-pub(super) fn filled(name: &str, template: &str, values: Value) -> Result<String> {
+pub(crate) fn filled(name: &str, template: &str, values: Value) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -111,7 +111,7 @@ figure { margin: 2rem 0; } figure svg { max-width: 100%; height: auto; }
 
 /// A figure inside the page.
 #[derive(Serialize)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     name: &'static str,
     title: String,
     svg: String,
@@ -120,7 +120,7 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    pub(super) fn of(figure: &Figure) -> Result<Self> {
+    pub(crate) fn of(figure: &Figure) -> Result<Self> {
         // Black and white become the page's own ink and paper, so that the picture follows light and dark.
         let svg = figure.plot.svg()?;
         let svg = svg.replace(&format!("fill=\"{}\"", INK.hex()), "class=\"ink-fill\"");

@@ -11,7 +11,6 @@
 //! ```
 
 pub mod arms;
-mod audit;
 pub mod figure;
 pub mod forgetting;
 pub mod grid;

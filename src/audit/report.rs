@@ -6,21 +6,22 @@
 //! figures/NAME.svg, .png, .csv        the threshold curve; printed against recomputed BWT
 //! ```
 
-use super::grid::{Grid, NOTHING, minus};
-use super::html::{Picture, filled};
-use super::table::{frame, numbers, text};
-use super::{csv, figure::Figure, parquet, put, put_figure};
-use crate::audit::{Audit, CurvePoint, Fact, Part, Verdict};
+use super::{Audit, CurvePoint, Fact, Part, Verdict};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{GRAY, INK, Look, Mark, VERMILION};
 use crate::plot::{self, Axis, Panel, Plot, Shares};
+use crate::report::figure::Figure;
+use crate::report::grid::{Grid, NOTHING, minus};
+use crate::report::html::{Picture, filled};
+use crate::report::table::{frame, numbers, text};
+use crate::report::{csv, parquet, put, put_figure};
 use minijinja::context;
 use minijinja::value::Serde;
 use polars::prelude::DataFrame;
 use std::path::{Path, PathBuf};
 
-const TEMPLATE: &str = include_str!("audit.html");
+const TEMPLATE: &str = include_str!("report.html");
 const VERDICTS: [Verdict; 3] =
     [Verdict::Follows, Verdict::DoesNotFollow, Verdict::CannotBeComputed];
 const COLUMNS: [&str; 7] = ["fact", "stated", "recomputed", "verdict", "stated in", "file", "note"];
@@ -171,7 +172,7 @@ impl Audit {
             figures => Serde(pictures?),
             version => env!("CARGO_PKG_VERSION"),
         };
-        filled("audit.html", TEMPLATE, values)
+        filled("audit/report.html", TEMPLATE, values)
     }
 }
 
