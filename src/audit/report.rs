@@ -9,8 +9,8 @@
 use super::{Audit, CurvePoint, Fact, Part, Verdict};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
-use crate::plot::palette::{GRAY, INK, Look, Mark, VERMILION};
-use crate::plot::{self, Axis, Panel, Plot, Shares};
+use crate::plot::palette::{GRAY, INK, VERMILION};
+use crate::plot::{self, Axis, Look, Mark, Panel, Plot, Shares};
 use crate::report::figure::Figure;
 use crate::report::grid::{Grid, NOTHING, minus};
 use crate::report::html::{Picture, filled};
@@ -271,8 +271,8 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
         wrong.len(),
         rows.len()
     );
-    let (follows, not) =
-        (Look { color: INK, mark: Mark::Circle }, Look { color: VERMILION, mark: Mark::Cross });
+    let follows = Look::new(INK, Mark::Circle);
+    let not = Look::new(VERMILION, Mark::Cross);
     let equal = [(x.from, x.from), (x.to, x.to)];
     let panel = Panel::new(x, y)
         .line(equal, GRAY.stroke(1.0).dashed())

@@ -1,8 +1,8 @@
 //! What plotters' backends are drawn on by: lines, marks and text in pixels of the screen, in a font that is part of the program, so that a
 //! machine without fonts draws the same picture.
 
-use super::Stroke;
-use super::palette::{Color, INK, Look, Mark, PAPER};
+use super::color::{Color, Look, Mark, Stroke};
+use super::palette::{INK, PAPER};
 use crate::error::{Error, Result};
 use plotters::backend::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};

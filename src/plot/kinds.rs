@@ -1,7 +1,7 @@
 //! The kinds of figures that report, paper and notebooks share.
 
-use super::palette::{Color, GRAY, INK, Look, Mark, label, look};
-use super::{Axis, Key, Panel, Plot, Stroke, keys};
+use super::palette::{GRAY, INK, label, look};
+use super::{Axis, Color, Key, Look, Mark, Panel, Plot, Stroke, keys};
 use crate::metric::PAPER_THRESHOLD;
 use crate::stats;
 

@@ -1,7 +1,7 @@
 //! What stands beside the panels: a name for each mark and line.
 
-use super::Stroke;
-use super::palette::{Look, label, look};
+use super::color::{Look, Stroke};
+use super::palette::{label, look};
 
 /// One line of the legend.
 #[derive(Debug, Clone, PartialEq)]

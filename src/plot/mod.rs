@@ -18,6 +18,7 @@
 
 mod axis;
 mod canvas;
+mod color;
 mod draw;
 mod kinds;
 mod legend;
@@ -25,10 +26,10 @@ pub mod palette;
 mod panel;
 
 pub use axis::Axis;
+pub use color::{Color, Look, Mark, Stroke};
 pub use kinds::{Shares, Spectra, Spikes, loss_panel, spectrum, spikes, thresholds};
 pub use legend::{Key, keys, line_keys};
-pub use palette::{Color, Look, Mark};
-pub use panel::{Layer, Measured, Panel, Stroke};
+pub use panel::{Layer, Measured, Panel};
 
 /// A whole figure.
 #[derive(Debug, Clone, PartialEq)]

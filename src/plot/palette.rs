@@ -4,30 +4,7 @@
 //! darker or lighter where needed to stand out on both white and black. Every arm also has its own mark, so that nothing
 //! depends on color alone.
 
-use super::Stroke;
-
-/// Red, green, blue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Color(pub u8, pub u8, pub u8);
-
-impl Color {
-    /// A line of this color.
-    pub fn stroke(self, width: f64) -> Stroke {
-        Stroke { color: self, width, opacity: 1.0, dashed: false }
-    }
-
-    /// As CSS writes it, with an opacity between 0 and 1.
-    pub fn css(self, opacity: f64) -> String {
-        let Self(red, green, blue) = self;
-        format!("rgba({red},{green},{blue},{opacity:.2})")
-    }
-
-    /// As SVG writes it: `#1A1A1A`.
-    pub fn hex(self) -> String {
-        let Self(red, green, blue) = self;
-        format!("#{red:02X}{green:02X}{blue:02X}")
-    }
-}
+use super::color::{Color, Look, Mark};
 
 /// Text and axes.
 pub const INK: Color = Color(0x1a, 0x1a, 0x1a);
@@ -43,40 +20,6 @@ pub const BLUE: Color = Color(0x00, 0x72, 0xb2);
 pub const OCHER: Color = Color(0xb0, 0x7a, 0x00);
 /// Recall against a known style.
 pub const VIOLET: Color = Color(0x5b, 0x3c, 0xa8);
-
-/// The shape that stands for one thing besides its color.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // the names are the shapes
-pub enum Mark {
-    Circle,
-    Square,
-    Diamond,
-    Up,
-    Down,
-    Right,
-    Cross,
-    Plus,
-}
-
-/// How an arm looks.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Look {
-    /// Its color.
-    pub color: Color,
-    /// Its mark.
-    pub mark: Mark,
-}
-
-impl Look {
-    const fn new(color: Color, mark: Mark) -> Self {
-        Self { color, mark }
-    }
-
-    /// A line of its color.
-    pub fn stroke(self, width: f64) -> Stroke {
-        self.color.stroke(width)
-    }
-}
 
 /// The base model's name among the arms.
 pub const BASE: &str = "base";

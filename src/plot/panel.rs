@@ -1,7 +1,7 @@
 //! A pair of axes, and what is drawn on them.
 
-use super::Axis;
-use super::palette::{Color, Look};
+use super::axis::Axis;
+use super::color::{Color, Look, Stroke};
 use crate::stats::{self, Estimate, Spread};
 
 /// One pair of axes with what is drawn on it.
@@ -89,28 +89,6 @@ pub enum Layer {
         label: String,
         color: Color,
     },
-}
-
-/// How a line is drawn.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
-pub struct Stroke {
-    pub color: Color,
-    pub width: f64,
-    pub opacity: f64,
-    pub dashed: bool,
-}
-
-impl Stroke {
-    /// Lets what lies below shine through.
-    pub fn opacity(self, opacity: f64) -> Self {
-        Self { opacity, ..self }
-    }
-
-    /// Cut into dashes.
-    pub fn dashed(self) -> Self {
-        Self { dashed: true, ..self }
-    }
 }
 
 impl Panel {

@@ -6,8 +6,8 @@ use super::table::{counts, frame, front_point, numbers, percent, plus, rate, tex
 use crate::error::Result;
 use crate::experiment::results::{Results, Run, ThresholdPoint, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
-use crate::plot::palette::{BASE, Color, GRAY, INK, Mark, OCHER, VIOLET, label, look};
-use crate::plot::{self, Axis, Key, Measured, Panel, Plot, Shares, Spikes, line_keys};
+use crate::plot::palette::{BASE, GRAY, INK, OCHER, VIOLET, label, look};
+use crate::plot::{self, Axis, Color, Key, Mark, Measured, Panel, Plot, Shares, Spikes, line_keys};
 use crate::stats::{self, Spread};
 use polars::prelude::DataFrame;
 
