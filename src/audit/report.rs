@@ -10,7 +10,7 @@ use super::{Audit, CurvePoint, Fact, Part, Verdict};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{GRAY, INK, VERMILION};
-use crate::plot::{self, Axis, Look, Mark, Panel, Plot, Shares};
+use crate::plot::{self, Axis, Look, Mark, Panel, Plot, ShareCurve};
 use crate::report::figure::Figure;
 use crate::report::grid::{Grid, NOTHING, minus};
 use crate::report::html::{Picture, filled};
@@ -219,7 +219,7 @@ fn threshold_curve(audit: &Audit) -> Result<Option<Figure>> {
     let (Some(at), Some(first), Some(last)) = (at, curve.first(), curve.last()) else {
         return Ok(None);
     };
-    let shares = |label: &str, stroke, share: fn(&CurvePoint) -> f64| Shares {
+    let shares = |label: &str, stroke, share: fn(&CurvePoint) -> f64| ShareCurve {
         label: label.to_owned(),
         stroke,
         mark: None,

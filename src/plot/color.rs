@@ -79,3 +79,15 @@ impl Look {
         self.color.stroke(width)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_color_is_written_as_svg_and_css_write_it() {
+        let color = Color(0xd5, 0x5e, 0x00);
+        assert_eq!(color.hex(), "#D55E00");
+        assert_eq!(color.css(0.425), "rgba(213,94,0,0.42)");
+    }
+}

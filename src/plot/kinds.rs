@@ -37,7 +37,7 @@ pub fn spikes(title: impl Into<String>, answers: &[Spikes]) -> Plot {
 
 /// A share at each threshold.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shares {
+pub struct ShareCurve {
     /// What has the share.
     pub label: String,
     /// Its line.
@@ -50,7 +50,11 @@ pub struct Shares {
 
 /// What thresholds of the token perplexity do, from the first to the last of them: a curve for each share that has points, and a line at the paper's
 /// threshold.
-pub fn thresholds(title: impl Into<String>, (first, last): (f64, f64), shares: &[Shares]) -> Plot {
+pub fn thresholds(
+    title: impl Into<String>,
+    (first, last): (f64, f64),
+    shares: &[ShareCurve],
+) -> Plot {
     let x = Axis::log("threshold of the token perplexity", first, last);
     let mut panel = Panel::new(x, Axis::new("share, percent", 0.0, 100.0)).upright(
         PAPER_THRESHOLD,
@@ -58,9 +62,10 @@ pub fn thresholds(title: impl Into<String>, (first, last): (f64, f64), shares: &
         GRAY,
     );
     let mut legend = Vec::new();
-    for Shares { label, stroke, mark, points } in shares.iter().filter(|all| !all.points.is_empty())
+    for ShareCurve { label, stroke, mark, points } in
+        shares.iter().filter(|all| !all.points.is_empty())
     {
-        let look = mark.map(|mark| Look { color: stroke.color, mark });
+        let look = mark.map(|mark| Look::new(stroke.color, mark));
         panel = panel.line(points.clone(), *stroke);
         if let Some(look) = look {
             panel = panel.marks(points.clone(), look, 4.5);
@@ -122,6 +127,24 @@ pub fn spectrum(projection: &str, all: &[Spectra]) -> Plot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_without_points_is_neither_drawn_nor_named() {
+        let curve = |label: &str, mark, points: &[(f64, f64)]| ShareCurve {
+            label: label.to_owned(),
+            stroke: INK.stroke(2.0),
+            mark,
+            points: points.to_vec(),
+        };
+        let all = [
+            curve("masked", Some(Mark::Up), &[(1.5, 30.0), (10.0, 9.0)]),
+            curve("style", None, &[]),
+        ];
+        let plot = thresholds("", (1.5, 10.0), &all);
+        assert_eq!(plot.legend, [Look::new(INK, Mark::Up).line_key("masked")]);
+        // the paper's threshold, the line and its marks
+        assert_eq!(plot.panels[0].layers.len(), 3);
+    }
 
     #[test]
     fn the_title_has_each_arms_largest_value() {

@@ -27,7 +27,7 @@ mod panel;
 
 pub use axis::Axis;
 pub use color::{Color, Look, Mark, Stroke};
-pub use kinds::{Shares, Spectra, Spikes, loss_panel, spectrum, spikes, thresholds};
+pub use kinds::{ShareCurve, Spectra, Spikes, loss_panel, spectrum, spikes, thresholds};
 pub use legend::{Key, keys, line_keys};
 pub use panel::{Layer, Measured, Panel};
 

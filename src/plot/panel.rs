@@ -178,3 +178,32 @@ impl Panel {
         self.layer(Layer::Upright { x, label: label.into(), color })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::palette::{GRAY, STM};
+
+    #[test]
+    fn layers_lie_in_the_order_in_which_they_are_said() {
+        let seeds = Measured::over_seeds(1.0, &[2.0, 6.0]).unwrap();
+        assert_eq!((seeds.at(), seeds.ends()), ((1.0, 4.0), [2.0, 6.0]));
+        assert_eq!(Measured::over_seeds(1.0, &[]), None);
+        let se = Measured::estimate(1.0, Estimate { value: 4.0, se: Some(0.5) });
+        assert_eq!(se.ends(), [3.5, 4.5]);
+        let axis = || Axis::new("", 0.0, 9.0);
+        let panel = Panel::new(axis(), axis()).level(3.0, "base", GRAY).seeds(&[seeds], GRAY);
+        let panel = panel.interval(se, STM);
+        let kinds = panel.layers.iter().map(|layer| match layer {
+            Layer::Line { stroke, .. } => format!("line {}", stroke.width),
+            Layer::Marks { filled, .. } => format!("marks {filled}"),
+            Layer::Spread { x, y, .. } => format!("spread {} {}", x.1 - x.0, y.1 - y.0),
+            Layer::Level { y, .. } => format!("level {y}"),
+            other => format!("{other:?}"),
+        });
+        assert_eq!(
+            kinds.collect::<Vec<_>>(),
+            ["level 3", "line 1", "line 1", "line 2", "spread 0 1", "marks true"]
+        );
+    }
+}

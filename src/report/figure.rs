@@ -7,7 +7,9 @@ use crate::error::Result;
 use crate::experiment::results::{Results, Run, ThresholdPoint, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{BASE, GRAY, INK, OCHER, VIOLET, label, look};
-use crate::plot::{self, Axis, Color, Key, Mark, Measured, Panel, Plot, Shares, Spikes, line_keys};
+use crate::plot::{
+    self, Axis, Color, Key, Mark, Measured, Panel, Plot, ShareCurve, Spikes, line_keys,
+};
 use crate::stats::{self, Spread};
 use polars::prelude::DataFrame;
 
@@ -289,7 +291,12 @@ pub fn threshold_curves(
     type Value = fn(&ThresholdPoint) -> Option<f64>;
     let shares = |label: &str, of: &[&ThresholdPoint], value: Value, stroke, mark| {
         let share = |point: &&ThresholdPoint| Some((point.threshold, 100.0 * value(point)?));
-        Shares { label: label.into(), stroke, mark, points: of.iter().filter_map(share).collect() }
+        ShareCurve {
+            label: label.into(),
+            stroke,
+            mark,
+            points: of.iter().filter_map(share).collect(),
+        }
     };
     let (precision, recall): (Value, Value) = (|point| point.precision, |point| point.recall);
     let line = |color: Color| color.stroke(2.0);
