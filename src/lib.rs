@@ -163,10 +163,12 @@ pub mod analysis;
 
 pub mod exercise;
 
-pub mod audit;
-
 // roof
+pub mod plot;
+
 pub mod report;
+
+pub mod audit;
 
 pub mod paper;
 

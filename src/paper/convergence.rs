@@ -7,13 +7,13 @@ use crate::error::Result;
 use crate::experiment::{Arm, Experiment};
 use crate::metric::PAPER_THRESHOLD;
 use crate::model::Checkpoint;
+use crate::plot::palette::{BASE, label, look};
+use crate::plot::{Axis, Measured, Panel, Plot, line_keys};
 use crate::report::figure::Figure;
-use crate::report::palette::{BASE, label, look};
-use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
 use crate::report::summary;
 use crate::scored::Scored;
-use crate::stats::{self, Estimate, Spread};
 use crate::verbs::{self, Training};
+use crate::stats::{self, Estimate};
 
 /// Figure 4.
 pub(super) fn figure(desk: &Desk) -> Result<Shown> {
@@ -181,48 +181,22 @@ fn plot(curves: &[(&Arm, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {
     ];
     let epochs = curves.iter().flat_map(|(_, seeds)| seeds).map(Vec::len).max().unwrap_or(1);
     let panel = |(axis, value, least): (&str, Value, f64)| {
-        let mut layers = Vec::new();
-        let mut all = Vec::new();
-        for ((_, seeds), name) in curves.iter().zip(&names) {
-            let color = look(name, &names).color;
-            let spreads: Vec<(f64, f64, Spread)> = (0..epochs)
-                .filter_map(|epoch| {
-                    let values = at(seeds, epoch, value);
-                    Some((epoch as f64, stats::mean(&values)?, Spread::of(&values)?))
-                })
-                .collect();
-            all.extend(spreads.iter().flat_map(|(_, _, spread)| [spread.min, spread.max]));
-            for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
-                layers.push(Layer::Line {
-                    points: spreads.iter().map(|(x, _, spread)| (*x, end(spread))).collect(),
-                    color,
-                    width: 1.0,
-                    opacity: 0.3,
-                    dashed: false,
-                });
-            }
-            let points: Vec<(f64, f64)> = spreads.iter().map(|(x, mean, _)| (*x, *mean)).collect();
-            layers.push(Layer::Line {
-                points: points.clone(),
-                color,
-                width: 2.0,
-                opacity: 1.0,
-                dashed: false,
-            });
-            layers.push(Layer::Marks {
-                points,
-                color,
-                mark: look(name, &names).mark,
-                size: 4.0,
-                filled: true,
-            });
-        }
-        Panel {
-            heading: None,
-            x: Axis { label: "epoch".to_owned(), from: -0.2, to: epochs as f64 - 0.8, log: false },
-            y: Axis::around(axis, all.into_iter(), least),
-            layers,
-        }
+        let curves: Vec<Vec<Measured>> = curves
+            .iter()
+            .map(|(_, seeds)| {
+                let mean = |epoch| Measured::over_seeds(epoch as f64, &at(seeds, epoch, value));
+                (0..epochs).filter_map(mean).collect()
+            })
+            .collect();
+        let ends = curves.iter().flatten().flat_map(Measured::ends);
+        let panel = Panel::new(
+            Axis::new("epoch", -0.2, epochs as f64 - 0.8),
+            Axis::around(axis, ends, least),
+        );
+        curves.iter().zip(&names).fold(panel, |panel, (curve, name)| {
+            let look = look(name, &names);
+            panel.seeds(curve, look.color).marks(curve.iter().map(Measured::at), look, 4.0)
+        })
     };
     let last = |seeds: &[Vec<Point>]| {
         100.0 * stats::mean(&at(seeds, epochs - 1, |p| Some(p.target))).unwrap_or(f64::NAN)
@@ -231,24 +205,13 @@ fn plot(curves: &[(&Arm, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {
         .iter()
         .map(|(arm, seeds)| format!("{} {:.1} %", label(&arm.to_string()), last(seeds)))
         .collect();
-    Plot {
-        title: format!(
-            "Target {target} after {} epochs: {}",
-            epochs.saturating_sub(1),
-            ends.join(", ")
-        ),
-        note: format!("Mean over seeds at the rate {rate:e}; thin lines: lowest and highest seed."),
-        panels: panels.into_iter().map(panel).collect(),
-        legend: names
-            .iter()
-            .map(|name| Key {
-                label: label(name),
-                color: look(name, &names).color,
-                mark: Some(look(name, &names).mark),
-                line: true,
-                dashed: false,
-            })
-            .collect(),
-        size: (960, 960),
-    }
+    Plot::new(format!(
+        "Target {target} after {} epochs: {}",
+        epochs.saturating_sub(1),
+        ends.join(", ")
+    ))
+    .note(format!("Mean over seeds at the rate {rate:e}; thin lines: lowest and highest seed."))
+    .panels(panels.map(panel))
+    .legend(line_keys(&names, &names))
+    .size(960, 960)
 }
