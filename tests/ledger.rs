@@ -258,11 +258,8 @@ fn ten_million_tokens_are_written_and_queried_within_the_stated_memory() {
     let items = read_items(&lab().join("code/train.jsonl")).unwrap();
     let real: Vec<Sequence> =
         items.iter().map(|item| sequence(&tokenizer, &Example::from(item)).unwrap()).collect();
-    let style: Vec<Vec<bool>> = real
-        .iter()
-        .zip(&items)
-        .map(|(of, item)| ledger::marked(of, &item.truth, &item.style))
-        .collect();
+    let style: Vec<Vec<bool>> =
+        real.iter().zip(&items).map(|(of, item)| of.marked(&item.truth, &item.style)).collect();
     let classes: Vec<Vec<TokenClass>> = real.iter().map(|of| of.classes(&tokenizer)).collect();
     let origin = Origin::of(&cx, &base, None, &[], &real, None).unwrap();
     let out = folder.path().join("tokens");

@@ -12,8 +12,8 @@ use crate::plot::{Axis, Measured, Panel, Plot, line_keys};
 use crate::report::figure::Figure;
 use crate::report::summary;
 use crate::scored::Scored;
-use crate::verbs::{self, Training};
 use crate::stats::{self, Estimate};
+use crate::verbs::{self, Training};
 
 /// Figure 4.
 pub(super) fn figure(desk: &Desk) -> Result<Shown> {

@@ -7,8 +7,8 @@ use crate::diversity::self_bleu;
 use crate::error::Result;
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
-use crate::self_output::{Conditioning, Pool, SelfOutput};
 use crate::plot::palette::{BASE, label};
+use crate::self_output::{Conditioning, Pool, SelfOutput};
 use crate::stats::{self, Block, Estimate};
 use crate::verbs;
 

@@ -5,8 +5,8 @@ use super::summary::{arms, chosen};
 use super::table::{counts, frame, numbers, plus, text};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, Run, TaskScore};
-use crate::select::canonical;
 use crate::plot::palette::{BASE, label};
+use crate::select::canonical;
 use crate::stats::{Adjusted, Comparison, Design, Interval, Pair, Test, Verdict};
 use polars::prelude::DataFrame;
 

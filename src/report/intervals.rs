@@ -6,9 +6,9 @@ use super::summary::arms;
 use super::table::{counts, frame, numbers, text};
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
-use crate::select::canonical;
 use crate::plot::palette::{BASE, GRAY, INK, label, look};
 use crate::plot::{Axis, Measured, Panel, Plot, keys};
+use crate::select::canonical;
 use crate::stats::{self, Verdict};
 
 /// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.

@@ -29,7 +29,12 @@ mod likelihood;
 mod math;
 pub mod minipy;
 mod number;
+#[cfg(feature = "sql")]
 mod query;
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(not(feature = "sql"))]
+#[path = "without_sql.rs"]
 mod sql;
 mod text;
 
@@ -358,6 +363,7 @@ impl Check {
     pub fn ready(&self) -> Result<()> {
         match self {
             Self::Python { .. } => sandbox::Python::find().map(|_| ()),
+            Self::Sql { .. } | Self::Database { .. } => sql::ready(),
             _ => Ok(()),
         }
     }
