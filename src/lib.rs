@@ -32,6 +32,8 @@ pub mod rng;
 
 pub mod stats;
 
+pub mod table;
+
 pub mod metric;
 
 pub mod pareto;

@@ -5,8 +5,8 @@
 
 use super::{Media, Show, escaped};
 use crate::experiment::results::{TokenExample, TokenView};
-use crate::report::grid::significant;
 use crate::report::palette;
+use crate::table::significant;
 
 /// The perplexity that gets the full color, as in the report.
 const HOTTEST: f64 = 1000.0;

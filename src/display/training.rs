@@ -3,10 +3,9 @@
 use super::{Media, Show};
 use crate::error::Result;
 use crate::report::figure::Figure;
-use crate::report::grid::significant;
 use crate::report::palette::look;
 use crate::report::plot::{Axis, Layer, Panel, Plot};
-use crate::report::table::{frame, numbers};
+use crate::table::{Table, significant};
 use crate::train::Step;
 use crate::verbs::Tuned;
 
@@ -58,10 +57,8 @@ pub fn loss_figure(steps: &[Step]) -> Result<Figure> {
         legend: Vec::new(),
         size: (720, 320),
     };
-    let table = frame(vec![
-        numbers("step", losses.iter().map(|point| Some(point.0))),
-        numbers("loss", losses.iter().map(|point| Some(point.1))),
-    ])?;
+    let table =
+        Table::default().rows(&losses).file("step", |at| at.0).file("loss", |at| at.1).table();
     Ok(Figure { name: "loss", plot, table })
 }
 

@@ -5,10 +5,9 @@ use super::{Media, Show, escaped};
 use crate::error::Result;
 use crate::lesson::{Masked, Weighed, weights_by_perplexity};
 use crate::report::figure::Figure;
-use crate::report::grid::significant;
 use crate::report::palette::{self, look};
 use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
-use crate::report::table::{frame, numbers, text};
+use crate::table::{Table, significant};
 
 /// The deeper a token's ground, the more it weighs; the largest weight of the answer has the full color.
 impl Show for Weighed {
@@ -120,18 +119,14 @@ pub fn weight_figure(lessons: &[&Masked]) -> Result<Figure> {
         legend: names.iter().zip(&looks).map(key).collect(),
         size: (720, 380),
     };
-    let rows = || {
-        let of = |bins: &'_ crate::lesson::Bins| {
-            let rule = bins.rule.clone();
-            bins.points.clone().into_iter().map(move |point| (rule.clone(), point))
-        };
-        all.iter().flat_map(of)
-    };
-    let table = frame(vec![
-        text("rule", rows().map(|row| row.0)),
-        numbers("perplexity", rows().map(|row| Some(row.1.0))),
-        numbers("weight", rows().map(|row| Some(row.1.1))),
-    ])?;
+    let rows: Vec<(&str, (f64, f64))> =
+        all.iter().flat_map(|bins| bins.points.iter().map(|point| (&*bins.rule, *point))).collect();
+    let table = Table::default()
+        .rows(&rows)
+        .file("rule", |row| row.0)
+        .file("perplexity", |row| row.1.0)
+        .file("weight", |row| row.1.1)
+        .table();
     Ok(Figure { name: "weights", plot, table })
 }
 

@@ -1,15 +1,15 @@
 //! Where each arm's change against base lies: intervals as a figure, with the margin of what counts as none.
 
 use super::figure::Figure;
-use super::forgetting::{Row, TaskGroup, rows};
+use super::forgetting::{ForgettingRow, TaskGroup, rows};
 use super::palette::{BASE, Look, label, look};
 use super::plot::{Axis, INK, Layer, Panel, Plot};
 use super::summary::arms;
-use super::table::{counts, frame, numbers, text};
 use crate::error::{Error, Result};
 use crate::experiment::canonical;
 use crate::experiment::results::Results;
 use crate::stats::{self, Verdict};
+use crate::table::Table;
 
 /// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.
 ///
@@ -24,7 +24,7 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
         let problem = format!("there is no `{unknown}`, only {}", names.join(", "));
         return Err(Error::invalid("arm", problem));
     }
-    let found: Vec<Vec<Row>> = all
+    let found: Vec<Vec<ForgettingRow>> = all
         .iter()
         .map(|results| {
             let rows = rows(results)?.into_iter();
@@ -42,7 +42,7 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
             color: INK,
         });
     }
-    let mut drawn: Vec<&Row> = Vec::new();
+    let mut drawn: Vec<&ForgettingRow> = Vec::new();
     for (at, name) in shown.iter().enumerate() {
         let Look { color, mark } = look(name, &names);
         // side by side around the number of seeds
@@ -111,15 +111,15 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
             .collect(),
         size: (720, 380),
     };
-    let of_rows = |value: fn(&Row) -> f64| drawn.iter().map(move |row| Some(value(row)));
-    let table = frame(vec![
-        text("arm", drawn.iter().map(|row| row.arm.clone())),
-        counts("seeds", drawn.iter().map(|row| row.comparison.seeds)),
-        counts("items", drawn.iter().map(|row| row.comparison.items)),
-        numbers("points", of_rows(|row| row.comparison.difference.value)),
-        numbers("low", of_rows(|row| row.comparison.interval.low)),
-        numbers("high", of_rows(|row| row.comparison.interval.high)),
-    ])?;
+    let table = Table::default()
+        .rows(&drawn)
+        .file("arm", |row| &row.arm)
+        .file("seeds", |row| row.comparison.seeds)
+        .file("items", |row| row.comparison.items)
+        .file("points", |row| row.comparison.difference.value)
+        .file("low", |row| row.comparison.interval.low)
+        .file("high", |row| row.comparison.interval.high)
+        .table();
     Ok(Figure { name: "intervals", plot, table })
 }
 

@@ -652,7 +652,7 @@ fn number(value: f64) -> String {
         let text = format!("{value:.4}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
-    super::grid::minus(&text)
+    crate::table::minus(&text)
 }
 
 /// Makes the built-in font known to plotters, once; whether that worked.

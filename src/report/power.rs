@@ -3,10 +3,10 @@
 use super::figure::Figure;
 use super::palette::look;
 use super::plot::{Axis, INK, Layer, Panel, Plot};
-use super::table::{frame, numbers};
 use crate::error::{Error, Result};
 use crate::stats::Design;
 use crate::stats::power::{needed_items, smallest_difference};
+use crate::table::Table;
 
 /// The smallest difference that McNemar's test finds, against the number of items, where two models disagree on the share `discordant` of them;
 /// with the margin of `design` and the `items` there are.
@@ -75,10 +75,8 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
         legend: Vec::new(),
         size: (720, 360),
     };
-    let table = frame(vec![
-        numbers("items", points.iter().map(|point| Some(point.0))),
-        numbers("points", points.iter().map(|point| Some(point.1))),
-    ])?;
+    let table =
+        Table::default().rows(&points).file("items", |at| at.0).file("points", |at| at.1).table();
     Ok(Figure { name: "power", plot, table })
 }
 
@@ -95,8 +93,8 @@ mod tests {
             figure.plot.title
         );
         // more items never find less
-        let points = figure.table.column("points").unwrap().f64().unwrap();
-        let points: Vec<f64> = points.into_no_null_iter().collect();
+        let points = figure.table.cells("points").unwrap().iter();
+        let points: Vec<f64> = points.map(|cell| cell.value().unwrap().value).collect();
         assert!(points.windows(2).all(|pair| pair[1] <= pair[0]));
     }
 
