@@ -80,6 +80,8 @@ pub mod rng;
 
 pub mod stats;
 
+pub mod table;
+
 pub mod metric;
 
 pub mod pareto;

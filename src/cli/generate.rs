@@ -1,8 +1,9 @@
-use super::Common;
 use super::data::{first_names, note_unusable, skippable};
 use super::output::Reads;
 use super::template::Template;
 use super::terminal::say;
+use super::{Common, word};
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::io::Write;
@@ -78,8 +79,15 @@ pub struct Generate {
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     /// Of the right answers, the one whose perplexity is lowest: given the prompt, or of its text alone
-    #[arg(long, value_enum, default_value = "text_alone")]
-    lowest: Lowest,
+    #[arg(
+        long,
+        value_parser = word::<Conditioning>([
+            PossibleValue::new("given_prompt").alias("given-prompt"),
+            PossibleValue::new("text_alone").alias("text-alone"),
+        ]),
+        default_value = "text_alone"
+    )]
+    lowest: Conditioning,
     #[command(flatten)]
     template: Template,
     /// Folder for pool.jsonl and train.jsonl
@@ -96,14 +104,6 @@ enum Kind {
     SelfOutput,
     /// The reference answer in the model's own words
     Rephrase,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Lowest {
-    #[value(name = "given_prompt", alias = "given-prompt")]
-    GivenPrompt,
-    #[value(name = "text_alone", alias = "text-alone")]
-    TextAlone,
 }
 
 /// A line of `pool.jsonl`.
@@ -215,10 +215,7 @@ impl Generate {
                 max_new_tokens: self.max_new_tokens,
                 seed: self.seed,
             },
-            lowest: match self.lowest {
-                Lowest::GivenPrompt => Conditioning::GivenPrompt,
-                Lowest::TextAlone => Conditioning::TextAlone,
-            },
+            lowest: self.lowest,
         };
         if config.samples == 0 {
             return Err(Error::invalid("samples", "must be at least 1"));

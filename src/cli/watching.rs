@@ -1,8 +1,9 @@
 //! Options for what is looked at while a model is trained.
 
 use super::output::Reads;
-use super::terminal::say;
-use clap::{Args, ValueEnum};
+use super::terminal::{say, show};
+use super::word;
+use clap::Args;
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
 use unforget::dataset::{Dataset, read_items};
@@ -11,6 +12,8 @@ use unforget::model::Checkpoint;
 use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten};
 use unforget::scored::Scored;
 use unforget::store::Output;
+use unforget::table::{Cell, Table};
+use unforget::tokens::Tokenizer;
 
 /// Looking at a training while it goes on.
 #[derive(Args)]
@@ -50,22 +53,16 @@ pub struct Watching {
     /// What happens when more is lost: the training ends with the model as it is, or as it was at the last look within the budget
     #[arg(
         long,
-        value_enum,
+        value_parser = word::<WhenForgotten>(["stop", "roll-back"]),
         default_value = "stop",
         requires = "forget_at_most",
         help_heading = "While it trains"
     )]
-    when_forgotten: Then,
+    when_forgotten: WhenForgotten,
     /// Folder for steps and probes as they come: steps.jsonl, probes.jsonl, an event file for TensorBoard, and at the end
     /// probes.html with the curves
     #[arg(long, value_name = "FOLDER", help_heading = "While it trains")]
     pub log: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Then {
-    Stop,
-    RollBack,
 }
 
 impl Watching {
@@ -115,10 +112,7 @@ impl Watching {
             share: self.probe_share,
             max_new_tokens: self.probe_max_new_tokens,
             forget_at_most: self.forget_at_most,
-            when_forgotten: match self.when_forgotten {
-                Then::Stop => WhenForgotten::Stop,
-                Then::RollBack => WhenForgotten::RollBack,
-            },
+            when_forgotten: self.when_forgotten,
         };
         watch.check()?;
         Ok(Some(watch))
@@ -166,29 +160,18 @@ pub fn print(rows: &[Row], stopped: Option<&Stopped>) {
     let Some(last) = rows.last().map(|row| row.step) else {
         return;
     };
-    let shown = |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
-    say!(
-        "\n{:16} {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}",
-        "probe",
-        "step",
-        "loss",
-        "KL",
-        "score",
-        "skill",
-        "form"
-    );
-    for row in rows.iter().filter(|row| row.step == 0 || row.step == last) {
-        say!(
-            "{:16} {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}",
-            row.probe,
-            row.step,
-            shown(row.loss),
-            shown(row.kl),
-            shown(row.score),
-            shown(row.skill),
-            shown(row.form)
-        );
-    }
+    let ends: Vec<&Row> = rows.iter().filter(|row| row.step == 0 || row.step == last).collect();
+    let table = Table::default()
+        .rows(&ends)
+        .column("probe", |row| &row.probe)
+        .column("step", |row| row.step)
+        .column("loss", |row| Cell::number(row.loss, 3))
+        .column("KL", |row| Cell::number(row.kl, 3))
+        .column("score", |row| Cell::number(row.score, 3))
+        .column("skill", |row| Cell::number(row.skill, 3))
+        .column("form", |row| Cell::number(row.form, 3))
+        .table();
+    show!("\n{}", table.lines());
     if let Some(stopped) = stopped {
         let then = match stopped.back_to {
             Some(step) => format!("went back to step {step}"),
