@@ -33,7 +33,6 @@ pub use crate::progress::Progress;
 pub use crate::report::figure::{self, Figure};
 pub use crate::report::forgetting::{self, TaskGroup};
 pub use crate::report::{arms, intervals, power, tables};
-pub use crate::report::{arms, intervals, power, tables};
 pub use crate::scored::{Scored, TokenExample};
 pub use crate::select::{LossMask, PRESETS, TokenClass, Weighting};
 pub use crate::self_output::{

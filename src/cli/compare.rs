@@ -10,7 +10,6 @@ use unforget::report::summary::arms;
 use unforget::samples::{self, Measure};
 use unforget::select::canonical;
 use unforget::stats::{Adjusted, Comparison, Design, Pair, Test};
-use unforget::stats::{Adjusted, Comparison, Design, Pair, Test, Verdict};
 use unforget::table::{Cell, Table, WIDTH};
 
 const EXAMPLES: &str = "\

@@ -13,7 +13,6 @@ use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Stopped, Watch, WhenForgot
 use unforget::scored::Scored;
 use unforget::store::Output;
 use unforget::table::{Cell, Table};
-use unforget::tokens::Tokenizer;
 
 /// Looking at a training while it goes on.
 #[derive(Args)]

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::plot::palette::{BASE, label};
-use crate::self_output::{Conditioning, Pool, SelfOutput, Shown as Asked};
+use crate::self_output::{Conditioning, Pool, SelfOutput};
 use crate::stats::{self, Block};
 use crate::table::{Cell, Table};
 use crate::verbs;

@@ -446,7 +446,7 @@ fn last_tenth(runs: &[&Run]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{self, sample};
+    use crate::report::sample;
 
     #[test]
     fn a_title_claims_a_difference_only_where_it_is_clear() {

@@ -376,7 +376,6 @@ mod tests {
     use super::*;
     use crate::probe::ClassLoss;
     use crate::report::{Report, sample};
-    use crate::report::{Report, sample};
 
     /// One look at a training set, a target and two others.
     fn look_at(step: usize, target: f64, others: [f64; 2], kl: f64) -> Vec<Row> {
