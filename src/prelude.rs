@@ -11,8 +11,8 @@
 //! A kept variable of a notebook has its type written: the kernel cannot look into this crate to find it.
 
 pub use crate::adapter::PeftAdapter;
-pub use crate::audit::{self, Audit, Fact, Part, Table2, Table2Row, table_2};
-pub use crate::card::{self, Card};
+pub use crate::audit::{self, Audit, AuditPart, Fact, Table2, Table2Row, table_2};
+pub use crate::card::{self, RunCard};
 pub use crate::context::Context;
 pub use crate::dataset::{Dataset, read_items};
 pub use crate::display::{self, Show, spikes_figure, surprise_figure, weight_figure};

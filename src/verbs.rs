@@ -5,7 +5,7 @@
 //! [`Context::fingerprint`] lists what each verb reads of a model.
 
 use crate::adapter;
-use crate::card::Card;
+use crate::card::RunCard;
 use crate::context::Context;
 use crate::dataset::Unusable;
 use crate::error::{Error, Result, Word};
@@ -16,6 +16,7 @@ use crate::interruption;
 use crate::model::{Checkpoint, Precision, write_tuned};
 use crate::perplexity::{self, TokenScores};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
+use crate::provenance::MaskRecord;
 use crate::select::Weighting;
 use crate::self_output::{self, Pool, SelfOutput, Shown};
 use crate::stats;
@@ -37,7 +38,7 @@ pub fn score(
     let inputs = cx.fingerprint(checkpoint)?.with("sequences", sequences)?;
     let entry = cx.store.entry("scores", label, &inputs)?;
     entry.run(|work| {
-        let card = Card::begin(cx, &entry, checkpoint)?;
+        let card = RunCard::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let bar = cx.progress.bar(&format!("scoring {label}"), sequences.len());
         let scores = perplexity::score(&model.decoder, sequences, |done| bar.set(done))
@@ -70,7 +71,7 @@ pub fn sample(
         .with("config", config)?;
     let entry = cx.store.entry("pool", label, &inputs)?;
     entry.run(|work| {
-        let card = Card::begin(cx, &entry, checkpoint)?;
+        let card = RunCard::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let bar = cx.progress.bar(&format!("sampling {label}"), items.len() * config.samples);
         let (mut pool, mut lines) = work.lines::<self_output::PoolItem>("pool.jsonl")?;
@@ -135,44 +136,6 @@ pub struct Training<'a> {
     pub rule: Option<(&'a Weighting, &'a [Sequence])>,
     /// Rows of the data that could not be used and were left out: for the run's card.
     pub unusable: &'a [Unusable],
-}
-
-/// How the weights of a training's data were made: `mask.json` beside the result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MaskOrigin {
-    /// The rule.
-    pub rule: Weighting,
-    /// Seed of what it drew.
-    pub seed: u64,
-    /// For each example, the ranges of tokens that are its completion: first, and the one after the last.
-    pub completion: Vec<Vec<(usize, usize)>>,
-    /// What the data themselves said of how much each token is learned; empty where they said nothing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub given: Vec<Vec<f32>>,
-}
-
-impl MaskOrigin {
-    /// The file beside the result.
-    pub const FILE: &str = "mask.json";
-
-    fn new(rule: &Weighting, seed: u64, sequences: &[Sequence]) -> Self {
-        let ranges = |sequence: &Sequence| {
-            let mut ranges: Vec<(usize, usize)> = Vec::new();
-            for at in sequence.completion.positions() {
-                match ranges.last_mut() {
-                    Some((_, end)) if *end == at => *end += 1,
-                    _ => ranges.push((at, at + 1)),
-                }
-            }
-            ranges
-        };
-        let mut given: Vec<Vec<f32>> = sequences.iter().map(|of| of.weights.clone()).collect();
-        if given.iter().all(Vec::is_empty) {
-            given.clear();
-        }
-        let completion = sequences.iter().map(ranges).collect();
-        Self { rule: rule.clone(), seed, completion, given }
-    }
 }
 
 impl<'a> Training<'a> {
@@ -242,14 +205,11 @@ pub fn train(
     }
     let entry = cx.store.entry("finetune", label, &inputs)?;
     let mut tuned: Tuned = entry.run(|work| {
-        let mut card = Card::begin(cx, &entry, base)?;
+        let mut card = RunCard::begin(cx, &entry, base)?;
         let named = reweigh.map(|(_, name)| name.to_string());
         card.training(data, rule.map(|(rule, _)| rule.to_string()).or(named));
         if let Some((rule, sequences)) = rule {
-            let origin = MaskOrigin::new(rule, config.seed, sequences);
-            let text =
-                serde_json::to_vec(&origin).map_err(Error::library("packing the mask's origin"))?;
-            work.write(MaskOrigin::FILE, &text)?;
+            MaskRecord::new(rule, config.seed, sequences).write(work)?;
         }
         let model = cx.load_base(base)?;
         let before = model.decoder.detached()?;
@@ -388,7 +348,7 @@ pub fn finetune_by_epoch(
     let entry = cx.store.entry("finetune-by-epoch", label, &inputs)?;
     let folder = |epoch: usize| format!("epoch-{epoch}");
     let mut all: Vec<Tuned> = entry.run(|work| {
-        let mut card = Card::begin(cx, &entry, base)?;
+        let mut card = RunCard::begin(cx, &entry, base)?;
         card.training(data, None);
         let model = cx.load_base(base)?;
         let before = model.decoder.detached()?;
@@ -456,7 +416,7 @@ pub fn merge(cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Check
     let inputs = cx.fingerprint_of_answers(checkpoint, [])?;
     let entry = cx.store.entry("merged", label, &inputs)?;
     let _layers: usize = entry.run(|work| {
-        let card = Card::begin(cx, &entry, checkpoint)?;
+        let card = RunCard::begin(cx, &entry, checkpoint)?;
         let out = work.path(MODEL)?;
         // what an earlier try left there is not whole
         if out.exists() {
@@ -518,7 +478,7 @@ pub fn evaluate(
     let inputs = of_model.with("tasks", tasks)?.with("sampling", sampling)?;
     let entry = cx.store.entry("evaluate", label, &inputs)?;
     entry.run(|work| {
-        let card = Card::begin(cx, &entry, checkpoint)?;
+        let card = RunCard::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let total = tasks.iter().map(|(_, items)| items.len()).sum();
         let bar = cx.progress.bar(&format!("evaluating {label}"), total);

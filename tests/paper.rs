@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 use unforget::context::Context;
 use unforget::model::DeviceChoice;
-use unforget::paper::{Cell, Desk, Options, Sheet, exhibits, named};
+use unforget::paper::{Cell, Desk, ExhibitOptions, Sheet, exhibits, named};
 use unforget::progress::Progress;
 use unforget::store::Store;
 
@@ -94,7 +94,7 @@ fn norms_ranks_and_spectra_come_from_the_same_runs() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
-    let options = Options { quick: true, ..Options::default() };
+    let options = ExhibitOptions { quick: true, ..ExhibitOptions::default() };
     let desk = Desk::new(&cx, options);
     let norms = named("table-7").unwrap().compute(&desk).unwrap();
     let sheet = &norms.sheets[0];
@@ -127,7 +127,7 @@ fn one_target_after_the_other_fills_the_whole_matrix() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
-    let options = Options { quick: true, ..Options::default() };
+    let options = ExhibitOptions { quick: true, ..ExhibitOptions::default() };
     let shown = named("table-19").unwrap().compute(&Desk::new(&cx, options)).unwrap();
     let matrix = &shown.sheets[0];
     // base, then two stages of each arm; six tasks

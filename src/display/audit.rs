@@ -1,7 +1,7 @@
 //! The authors' numbers: rows of the paper's tables against what follows from them, and facts of an audit.
 
-use super::{Card, Media, Show};
-use crate::audit::{Fact, Table2, Table2Row, Verdict};
+use super::{InfoCard, Media, Show};
+use crate::audit::{AuditVerdict, Fact, Table2, Table2Row};
 use crate::report::grid::{Grid, NOTHING, minus};
 
 fn change(value: Option<f64>) -> String {
@@ -93,14 +93,14 @@ impl Show for Fact {
         if !self.note.is_empty() {
             rows.push(("note", self.note.clone()));
         }
-        Card::of(&self.what, &rows).media()
+        InfoCard::of(&self.what, &rows).media()
     }
 }
 
 /// Facts in short: what is stated, what comes out, and how many follow.
 impl Show for Vec<Fact> {
     fn media(&self) -> Media {
-        let follow = self.iter().filter(|fact| fact.verdict == Verdict::Follows).count();
+        let follow = self.iter().filter(|fact| fact.verdict == AuditVerdict::Follows).count();
         let row = |fact: &Fact| {
             vec![
                 fact.what.clone(),

@@ -1,6 +1,6 @@
 //! The steps of a lesson: what was read, what is learned of it, and what came out.
 
-use super::{Card, Media, Show};
+use super::{InfoCard, Media, Show};
 use crate::context::Context;
 use crate::error::Error;
 use crate::lesson::exercise::Judgment;
@@ -13,7 +13,7 @@ use crate::stats::{Estimate, Verdict};
 impl Show for Scored {
     fn media(&self) -> Media {
         let tokens: usize = self.sequences.iter().map(|s| s.completion.learned()).sum();
-        Card::of(
+        InfoCard::of(
             &format!("{}, as the model reads it", self.name),
             &[
                 ("items", self.sequences.len().to_string()),
@@ -32,7 +32,7 @@ impl Show for Scored {
 impl Show for Masked {
     fn media(&self) -> Media {
         let counts = self.counts();
-        Card::of(
+        InfoCard::of(
             &format!("{}, learned by the rule {}", self.reading.name, self.rule),
             &[
                 ("answer tokens", counts.completion.to_string()),
@@ -50,7 +50,7 @@ impl Show for Tasks {
             .tasks
             .iter()
             .map(|(name, items)| (name.as_str(), format!("{} items", items.len())));
-        Card::of("tasks, the target first", &rows.collect::<Vec<_>>()).media()
+        InfoCard::of("tasks, the target first", &rows.collect::<Vec<_>>()).media()
     }
 }
 
@@ -60,7 +60,7 @@ impl Show for Scores {
             .tasks
             .iter()
             .map(|task| (task.task.as_str(), format!("{:.1} %", 100.0 * task.value())));
-        Card::of(&format!("right answers of {}", self.name), &rows.collect::<Vec<_>>()).media()
+        InfoCard::of(&format!("right answers of {}", self.name), &rows.collect::<Vec<_>>()).media()
     }
 }
 
@@ -123,7 +123,7 @@ impl Show for Comparison {
 impl Show for Judgment {
     fn media(&self) -> Media {
         let mark = if self.right { "✓ right" } else { "✗ not yet" };
-        let media = Card::of(mark, &[("", self.why.clone())]).media();
+        let media = InfoCard::of(mark, &[("", self.why.clone())]).media();
         Media { html: media.html.map(|html| code_marked(&html)), ..media }
     }
 }
@@ -143,11 +143,11 @@ fn code_marked(html: &str) -> String {
 
 impl Show for Context {
     fn media(&self) -> Media {
-        Card::of(
+        InfoCard::of(
             "ready",
             &[
                 ("unforget", env!("CARGO_PKG_VERSION").to_owned()),
-                ("computes on", format!("{:?}", self.device.location())),
+                ("computes on", self.device_name()),
             ],
         )
         .media()

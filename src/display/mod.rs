@@ -32,7 +32,7 @@ mod table;
 mod training;
 mod weighed;
 
-pub use card::Card;
+pub use card::InfoCard;
 pub use movement::{blocks_grid, fronts_figure, movements_grid, spectrum_figure};
 pub use surprise::{spikes_figure, surprise_figure};
 pub use weighed::weight_figure;

@@ -1,8 +1,8 @@
 //! Answers that the model wrote: those to one question, and what pools of them cost and give.
 
-use super::{Card, Media, Show};
+use super::{InfoCard, Media, Show};
 use crate::lesson::{
-    Acceptance, Accepted, Kept, Likeness, OfPool, Picked, Picks, Pools, Questions,
+    Acceptance, Accepted, KeptQuestions, Likeness, OfPool, Picked, Picks, Pools, Questions,
 };
 use crate::report::grid::{Grid, NOTHING, significant};
 use crate::self_output::{Candidate, PoolItem};
@@ -43,7 +43,7 @@ impl Show for PoolItem {
         let shown = different.iter().take(TEXTS).enumerate();
         let texts = shown
             .map(|(at, (candidate, _))| (format!("answer {}", at + 1), candidate.text.clone()));
-        let texts = Card {
+        let texts = InfoCard {
             title: match different.len() > TEXTS {
                 true => format!("the first {TEXTS}"),
                 false => "in full".to_owned(),
@@ -140,11 +140,12 @@ impl Show for Likeness {
     fn media(&self) -> Media {
         let rows: Vec<(&str, String)> =
             self.rows.iter().map(|(name, value)| (name.as_str(), format!("{value:.1}"))).collect();
-        Card::of("how alike to the given answer (self-BLEU, 100 for the same text)", &rows).media()
+        InfoCard::of("how alike to the given answer (self-BLEU, 100 for the same text)", &rows)
+            .media()
     }
 }
 
-impl Show for Kept {
+impl Show for KeptQuestions {
     fn media(&self) -> Media {
         let number = |estimate: Option<Estimate>, factor: f64| match estimate
             .map(|estimate| estimate.times(factor))

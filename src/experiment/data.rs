@@ -3,7 +3,7 @@
 use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView};
 use super::rewrite::{code_only, with_line_ends};
 use super::{Arm, Recipe, Setting};
-use crate::card::Card;
+use crate::card::RunCard;
 use crate::context::Context;
 use crate::dataset;
 use crate::error::{Error, Result};
@@ -436,7 +436,7 @@ fn keep(
     const FOLDER: &str = "tokens";
     let origin = Origin::of(cx, base, None, &[], sequences, None)?;
     let _tokens: usize = entry.run(|work| {
-        let card = Card::begin(cx, &entry, base)?;
+        let card = RunCard::begin(cx, &entry, base)?;
         let rows = Rows {
             sequences,
             scores,

@@ -774,7 +774,10 @@ mod tests {
         let error = Recipe::parse("lerning_rates = [1e-3]").unwrap_err();
         assert!(error.contains("`lerning_rates`") && error.contains("`learning_rates`"), "{error}");
         let error = Recipe::parse("[finetune]\nbach_size = 8").unwrap_err();
-        assert!(error.contains("`finetune.bach_size`") && error.contains("`batch_size`"), "{error}");
+        assert!(
+            error.contains("`finetune.bach_size`") && error.contains("`batch_size`"),
+            "{error}"
+        );
         assert!(Recipe::parse("thresholds = [-1.0]").unwrap_err().contains("above 0"));
         assert!(Recipe::parse("arms = [\"stm\"]").unwrap_err().contains("arm `stm`"));
     }

@@ -4,7 +4,7 @@
 //! helped over the turn. What helped is given away, so a nudged score is no score of the question.
 
 use super::Scored;
-use crate::card::Card;
+use crate::card::RunCard;
 use crate::context::Context;
 use crate::error::Result;
 use crate::evaluate::Graded;
@@ -50,7 +50,7 @@ pub fn nudge(
     let label = format!("{} with {hints} hints", reading.name);
     let entry = cx.store.entry("nudge", &label, &inputs)?;
     entry.run(|work| {
-        let card = Card::begin(cx, &entry, checkpoint)?;
+        let card = RunCard::begin(cx, &entry, checkpoint)?;
         let model = cx.open(checkpoint)?;
         let bar = cx.progress.bar(&label, starts.len());
         let mut done = 0;

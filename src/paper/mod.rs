@@ -5,10 +5,10 @@
 //! set side by side to compare directions, not sizes; [`claims`] does that for each of the paper's hypotheses.
 //!
 //! ```no_run
-//! use unforget::paper::{Desk, Options, named};
+//! use unforget::paper::{Desk, ExhibitOptions, named};
 //! use unforget::prelude::*;
 //! let cx = Context::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::quiet())?;
-//! let desk = Desk::new(&cx, Options { quick: true, ..Options::default() });
+//! let desk = Desk::new(&cx, ExhibitOptions { quick: true, ..ExhibitOptions::default() });
 //! for sheet in named("table-3")?.compute(&desk)?.sheets {
 //!     println!("{}", sheet.grid().text(120));
 //! }
@@ -30,7 +30,7 @@ pub mod printed;
 mod sheet;
 mod tables;
 
-pub use desk::{Desk, Options, recipe_names, recipe_text};
+pub use desk::{Desk, ExhibitOptions, recipe_names, recipe_text};
 pub use made::{Made, stale};
 pub use sheet::{Cell, Sheet};
 

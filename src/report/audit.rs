@@ -11,7 +11,7 @@ use super::html::{Picture, filled};
 use super::plot::{Axis, Color, INK, Key, Layer, Mark, Panel, Plot};
 use super::table::{frame, numbers, text};
 use super::{csv, figure::Figure, palette, parquet, put, put_with};
-use crate::audit::{Audit, Fact, Part, Verdict};
+use crate::audit::{Audit, AuditPart, AuditVerdict, Fact};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
 use minijinja::context;
@@ -20,8 +20,8 @@ use polars::prelude::DataFrame;
 use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = include_str!("audit.html");
-const VERDICTS: [Verdict; 3] =
-    [Verdict::Follows, Verdict::DoesNotFollow, Verdict::CannotBeComputed];
+const VERDICTS: [AuditVerdict; 3] =
+    [AuditVerdict::Follows, AuditVerdict::DoesNotFollow, AuditVerdict::CannotBeComputed];
 const COLUMNS: [&str; 7] = ["fact", "stated", "recomputed", "verdict", "stated in", "file", "note"];
 /// Masked share of the STM set: the threshold curve's first line.
 const MASKED: Color = INK;
@@ -53,7 +53,7 @@ impl Audit {
     }
 
     /// The facts of each part that was audited.
-    pub fn grids(&self) -> Vec<(Part, Grid)> {
+    pub fn grids(&self) -> Vec<(AuditPart, Grid)> {
         self.seconds
             .iter()
             .map(|(part, _)| {
@@ -89,21 +89,21 @@ impl Audit {
             out.push_str(&format!("\n{}\n{}\n", part.title(), "─".repeat(width)));
             for fact in self.facts.iter().filter(|fact| fact.part == *part) {
                 let mark = match fact.verdict {
-                    Verdict::Follows => "ok",
-                    Verdict::DoesNotFollow => "NO",
-                    Verdict::CannotBeComputed => "--",
+                    AuditVerdict::Follows => "ok",
+                    AuditVerdict::DoesNotFollow => "NO",
+                    AuditVerdict::CannotBeComputed => "--",
                 };
                 let values = match fact.verdict {
-                    Verdict::Follows => shown(fact),
-                    Verdict::DoesNotFollow => {
+                    AuditVerdict::Follows => shown(fact),
+                    AuditVerdict::DoesNotFollow => {
                         format!("{}, stated {}", shown(fact), minus(&fact.expected))
                     }
-                    Verdict::CannotBeComputed => format!("stated {}", minus(&fact.expected)),
+                    AuditVerdict::CannotBeComputed => format!("stated {}", minus(&fact.expected)),
                 };
                 out.push_str(&indented(&format!("{mark}  {}: {values}", fact.what), width, 4, 0));
                 let from = format!("[{}; {}]", fact.stated, fact.file);
                 let below = match fact.verdict {
-                    Verdict::Follows => continue,
+                    AuditVerdict::Follows => continue,
                     _ if fact.note.is_empty() => from,
                     _ => format!("{from} {}", fact.note),
                 };
@@ -286,7 +286,7 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
     let rows: Vec<(&Fact, f64, f64)> = audit
         .facts
         .iter()
-        .filter(|fact| fact.part == Part::Metrics && fact.what.starts_with("BWT, "))
+        .filter(|fact| fact.part == AuditPart::Metrics && fact.what.starts_with("BWT, "))
         .filter_map(|fact| Some((fact, fact.expected_value?, fact.recomputed_value?)))
         .collect();
     if rows.is_empty() {
@@ -295,11 +295,11 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
     let both = || rows.iter().flat_map(|(_, printed, found)| [*printed, *found]);
     let axis = |label: &str| Axis::around(label, both(), 1.0);
     let (x, y) = (axis("BWT recomputed, percent"), axis("BWT printed, percent"));
-    let of = |verdict: Verdict| -> Vec<(f64, f64)> {
+    let of = |verdict: AuditVerdict| -> Vec<(f64, f64)> {
         let fits = rows.iter().filter(|(fact, ..)| fact.verdict == verdict);
         fits.map(|(_, printed, found)| (*found, *printed)).collect()
     };
-    let (right, wrong) = (of(Verdict::Follows), of(Verdict::DoesNotFollow));
+    let (right, wrong) = (of(AuditVerdict::Follows), of(AuditVerdict::DoesNotFollow));
     let title = format!(
         "{} of {} printed BWT do not follow from their rows' scores",
         wrong.len(),
@@ -367,12 +367,12 @@ mod tests {
         Audit {
             folder: "copy".into(),
             facts: vec![
-                fact(Part::Metrics, Verdict::Follows, Some(-1.5)),
-                fact(Part::Metrics, Verdict::DoesNotFollow, Some(4.0)),
-                fact(Part::Metrics, Verdict::CannotBeComputed, None),
+                fact(AuditPart::Metrics, AuditVerdict::Follows, Some(-1.5)),
+                fact(AuditPart::Metrics, AuditVerdict::DoesNotFollow, Some(4.0)),
+                fact(AuditPart::Metrics, AuditVerdict::CannotBeComputed, None),
             ],
             curve: vec![point(1.5, 0.5), point(2.5, 0.25), point(10.0, 0.1)],
-            seconds: vec![(Part::Metrics, 0.5)],
+            seconds: vec![(AuditPart::Metrics, 0.5)],
         }
     }
 

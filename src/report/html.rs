@@ -26,7 +26,7 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
         non_target => Serde(&results.non_target),
         base_items => results.base.iter().map(|task| task.items.len()).collect::<Vec<_>>(),
         seeds => seeds(results),
-        took => duration(provenance.seconds),
+        took => duration(provenance.times.seconds),
         grids => Serde(table::grids(results)?),
         front => Serde(table::front_grid(results)),
         figures => Serde(figures?),
