@@ -8,7 +8,7 @@ use crate::context::{Context, GGUF};
 use crate::error::{Error, Result};
 use crate::model::{Checkpoint, Precision};
 use crate::provenance::{
-    CANDLE, Computation, DataSummary, Difference, HashedFiles, Machine, MaskSummary, Times,
+    CANDLE, Computation, DataDigest, Difference, HashedFiles, Machine, MaskDigest, Times,
     Tokenization, VERSION, differences,
 };
 use crate::store::{Entry, StoredRun, Work, bytes_hash, file_hash, files_of_run};
@@ -45,10 +45,10 @@ pub struct RunCard {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// What was scored, answered or learned, by the names of the inputs.
-    pub data: BTreeMap<String, DataSummary>,
+    pub data: BTreeMap<String, DataDigest>,
     /// Which tokens were learned; of trainings only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mask: Option<MaskSummary>,
+    pub mask: Option<MaskDigest>,
     /// Files beside the result, by name, with their SHA-256.
     pub files: BTreeMap<String, String>,
     /// Of this crate and of candle.
@@ -104,7 +104,7 @@ impl RunCard {
             match value {
                 _ if known => {}
                 Value::Array(rows) => {
-                    data.insert(input.to_string(), DataSummary::of(rows));
+                    data.insert(input.to_string(), DataDigest::of(rows));
                 }
                 _ => {
                     let input = if input == "config" { &verb } else { input };
@@ -200,8 +200,8 @@ impl RunCard {
 impl Draft {
     /// Notes a training's data and mask; `rule` made the weights.
     pub fn training(&mut self, data: &[Example], rule: Option<String>) {
-        self.card.data.insert("data".into(), DataSummary::of_training(data));
-        self.card.mask = Some(MaskSummary::of(data, rule));
+        self.card.data.insert("data".into(), DataDigest::of_training(data));
+        self.card.mask = Some(MaskDigest::of(data, rule));
     }
 
     /// Writes the card beside what `work` has made, as its last file.

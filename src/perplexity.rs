@@ -64,6 +64,13 @@ impl From<&TokenScores> for ModelSignals {
     }
 }
 
+impl From<ModelSignals> for TokenScores {
+    fn from(signals: ModelSignals) -> Self {
+        let ModelSignals { log_prob, entropy, rank, .. } = signals;
+        Self { log_prob, entropy, rank }
+    }
+}
+
 /// Tokens that are scored together.
 const TOKENS: usize = 8192;
 

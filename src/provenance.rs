@@ -6,8 +6,8 @@
 //! | [`HashedFiles`] | which weights and which adapter | `card.json` |
 //! | [`FileStamp`] | which file, and how to see without reading it that it is the same | ledgers |
 //! | [`Tokenization`] | what made token ids of the texts | `card.json`, ledgers |
-//! | [`DataSummary`] | which data | `card.json` |
-//! | [`MaskSummary`], [`MaskRecord`] | which tokens were learned, and the rule that chose them | `card.json`, `mask.json` |
+//! | [`DataDigest`] | which data | `card.json` |
+//! | [`MaskDigest`], [`MaskRecord`] | which tokens were learned, and the rule that chose them | `card.json`, `mask.json` |
 //! | [`Computation`], [`Times`], [`Machine`] | on what it was computed, and when | `card.json`, `results.json` |
 //!
 //! Whatever the record, [`differences`] says in which fields two of them differ.
@@ -166,7 +166,7 @@ impl Tokenization {
 
 /// Something too large to stand in a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DataSummary {
+pub struct DataDigest {
     /// How many there are.
     pub count: usize,
     /// Tokens in them, where they are token ids.
@@ -176,7 +176,7 @@ pub struct DataSummary {
     pub hash: String,
 }
 
-impl DataSummary {
+impl DataDigest {
     /// Of a list.
     pub fn of(rows: &[Value]) -> Self {
         let ids =
@@ -199,7 +199,7 @@ impl DataSummary {
 
 /// Which tokens were learned, and how much.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MaskSummary {
+pub struct MaskDigest {
     /// The rule that made the weights, if it was told.
     pub rule: Option<String>,
     /// Tokens of the completions.
@@ -210,7 +210,7 @@ pub struct MaskSummary {
     pub hash: String,
 }
 
-impl MaskSummary {
+impl MaskDigest {
     /// What of a training's data is learned, by `rule`.
     pub fn of(data: &[Example], rule: Option<String>) -> Self {
         let mut bytes = Vec::new();

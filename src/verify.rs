@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 use crate::evaluate::{self, Graded};
 use crate::generate::Sampling;
 use crate::interruption;
+use crate::masked::{OnlineRule, check};
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
 use crate::provenance::{
-    CANDLE, DataSummary, HashedFiles, Machine, MaskRecord, MaskSummary, Tokenization, VERSION,
+    CANDLE, DataDigest, HashedFiles, Machine, MaskDigest, MaskRecord, Tokenization, VERSION,
 };
-use crate::scorer::{OnlineRule, check};
 use crate::select::{LossMask, ModelSignals, Signals};
 use crate::store::{Fingerprint, StoredRun};
 use crate::task::{Item, graders};
@@ -287,7 +287,7 @@ fn training(
     let tuned: Tuned = kept.result()?;
     let data: Vec<Example> = inputs.input("data")?;
     let config: TrainConfig = inputs.input("config")?;
-    let found = DataSummary::of_training(&data);
+    let found = DataDigest::of_training(&data);
     let noted = card.data.get("data").map(|data| data.hash.clone()).unwrap_or_default();
     let tokens = found.tokens.unwrap_or_default();
     verdict.equal(
@@ -300,7 +300,7 @@ fn training(
         let path = kept.folder().join("card.json");
         return Err(Error::file(path, "is the card of a training and has no mask"));
     };
-    let mask = MaskSummary::of(&data, None);
+    let mask = MaskDigest::of(&data, None);
     let learned =
         format!("{} of {} completion tokens learned", mask.learned_tokens, mask.completion_tokens);
     verdict.equal("mask", &mask.hash, &noted.hash, learned);
@@ -336,7 +336,7 @@ fn training(
         (None, ..) => None,
         (Some(name), Some(origin), Some(signals)) => {
             let ids = data.iter().map(|one| one.id.clone()).collect();
-            let following = OnlineRule::of(origin.rule, ids, signals, origin.seed);
+            let following = OnlineRule::new(origin.rule, ids, signals, origin.seed);
             // the name holds a hash of all scores
             let same = following.name() == name || verdict.tolerance > 0.0;
             let detail = format!("{}, computed again", following.name());

@@ -343,8 +343,7 @@ fn circle<'a>(mut uses: BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a 
 }
 
 /// Uses that close a circle and are to go; none may be added.
-const TO_GO: [(&str, &str); 4] = [
-    ("lesson/answers", "lesson/tasks"),
+const TO_GO: [(&str, &str); 3] = [
     ("report/probes", "report/figure"),
     ("report/table", "report/forgetting"),
     ("report/table", "report/probes"),

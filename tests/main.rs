@@ -33,6 +33,7 @@ mod real;
 mod records;
 mod repeats;
 mod rows;
+mod steps;
 mod store;
 mod support;
 mod switches;

@@ -31,6 +31,7 @@ mod metrics;
 mod pieces;
 pub(crate) mod printed;
 mod raw_digits;
+mod report;
 mod samples;
 mod scored;
 mod table_2;

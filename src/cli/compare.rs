@@ -4,13 +4,13 @@ use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
-use unforget::experiment::canonical;
 use unforget::experiment::results::Results;
 use unforget::report::forgetting::{number, p_value, pairs_of, range};
 use unforget::report::grid::{Grid, NOTHING};
 use unforget::report::summary::arms;
 use unforget::report::table::WIDTH;
 use unforget::samples::{self, Measure};
+use unforget::select::canonical;
 use unforget::stats::{Adjusted, Comparison, Design, Pair, Test, Verdict};
 
 const EXAMPLES: &str = "\

@@ -1,7 +1,7 @@
 //! What rules leave out, as tables and as curves.
 
 use super::{Media, Show};
-use crate::lesson::{Masking, Masks, ThresholdCurve};
+use crate::analysis::{Masking, Masks, ThresholdCurve};
 use crate::report::figure;
 use crate::report::grid::{Grid, NOTHING};
 

@@ -1,7 +1,7 @@
 //! Answers that the model wrote: those to one question, and what pools of them cost and give.
 
 use super::{InfoCard, Media, Show};
-use crate::lesson::{
+use crate::analysis::{
     Acceptance, Accepted, KeptQuestions, Likeness, OfPool, Picked, Picks, Pools, Questions,
 };
 use crate::report::grid::{Grid, NOTHING, significant};

@@ -1,7 +1,7 @@
 //! Rules of token weights: what one is and needs, the published ones, and where their weight lies.
 
 use super::{InfoCard, Media, Show};
-use crate::lesson::Spread;
+use crate::analysis::Spread;
 use crate::report::grid::{Grid, NOTHING};
 use crate::select::{Normalizer, Preset, Weighting};
 

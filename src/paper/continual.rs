@@ -10,7 +10,7 @@ use super::sheet::{Cell, Sheet};
 use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::{Experiment, Recipe, results::Results, results::TaskScore};
-use crate::report::palette::{BASE, label};
+use crate::plot::palette::{BASE, label};
 use crate::report::summary;
 use crate::stats::{self, Estimate};
 use crate::verbs;

@@ -123,9 +123,7 @@ impl Shown {
         for figure in &self.figures {
             let name = figure.name;
             page.push_str(&format!("![{}]({name}.svg)\n\n", figure.plot.title));
-            report::put(folder, &format!("{name}.svg"), figure.plot.svg()?.as_bytes())?;
-            report::put_with(folder, &format!("{name}.png"), |path| figure.plot.write_png(path))?;
-            report::put(folder, &format!("{name}.csv"), &report::csv(&figure.table)?)?;
+            report::put_figure(folder, figure)?;
         }
         for sheet in &self.sheets {
             page.push_str(&sheet.markdown());

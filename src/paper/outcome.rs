@@ -6,7 +6,7 @@ use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run};
 use crate::pareto;
-use crate::report::palette::{BASE, label};
+use crate::plot::palette::{BASE, label};
 use crate::report::summary::{self, Row};
 use crate::report::table::front_point;
 use crate::stats::{self, Estimate};

@@ -8,7 +8,7 @@ use super::sheet::{Cell, Sheet};
 use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::results::{Results, Run};
-use crate::report::palette::label;
+use crate::plot::palette::label;
 use crate::report::summary;
 use crate::stats;
 use crate::weight_change::{self, THRESHOLD, effective_rank, entropy_rank};

@@ -2,11 +2,11 @@
 
 use super::forgetting::{Row, TaskGroup, design, number, p_value, pairs, range};
 use super::grid::{Grid, NOTHING};
-use super::palette::{BASE, label};
 use super::summary::arms;
 use super::table::plus;
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
+use crate::plot::palette::{BASE, label};
 use crate::stats::{Adjusted, Comparison, Test};
 
 /// `second` − `first`, each an arm at its chosen rate or `base`.

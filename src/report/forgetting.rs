@@ -1,12 +1,12 @@
 //! "Does it forget? Does it learn?": each arm against base and against the ground truth, with what may be concluded.
 
 use super::grid::{Grid, NOTHING, minus};
-use super::palette::{BASE, label};
 use super::summary::{arms, chosen};
 use super::table::{counts, frame, numbers, plus, text};
 use crate::error::{Error, Result};
-use crate::experiment::canonical;
 use crate::experiment::results::{Results, Run, TaskScore};
+use crate::plot::palette::{BASE, label};
+use crate::select::canonical;
 use crate::stats::{Adjusted, Comparison, Design, Interval, Pair, Test, Verdict};
 use polars::prelude::DataFrame;
 

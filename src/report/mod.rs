@@ -11,25 +11,22 @@
 //! ```
 
 pub mod arms;
-mod audit;
 pub mod figure;
 pub mod forgetting;
 pub mod grid;
 pub mod html;
 pub mod intervals;
-pub mod palette;
-pub mod plot;
 pub mod power;
 pub mod probes;
 #[cfg(test)]
 mod sample;
-pub mod spectrum;
 pub mod summary;
 pub mod table;
 
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
 use crate::provenance::{Computation, Times};
+use figure::Figure;
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -76,6 +73,17 @@ pub fn is_in(folder: &Path) -> bool {
     text.is_ok_and(|text| serde_json::from_slice::<Document>(&text).is_ok())
 }
 
+/// Every figure that the results have numbers for.
+///
+/// # Errors
+/// The results do not fit together (see [`summary::rows`]).
+pub fn figures(results: &Results) -> Result<Vec<Figure>> {
+    use figure::{front, losses, spikes, thresholds};
+    let figures = [front(results)?, spikes(results)?, thresholds(results)?, losses(results)?];
+    let probes = probes::figures(&probes::Watched::of(results))?;
+    Ok(figures.into_iter().flatten().chain(probes).collect())
+}
+
 /// Writes the whole report to `folder` (made if it is not there) and returns the files, `report.html` first.
 ///
 /// Each file is written beside its place and then moved there, so that a reader never sees half a file. Errors: the folder cannot be
@@ -98,7 +106,7 @@ pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Resul
 /// # Errors
 /// As [`write()`].
 pub fn draw(results: &Results, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
-    let figures = figure::all(results)?;
+    let figures = figures(results)?;
     let page = html::page(results, provenance, &figures)?;
     let mut files = vec![put(folder, "report.html", page.as_bytes())?];
     let mut tables = vec![
@@ -118,12 +126,7 @@ pub fn draw(results: &Results, provenance: &Provenance, folder: &Path) -> Result
         files.push(put(folder, &format!("tables/{name}.parquet"), &parquet(&frame)?)?);
     }
     for figure in &figures {
-        let name = figure.name;
-        files.push(put(folder, &format!("figures/{name}.svg"), figure.plot.svg()?.as_bytes())?);
-        files.push(put_with(folder, &format!("figures/{name}.png"), |path| {
-            figure.plot.write_png(path)
-        })?);
-        files.push(put(folder, &format!("figures/{name}.csv"), &csv(&figure.table)?)?);
+        files.extend(put_figure(&folder.join("figures"), figure)?);
     }
     Ok(files)
 }
@@ -168,26 +171,25 @@ pub fn parquet(frame: &DataFrame) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes `bytes` to `folder/name`, whole or not at all.
-pub(crate) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-    put_with(folder, name, |path| {
-        fs::write(path, bytes).map_err(Error::io("writing the report", path))
-    })
+/// Writes a figure to `folder` as NAME.svg and NAME.png, with its table as NAME.csv.
+pub(crate) fn put_figure(folder: &Path, figure: &Figure) -> Result<[PathBuf; 3]> {
+    let name = |ending: &str| format!("{}.{ending}", figure.name);
+    Ok([
+        put(folder, &name("svg"), figure.plot.svg()?.as_bytes())?,
+        put(folder, &name("png"), &figure.plot.png()?)?,
+        put(folder, &name("csv"), &csv(&figure.table)?)?,
+    ])
 }
 
-/// Lets `write` make a file beside `folder/name`, then moves it there.
-pub(crate) fn put_with(
-    folder: &Path,
-    name: &str,
-    write: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
+/// Writes `bytes` to `folder/name`, whole or not at all.
+pub(crate) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = folder.join(name);
     let parent = path.parent().unwrap_or(folder);
     fs::create_dir_all(parent).map_err(Error::io("making the report's folder", parent))?;
-    // The ending stays last: it tells the picture's format.
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let beside = parent.join(format!(".{}.{file}", std::process::id()));
-    let moved = write(&beside).and_then(|()| {
+    let written = fs::write(&beside, bytes).map_err(Error::io("writing the report", &beside));
+    let moved = written.and_then(|()| {
         fs::rename(&beside, &path).map_err(Error::io("moving the report to its place", &path))
     });
     if moved.is_err() {

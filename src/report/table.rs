@@ -5,11 +5,11 @@
 
 use super::forgetting;
 use super::grid::{Grid, NOTHING, minus};
-use super::palette::label;
 use super::summary::{self, Row};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, Run, ThresholdPoint};
 use crate::metric;
+use crate::plot::palette::label;
 use crate::stats::Estimate;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 

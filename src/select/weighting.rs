@@ -1,4 +1,4 @@
-use super::expression::{Expression, Needs};
+use super::expression::{Expression, Mask, Needs};
 use super::preset::Preset;
 use super::{LossMask, Normalizer, Signals, evaluate, parse};
 use crate::error::{Error, Result};
@@ -32,13 +32,24 @@ pub struct Weighting {
     every: Option<usize>,
 }
 
+impl From<Expression> for Weighting {
+    fn from(expression: Expression) -> Self {
+        Self { expression, normalizer: None, every: None }
+    }
+}
+
 impl Weighting {
     /// The paper's rule: keeps the completion tokens whose perplexity under the base model is at most `threshold`.
     ///
     /// # Errors
     /// When `threshold` is not above 0.
     pub fn stm(threshold: f64) -> Result<Self> {
-        format!("stm({threshold})").parse()
+        Ok(Expression::stm(threshold)?.into())
+    }
+
+    /// Every completion token, each with weight 1.
+    pub fn all() -> Self {
+        Expression::Mask(Mask::All).into()
     }
 
     /// What it is computed from.
