@@ -360,6 +360,13 @@ pub fn written_date(template: Option<&ChatTemplate>) -> Result<Option<DateTime>>
     template.and_then(ChatTemplate::date).map(|date| date.parse()).transpose()
 }
 
+/// What a chat template is given, with the date that it writes: with that a reader can render its texts again on another day.
+pub fn written_options(template: Option<&ChatTemplate>) -> TemplateOptions {
+    let args = template.map(|template| template.options().args.clone());
+    let date = written_date(template).unwrap_or_default();
+    TemplateOptions { date, args: args.unwrap_or_default() }
+}
+
 /// A training's data, whatever is learned of it.
 pub fn data_of(data: &[Example]) -> Bulk {
     let rows: Vec<(&str, &[u32])> =

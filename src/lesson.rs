@@ -120,6 +120,7 @@ fn read_examples(
     let tokenizer = cx.tokenizer(checkpoint)?;
     let context = checkpoint.config()?.max_position_embeddings;
     let sequences = sequences(&tokenizer, examples, context, TooLong::Refuse)?.sequences;
+    cx.mention_unread(&tokenizer, examples);
     let ids: Vec<&[u32]> = sequences.iter().map(|s| s.ids.as_slice()).collect();
     let scores = verbs::score(cx, checkpoint, name, &ids)?;
     for (sequence, scores) in sequences.iter().zip(&scores) {

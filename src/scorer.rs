@@ -67,6 +67,9 @@ pub fn score(
         true => sequences.to_vec(),
         false => sequences.iter().map(|of| sequence(&own, example(of)?)).collect::<Result<_>>()?,
     };
+    if !alike {
+        cx.mention_unread(&own, examples);
+    }
     if let Some(long) = read.iter().find(|sequence| sequence.len() > context) {
         let problem = format!(
             "has {} tokens for the scorer, whose context is {context}; leave it out, or take another scorer",

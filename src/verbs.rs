@@ -34,7 +34,21 @@ pub fn score(
     label: &str,
     sequences: &[&[u32]],
 ) -> Result<Vec<TokenScores>> {
-    let inputs = cx.fingerprint(checkpoint)?.with("sequences", sequences)?;
+    score_usable(cx, checkpoint, label, sequences, &[])
+}
+
+/// The same of what is left of data of which `unusable` could not be used: the run's card counts that.
+pub fn score_usable(
+    cx: &Context,
+    checkpoint: &Checkpoint,
+    label: &str,
+    sequences: &[&[u32]],
+    unusable: &[Unusable],
+) -> Result<Vec<TokenScores>> {
+    let mut inputs = cx.fingerprint(checkpoint)?.with("sequences", sequences)?;
+    if !unusable.is_empty() {
+        inputs = inputs.with("unusable", unusable)?;
+    }
     let entry = cx.store.entry("scores", label, &inputs)?;
     entry.run(|work| {
         let card = Card::begin(cx, &entry, checkpoint)?;

@@ -5,13 +5,14 @@ use super::terminal::tell;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
-use unforget::dataset::{Dataset, Example, Unusable};
+use unforget::dataset::{Dataset, Example, Unusable, read_items, read_usable_items};
 use unforget::error::{Error, Result, Word};
 use unforget::ledger::Ledger;
 use unforget::model::Checkpoint;
 use unforget::perplexity::TokenScores;
 use unforget::scorer;
 use unforget::select::{Signals, Weighting};
+use unforget::task::Item;
 use unforget::tokens::{LongExample, Sequence, Sequences, TooLong, sequences, usable_sequences};
 use unforget::verbs;
 
@@ -92,11 +93,10 @@ impl Data {
                     path.display().to_string(),
                     format!("{problem} (--too-long drop or truncate)"),
                 ),
-                Error::Invalid { what, problem } if !skip_unusable => {
-                    Error::invalid(what, format!("{problem} {SKIP}"))
-                }
+                other if !skip_unusable => skippable(other, &path),
                 other => other,
             })?;
+        cx.mention_unread(&tokenizer, &examples);
         let Sequences { sequences, too_long, unusable: unrendered } = rendered;
         unusable.extend(unrendered);
         note_unusable(cx, &unusable);
@@ -113,7 +113,7 @@ impl Data {
     pub fn score(&self, cx: &Context, checkpoint: &Checkpoint) -> Result<Vec<TokenScores>> {
         let ids: Vec<&[u32]> =
             self.sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
-        let scores = verbs::score(cx, checkpoint, &self.label, &ids)?;
+        let scores = verbs::score_usable(cx, checkpoint, &self.label, &ids, &self.unusable)?;
         for (sequence, scores) in self.sequences.iter().zip(&scores) {
             scores.check(checkpoint, &sequence.id)?;
         }
@@ -121,56 +121,31 @@ impl Data {
     }
 }
 
-/// The way out of rows that cannot be used.
-pub const SKIP: &str = "(--skip-unusable leaves such rows out and counts them)";
-
 /// An error of a row with the way out, where it is one that can be left out.
 pub fn skippable(error: Error, path: &Path) -> Error {
-    match error {
-        Error::Row { path, line, problem }
-            if !problem.contains("expected one JSON object")
-                && !problem.contains("stands already") =>
-        {
-            Error::row(path, line, format!("{problem}\n{SKIP}"))
-        }
-        Error::Invalid { what, problem } if what.starts_with("example ") => {
-            Error::invalid(path.display().to_string(), format!("{what}: {problem}\n{SKIP}"))
-        }
-        other => other,
+    Unusable::skippable(error, path, "--skip-unusable")
+}
+
+/// The items of a file, and what of it cannot be used if that is to be left out.
+pub fn items(path: &Path, skip_unusable: bool) -> Result<(Vec<Item>, Vec<Unusable>)> {
+    match skip_unusable {
+        true => read_usable_items(path),
+        false => Ok((read_items(path).map_err(|error| skippable(error, path))?, Vec::new())),
     }
 }
 
 /// Says on stderr which rows are left out, and why.
 pub fn note_unusable(cx: &Context, unusable: &[Unusable]) {
-    if let Some(text) = of_unusable(unusable) {
+    if let Some(text) = Unusable::told(unusable) {
         cx.progress.note(&text);
     }
 }
 
 /// The same where nothing is computed yet.
 pub fn tell_unusable(unusable: &[Unusable]) {
-    if let Some(text) = of_unusable(unusable) {
+    if let Some(text) = Unusable::told(unusable) {
         tell!("{text}");
     }
-}
-
-fn of_unusable(unusable: &[Unusable]) -> Option<String> {
-    const SHOWN: usize = 5;
-    if unusable.is_empty() {
-        return None;
-    }
-    let mut text = format!("{} rows cannot be used and are left out:", unusable.len());
-    for Unusable { id, problem } in unusable.iter().take(SHOWN) {
-        let line = problem.lines().next().unwrap_or_default();
-        text += &match line.contains(id.as_str()) {
-            true => format!("\n  {line}"),
-            false => format!("\n  {id}: {line}"),
-        };
-    }
-    if unusable.len() > SHOWN {
-        text += &format!("\n  and {} more", unusable.len() - SHOWN);
-    }
-    Some(text)
 }
 
 fn note_too_long(cx: &Context, too_long: &[LongExample], examples: usize, context: usize) {

@@ -300,7 +300,8 @@ impl FinetuneModel {
                 sequence.completion.counts(&learned.collect::<LossMask>())
             })
             .sum::<Result<Counts>>()?;
-        let watch = self.watching.watch(&cx, &checkpoint, &data, config.seed)?;
+        let watch =
+            self.watching.watch(&cx, &checkpoint, &data, config.seed, self.skip_unusable)?;
         let training = Training {
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),

@@ -194,7 +194,8 @@ fn text_alone(cx: &Context, checkpoint: &Checkpoint, data: &Data) -> Result<Vec<
         })
         .collect::<Result<Vec<_>>>()?;
     let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-    let scores = verbs::score(cx, checkpoint, &format!("{}-text-alone", data.label), &ids)?;
+    let label = format!("{}-text-alone", data.label);
+    let scores = verbs::score_usable(cx, checkpoint, &label, &ids, &data.unusable)?;
     for (sequence, scores) in data.sequences.iter().zip(&scores) {
         scores.check(checkpoint, &sequence.id)?;
     }

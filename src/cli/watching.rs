@@ -1,12 +1,13 @@
 //! Options for what is looked at while a model is trained.
 
-use super::data::Data;
+use super::data::{self, Data, skippable};
 use super::output::Reads;
 use super::terminal::say;
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
-use unforget::dataset::{Dataset, read_items};
+use unforget::dataset::{Dataset, Row as DataRow, rows};
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
 use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Scored, Stopped, Watch, WhenForgotten};
@@ -94,6 +95,7 @@ impl Watching {
         checkpoint: &Checkpoint,
         data: &Data,
         seed: u64,
+        skip_unusable: bool,
     ) -> Result<Option<Watch>> {
         if self.probe.is_empty() && self.target_probe.is_empty() {
             if self.forget_at_most.is_some() {
@@ -109,7 +111,7 @@ impl Watching {
         let named = named.chain(self.probe.iter().map(|text| (text, Role::NonTarget)));
         let mut sets = vec![self.training(data, &cx.tokenizer(checkpoint)?, seed)];
         for (text, role) in named {
-            sets.push(self.set(cx, checkpoint, text, role)?);
+            sets.push(self.set(cx, checkpoint, text, role, skip_unusable)?);
         }
         let watch = Watch {
             sets,
@@ -131,18 +133,11 @@ impl Watching {
         let all = data.sequences.len();
         let mut drawn = Rng::new(seed, "training-probe").distinct(all, self.probe_items.min(all));
         drawn.sort_unstable();
-        ProbeSet {
-            name: "training".into(),
-            role: Role::Training,
-            scored: drawn
-                .iter()
-                .map(|at| {
-                    let sequence = &data.sequences[*at];
-                    Scored::new(sequence, &sequence.classes(tokenizer))
-                })
-                .collect(),
-            items: Vec::new(),
-        }
+        let scored = drawn.iter().map(|at| {
+            let sequence = &data.sequences[*at];
+            Scored::new(sequence, &sequence.classes(tokenizer))
+        });
+        ProbeSet { scored: scored.collect(), ..ProbeSet::new("training", Role::Training) }
     }
 
     fn set(
@@ -151,6 +146,7 @@ impl Watching {
         checkpoint: &Checkpoint,
         text: &str,
         role: Role,
+        skip: bool,
     ) -> Result<ProbeSet> {
         let Some((name, file)) =
             text.split_once('=').filter(|(name, file)| !name.is_empty() && !file.is_empty())
@@ -164,21 +160,33 @@ impl Watching {
         };
         let tokenizer = cx.tokenizer(checkpoint)?;
         let context = checkpoint.config()?.max_position_embeddings;
-        match read_items(&file) {
-            Ok(mut items) => {
-                items.truncate(self.probe_items);
-                ProbeSet::of_items(name, role, items, &tokenizer, context)
-            }
-            Err(_) => {
-                let mut examples = Dataset::read(&file)?.examples;
-                examples.truncate(self.probe_items);
-                cx.progress.note(&format!(
-                    "{} holds no items that can be graded: the answers of probe set {name} are only scored",
-                    file.display()
-                ));
-                ProbeSet::of_examples(name, role, &examples, &tokenizer, context)
-            }
-        }
+        let skippable = |error| skippable(error, &file);
+        let is_item = |row: &DataRow| row.fields.get("check").is_some_and(Value::is_object);
+        let (mut set, mut unusable) = if rows(&file)?.iter().any(is_item) {
+            let (mut items, unusable) = data::items(&file, skip)?;
+            items.truncate(self.probe_items);
+            let set = ProbeSet::of_items(name, role, items, &tokenizer, context, skip);
+            (set.map_err(skippable)?, unusable)
+        } else {
+            let data = match skip {
+                true => Dataset::read_usable(&file)?,
+                false => Dataset::read(&file).map_err(skippable)?,
+            };
+            let Dataset { mut examples, unusable, .. } = data;
+            examples.truncate(self.probe_items);
+            cx.progress.note(&format!(
+                "{} holds no items that can be graded: the answers of probe set {name} are only scored",
+                file.display()
+            ));
+            let set = ProbeSet::of_examples(name, role, &examples, &tokenizer, context, skip);
+            let set = set.map_err(skippable)?;
+            cx.mention_unread(&tokenizer, &examples);
+            (set, unusable)
+        };
+        unusable.append(&mut set.unusable);
+        data::note_unusable(cx, &unusable);
+        set.unusable = unusable;
+        Ok(set)
     }
 }
 

@@ -109,6 +109,50 @@ pub struct Unusable {
     pub problem: String,
 }
 
+impl Unusable {
+    /// An error of a row of `path` with the way out, where it is one that can be left out: `option` does that.
+    pub fn skippable(error: Error, path: &Path, option: &str) -> Error {
+        let way_out = format!("({option} leaves such rows out and counts them)");
+        match error {
+            Error::Row { path, line, problem }
+                if !problem.contains("expected one JSON object")
+                    && !problem.contains("stands already") =>
+            {
+                Error::row(path, line, format!("{problem}\n{way_out}"))
+            }
+            Error::Invalid { what, problem } if what.starts_with("example ") => {
+                let place = path.display().to_string();
+                Error::invalid(place, format!("{what}: {problem}\n{way_out}"))
+            }
+            // a template that refuses a conversation
+            Error::File { path, problem } if problem.contains("(example ") => {
+                Error::file(path, format!("{problem}\n{way_out}"))
+            }
+            other => other,
+        }
+    }
+
+    /// What a person is told of rows that are left out; `None` where there are none.
+    pub fn told(unusable: &[Self]) -> Option<String> {
+        const SHOWN: usize = 5;
+        if unusable.is_empty() {
+            return None;
+        }
+        let mut text = format!("{} rows cannot be used and are left out:", unusable.len());
+        for Self { id, problem } in unusable.iter().take(SHOWN) {
+            let line = problem.lines().next().unwrap_or_default();
+            text += &match line.contains(id.as_str()) {
+                true => format!("\n  {line}"),
+                false => format!("\n  {id}: {line}"),
+            };
+        }
+        if unusable.len() > SHOWN {
+            text += &format!("\n  and {} more", unusable.len() - SHOWN);
+        }
+        Some(text)
+    }
+}
+
 /// The examples of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {

@@ -1,11 +1,12 @@
 //! The training data of each arm.
 
 use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView};
+use super::recipe::SKIP;
 use super::rewrite::{code_only, with_line_ends};
 use super::{Arm, Recipe, Setting};
 use crate::card::Card;
 use crate::context::Context;
-use crate::dataset;
+use crate::dataset::{self, Unusable};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Ledger, Origin, Rows, Tally};
 use crate::model::Checkpoint;
@@ -20,6 +21,7 @@ use crate::tokens::{Sequence, Sequences, TooLong, sequences, usable_sequences};
 use crate::train::{Example, Finetune};
 use crate::verbs;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// Items as the model reads them, with what it says of each token.
 pub(super) struct Rendered {
@@ -36,8 +38,8 @@ pub(super) struct Rendered {
     shares: (Vec<ClassShare>, f64),
     /// Where it came from: items asked for, answers sampled, share accepted, seconds.
     asked: usize,
-    /// Ids of items that cannot be rendered.
-    unusable: Vec<String>,
+    /// Items that cannot be used.
+    unusable: Vec<Unusable>,
     sampled: usize,
     accepted: Option<f64>,
     seconds: f64,
@@ -114,7 +116,9 @@ pub(super) struct Material {
 impl Material {
     /// Scores the ground truth and samples what the recipe's arms need.
     pub fn make(cx: &Context, recipe: &Recipe, base: &Checkpoint) -> Result<Self> {
-        let items = recipe.items(&recipe.target, "train", recipe.sizes.train)?;
+        let (items, unusable) =
+            recipe.usable_items(&recipe.target, "train", recipe.sizes.train)?;
+        Unusable::told(&unusable).inspect(|text| cx.progress.note(text));
         let mut compared = false;
         for line in &recipe.arms {
             // a rule that cannot be trained is refused before anything is computed
@@ -169,6 +173,7 @@ impl Material {
                 return Err(Error::invalid("training data", problem));
             }
             let mut scored = render(cx, base, source.label(), chosen, recipe.skip_unusable)?;
+            scored.unusable.splice(0..0, unusable.iter().cloned());
             scored.asked = items.len();
             if let Some((sampled, accepted, seconds)) = made {
                 (scored.sampled, scored.accepted) = (sampled, accepted);
@@ -193,6 +198,11 @@ impl Material {
     /// The arm's training examples; `seed` draws random masks.
     pub fn examples(&self, arm: &Arm, seed: u64) -> Result<Vec<Example>> {
         self.of(arm).examples(arm, seed)
+    }
+
+    /// What could not be used of the arm's data.
+    pub fn unusable(&self, arm: &Arm) -> &[Unusable] {
+        &self.of(arm).unusable
     }
 
     /// The arm's data, weighed by `rule`, which is the arm's, and how it is trained.
@@ -227,7 +237,7 @@ impl Material {
             arm: setting.to_string(),
             asked: source.asked,
             kept: source.items.len(),
-            unusable: source.unusable.clone(),
+            unusable: source.unusable.iter().map(|of| of.id.clone()).collect(),
             sampled: source.sampled,
             accepted: source.accepted,
             perplexity_variance: mean(squares.collect()),
@@ -365,20 +375,15 @@ fn render(
     let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
     let read = if skip { usable_sequences } else { sequences };
     let Sequences { sequences, unusable, .. } =
-        read(&tokenizer, &examples, context, TooLong::Refuse)?;
-    if !unusable.is_empty() {
-        cx.progress.note(&format!(
-            "{label}: {} of {} items cannot be used and are left out: {} ({})",
-            unusable.len(),
-            items.len(),
-            unusable.iter().take(5).map(|of| of.id.as_str()).collect::<Vec<_>>().join(", "),
-            unusable[0].problem
-        ));
+        read(&tokenizer, &examples, context, TooLong::Refuse)
+            .map_err(|error| Unusable::skippable(error, Path::new(label), SKIP))?;
+    if let Some(text) = Unusable::told(&unusable) {
+        cx.progress.note(&format!("{label}: {text}"));
         let kept: BTreeSet<&str> = sequences.iter().map(|of| of.id.as_str()).collect();
         items.retain(|item| kept.contains(item.id.as_str()));
     }
     let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
-    let scores = verbs::score(cx, base, label, &ids)?;
+    let scores = verbs::score_usable(cx, base, label, &ids, &unusable)?;
     for (sequence, scores) in sequences.iter().zip(&scores) {
         scores.check(base, &sequence.id)?;
     }
@@ -388,13 +393,13 @@ fn render(
         .map(|text| Ok(tokenizer.encode(text, true)?.ids))
         .collect::<Result<Vec<_>>>()?;
     let bare: Vec<&[u32]> = bare.iter().map(Vec::as_slice).collect();
-    let bare_scores = verbs::score(cx, base, &format!("{label}-text-alone"), &bare)?;
+    let bare_label = format!("{label}-text-alone");
+    let bare_scores = verbs::score_usable(cx, base, &bare_label, &bare, &unusable)?;
     let text_alone =
         bare_scores.iter().map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp)).collect();
     let classes: Vec<Vec<TokenClass>> = sequences.iter().map(|s| s.classes(&tokenizer)).collect();
     let ledger = keep(cx, base, label, &items, &sequences, &scores, &classes)?;
     let tally = Tally::of(&ledger, &[])?;
-    let unusable = unusable.into_iter().map(|of| of.id).collect();
     Ok(Rendered {
         unusable,
         asked: items.len(),

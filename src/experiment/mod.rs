@@ -13,6 +13,6 @@ mod setting;
 
 pub use arm::Arm;
 pub use data::views;
-pub use recipe::{DataSizes, Recipe, read_split};
+pub use recipe::{DataSizes, Recipe, read_split, split_file};
 pub use run::{Experiment, run};
 pub use setting::{Setting, Variant, canonical};

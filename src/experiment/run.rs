@@ -2,6 +2,7 @@ use super::data::Material;
 use super::results::{DataSummary, Results, Run, TaskScore, TokenExample};
 use super::{Recipe, Setting};
 use crate::context::Context;
+use crate::dataset::Unusable;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::model::{Checkpoint, Precision};
@@ -45,10 +46,12 @@ impl<'a> Experiment<'a> {
         recipe.check()?;
         let base = recipe.base(&cx.progress)?;
         let tasks = std::iter::once(&recipe.target).chain(&recipe.non_target);
-        let test = tasks.map(|task| {
-            let items = recipe.items(task, "test", recipe.sizes.test)?;
-            Ok((task.to_string(), items))
-        });
+        let read = |task: &String, split: &str, count: usize| {
+            let (items, unusable) = recipe.usable_items(task, split, count)?;
+            Unusable::told(&unusable).inspect(|text| cx.progress.note(text));
+            Ok((task.clone(), items))
+        };
+        let test = tasks.map(|task| read(task, "test", recipe.sizes.test));
         let test: Vec<(String, Vec<Item>)> = test.collect::<Result<_>>()?;
         let scored = |item: &Item| item.check.by_likelihood();
         if recipe.choices.is_some() && !test.iter().flat_map(|(_, items)| items).any(scored) {
@@ -56,10 +59,9 @@ impl<'a> Experiment<'a> {
                 "none of the recipe's tasks has questions with options to score; leave it out";
             return Err(Error::invalid("choices", problem));
         }
-        let validation = recipe.items(&recipe.target, "validation", recipe.sizes.validation)?;
         Ok(Self {
             cx,
-            validation: (recipe.target.clone(), validation),
+            validation: read(&recipe.target, "validation", recipe.sizes.validation)?,
             test,
             sampling: Sampling::greedy(recipe.max_new_tokens),
             material: Material::make(cx, recipe, &base)?,
@@ -217,7 +219,11 @@ impl<'a> Experiment<'a> {
         )?;
         let weighting = setting.arm.weighting()?;
         let weighted = self.material.weighted(&setting.arm, &weighting, &config)?;
-        let training = Training { watch: watch.as_ref(), ..weighted.training() };
+        let training = Training {
+            watch: watch.as_ref(),
+            unusable: self.material.unusable(&setting.arm),
+            ..weighted.training()
+        };
         verbs::train(cx, &self.base, &label, &training)
     }
 

@@ -4,9 +4,9 @@ use super::tensors::{Planned, bytes_of, write};
 use crate::adapter::PeftAdapter;
 use crate::error::{Error, Result};
 use crate::gguf::Gguf;
+use crate::hub::MORE_TEMPLATES;
 use crate::model::{Checkpoint, PROJECTIONS, Projection, Stored, not_finite, own_head};
 use crate::store::MARK;
-use crate::tokens::Tokenizer;
 use fancy_regex::Regex;
 use serde::Serialize;
 use std::path::Path;
@@ -177,7 +177,7 @@ pub(crate) fn copy_beside(from: &Path, to: &Path) -> Result<Vec<String>> {
             copy(&path, &to.join(&name), &name)?;
         }
     }
-    let more = Tokenizer::MORE_TEMPLATES;
+    let more = MORE_TEMPLATES;
     if from.join(more).is_dir() {
         let folder = to.join(more);
         std::fs::create_dir_all(&folder).map_err(Error::io("making", &folder))?;

@@ -39,6 +39,22 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+/// Files of a model's folder that decide what ids a text has, with those in [`MORE_TEMPLATES`]: they are fetched with the weights, and a result
+/// depends on them. All but the first may be absent. Others there, such as a README, change no result.
+pub const TOKENIZER_FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+];
+
+/// A folder beside them, with chat templates that have a name.
+pub const MORE_TEMPLATES: &str = "additional_chat_templates";
+
+/// The file that says which ids end an answer; those of `config.json` do, too.
+pub const GENERATION: &str = "generation_config.json";
+
 /// A model's name on the hub.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ModelId {

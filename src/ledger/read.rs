@@ -1,8 +1,8 @@
 use super::Origin;
-use super::write::KEY;
+use super::write::{KEY, KIND};
 use crate::error::{Error, Result};
 use crate::select::{LossMask, ModelSignals, Signals, TokenClass};
-use crate::store::check_written;
+use crate::store::{check_marked, check_written};
 use polars::prelude::{DataFrame, FileMetadataRef, ParquetReader, SerReader};
 use std::collections::HashSet;
 use std::fs::File;
@@ -81,6 +81,7 @@ impl Ledger {
         let mut files: Vec<Part> = Vec::new();
         let mut known = HashSet::new();
         for path in paths {
+            check_marked(path.as_ref(), KIND)?;
             for file in list(path.as_ref())? {
                 // however it is named: its tokens would be counted twice
                 if !known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {

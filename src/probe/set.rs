@@ -1,9 +1,9 @@
-use crate::dataset::Example;
+use crate::dataset::{Example, Unusable};
 use crate::error::{Error, Result};
 use crate::perplexity::TokenScores;
 use crate::select::TokenClass;
 use crate::task::Item;
-use crate::tokens::{Sequence, Tokenizer, TooLong, sequences};
+use crate::tokens::{Sequence, Sequences, Tokenizer, TooLong, sequences, usable_sequences};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,6 +31,9 @@ pub struct ProbeSet {
     pub scored: Vec<Scored>,
     /// Questions that are asked, and graded.
     pub items: Vec<Item>,
+    /// Rows that cannot be used and were left out: for the run's card.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<Unusable>,
 }
 
 /// A rendered example of which each token of the completion is scored.
@@ -52,37 +55,46 @@ pub struct ClassLoss {
 }
 
 impl ProbeSet {
-    /// A benchmark: its questions are asked and graded, and its reference answers scored.
+    /// A benchmark: its questions are asked and graded, and its reference answers scored. `skip` leaves out and lists what cannot be rendered.
     pub fn of_items(
         name: &str,
         role: Role,
-        items: Vec<Item>,
+        mut items: Vec<Item>,
         tokenizer: &Tokenizer,
         context: usize,
+        skip: bool,
     ) -> Result<Self> {
         let examples: Vec<Example> = items.iter().map(Example::from).collect();
-        Ok(Self { items, ..Self::of_examples(name, role, &examples, tokenizer, context)? })
+        let set = Self::of_examples(name, role, &examples, tokenizer, context, skip)?;
+        items.retain(|item| set.unusable.iter().all(|of| of.id != item.id));
+        Ok(Self { items, ..set })
     }
 
-    /// Conversations whose answers are scored.
+    /// Conversations whose answers are scored. `skip` leaves out and lists what cannot be rendered.
     pub fn of_examples(
         name: &str,
         role: Role,
         examples: &[Example],
         tokenizer: &Tokenizer,
         context: usize,
+        skip: bool,
     ) -> Result<Self> {
-        let rendered = sequences(tokenizer, examples, context, TooLong::Refuse)?;
+        let render = if skip { usable_sequences } else { sequences };
+        let Sequences { sequences, unusable, .. } =
+            render(tokenizer, examples, context, TooLong::Refuse)?;
+        let scored =
+            |sequence: &Sequence| Scored::new(sequence, &sequence.classes(tokenizer));
         Ok(Self {
-            name: name.to_string(),
-            role,
-            scored: rendered
-                .sequences
-                .iter()
-                .map(|sequence| Scored::new(sequence, &sequence.classes(tokenizer)))
-                .collect(),
-            items: Vec::new(),
+            scored: sequences.iter().map(scored).collect(),
+            unusable,
+            ..Self::new(name, role)
         })
+    }
+
+    /// A set without examples.
+    pub fn new(name: &str, role: Role) -> Self {
+        let name = name.to_string();
+        Self { name, role, scored: Vec::new(), items: Vec::new(), unusable: Vec::new() }
     }
 
     /// Refuses a set that says nothing, or asks what this machine cannot grade.

@@ -383,6 +383,44 @@ impl Mark {
     }
 }
 
+/// Refuses a Parquet file, or those in a folder, that this program listed in the folder's [`MARK`] when it wrote them and that were changed
+/// since, or of a folder that was made whole as `kind` are gone. What has no mark is none of this program's.
+///
+/// All bytes are read: 1 GB takes 0.7 s where the processor has instructions for SHA-256.
+///
+/// # Errors
+/// Names the file and the way out.
+pub fn check_marked(path: &Path, kind: &str) -> Result<()> {
+    // wherever links lead
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let home = if path.is_dir() { &path } else { disk::parent(&path) };
+    let mark = Mark::read(home)?;
+    for (name, hash) in &mark.files {
+        let (file, Some(hash)) = (home.join(name), hash) else { continue };
+        let asked = path.is_dir() && name.ends_with(".parquet") && !name.contains('/');
+        if !(asked || file == path) {
+            continue;
+        }
+        let problem = match file.is_file() {
+            true if file_hash(&file)? == *hash => continue,
+            true => "is not as `unforget` wrote it: a part was changed since",
+            false if mark.kind.as_deref() == Some(kind) => "was written there and is gone",
+            false => continue,
+        };
+        return Err(Error::file(
+            file,
+            format!("{problem}; make it again, or, if that is meant, delete {MARK} beside it"),
+        ));
+    }
+    Ok(())
+}
+
+/// The hash that a file had when this program wrote it, if the mark of its folder lists it.
+pub fn marked_hash(file: &Path) -> Option<String> {
+    let name = file.file_name()?.to_str()?;
+    Mark::read(disk::parent(file)).ok()?.files.remove(name)?
+}
+
 /// Adds files to the mark of `folder`, which another process may do at the same time, in the place of what it says of `names`.
 fn add(
     folder: &Path,

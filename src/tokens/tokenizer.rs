@@ -6,6 +6,7 @@ use crate::dataset::sha256;
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::gguf::Gguf;
+use crate::hub::MORE_TEMPLATES;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -57,13 +58,6 @@ pub struct Encoding {
 }
 
 impl Tokenizer {
-    /// The files of a model folder that are read beside the folder [`Tokenizer::MORE_TEMPLATES`]; all but the first may be absent.
-    pub const FILES: [&str; 5] =
-        ["tokenizer.json", added::CONFIG, added::MAP, added::ADDED, "chat_template.jinja"];
-
-    /// The folder with templates that have a name.
-    pub const MORE_TEMPLATES: &str = "additional_chat_templates";
-
     /// Opens the tokenizer in the model folder `folder`, or in a GGUF file.
     pub fn open(folder: &Path) -> Result<Self> {
         Self::open_as(&tokenizer_in(folder), None)
@@ -450,7 +444,7 @@ fn template_sources(
     if path.is_file() {
         read("default".into(), path)?;
     }
-    let more = folder.join(Tokenizer::MORE_TEMPLATES);
+    let more = folder.join(MORE_TEMPLATES);
     if more.is_dir() {
         for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
             let path = entry.map_err(Error::io("listing", &more))?.path();
