@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-
 /// What a fingerprint calls a model that is one file.
 pub(crate) const GGUF: &str = "model.gguf";
 

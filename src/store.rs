@@ -55,7 +55,7 @@ pub use disk::{write_atomic, write_atomic_with};
 pub use fingerprint::{Fingerprint, bytes_hash, file_hash, folder_hash};
 pub use kept::{Kept, check_written};
 use manifest::Manifest;
-pub use output::{MARK, Output, check_marked, marked_hash};
+pub use output::{MARK, Output, check_marked, marked_hash, same};
 pub use work::{Lines, Work};
 
 const RESULT: &str = "result.json";

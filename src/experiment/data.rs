@@ -1,7 +1,7 @@
 //! The training data of each arm.
 
-use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView};
 use super::recipe::SKIP;
+use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView};
 use super::rewrite::{code_only, with_line_ends};
 use super::{Arm, Recipe, Setting};
 use crate::card::Card;
@@ -116,8 +116,7 @@ pub(super) struct Material {
 impl Material {
     /// Scores the ground truth and samples what the recipe's arms need.
     pub fn make(cx: &Context, recipe: &Recipe, base: &Checkpoint) -> Result<Self> {
-        let (items, unusable) =
-            recipe.usable_items(&recipe.target, "train", recipe.sizes.train)?;
+        let (items, unusable) = recipe.usable_items(&recipe.target, "train", recipe.sizes.train)?;
         Unusable::told(&unusable).inspect(|text| cx.progress.note(text));
         let mut compared = false;
         for line in &recipe.arms {

@@ -5,7 +5,8 @@
 //! its name in `blobs/`, the link in `snapshots/COMMIT/`, and, when all files are there, `refs/REVISION`.
 
 use super::{
-    GENERATION, Hub, INDEX, Kind, MORE_TEMPLATES, ModelId, TOKENIZER_FILES, Token, WEIGHTS, is_inside, lacking, shards,
+    GENERATION, Hub, INDEX, Kind, MORE_TEMPLATES, ModelId, TOKENIZER_FILES, Token, WEIGHTS,
+    is_inside, lacking, shards,
 };
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -27,7 +28,9 @@ pub(super) fn fetch(hub: &Hub, kind: Kind, id: &ModelId, progress: &Progress) ->
     let beside = |name: &str| match kind {
         Kind::Model => {
             let template = Path::new(name).parent() == Some(Path::new(MORE_TEMPLATES));
-            ["config.json", GENERATION].contains(&name) || TOKENIZER_FILES.contains(&name) || template
+            ["config.json", GENERATION].contains(&name)
+                || TOKENIZER_FILES.contains(&name)
+                || template
         }
         Kind::Adapter => kind.needed().contains(&name),
     };

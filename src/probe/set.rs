@@ -82,8 +82,7 @@ impl ProbeSet {
         let render = if skip { usable_sequences } else { sequences };
         let Sequences { sequences, unusable, .. } =
             render(tokenizer, examples, context, TooLong::Refuse)?;
-        let scored =
-            |sequence: &Sequence| Scored::new(sequence, &sequence.classes(tokenizer));
+        let scored = |sequence: &Sequence| Scored::new(sequence, &sequence.classes(tokenizer));
         Ok(Self {
             scored: sequences.iter().map(scored).collect(),
             unusable,

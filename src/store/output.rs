@@ -398,7 +398,7 @@ pub fn check_marked(path: &Path, kind: &str) -> Result<()> {
     for (name, hash) in &mark.files {
         let (file, Some(hash)) = (home.join(name), hash) else { continue };
         let asked = path.is_dir() && name.ends_with(".parquet") && !name.contains('/');
-        if !(asked || file == path) {
+        if !(asked || same(&file, &path)) {
             continue;
         }
         let problem = match file.is_file() {
@@ -493,14 +493,26 @@ fn real(path: &Path) -> PathBuf {
 
 /// Whether two paths are one file or folder: by its identity, whatever links or letters' cases lead there; of what does not exist yet by its
 /// name.
-fn same(one: &Path, other: &Path) -> bool {
+pub fn same(one: &Path, other: &Path) -> bool {
+    let lower = |path: &Path| path.to_string_lossy().to_lowercase();
     match (identity(one), identity(other)) {
-        (Some(one), Some(other)) => one == other,
-        (None, None) => {
-            one.to_string_lossy().to_lowercase() == other.to_string_lossy().to_lowercase()
-        }
+        // a file system that ignores case may count each spelling as a file of its own
+        (Some(a), Some(b)) => a == b || lower(one) == lower(other) && listed(one) == listed(other),
+        (None, None) => lower(one) == lower(other),
         _ => false,
     }
+}
+
+/// `path` in the spelling of the folders that list its parts.
+fn listed(path: &Path) -> PathBuf {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return path.to_path_buf();
+    };
+    let names = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let lower = |name: &std::ffi::OsStr| name.to_string_lossy().to_lowercase();
+    let alike: Vec<_> = names.filter(|other| lower(other) == lower(name)).collect();
+    let found = alike.iter().find(|other| *other == name).or(alike.first());
+    listed(parent).join(found.map_or(name, |found| found))
 }
 
 #[cfg(unix)]
@@ -601,6 +613,37 @@ mod tests {
         assert!(failed.is_err());
         fs::write(home.join("steps"), "mine").unwrap();
         refused(&output, "steps");
+    }
+
+    /// In a folder of a file system that ignores case, where somebody names one in `UNFORGET_CASELESS`.
+    #[test]
+    fn letters_of_another_case_do_not_hide_an_input() {
+        let root = scratch();
+        put(root.path(), &[("Data/Own.jsonl", "mine"), ("data/own.jsonl", "others'")]).unwrap();
+        let input = [("--data".to_owned(), root.path().join("Data/Own.jsonl"))];
+        let other = Output::file("--out", &root.path().join("data/new.jsonl"));
+        Output::check(&[other], &input).unwrap();
+        let Some(folder) = std::env::var_os("UNFORGET_CASELESS") else {
+            println!(
+                "skipped: UNFORGET_CASELESS names no folder of a file system that ignores case"
+            );
+            return;
+        };
+        let root = tempfile::tempdir_in(folder).unwrap();
+        put(root.path(), &[("Data/Own.jsonl", "mine")]).unwrap();
+        let input = [("--data".to_owned(), root.path().join("Data/Own.jsonl"))];
+        let lost = |output: Output| {
+            let error = Output::check(&[output], &input).unwrap_err().to_string();
+            assert!(error.contains("would be lost"), "{error}");
+        };
+        for name in ["Data/Own.jsonl", "DATA/Own.jsonl", "Data/OWN.JSONL", "data/own.jsonl"] {
+            lost(Output::file("--out", &root.path().join(name)));
+        }
+        lost(Output::folder("--out", &root.path().join("DATA"), "adapter"));
+        lost(Output::within("--out", &root.path().join("data"), &["OWN.jsonl"]));
+        let one = Output::file("--out", &root.path().join("new"));
+        let log = Output::file("--log", &root.path().join("NEW"));
+        assert!(Output::check(&[one, log], &[]).is_err());
     }
 
     #[test]
