@@ -250,8 +250,8 @@ fn what_is_no_ledger_or_of_another_model_is_refused() {
         &["first.parquet", "other files of the model than second.parquet"],
     );
     let bytes = std::fs::read(&cut).unwrap();
-    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    refused("ledger tokens", &["tokens-00000.parquet", "not a Parquet file"]);
+    std::fs::write(folder.join("cut.parquet"), &bytes[..bytes.len() / 2]).unwrap();
+    refused("ledger cut.parquet", &["cut.parquet", "not a Parquet file"]);
 }
 
 #[test]

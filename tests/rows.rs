@@ -741,7 +741,7 @@ fn a_recipe_leaves_out_what_cannot_be_used() {
     }
     let results = std::fs::read_to_string(folder.join("results/results.json")).unwrap();
     let results: Value = serde_json::from_str(&results).unwrap();
-    for data in results["data"].as_array().unwrap() {
+    for data in results["results"]["data"].as_array().unwrap() {
         assert_eq!((&data["asked"], &data["kept"]), (&json!(4), &json!(3)), "{data}");
         let unusable = data["unusable"].as_array().unwrap();
         assert_eq!((unusable.len(), &unusable[1]), (2, &json!("8")), "{data}");

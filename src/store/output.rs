@@ -403,7 +403,7 @@ pub fn check_marked(path: &Path, kind: &str) -> Result<()> {
         }
         let problem = match file.is_file() {
             true if file_hash(&file)? == *hash => continue,
-            true => "is not as `unforget` wrote it: a part was changed since",
+            true => "is not as `unforget` wrote it",
             false if mark.kind.as_deref() == Some(kind) => "was written there and is gone",
             false => continue,
         };
