@@ -600,6 +600,63 @@ fn unusable_rows_are_named_together_and_can_be_left_out() {
     assert_eq!(rows(&path).unwrap().len(), 3);
 }
 
+/// Two names for one thing, with two values: neither is left behind without a word.
+#[test]
+fn what_is_said_twice_in_two_ways_is_refused() {
+    let turns =
+        [json!({"role": "user", "content": "Q"}), json!({"role": "assistant", "content": "A"})];
+    let with = |message: Value| json!({"messages": [message, turns[1]]});
+    let own = json!({"role": "system", "content": "S"});
+    for (row, parts) in [
+        (
+            json!({"system": "T", "messages": [own, turns[0], turns[1]]}),
+            &["system message", "column system"][..],
+        ),
+        (json!({"system": "T", "prompt": [own, turns[0]], "completion": "A"}), &["column system"]),
+        (
+            with(json!({"role": "user", "content": "Q", "value": "R"})),
+            &["message 1", "content or value"],
+        ),
+        (with(json!({"from": "human", "value": "Q", "content": "R"})), &["content or value"]),
+        (with(json!({"role": "user", "from": "gpt", "content": "Q"})), &["role or from"]),
+    ] {
+        assert_refused(parse(&[row]), parts);
+    }
+    for row in [
+        json!({"system": "S", "messages": [own, turns[0], turns[1]]}),
+        json!({"system": "", "messages": [own, turns[0], turns[1]]}),
+        with(json!({"role": "user", "from": "human", "content": "Q", "value": "Q"})),
+        with(json!({"role": "user", "from": null, "content": "Q", "value": null})),
+    ] {
+        parse(&[row]).unwrap();
+    }
+}
+
+/// The way out is only offered where it is one: not for a damaged file, nor where no row would be left.
+#[test]
+fn leaving_rows_out_is_offered_where_that_helps() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    for (name, text) in [
+        ("twice.csv", "prompt,completion,prompt\nQ,A,B\n"),
+        ("short.csv", "prompt,completion\nQ,A\nQ\n"),
+        ("latin.csv", "prompt,completion\nQ,A\nQ,X\n"),
+        ("cut.jsonl", "{\"prompt\": \"Q\", \"completion\": \"A\"}\n{\"prompt"),
+        ("ids.jsonl", "{\"id\": 1, \"text\": \"Q\"}\n{\"id\": 1, \"text\": \"R\"}\n"),
+        ("none.jsonl", "{\"prompt\": \"Q\", \"completion\": \"\"}\n"),
+        ("none-rendered.jsonl", "{\"input_ids\": [1, 99999]}\n"),
+    ] {
+        let latin = |byte: u8| if byte == b'X' { 0xe9 } else { byte };
+        let bytes: Vec<u8> = text.bytes().map(latin).collect();
+        std::fs::write(folder.join(name), bytes).unwrap();
+        let call = format!("perplexity --model lab --data {name}");
+        for call in [call.clone(), format!("{call} --skip-unusable")] {
+            let (success, _, said) = unforget(folder, &call);
+            assert!(!success && !said.contains("leaves such rows out"), "{call}: {said}");
+        }
+    }
+}
+
 /// A call in `folder` with the lab's model: success, what it prints, and its messages.
 fn unforget(folder: &Path, arguments: &str) -> (bool, Value, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_unforget"))

@@ -68,7 +68,8 @@ impl Data {
         let tokenizer = cx.tokenizer(checkpoint)?;
         let data = match skip_unusable {
             true => Dataset::read_usable(path),
-            false => Dataset::read(path).map_err(|error| skippable(error, path)),
+            false => Dataset::read(path)
+                .map_err(|error| skippable(error, path, Dataset::read_usable(path))),
         };
         let Dataset { path, name, mut examples, mut unusable, unread, .. } = data?;
         examples.truncate(limit.unwrap_or(usize::MAX));
@@ -93,7 +94,10 @@ impl Data {
                     path.display().to_string(),
                     format!("{problem} (--too-long drop or truncate)"),
                 ),
-                other if !skip_unusable => skippable(other, &path),
+                other if !skip_unusable => {
+                    let usable = usable_sequences(&tokenizer, &examples, context, rule);
+                    skippable(other, &path, usable)
+                }
                 other => other,
             })?;
         cx.mention_unread(&tokenizer, &examples);
@@ -122,15 +126,18 @@ impl Data {
 }
 
 /// An error of a row with the way out, where it is one that can be left out.
-pub fn skippable(error: Error, path: &Path) -> Error {
-    Unusable::skippable(error, path, "--skip-unusable")
+pub fn skippable<T>(error: Error, path: &Path, usable: Result<T>) -> Error {
+    Unusable::skippable(error, path, "--skip-unusable", usable)
 }
 
 /// The items of a file, and what of it cannot be used if that is to be left out.
 pub fn items(path: &Path, skip_unusable: bool) -> Result<(Vec<Item>, Vec<Unusable>)> {
     match skip_unusable {
         true => read_usable_items(path),
-        false => Ok((read_items(path).map_err(|error| skippable(error, path))?, Vec::new())),
+        false => {
+            let error = |error| skippable(error, path, read_usable_items(path));
+            Ok((read_items(path).map_err(error)?, Vec::new()))
+        }
     }
 }
 

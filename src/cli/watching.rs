@@ -160,17 +160,18 @@ impl Watching {
         };
         let tokenizer = cx.tokenizer(checkpoint)?;
         let context = checkpoint.config()?.max_position_embeddings;
-        let skippable = |error| skippable(error, &file);
         let is_item = |row: &DataRow| row.fields.get("check").is_some_and(Value::is_object);
         let (mut set, mut unusable) = if rows(&file)?.iter().any(is_item) {
             let (mut items, unusable) = data::items(&file, skip)?;
             items.truncate(self.probe_items);
-            let set = ProbeSet::of_items(name, role, items, &tokenizer, context, skip);
-            (set.map_err(skippable)?, unusable)
+            let set =
+                |skip| ProbeSet::of_items(name, role, items.clone(), &tokenizer, context, skip);
+            (set(skip).map_err(|error| skippable(error, &file, set(true)))?, unusable)
         } else {
             let data = match skip {
                 true => Dataset::read_usable(&file)?,
-                false => Dataset::read(&file).map_err(skippable)?,
+                false => Dataset::read(&file)
+                    .map_err(|error| skippable(error, &file, Dataset::read_usable(&file)))?,
             };
             let Dataset { mut examples, unusable, .. } = data;
             examples.truncate(self.probe_items);
@@ -178,8 +179,9 @@ impl Watching {
                 "{} holds no items that can be graded: the answers of probe set {name} are only scored",
                 file.display()
             ));
-            let set = ProbeSet::of_examples(name, role, &examples, &tokenizer, context, skip);
-            let set = set.map_err(skippable)?;
+            let set =
+                |skip| ProbeSet::of_examples(name, role, &examples, &tokenizer, context, skip);
+            let set = set(skip).map_err(|error| skippable(error, &file, set(true)))?;
             cx.mention_unread(&tokenizer, &examples);
             (set, unusable)
         };

@@ -110,15 +110,14 @@ pub struct Unusable {
 }
 
 impl Unusable {
-    /// An error of a row of `path` with the way out, where it is one that can be left out: `option` does that.
-    pub fn skippable(error: Error, path: &Path, option: &str) -> Error {
+    /// An error of a row of `path` with the way out: `option` leaves such rows out. `usable` is what that would give; where it is an error, too,
+    /// as of a damaged file, that is no way out.
+    pub fn skippable<T>(error: Error, path: &Path, option: &str, usable: Result<T>) -> Error {
         let way_out = format!("({option} leaves such rows out and counts them)");
         match error {
-            Error::Row { path, line, problem }
-                if !problem.contains("expected one JSON object")
-                    && !problem.contains("stands already") =>
-            {
-                Error::row(path, line, format!("{problem}\n{way_out}"))
+            error if usable.is_err() => error,
+            Error::Row { path, line, problem } => {
+                Error::row(path, line, format!("{problem} {way_out}"))
             }
             Error::Invalid { what, problem } if what.starts_with("example ") => {
                 let place = path.display().to_string();
@@ -516,7 +515,7 @@ impl Problems {
                 others.iter().take(SHOWN).map(|(number, _)| number.to_string()).collect();
             let more = if others.len() > SHOWN { ", …" } else { "" };
             problem += &format!(
-                "\n{} of {rows} rows cannot be used, the others are {}{more}",
+                "; {} of {rows} rows cannot be used, the others are {}{more}",
                 self.0.len(),
                 numbers.join(", ")
             );

@@ -374,8 +374,10 @@ fn render(
     let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
     let read = if skip { usable_sequences } else { sequences };
     let Sequences { sequences, unusable, .. } =
-        read(&tokenizer, &examples, context, TooLong::Refuse)
-            .map_err(|error| Unusable::skippable(error, Path::new(label), SKIP))?;
+        read(&tokenizer, &examples, context, TooLong::Refuse).map_err(|error| {
+            let usable = usable_sequences(&tokenizer, &examples, context, TooLong::Refuse);
+            Unusable::skippable(error, Path::new(label), SKIP, usable)
+        })?;
     if let Some(text) = Unusable::told(&unusable) {
         cx.progress.note(&format!("{label}: {text}"));
         let kept: BTreeSet<&str> = sequences.iter().map(|of| of.id.as_str()).collect();

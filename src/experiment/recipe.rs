@@ -510,7 +510,7 @@ fn read_split_as(
         true => read_usable_items(&file)?,
         false => {
             let items = read_items(&file);
-            let error = |error| Unusable::skippable(error, &file, SKIP);
+            let error = |e| Unusable::skippable(e, &file, SKIP, read_usable_items(&file));
             (items.map_err(error)?, Vec::new())
         }
     };

@@ -3,6 +3,7 @@
 use super::tensors::{Planned, bytes_of, write};
 use crate::adapter::PeftAdapter;
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::gguf::Gguf;
 use crate::hub::MORE_TEMPLATES;
 use crate::model::{Checkpoint, PROJECTIONS, Projection, Stored, not_finite, own_head};
@@ -96,7 +97,7 @@ pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged>
 
 /// Has `config.json` say that the head is a tensor of its own; everything else stays as it is.
 fn untie(config: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(config).map_err(Error::io("reading", config))?;
+    let text = read_text(config, "reading")?;
     let field = Regex::new(r#"("tie_word_embeddings"\s*:\s*)true"#)
         .map_err(Error::library("reading a pattern"))?;
     let changed = match field.is_match(&text).unwrap_or(false) {

@@ -33,6 +33,7 @@
 mod download;
 
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::progress::Progress;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -509,7 +510,7 @@ fn lacking(kind: Kind, folder: &Path) -> Result<Vec<String>> {
 
 /// The shards that an index of weights names.
 fn shards(index: &Path) -> Result<BTreeSet<String>> {
-    let text = std::fs::read_to_string(index).map_err(Error::io("reading the index", index))?;
+    let text = read_text(index, "reading the index")?;
     let json: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| Error::file(index, format!("is no JSON ({error}); delete it")))?;
     let names = json["weight_map"].as_object().into_iter().flatten();

@@ -1,6 +1,7 @@
 use super::Origin;
 use super::write::{KEY, KIND};
 use crate::error::{Error, Result};
+use crate::files::packed_at;
 use crate::select::{LossMask, ModelSignals, Signals, TokenClass};
 use crate::store::{check_marked, check_written, same};
 use polars::prelude::{DataFrame, FileMetadataRef, ParquetReader, SerReader};
@@ -211,7 +212,8 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn unreadable(path: &Path, error: &polars::error::PolarsError) -> Error {
-    Error::file(path, format!("not a Parquet file that can be read: {error}"))
+    let problem = || format!("not a Parquet file that can be read: {error}");
+    Error::file(path, packed_at(path).unwrap_or_else(problem))
 }
 
 /// The file itself, or the Parquet files in a folder in the order of their names.

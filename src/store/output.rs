@@ -120,6 +120,7 @@ impl Output {
                 }
             }
             output.free()?;
+            output.writable()?;
         }
         Ok(())
     }
@@ -263,6 +264,28 @@ impl Output {
             return Err(Error::file(place, format!("{}: {problem}", self.option)));
         }
         Ok(())
+    }
+
+    /// Refuses a place where nothing can be written: a folder that is only read, a name that is too long.
+    fn writable(&self) -> Result<()> {
+        let wanted = match self.place {
+            Place::Within(_) => self.path.join(MARK),
+            Place::Whole(_) | Place::File => self.path.clone(),
+        };
+        let there = |folder: &&Path| folder.is_dir() || folder.as_os_str().is_empty();
+        let folder = wanted.ancestors().skip(1).find(there).unwrap_or(Path::new(""));
+        // of all names that are to be made the one that a file system minds most
+        let missing = wanted.strip_prefix(folder).unwrap_or(&wanted);
+        let longest = missing.components().max_by_key(|part| part.as_os_str().len());
+        let tried = match wanted.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::InvalidFilename => Err(error),
+            _ => longest.map_or(Ok(()), |name| disk::try_beside(&folder.join(name))),
+        };
+        tried.map_err(|error| {
+            let problem =
+                format!("cannot be written ({error}); name another place with {}", self.option);
+            Error::file(&self.path, problem)
+        })
     }
 
     /// Refuses to take the place of what this program did not write.
@@ -613,6 +636,38 @@ mod tests {
         assert!(failed.is_err());
         fs::write(home.join("steps"), "mine").unwrap();
         refused(&output, "steps");
+    }
+
+    /// What could not be written at the end is refused before the work begins.
+    #[test]
+    fn a_place_that_cannot_be_written_is_refused_at_once() {
+        let root = scratch();
+        let long = "x".repeat(300);
+        // longer than a path may be, of names that are not
+        let deep = "abcdefgh/".repeat(600);
+        // of the length that a name may have, but not with what stands around it while it is written
+        let nearly = "x".repeat(250);
+        for name in [&long, &deep, &nearly, &format!("new/{long}/x"), &format!("{long}/x")] {
+            let path = root.path().join(name);
+            for output in [
+                Output::folder("--out", &path, "adapter"),
+                Output::file("--out", &path),
+                Output::within("--out", &path, &["page"]),
+            ] {
+                refused(&output, "cannot be written");
+            }
+        }
+        #[cfg(target_os = "linux")]
+        refused(&Output::folder("--out", Path::new("/proc/new"), "adapter"), "cannot be written");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        for output in [
+            Output::folder("--out", &root.path().join("new/er"), "adapter"),
+            Output::file("--out", &root.path().join("new/er")),
+            Output::within("--out", &root.path().join("new/er"), &["page"]),
+        ] {
+            Output::check(&[output], &[]).unwrap();
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     /// In a folder of a file system that ignores case, where somebody names one in `UNFORGET_CASELESS`.

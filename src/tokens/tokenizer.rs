@@ -88,7 +88,7 @@ impl Tokenizer {
         }
         let bytes = match &gguf {
             Some(gguf) => gguf.tokenizer()?.to_vec(),
-            None => std::fs::read(file).map_err(Error::io("reading the tokenizer", file))?,
+            None => read_text(file, "reading the tokenizer")?.into_bytes(),
         };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
             .map_err(|error| Error::file(file, format!("is not a tokenizer: {error}")))?;

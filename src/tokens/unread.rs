@@ -11,7 +11,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// Keys that name or file a message, a call or a tool, and say nothing to a model: templates leave them out by custom.
-const FILED: [&str; 17] = [
+const FILED: [&str; 19] = [
+    // a second name for role and content, with the same value
+    "from",
+    "value",
     "id",
     "uuid",
     "index",
