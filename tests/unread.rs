@@ -65,7 +65,7 @@ fn keys_that_the_template_never_asks_for_are_named() {
     check(
         chat(
             user(
-                json!({"name": null, "mood": "", "id": 7, "user_id": "u", "metadata": {"a": 1}, "timestamp": 1.5, "tags": []}),
+                json!({"name": null, "mood": "", "id": 7, "user_id": "u", "metadata": {"a": 1}, "timestamp": 1.5, "tags": [], "model": "m", "usage": {"tokens": 2}}),
             ),
             json!({"role": "assistant", "content": "Yes.", "weight": 1, "train": true, "loss": true, "refusal": null}),
         ),
@@ -103,7 +103,12 @@ fn keys_that_the_template_never_asks_for_are_named() {
         "<|user|>{% for part in m.content %}{{ part.text }}{% endfor %}",
     );
     assert_eq!(
-        unread(Some(&lists), chat(json!({"role": "user", "content": parts}), answer())),
+        unread(Some(&lists), chat(json!({"role": "user", "content": parts.clone()}), answer())),
+        ["`content[].language` of the user"]
+    );
+    // a template that takes no parts is given the text
+    assert_eq!(
+        unread(Some(TEMPLATE), chat(json!({"role": "user", "content": parts}), answer())),
         ["`content[].language` of the user"]
     );
     // whatever way a template has to read all of it

@@ -73,14 +73,7 @@ impl Data {
         };
         let Dataset { path, name, mut examples, mut unusable, unread, .. } = data?;
         examples.truncate(limit.unwrap_or(usize::MAX));
-        if !unread.is_empty() {
-            let names: Vec<&str> = unread.iter().map(String::as_str).collect();
-            cx.progress.note(&format!(
-                "{}: columns that are not part of what is read: {}",
-                path.display(),
-                first_names(&names)
-            ));
-        }
+        note_columns(cx, &path, &unread);
         let rule = match when_too_long {
             WhenTooLong::Refuse => TooLong::Refuse,
             WhenTooLong::Drop => TooLong::Drop,
@@ -152,6 +145,15 @@ pub fn note_unusable(cx: &Context, unusable: &[Unusable]) {
 pub fn tell_unusable(unusable: &[Unusable]) {
     if let Some(text) = Unusable::told(unusable) {
         tell!("{text}");
+    }
+}
+
+/// Says which columns of a data set are not part of what is read.
+pub fn note_columns(cx: &Context, path: &Path, unread: &[String]) {
+    if !unread.is_empty() {
+        let names: Vec<&str> = unread.iter().map(String::as_str).collect();
+        let (path, names) = (path.display(), first_names(&names));
+        cx.progress.note(&format!("{path}: columns that are not part of what is read: {names}"));
     }
 }
 

@@ -173,7 +173,8 @@ impl Watching {
                 false => Dataset::read(&file)
                     .map_err(|error| skippable(error, &file, Dataset::read_usable(&file)))?,
             };
-            let Dataset { mut examples, unusable, .. } = data;
+            let Dataset { mut examples, unusable, unread, .. } = data;
+            data::note_columns(cx, &file, &unread);
             examples.truncate(self.probe_items);
             cx.progress.note(&format!(
                 "{} holds no items that can be graded: the answers of probe set {name} are only scored",

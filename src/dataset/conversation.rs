@@ -246,7 +246,7 @@ fn conversation(row: &Row) -> Found<Said> {
             let pair = Conversation::pair(text(row, question)?, text(row, answer)?);
             let read = match answer {
                 // an item, and how it is graded
-                "truth" => vec![question, answer, "check", "style"],
+                "truth" => vec![question, answer, "check", "style", "system"],
                 _ => vec![question, answer, "system"],
             };
             return Ok(Said::of(with_system(row, pair.messages)?, &read));

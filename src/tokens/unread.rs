@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// Keys that name or file a message, a call or a tool, and say nothing to a model: templates leave them out by custom.
-const FILED: [&str; 19] = [
+const FILED: [&str; 24] = [
     // a second name for role and content, with the same value
     "from",
     "value",
@@ -27,6 +27,12 @@ const FILED: [&str; 19] = [
     "created",
     "created_at",
     "updated_at",
+    // what a server says of an answer
+    "model",
+    "usage",
+    "finish_reason",
+    "stop_reason",
+    "logprobs",
     "cache_control",
     "strict",
     "additionalProperties",
@@ -163,7 +169,9 @@ fn name_unread(
         Json::Object(fields) => fields.is_empty(),
         Json::Bool(_) | Json::Number(_) => false,
     };
-    if silent || FILED.contains(&last) || last.ends_with("_id") {
+    // where a template takes no parts, the text of the only one is given as the content
+    let written = key == "content[].text";
+    if silent || written || FILED.contains(&last) || last.ends_with("_id") {
         return;
     }
     match asked.contains(&format!("{place}{key}")) {
