@@ -28,7 +28,8 @@ impl Audit {
     /// How many facts of each part follow, and the time each part took.
     pub fn summary(&self) -> Table {
         let parts = self.seconds.iter().map(|(part, seconds)| (Some(*part), *seconds));
-        let rows: Vec<(Option<AuditPart>, f64)> = parts.chain([(None, self.total_seconds())]).collect();
+        let rows: Vec<(Option<AuditPart>, f64)> =
+            parts.chain([(None, self.total_seconds())]).collect();
         let count = |part: Option<AuditPart>, verdict: AuditVerdict| {
             let facts = self.facts.iter().filter(|fact| fact.verdict == verdict);
             facts.filter(|fact| part.is_none_or(|part| part == fact.part)).count()

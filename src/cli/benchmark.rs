@@ -212,7 +212,8 @@ impl Benchmarks {
                 true => benchmark.read_usable(&file, &ask)?,
                 false => {
                     let items = benchmark.read_as(&file, &ask);
-                    (items.map_err(|error| skippable(error, &file))?, Vec::new())
+                    let error = |e| skippable(e, &file, benchmark.read_usable(&file, &ask));
+                    (items.map_err(error)?, Vec::new())
                 }
             };
             tell_unusable(&unusable);

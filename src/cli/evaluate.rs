@@ -1,17 +1,17 @@
 use super::Common;
 use super::benchmark::Benchmarks;
-use super::data::{skippable, tell_unusable};
+use super::data::{self, tell_unusable};
 use super::output::Reads;
 use super::template::Template;
 use super::terminal::{say, show, tell};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use unforget::answers::Task;
-use unforget::dataset::{read_items, read_usable_items};
+use unforget::card::written_options;
 use unforget::error::{Error, Result, Word};
 use unforget::evaluate::{Graded, ItemScore, TaskScore};
-use unforget::experiment::read_split;
+use unforget::experiment::split_file;
 use unforget::generate::Sampling;
 use unforget::samples::{self, Evaluated, Evaluation};
 use unforget::stats;
@@ -145,6 +145,7 @@ impl Evaluate {
                 model: &self.model,
                 adapter: adapter.as_deref(),
                 chat_template: template.map(|template| template.source()),
+                template: written_options(template),
                 device: &common.device,
                 sampling: serde_json::json!({"do_sample": false, "temperature": 0.0}),
                 max_new_tokens,
@@ -216,17 +217,12 @@ impl Evaluate {
     fn asked(&self, chat: bool) -> Result<Vec<Asked>> {
         let mut asked = Vec::new();
         if let Some(file) = &self.items {
-            let (items, unusable) = match self.benchmarks.skip_unusable {
-                true => read_usable_items(file)?,
-                false => (read_items(file).map_err(|error| skippable(error, file))?, Vec::new()),
-            };
-            tell_unusable(&unusable);
             let stem = file.file_stem().unwrap_or_default();
-            let mut config = serde_json::json!({"items": file});
-            if !unusable.is_empty() {
-                config["unusable_rows"] = unusable.len().into();
-            }
-            asked.push(self.first(&stem.to_string_lossy(), items, config));
+            asked.push(self.items_of(
+                &stem.to_string_lossy(),
+                file,
+                serde_json::json!({"items": file}),
+            )?);
         }
         let folder = match &self.tasks {
             Some(folder) => folder.clone(),
@@ -234,11 +230,9 @@ impl Evaluate {
             None => unforget::lab::folder()?,
         };
         for task in &self.task {
-            // a task that is not there is named as one
-            read_split(&folder, task, &self.split, 0)?;
-            let items = read_items(&folder.join(task).join(format!("{}.jsonl", self.split)))?;
+            let file = split_file(&folder, task, &self.split)?;
             let config = serde_json::json!({"task": task, "split": self.split});
-            asked.push(self.first(task, items, config));
+            asked.push(self.items_of(task, &file, config)?);
         }
         let ask = self.benchmarks.ask(chat)?;
         for one in self.benchmarks.read(&self.split, chat)? {
@@ -264,6 +258,16 @@ impl Evaluate {
             }
         }
         Ok(asked)
+    }
+
+    /// The first items of a task that has a file of them.
+    fn items_of(&self, name: &str, file: &Path, mut config: serde_json::Value) -> Result<Asked> {
+        let (items, unusable) = data::items(file, self.benchmarks.skip_unusable)?;
+        tell_unusable(&unusable);
+        if !unusable.is_empty() {
+            config["unusable_rows"] = unusable.len().into();
+        }
+        Ok(self.first(name, items, config))
     }
 
     /// The first items of a task.

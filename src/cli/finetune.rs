@@ -300,7 +300,7 @@ impl FinetuneModel {
         let masked = Masked::new(Arc::new(data), &weighting, config.seed)?;
         let data = &masked.scored;
         let prepared = masked.prepare(&config)?;
-        let watch = self.watching.watch(&cx, &checkpoint, data, config.seed)?;
+        let watch = self.watching.watch(&cx, &checkpoint, data, config.seed, self.skip_unusable)?;
         let training = Training {
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),

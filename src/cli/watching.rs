@@ -1,12 +1,14 @@
 //! Options for what is looked at while a model is trained.
 
+use super::data::{self, skippable};
 use super::output::Reads;
 use super::terminal::{say, show};
 use super::word;
 use clap::Args;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
-use unforget::dataset::{Dataset, read_items};
+use unforget::dataset::{Dataset, Row as DataRow, rows};
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
 use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten};
@@ -88,6 +90,7 @@ impl Watching {
         checkpoint: &Checkpoint,
         data: &Scored,
         seed: u64,
+        skip_unusable: bool,
     ) -> Result<Option<Watch>> {
         if self.probe.is_empty() && self.target_probe.is_empty() {
             if self.forget_at_most.is_some() {
@@ -103,7 +106,7 @@ impl Watching {
         let named = named.chain(self.probe.iter().map(|text| (text, Role::NonTarget)));
         let mut sets = vec![ProbeSet::of_training(data, seed, self.probe_items)];
         for (text, role) in named {
-            sets.push(self.set(cx, checkpoint, text, role)?);
+            sets.push(self.set(cx, checkpoint, text, role, skip_unusable)?);
         }
         let watch = Watch {
             sets,
@@ -123,6 +126,7 @@ impl Watching {
         checkpoint: &Checkpoint,
         text: &str,
         role: Role,
+        skip: bool,
     ) -> Result<ProbeSet> {
         let Some((name, file)) =
             text.split_once('=').filter(|(name, file)| !name.is_empty() && !file.is_empty())
@@ -136,21 +140,36 @@ impl Watching {
         };
         let tokenizer = cx.tokenizer(checkpoint)?;
         let context = checkpoint.config()?.max_position_embeddings;
-        match read_items(&file) {
-            Ok(mut items) => {
-                items.truncate(self.probe_items);
-                ProbeSet::of_items(name, role, &items, &tokenizer, context)
-            }
-            Err(_) => {
-                let mut examples = Dataset::read(&file)?.examples;
-                examples.truncate(self.probe_items);
-                cx.progress.note(&format!(
-                    "{} holds no items that can be graded: the answers of probe set {name} are only scored",
-                    file.display()
-                ));
-                ProbeSet::of_examples(name, role, examples, &tokenizer, context)
-            }
-        }
+        let is_item = |row: &DataRow| row.fields.get("check").is_some_and(Value::is_object);
+        let (mut set, mut unusable) = if rows(&file)?.iter().any(is_item) {
+            let (mut items, unusable) = data::items(&file, skip)?;
+            items.truncate(self.probe_items);
+            let set = |skip| ProbeSet::of_items(name, role, &items, &tokenizer, context, skip);
+            (set(skip).map_err(|error| skippable(error, &file, set(true)))?, unusable)
+        } else {
+            let data = match skip {
+                true => Dataset::read_usable(&file)?,
+                false => Dataset::read(&file)
+                    .map_err(|error| skippable(error, &file, Dataset::read_usable(&file)))?,
+            };
+            let Dataset { mut examples, unusable, unread, .. } = data;
+            data::note_columns(cx, &file, &unread);
+            examples.truncate(self.probe_items);
+            cx.progress.note(&format!(
+                "{} holds no items that can be graded: the answers of probe set {name} are only scored",
+                file.display()
+            ));
+            let set = |skip| {
+                ProbeSet::of_examples(name, role, examples.clone(), &tokenizer, context, skip)
+            };
+            let set = set(skip).map_err(|error| skippable(error, &file, set(true)))?;
+            cx.mention_unread(&tokenizer, &examples);
+            (set, unusable)
+        };
+        unusable.append(&mut set.unusable);
+        data::note_unusable(cx, &unusable);
+        set.unusable = unusable;
+        Ok(set)
     }
 }
 
