@@ -1,4 +1,4 @@
-//! What a benchmark asks, and how an answer is graded.
+//! How an answer is graded. [`crate::benchmark`] says what is asked.
 //!
 //! An [`Item`] is one question with its reference answer and what is needed to grade an answer. [`Item::grade`] returns a
 //! [`Score`] that tells a wrong answer from a lost form: much of what is called forgetting may be lost form.

@@ -1,4 +1,5 @@
-//! Grading a query by running it on SQLite: on a database that a script makes in memory, or on a file, as BIRD and Spider do.
+//! Grading a query by running it on SQLite: on a database that a script makes in memory, or on a file, for the questions
+//! of [`src/benchmark/bird.rs`](crate::benchmark::bird) and [`src/benchmark/spider.rs`](crate::benchmark::spider).
 //!
 //! A query may only read: an authorizer refuses everything else (`ATTACH`, `PRAGMA`, `load_extension`, whatever writes), and a file is
 //! opened read-only and immutable. What takes too long is ended after a fixed number of SQLite's steps, so that a grade does not
