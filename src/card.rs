@@ -12,6 +12,7 @@ use crate::provenance::{
     Tokenization, VERSION, differences,
 };
 use crate::store::{Entry, StoredRun, Work, bytes_hash, file_hash, files_of_run};
+use crate::tokens::{ChatTemplate, TemplateOptions};
 use crate::train::Example;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -71,6 +72,13 @@ pub struct RunCard {
 #[derive(Debug)]
 pub struct Draft {
     card: RunCard,
+}
+
+/// What a chat template is given, with the date that it writes: with that a reader can render its texts again on another day.
+pub fn written_options(template: Option<&ChatTemplate>) -> TemplateOptions {
+    let args = template.map(|template| template.options().args.clone());
+    let date = template.and_then(ChatTemplate::date).and_then(|date| date.parse().ok());
+    TemplateOptions { date, args: args.unwrap_or_default() }
 }
 
 impl RunCard {

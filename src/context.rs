@@ -1,9 +1,11 @@
 //! What every verb needs beside its inputs: where results are kept, where to compute, how to show progress.
 
-use crate::error::{Error, Result};
+use crate::dataset::Example;
+use crate::error::{Error, Result, Word};
+use crate::hub::{GENERATION, MORE_TEMPLATES, TOKENIZER_FILES};
 use crate::model::{Checkpoint, Decoder, DeviceChoice, Model, Precision, open_device};
 use crate::progress::Progress;
-use crate::store::{Fingerprint, Store, check_written, file_hash};
+use crate::store::{Fingerprint, Store, check_written, file_hash, marked_hash};
 use crate::task::{Item, graders};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
@@ -12,22 +14,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
-
-/// Files of a model's folder by which a text becomes ids. Others there, such as a README, change no result.
-const WORDS: [&str; 6] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-];
-
-/// A folder beside them, with more templates.
-const TEMPLATES: &str = "additional_chat_templates";
-
-/// Which ids end an answer; those of `config.json` do, too.
-const STOPS: &str = "generation_config.json";
 
 /// What a fingerprint calls a model that is one file.
 pub(crate) const GGUF: &str = "model.gguf";
@@ -153,6 +139,31 @@ impl Context {
         Ok(())
     }
 
+    /// Says once what `examples` hold that no text of theirs shows, see [`Tokenizer::unread`].
+    pub fn mention_unread(&self, tokenizer: &Tokenizer, examples: &[Example]) {
+        const NAMED: usize = 8;
+        let unread = tokenizer.unread(examples);
+        if unread.is_empty() {
+            return;
+        }
+        let more = if unread.len() > NAMED { ", …" } else { "" };
+        let named: Vec<String> =
+            unread.iter().take(NAMED).map(|key| Word(key).to_string()).collect();
+        let reader = match tokenizer.template() {
+            Some(template) => {
+                format!("the chat template {} never reads", template.path().display())
+            }
+            None => format!(
+                "the model in {} has no chat template, and without one nothing reads",
+                tokenizer.folder().display()
+            ),
+        };
+        self.say_once(&format!(
+            "warning: {reader} {}{more}, which the data have: the model does not see it; write it into the content, take it out of the data, or take a model whose template reads it",
+            named.join(", ")
+        ));
+    }
+
     fn say_once(&self, line: &str) {
         let mut said = self.said.lock().unwrap_or_else(|broken| broken.into_inner());
         if said.insert(line.to_owned()) {
@@ -198,7 +209,12 @@ impl Context {
                 true => GGUF.into(),
                 false => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             };
-            fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
+            let hash = self.hash(file.clone())?;
+            if marked_hash(&file).is_some_and(|written| written != hash) {
+                let file = file.display();
+                self.say_once(&format!("note: {file} was changed since `unforget` wrote it there"));
+            }
+            fingerprint = fingerprint.with(&name, &hash)?;
         }
         let precision = self.precision_of(checkpoint);
         if precision != Precision::F32 {
@@ -227,8 +243,8 @@ impl Context {
 
     /// SHA-256 of each file that makes ids of a text.
     pub(crate) fn words(&self, model: &Path) -> Result<BTreeMap<String, String>> {
-        let mut files: Vec<PathBuf> = WORDS.iter().map(|name| model.join(name)).collect();
-        let more = model.join(TEMPLATES);
+        let mut files: Vec<PathBuf> = TOKENIZER_FILES.iter().map(|name| model.join(name)).collect();
+        let more = model.join(MORE_TEMPLATES);
         if more.is_dir() {
             for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
                 files.push(entry.map_err(Error::io("listing", &more))?.path());
@@ -243,7 +259,7 @@ impl Context {
 
     /// SHA-256 of the file that says what ends an answer, if there is one.
     pub(crate) fn stops(&self, model: &Path) -> Result<Option<String>> {
-        let path = model.join(STOPS);
+        let path = model.join(GENERATION);
         path.is_file().then(|| self.hash(path)).transpose()
     }
 

@@ -32,8 +32,7 @@ pub use crate::model::{Checkpoint, DeviceChoice};
 pub use crate::progress::Progress;
 pub use crate::report::figure::{self, Figure};
 pub use crate::report::forgetting::{self, TaskGroup};
-pub use crate::report::grid::Grid;
-pub use crate::report::{arms, intervals, power, table};
+pub use crate::report::{arms, intervals, power, tables};
 pub use crate::scored::{Scored, TokenExample};
 pub use crate::select::{LossMask, PRESETS, TokenClass, Weighting};
 pub use crate::self_output::{
@@ -41,6 +40,7 @@ pub use crate::self_output::{
 };
 pub use crate::stats::{self, Design, Pair, Verdict};
 pub use crate::store::Store;
+pub use crate::table::Table;
 pub use crate::task::{Item, Score};
 pub use crate::tokens::TemplateOptions;
 pub use crate::train::TrainConfig;

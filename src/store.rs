@@ -58,7 +58,7 @@ pub(crate) use fingerprint::hex;
 pub use fingerprint::{Fingerprint, bytes_hash, file_hash};
 pub use kept::{StoredRun, check_written};
 use manifest::Manifest;
-pub use output::{MARK, Output};
+pub use output::{MARK, Output, check_marked, marked_hash, same};
 pub use work::{Lines, Work};
 
 const RESULT: &str = "result.json";

@@ -590,6 +590,37 @@ fn every_verb_works_on_a_file_as_on_its_folder() {
 }
 
 #[test]
+fn a_file_writes_its_own_training_answers() {
+    let place = twin();
+    // the weights are drawn, so that any finished answer must do
+    let check = json!({"kind": "instructions", "instructions": [{"id": "keywords:forbidden_words", "kwargs": {"forbidden_words": ["elsewhere"]}}]});
+    let rows: Vec<Json> = ["a", "b"]
+        .map(|id| json!({"id": id, "prompt": format!("Write {id}."), "truth": "x", "check": check}))
+        .to_vec();
+    place.write_rows("free.jsonl", &rows);
+    let written = |model: &str, out: &str| {
+        let call = "--items free.jsonl --samples 64 --temperature 1 --max-new-tokens 60";
+        let said =
+            place.works(&format!("generate self-output --model {model} {call} --out {out}")).stdout;
+        assert!(said.contains("sampled         128"), "{said}");
+        let read = |name: &str| -> Vec<Json> {
+            let text = std::fs::read_to_string(place.path(out).join(name)).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        (read("pool.jsonl"), read("train.jsonl"))
+    };
+    let (pool, train) = written("sha256-0123", "of-file");
+    assert_eq!(pool.len(), 128);
+    assert!(pool.iter().all(|line| !line["text"].as_str().unwrap().is_empty()));
+    assert!(!train.is_empty() && train.iter().all(|item| item["truth"] != "x"), "{train:?}");
+    for item in &train {
+        let chosen = pool.iter().find(|line| line["id"] == item["id"] && line["chosen"] == true);
+        assert_eq!(chosen.unwrap()["text"], item["truth"]);
+    }
+    assert_eq!(written("model", "of-folder"), (pool, train));
+}
+
+#[test]
 fn results_are_kept_by_what_the_file_holds() {
     let place = twin();
     let store = Store::open(place.path("store")).unwrap();

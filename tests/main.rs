@@ -39,6 +39,7 @@ mod support;
 mod switches;
 mod templates;
 mod training;
+mod unread;
 mod verify;
 mod weights;
 mod words;

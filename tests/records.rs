@@ -158,7 +158,7 @@ fn an_earlier_ledger_reads_and_says_what_differs() {
 
 #[test]
 fn earlier_results_and_exhibits_read() {
-    let document: report::Document = same_again(&text("results.json"), false);
+    let document: report::ResultsFile = same_again(&text("results.json"), false);
     let found = &document.provenance;
     assert_eq!((found.computation.device.as_str(), found.computation.threads), ("Cpu", 2));
     assert_eq!(found.times, Times { started: "2026-11-30 23:08 UTC".into(), seconds: 6.506869675 });

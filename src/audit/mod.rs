@@ -32,6 +32,8 @@ mod pieces;
 pub(crate) mod printed;
 mod raw_digits;
 mod report;
+
+pub(crate) use report::facts_table;
 mod samples;
 mod scored;
 mod table_2;

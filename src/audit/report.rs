@@ -6,78 +6,60 @@
 //! figures/NAME.svg, .png, .csv        the threshold curve; printed against recomputed BWT
 //! ```
 
-use super::{Audit, AuditPart, AuditVerdict, CurvePoint, Fact};
+use super::CurvePoint;
+use crate::audit::{Audit, AuditPart, AuditVerdict, Fact};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{GRAY, INK, VERMILION};
 use crate::plot::{self, Axis, Look, Mark, Panel, Plot, ShareCurve};
 use crate::report::figure::Figure;
-use crate::report::grid::{Grid, NOTHING, minus};
 use crate::report::html::{Picture, filled};
-use crate::report::table::{frame, numbers, text};
-use crate::report::{csv, parquet, put, put_figure};
+use crate::report::{put, put_figure};
+use crate::table::{Cell, NOTHING, Printed, Table, minus};
 use minijinja::context;
 use minijinja::value::Serde;
-use polars::prelude::DataFrame;
 use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = include_str!("report.html");
 const VERDICTS: [AuditVerdict; 3] =
     [AuditVerdict::Follows, AuditVerdict::DoesNotFollow, AuditVerdict::CannotBeComputed];
-const COLUMNS: [&str; 7] = ["fact", "stated", "recomputed", "verdict", "stated in", "file", "note"];
 
 impl Audit {
     /// How many facts of each part follow, and the time each part took.
-    pub fn summary(&self) -> Grid {
-        let mut rows: Vec<Vec<String>> = self
-            .seconds
-            .iter()
-            .map(|(part, seconds)| {
-                let counts = VERDICTS.map(|verdict| self.count(*part, verdict));
-                row(part.name(), counts, *seconds)
-            })
-            .collect();
-        let all = VERDICTS
-            .map(|verdict| self.facts.iter().filter(|fact| fact.verdict == verdict).count());
-        rows.push(row("all", all, self.total_seconds()));
-        let mut columns = vec!["part".to_owned()];
-        columns.extend(VERDICTS.map(|verdict| verdict.words().to_owned()));
-        columns.push("seconds".to_owned());
-        Grid {
-            title: format!("Audit of {}", self.folder.display()),
-            legend: "A fact follows when what is recomputed agrees with what is stated to its last digit.".to_owned(),
-            columns,
-            rows,
-        }
+    pub fn summary(&self) -> Table {
+        let parts = self.seconds.iter().map(|(part, seconds)| (Some(*part), *seconds));
+        let rows: Vec<(Option<AuditPart>, f64)> =
+            parts.chain([(None, self.total_seconds())]).collect();
+        let count = |part: Option<AuditPart>, verdict: AuditVerdict| {
+            let facts = self.facts.iter().filter(|fact| fact.verdict == verdict);
+            facts.filter(|fact| part.is_none_or(|part| part == fact.part)).count()
+        };
+        let table = Table::new(format!("Audit of {}", self.folder.display()))
+            .legend("A fact follows when what is recomputed agrees with what is stated to its last digit.")
+            .rows(&rows)
+            .column("part", |(part, _)| part.map_or("all", AuditPart::name));
+        let table = VERDICTS.into_iter().fold(table, |table, verdict| {
+            table.column(verdict.words(), |(part, _)| count(*part, verdict))
+        });
+        table.column("seconds", |(_, seconds)| Cell::number(*seconds, 1)).table()
     }
 
     /// The facts of each part that was audited.
-    pub fn grids(&self) -> Vec<(AuditPart, Grid)> {
-        self.seconds
-            .iter()
-            .map(|(part, _)| {
-                let facts = self.facts.iter().filter(|fact| fact.part == *part);
-                let grid = Grid {
-                    title: part.title().to_owned(),
-                    legend: String::new(),
-                    columns: COLUMNS.map(str::to_owned).to_vec(),
-                    rows: facts
-                        .map(|fact| {
-                            vec![
-                                fact.what.clone(),
-                                minus(&fact.expected),
-                                shown(fact),
-                                fact.verdict.words().to_owned(),
-                                fact.stated.clone(),
-                                fact.file.clone(),
-                                fact.note.clone(),
-                            ]
-                        })
-                        .collect(),
-                };
-                (*part, grid)
-            })
-            .collect()
+    pub fn tables(&self) -> Vec<(AuditPart, Table)> {
+        let columns = [
+            ("fact", "fact"),
+            ("stated", "stated"),
+            ("recomputed", "recomputed"),
+            ("verdict", "verdict"),
+            ("stated in", "stated_in"),
+            ("file", "file"),
+            ("note", "note"),
+        ];
+        let of_part = |part: AuditPart| {
+            let facts = self.facts.iter().filter(|fact| fact.part == part).cloned();
+            facts_table(&facts.collect::<Vec<_>>()).view(part.title(), &columns)
+        };
+        self.seconds.iter().map(|(part, _)| (*part, of_part(*part))).collect()
     }
 
     /// Every fact for a terminal, no line longer than `width`: a line of verdict, values and subject, and under it where it stands and
@@ -112,27 +94,6 @@ impl Audit {
         out
     }
 
-    /// One row for each fact.
-    ///
-    /// # Errors
-    /// None that a user can cause.
-    pub fn frame(&self) -> Result<DataFrame> {
-        let facts = || self.facts.iter();
-        let words = |name: &str, of: fn(&Fact) -> String| text(name, self.facts.iter().map(of));
-        frame(vec![
-            words("part", |fact| fact.part.name().to_owned()),
-            words("fact", |fact| fact.what.clone()),
-            words("file", |fact| fact.file.clone()),
-            words("stated_in", |fact| fact.stated.clone()),
-            words("stated", |fact| fact.expected.clone()),
-            words("recomputed", |fact| fact.recomputed.clone().unwrap_or_default()),
-            numbers("stated_value", facts().map(|fact| fact.expected_value)),
-            numbers("recomputed_value", facts().map(|fact| fact.recomputed_value)),
-            words("verdict", |fact| fact.verdict.words().to_owned()),
-            words("note", |fact| fact.note.clone()),
-        ])
-    }
-
     /// The figures that the audit has numbers for.
     ///
     /// # Errors
@@ -147,13 +108,13 @@ impl Audit {
     /// # Errors
     /// Names the file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        let (figures, table) = (self.figures()?, self.frame()?);
+        let (figures, table) = (self.figures()?, facts_table(&self.facts));
         let json =
             serde_json::to_vec_pretty(self).map_err(Error::library("writing the facts as JSON"))?;
         let mut files = vec![
             put(folder, "report.html", self.page(&figures)?.as_bytes())?,
-            put(folder, "facts.csv", &csv(&table)?)?,
-            put(folder, "facts.parquet", &parquet(&table)?)?,
+            put(folder, "facts.csv", &table.csv()?)?,
+            put(folder, "facts.parquet", &table.parquet()?)?,
             put(folder, "facts.json", &json)?,
         ];
         for figure in &figures {
@@ -164,11 +125,12 @@ impl Audit {
 
     fn page(&self, figures: &[Figure]) -> Result<String> {
         let pictures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
-        let grids: Vec<(&str, Grid)> =
-            self.grids().into_iter().map(|(part, grid)| (part.name(), grid)).collect();
+        let tables = self.tables();
+        let tables: Vec<(&str, Printed)> =
+            tables.iter().map(|(part, table)| (part.name(), table.printed())).collect();
         let values = context! {
-            summary => Serde(self.summary()),
-            grids => Serde(grids),
+            summary => Serde(self.summary().printed()),
+            parts => Serde(tables),
             figures => Serde(pictures?),
             version => env!("CARGO_PKG_VERSION"),
         };
@@ -176,11 +138,23 @@ impl Audit {
     }
 }
 
-fn row(name: &str, counts: [usize; 3], seconds: f64) -> Vec<String> {
-    let mut row = vec![name.to_owned()];
-    row.extend(counts.map(|count| count.to_string()));
-    row.push(format!("{seconds:.1}"));
-    row
+/// One row for each fact.
+pub(crate) fn facts_table(facts: &[Fact]) -> Table {
+    Table::default()
+        .rows(facts)
+        .file("part", |fact| fact.part.name())
+        .file("fact", |fact| &fact.what)
+        .file("file", |fact| &fact.file)
+        .file("stated_in", |fact| &fact.stated)
+        .file("stated", |fact| Cell::from(&fact.expected).read(minus(&fact.expected)))
+        .file("recomputed", |fact| {
+            Cell::from(fact.recomputed.as_deref().unwrap_or_default()).read(shown(fact))
+        })
+        .file("stated_value", |fact| fact.expected_value)
+        .file("recomputed_value", |fact| fact.recomputed_value)
+        .file("verdict", |fact| fact.verdict.words())
+        .file("note", |fact| &fact.note)
+        .table()
 }
 
 fn shown(fact: &Fact) -> String {
@@ -238,12 +212,12 @@ fn threshold_curve(audit: &Audit) -> Result<Option<Figure>> {
     );
     let plot = plot::thresholds(title, (first.threshold, last.threshold), &curves)
         .note("MBPP's ground truth under Llama 3 8B Instruct, from the authors' perplexities; a token above the threshold is not learned.");
-    let points = || curve.iter();
-    let table = frame(vec![
-        numbers("threshold", points().map(|point| Some(point.threshold))),
-        numbers("masked", points().map(|point| Some(point.masked))),
-        numbers("surprisal_masked", points().map(|point| Some(point.surprisal_masked))),
-    ])?;
+    let table = Table::default()
+        .rows(&curve)
+        .file("threshold", |point| point.threshold)
+        .file("masked", |point| point.masked)
+        .file("surprisal_masked", |point| point.surprisal_masked)
+        .table();
     Ok(Some(Figure { name: "threshold_curve", plot, table }))
 }
 
@@ -283,12 +257,13 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
         .panel(panel)
         .legend([follows.key("follows"), not.key("does not follow")])
         .size(960, 560);
-    let table = frame(vec![
-        text("row", rows.iter().map(|(fact, ..)| fact.file.clone())),
-        text("what", rows.iter().map(|(fact, ..)| fact.what.clone())),
-        numbers("recomputed", rows.iter().map(|(_, _, found)| Some(*found))),
-        numbers("printed", rows.iter().map(|(_, printed, _)| Some(*printed))),
-    ])?;
+    let table = Table::default()
+        .rows(&rows)
+        .file("row", |(fact, ..)| &fact.file)
+        .file("what", |(fact, ..)| &fact.what)
+        .file("recomputed", |(_, _, found)| *found)
+        .file("printed", |(_, printed, _)| *printed)
+        .table();
     Ok(Some(Figure { name: "transfers", plot, table }))
 }
 

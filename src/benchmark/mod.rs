@@ -1,7 +1,8 @@
 //! Benchmarks that people know: a published file as [`Item`]s.
 //!
 //! Each benchmark is one file here, which turns a published row into a question, its reference answer and what is needed to grade
-//! an answer, and one data card in `datasets/`. How answers are graded is [`crate::task`]'s.
+//! an answer, and one data card in `datasets/`. The file opens with a raw row, its traps, and the file in `src/task` that grades the
+//! answers, which names it in turn. Graders stand there and not here: an [`Item`] of a file is graded without its benchmark.
 //!
 //! A trap: what a model is asked, and what is taken for its answer, decide much of its score. [`Ask`] names both.
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use unforget::audit::{self, AuditOptions, AuditPart};
 use unforget::error::Result;
 use unforget::progress::Progress;
-use unforget::report::table::WIDTH;
 use unforget::store::Output;
+use unforget::table::WIDTH;
 
 const EXAMPLES: &str = "\
 The exit code is 0 when every file is there and has its schema. A number that does not follow is a result, not an error.

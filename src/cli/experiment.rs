@@ -9,7 +9,7 @@ use unforget::error::{Error, Result};
 use unforget::experiment::{Recipe, renamed_keys, run};
 use unforget::files::read_text;
 use unforget::provenance::{Computation, Times, VERSION};
-use unforget::report::{self, Provenance};
+use unforget::report::{self, Provenance, Report};
 use unforget::store;
 
 /// `unforget lab`
@@ -115,11 +115,12 @@ impl Output {
             times: Times::new(clock, started.elapsed().as_secs_f64()),
             notes: Vec::new(),
         };
-        let files = output.write(|| report::write(&results, &provenance, &out))?;
+        let report = Report::of(results)?;
+        let files = output.write(|| report.write(&provenance, &out))?;
         if self.json {
-            super::print_json(&results)?;
+            super::print_json(&*report.summary.results)?;
         } else {
-            show!("{}", report::table::print(&results));
+            show!("{}", report.text());
         }
         if let Some(page) = files.first() {
             cx.progress.note(&format!("report: {}", page.display()));

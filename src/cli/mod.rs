@@ -25,7 +25,9 @@ mod terminal;
 mod watching;
 mod weights;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -114,6 +116,21 @@ enum Verb {
     MakeLab(lab::MakeLab),
     /// Say what this machine has and lacks
     Doctor(doctor::Doctor),
+}
+
+/// One of these words, which recipes have for the same value, with `_` for `-`.
+fn word<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    words: impl Into<PossibleValuesParser>,
+) -> impl TypedValueParser<Value = T> {
+    words.into().try_map(|word| {
+        let word = word.replace('-', "_");
+        T::deserialize(IntoDeserializer::<value::Error>::into_deserializer(word))
+    })
+}
+
+/// A word with what it means.
+fn means(word: &'static str, help: &'static str) -> PossibleValue {
+    PossibleValue::new(word).help(help)
 }
 
 impl Common {

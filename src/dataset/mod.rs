@@ -39,6 +39,10 @@
 //!
 //! A trap: a table has every column in every row, so that what a row lacks is null there. Null is read as absent, everywhere.
 
+#[cfg(feature = "tables")]
+mod arrow;
+#[cfg(not(feature = "tables"))]
+#[path = "without_arrow.rs"]
 mod arrow;
 mod conversation;
 mod source;
@@ -107,6 +111,49 @@ pub struct Unusable {
     pub id: String,
     /// Why.
     pub problem: String,
+}
+
+impl Unusable {
+    /// An error of a row of `path` with the way out: `option` leaves such rows out. `usable` is what that would give; where it is an error, too,
+    /// as of a damaged file, that is no way out.
+    pub fn skippable<T>(error: Error, path: &Path, option: &str, usable: Result<T>) -> Error {
+        let way_out = format!("({option} leaves such rows out and counts them)");
+        match error {
+            error if usable.is_err() => error,
+            Error::Row { path, line, problem } => {
+                Error::row(path, line, format!("{problem} {way_out}"))
+            }
+            Error::Invalid { what, problem } if what.starts_with("example ") => {
+                let place = path.display().to_string();
+                Error::invalid(place, format!("{what}: {problem}\n{way_out}"))
+            }
+            // a template that refuses a conversation
+            Error::File { path, problem } if problem.contains("(example ") => {
+                Error::file(path, format!("{problem}\n{way_out}"))
+            }
+            other => other,
+        }
+    }
+
+    /// What a person is told of rows that are left out; `None` where there are none.
+    pub fn told(unusable: &[Self]) -> Option<String> {
+        const SHOWN: usize = 5;
+        if unusable.is_empty() {
+            return None;
+        }
+        let mut text = format!("{} rows cannot be used and are left out:", unusable.len());
+        for Self { id, problem } in unusable.iter().take(SHOWN) {
+            let line = problem.lines().next().unwrap_or_default();
+            text += &match line.contains(id.as_str()) {
+                true => format!("\n  {line}"),
+                false => format!("\n  {id}: {line}"),
+            };
+        }
+        if unusable.len() > SHOWN {
+            text += &format!("\n  and {} more", unusable.len() - SHOWN);
+        }
+        Some(text)
+    }
 }
 
 /// The examples of a data set.
@@ -467,7 +514,7 @@ impl Problems {
                 others.iter().take(SHOWN).map(|(number, _)| number.to_string()).collect();
             let more = if others.len() > SHOWN { ", …" } else { "" };
             problem += &format!(
-                "\n{} of {rows} rows cannot be used, the others are {}{more}",
+                "; {} of {rows} rows cannot be used, the others are {}{more}",
                 self.0.len(),
                 numbers.join(", ")
             );

@@ -5,8 +5,8 @@ use crate::dataset::{Dataset, Example};
 use crate::experiment::Recipe;
 use crate::experiment::results::Run;
 use crate::model::Checkpoint;
-use crate::report::grid::significant;
 use crate::self_output::Pool;
+use crate::table::significant;
 use crate::task::{Item, Score};
 
 /// A heading, rows of a name and a value, and perhaps texts below them.

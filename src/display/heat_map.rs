@@ -6,7 +6,7 @@
 use super::{Media, Show, escaped};
 use crate::experiment::results::{TokenExample, TokenView};
 use crate::plot::palette::{self, VERMILION};
-use crate::report::grid::significant;
+use crate::table::significant;
 
 /// The perplexity that gets the full color, as in the report.
 const HOTTEST: f64 = 1000.0;

@@ -33,7 +33,7 @@ mod training;
 mod weighed;
 
 pub use card::InfoCard;
-pub use movement::{blocks_grid, fronts_figure, movements_grid, spectrum_figure};
+pub use movement::{blocks_table, fronts_figure, movements_table, spectrum_figure};
 pub use surprise::{spikes_figure, surprise_figure};
 pub use weighed::weight_figure;
 

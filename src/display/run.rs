@@ -4,7 +4,7 @@ use super::{InfoCard, Media, Show};
 use crate::adapter::PeftAdapter;
 use crate::card::RunCard;
 use crate::provenance::Difference;
-use crate::report::grid::{Grid, NOTHING};
+use crate::table::Table;
 use serde_json::Value;
 
 /// Hexadecimal digits of a hash that tell it from others.
@@ -67,26 +67,20 @@ impl Show for RunCard {
 /// Of hashes only that they differ: what they are depends on the processor where a model computed them.
 impl Show for Vec<Difference> {
     fn media(&self) -> Media {
-        let value = |value: &Option<Value>, hash: &str| match value {
-            None => NOTHING.to_owned(),
-            Some(Value::String(text)) if text.len() == 64 => hash.to_owned(),
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
+        let value = |value: &Option<Value>, hash: &str| {
+            value.as_ref().map(|value| match value {
+                Value::String(text) if text.len() == 64 => hash.to_owned(),
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            })
         };
-        let row = |difference: &Difference| {
-            vec![
-                difference.field.clone(),
-                value(&difference.first, "a hash"),
-                value(&difference.second, "another"),
-            ]
-        };
-        Grid {
-            title: format!("{} fields differ", self.len()),
-            legend: String::new(),
-            columns: ["field", "first", "second"].map(str::to_owned).to_vec(),
-            rows: self.iter().map(row).collect(),
-        }
-        .media()
+        Table::new(format!("{} fields differ", self.len()))
+            .rows(self)
+            .column("field", |difference| &difference.field)
+            .column("first", |difference| value(&difference.first, "a hash"))
+            .column("second", |difference| value(&difference.second, "another"))
+            .table()
+            .media()
     }
 }
 

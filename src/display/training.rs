@@ -5,8 +5,7 @@ use crate::error::Result;
 use crate::plot::palette::BLUE;
 use crate::plot::{self, Plot};
 use crate::report::figure::Figure;
-use crate::report::grid::significant;
-use crate::report::table::{frame, numbers};
+use crate::table::{Table, significant};
 use crate::train::Step;
 use crate::verbs::Tuned;
 
@@ -39,10 +38,8 @@ pub fn loss_figure(steps: &[Step]) -> Result<Figure> {
         ))
         .panel(panel.line(losses.clone(), BLUE.stroke(2.0)))
         .size(720, 320);
-    let table = frame(vec![
-        numbers("step", losses.iter().map(|point| Some(point.0))),
-        numbers("loss", losses.iter().map(|point| Some(point.1))),
-    ])?;
+    let table =
+        Table::default().rows(&losses).file("step", |at| at.0).file("loss", |at| at.1).table();
     Ok(Figure { name: "loss", plot, table })
 }
 

@@ -8,8 +8,7 @@ use crate::masked::{Masked, Weighed};
 use crate::plot::palette::{self, BLUE, GRAY, look};
 use crate::plot::{Axis, Look, Panel, Plot};
 use crate::report::figure::Figure;
-use crate::report::grid::significant;
-use crate::report::table::{frame, numbers, text};
+use crate::table::{Table, significant};
 
 /// The deeper a token's ground, the more it weighs; the largest weight of the answer has the full color.
 impl Show for Weighed {
@@ -85,18 +84,14 @@ pub fn weight_figure(lessons: &[&Masked]) -> Result<Figure> {
         .panel(panel)
         .legend(names.iter().zip(&looks).map(|(name, look)| look.line_key(*name)))
         .size(720, 380);
-    let rows = || {
-        let of = |bins: &'_ crate::analysis::Bins| {
-            let rule = bins.rule.clone();
-            bins.points.clone().into_iter().map(move |point| (rule.clone(), point))
-        };
-        all.iter().flat_map(of)
-    };
-    let table = frame(vec![
-        text("rule", rows().map(|row| row.0)),
-        numbers("perplexity", rows().map(|row| Some(row.1.0))),
-        numbers("weight", rows().map(|row| Some(row.1.1))),
-    ])?;
+    let rows: Vec<(&str, (f64, f64))> =
+        all.iter().flat_map(|bins| bins.points.iter().map(|point| (&*bins.rule, *point))).collect();
+    let table = Table::default()
+        .rows(&rows)
+        .file("rule", |row| row.0)
+        .file("perplexity", |row| row.1.0)
+        .file("weight", |row| row.1.1)
+        .table();
     Ok(Figure { name: "weights", plot, table })
 }
 

@@ -5,6 +5,7 @@ use super::precision::Precision;
 use super::stored::{Stored, not_finite};
 use super::weights::{self, Shelf};
 use crate::error::{Error, Result};
+use crate::files::{packed_at, read_text};
 use crate::gguf::Gguf;
 use crate::hub;
 use crate::progress::Progress;
@@ -117,7 +118,13 @@ impl Checkpoint {
         if !model.is_dir() {
             let hint = "give a local folder in Hugging Face layout, a GGUF file, or owner/name for one of the hub";
             return Err(match model.is_file() {
-                true => Error::file(&model, format!("is no GGUF file; {hint}")),
+                true => {
+                    let problem = packed_at(&model);
+                    Error::file(
+                        &model,
+                        problem.unwrap_or_else(|| format!("is no GGUF file; {hint}")),
+                    )
+                }
                 false => Error::missing("model folder", model, hint),
             });
         }
@@ -381,8 +388,7 @@ fn folders_with(folder: &Path, file: &str) -> Result<Option<String>> {
 /// The model that an adapter says it was made for; empty if it says nothing.
 fn base_of(adapter: &Path) -> Result<String> {
     let path = adapter.join("adapter_config.json");
-    let text =
-        std::fs::read_to_string(&path).map_err(Error::io("reading the adapter's config", &path))?;
+    let text = read_text(&path, "reading the adapter's config")?;
     let fields: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| Error::file(&path, format!("not PEFT's config: {error}")))?;
     Ok(fields["base_model_name_or_path"].as_str().unwrap_or_default().trim().to_string())
@@ -430,8 +436,7 @@ pub fn write_tuned(folder: &Path, decoder: &Decoder, base: &Path) -> Result<()> 
     let path = if gguf.is_some() { base.to_path_buf() } else { base.join("config.json") };
     let text = match gguf {
         Some(gguf) => gguf.config()?.to_string(),
-        None => std::fs::read_to_string(&path)
-            .map_err(Error::io("reading the model's config", &path))?,
+        None => read_text(&path, "reading the model's config")?,
     };
     let not_one = |error| Error::file(&path, format!("not a model config: {error}"));
     let mut config: Value = serde_json::from_str(&text).map_err(not_one)?;

@@ -1,6 +1,7 @@
 //! Safetensors and GGUF files read one tensor at a time.
 
 use crate::error::{Error, Result};
+use crate::files::packed_at;
 use crate::gguf::Gguf;
 use crate::store::check_written;
 use candle_core::{DType, Device, Tensor};
@@ -152,7 +153,10 @@ pub(crate) fn float(dtype: &str) -> Option<DType> {
 
 /// The tensors named in the header of `path`, each with the place in the file from which its offsets count.
 fn headers(path: &Path) -> Result<Vec<(String, (Header, u64))>> {
-    let broken = || Error::file(path, "not a whole safetensors file; copy or download it again");
+    let broken = || {
+        let problem = "not a whole safetensors file; copy or download it again";
+        Error::file(path, packed_at(path).unwrap_or_else(|| problem.into()))
+    };
     let mut file = File::open(path).map_err(Error::io("reading the weights", path))?;
     let size = file.metadata().map_err(Error::io("reading the weights", path))?.len();
     let mut eight = [0; 8];

@@ -2,7 +2,7 @@
 
 use super::stored::{BROKEN, Stored, not_finite};
 use crate::error::{Error, Result};
-use crate::files::read_text;
+use crate::files::{packed, read_text};
 use crate::gguf::Gguf;
 use crate::ops::{Panels, Weight};
 use candle_core::{DType, Device, Tensor};
@@ -65,7 +65,8 @@ pub(crate) fn read_file(path: &Path, device: &Device) -> Result<BTreeMap<String,
 
 fn parse(bytes: &[u8], path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     let broken = |e: &dyn std::fmt::Display| {
-        Error::file(path, format!("not a whole safetensors file ({e}); copy or download it again"))
+        let problem = format!("not a whole safetensors file ({e}); copy or download it again");
+        Error::file(path, packed(bytes).unwrap_or(problem))
     };
     match candle_core::safetensors::load_buffer(bytes, device) {
         Ok(tensors) => Ok(tensors.into_iter().collect()),

@@ -1,8 +1,5 @@
 //! Figures 4 and 7: how training goes, epoch by epoch.
 
-use super::printed;
-use super::sheet::{Cell, Sheet};
-use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::{Arm, Experiment};
 use crate::metric::PAPER_THRESHOLD;
@@ -13,6 +10,9 @@ use crate::report::figure::Figure;
 use crate::report::summary;
 use crate::scored::Scored;
 use crate::stats::{self, Estimate};
+use crate::table::{Cell, Table};
+
+use super::{Desk, Shown, printed};
 use crate::verbs::{self, Training};
 
 /// Figure 4.
@@ -72,12 +72,10 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
         }
         curves.push((arm, seeds));
     }
-    let sheet = table(&curves, exhibit, model)?;
+    let table = table(&curves, exhibit, model)?;
     let plot = plot(&curves, &recipe.target, recipe.learning_rates[0]);
-    Ok(Shown {
-        figures: vec![Figure { name: "convergence", plot, table: sheet.frame()? }],
-        sheets: vec![sheet],
-    })
+    let figures = vec![Figure { name: "convergence", plot, table: table.clone() }];
+    Ok(Shown { figures, tables: vec![table] })
 }
 
 /// The validation questions with their reference answers, and what base says of them.
@@ -132,7 +130,7 @@ fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { value: stats::mean(values)?, se: stats::standard_error(values) })
 }
 
-fn table(curves: &[(&Arm, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Result<Sheet> {
+fn table(curves: &[(&Arm, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Result<Table> {
     let keys: Vec<(usize, usize)> = curves
         .iter()
         .enumerate()
@@ -140,34 +138,34 @@ fn table(curves: &[(&Arm, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Resu
             (0..seeds.first().map_or(0, Vec::len)).map(move |epoch| (arm, epoch))
         })
         .collect();
-    let cells = |value: fn(&Point) -> Option<f64>, decimals: usize| {
-        let keys = keys.iter();
-        keys.map(move |&(arm, epoch)| {
-            Cell::number(stats::mean(&at(&curves[arm].1, epoch, value)), decimals)
-        })
+    let values = |(arm, epoch): &(usize, usize), value: fn(&Point) -> Option<f64>| {
+        at(&curves[*arm].1, *epoch, value)
+    };
+    let mean = |key: &(usize, usize), value: fn(&Point) -> Option<f64>| {
+        Cell::number(stats::mean(&values(key, value)), 3)
     };
     let printed = printed::of(exhibit, "MBPP")?;
-    let paper = keys.iter().map(|&(arm, epoch)| {
-        let (arm, quantity) = (curves[arm].0.to_string(), format!("MBPP after epoch {epoch}"));
+    let paper = |(arm, epoch): &(usize, usize)| {
+        let (arm, quantity) = (curves[*arm].0.to_string(), format!("MBPP after epoch {epoch}"));
         let row = printed.iter().find(|row| row.arm == arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
-    });
-    let name = |(arm, _): &(usize, usize)| label(&curves[*arm].0.to_string());
-    Ok(Sheet::new("convergence", "Epoch by epoch, means over seeds", "arm", keys.iter().map(name))
+    };
+    Ok(Table::new("Epoch by epoch, means over seeds")
+        .named("convergence")
         .legend(
             "target: test score ± its standard error over seeds. validation loss: nats for each token of the reference answers to the validation questions, for every arm alike; \
              low: of the tokens that base gives a perplexity of at most 2.5. The paper takes each arm's own validation answers instead, so its losses do not compare. training \
              loss: of the epoch's steps, over learned tokens. The paper's accuracies are read off its figure.",
         )
-        .column("epoch", keys.iter().map(|key| Cell::from(key.1)))
-        .column(
-            "target %",
-            keys.iter().map(|&(arm, epoch)| Cell::share(estimate(&at(&curves[arm].1, epoch, |p| Some(p.target))))),
-        )
-        .column("validation loss", cells(|point| Some(point.loss), 3))
-        .column("low", cells(|point| Some(point.loss_of_low), 3))
-        .column("training loss", cells(|point| point.training, 3))
-        .column(&format!("MBPP, {model}"), paper))
+        .rows(&keys)
+        .column("arm", |(arm, _)| label(&curves[*arm].0.to_string()))
+        .column("epoch", |(_, epoch)| *epoch)
+        .column("target %", |key| Cell::share(estimate(&values(key, |point| Some(point.target)))))
+        .column("validation loss", |key| mean(key, |point| Some(point.loss)))
+        .column("low", |key| mean(key, |point| Some(point.loss_of_low)))
+        .column("training loss", |key| mean(key, |point| point.training))
+        .column(format!("MBPP, {model}"), paper)
+        .table())
 }
 
 fn plot(curves: &[(&Arm, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {

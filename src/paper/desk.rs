@@ -2,7 +2,9 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::experiment::{DataSizes, Experiment, Recipe, results::Results};
+use crate::experiment::results::Results;
+use crate::experiment::{DataSizes, Experiment, Recipe};
+use crate::report::summary::ResultsSummary;
 use crate::tokens::TemplateOptions;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -50,6 +52,7 @@ pub struct Desk<'a> {
     pub cx: &'a Context,
     options: ExhibitOptions,
     results: RefCell<BTreeMap<(String, String), Rc<Results>>>,
+    summaries: RefCell<BTreeMap<(String, String), Rc<ResultsSummary>>>,
 }
 
 /// The text of a recipe: what `unforget table N --recipe` prints.
@@ -72,7 +75,7 @@ pub fn recipe_names() -> impl Iterator<Item = &'static str> {
 impl<'a> Desk<'a> {
     /// An empty desk; nothing is computed before it is asked for.
     pub fn new(cx: &'a Context, options: ExhibitOptions) -> Self {
-        Self { cx, options, results: RefCell::default() }
+        Self { cx, options, results: RefCell::default(), summaries: RefCell::default() }
     }
 
     /// What is changed for all recipes.
@@ -126,6 +129,18 @@ impl<'a> Desk<'a> {
         let results = Rc::new(Experiment::prepare(self.cx, &recipe)?.run()?);
         self.results.borrow_mut().insert(key, results.clone());
         Ok(results)
+    }
+
+    /// The same with each arm's summary.
+    pub fn summary(&self, name: &str, target: Option<&str>) -> Result<Rc<ResultsSummary>> {
+        let results = self.results(name, target)?;
+        let key = (name.to_owned(), results.target.clone());
+        if let Some(known) = self.summaries.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let summary = Rc::new(ResultsSummary::of(results)?);
+        self.summaries.borrow_mut().insert(key, summary.clone());
+        Ok(summary)
     }
 }
 

@@ -1,8 +1,7 @@
 //! The paper's figures, each with the table it is drawn from.
 
-use super::outcome::percent;
+use super::outcome::{beside, names};
 use super::printed::{self, benchmark};
-use super::sheet::{Cell, Sheet};
 use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run, TokenExample};
@@ -10,10 +9,11 @@ use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{BASE, GRAY, INK, STM, label, look};
 use crate::plot::{self, Axis, Look, Measured, Panel, Plot, Spectra, Spikes, keys};
 use crate::report::figure::Figure;
-use crate::report::summary::{self, Row};
-use crate::report::table::plus;
+use crate::report::summary::{self, ArmChange, ArmSummary};
+use crate::report::tables::{arm, with_scores};
 use crate::select::TokenClass;
 use crate::stats;
+use crate::table::{Cell, Table, plus};
 use crate::weight_change::{THRESHOLD, effective_rank, entropy_rank};
 
 /// Items shown in Figures 1 and 3.
@@ -21,8 +21,9 @@ const ITEMS: usize = 1;
 /// Tokens whose variance the paper prints for Figure 3.
 const FIRST: usize = 20;
 
-fn shown(sheet: Sheet, name: &'static str, plot: Plot) -> Result<Shown> {
-    Ok(Shown { figures: vec![Figure { name, plot, table: sheet.frame()? }], sheets: vec![sheet] })
+fn shown(table: Table, name: &'static str, plot: Plot) -> Shown {
+    let figures = vec![Figure { name, plot, table: table.clone() }];
+    Shown { figures, tables: vec![table] }
 }
 
 /// Figure 1: the tokens that surprise the model, in brackets.
@@ -38,16 +39,16 @@ pub(super) fn item(desk: &Desk) -> Result<Shown> {
             .collect::<String>()
             .replace('\n', " ⏎ ")
     };
-    let sheet = Sheet::new(
-        "item",
-        "One question's answers; in brackets the tokens of perplexity 2.5 or more",
-        "answers",
-        examples.iter().map(|example| label(&example.arm)),
-    )
-    .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
-    .column("above", examples.iter().map(|example| Cell::from(above(example))))
-    .column("text", examples.iter().map(|example| Cell::from(text(example))));
-    Ok(Shown { sheets: vec![sheet], figures: Vec::new() })
+    let table =
+        Table::new("One question's answers; in brackets the tokens of perplexity 2.5 or more")
+            .named("item")
+            .rows(&examples)
+            .column("answers", |example| arm(&example.arm))
+            .column("tokens", |example| surprisals(example).len())
+            .column("above", above)
+            .column("text", text)
+            .table();
+    Ok(Shown { tables: vec![table], figures: Vec::new() })
 }
 
 fn surprisals(example: &TokenExample) -> Vec<f64> {
@@ -72,23 +73,19 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
         variance(&values[..values.len().min(FIRST)])
     };
     let names: Vec<&str> = examples.iter().map(|example| example.arm.as_str()).collect();
-    let mut sheet = Sheet::new(
-        "spikes",
-        "Surprisal of one question's answers",
-        "answers",
-        names.iter().map(|arm| label(arm)),
-    )
-    .legend("In nats. variance: population variance over the first 20 tokens.")
-    .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
-    .column("above ln 2.5", examples.iter().map(|example| Cell::from(above(example))))
-    .column(
-        "highest",
-        examples
-            .iter()
-            .map(|example| Cell::number(surprisals(example).into_iter().reduce(f64::max), 2)),
-    )
-    .column("variance", examples.iter().map(|example| Cell::number(first(example), 2)));
-    super::outcome::beside(&mut sheet, "figure-3", "MATH", &names, &["variance of first 20"])?;
+    let table = Table::new("Surprisal of one question's answers")
+        .named("spikes")
+        .legend("In nats. variance: population variance over the first 20 tokens.")
+        .rows(&examples)
+        .column("answers", |example| arm(&example.arm))
+        .column("tokens", |example| surprisals(example).len())
+        .column("above ln 2.5", above)
+        .column("highest", |example| {
+            Cell::number(surprisals(example).into_iter().reduce(f64::max), 2)
+        })
+        .column("variance", |example| Cell::number(first(example), 2))
+        .table();
+    let table = beside(table, "figure-3", "MATH", &names, &["variance of first 20"])?;
     let counts: Vec<String> = examples
         .iter()
         .map(|example| {
@@ -104,43 +101,45 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
     let panels: Vec<Spikes> = examples.iter().map(panel).collect();
     let plot = plot::spikes(title, &panels)
         .note("Surprisal of each token of the answer under base, given its question.");
-    shown(sheet, "spikes", plot)
+    Ok(shown(table, "spikes", plot))
 }
 
 /// Figure 2.
 pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
     let all: Vec<_> = ["code", "algebra"]
         .into_iter()
-        .map(|target| desk.results("table-2", Some(target)))
+        .map(|target| desk.summary("table-2", Some(target)))
         .collect::<Result<_>>()?;
-    let mut points: Vec<(String, Row, f64)> = Vec::new();
-    for results in &all {
-        for row in
-            summary::rows(results)?.into_iter().skip(1).filter(|row| row.masked_share == Some(0.0))
-        {
+    let mut points: Vec<(&str, &ArmSummary, f64)> = Vec::new();
+    for summary in &all {
+        let results = &summary.results;
+        let whole = summary.arms.iter().skip(1).filter(|row| row.masked_share == Some(0.0));
+        for row in whole {
             let runs = results.runs.iter().filter(|run| run.arm == row.arm && run.chosen);
             let losses: Vec<f64> = runs.filter_map(|run| stats::mean(&run.losses)).collect();
-            points.push((results.target.clone(), row, stats::mean(&losses).unwrap_or(f64::NAN)));
+            points.push((&results.target, row, stats::mean(&losses).unwrap_or(f64::NAN)));
         }
     }
-    let sheet = Sheet::new(
-        "perplexity-and-forgetting",
-        "Perplexity of the training answers against what training on them does to the other tasks",
-        "arm",
-        points.iter().map(|(_, row, _)| label(&row.arm)),
-    )
-    .legend(
-        "perplexity: under base, mean over examples, of the bare text as in the paper's figure, and given the prompt as in its Table 1. loss: mean over all steps. Arms that mask tokens \
-         are left out, since the perplexity of all tokens is not what they learn.",
-    )
-    .column("target", points.iter().map(|(target, ..)| Cell::from(target.as_str())))
-    .column("ppl alone", points.iter().map(|(_, row, _)| Cell::number(row.perplexity_of_text_alone, 2)))
-    .column("ppl | prompt", points.iter().map(|(_, row, _)| Cell::number(row.perplexity_given_prompt, 2)))
-    .column("BWT %", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.backward_transfer))))
-    .column("others points", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.non_target_points))))
-    .column("loss", points.iter().map(|(.., loss)| Cell::number(Some(*loss), 3)));
-    let names: Vec<&str> = all.first().map(|results| summary::arms(results)).unwrap_or_default();
-    let place = |row: &Row| {
+    let change = |row: &ArmSummary, of: fn(&ArmChange) -> Option<stats::Estimate>| {
+        Cell::change(row.change.as_ref().and_then(of))
+    };
+    let table = Table::new("Perplexity of the training answers against what training on them does to the other tasks")
+        .named("perplexity-and-forgetting")
+        .legend(
+            "perplexity: under base, mean over examples, of the bare text as in the paper's figure, and given the prompt as in its Table 1. loss: mean over all steps. Arms that mask tokens \
+             are left out, since the perplexity of all tokens is not what they learn.",
+        )
+        .rows(&points)
+        .column("arm", |(_, row, _)| arm(&row.arm))
+        .column("target", |(target, ..)| *target)
+        .column("ppl alone", |(_, row, _)| Cell::number(row.perplexity_of_text_alone, 2))
+        .column("ppl | prompt", |(_, row, _)| Cell::number(row.perplexity_given_prompt, 2))
+        .column("BWT %", |(_, row, _)| change(row, |of| of.backward_transfer))
+        .column("others points", |(_, row, _)| change(row, |of| of.non_target_points))
+        .column("loss", |(.., loss)| Cell::number(*loss, 3))
+        .table();
+    let names: Vec<&str> = all.first().map(|of| summary::arms(&of.results)).unwrap_or_default();
+    let place = |row: &ArmSummary| {
         row.perplexity_of_text_alone.zip(row.change.as_ref()?.non_target_points.map(|e| e.value))
     };
     let places: Vec<(f64, f64)> = points.iter().filter_map(|(_, row, _)| place(row)).collect();
@@ -155,7 +154,7 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
     for (target, row, _) in &points {
         let look = look(&row.arm, &names);
         // the two targets are told apart by filling
-        panel = match target == "code" {
+        panel = match *target == "code" {
             true => panel.marks(place(row), look, 7.0),
             false => panel.open_marks(place(row), look, 7.0),
         };
@@ -168,13 +167,13 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
         .panel(panel)
         .legend(keys(&shown_names, &names))
         .size(960, 520);
-    let mut made = shown(sheet, "perplexity_and_forgetting", plot)?;
-    made.sheets.push(printed_points()?);
+    let mut made = shown(table, "perplexity_and_forgetting", plot);
+    made.tables.push(printed_points()?);
     Ok(made)
 }
 
 /// The paper's twelve points.
-fn printed_points() -> Result<Sheet> {
+fn printed_points() -> Result<Table> {
     let rows = printed::of("figure-2", "MBPP")?;
     let names: Vec<&str> =
         rows.iter().filter(|row| row.quantity == "BWT").map(|row| row.arm.as_str()).collect();
@@ -182,14 +181,13 @@ fn printed_points() -> Result<Sheet> {
         let row = rows.iter().find(|row| row.arm == **arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
     };
-    Ok(Sheet::new(
-        "printed",
-        "What the paper draws (read off the figure)",
-        "answers",
-        names.iter().map(|arm| label(arm)),
-    )
-    .column("ppl alone", names.iter().map(|arm| value(arm, "perplexity of text alone")))
-    .column("BWT %", names.iter().map(|arm| value(arm, "BWT"))))
+    Ok(Table::new("What the paper draws (read off the figure)")
+        .named("printed")
+        .rows(&names)
+        .column("answers", |arm| label(arm))
+        .column("ppl alone", |arm| value(arm, "perplexity of text alone"))
+        .column("BWT %", |arm| value(arm, "BWT"))
+        .table())
 }
 
 /// Figure 5.
@@ -203,24 +201,23 @@ pub(super) fn masked_share_again(desk: &Desk) -> Result<Shown> {
 }
 
 fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
-    let results = desk.results(recipe, None)?;
-    let mut rows = summary::rows(&results)?;
-    rows.remove(0);
+    let summary = desk.summary(recipe, None)?;
+    let base = &summary.arms[0];
+    let mut rows = summary.arms[1..].to_vec();
     rows.retain(|row| row.masked_share.is_some());
     rows.sort_by(|a, b| a.masked_share.unwrap_or(0.0).total_cmp(&b.masked_share.unwrap_or(0.0)));
-    let base = summary::rows(&results)?.remove(0);
     let title = format!(
         "Score on each task against the share of the ground truth's tokens that is masked, target {}",
-        results.target
+        summary.results.target
     );
-    let mut sheet =
-        Sheet::new("masked-share", &title, "arm", rows.iter().map(|row| label(&row.arm)))
-            .legend("Percent ± one standard error over items and seeds.")
-            .column("masked %", rows.iter().map(|row| percent(row.masked_share)));
-    for (at, task) in base.tasks.iter().enumerate() {
-        sheet =
-            sheet.column(&task.task, rows.iter().map(|row| Cell::share(Some(row.tasks[at].score))));
-    }
+    let table = Table::new(&title)
+        .named("masked-share")
+        .legend("Percent ± one standard error over items and seeds.")
+        .rows(&rows)
+        .column("arm", |row| arm(&row.arm))
+        .column("masked %", |row| Cell::percent(row.masked_share))
+        .table();
+    let table = with_scores(table, &rows, str::to_owned);
     let panel = |at: usize| {
         let task = &base.tasks[at];
         let level = 100.0 * task.score.value;
@@ -249,7 +246,7 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         .note("Each threshold at its best validated rate; bars: one standard error; left end: nothing masked.")
         .panels((0..base.tasks.len()).map(panel))
         .size(960, 200 * base.tasks.len() as u32 + 80);
-    shown(sheet, "masked_share", plot)
+    Ok(shown(table, "masked_share", plot))
 }
 
 /// Figure 8.
@@ -285,22 +282,24 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
         of_kind.fold((0.0, 0.0), |sum, share| (sum.0 + share.share, sum.1 + share.high))
     };
     let names: Vec<&str> = data.iter().map(|data| data.arm.as_str()).collect();
-    let mut sheet = Sheet::new("classes", "Kinds of tokens in the answers of algebra (the paper's MATH)", "answers", names.iter().map(|arm| label(arm)))
+    let mut table = Table::new("Kinds of tokens in the answers of algebra (the paper's MATH)")
+        .named("classes")
         .legend(
             "Percent of all answer tokens. A token with a letter is a word, one with a digit and no letter a number, any other a symbol: white space and the end of the turn too. The paper \
              does not say where its lines are. above 2.5: of that kind and of perplexity above 2.5 under base.",
-        );
+        )
+        .rows(&data)
+        .column("answers", |data| arm(&data.arm));
     let mut quantities = Vec::new();
     for (name, class) in NAMES {
-        sheet =
-            sheet.column(name, data.iter().map(|data| percent(Some(share(data, class).0)))).column(
-                &format!("{name} above 2.5"),
-                data.iter().map(|data| percent(Some(share(data, class).1))),
-            );
-        quantities.extend([name.to_owned(), format!("{name} above 2.5")]);
+        let above = format!("{name} above 2.5");
+        table = table
+            .column(name, |data| Cell::percent(share(data, class).0))
+            .column(&above, |data| Cell::percent(share(data, class).1));
+        quantities.extend([name.to_owned(), above]);
     }
     let quantities: Vec<&str> = quantities.iter().map(String::as_str).collect();
-    super::outcome::beside(&mut sheet, exhibit, "MATH", &names, &quantities)?;
+    let table = beside(table.table(), exhibit, "MATH", &names, &quantities)?;
     let panel = |(name, class): (&str, Option<TokenClass>)| {
         let arms: Vec<String> = names.iter().map(|arm| label(arm)).collect();
         let panel = Panel::new(
@@ -328,13 +327,13 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
         high("self_output")
     ))
     .note(
-        "Grey: share of the kind among all answer tokens; coloured: those of perplexity above 2.5.",
+        "Grey: share of the kind among all answer tokens; colored: those of perplexity above 2.5.",
     )
     .panels(NAMES.map(panel))
     .legend([square(GRAY).key("all of the kind")])
     .legend(names.iter().map(key))
     .size(960, 620);
-    shown(sheet, "token_classes", plot)
+    Ok(shown(table, "token_classes", plot))
 }
 
 /// Figure 11.
@@ -350,21 +349,18 @@ pub(super) fn regularisation_others(desk: &Desk) -> Result<Shown> {
 fn regularisation(
     desk: &Desk,
     what: &str,
-    value: fn(&Row) -> Option<stats::Estimate>,
+    value: fn(&ArmSummary) -> Option<stats::Estimate>,
 ) -> Result<Shown> {
-    let results = desk.results("table-8", None)?;
-    let rows = summary::rows(&results)?;
-    let names: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
-    let sheet = Sheet::new(
-        "regularisation",
-        &format!("Regularised training: score on the {what}"),
-        "arm",
-        names.iter().map(|arm| label(arm)),
-    )
-    .legend(
-        "Percent ± one standard error over items and seeds, each arm at its best validated rate.",
-    )
-    .column("score %", rows.iter().map(|row| Cell::share(value(row))));
+    let summary = desk.summary("table-8", None)?;
+    let rows = &summary.arms;
+    let names = names(rows);
+    let table = Table::new(format!("Regularised training: score on the {what}"))
+        .named("regularisation")
+        .legend("Percent ± one standard error over items and seeds, each arm at its best validated rate.")
+        .rows(rows)
+        .column("arm", |row| arm(&row.arm))
+        .column("score %", |row| Cell::share(value(row)))
+        .table();
     let base = rows.iter().find_map(|row| Some(100.0 * value(row)?.value)).unwrap_or(0.0);
     let scores: Vec<(&str, Measured)> = rows
         .iter()
@@ -401,7 +397,7 @@ fn regularisation(
     .note("Each arm at its best validated rate, in the recipe's order; bars: one standard error. The paper draws parallel coordinates over decay, dropout and step.")
     .panel(panel)
     .legend(keys(&names[1..], &names));
-    shown(sheet, "regularisation", plot)
+    Ok(shown(table, "regularisation", plot))
 }
 
 /// The projection whose layers the paper draws.
@@ -448,26 +444,27 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
         stats::mean(&values)
     };
     let count = |values: &[f64]| Some(effective_rank(values, THRESHOLD) as f64);
-    let mut sheet = Sheet::new(
-        "effective-ranks",
-        &format!("Directions of the change of {PROJECTION}, all arms at the rate {rate:e}"),
-        "arm",
-        keys.iter().map(|(_, arm)| label(names[*arm])),
-    )
-    .legend(&format!(
-        "Means over seeds. rank: singular values of scale · B A above {THRESHOLD}; entropy rank: exp of the entropy of their shares of the sum, which needs no threshold. The paper names no threshold."
-    ))
-    .column("block", keys.iter().map(|(block, _)| Cell::from(*block)))
-    .column("rank", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &count), 1)))
-    .column("entropy rank", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &entropy_rank), 2)))
-    .column("largest", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &|values| values.first().copied()), 3)));
+    let mut table = Table::new(format!("Directions of the change of {PROJECTION}, all arms at the rate {rate:e}"))
+        .named("effective-ranks")
+        .legend(format!(
+            "Means over seeds. rank: singular values of scale · B A above {THRESHOLD}; entropy rank: exp of the entropy of their shares of the sum, which needs no threshold. The paper names no threshold."
+        ))
+        .rows(&keys)
+        .column("arm", |(_, arm)| label(names[*arm]))
+        .column("block", |(block, _)| *block)
+        .column("rank", |(block, arm)| Cell::number(mean(*block, *arm, &count), 1))
+        .column("entropy rank", |(block, arm)| Cell::number(mean(*block, *arm, &entropy_rank), 2))
+        .column("largest", |(block, arm)| {
+            Cell::number(mean(*block, *arm, &|values| values.first().copied()), 3)
+        })
+        .table();
     let whole = |arm: usize| {
         let values: Vec<f64> =
             (0..blocks).filter_map(|block| mean(block, arm, &entropy_rank)).collect();
         stats::mean(&values)
     };
     for row in printed::of("figure-13", "MBPP")? {
-        sheet.note(&format!(
+        table.note(&format!(
             "{}, {}: {:.1} ({}).",
             row.model,
             label(&row.arm),
@@ -500,7 +497,7 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
             .note(format!("All arms at the rate {rate:e}; means over seeds."))
             .panel(panel)
             .legend(plot::keys(&names, &names));
-    shown(sheet, "effective_ranks", plot)
+    Ok(shown(table, "effective_ranks", plot))
 }
 
 /// Figure 14.
@@ -520,20 +517,17 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
         arms.iter().flat_map(|(_, runs)| spectra(runs, 0)).map(<[f64]>::len).max().unwrap_or(0);
     let keys: Vec<(usize, usize)> =
         (0..blocks).flat_map(|block| (0..count).map(move |at| (block, at))).collect();
-    let mut sheet = Sheet::new(
-        "singular-values",
-        &format!("Singular values of the change of {PROJECTION}, all arms at the rate {rate:e}"),
-        "block",
-        keys.iter().map(|(block, _)| block.to_string()),
-    )
+    let table = Table::new(format!(
+        "Singular values of the change of {PROJECTION}, all arms at the rate {rate:e}"
+    ))
+    .named("singular-values")
     .legend("Of scale · B A, means over seeds, the largest first.")
-    .column("number", keys.iter().map(|(_, at)| Cell::from(at + 1)));
-    for (arm, name) in names.iter().enumerate() {
-        sheet = sheet.column(
-            &label(name),
-            keys.iter().map(|(block, at)| Cell::number(mean(arm, *block, *at), 4)),
-        );
-    }
+    .rows(&keys)
+    .column("block", |(block, _)| block.to_string())
+    .column("number", |(_, at)| at + 1);
+    let table = names.iter().enumerate().fold(table, |table, (arm, name)| {
+        table.column(label(name), |(block, at)| Cell::number(mean(arm, *block, *at), 4))
+    });
     let all: Vec<Spectra> = names
         .iter()
         .enumerate()
@@ -546,5 +540,5 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
         .collect();
     let plot = plot::spectrum(PROJECTION, &all)
         .note(format!("All arms at the rate {rate:e}; means over seeds."));
-    shown(sheet, "singular_values", plot)
+    Ok(shown(table.table(), "singular_values", plot))
 }

@@ -9,8 +9,8 @@
 //! use unforget::prelude::*;
 //! let cx = Context::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::quiet())?;
 //! let desk = Desk::new(&cx, ExhibitOptions { quick: true, ..ExhibitOptions::default() });
-//! for sheet in named("table-3")?.compute(&desk)?.sheets {
-//!     println!("{}", sheet.grid().text(120));
+//! for table in named("table-3")?.compute(&desk)?.tables {
+//!     println!("{}", table.text(120));
 //! }
 //! # Ok::<(), Error>(())
 //! ```
@@ -27,15 +27,15 @@ mod figures;
 mod made;
 mod outcome;
 pub mod printed;
-mod sheet;
 mod tables;
 
 pub use desk::{Desk, ExhibitOptions, recipe_names, recipe_text};
 pub use made::{Made, stale};
-pub use sheet::{Cell, Sheet};
 
 use crate::error::{Error, Result};
-use crate::report::{self, figure::Figure};
+use crate::report;
+use crate::report::figure::Figure;
+use crate::table::Table;
 use std::path::{Path, PathBuf};
 
 /// A table or figure.
@@ -59,7 +59,7 @@ enum How {
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
     /// Tables, the main one first.
-    pub sheets: Vec<Sheet>,
+    pub tables: Vec<Table>,
     /// Figures, each with the table it is drawn from.
     pub figures: Vec<Figure>,
 }
@@ -125,14 +125,10 @@ impl Shown {
             page.push_str(&format!("![{}]({name}.svg)\n\n", figure.plot.title));
             report::put_figure(folder, figure)?;
         }
-        for sheet in &self.sheets {
-            page.push_str(&sheet.markdown());
+        for table in &self.tables {
+            page.push_str(&table.markdown());
             page.push('\n');
-            report::put(
-                folder,
-                &format!("tables/{}.csv", sheet.name),
-                &report::csv(&sheet.frame()?)?,
-            )?;
+            report::put(folder, &format!("tables/{}.csv", table.name), &table.csv()?)?;
         }
         Made::of(exhibit.id, exhibit.recipe.as_slice(), desk)?.write(folder)?;
         report::put(folder, "README.md", page.as_bytes())
@@ -153,7 +149,7 @@ const EXHIBITS: [Exhibit; 37] = [
     ),
     Exhibit::new("table-7", "How far the weights moved", "table-7", tables::norms),
     Exhibit::new("table-8", "Plain regularisation", "table-8", tables::regularisation),
-    Exhibit::new("table-9", "OnlineRule instructions", "table-5", tables::instructions),
+    Exhibit::new("table-9", "Following instructions", "table-5", tables::instructions),
     Exhibit::not_here(
         "table-10",
         "Safety (AdvBench)",

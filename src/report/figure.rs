@@ -1,8 +1,8 @@
 //! The experiment as figures. Each title is a sentence made from the numbers, so it is true of them; each figure is drawn from the
 //! table that is saved beside it.
 
-use super::summary::{self, Row, arms};
-use super::table::{counts, frame, front_point, numbers, percent, plus, rate, text};
+use super::summary::{self, ArmSummary, ResultsSummary, arms};
+use super::tables::{self, FrontPoint, front_point};
 use crate::error::Result;
 use crate::experiment::results::{Results, Run, ThresholdPoint, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
@@ -11,7 +11,7 @@ use crate::plot::{
     self, Axis, Color, Key, Mark, Measured, Panel, Plot, ShareCurve, Spikes, line_keys,
 };
 use crate::stats::{self, Spread};
-use polars::prelude::DataFrame;
+use crate::table::{Cell, Table, plus};
 
 /// A figure with the numbers it shows.
 #[derive(Debug, Clone)]
@@ -21,11 +21,28 @@ pub struct Figure {
     /// The picture.
     pub plot: Plot,
     /// What is drawn, one row for each mark or bar.
-    pub table: DataFrame,
+    pub table: Table,
+}
+
+/// Every figure that the results have numbers for.
+pub fn all(summary: &ResultsSummary) -> Result<Vec<Figure>> {
+    let results = &summary.results;
+    let figures = [
+        front_of(results, &summary.arms)?,
+        spikes(results)?,
+        thresholds(results)?,
+        losses(results)?,
+    ];
+    let probes = super::probes::figures(&super::probes::Watched::of(results))?;
+    Ok(figures.into_iter().flatten().chain(probes).collect())
 }
 
 /// Target against non-target score: one mark for each arm and rate, the mean over seeds; `None` without tested runs.
 pub fn front(results: &Results) -> Result<Option<Figure>> {
+    front_of(results, &summary::rows(results)?)
+}
+
+fn front_of(results: &Results, summaries: &[ArmSummary]) -> Result<Option<Figure>> {
     let all = arms(results);
     let mut points = Vec::new();
     for arm in &all {
@@ -40,8 +57,7 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
             points.extend(FrontMark::of(results, arm, learning_rate));
         }
     }
-    let rows = summary::rows(results)?;
-    let base = rows
+    let base = summaries
         .first()
         .and_then(|base| Some((100.0 * base.target.value, 100.0 * base.non_target?.value)));
     let Some(base) = base.filter(|_| !points.is_empty()) else {
@@ -76,12 +92,12 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
                 false => panel.open_marks([point.center], look, 4.5),
             };
             if point.chosen {
-                name = format!("{name}, {}", rate(point.learning_rate));
+                name = format!("{name}, {:e}", point.learning_rate);
             }
         }
         legend.push(look.line_key(name));
     }
-    let plot = Plot::new(front_title(&rows))
+    let plot = Plot::new(front_title(summaries))
         .note(
             "Mark: mean over seeds at one learning rate; bars: lowest and highest seed. Large and filled: the chosen rate, named in the legend. Right is \
              better at the target, up is less forgetting.",
@@ -89,25 +105,21 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
         .panel(panel)
         .legend(legend)
         .size(960, 600);
-    let of = |value: fn(&FrontMark) -> f64| points.iter().map(move |point| Some(value(point)));
-    let table = frame(vec![
-        text("arm", points.iter().map(|point| point.arm.clone()).chain([BASE.to_owned()])),
-        numbers("learning_rate", of(|point| point.learning_rate).chain([None])),
-        counts("seeds", points.iter().map(|point| point.seeds).chain([0])),
-        text(
-            "chosen",
-            points
-                .iter()
-                .map(|point| if point.chosen { "yes" } else { "no" }.to_owned())
-                .chain([String::new()]),
-        ),
-        numbers("target_percent", of(|point| point.center.0).chain([Some(base.0)])),
-        numbers("target_percent_min", of(|point| point.target.min).chain([None])),
-        numbers("target_percent_max", of(|point| point.target.max).chain([None])),
-        numbers("non_target_percent", of(|point| point.center.1).chain([Some(base.1)])),
-        numbers("non_target_percent_min", of(|point| point.non_target.min).chain([None])),
-        numbers("non_target_percent_max", of(|point| point.non_target.max).chain([None])),
-    ])?;
+    // base is the last row
+    let marks: Vec<Option<&FrontMark>> = points.iter().map(Some).chain([None]).collect();
+    let table = Table::default()
+        .rows(&marks)
+        .file("arm", |mark| mark.map_or(BASE, |mark| &mark.arm))
+        .file("learning_rate", |mark| mark.map(|mark| mark.learning_rate))
+        .file("seeds", |mark| mark.map_or(0, |mark| mark.seeds))
+        .file("chosen", |mark| mark.map_or("", |mark| if mark.chosen { "yes" } else { "no" }))
+        .file("target_percent", |mark| mark.map_or(base.0, |mark| mark.center.0))
+        .file("target_percent_min", |mark| mark.map(|mark| mark.target.min))
+        .file("target_percent_max", |mark| mark.map(|mark| mark.target.max))
+        .file("non_target_percent", |mark| mark.map_or(base.1, |mark| mark.center.1))
+        .file("non_target_percent_min", |mark| mark.map(|mark| mark.non_target.min))
+        .file("non_target_percent_max", |mark| mark.map(|mark| mark.non_target.max))
+        .table();
     Ok(Some(Figure { name: "front", plot, table }))
 }
 
@@ -127,7 +139,7 @@ impl FrontMark {
         let runs: Vec<&Run> = summary::tested(results)
             .filter(|run| run.arm == arm && run.learning_rate == learning_rate)
             .collect();
-        let values = |value: fn(&super::table::FrontPoint) -> Option<f64>| -> Option<Vec<f64>> {
+        let values = |value: fn(&FrontPoint) -> Option<f64>| -> Option<Vec<f64>> {
             runs.iter().map(|run| Some(100.0 * value(&front_point(results, run))?)).collect()
         };
         let (target, non_target) =
@@ -145,7 +157,7 @@ impl FrontMark {
 }
 
 /// Says which arms forget most and least if their difference is clear, else that it is not.
-fn front_title(rows: &[Row]) -> String {
+fn front_title(rows: &[ArmSummary]) -> String {
     const NEUTRAL: &str = "Target against non-target score, by arm and learning rate";
     let changes = rows.iter().filter_map(|row| {
         let change = row.change.as_ref()?;
@@ -195,7 +207,7 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
     };
     let shares = shown.iter().map(|example| {
         let share = above(example) as f64 / surprisals(example).count().max(1) as f64;
-        format!("{} % for {}", percent(Some(share)), label(&example.arm))
+        format!("{} % for {}", Cell::percent(share).shown(), label(&example.arm))
     });
     let title = format!(
         "Tokens above perplexity {PAPER_THRESHOLD} in one answer: {}",
@@ -217,14 +229,15 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
                 .map(move |(index, token)| (*example, index, token))
         })
         .collect();
-    let table = frame(vec![
-        text("arm", tokens.iter().map(|(example, ..)| example.arm.clone())),
-        text("item", tokens.iter().map(|(example, ..)| example.item.clone())),
-        counts("position", tokens.iter().map(|(_, index, _)| *index)),
-        text("token", tokens.iter().map(|(.., token)| token.text.clone())),
-        numbers("perplexity", tokens.iter().map(|(.., token)| token.perplexity)),
-        numbers("surprisal", tokens.iter().map(|(.., token)| token.perplexity.map(f64::ln))),
-    ])?;
+    let table = Table::default()
+        .rows(&tokens)
+        .file("arm", |(example, ..)| &example.arm)
+        .file("item", |(example, ..)| &example.item)
+        .file("position", |(_, index, _)| *index)
+        .file("token", |(.., token)| &token.text)
+        .file("perplexity", |(.., token)| token.perplexity)
+        .file("surprisal", |(.., token)| token.perplexity.map(f64::ln))
+        .table();
     Ok(Figure { name: "spikes", plot, table })
 }
 
@@ -324,17 +337,17 @@ pub fn threshold_curves(
     });
     let at = at.unwrap_or(first);
     let style = at.precision.map_or(String::new(), |precision| {
-        format!("; {} % of them are the writer's style", percent(Some(precision)))
+        format!("; {} % of them are the writer's style", Cell::percent(precision).shown())
     });
     let title = format!(
         "Masking above {} leaves out {} % of the ground truth's tokens and {} % of its surprisal{style}",
         at.threshold,
-        percent(Some(at.masked)),
-        percent(Some(at.surprisal_masked))
+        Cell::percent(at.masked).shown(),
+        Cell::percent(at.surprisal_masked).shown()
     );
     let note = "Share against the threshold of the token perplexity under base; a token above it is not learned.";
     let plot = plot::thresholds(title, (first.threshold, last.threshold), &curves).note(note);
-    Ok(Some(Figure { name: "thresholds", plot, table: super::table::of_thresholds(all)? }))
+    Ok(Some(Figure { name: "thresholds", plot, table: tables::thresholds(all) }))
 }
 
 /// Training loss of each arm at its chosen rate; `None` without losses.
@@ -386,14 +399,16 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
         .panel(panel)
         .legend(line_keys(&curves.iter().map(|(arm, _)| *arm).collect::<Vec<_>>(), &all))
         .size(960, 520);
-    let arms = curves.iter().flat_map(|(arm, curve)| curve.iter().map(|_| (*arm).to_owned()));
-    let table = frame(vec![
-        text("arm", arms),
-        numbers("step", points().map(|point| Some(point.x))),
-        numbers("loss", points().map(|point| Some(point.y))),
-        numbers("loss_min", points().map(|point| Some(point.low))),
-        numbers("loss_max", points().map(|point| Some(point.high))),
-    ])?;
+    let rows: Vec<(&str, &Measured)> =
+        curves.iter().flat_map(|(arm, curve)| curve.iter().map(|point| (*arm, point))).collect();
+    let table = Table::default()
+        .rows(&rows)
+        .file("arm", |row| row.0)
+        .file("step", |row| row.1.x)
+        .file("loss", |row| row.1.y)
+        .file("loss_min", |row| row.1.low)
+        .file("loss_max", |row| row.1.high)
+        .table();
     Ok(Some(Figure { name: "losses", plot, table }))
 }
 
@@ -431,7 +446,7 @@ fn last_tenth(runs: &[&Run]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{self, sample};
+    use crate::report::sample;
 
     #[test]
     fn a_title_claims_a_difference_only_where_it_is_clear() {
@@ -462,11 +477,12 @@ mod tests {
         let mut results = sample::results();
         results.thresholds.clear();
         results.examples.clear();
-        let names: Vec<&str> =
-            report::figures(&results).unwrap().iter().map(|figure| figure.name).collect();
+        let all =
+            |results: &Results| all(&ResultsSummary::of(results.clone().into()).unwrap()).unwrap();
+        let names: Vec<&str> = all(&results).iter().map(|figure| figure.name).collect();
         assert_eq!(names, ["front", "losses"]);
         results.runs.clear();
-        assert!(report::figures(&results).unwrap().is_empty());
+        assert!(all(&results).is_empty());
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The experiment as one page for a browser: no network, light and dark, wide and narrow, mouse and keyboard.
 
 use super::figure::Figure;
-use super::grid::{Grid, significant};
-use super::{Provenance, table};
+use super::{Provenance, tables};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{INK, PAPER, label};
+use crate::table::{Printed, Table, significant};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
@@ -15,8 +15,13 @@ const TEMPLATE: &str = include_str!("report.html");
 /// The perplexity that gets the full color of the heat map.
 const HOTTEST: f64 = 1000.0;
 
-/// The whole page. Errors: results that cannot be tabulated, see [`table::grids`].
-pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> Result<String> {
+/// The whole page.
+pub fn page(
+    results: &Results,
+    shown: &[Table],
+    provenance: &Provenance,
+    figures: &[Figure],
+) -> Result<String> {
     let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
     let values = context! {
         provenance => Serde(provenance),
@@ -26,8 +31,8 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
         base_items => results.base.iter().map(|task| task.items.len()).collect::<Vec<_>>(),
         seeds => seeds(results),
         took => duration(provenance.times.seconds),
-        grids => Serde(table::grids(results)?),
-        front => Serde(table::front_grid(results)),
+        tables => Serde(shown.iter().map(Table::printed).collect::<Vec<_>>()),
+        front => Serde(tables::front(results).printed()),
         figures => Serde(figures?),
         items => Serde(items(results)),
         threshold => PAPER_THRESHOLD,
@@ -48,7 +53,7 @@ pub(crate) fn filled(name: &str, template: &str, values: Value) -> Result<String
 }
 
 /// A page of figures, each with its table folded below it, and of tables, in plain HTML that needs no network.
-pub fn figures(title: &str, figures: &[Figure], grids: &[Grid]) -> Result<String> {
+pub fn figures(title: &str, figures: &[Figure], tables: &[Table]) -> Result<String> {
     const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <head>
@@ -87,25 +92,26 @@ figure { margin: 2rem 0; } figure svg { max-width: 100%; height: auto; }
 </details>
 </figure>
 {%- endfor %}
-{%- for grid in grids %}
-<h2>{{ grid.title }}</h2>
-<div class="scroll" tabindex="0" role="region" aria-label="{{ grid.title }}">
+{%- for table in tables %}
+<h2>{{ table.title }}</h2>
+<div class="scroll" tabindex="0" role="region" aria-label="{{ table.title }}">
 <table>
-<thead><tr>{% for column in grid.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for column in table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
-{%- for row in grid.rows %}
+{%- for row in table.rows %}
 <tr>{% for cell in row %}{% if loop.first %}<th scope="row">{{ cell }}</th>{% else %}<td>{{ cell }}</td>{% endif %}{% endfor %}</tr>
 {%- endfor %}
 </tbody>
 </table>
 </div>
-<p>{{ grid.legend }}</p>
+<p>{{ table.legend }}</p>
 {%- endfor %}
 </body>
 </html>
 "#;
     let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
-    let values = context! { title => title, figures => Serde(figures?), grids => Serde(grids) };
+    let tables: Vec<Printed> = tables.iter().map(Table::printed).collect();
+    let values = context! { title => title, figures => Serde(figures?), tables => Serde(tables) };
     filled("tables.html", PAGE, values)
 }
 
@@ -116,7 +122,7 @@ pub(crate) struct Picture {
     title: String,
     svg: String,
     /// The table, for who cannot see the picture.
-    table: Grid,
+    table: Printed,
 }
 
 impl Picture {
@@ -130,7 +136,7 @@ impl Picture {
             name: figure.name,
             title: figure.plot.title.clone(),
             svg,
-            table: Grid::of(&figure.plot.title, &figure.table),
+            table: Table::of(&figure.plot.title, &figure.table.frame()?).printed(),
         })
     }
 }
@@ -223,11 +229,13 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::report::{Report, sample};
 
     fn made() -> String {
-        let results = sample::results();
-        page(&results, &sample::provenance(), &crate::report::figures(&results).unwrap()).unwrap()
+        let (report, folder) =
+            (Report::of(sample::results()).unwrap(), tempfile::tempdir().unwrap());
+        let files = report.write(&sample::provenance(), folder.path()).unwrap();
+        std::fs::read_to_string(&files[0]).unwrap()
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Where each arm's change against base lies: intervals as a figure, with the margin of what counts as none.
 
 use super::figure::Figure;
-use super::forgetting::{Row, TaskGroup, rows};
+use super::forgetting::{ForgettingRow, TaskGroup, rows};
 use super::summary::arms;
-use super::table::{counts, frame, numbers, text};
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
 use crate::plot::palette::{BASE, GRAY, INK, label, look};
 use crate::plot::{Axis, Measured, Panel, Plot, keys};
 use crate::select::canonical;
 use crate::stats::{self, Verdict};
+use crate::table::Table;
 
 /// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.
 ///
@@ -24,7 +24,7 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
         let problem = format!("there is no `{unknown}`, only {}", names.join(", "));
         return Err(Error::invalid("arm", problem));
     }
-    let found: Vec<Vec<Row>> = all
+    let found: Vec<Vec<ForgettingRow>> = all
         .iter()
         .map(|results| {
             let rows = rows(results)?.into_iter();
@@ -34,14 +34,14 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
         })
         .collect::<Result<_>>()?;
     // arm by arm, each with its place among them
-    let drawn: Vec<(usize, &Row)> = shown
+    let drawn: Vec<(usize, &ForgettingRow)> = shown
         .iter()
         .enumerate()
         .flat_map(|(at, name)| {
             found.iter().flatten().filter(move |row| row.arm == *name).map(move |row| (at, row))
         })
         .collect();
-    let all = || drawn.iter().map(|(_, row)| row);
+    let all = || drawn.iter().map(|(_, row)| *row);
     let ends = all().flat_map(|row| [row.comparison.interval.low, row.comparison.interval.high]);
     let y = Axis::around("change, points", ends.chain([0.0, -last.margin]), 4.0);
     let most = all().map(|row| row.comparison.seeds).max().unwrap_or(1);
@@ -89,15 +89,16 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
         .panel(panel)
         .legend(keys(&shown, &names))
         .size(720, 380);
-    let of_rows = |value: fn(&Row) -> f64| all().map(move |row| Some(value(row)));
-    let table = frame(vec![
-        text("arm", all().map(|row| row.arm.clone())),
-        counts("seeds", all().map(|row| row.comparison.seeds)),
-        counts("items", all().map(|row| row.comparison.items)),
-        numbers("points", of_rows(|row| row.comparison.difference.value)),
-        numbers("low", of_rows(|row| row.comparison.interval.low)),
-        numbers("high", of_rows(|row| row.comparison.interval.high)),
-    ])?;
+    let drawn: Vec<&ForgettingRow> = all().collect();
+    let table = Table::default()
+        .rows(&drawn)
+        .file("arm", |row| &row.arm)
+        .file("seeds", |row| row.comparison.seeds)
+        .file("items", |row| row.comparison.items)
+        .file("points", |row| row.comparison.difference.value)
+        .file("low", |row| row.comparison.interval.low)
+        .file("high", |row| row.comparison.interval.high)
+        .table();
     Ok(Figure { name: "intervals", plot, table })
 }
 

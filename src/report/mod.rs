@@ -1,7 +1,7 @@
 //! What an experiment shows: tables, figures and one page to read in a browser.
 //!
-//! Everything here is a view of [`Results`]; nothing is computed that changes what was found. [`table::print()`] is for a terminal,
-//! [`write()`] for a folder:
+//! Everything here is a view of [`Results`]; nothing is computed that changes what was found. A [`Report`] computes what all of it needs
+//! once; [`Report::text`] is for a terminal, [`Report::write`] for a folder:
 //!
 //! ```text
 //! report.html                  everything on one page that needs no network
@@ -13,7 +13,6 @@
 pub mod arms;
 pub mod figure;
 pub mod forgetting;
-pub mod grid;
 pub mod html;
 pub mod intervals;
 pub mod power;
@@ -21,16 +20,20 @@ pub mod probes;
 #[cfg(test)]
 mod sample;
 pub mod summary;
-pub mod table;
+pub mod tables;
 
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
 use crate::provenance::{Computation, Times};
+use crate::table::WIDTH;
 use figure::Figure;
-use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
+use forgetting::ForgettingRow;
+
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use summary::{ArmSummary, ResultsSummary};
 
 /// Where results come from, so that they can be made again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,80 +58,98 @@ pub struct Provenance {
 
 /// `results.json`: what was found, its summary, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Document {
+pub struct ResultsFile {
     /// The results, whole.
     pub results: Results,
     /// Base and each arm at its chosen rate.
-    pub summary: Vec<summary::Row>,
+    pub summary: Vec<ArmSummary>,
     /// Where they come from.
     pub provenance: Provenance,
 }
 
-/// What [`write()`] makes in a folder: files, and folders of files.
+/// What [`Report::write`] makes in a folder: files, and folders of files.
 pub const FILES: [&str; 4] = ["report.html", "results.json", "tables", "figures"];
 
-/// Whether `folder` holds the results of an experiment, with where they come from, as [`write()`] puts them there.
+/// Whether `folder` holds the results of an experiment, with where they come from, as [`Report::write`] puts them there.
 pub fn is_in(folder: &Path) -> bool {
     let text = fs::read(folder.join("results.json"));
-    text.is_ok_and(|text| serde_json::from_slice::<Document>(&text).is_ok())
+    text.is_ok_and(|text| serde_json::from_slice::<ResultsFile>(&text).is_ok())
 }
 
-/// Every figure that the results have numbers for.
-///
-/// # Errors
-/// The results do not fit together (see [`summary::rows`]).
-pub fn figures(results: &Results) -> Result<Vec<Figure>> {
-    use figure::{front, losses, spikes, thresholds};
-    let figures = [front(results)?, spikes(results)?, thresholds(results)?, losses(results)?];
-    let probes = probes::figures(&probes::Watched::of(results))?;
-    Ok(figures.into_iter().flatten().chain(probes).collect())
+/// All that is shown of an experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The results, and each arm's summary.
+    pub summary: ResultsSummary,
+    /// Each arm against base and against the ground truth.
+    pub comparisons: Vec<ForgettingRow>,
 }
 
-/// Writes the whole report to `folder` (made if it is not there) and returns the files, `report.html` first.
-///
-/// Each file is written beside its place and then moved there, so that a reader never sees half a file. Errors: the folder cannot be
-/// written, or the results do not fit together (see [`summary::rows`]).
-pub fn write(results: &Results, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = draw(results, provenance, folder)?;
-    let document = Document {
-        results: results.clone(),
-        summary: summary::rows(results)?,
-        provenance: provenance.clone(),
-    };
-    let json =
-        serde_json::to_vec(&document).map_err(Error::library("writing the results as JSON"))?;
-    files.push(put(folder, "results.json", &json)?);
-    Ok(files)
-}
+impl Report {
+    /// Computes what tables, figures and page are made of.
+    ///
+    /// # Errors
+    /// The results do not fit together; see [`summary::rows`].
+    pub fn of(results: impl Into<Rc<Results>>) -> Result<Self> {
+        let summary = ResultsSummary::of(results.into())?;
+        Ok(Self { comparisons: forgetting::rows(&summary.results)?, summary })
+    }
 
-/// As [`write()`], without `results.json`: where that is what the results were read from, it stays as it is.
-///
-/// # Errors
-/// As [`write()`].
-pub fn draw(results: &Results, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
-    let figures = figures(results)?;
-    let page = html::page(results, provenance, &figures)?;
-    let mut files = vec![put(folder, "report.html", page.as_bytes())?];
-    let mut tables = vec![
-        ("summary", table::summary_frame(results)?),
-        ("forgetting", forgetting::forgetting_frame(results)?),
-        ("tasks", table::tasks_frame(results)?),
-        ("front", table::front_frame(results)?),
-        ("data", table::data_frame(results)?),
-        ("thresholds", table::threshold_frame(results)?),
-    ];
-    let watched = probes::Watched::of(results);
-    if !watched.is_empty() {
-        tables.push(("probes", probes::probes_frame(&watched)?));
+    /// Every table of the experiment for a terminal, at most [`WIDTH`] columns wide.
+    pub fn text(&self) -> String {
+        let tables = tables::all(&self.summary, &self.comparisons);
+        tables.iter().map(|table| table.text(WIDTH)).collect::<Vec<_>>().join("\n")
     }
-    for (name, frame) in tables {
-        files.push(put(folder, &format!("tables/{name}.csv"), &csv(&frame)?)?);
-        files.push(put(folder, &format!("tables/{name}.parquet"), &parquet(&frame)?)?);
+
+    /// Writes all of it to `folder` (made if it is not there) and returns the files, `report.html` first.
+    ///
+    /// Each file is written beside its place and then moved there, so that a reader never sees half a file.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write(&self, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
+        let mut files = self.draw(provenance, folder)?;
+        let document = ResultsFile {
+            results: Results::clone(&self.summary.results),
+            summary: self.summary.arms.clone(),
+            provenance: provenance.clone(),
+        };
+        let json =
+            serde_json::to_vec(&document).map_err(Error::library("writing the results as JSON"))?;
+        files.push(put(folder, "results.json", &json)?);
+        Ok(files)
     }
-    for figure in &figures {
-        files.extend(put_figure(&folder.join("figures"), figure)?);
+
+    /// As [`Report::write`], without `results.json`: where that is what the results were read from, it stays as it is.
+    ///
+    /// # Errors
+    /// As [`Report::write`].
+    pub fn draw(&self, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
+        let (results, arms) = (&self.summary.results, &self.summary.arms);
+        let figures = figure::all(&self.summary)?;
+        let shown = tables::all(&self.summary, &self.comparisons);
+        let page = html::page(results, &shown, provenance, &figures)?;
+        let mut files = vec![put(folder, "report.html", page.as_bytes())?];
+        let watched = probes::Watched::of(results);
+        let tables = [
+            tables::arm_summaries(arms),
+            forgetting::comparisons(results, &self.comparisons),
+            tables::tasks(arms),
+            tables::front(results),
+            tables::data(&results.data),
+            tables::thresholds(&results.thresholds),
+        ];
+        let watched = (!watched.is_empty()).then(|| probes::looks(&watched));
+        for table in tables.iter().chain(&watched) {
+            let name = |ending: &str| format!("tables/{}.{ending}", table.name);
+            files.push(put(folder, &name("csv"), &table.csv()?)?);
+            files.push(put(folder, &name("parquet"), &table.parquet()?)?);
+        }
+        for figure in &figures {
+            files.extend(put_figure(&folder.join("figures"), figure)?);
+        }
+        Ok(files)
     }
-    Ok(files)
 }
 
 /// One training that was watched as a page to read in a browser, `probes.html` in `folder`: the curves of its probe sets with their tables.
@@ -149,26 +170,8 @@ pub fn write_probes(
     if figures.is_empty() {
         return Ok(None);
     }
-    let page = html::figures(title, &figures, &[probes::grid(&watched)])?;
+    let page = html::figures(title, &figures, &[probes::ends(&watched)])?;
     put(folder, "probes.html", page.as_bytes()).map(Some)
-}
-
-/// `frame` as CSV with a header; null is an empty cell.
-pub fn csv(frame: &DataFrame) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes)
-        .finish(&mut frame.clone())
-        .map_err(Error::library("writing a table as CSV"))?;
-    Ok(bytes)
-}
-
-/// `frame` as Parquet.
-pub fn parquet(frame: &DataFrame) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    ParquetWriter::new(&mut bytes)
-        .finish(&mut frame.clone())
-        .map_err(Error::library("writing a table as Parquet"))?;
-    Ok(bytes)
 }
 
 /// Writes a figure to `folder` as NAME.svg and NAME.png, with its table as NAME.csv.
@@ -177,7 +180,7 @@ pub(crate) fn put_figure(folder: &Path, figure: &Figure) -> Result<[PathBuf; 3]>
     Ok([
         put(folder, &name("svg"), figure.plot.svg()?.as_bytes())?,
         put(folder, &name("png"), &figure.plot.png()?)?,
-        put(folder, &name("csv"), &csv(&figure.table)?)?,
+        put(folder, &name("csv"), &figure.table.csv()?)?,
     ])
 }
 
@@ -206,7 +209,8 @@ mod tests {
     #[test]
     fn the_folder_holds_what_the_list_says_and_nothing_half_written() {
         let folder = tempfile::tempdir().unwrap();
-        let files = write(&sample::results(), &sample::provenance(), folder.path()).unwrap();
+        let report = Report::of(sample::results()).unwrap();
+        let files = report.write(&sample::provenance(), folder.path()).unwrap();
         let mut found = Vec::new();
         for place in ["", "tables", "figures"] {
             for entry in fs::read_dir(folder.path().join(place)).unwrap() {
@@ -223,29 +227,30 @@ mod tests {
         assert_eq!(listed, found);
         // Kept for looking at when a folder is named.
         if let Some(keep) = std::env::var_os("UNFORGET_KEEP_SAMPLE_REPORT") {
-            write(&sample::results(), &sample::provenance(), Path::new(&keep)).unwrap();
+            report.write(&sample::provenance(), Path::new(&keep)).unwrap();
         }
     }
 
     #[test]
     fn the_results_survive_their_file() {
-        let document = Document {
+        let document = ResultsFile {
             results: sample::results(),
             summary: summary::rows(&sample::results()).unwrap(),
             provenance: sample::provenance(),
         };
         let text = serde_json::to_string(&document).unwrap();
-        assert_eq!(serde_json::from_str::<Document>(&text).unwrap(), document);
+        assert_eq!(serde_json::from_str::<ResultsFile>(&text).unwrap(), document);
     }
 
     #[test]
     fn a_table_comes_back_from_its_file() {
         use polars::prelude::{ParquetReader, SerReader};
-        let frame = table::summary_frame(&sample::results()).unwrap();
-        let bytes = std::io::Cursor::new(parquet(&frame).unwrap());
+        let table = tables::arm_summaries(&summary::rows(&sample::results()).unwrap());
+        let frame = table.frame().unwrap();
+        let bytes = std::io::Cursor::new(table.parquet().unwrap());
         let read = ParquetReader::new(bytes).finish().unwrap();
         assert!(read.equals_missing(&frame), "{read}");
-        let text = String::from_utf8(csv(&frame).unwrap()).unwrap();
+        let text = String::from_utf8(table.csv().unwrap()).unwrap();
         assert_eq!(text.lines().count(), frame.height() + 1);
     }
 
@@ -254,8 +259,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "in the way").unwrap();
-        let error =
-            write(&sample::results(), &sample::provenance(), &file).unwrap_err().to_string();
+        let report = Report::of(sample::results()).unwrap();
+        let error = report.write(&sample::provenance(), &file).unwrap_err().to_string();
         assert!(error.contains("file") && error.contains("making the report's folder"), "{error}");
     }
 }

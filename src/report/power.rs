@@ -1,12 +1,12 @@
 //! What a number of questions can show at all, as a figure.
 
 use super::figure::Figure;
-use super::table::{frame, numbers};
 use crate::error::{Error, Result};
 use crate::plot::palette::{BLUE, INK};
 use crate::plot::{Axis, Panel, Plot};
 use crate::stats::Design;
 use crate::stats::power::{needed_items, smallest_difference};
+use crate::table::Table;
 
 /// The smallest difference that McNemar's test finds, against the number of items, where two models disagree on the share `discordant` of them;
 /// with the margin of `design` and the `items` there are.
@@ -63,10 +63,8 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
         ))
         .panel(panel)
         .size(720, 360);
-    let table = frame(vec![
-        numbers("items", points.iter().map(|point| Some(point.0))),
-        numbers("points", points.iter().map(|point| Some(point.1))),
-    ])?;
+    let table =
+        Table::default().rows(&points).file("items", |at| at.0).file("points", |at| at.1).table();
     Ok(Figure { name: "power", plot, table })
 }
 
@@ -83,8 +81,8 @@ mod tests {
             figure.plot.title
         );
         // more items never find less
-        let points = figure.table.column("points").unwrap().f64().unwrap();
-        let points: Vec<f64> = points.into_no_null_iter().collect();
+        let points = figure.table.cells("points").unwrap().iter();
+        let points: Vec<f64> = points.map(|cell| cell.value().unwrap().value).collect();
         assert!(points.windows(2).all(|pair| pair[1] <= pair[0]));
     }
 

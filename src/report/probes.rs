@@ -1,9 +1,5 @@
 //! What the probe sets said while models were trained: what is learned and what is forgotten, step by step.
 
-use super::figure::Figure;
-use super::grid::{Grid, NOTHING};
-use super::summary::arms;
-use super::table::{counts, frame, numbers, text};
 use crate::error::Result;
 use crate::experiment::results::Results;
 use crate::plot::palette::{INK, label, look};
@@ -11,7 +7,11 @@ use crate::plot::{Axis, Look, Measured, Panel, Plot, line_keys};
 use crate::probe::{Role, Row};
 use crate::select::TokenClass;
 use crate::stats;
-use polars::prelude::DataFrame;
+
+use super::figure::Figure;
+use super::summary::arms;
+use super::tables::arm;
+use crate::table::{Cell, Table};
 
 /// The trainings of one arm that were watched.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,7 +149,7 @@ fn curves(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
     let plot = plot(watched, &shown, title, 200);
     Ok(match shown.is_empty() {
         true => None,
-        false => Some(Figure { name: "probes", plot, table: probes_frame(watched)? }),
+        false => Some(Figure { name: "probes", plot, table: looks(watched) }),
     })
 }
 
@@ -195,7 +195,7 @@ fn classes(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
         None => format!("Loss of the classes of tokens in {what}"),
     };
     let plot = plot(watched, &shown, title, 130);
-    Ok(Some(Figure { name: "probe_classes", plot, table: classes_frame(watched)? }))
+    Ok(Some(Figure { name: "probe_classes", plot, table: classes_table(watched) }))
 }
 
 fn plot(watched: &[Watched<'_>], shown: &[Quantity], title: String, height: u32) -> Plot {
@@ -254,8 +254,19 @@ fn title(
     }
 }
 
+/// One probe set of one arm: base and end of each of its quantities, means over seeds.
+struct Ends<'a> {
+    arm: &'a str,
+    probe: &'a str,
+    role: Role,
+    looks: usize,
+    score: Option<(f64, f64)>,
+    loss: Option<(f64, f64)>,
+    kl: Option<(f64, f64)>,
+}
+
 /// Base and end of every probe set, for reading; means over seeds.
-pub fn grid(watched: &[Watched<'_>]) -> Grid {
+pub fn ends(watched: &[Watched<'_>]) -> Table {
     let mut rows = Vec::new();
     for arm in watched {
         let mut sets: Vec<(&str, Role)> = Vec::new();
@@ -265,67 +276,72 @@ pub fn grid(watched: &[Watched<'_>]) -> Grid {
             }
         }
         for (probe, role) in sets {
+            let curve = |value: fn(&Row) -> Option<f64>| {
+                arm.curve(|rows| value(rows.iter().find(|row| row.probe == probe)?))
+            };
             let ends = |value: fn(&Row) -> Option<f64>| {
                 let curve = arm.curve(|rows| value(rows.iter().find(|row| row.probe == probe)?));
                 Some((curve.first()?.y, curve.last()?.y))
             };
-            let pair = |ends: Option<(f64, f64)>, scale: f64, digits: usize| match ends {
-                Some((base, end)) => [base, end].map(|value| format!("{:.digits$}", scale * value)),
-                None => [NOTHING, NOTHING].map(String::from),
-            };
-            let role = match role {
-                Role::Training => "training",
-                Role::Target => "target",
-                Role::NonTarget => "non-target",
-            };
-            let looks =
-                arm.curve(|rows| rows.iter().any(|row| row.probe == probe).then_some(0.0)).len();
-            let mut cells =
-                vec![label(arm.arm), probe.to_string(), role.to_string(), looks.to_string()];
-            cells.extend(pair(ends(|row| row.score), 100.0, 1));
-            cells.extend(pair(ends(|row| row.loss), 1.0, 3));
-            cells.push(ends(|row| row.kl).map_or(NOTHING.into(), |(_, end)| format!("{end:.4}")));
-            rows.push(cells);
+            rows.push(Ends {
+                arm: arm.arm,
+                probe,
+                role,
+                looks: curve(|_| Some(0.0)).len(),
+                score: ends(|row| row.score),
+                loss: ends(|row| row.loss),
+                kl: ends(|row| row.kl),
+            });
         }
     }
-    let columns =
-        ["arm", "probe set", "role", "looks", "base %", "end %", "base loss", "end loss", "KL"];
-    Grid {
-        title: "What the probe sets said while models were trained, each arm at its chosen rate".into(),
-        legend: "Means over seeds. %: right answers in the right form. loss: mean surprisal of the given answers' tokens, in nats. KL: mean divergence KL(base ‖ model) \
-                 at the training answers' tokens after the last step, in nats."
-            .into(),
-        columns: columns.map(String::from).to_vec(),
-        rows,
-    }
+    Table::new("What the probe sets said while models were trained, each arm at its chosen rate")
+        .legend(
+            "Means over seeds. %: right answers in the right form. loss: mean surprisal of the given answers' tokens, in nats. KL: mean divergence KL(base ‖ model) \
+             at the training answers' tokens after the last step, in nats.",
+        )
+        .rows(&rows)
+        .column("arm", |row| label(row.arm))
+        .column("probe set", |row| row.probe)
+        .column("role", |row| match row.role {
+            Role::Training => "training",
+            Role::Target => "target",
+            Role::NonTarget => "non-target",
+        })
+        .column("looks", |row| row.looks)
+        .column("base %", |row| Cell::percent(row.score.map(|ends| ends.0)))
+        .column("end %", |row| Cell::percent(row.score.map(|ends| ends.1)))
+        .column("base loss", |row| Cell::number(row.loss.map(|ends| ends.0), 3))
+        .column("end loss", |row| Cell::number(row.loss.map(|ends| ends.1), 3))
+        .column("KL", |row| Cell::number(row.kl.map(|ends| ends.1), 4))
+        .table()
 }
 
 /// Every probe set of every seed at every look.
-pub fn probes_frame(watched: &[Watched<'_>]) -> Result<DataFrame> {
-    let all = rows(watched);
-    let number = |value: fn(&Row) -> Option<f64>| all.iter().map(move |(.., row)| value(row));
+pub fn looks(watched: &[Watched<'_>]) -> Table {
     let role = |role: Role| match role {
         Role::Training => "training",
         Role::Target => "target",
         Role::NonTarget => "non_target",
     };
-    frame(vec![
-        text("arm", all.iter().map(|(arm, ..)| arm.to_string())),
-        counts("seed", all.iter().map(|(_, seed, _)| *seed)),
-        counts("step", all.iter().map(|(.., row)| row.step)),
-        text("probe", all.iter().map(|(.., row)| row.probe.clone())),
-        text("role", all.iter().map(|(.., row)| role(row.role).to_string())),
-        counts("examples", all.iter().map(|(.., row)| row.examples)),
-        numbers("loss", number(|row| row.loss)),
-        numbers("kl", number(|row| row.kl)),
-        numbers("score", number(|row| row.score)),
-        numbers("skill", number(|row| row.skill)),
-        numbers("form", number(|row| row.form)),
-    ])
+    Table::default()
+        .named("probes")
+        .rows(&rows(watched))
+        .file("arm", |(name, ..)| arm(name))
+        .file("seed", |(_, seed, _)| *seed)
+        .file("step", |(.., row)| row.step)
+        .file("probe", |(.., row)| &row.probe)
+        .file("role", |(.., row)| role(row.role))
+        .file("examples", |(.., row)| row.examples)
+        .file("loss", |(.., row)| row.loss)
+        .file("kl", |(.., row)| row.kl)
+        .file("score", |(.., row)| row.score)
+        .file("skill", |(.., row)| row.skill)
+        .file("form", |(.., row)| row.form)
+        .table()
 }
 
 /// The same, class by class.
-fn classes_frame(watched: &[Watched<'_>]) -> Result<DataFrame> {
+fn classes_table(watched: &[Watched<'_>]) -> Table {
     let all = rows(watched);
     let all: Vec<_> = all
         .iter()
@@ -333,15 +349,16 @@ fn classes_frame(watched: &[Watched<'_>]) -> Result<DataFrame> {
             row.classes.iter().map(move |class| (*arm, *seed, *row, class))
         })
         .collect();
-    frame(vec![
-        text("arm", all.iter().map(|(arm, ..)| arm.to_string())),
-        counts("seed", all.iter().map(|(_, seed, ..)| *seed)),
-        counts("step", all.iter().map(|(.., row, _)| row.step)),
-        text("probe", all.iter().map(|(.., row, _)| row.probe.clone())),
-        text("class", all.iter().map(|(.., (name, _))| name.to_string())),
-        counts("tokens", all.iter().map(|(.., (_, class))| class.tokens)),
-        numbers("loss", all.iter().map(|(.., (_, class))| Some(class.loss))),
-    ])
+    Table::default()
+        .rows(&all)
+        .file("arm", |(name, ..)| arm(name))
+        .file("seed", |(_, seed, ..)| *seed)
+        .file("step", |(.., row, _)| row.step)
+        .file("probe", |(.., row, _)| &row.probe)
+        .file("class", |(.., (name, _))| *name)
+        .file("tokens", |(.., (_, class))| class.tokens)
+        .file("loss", |(.., (_, class))| class.loss)
+        .table()
 }
 
 /// Arm, place of the seed among the arm's, and row.
@@ -358,7 +375,7 @@ fn rows<'a>(watched: &[Watched<'a>]) -> Vec<(&'a str, usize, &'a Row)> {
 mod tests {
     use super::*;
     use crate::probe::ClassLoss;
-    use crate::report::{self, html, sample, table};
+    use crate::report::{Report, sample};
 
     /// One look at a training set, a target and two others.
     fn look_at(step: usize, target: f64, others: [f64; 2], kl: f64) -> Vec<Row> {
@@ -438,11 +455,13 @@ mod tests {
         for figure in &figures {
             assert!(!figure.plot.svg().unwrap().contains("NaN"));
         }
-        let all = report::figures(&results).unwrap();
-        let page = html::page(&results, &sample::provenance(), &all).unwrap();
+        let report = Report::of(results.clone()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let files = report.write(&sample::provenance(), folder.path()).unwrap();
+        let page = std::fs::read_to_string(&files[0]).unwrap();
         assert_eq!(page.matches("<svg ").count(), 6);
         assert!(page.contains("drift on training data"));
-        let printed = table::print(&results);
+        let printed = report.text();
         assert!(printed.contains("What the probe sets said"), "{printed}");
         assert!(printed.contains("non-target") && printed.contains("0.2000"), "{printed}");
     }
@@ -460,8 +479,8 @@ mod tests {
             "While training, the target probe goes from 1.000 to 0.900 nats, the mean of the non-target probes goes from 1.000 to 0.900 nats, the drift from the base goes from 0.000 to 0.300 nats"
         );
         assert!(super::figures(&[]).unwrap().is_empty());
-        let grid = grid(&watched);
-        assert_eq!(grid.rows[0][4], NOTHING);
-        assert_eq!(grid.rows[0][8], "0.3000");
+        let ends = ends(&watched);
+        assert!(ends.cells("base %").unwrap()[0].is_nothing());
+        assert_eq!(ends.cells("KL").unwrap()[0].shown(), "0.3000");
     }
 }

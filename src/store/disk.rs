@@ -30,7 +30,7 @@ pub fn write_atomic_with(
 ) -> Result<()> {
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(Error::io("making", folder))?;
-    let (part, file) = part_beside(path)?;
+    let (part, file) = part_beside(path).map_err(Error::io("writing", path))?;
     let written = (|| {
         let mut writer = BufWriter::new(file);
         write(&mut writer)?;
@@ -197,16 +197,22 @@ fn part_name(path: &Path, number: usize) -> PathBuf {
 }
 
 /// A new file beside `path`. Threads of one process, and processes on different machines, may write at once.
-fn part_beside(path: &Path) -> Result<(PathBuf, File)> {
+fn part_beside(path: &Path) -> std::io::Result<(PathBuf, File)> {
     let mut number = 0;
     loop {
         let part = part_name(path, number);
         match File::create_new(&part) {
-            Ok(file) => return Ok((part, file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(Error::io("writing", path)(error)),
+            made => return Ok((part, made?)),
         }
     }
+}
+
+/// Whether a file or folder could be made at `path`, whose folder is there: leaves nothing behind.
+pub(super) fn try_beside(path: &Path) -> std::io::Result<()> {
+    let (part, file) = part_beside(path)?;
+    drop(file);
+    fs::remove_file(part)
 }
 
 /// A new, empty folder beside `path`.

@@ -193,16 +193,17 @@ fn refuse(run: &Path, damaged: &[String]) -> Result<()> {
 }
 
 /// Refuses `path` if it lies in the folder of a finished run and a file there or below is not as the run wrote it. What lies elsewhere is
-/// none of the store's.
+/// none of the store's: says whether it lies in one.
 ///
 /// For paths that somebody gives, such as an adapter's: what a verb finds by its inputs is checked, and made again, by [`Entry::run`](super::Entry::run).
 ///
 /// # Errors
 /// As said, and when a file cannot be read.
-pub fn check_written(path: &Path) -> Result<()> {
+pub fn check_written(path: &Path) -> Result<bool> {
     /// Folders that a file of a run may lie deep in it.
     const DEEP: usize = 3;
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let path = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let Ok(path) = path else { return Ok(false) };
     for run in path.ancestors().take(DEEP + 1) {
         if [RESULT, INPUTS, manifest::FILE].iter().all(|name| run.join(name).is_file()) {
             let below = path.strip_prefix(run).unwrap_or(Path::new(""));
@@ -211,10 +212,10 @@ pub fn check_written(path: &Path) -> Result<()> {
                 Some(manifest) => manifest.misfits(run, &below)?,
                 None => vec![manifest::FILE.into()],
             };
-            return refuse(run, &damaged);
+            return refuse(run, &damaged).map(|()| true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Grading Python by running it, confined: see [`crate::sandbox`].
+//! Grading Python by running it, confined: see [`crate::sandbox`]. [`src/benchmark/mbpp.rs`](crate::benchmark::mbpp) and
+//! [`src/benchmark/humaneval.rs`](crate::benchmark::humaneval) ask for it.
 
 use super::Found;
 use super::fence::{self, PYTHON};

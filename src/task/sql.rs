@@ -1,4 +1,5 @@
-//! Grading a query by running it on SQLite: on a database that a script makes in memory, or on a file, as BIRD and Spider do.
+//! Grading a query by running it on SQLite: on a database that a script makes in memory, or on a file, for the questions
+//! of [`src/benchmark/bird.rs`](crate::benchmark::bird) and [`src/benchmark/spider.rs`](crate::benchmark::spider).
 //!
 //! A query may only read: an authorizer refuses everything else (`ATTACH`, `PRAGMA`, `load_extension`, whatever writes), and a file is
 //! opened read-only and immutable. What takes too long is ended after a fixed number of SQLite's steps, so that a grade does not
@@ -43,6 +44,11 @@ const OF_SCRIPT: Limits = Limits { steps: 2_000, rows: 10_000, bytes: None, leng
 /// Half a minute or so, as in the official evaluations.
 const OF_FILE: Limits =
     Limits { steps: 1_000_000, rows: 500_000, bytes: Some(200_000_000), length: 10_000_000 };
+
+/// SQLite is part of this build.
+pub(super) fn ready() -> crate::error::Result<()> {
+    Ok(())
+}
 
 /// Whether the reference query runs at all; else what SQLite says.
 pub(super) fn runs(source: Source<'_>, gold: &str) -> Result<(), String> {

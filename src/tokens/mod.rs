@@ -18,6 +18,7 @@ mod template;
 mod tokenizer;
 mod train;
 mod turn;
+mod unread;
 
 #[cfg(test)]
 mod tests;

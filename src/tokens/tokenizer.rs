@@ -5,6 +5,7 @@ use super::{ChatTemplate, TemplateOptions};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::gguf::Gguf;
+use crate::hub::MORE_TEMPLATES;
 use crate::store::bytes_hash;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -68,13 +69,6 @@ pub struct Encoding {
 }
 
 impl Tokenizer {
-    /// The files of a model folder that are read beside the folder [`Tokenizer::MORE_TEMPLATES`]; all but the first may be absent.
-    pub const FILES: [&str; 5] =
-        ["tokenizer.json", added::CONFIG, added::MAP, added::ADDED, "chat_template.jinja"];
-
-    /// The folder with templates that have a name.
-    pub const MORE_TEMPLATES: &str = "additional_chat_templates";
-
     /// Opens the tokenizer in the model folder `folder`, or in a GGUF file.
     pub fn open(folder: &Path) -> Result<Self> {
         Self::open_as(&tokenizer_in(folder), None)
@@ -105,7 +99,7 @@ impl Tokenizer {
         }
         let bytes = match &gguf {
             Some(gguf) => gguf.tokenizer()?.to_vec(),
-            None => std::fs::read(file).map_err(Error::io("reading the tokenizer", file))?,
+            None => read_text(file, "reading the tokenizer")?.into_bytes(),
         };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
             .map_err(|error| Error::file(file, format!("is not a tokenizer: {error}")))?;
@@ -461,7 +455,7 @@ fn template_sources(
     if path.is_file() {
         read("default".into(), path)?;
     }
-    let more = folder.join(Tokenizer::MORE_TEMPLATES);
+    let more = folder.join(MORE_TEMPLATES);
     if more.is_dir() {
         for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
             let path = entry.map_err(Error::io("listing", &more))?.path();
