@@ -129,15 +129,11 @@ impl Verification {
         pairs: impl Iterator<Item = (f64, f64)>,
         same: &str,
         off: impl Fn(usize, f64, f64) -> String,
-    ) -> bool {
+    ) {
         match self.first_off(pairs) {
             None => self.add(what, Finding::Same, format!("{same}: {}", self.how())),
-            Some((at, noted, made)) => {
-                self.add(what, Finding::Different, off(at, noted, made));
-                return false;
-            }
+            Some((at, noted, made)) => self.add(what, Finding::Different, off(at, noted, made)),
         }
-        true
     }
 
     /// The first of pairs (recorded, made again) that differ too much, with its place.
@@ -223,10 +219,11 @@ pub fn verify(cx: &Context, kept: &StoredRun, replay: &Replay) -> Result<Verific
         let now = cx.stops(&checkpoint.model)?;
         verdict.equal("stop ids", &text(&now), &text(&noted), "what says where an answer ends");
     }
+    let again = Again { cx, kept, card: &card, inputs: &inputs, checkpoint: &checkpoint, replay };
     match kept.verb().as_str() {
-        "finetune" => training(cx, kept, &card, &inputs, &checkpoint, replay, &mut verdict)?,
-        "evaluate" => answers(cx, kept, &inputs, &checkpoint, replay, &mut verdict)?,
-        "scores" => scores(cx, kept, &inputs, &checkpoint, replay, &mut verdict)?,
+        "finetune" => again.training(&mut verdict)?,
+        "evaluate" => again.answers(&mut verdict)?,
+        "scores" => again.scores(&mut verdict)?,
         verb => verdict.add(
             "replay",
             Finding::Unknown,
@@ -275,41 +272,48 @@ fn first(count: usize, of: usize) -> usize {
     if count == 0 { of } else { count.min(of) }
 }
 
-fn training(
-    cx: &Context,
-    kept: &StoredRun,
-    card: &RunCard,
-    inputs: &Fingerprint,
-    checkpoint: &Checkpoint,
-    replay: &Replay,
-    verdict: &mut Verification,
-) -> Result<()> {
-    let tuned: Tuned = kept.result()?;
-    let data: Vec<Example> = inputs.input("data")?;
-    let config: TrainConfig = inputs.input("config")?;
-    let found = DataDigest::of_training(&data);
-    let noted = card.data.get("data").map(|data| data.hash.clone()).unwrap_or_default();
-    let tokens = found.tokens.unwrap_or_default();
-    verdict.equal(
-        "data",
-        &found.hash,
-        &noted,
-        format!("{} examples, {tokens} tokens", found.count),
-    );
-    let Some(noted) = &card.mask else {
-        let path = kept.folder().join("card.json");
-        return Err(Error::file(path, "is the card of a training and has no mask"));
-    };
-    let mask = MaskDigest::of(&data, None);
-    let learned =
-        format!("{} of {} completion tokens learned", mask.learned_tokens, mask.completion_tokens);
-    verdict.equal("mask", &mask.hash, &noted.hash, learned);
-    let origin = MaskRecord::of(kept)?;
-    let signals = match &origin {
-        None => None,
-        Some(origin) => signals(cx, checkpoint, origin, &data)?,
-    };
-    match (&origin, &signals) {
+/// A run, and all that is needed to make a part of it again.
+#[derive(Clone, Copy)]
+struct Again<'a> {
+    cx: &'a Context,
+    kept: &'a StoredRun,
+    card: &'a RunCard,
+    inputs: &'a Fingerprint,
+    checkpoint: &'a Checkpoint,
+    replay: &'a Replay,
+}
+
+impl Again<'_> {
+    fn training(&self, verdict: &mut Verification) -> Result<()> {
+        let Self { cx, kept, card, inputs, checkpoint, replay } = *self;
+        let tuned: Tuned = kept.result()?;
+        let data: Vec<Example> = inputs.input("data")?;
+        let config: TrainConfig = inputs.input("config")?;
+        let found = DataDigest::of_training(&data);
+        let noted = card.data.get("data").map(|data| data.hash.clone()).unwrap_or_default();
+        let tokens = found.tokens.unwrap_or_default();
+        verdict.equal(
+            "data",
+            &found.hash,
+            &noted,
+            format!("{} examples, {tokens} tokens", found.count),
+        );
+        let Some(noted) = &card.mask else {
+            let path = kept.folder().join("card.json");
+            return Err(Error::file(path, "is the card of a training and has no mask"));
+        };
+        let mask = MaskDigest::of(&data, None);
+        let learned = format!(
+            "{} of {} completion tokens learned",
+            mask.learned_tokens, mask.completion_tokens
+        );
+        verdict.equal("mask", &mask.hash, &noted.hash, learned);
+        let origin = MaskRecord::of(kept)?;
+        let signals = match &origin {
+            None => None,
+            Some(origin) => self.signals(origin, &data)?,
+        };
+        match (&origin, &signals) {
         (None, _) => {}
         (Some(origin), None) => verdict.add("rule", Finding::Unknown, format!("`{}` needs a reference model or the classes of tokens, which the run does not keep", origin.rule)),
         (Some(origin), Some(signals)) if !origin.rule.needs().online() => {
@@ -331,175 +335,218 @@ fn training(
         }
         (Some(_), Some(_)) => {}
     }
-    let reweigh: Option<String> = inputs.find("reweigh")?;
-    let following = match (&reweigh, origin, signals) {
-        (None, ..) => None,
-        (Some(name), Some(origin), Some(signals)) => {
-            let ids = data.iter().map(|one| one.id.clone()).collect();
-            let following = OnlineRule::new(origin.rule, ids, signals, origin.seed);
-            // the name holds a hash of all scores
-            let same = following.name() == name || verdict.tolerance > 0.0;
-            let detail = format!("{}, computed again", following.name());
-            verdict.add("rule", Finding::when(same), detail);
-            Some(following)
-        }
-        (Some(name), ..) => {
-            verdict.add(
+        let reweigh: Option<String> = inputs.find("reweigh")?;
+        let following = match (&reweigh, origin, signals) {
+            (None, ..) => None,
+            (Some(name), Some(origin), Some(signals)) => {
+                let ids = data.iter().map(|one| one.id.clone()).collect();
+                let following = OnlineRule::new(origin.rule, ids, signals, origin.seed);
+                // the name holds a hash of all scores
+                let same = following.name() == name || verdict.tolerance > 0.0;
+                let detail = format!("{}, computed again", following.name());
+                verdict.add("rule", Finding::when(same), detail);
+                Some(following)
+            }
+            (Some(name), ..) => {
+                verdict.add(
                 "loss",
                 Finding::Unknown,
                 format!(
                     "weights follow the model by `{name}`, from scores that the run does not keep"
                 ),
             );
-            return Ok(());
-        }
-    };
-    let model = cx.load_base(checkpoint)?;
-    let before = model.decoder.detached()?;
-    let mut trainer = Trainer::new(model.decoder, &data, &config)?;
-    if let Some(following) = &following {
-        trainer = trainer.reweighed(following);
-    }
-    let steps = first(replay.steps, tuned.steps.len());
-    let bar = cx.progress.bar("training again", steps);
-    for step in 1..=steps {
-        interruption::check()?;
-        trainer.step()?;
-        bar.set(step);
-    }
-    type Value = fn(&crate::train::Step) -> f64;
-    let values: [(&'static str, Value); 2] =
-        [("loss", |step| step.loss), ("gradient", |step| step.gradient_norm)];
-    for (what, value) in values {
-        let pairs = tuned.steps.iter().zip(trainer.steps());
-        let pairs = pairs.map(|(noted, made)| (value(noted), value(made)));
-        let same = format!("the first {steps} of {} steps made again", tuned.steps.len());
-        verdict.agree(what, pairs, &same, |at, noted, made| {
-            format!("step {}: {noted} in the run, {made} made again", at + 1)
-        });
-    }
-    // a training that went back to an earlier model has other weights than those after its steps
-    if steps == tuned.steps.len()
-        && tuned.stopped.as_ref().is_none_or(|stopped| stopped.back_to.is_none())
-    {
-        let pair = (tuned.relative_weight_change, trainer.relative_weight_change(&before)?);
-        let same = format!("relative weight change {}", pair.0);
-        verdict.agree("tuned", std::iter::once(pair), &same, |_, noted, made| {
-            format!("relative weight change {noted} in the run, {made} made again")
-        });
-    }
-    Ok(())
-}
-
-/// What the rule of `origin` reads, as far as it can be computed from the model; `None` where more is needed.
-fn signals(
-    cx: &Context,
-    checkpoint: &Checkpoint,
-    origin: &MaskRecord,
-    data: &[Example],
-) -> Result<Option<Vec<Signals>>> {
-    let needs = origin.rule.needs();
-    if needs.reference
-        || needs.class
-        || check(&origin.rule).is_err()
-        || origin.completion.len() != data.len()
-    {
-        return Ok(None);
-    }
-    let base = match needs.base {
-        false => None,
-        true => {
-            let ids: Vec<&[u32]> = data.iter().map(|one| one.ids.as_slice()).collect();
-            let bar = cx.progress.bar("scoring again", ids.len());
-            Some(perplexity::score(&cx.open(checkpoint)?.decoder, &ids, |done| bar.set(done))?)
-        }
-    };
-    let of = |at: usize| {
-        let (one, ranges) = (&data[at], &origin.completion[at]);
-        let written = |at: usize| ranges.iter().any(|(from, to)| (*from..*to).contains(&at));
-        Signals {
-            completion: LossMask::new((0..one.ids.len()).map(written).collect()),
-            given: origin.given.get(at).cloned().unwrap_or_default(),
-            base: base.as_ref().map(|base| ModelSignals::from(&base[at])),
-            ..Signals::default()
-        }
-    };
-    // as many ranges as examples, see above
-    Ok(Some((0..data.len()).map(of).collect()))
-}
-
-fn answers(
-    cx: &Context,
-    kept: &StoredRun,
-    inputs: &Fingerprint,
-    checkpoint: &Checkpoint,
-    replay: &Replay,
-    verdict: &mut Verification,
-) -> Result<()> {
-    let noted: Vec<Vec<Graded>> = kept.result()?;
-    let tasks: Vec<(String, Vec<Item>)> = inputs.input("tasks")?;
-    let sampling: Sampling = inputs.input("sampling")?;
-    let noted_graders: BTreeMap<String, String> = inputs.input("graders").unwrap_or_default();
-    let now = graders(tasks.iter().flat_map(|(_, items)| items));
-    let listed = |all: &mut dyn Iterator<Item = (&str, &String)>| {
-        all.map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
-    };
-    let now = listed(&mut now.iter().map(|(name, version)| (*name, version)));
-    let then = listed(&mut noted_graders.iter().map(|(name, version)| (name.as_str(), version)));
-    verdict.equal("graders", &now, &then, &now);
-    let model = cx.open(checkpoint)?;
-    for ((task, items), noted) in tasks.iter().zip(&noted) {
-        let count = first(replay.items, items.len());
-        let bar = cx.progress.bar(&format!("answering {task} again"), count);
-        let made = evaluate::answer(&model, &items[..count], &sampling, |done| bar.set(done))?;
-        // options are scored in batches, and those of a part round in another way
-        let tolerance = match count < items.len() {
-            true => verdict.tolerance.max(TOLERANCE),
-            false => verdict.tolerance,
-        };
-        let other = |(noted, made): &(&Graded, &Graded)| match verdict.tolerance {
-            _ if !noted.likelihoods.is_empty() && tolerance > 0.0 => {
-                let pairs = noted.likelihoods.iter().zip(&made.likelihoods);
-                noted.likelihoods.len() != made.likelihoods.len()
-                    || pairs.into_iter().any(|(noted, made)| {
-                        let (noted, made) = (noted.log_likelihood, made.log_likelihood);
-                        (noted - made).abs() > tolerance * (1.0 + noted.abs())
-                    })
+                return Ok(());
             }
-            0.0 => noted != made,
-            // one token that was nearly as probable changes the rest of an answer
-            _ => noted.score.value != made.score.value,
         };
-        let off: Vec<(&Graded, &Graded)> = noted.iter().zip(&made).filter(other).collect();
-        let (finding, detail) = match off.first() {
-            None => (
-                Finding::Same,
-                format!(
-                    "{task}: the first {count} of {} items answered again, the same answers and grades",
-                    items.len()
+        let model = cx.load_base(checkpoint)?;
+        let before = model.decoder.detached()?;
+        let mut trainer = Trainer::new(model.decoder, &data, &config)?;
+        if let Some(following) = &following {
+            trainer = trainer.reweighed(following);
+        }
+        let steps = first(replay.steps, tuned.steps.len());
+        let bar = cx.progress.bar("training again", steps);
+        for step in 1..=steps {
+            interruption::check()?;
+            trainer.step()?;
+            bar.set(step);
+        }
+        type Value = fn(&crate::train::Step) -> f64;
+        let values: [(&'static str, Value); 2] =
+            [("loss", |step| step.loss), ("gradient", |step| step.gradient_norm)];
+        for (what, value) in values {
+            let pairs = tuned.steps.iter().zip(trainer.steps());
+            let pairs = pairs.map(|(noted, made)| (value(noted), value(made)));
+            let same = format!("the first {steps} of {} steps made again", tuned.steps.len());
+            verdict.agree(what, pairs, &same, |at, noted, made| {
+                format!("step {}: {noted} in the run, {made} made again", at + 1)
+            });
+        }
+        // a training that went back to an earlier model has other weights than those after its steps
+        if steps == tuned.steps.len()
+            && tuned.stopped.as_ref().is_none_or(|stopped| stopped.back_to.is_none())
+        {
+            let pair = (tuned.relative_weight_change, trainer.relative_weight_change(&before)?);
+            let same = format!("relative weight change {}", pair.0);
+            verdict.agree("tuned", std::iter::once(pair), &same, |_, noted, made| {
+                format!("relative weight change {noted} in the run, {made} made again")
+            });
+        }
+        Ok(())
+    }
+
+    /// What the rule of `origin` reads, as far as it can be computed from the model; `None` where more is needed.
+    fn signals(&self, origin: &MaskRecord, data: &[Example]) -> Result<Option<Vec<Signals>>> {
+        let Self { cx, checkpoint, .. } = *self;
+        let needs = origin.rule.needs();
+        if needs.reference
+            || needs.class
+            || check(&origin.rule).is_err()
+            || origin.completion.len() != data.len()
+        {
+            return Ok(None);
+        }
+        let base = match needs.base {
+            false => None,
+            true => {
+                let ids: Vec<&[u32]> = data.iter().map(|one| one.ids.as_slice()).collect();
+                let bar = cx.progress.bar("scoring again", ids.len());
+                Some(perplexity::score(&cx.open(checkpoint)?.decoder, &ids, |done| bar.set(done))?)
+            }
+        };
+        let of = |at: usize| {
+            let (one, ranges) = (&data[at], &origin.completion[at]);
+            let written = |at: usize| ranges.iter().any(|(from, to)| (*from..*to).contains(&at));
+            Signals {
+                completion: LossMask::new((0..one.ids.len()).map(written).collect()),
+                given: origin.given.get(at).cloned().unwrap_or_default(),
+                base: base.as_ref().map(|base| ModelSignals::from(&base[at])),
+                ..Signals::default()
+            }
+        };
+        // as many ranges as examples, see above
+        Ok(Some((0..data.len()).map(of).collect()))
+    }
+
+    fn answers(&self, verdict: &mut Verification) -> Result<()> {
+        let Self { cx, kept, inputs, checkpoint, replay, .. } = *self;
+        let noted: Vec<Vec<Graded>> = kept.result()?;
+        let tasks: Vec<(String, Vec<Item>)> = inputs.input("tasks")?;
+        let sampling: Sampling = inputs.input("sampling")?;
+        let noted_graders: BTreeMap<String, String> = inputs.input("graders").unwrap_or_default();
+        let now = graders(tasks.iter().flat_map(|(_, items)| items));
+        let listed = |all: &mut dyn Iterator<Item = (&str, &String)>| {
+            all.map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
+        };
+        let now = listed(&mut now.iter().map(|(name, version)| (*name, version)));
+        let then =
+            listed(&mut noted_graders.iter().map(|(name, version)| (name.as_str(), version)));
+        verdict.equal("graders", &now, &then, &now);
+        let model = cx.open(checkpoint)?;
+        for ((task, items), noted) in tasks.iter().zip(&noted) {
+            let count = first(replay.items, items.len());
+            let bar = cx.progress.bar(&format!("answering {task} again"), count);
+            let made = evaluate::answer(&model, &items[..count], &sampling, |done| bar.set(done))?;
+            // options are scored in batches, and those of a part round in another way
+            let tolerance = match count < items.len() {
+                true => verdict.tolerance.max(TOLERANCE),
+                false => verdict.tolerance,
+            };
+            let other = |(noted, made): &(&Graded, &Graded)| match verdict.tolerance {
+                _ if !noted.likelihoods.is_empty() && tolerance > 0.0 => {
+                    let pairs = noted.likelihoods.iter().zip(&made.likelihoods);
+                    noted.likelihoods.len() != made.likelihoods.len()
+                        || pairs.into_iter().any(|(noted, made)| {
+                            let (noted, made) = (noted.log_likelihood, made.log_likelihood);
+                            (noted - made).abs() > tolerance * (1.0 + noted.abs())
+                        })
+                }
+                0.0 => noted != made,
+                // one token that was nearly as probable changes the rest of an answer
+                _ => noted.score.value != made.score.value,
+            };
+            let off: Vec<(&Graded, &Graded)> = noted.iter().zip(&made).filter(other).collect();
+            let (finding, detail) = match off.first() {
+                None => (
+                    Finding::Same,
+                    format!(
+                        "{task}: the first {count} of {} items answered again, the same answers and grades",
+                        items.len()
+                    ),
                 ),
-            ),
-            Some((noted, made)) => {
-                let whole = if count < items.len() {
-                    "; --items 0 answers all, in the run's own batches"
-                } else {
-                    ""
-                };
-                let detail = format!(
-                    "{task}: {} of {count} differ, first {}: `{}` graded {} in the run, `{}` graded {} made again{whole}",
-                    off.len(),
-                    noted.id,
-                    cut(&noted.answer),
-                    noted.score.value,
-                    cut(&made.answer),
-                    made.score.value
-                );
-                (Finding::Different, detail)
-            }
-        };
-        verdict.add("answers", finding, detail);
+                Some((noted, made)) => {
+                    let whole = if count < items.len() {
+                        "; --items 0 answers all, in the run's own batches"
+                    } else {
+                        ""
+                    };
+                    let detail = format!(
+                        "{task}: {} of {count} differ, first {}: `{}` graded {} in the run, `{}` graded {} made again{whole}",
+                        off.len(),
+                        noted.id,
+                        cut(&noted.answer),
+                        noted.score.value,
+                        cut(&made.answer),
+                        made.score.value
+                    );
+                    (Finding::Different, detail)
+                }
+            };
+            verdict.add("answers", finding, detail);
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn scores(&self, verdict: &mut Verification) -> Result<()> {
+        let Self { cx, kept, inputs, checkpoint, replay, .. } = *self;
+        let noted: Vec<TokenScores> = kept.result()?;
+        let sequences: Vec<Vec<u32>> = inputs.input("sequences")?;
+        let count = first(replay.items, sequences.len());
+        if count < sequences.len() && verdict.tolerance == 0.0 {
+            // sequences are scored in batches by length, and other batches round in another way
+            verdict.tolerance = TOLERANCE;
+            verdict.because +=
+                "; a part is scored in other batches than the run's, --items 0 scores all";
+        }
+        let ids: Vec<&[u32]> = sequences.iter().take(count).map(Vec::as_slice).collect();
+        let bar = cx.progress.bar("scoring again", count);
+        let made = perplexity::score(&cx.open(checkpoint)?.decoder, &ids, |done| bar.set(done))?;
+        for (at, (noted, made)) in noted.iter().zip(&made).enumerate() {
+            // of small surprisals the difference counts, of large ones its share
+            let value =
+                |log_prob: &Option<f32>| log_prob.map_or(0.0, |log_prob| 1.0 - f64::from(log_prob));
+            let pairs =
+                noted.log_prob.iter().zip(&made.log_prob).map(|(a, b)| (value(a), value(b)));
+            let lengths = (noted.log_prob.len(), made.log_prob.len());
+            if lengths.0 != lengths.1 {
+                verdict.add(
+                    "scores",
+                    Finding::Different,
+                    format!(
+                        "sequence {at}: {} tokens in the run, {} made again",
+                        lengths.0, lengths.1
+                    ),
+                );
+                return Ok(());
+            }
+            if let Some((token, noted, made)) = verdict.first_off(pairs) {
+                let detail = format!(
+                    "sequence {at}, token {token}: surprisal {} in the run, {} made again",
+                    noted - 1.0,
+                    made - 1.0
+                );
+                verdict.add("scores", Finding::Different, detail);
+                return Ok(());
+            }
+        }
+        let detail = format!(
+            "the first {count} of {} sequences scored again: {}",
+            sequences.len(),
+            verdict.how()
+        );
+        verdict.add("scores", Finding::Same, detail);
+        Ok(())
+    }
 }
 
 /// The beginning of an answer, on one line.
@@ -508,57 +555,4 @@ fn cut(text: &str) -> String {
     let line: String =
         text.chars().take(LENGTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().count() > LENGTH { line + "…" } else { line }
-}
-
-fn scores(
-    cx: &Context,
-    kept: &StoredRun,
-    inputs: &Fingerprint,
-    checkpoint: &Checkpoint,
-    replay: &Replay,
-    verdict: &mut Verification,
-) -> Result<()> {
-    let noted: Vec<TokenScores> = kept.result()?;
-    let sequences: Vec<Vec<u32>> = inputs.input("sequences")?;
-    let count = first(replay.items, sequences.len());
-    if count < sequences.len() && verdict.tolerance == 0.0 {
-        // sequences are scored in batches by length, and other batches round in another way
-        verdict.tolerance = TOLERANCE;
-        verdict.because +=
-            "; a part is scored in other batches than the run's, --items 0 scores all";
-    }
-    let ids: Vec<&[u32]> = sequences.iter().take(count).map(Vec::as_slice).collect();
-    let bar = cx.progress.bar("scoring again", count);
-    let made = perplexity::score(&cx.open(checkpoint)?.decoder, &ids, |done| bar.set(done))?;
-    for (at, (noted, made)) in noted.iter().zip(&made).enumerate() {
-        // of small surprisals the difference counts, of large ones its share
-        let value =
-            |log_prob: &Option<f32>| log_prob.map_or(0.0, |log_prob| 1.0 - f64::from(log_prob));
-        let pairs = noted.log_prob.iter().zip(&made.log_prob).map(|(a, b)| (value(a), value(b)));
-        let lengths = (noted.log_prob.len(), made.log_prob.len());
-        if lengths.0 != lengths.1 {
-            verdict.add(
-                "scores",
-                Finding::Different,
-                format!("sequence {at}: {} tokens in the run, {} made again", lengths.0, lengths.1),
-            );
-            return Ok(());
-        }
-        if let Some((token, noted, made)) = verdict.first_off(pairs) {
-            let detail = format!(
-                "sequence {at}, token {token}: surprisal {} in the run, {} made again",
-                noted - 1.0,
-                made - 1.0
-            );
-            verdict.add("scores", Finding::Different, detail);
-            return Ok(());
-        }
-    }
-    let detail = format!(
-        "the first {count} of {} sequences scored again: {}",
-        sequences.len(),
-        verdict.how()
-    );
-    verdict.add("scores", Finding::Same, detail);
-    Ok(())
 }

@@ -3,7 +3,7 @@ use super::data::{self, first_names, note_unusable};
 use super::output::Reads;
 use super::template::Template;
 use super::terminal::say;
-use super::{word};
+use super::word;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde::Serialize;

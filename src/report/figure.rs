@@ -24,7 +24,7 @@ pub struct Figure {
     pub table: Table,
 }
 
-/// Every figure that the results have numbers for.
+/// Every figure that the results have numbers for, but those of probe sets.
 pub fn all(summary: &ResultsSummary) -> Result<Vec<Figure>> {
     let results = &summary.results;
     let figures = [
@@ -33,8 +33,7 @@ pub fn all(summary: &ResultsSummary) -> Result<Vec<Figure>> {
         thresholds(results)?,
         losses(results)?,
     ];
-    let probes = super::probes::figures(&super::probes::Watched::of(results))?;
-    Ok(figures.into_iter().flatten().chain(probes).collect())
+    Ok(figures.into_iter().flatten().collect())
 }
 
 /// Target against non-target score: one mark for each arm and rate, the mean over seeds; `None` without tested runs.

@@ -25,9 +25,10 @@ pub mod tables;
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
 use crate::provenance::{Computation, Times};
-use crate::table::WIDTH;
+use crate::table::{Table, WIDTH};
 use figure::Figure;
 use forgetting::ForgettingRow;
+use probes::Watched;
 
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -95,10 +96,24 @@ impl Report {
         Ok(Self { comparisons: forgetting::rows(&summary.results)?, summary })
     }
 
+    /// The tables for reading, in order; those without rows are left out.
+    fn tables(&self) -> Vec<Table> {
+        let mut all = tables::all(&self.summary, &self.comparisons);
+        all.push(probes::ends(&Watched::of(&self.summary.results)));
+        all.retain(|table| table.height() > 0);
+        all
+    }
+
+    /// Every figure that the results have numbers for.
+    fn figures(&self) -> Result<Vec<Figure>> {
+        let mut all = figure::all(&self.summary)?;
+        all.extend(probes::figures(&Watched::of(&self.summary.results))?);
+        Ok(all)
+    }
+
     /// Every table of the experiment for a terminal, at most [`WIDTH`] columns wide.
     pub fn text(&self) -> String {
-        let tables = tables::all(&self.summary, &self.comparisons);
-        tables.iter().map(|table| table.text(WIDTH)).collect::<Vec<_>>().join("\n")
+        self.tables().iter().map(|table| table.text(WIDTH)).collect::<Vec<_>>().join("\n")
     }
 
     /// Writes all of it to `folder` (made if it is not there) and returns the files, `report.html` first.
@@ -126,11 +141,10 @@ impl Report {
     /// As [`Report::write`].
     pub fn draw(&self, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
         let (results, arms) = (&self.summary.results, &self.summary.arms);
-        let figures = figure::all(&self.summary)?;
-        let shown = tables::all(&self.summary, &self.comparisons);
-        let page = html::page(results, &shown, provenance, &figures)?;
+        let figures = self.figures()?;
+        let page = html::page(results, &self.tables(), provenance, &figures)?;
         let mut files = vec![put(folder, "report.html", page.as_bytes())?];
-        let watched = probes::Watched::of(results);
+        let watched = Watched::of(results);
         let tables = [
             tables::arm_summaries(arms),
             forgetting::comparisons(results, &self.comparisons),
@@ -162,7 +176,7 @@ pub fn write_probes(
     rows: &[crate::probe::Row],
     folder: &Path,
 ) -> Result<Option<PathBuf>> {
-    let watched = [probes::Watched { arm: title, seeds: vec![rows] }];
+    let watched = [Watched { arm: title, seeds: vec![rows] }];
     let figures = match rows.is_empty() {
         true => Vec::new(),
         false => probes::figures(&watched)?,

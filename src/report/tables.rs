@@ -4,7 +4,6 @@
 //! ([`crate::stats::crossed`]). What does not exist is null.
 
 use super::forgetting::{self, ForgettingRow};
-use super::probes::{self, Watched};
 use super::summary::{self, ArmChange, ArmSummary, ResultsSummary, TaskRow};
 use crate::experiment::results::{DataSummary, Results, Run, ThresholdPoint};
 use crate::metric;
@@ -12,7 +11,7 @@ use crate::plot::palette::label;
 use crate::stats::Estimate;
 use crate::table::{Cell, Table};
 
-/// The tables for reading, in order; those without rows are left out. `comparisons` are those of [`forgetting::rows`].
+/// The tables for reading, in order, but those of probe sets. `comparisons` are those of [`forgetting::rows`].
 pub fn all(summary: &ResultsSummary, comparisons: &[ForgettingRow]) -> Vec<Table> {
     let (results, arms) = (&summary.results, &summary.arms);
     let mut all = vec![main(summary)];
@@ -22,9 +21,7 @@ pub fn all(summary: &ResultsSummary, comparisons: &[ForgettingRow]) -> Vec<Table
         scores(arms, "Score on each task, the target first", str::to_owned),
         data(&results.data),
         thresholds(&results.thresholds),
-        probes::ends(&Watched::of(results)),
     ]);
-    all.retain(|table| table.height() > 0);
     all
 }
 

@@ -12,6 +12,7 @@
 //! the beginning of the ids of the whole. Where they are not, there is an error, not a shifted mask.
 
 mod added;
+mod asked;
 mod date;
 mod sequence;
 mod template;

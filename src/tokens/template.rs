@@ -6,7 +6,7 @@
 //! wrote and which Jinja does not know, is understood too.
 
 use super::DateTime;
-use super::unread::Asked;
+use super::asked::Asked;
 use crate::chat::Message;
 use crate::error::{Error, Result};
 use minijinja::value::{Kwargs, Serde, Value};
