@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// Keys that name or file a message, a call or a tool, and say nothing to a model: templates leave them out by custom.
-const FILED: [&str; 24] = [
+const FILED: [&str; 23] = [
     // a second name for role and content, with the same value
     "from",
     "value",
@@ -37,7 +37,6 @@ const FILED: [&str; 24] = [
     "strict",
     "additionalProperties",
     "$schema",
-    "$defs",
 ];
 
 /// The keys that a template has asked for, each by its path, such as `user.name` or `assistant.tool_calls[].function`.
@@ -58,6 +57,11 @@ impl Asked {
             }
             plain => Value::from(Serde(plain)),
         }
+    }
+
+    /// Begins again: what was written is not what counts.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner()).clear();
     }
 
     fn keys(&self) -> BTreeSet<String> {
