@@ -331,6 +331,9 @@ impl ChatTemplate {
             None => Ok(seen.clone()),
         };
         let joined: Vec<Json> = messages.iter().zip(&seen).map(single).collect::<Result<_>>()?;
+        if let Some(asked) = asked {
+            asked.forget();
+        }
         run(&joined)
     }
 
