@@ -14,7 +14,7 @@ mod library;
 mod run;
 mod wire;
 
-pub use document::{Cell, Document, Output};
+pub use document::{Document, NotebookCell, Output};
 pub use installation::{Installation, Part};
 pub use kernel::Kernel;
 pub use library::{Build, Library};

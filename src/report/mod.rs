@@ -28,8 +28,10 @@ pub mod tables;
 
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
-use crate::table::WIDTH;
+use crate::table::{Table, WIDTH};
+use figure::Figure;
 use forgetting::ForgettingRow;
+use probes::Watched;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,9 +100,41 @@ impl Report {
         Ok(Self { comparisons: forgetting::rows(&summary.results)?, summary })
     }
 
-    /// Every table of the experiment for a terminal, at most [`WIDTH`] columns wide.
+    /// The tables for reading, in order; those without rows are left out.
+    pub fn tables(&self) -> Vec<Table> {
+        let (results, arms) = (&self.summary.results, &self.summary.arms);
+        let mut all = vec![tables::main(&self.summary)];
+        all.extend(forgetting::tables(results, &self.comparisons));
+        all.extend([
+            tables::reasons(arms),
+            tables::scores(arms, "Score on each task, the target first", str::to_owned),
+            tables::data(&results.data),
+            tables::thresholds(&results.thresholds),
+            probes::ends(&Watched::of(results)),
+        ]);
+        all.retain(|table| table.height() > 0);
+        all
+    }
+
+    /// Every figure that there are numbers for.
+    ///
+    /// # Errors
+    /// None that numbers can cause.
+    pub fn figures(&self) -> Result<Vec<Figure>> {
+        let results = &self.summary.results;
+        let figures = [
+            figure::front_of(results, &self.summary.arms)?,
+            figure::spikes(results)?,
+            figure::thresholds(results)?,
+            figure::losses(results)?,
+        ];
+        let probes = probes::figures(&Watched::of(results))?;
+        Ok(figures.into_iter().flatten().chain(probes).collect())
+    }
+
+    /// [`Report::tables`] for a terminal, at most [`WIDTH`] columns wide.
     pub fn text(&self) -> String {
-        let tables = tables::all(&self.summary, &self.comparisons);
+        let tables = self.tables();
         tables.iter().map(|table| table.text(WIDTH)).collect::<Vec<_>>().join("\n")
     }
 
@@ -129,19 +163,18 @@ impl Report {
     /// As [`Report::write`].
     pub fn draw(&self, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
         let (results, arms) = (&self.summary.results, &self.summary.arms);
-        let figures = figure::all(&self.summary)?;
-        let shown = tables::all(&self.summary, &self.comparisons);
-        let page = html::page(results, &shown, provenance, &figures)?;
+        let (figures, front) = (self.figures()?, tables::front(results));
+        let page = html::page(results, &self.tables(), &front, provenance, &figures)?;
         let mut files = vec![put(folder, "report.html", page.as_bytes())?];
-        let watched = probes::Watched::of(results);
         let tables = [
             tables::arm_summaries(arms),
             forgetting::comparisons(results, &self.comparisons),
             tables::tasks(arms),
-            tables::front(results),
+            front,
             tables::data(&results.data),
             tables::thresholds(&results.thresholds),
         ];
+        let watched = Watched::of(results);
         let watched = (!watched.is_empty()).then(|| probes::looks(&watched));
         for table in tables.iter().chain(&watched) {
             let name = |ending: &str| format!("tables/{}.{ending}", table.name);
@@ -168,7 +201,7 @@ pub fn write_probes(
     rows: &[crate::probe::Row],
     folder: &Path,
 ) -> Result<Option<PathBuf>> {
-    let watched = [probes::Watched { arm: title, seeds: vec![rows] }];
+    let watched = [Watched { arm: title, seeds: vec![rows] }];
     let figures = match rows.is_empty() {
         true => Vec::new(),
         false => probes::figures(&watched)?,
@@ -236,6 +269,18 @@ mod tests {
         if let Some(keep) = std::env::var_os("UNFORGET_KEEP_SAMPLE_REPORT") {
             report.write(&sample::provenance(), Path::new(&keep)).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_drawn() {
+        let mut results = sample::results();
+        results.thresholds.clear();
+        results.examples.clear();
+        let figures = |results: &Results| Report::of(results.clone()).unwrap().figures().unwrap();
+        let names: Vec<&str> = figures(&results).iter().map(|figure| figure.name).collect();
+        assert_eq!(names, ["front", "losses"]);
+        results.runs.clear();
+        assert!(figures(&results).is_empty());
     }
 
     #[test]
