@@ -4,38 +4,38 @@ mod cases;
 
 use candle_core::Device;
 use cases::{Case, Size};
-use divan::counter::ItemsCount;
-use divan::{AllocProfiler, Bencher};
-use mimalloc::MiMalloc;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use unforget::model::{Decoder, ModelConfig};
 
-// The program's own allocator, counted.
+// The program's own allocator.
 #[global_allocator]
-static ALLOCATOR: AllocProfiler<MiMalloc> = AllocProfiler::new(MiMalloc);
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {
+/// Each case of one model, as tokens in a second.
+fn model(criterion: &mut Criterion, name: &str, config: &ModelConfig, size: &Size) {
     cases::set_candle_aside();
-    divan::main();
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10);
+    for (name, case) in Case::ALL {
+        group.throughput(Throughput::Elements(size.tokens(case) as u64));
+        let decoder = Decoder::random(config, 0, &Device::Cpu).expect("a random model can be made");
+        let timed = cases::set_up(case, decoder, size, |run| {
+            group.bench_function(name, |bencher| bencher.iter(|| run().expect("the case runs")));
+        });
+        timed.expect("the case can be set up");
+    }
+    group.finish();
 }
 
-fn bench(bencher: Bencher<'_, '_>, config: &ModelConfig, case: Case, size: Size) {
-    let decoder = Decoder::random(config, 0, &Device::Cpu).expect("a random model can be made");
-    let bencher = bencher.counter(ItemsCount::new(size.tokens(case)));
-    let timed = cases::set_up(case, decoder, &size, |run| {
-        let run = std::cell::RefCell::new(run);
-        bencher.bench_local(|| (run.borrow_mut())().expect("the case runs"));
-    });
-    timed.expect("the case can be set up");
-}
-
-#[divan::bench(args = Case::ALL.map(|(_, case)| case), sample_count = 20, sample_size = 1)]
-fn lab_model(bencher: Bencher<'_, '_>, case: Case) {
+fn lab_model(criterion: &mut Criterion) {
     let size = Size { batch: 16, length: 110, samples: 32, new_tokens: 64, replay: false };
-    bench(bencher, &cases::lab(), case, size);
+    model(criterion, "lab_model", &cases::lab(), &size);
 }
 
-#[divan::bench(args = Case::ALL.map(|(_, case)| case), sample_count = 5, sample_size = 1)]
-fn thirty_million(bencher: Bencher<'_, '_>, case: Case) {
+fn thirty_million(criterion: &mut Criterion) {
     let size = Size { batch: 4, length: 128, samples: 32, new_tokens: 64, replay: false };
-    bench(bencher, &cases::thirty_million(), case, size);
+    model(criterion, "thirty_million", &cases::thirty_million(), &size);
 }
+
+criterion_group!(benches, lab_model, thirty_million);
+criterion_main!(benches);

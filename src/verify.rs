@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 use crate::evaluate::{self, Graded};
 use crate::generate::Sampling;
 use crate::interruption;
+use crate::masked::{OnlineRule, check};
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
-use crate::scorer::{OnlineRule, check};
 use crate::select::{LossMask, ModelSignals, Signals};
 use crate::store::{Fingerprint, Kept};
 use crate::task::{Item, graders};
@@ -343,7 +343,7 @@ fn training(
         (None, ..) => None,
         (Some(name), Some(origin), Some(signals)) => {
             let ids = data.iter().map(|one| one.id.clone()).collect();
-            let following = OnlineRule::of(origin.rule, ids, signals, origin.seed);
+            let following = OnlineRule::new(origin.rule, ids, signals, origin.seed);
             // the name holds a hash of all scores
             let same = following.name() == name || verdict.tolerance > 0.0;
             verdict.add(

@@ -382,7 +382,7 @@ fn a_recipe_scores_its_questions_with_options() {
     let mut with = recipe("choices = \"acc\"\napply_chat_template = true").unwrap();
     with.arms.truncate(1);
     let experiment = Experiment::prepare(&cx, &with).unwrap();
-    let (target, choice) = (&experiment.test()[0].1, &experiment.test()[1].1);
+    let (target, choice) = (&experiment.test().target.items, &experiment.test().others[0].items);
     assert!(!target[0].check.by_likelihood());
     assert!(choice.iter().all(|item| item.check.by_likelihood()));
     let graded = scored(&opened(&lab().join("model")), choice);

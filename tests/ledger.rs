@@ -11,6 +11,7 @@ use unforget::model::{Checkpoint, DeviceChoice};
 use unforget::perplexity::TokenScores;
 use unforget::progress::Progress;
 use unforget::rng::Rng;
+use unforget::scored::Scored;
 use unforget::select::{LossMask, TokenClass};
 use unforget::store::Store;
 use unforget::tokens::{Form, Sequence, sequence};
@@ -257,11 +258,8 @@ fn ten_million_tokens_are_written_and_queried_within_the_stated_memory() {
     let items = read_items(&lab().join("code/train.jsonl")).unwrap();
     let real: Vec<Sequence> =
         items.iter().map(|item| sequence(&tokenizer, &Example::from(item)).unwrap()).collect();
-    let style: Vec<Vec<bool>> = real
-        .iter()
-        .zip(&items)
-        .map(|(of, item)| ledger::marked(of, &item.truth, &item.style))
-        .collect();
+    let style: Vec<Vec<bool>> =
+        real.iter().zip(&items).map(|(of, item)| of.marked(&item.truth, &item.style)).collect();
     let classes: Vec<Vec<TokenClass>> = real.iter().map(|of| of.classes(&tokenizer)).collect();
     let origin = Origin::of(&cx, &base, None, &[], &real, None).unwrap();
     let out = folder.path().join("tokens");
@@ -280,9 +278,10 @@ fn ten_million_tokens_are_written_and_queried_within_the_stated_memory() {
                 .zip(&style)
                 .map(|(of, style)| made_up(of, style, &mut rng))
                 .collect();
-            let weights: Vec<Vec<f32>> = unforget::scorer::every_token(&sequences);
+            let scored = Scored { sequences, ..Scored::default() };
+            let (sequences, weights) = (&scored.sequences, scored.every_token());
             writer.add(&Rows {
-                sequences: &sequences,
+                sequences,
                 scores: &scores,
                 reference: &[],
                 classes: &classes,

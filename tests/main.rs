@@ -32,6 +32,7 @@ mod python_code;
 mod real;
 mod repeats;
 mod rows;
+mod steps;
 mod store;
 mod support;
 mod switches;

@@ -322,13 +322,13 @@ fn an_interrupted_cell_keeps_its_page_and_goes_on() {
     );
     for code in [
         begin.as_str(),
-        "let recipe: Recipe = Recipe::quick();\nlet base: Checkpoint = lesson::base(&cx, &recipe)?;",
-        "let items: Vec<Item> = recipe.items(\"code\", \"train\", 16)?;\nlet read: Scored = lesson::read(&cx, &base, \"ground truth\", &items)?;",
-        "let long: TrainConfig = TrainConfig { epochs: 150, batch: 16, ..recipe.finetune.clone() };",
+        "let recipe: Recipe = Recipe::quick();\nlet base: Checkpoint = recipe.base(&cx.progress)?;",
+        "let items: Vec<Item> = recipe.items(\"code\", \"train\", 16)?;\nlet read: Scored = score(&cx, &base, \"ground truth\", &items)?;",
+        "let long: TrainConfig = TrainConfig { num_epochs: 150, batch_size: 16, ..recipe.finetune.clone() };",
     ] {
         assert_eq!(value(&mut kernel, code), "", "{code}");
     }
-    let train = "let tuned: Tuned = lesson::finetune(&cx, &base, &read.mask(\"all\")?, &long)?;";
+    let train = "let tuned: Tuned = finetune(&cx, &base, &read.mask(\"all\")?, &long)?;";
     // the training waits at its third step until it is interrupted, as an editor does: neither has to be faster than the other
     let process: libc::pid_t = value(&mut kernel, "std::process::id()").parse().unwrap();
     let wait =

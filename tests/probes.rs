@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use unforget::adapter::{self, LoraConfig};
+use unforget::answers::Task;
 use unforget::context::Context;
 use unforget::dataset::{Example as Conversation, read_items};
 use unforget::model::{Batch, Checkpoint, DeviceChoice};
@@ -66,7 +67,7 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
         items: Vec::new(),
     };
     let graded = |task: &str, role, count| {
-        ProbeSet::of_items(task, role, items(task, "validation", count), &tokenizer, context)
+        ProbeSet::of_items(task, role, &items(task, "validation", count), &tokenizer, context)
             .unwrap()
     };
     let sets = vec![training, graded("code", Role::Target, 5), graded("word", Role::NonTarget, 10)];
@@ -130,7 +131,7 @@ fn probes_are_looked_at_and_a_budget_of_forgetting_ends_the_training() {
         );
     }
     // watching changes nothing of what is trained
-    let plain = verbs::finetune(&cx, &lab(), "plain", &data, &config).unwrap();
+    let plain = verbs::train(&cx, &lab(), "plain", &Training::new(&data, &config)).unwrap();
     assert_eq!(plain.steps, tuned.steps);
     let bytes = |checkpoint: &Checkpoint| {
         std::fs::read(checkpoint.adapter.as_ref().unwrap().join("adapter_model.safetensors"))
@@ -168,9 +169,9 @@ fn probes_are_looked_at_and_a_budget_of_forgetting_ends_the_training() {
         // the model is the one of that step: it scores there as it did then
         let step = stopped.back_to.unwrap_or(stopped.step);
         let want = of("word").iter().find(|row| row.step == step).unwrap().score.unwrap();
-        let tasks = [("word".to_string(), items("word", "validation", 10))];
+        let tasks = [Task::new("word", items("word", "validation", 10))];
         let sampling = unforget::generate::Sampling::greedy(128);
-        let graded = verbs::evaluate(&cx, &ended.checkpoint, "after", &tasks, &sampling).unwrap();
+        let graded = verbs::ask(&cx, &ended.checkpoint, "after", &tasks, &sampling).unwrap();
         let got = graded[0].iter().map(|row| row.score.value).sum::<f64>() / 10.0;
         assert!((got - want).abs() < 1e-12, "{when_forgotten:?}: {got} {want}");
     }
@@ -478,14 +479,14 @@ fn the_front_runs_from_the_base_to_the_tuned_model() {
         num_epochs: 1,
         ..config()
     };
-    let tuned = verbs::finetune(&cx, &lab(), "front", &data, &config).unwrap().checkpoint;
-    let tasks = [("word".to_string(), items("word", "validation", 4))];
+    let tuned =
+        verbs::train(&cx, &lab(), "front", &Training::new(&data, &config)).unwrap().checkpoint;
+    let tasks = [Task::new("word", items("word", "validation", 4))];
     let sampling = unforget::generate::Sampling::greedy(64);
     let front =
-        verbs::evaluate_scales(&cx, &tuned, "front", &tasks, &sampling, &[0.0, 0.5, 1.0]).unwrap();
-    let alone = |checkpoint: &Checkpoint| {
-        verbs::evaluate(&cx, checkpoint, "alone", &tasks, &sampling).unwrap()
-    };
+        verbs::ask_at_scales(&cx, &tuned, "front", &tasks, &sampling, &[0.0, 0.5, 1.0]).unwrap();
+    let alone =
+        |checkpoint: &Checkpoint| verbs::ask(&cx, checkpoint, "alone", &tasks, &sampling).unwrap();
     assert_eq!(front[0], (0.0, alone(&lab())));
     assert_eq!(front[2], (1.0, alone(&tuned)));
     assert_eq!(front[1], (0.5, alone(&tuned.scaled(0.5).unwrap())));

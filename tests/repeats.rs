@@ -4,20 +4,18 @@
 use crate::support::assert_refused;
 use std::path::Path;
 use std::process::Command;
+use unforget::answers::{Task, Tasks};
 use unforget::context::Context;
 use unforget::dataset::Example as Conversation;
 use unforget::experiment::Recipe;
 use unforget::generate::Sampling;
-use unforget::lesson::{self, Tasks};
 use unforget::model::{Checkpoint, DeviceChoice};
 use unforget::progress::Progress;
-use unforget::scorer::{self, Weighted};
-use unforget::select::Weighting;
-use unforget::self_output::Shown;
+use unforget::scored::{Rendering, Scored};
 use unforget::store::Store;
-use unforget::tokens::{Sequence, TooLong, sequences};
+use unforget::tokens::TooLong;
 use unforget::train::TrainConfig;
-use unforget::verbs;
+use unforget::verbs::{self, Training};
 
 fn lab() -> Checkpoint {
     Checkpoint::open(unforget::lab::folder().unwrap().join("model")).unwrap()
@@ -28,11 +26,12 @@ fn context(folder: &Path) -> Context {
     Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap()
 }
 
-fn rendered(cx: &Context, count: usize) -> Vec<Sequence> {
+fn rendered(cx: &Context, count: usize) -> Scored {
     let items = Recipe::lab().items("code", "train", count).unwrap();
     let conversations: Vec<Conversation> = items.iter().map(Conversation::from).collect();
     let tokenizer = cx.tokenizer(&lab()).unwrap();
-    sequences(&tokenizer, &conversations, 512, TooLong::Refuse).unwrap().sequences
+    let how = Rendering { context: 512, too_long: TooLong::Refuse, skip_unusable: false };
+    Scored::rendered("code", conversations, &tokenizer, how).unwrap()
 }
 
 const TWICE: &str = "stands there twice";
@@ -44,35 +43,35 @@ fn items_tasks_and_scales_count_once_in_every_verb() {
     let recipe = Recipe::lab();
     let mut items = recipe.items("word", "test", 2).unwrap();
     let sampling = Sampling::greedy(4);
-    let evaluate = |tasks: &[_]| verbs::evaluate(&cx, &lab(), "twice", tasks, &sampling);
-    let tasks = Tasks { tasks: vec![("sql".into(), items.clone())], max_new_tokens: 4 };
+    let ask = |tasks: &[_]| verbs::ask(&cx, &lab(), "twice", tasks, &sampling);
+    let target = Task::new("sql", items.clone());
+    let tasks = Tasks { target, others: Vec::new(), max_new_tokens: 4 };
     let tasks = tasks.with_target("sql", &items);
-    assert_refused(lesson::evaluate(&cx, &lab(), "twice", &tasks), &["tasks", "sql", TWICE]);
+    assert_refused(verbs::evaluate(&cx, &lab(), "twice", &tasks), &["tasks", "sql", TWICE]);
     items.push(items[0].clone());
     let id = items[0].id.clone();
-    let tasks = [("word".to_owned(), items.clone())];
-    assert_refused(evaluate(&tasks), &["word", &id, TWICE]);
-    let sampled = verbs::sample(&cx, &lab(), "x", &items, Shown::Question, &recipe.self_output);
+    let tasks = [Task::new("word", items.clone())];
+    assert_refused(ask(&tasks), &["word", &id, TWICE]);
+    let sampled = verbs::self_output(&cx, &lab(), "x", &items, &recipe.self_output);
     assert_refused(sampled, &[&id, TWICE]);
-    let front = verbs::evaluate_scales(&cx, &lab(), "x", &tasks, &sampling, &[0.5, 1.0, 0.50]);
+    let front = verbs::ask_at_scales(&cx, &lab(), "x", &tasks, &sampling, &[0.5, 1.0, 0.50]);
     assert_refused(front, &["scales", "0.5", TWICE]);
-    let reading = lesson::read(&cx, &lab(), "two", &recipe.items("word", "test", 2).unwrap());
-    assert_refused(reading.unwrap().thresholds(&[2.5, 10.0, 2.5]), &["thresholds", "2.5", TWICE]);
+    let scored = verbs::score(&cx, &lab(), "two", &recipe.items("word", "test", 2).unwrap());
+    assert_refused(scored.unwrap().thresholds(&[2.5, 10.0, 2.5]), &["thresholds", "2.5", TWICE]);
 }
 
 #[test]
 fn weights_that_follow_the_model_find_their_examples_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let cx = context(folder.path());
-    let mut sequences = rendered(&cx, 2);
-    sequences[1].id = sequences[0].id.clone();
-    let signals = scorer::signals(&sequences, &[], &[], &[]);
+    let mut scored = rendered(&cx, 2);
+    let id = scored.sequences[0].id.clone();
+    scored.sequences[1].id.clone_from(&id);
     let weighted = |rule: &str| {
-        let rule: Weighting = rule.parse().unwrap();
-        Weighted::new(&rule, &sequences, signals.clone(), &TrainConfig::lab())
-            .map(|made| made.config)
+        let masked = scored.mask(rule).unwrap();
+        masked.prepare(&TrainConfig::lab()).map(|made| made.config)
     };
-    assert_refused(weighted("dft"), &["ids of the training data", &sequences[0].id, TWICE]);
+    assert_refused(weighted("dft"), &["ids of the training data", &id, TWICE]);
     // weights that are made once go by place
     assert!(weighted("all").is_ok());
 }
@@ -81,10 +80,11 @@ fn weights_that_follow_the_model_find_their_examples_by_name() {
 fn a_switch_without_effect_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let cx = context(folder.path());
-    let sequences = rendered(&cx, 2);
-    let examples = scorer::examples(&sequences, scorer::every_token(&sequences));
+    let masked = rendered(&cx, 2).mask("all").unwrap();
+    let prepared = masked.prepare(&TrainConfig::lab()).unwrap();
     let config = TrainConfig { reweigh_every: Some(2), ..TrainConfig::lab() };
-    let trained = verbs::finetune(&cx, &lab(), "x", &examples, &config);
+    let training = Training::new(&prepared.examples, &config);
+    let trained = verbs::train(&cx, &lab(), "x", &training);
     assert_refused(trained, &["reweigh_every", "`dft`"]);
 }
 
@@ -101,16 +101,17 @@ fn a_training_that_is_kept_by_epoch_goes_on_where_it_was_stopped() {
         TrainConfig { num_epochs: 3, batch_size: 2, warmup_steps: 1, ..TrainConfig::lab() };
     let train = |store: &Path| {
         let cx = context(store);
-        let sequences = rendered(&cx, 4);
-        let examples = scorer::examples(&sequences, scorer::every_token(&sequences));
-        verbs::finetune_by_epoch(&cx, &lab(), "epochs", &examples, &config)
+        let masked = rendered(&cx, 4).mask("all").unwrap();
+        let prepared = masked.prepare(&config).unwrap();
+        let training = Training { keep_epochs: true, ..Training::of(&prepared) };
+        verbs::train(&cx, &lab(), "epochs", &training)
     };
     let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
     let undisturbed = train(&whole).unwrap();
     let entry = |tuned: &verbs::Tuned| {
         tuned.checkpoint.adapter.as_ref().unwrap().parent().unwrap().to_path_buf()
     };
-    let place = entry(&undisturbed[0]);
+    let place = entry(&undisturbed);
     // the third epoch cannot be written: something lies in its place
     let there = stopped.join(
         place
@@ -126,11 +127,12 @@ fn a_training_that_is_kept_by_epoch_goes_on_where_it_was_stopped() {
     let resumed = train(&stopped).unwrap();
     assert_eq!(std::fs::metadata(&first).unwrap().modified().unwrap(), written, "begun anew");
     assert_eq!(adapters(&there, 3), adapters(&place, 3));
-    for (one, other) in undisturbed.iter().zip(&resumed) {
+    assert_eq!(undisturbed.steps, resumed.steps);
+    for (one, other) in undisturbed.epochs.iter().zip(&resumed.epochs) {
         assert_eq!(one.steps, other.steps);
         assert_eq!(one.relative_weight_change, other.relative_weight_change);
     }
-    assert_eq!(resumed.len(), 3);
+    assert_eq!(resumed.epochs.len(), 3);
 }
 
 fn refused(folder: &Path, arguments: &[&str], parts: &[&str]) {

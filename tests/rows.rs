@@ -10,7 +10,7 @@ use std::process::Command;
 use unforget::benchmark::{Ask, Benchmark, Prompts};
 use unforget::dataset::{Dataset, Kind, read_items, read_usable_items, rows};
 use unforget::samples::{self, Measure};
-use unforget::scorer;
+use unforget::scored::Scored;
 use unforget::select::Weighting;
 use unforget::tokens::{ChatTemplate, Sequence, Tokenizer, TooLong, sequence, usable_sequences};
 
@@ -310,8 +310,14 @@ fn a_message_that_is_not_to_be_learned_is_not() {
 fn weights(row: Value, rule: &str) -> Vec<f32> {
     let sequence = sequence_of(row, TEMPLATE).unwrap();
     let weighting: Weighting = rule.parse().unwrap();
-    let signals = scorer::signals(&[sequence], &[], &[], &[]);
-    weighting.weights(&signals, 0).unwrap().remove(0).into_iter().filter(|w| *w != 0.0).collect()
+    let scored = Scored { sequences: vec![sequence], ..Scored::default() };
+    weighting
+        .weights(&scored.signals(), 0)
+        .unwrap()
+        .remove(0)
+        .into_iter()
+        .filter(|w| *w != 0.0)
+        .collect()
 }
 
 #[test]

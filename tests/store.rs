@@ -5,18 +5,19 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use unforget::answers::Task;
 use unforget::context::Context;
 use unforget::dataset::read_items;
 use unforget::generate::Sampling;
 use unforget::model::{Checkpoint, DeviceChoice};
 use unforget::progress::Progress;
-use unforget::select::Weighting;
-use unforget::self_output::{SelfOutput, Shown};
+use unforget::scored::Scored;
+use unforget::self_output::SelfOutput;
 use unforget::store::Store;
 use unforget::task::{Check, Item, Place as NumberPlace, graders};
 use unforget::tokens::sequence;
-use unforget::train::{Example, Method, TrainConfig};
-use unforget::verbs::{self, Training, Tuned};
+use unforget::train::{Method, TrainConfig};
+use unforget::verbs::{self, Tuned};
 
 /// A folder with a copy of the lab's model in `model`, in which the program is called.
 struct Place(tempfile::TempDir);
@@ -258,9 +259,8 @@ fn each_grader_has_a_version_in_the_name_of_what_it_graded() {
     let (place, word) = (Place::new(), items("word", 2));
     let (cx, model) = (place.context(), place.model());
     let config = SelfOutput { samples: 1, sampling: Sampling::greedy(2), ..SelfOutput::paper() };
-    verbs::evaluate(&cx, &model, "", &[("word".into(), word.clone())], &Sampling::greedy(2))
-        .unwrap();
-    verbs::sample(&cx, &model, "", &word, Shown::Question, &config).unwrap();
+    verbs::ask(&cx, &model, "", &[Task::new("word", word.clone())], &Sampling::greedy(2)).unwrap();
+    verbs::self_output(&cx, &model, "", &word, &config).unwrap();
     for kind in ["evaluate", "pool"] {
         let text = std::fs::read(place.entries(kind)[0].join("inputs.json")).unwrap();
         let mut inputs: BTreeMap<String, Value> = serde_json::from_slice(&text).unwrap();
@@ -285,22 +285,11 @@ fn learned(place: &Place, method: Option<Method>) -> Tuned {
     let conversations =
         items("word", 4).into_iter().map(|item| unforget::dataset::Example::from(&item));
     let sequences: Vec<_> = conversations.map(|one| sequence(&tokenizer, &one).unwrap()).collect();
-    let weights = unforget::scorer::every_token(&sequences);
-    let data: Vec<Example> = sequences
-        .iter()
-        .zip(weights)
-        .map(|(of, weights)| Example {
-            id: of.id.clone(),
-            ids: of.ids.clone(),
-            weights,
-            completion_tokens: of.completion.learned(),
-        })
-        .collect();
+    let scored = Scored { sequences, ..Scored::default() };
     let config = TrainConfig { num_epochs: 1, batch_size: 2, ..TrainConfig::lab() };
     let config = TrainConfig { method: method.unwrap_or(config.method.clone()), ..config };
-    let rule: Weighting = "all".parse().unwrap();
-    let training = Training { rule: Some((&rule, &sequences)), ..Training::new(&data, &config) };
-    let tuned = verbs::train(&cx, &model, "", &training).unwrap();
+    let masked = scored.mask("all").unwrap();
+    let tuned = verbs::finetune(&cx, &model, &masked, &config).unwrap();
     // how long it took is all that differs
     Tuned { seconds: 0.0, ..tuned }
 }
@@ -346,18 +335,18 @@ fn one_flipped_bit_in_any_file_of_the_store_is_found_and_the_result_made_again()
         std::fs::read(merged.model.join("model.safetensors")).unwrap()
     });
     survives(&place, "evaluate", &["word.jsonl"], |place| {
-        let tasks = [("word".to_string(), items("word", 2))];
-        verbs::evaluate(&place.context(), &tuned, "", &tasks, &Sampling::greedy(8)).unwrap()
+        let tasks = [Task::new("word", items("word", 2))];
+        verbs::ask(&place.context(), &tuned, "", &tasks, &Sampling::greedy(8)).unwrap()
     });
     survives(&place, "pool", &["pool.jsonl"], |place| {
         let sampling = Sampling { max_new_tokens: 8, ..Sampling::paper() };
         let config = SelfOutput { samples: 2, sampling, ..SelfOutput::paper() };
         let (cx, items) = (place.context(), items("word", 3));
-        verbs::sample(&cx, &place.model(), "", &items, Shown::Question, &config).unwrap().items
+        verbs::self_output(&cx, &place.model(), "", &items, &config).unwrap().items
     });
     survives(&place, "scores", &[], |place| {
         let ids: &[u32] = &[1, 2, 3];
-        verbs::score(&place.context(), &place.model(), "", &[ids]).unwrap()
+        verbs::token_scores(&place.context(), &place.model(), "", &[ids]).unwrap()
     });
     let place = Place::new();
     survives(&place, "finetune", &["model/model.safetensors", "model/tokenizer.json"], |place| {

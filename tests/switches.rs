@@ -9,18 +9,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use unforget::adapter::LoraConfig;
+use unforget::analysis;
 use unforget::context::Context;
-use unforget::experiment::{DataSizes, Experiment, Recipe, Setting};
-use unforget::lesson::{self, Masked, Scored};
+use unforget::experiment::{Arm, DataSizes, Experiment, Recipe};
+use unforget::masked::Masked;
 use unforget::model::{Checkpoint, DeviceChoice};
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::progress::Progress;
+use unforget::scored::Scored;
 use unforget::select::Normalizer;
 use unforget::store::Store;
 use unforget::task::Accuracy;
 use unforget::train::{Method, TrainConfig};
-use unforget::verbs::{MaskOrigin, Tuned};
+use unforget::verbs::{self, MaskOrigin, Tuned};
 
 /// The names of all fields of a structure; one that is left out does not compile.
 macro_rules! fields {
@@ -181,7 +183,7 @@ fn recipe(rule: &str, finetune: &TrainConfig) -> Recipe {
         method => method.to_owned(),
     };
     Recipe {
-        arms: vec![arm.parse::<Setting>().unwrap()],
+        arms: vec![arm.parse::<Arm>().unwrap()],
         learning_rates: vec![finetune.learning_rate],
         seeds: vec![finetune.seed],
         non_target: vec!["word".into()],
@@ -191,9 +193,9 @@ fn recipe(rule: &str, finetune: &TrainConfig) -> Recipe {
     }
 }
 
-fn reading(cx: &Context) -> Scored {
+fn scored(cx: &Context) -> Scored {
     let items = Recipe::lab().items("code", "train", ITEMS).unwrap();
-    lesson::read(cx, &lab(), "ground truth", &items).unwrap()
+    verbs::score(cx, &lab(), "ground truth", &items).unwrap()
 }
 
 fn losses(tuned: &Tuned) -> Vec<f64> {
@@ -201,8 +203,8 @@ fn losses(tuned: &Tuned) -> Vec<f64> {
 }
 
 /// As a notebook trains.
-fn in_notebook(cx: &Context, lesson: &Masked, config: &TrainConfig) -> Tuned {
-    lesson::finetune(cx, &lab(), lesson, config).unwrap()
+fn in_notebook(cx: &Context, masked: &Masked, config: &TrainConfig) -> Tuned {
+    verbs::finetune(cx, &lab(), masked, config).unwrap()
 }
 
 /// As a recipe does that was written to a file and read again.
@@ -274,11 +276,11 @@ fn every_switch_of_a_training_moves_its_loss_in_notebooks_and_in_recipes() {
     );
     let folder = tempfile::tempdir().unwrap();
     let cx = context(folder.path());
-    let reading = reading(&cx);
+    let scored = scored(&cx);
     for switch in finetune.into_iter().chain(lora).chain(adamw) {
         let Switch { field, rule, from, to, moves } = switch;
-        let lesson = reading.mask(rule).unwrap();
-        let [before, after] = [&from, &to].map(|config| losses(&in_notebook(&cx, &lesson, config)));
+        let masked = scored.mask(rule).unwrap();
+        let [before, after] = [&from, &to].map(|config| losses(&in_notebook(&cx, &masked, config)));
         assert_eq!(moved(&before, &after), moves, "{field}: {before:?} {after:?} {to:?}");
         let again = losses(&in_recipe(&cx, rule, &to));
         assert_eq!(again, after, "{field}: the recipe's losses, and the notebook's");
@@ -290,9 +292,9 @@ fn every_switch_of_a_training_moves_its_loss_in_notebooks_and_in_recipes() {
 fn what_is_set_wins_over_the_rule_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let cx = context(folder.path());
-    let reading = reading(&cx);
+    let scored = scored(&cx);
     let of_card = |tuned: &Tuned| -> (String, Option<u64>) {
-        let card = lesson::card(&cx, tuned).unwrap();
+        let card = analysis::card(&cx, tuned).unwrap();
         let config = &card.recipe["finetune"];
         let normalizer = config["normalizer"].as_str().unwrap().to_owned();
         (normalizer, config["reweigh_every"].as_u64())
@@ -311,7 +313,7 @@ fn what_is_set_wins_over_the_rule_everywhere() {
     ];
     for (rule, (normalizer, reweigh_every), want, every) in cases {
         let config = TrainConfig { normalizer, reweigh_every, ..base_config() };
-        let tuned = in_notebook(&cx, &reading.mask(rule).unwrap(), &config);
+        let tuned = in_notebook(&cx, &scored.mask(rule).unwrap(), &config);
         assert_eq!(of_card(&tuned), (want.to_owned(), every), "{rule} in a notebook");
         let arm = if rule.contains(' ') { format!("weights: {rule}") } else { rule.to_owned() };
         let tuned = in_recipe(&cx, &arm, &config);
@@ -332,13 +334,13 @@ fn what_is_set_wins_over_the_rule_everywhere() {
 fn a_notebook_keeps_the_rule_and_draws_its_masks_at_every_seed_as_a_recipe_does() {
     let folder = tempfile::tempdir().unwrap();
     let cx = context(folder.path());
-    let reading = reading(&cx);
+    let scored = scored(&cx);
     let mut drawn = Vec::new();
     for seed in [1, 2, 3] {
         for rule in ["random_mask(2.5)", "stm(2.5)"] {
             let config = TrainConfig { seed, ..base_config() };
-            let tuned = in_notebook(&cx, &reading.mask(rule).unwrap(), &config);
-            let card = serde_json::to_string(&lesson::card(&cx, &tuned).unwrap()).unwrap();
+            let tuned = in_notebook(&cx, &scored.mask(rule).unwrap(), &config);
+            let card = serde_json::to_string(&analysis::card(&cx, &tuned).unwrap()).unwrap();
             assert!(card.contains(rule), "no {rule} on the card with seed {seed}: {card}");
             let run = tuned.checkpoint.adapter.as_ref().unwrap().parent().unwrap();
             let text = std::fs::read_to_string(run.join(MaskOrigin::FILE)).unwrap();
@@ -354,7 +356,7 @@ fn a_notebook_keeps_the_rule_and_draws_its_masks_at_every_seed_as_a_recipe_does(
     // the order of the examples differs as well, but not which of them are learned first
     let recipe = recipe("random_mask(2.5)", &base_config());
     let experiment = Experiment::prepare(&cx, &recipe).unwrap();
-    let masks = [1, 2, 3].map(|seed| experiment.examples(&recipe.arms[0], seed).unwrap());
+    let masks = [1, 2, 3].map(|seed| experiment.masked(&recipe.arms[0], seed).unwrap().weights);
     assert!(masks[0] != masks[1] && masks[1] != masks[2]);
     assert!(drawn[0] != drawn[1] && drawn[1] != drawn[2]);
 }
@@ -363,20 +365,20 @@ fn a_notebook_keeps_the_rule_and_draws_its_masks_at_every_seed_as_a_recipe_does(
 fn weights_that_were_changed_by_hand_are_trained_and_no_rule_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let cx = context(folder.path());
-    let mut lesson = reading(&cx).mask("all").unwrap();
-    let whole = in_notebook(&cx, &lesson, &base_config());
-    for weights in &mut lesson.weights {
+    let mut masked = scored(&cx).mask("all").unwrap();
+    let whole = in_notebook(&cx, &masked, &base_config());
+    for weights in &mut masked.weights {
         let learned = weights.iter().position(|weight| *weight > 0.0).unwrap();
         weights[learned..learned + 5].fill(0.0);
     }
-    let tuned = in_notebook(&cx, &lesson, &base_config());
+    let tuned = in_notebook(&cx, &masked, &base_config());
     assert!(moved(&losses(&whole), &losses(&tuned)));
     let run = tuned.checkpoint.adapter.as_ref().unwrap().parent().unwrap();
     assert!(!run.join(MaskOrigin::FILE).exists(), "no rule makes this mask again");
-    let mut online = reading(&cx).mask("dft").unwrap();
+    let mut online = scored(&cx).mask("dft").unwrap();
     online.weights[0].fill(0.0);
-    let error = lesson::finetune(&cx, &lab(), &online, &base_config()).unwrap_err().to_string();
-    assert!(error.contains("weights of the lesson") && error.contains("dft"), "{error}");
+    let error = verbs::finetune(&cx, &lab(), &online, &base_config()).unwrap_err().to_string();
+    assert!(error.contains("weights of the masked data") && error.contains("dft"), "{error}");
 }
 
 /// `unforget finetune` on the same four examples with the same settings, and what it prints.
@@ -529,7 +531,7 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
     let plain = losses_of(&finetune(folder.path(), &[]));
     let with_kl = losses_of(&finetune(folder.path(), &["--kl", "0.5"]));
     let cx = context(&folder.path().join("own"));
-    let lesson = reading(&cx).mask(RULE).unwrap();
+    let masked = scored(&cx).mask(RULE).unwrap();
     for (option, does) in &options {
         match does {
             Moves(arguments, settings) => {
@@ -539,7 +541,7 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
                 if let Some(change) = settings {
                     let mut config = base_config();
                     change(&mut config);
-                    let own = losses(&in_notebook(&cx, &lesson, &config));
+                    let own = losses(&in_notebook(&cx, &masked, &config));
                     assert_eq!(own, after, "{option}: a notebook's losses, and the program's");
                 }
             }

@@ -2,7 +2,7 @@ use unforget::dataset::read_items;
 use unforget::error::Result;
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
-use unforget::self_output::{Candidates, Conditioning, SelfOutput, Shown};
+use unforget::self_output::{Candidates, Conditioning, SelfOutput};
 use unforget::{lab, verbs};
 
 #[test]
@@ -17,7 +17,7 @@ fn the_model_writes_and_the_grader_chooses() -> Result<()> {
         sampling: Sampling { temperature: 0.7, ..Sampling::greedy(128) },
         lowest: Conditioning::GivenPrompt,
     };
-    let pool = verbs::sample(&cx, &base, "self-output", items, Shown::Question, &config)?;
+    let pool = verbs::self_output(&cx, &base, "self-output", items, &config)?;
     let data = pool.chosen(items, config.lowest, Candidates::Correct);
     // ANCHOR_END: pool
     assert_eq!(pool.sampled(), 16);

@@ -1,7 +1,7 @@
-use unforget::dataset::{Example, read_items};
+use unforget::dataset::read_items;
 use unforget::error::Result;
 use unforget::model::Checkpoint;
-use unforget::{lab, metric, perplexity, tokens, verbs};
+use unforget::{lab, metric, verbs};
 
 #[test]
 fn how_surprising_is_each_token() -> Result<()> {
@@ -10,16 +10,15 @@ fn how_surprising_is_each_token() -> Result<()> {
     // ANCHOR: score
     let base = Checkpoint::open(lab::folder()?.join("model"))?;
     let items = read_items(&lab::folder()?.join("code/train.jsonl"))?;
-    let tokenizer = cx.tokenizer(&base)?;
-    let sequence = tokens::sequence(&tokenizer, &Example::from(&items[0]))?;
-    let scores = verbs::score(&cx, &base, "one answer", &[&sequence.ids])?;
-    let perplexity: Vec<Option<f32>> = scores[0].perplexity();
+    let scored = verbs::score(&cx, &base, "one answer", &items[..1])?;
+    let perplexity: Vec<Option<f32>> = scored.scores[0].perplexity();
     // ANCHOR_END: score
+    let sequence = &scored.sequences[0];
     assert_eq!(perplexity.len(), sequence.ids.len());
     assert_eq!(perplexity[0], None, "the first token has no context");
 
     // ANCHOR: sequence
-    let given_prompt = perplexity::given_prompt(std::slice::from_ref(&sequence), &scores)[0];
+    let given_prompt = scored.perplexities()[0];
     // ANCHOR_END: sequence
     let surprisal: Vec<f64> =
         sequence.completion.positions().map(|at| f64::from(perplexity[at].unwrap()).ln()).collect();

@@ -1,5 +1,13 @@
 //! Low-rank adapters: LoRA and DoRA, in PEFT's files.
 //!
+//! ```text
+//! LoRA   y = x Wᵀ + scale · x Aᵀ Bᵀ         scale = alpha / rank, or alpha / √rank (rsLoRA)
+//! DoRA   y = m / ‖W + scale · B A‖ · that    m starts as ‖W‖; norms are of rows, and constants in the backward pass
+//! ```
+//!
+//! `A` is `(rank, in)` and starts at random, `B` is `(out, rank)` and starts at 0, so that an adapter changes nothing before the first step. A layer with
+//! an adapter is a [`Projection`](crate::model::Projection), which computes this.
+//!
 //! ```
 //! use unforget::adapter::LoraConfig;
 //! let lora = LoraConfig { rank: 8, ..LoraConfig::paper() };

@@ -31,6 +31,9 @@ mod metrics;
 mod pieces;
 pub(crate) mod printed;
 mod raw_digits;
+mod report;
+
+pub(crate) use report::facts_table;
 mod samples;
 mod scored;
 mod table_2;

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::experiment::{Arm, DataSizes, Experiment, Recipe};
+use crate::experiment::{Arm, DataSizes, Experiment, Recipe, Source};
 use polars::prelude::{Column, CsvReadOptions, DataFrame, DataType, SerReader};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub fn data(cx: &Context, results: &Path) -> Result<Value> {
     let mut all = Vec::new();
     for target in ["code", "algebra"] {
         let mut recipe = Recipe::lab().with_target(target)?;
-        recipe.arms = vec![Arm::GroundTruth.into()];
+        recipe.arms = vec![Arm::all(Source::GroundTruth)];
         recipe.sizes = DataSizes { train: 32, ..recipe.sizes };
         let examples = Experiment::prepare(cx, &recipe)?.token_examples(EXAMPLES)?;
         let examples: Vec<Value> = examples

@@ -4,11 +4,11 @@ use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
-use unforget::experiment::canonical;
 use unforget::experiment::results::Results;
 use unforget::report::forgetting::{p_value, pairs_of, range};
 use unforget::report::summary::arms;
 use unforget::samples::{self, Measure};
+use unforget::select::canonical;
 use unforget::stats::{Adjusted, Comparison, Design, Pair, Test};
 use unforget::table::{Cell, Table, WIDTH};
 

@@ -1,18 +1,18 @@
-//! What `perplexity` and `finetune` do alike: read and render a data set, score it, choose the tokens to learn.
+//! What `perplexity`, `finetune` and `export masks` do alike: read and render a data set, score it, choose the tokens to learn.
 
 use super::output::Reads;
 use super::terminal::tell;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
-use unforget::dataset::{Dataset, Example, Unusable};
+use unforget::dataset::{Dataset, Unusable};
 use unforget::error::{Error, Result, Word};
 use unforget::ledger::Ledger;
+use unforget::masked;
 use unforget::model::Checkpoint;
-use unforget::perplexity::TokenScores;
-use unforget::scorer;
-use unforget::select::{Signals, Weighting};
-use unforget::tokens::{LongExample, Sequence, Sequences, TooLong, sequences, usable_sequences};
+use unforget::scored::{Rendering, Scored};
+use unforget::select::Weighting;
+use unforget::tokens::{LongExample, TooLong};
 use unforget::verbs;
 
 /// What to do with examples that are longer than the context.
@@ -26,51 +26,48 @@ pub enum WhenTooLong {
     Truncate,
 }
 
-/// A rendered data set.
-pub struct Data {
-    /// Names its results for people: the data set's name.
-    pub label: String,
-    /// The examples that were read.
-    pub examples: Vec<Example>,
-    /// The context they had to fit, in tokens.
-    pub context: usize,
-    /// Those that can be used.
-    pub sequences: Vec<Sequence>,
-    /// Those that were too long.
-    pub too_long: Vec<LongExample>,
-    /// Rows that cannot be used, and were left out.
-    pub unusable: Vec<Unusable>,
+/// A data set as the options ask for it.
+pub struct Asked<'a> {
+    /// The file or folder.
+    pub path: &'a Path,
+    /// Only so many examples.
+    pub limit: Option<usize>,
+    /// A shorter context than the model's, in tokens.
+    pub max_length: Option<usize>,
+    /// What to do with examples that are longer.
+    pub too_long: WhenTooLong,
+    /// Leaves out rows that cannot be used.
+    pub skip_unusable: bool,
 }
 
-impl Data {
-    /// Reads `path` and renders its first `limit` examples with the tokenizer of `checkpoint`. `max_length` shortens the model's context;
-    /// `skip_unusable` leaves out rows that cannot be used.
-    pub fn read(
-        cx: &Context,
-        checkpoint: &Checkpoint,
-        path: &Path,
-        limit: Option<usize>,
-        max_length: Option<usize>,
-        when_too_long: WhenTooLong,
-        skip_unusable: bool,
-    ) -> Result<Self> {
-        if limit == Some(0) {
-            return Err(Error::invalid("--limit", "must be at least 1"));
-        }
+impl Asked<'_> {
+    /// The context that examples must fit.
+    pub fn context(&self, checkpoint: &Checkpoint) -> Result<usize> {
         let longest = checkpoint.config()?.max_position_embeddings;
-        let context = max_length.unwrap_or(longest);
+        let context = self.max_length.unwrap_or(longest);
         if !(2..=longest).contains(&context) {
             let problem =
                 format!("must be from 2 to the model's context of {longest}, got {context}");
             return Err(Error::invalid("--max-length", problem));
         }
+        Ok(context)
+    }
+
+    /// Reads the data and renders them with the tokenizer of `checkpoint`; says on stderr what is left out. No model has scored them yet.
+    pub fn read(&self, cx: &Context, checkpoint: &Checkpoint) -> Result<Scored> {
+        let &Self { path, limit, too_long, skip_unusable, .. } = self;
+        if limit == Some(0) {
+            return Err(Error::invalid("--limit", "must be at least 1"));
+        }
+        let context = self.context(checkpoint)?;
         let tokenizer = cx.tokenizer(checkpoint)?;
         let data = match skip_unusable {
             true => Dataset::read_usable(path),
             false => Dataset::read(path).map_err(|error| skippable(error, path)),
         };
-        let Dataset { path, name, mut examples, mut unusable, unread, .. } = data?;
+        let Dataset { path, name, mut examples, unusable, unread, .. } = data?;
         examples.truncate(limit.unwrap_or(usize::MAX));
+        let count = examples.len();
         if !unread.is_empty() {
             let names: Vec<&str> = unread.iter().map(String::as_str).collect();
             cx.progress.note(&format!(
@@ -79,14 +76,14 @@ impl Data {
                 first_names(&names)
             ));
         }
-        let rule = match when_too_long {
+        let too_long = match too_long {
             WhenTooLong::Refuse => TooLong::Refuse,
             WhenTooLong::Drop => TooLong::Drop,
             WhenTooLong::Truncate => TooLong::Truncate,
         };
-        let render = if skip_unusable { usable_sequences } else { sequences };
+        let how = Rendering { context, too_long, skip_unusable };
         let rendered =
-            render(&tokenizer, &examples, context, rule).map_err(|error| match error {
+            Scored::rendered(&name, examples, &tokenizer, how).map_err(|error| match error {
                 // the library's message cannot know the options' names
                 Error::Invalid { what, problem } if what == "context" => Error::invalid(
                     path.display().to_string(),
@@ -97,27 +94,15 @@ impl Data {
                 }
                 other => other,
             })?;
-        let Sequences { sequences, too_long, unusable: unrendered } = rendered;
-        unusable.extend(unrendered);
+        let unusable = [unusable, rendered.unusable.clone()].concat();
         note_unusable(cx, &unusable);
-        note_too_long(cx, &too_long, examples.len(), context);
-        if sequences.is_empty() {
+        note_too_long(cx, &rendered.too_long, count, context);
+        if rendered.sequences.is_empty() {
             let problem =
                 format!("every example is longer than {context} tokens, so nothing is left");
             return Err(Error::file(path, problem));
         }
-        Ok(Self { label: name, examples, context, sequences, too_long, unusable })
-    }
-
-    /// Scores every token; refuses a model that gives one no probability.
-    pub fn score(&self, cx: &Context, checkpoint: &Checkpoint) -> Result<Vec<TokenScores>> {
-        let ids: Vec<&[u32]> =
-            self.sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
-        let scores = verbs::score(cx, checkpoint, &self.label, &ids)?;
-        for (sequence, scores) in self.sequences.iter().zip(&scores) {
-            scores.check(checkpoint, &sequence.id)?;
-        }
-        Ok(scores)
+        Ok(Scored { unusable, ..rendered })
     }
 }
 
@@ -298,7 +283,7 @@ pub fn check_asked(weighting: &Weighting, reference: Option<&Checkpoint>) -> Res
 
 /// Refuses a rule whose signals a ledger does not hold.
 pub fn check_scored(weighting: &Weighting, ledger: &Ledger) -> Result<()> {
-    scorer::check(weighting).map_err(|problem| Error::invalid("--weights", problem))?;
+    masked::check(weighting).map_err(|problem| Error::invalid("--weights", problem))?;
     if weighting.needs().reference && !ledger.has("log_prob_reference") {
         let problem = format!(
             "`{weighting}` needs another model, and no other was asked when --tokens was made: make it with `unforget perplexity --reference`"
@@ -310,7 +295,7 @@ pub fn check_scored(weighting: &Weighting, ledger: &Ledger) -> Result<()> {
 
 /// Refuses a rule whose signals cannot be computed.
 pub fn check_known(weighting: &Weighting, reference: Option<&Checkpoint>) -> Result<()> {
-    scorer::check(weighting).map_err(|problem| Error::invalid("--weights", problem))?;
+    masked::check(weighting).map_err(|problem| Error::invalid("--weights", problem))?;
     if weighting.needs().reference && reference.is_none() {
         let problem = format!(
             "`{weighting}` needs another model: name it with --reference, or --reference-adapter"
@@ -320,41 +305,21 @@ pub fn check_known(weighting: &Weighting, reference: Option<&Checkpoint>) -> Res
     Ok(())
 }
 
-impl Data {
-    /// What `weighting` needs to be known of each token. The model `checkpoint` is the base.
-    pub fn signals(
-        &self,
-        cx: &Context,
-        checkpoint: &Checkpoint,
-        weighting: &Weighting,
-        reference: Option<&Checkpoint>,
-    ) -> Result<Vec<Signals>> {
-        let needs = weighting.needs();
-        let tokenizer = cx.tokenizer(checkpoint)?;
-        let classes: Vec<_> = match needs.class {
-            true => self.sequences.iter().map(|s| s.classes(&tokenizer)).collect(),
-            false => Vec::new(),
-        };
-        let base = match needs.base {
-            true => self.score(cx, checkpoint)?,
-            false => Vec::new(),
-        };
-        let other = match reference.filter(|_| needs.reference) {
-            Some(reference) => self.score_by(cx, checkpoint, reference)?,
-            None => Vec::new(),
-        };
-        Ok(scorer::signals(&self.sequences, &classes, &base, &other))
-    }
-
-    /// Scores every token under another model than the one that rendered the data.
-    pub fn score_by(
-        &self,
-        cx: &Context,
-        checkpoint: &Checkpoint,
-        scorer: &Checkpoint,
-    ) -> Result<Vec<TokenScores>> {
-        let label = format!("{}-reference", self.label);
-        let tokenizer = cx.tokenizer(checkpoint)?;
-        scorer::score(cx, scorer, &label, &tokenizer, &self.examples, &self.sequences)
+/// The data with what `weighting` needs to be known of each token. The model `checkpoint` is the base.
+pub fn scored_for(
+    cx: &Context,
+    checkpoint: &Checkpoint,
+    rendered: Scored,
+    weighting: &Weighting,
+    reference: Option<&Checkpoint>,
+) -> Result<Scored> {
+    let needs = weighting.needs();
+    let scored = match needs.base {
+        true => verbs::score_rendered(cx, checkpoint, rendered)?,
+        false => rendered,
+    };
+    match reference.filter(|_| needs.reference) {
+        Some(reference) => verbs::score_against(cx, reference, checkpoint, scored),
+        None => Ok(scored),
     }
 }

@@ -7,6 +7,7 @@ use super::terminal::{say, show, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::SystemTime;
+use unforget::answers::Task;
 use unforget::dataset::{read_items, read_usable_items};
 use unforget::error::{Error, Result, Word};
 use unforget::evaluate::{Graded, ItemScore, TaskScore};
@@ -109,8 +110,8 @@ impl Evaluate {
         let longest = asked.iter().map(|task| task.max_new_tokens).max();
         let max_new_tokens = self.max_new_tokens.or(longest).unwrap_or(128);
         let sampling = Sampling::greedy(max_new_tokens);
-        let tasks: Vec<(String, Vec<Item>)> =
-            asked.iter().map(|task| (task.name.clone(), task.items.clone())).collect();
+        let tasks: Vec<Task> =
+            asked.iter().map(|task| Task::new(&task.name, task.items.clone())).collect();
         let checkpoint = match &self.adapter_scale[..] {
             [] => checkpoint,
             [scale] => checkpoint.scaled(*scale)?,
@@ -119,20 +120,14 @@ impl Evaluate {
                 return Err(Error::invalid("--out", problem));
             }
             scales => {
-                let front = verbs::evaluate_scales(
-                    &cx,
-                    &checkpoint,
-                    "evaluate",
-                    &tasks,
-                    &sampling,
-                    scales,
-                )?;
+                let front =
+                    verbs::ask_at_scales(&cx, &checkpoint, "evaluate", &tasks, &sampling, scales)?;
                 self.print_front(&tasks, &front)?;
                 return refused.map_or(Ok(()), Err);
             }
         };
         let started = SystemTime::now();
-        let graded = verbs::evaluate(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
+        let graded = verbs::ask(&cx, &checkpoint, "evaluate", &tasks, &sampling)?;
         if let Some(folder) = &self.out {
             let adapter = checkpoint.adapter.as_ref().map(|adapter| {
                 let scale = checkpoint.adapter_scale.map(f64::from);
@@ -174,13 +169,13 @@ impl Evaluate {
         }
         if self.json {
             let all: Vec<_> =
-                tasks.iter().zip(&graded).map(|((task, _), rows)| (task, rows)).collect();
+                tasks.iter().zip(&graded).map(|(task, rows)| (&task.name, rows)).collect();
             super::print_json(&all)?;
             return refused.map_or(Ok(()), Err);
         }
-        let lines = tasks.iter().zip(&graded).map(|((task, _), rows)| Line::of(None, task, rows));
+        let lines = tasks.iter().zip(&graded).map(|(task, rows)| Line::of(None, &task.name, rows));
         show!("{}", table(&lines.collect::<Vec<_>>()).lines());
-        for ((_, items), rows) in tasks.iter().zip(&graded) {
+        for (Task { items, .. }, rows) in tasks.iter().zip(&graded) {
             for (item, row) in items.iter().zip(rows).take(self.show) {
                 say!(
                     "--- {}\n{}\n>>>\n{}\n=== {}: {}",
@@ -196,22 +191,18 @@ impl Evaluate {
     }
 
     /// One line for each scale and task.
-    fn print_front(
-        &self,
-        tasks: &[(String, Vec<Item>)],
-        front: &[(f64, Vec<Vec<Graded>>)],
-    ) -> Result<()> {
+    fn print_front(&self, tasks: &[Task], front: &[(f64, Vec<Vec<Graded>>)]) -> Result<()> {
         if self.json {
             let of_scale = |(scale, graded): &(f64, Vec<Vec<Graded>>)| {
                 let named = tasks.iter().zip(graded);
-                let named: Vec<_> = named.map(|((task, _), rows)| (task, rows)).collect();
+                let named: Vec<_> = named.map(|(task, rows)| (&task.name, rows)).collect();
                 serde_json::json!({"adapter_scale": scale, "tasks": named})
             };
             return super::print_json(&front.iter().map(of_scale).collect::<Vec<_>>());
         }
         let lines = front.iter().flat_map(|(scale, graded)| {
             let tasks = tasks.iter().zip(graded);
-            tasks.map(|((task, _), rows)| Line::of(Some(*scale), task, rows))
+            tasks.map(|(task, rows)| Line::of(Some(*scale), &task.name, rows))
         });
         show!("{}", table(&lines.collect::<Vec<_>>()).lines());
         Ok(())

@@ -1,6 +1,6 @@
 use super::Common;
 use super::data::{
-    Data, Reference, WhenTooLong, check_asked, check_offline, first_names, weighting,
+    Asked, Reference, WhenTooLong, check_asked, check_offline, first_names, scored_for, weighting,
 };
 use super::output::Reads;
 use super::template::Template;
@@ -9,11 +9,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use unforget::adapter::PeftAdapter;
 use unforget::context::Context;
 use unforget::dataset::Example;
 use unforget::error::{Error, Result};
 use unforget::export;
+use unforget::masked::Masked;
 use unforget::model::Checkpoint;
 use unforget::store::{Output, write_atomic, write_atomic_with};
 use unforget::table::{Table, parquet};
@@ -292,15 +294,14 @@ impl Masks {
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
         check_asked(&weighting, reference.as_ref())?;
-        let data = Data::read(
-            &cx,
-            &checkpoint,
-            &self.data,
-            self.limit,
-            self.max_length,
-            self.too_long,
-            self.skip_unusable,
-        )?;
+        let asked = Asked {
+            path: &self.data,
+            limit: self.limit,
+            max_length: self.max_length,
+            too_long: self.too_long,
+            skip_unusable: self.skip_unusable,
+        };
+        let data = asked.read(&cx, &checkpoint)?;
         let between = |weight: &f32| ![0.0, 1.0].contains(weight);
         if let Some(of) = data.sequences.iter().find(|of| of.weights.iter().any(between)) {
             let problem = format!(
@@ -309,8 +310,9 @@ impl Masks {
             );
             return Err(Error::file(&self.data, problem));
         }
-        let signals = data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?;
-        let learned = weighting.masks(&signals, self.seed)?;
+        let data = scored_for(&cx, &checkpoint, data, &weighting, reference.as_ref())?;
+        let masked = Masked::new(Arc::new(data), &weighting, self.seed)?;
+        let data = &masked.scored;
         let tokenizer = cx.tokenizer(&checkpoint)?;
         let by_id: HashMap<&str, &Example> =
             (data.examples.iter()).map(|example| (example.id.as_str(), example)).collect();
@@ -327,7 +329,8 @@ impl Masks {
             ends_learned_anyway: 0,
             out: &self.out,
         };
-        for (sequence, mask) in data.sequences.iter().zip(&learned) {
+        for (at, sequence) in data.sequences.iter().enumerate() {
+            let mask = &masked.mask(at);
             let line = match self.form {
                 Form::Labels => {
                     let row = export::labelled(sequence, mask)?;

@@ -1,5 +1,5 @@
 use super::data::{
-    Data, Reference, WhenTooLong, check_asked, check_known, check_scored, weighting,
+    Asked, Reference, WhenTooLong, check_asked, check_known, check_scored, scored_for, weighting,
 };
 use super::output::Reads;
 use super::template::Template;
@@ -10,15 +10,16 @@ use clap::Args;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use unforget::adapter::LoraConfig;
 use unforget::error::{Error, Result};
 use unforget::ledger::{Ledger, Origin};
+use unforget::masked::{Masked, Prepared};
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
 use unforget::report;
-use unforget::scorer::Weighted;
-use unforget::select::{Counts, LossMask, Weighting};
+use unforget::select::Weighting;
 use unforget::store::Output;
 use unforget::train::{Method, Normalizer, Objective, TrainConfig};
 use unforget::verbs::{self, Training, Tuned};
@@ -280,44 +281,36 @@ impl FinetuneModel {
             Some(ledger) => check_scored(&weighting, ledger)?,
             None => check_known(&weighting, reference.as_ref())?,
         }
-        let data = Data::read(
-            &cx,
-            &checkpoint,
-            &self.data,
-            self.limit,
-            self.max_length,
-            self.too_long,
-            self.skip_unusable,
-        )?;
-        let signals = match &ledger {
+        let asked = Asked {
+            path: &self.data,
+            limit: self.limit,
+            max_length: self.max_length,
+            too_long: self.too_long,
+            skip_unusable: self.skip_unusable,
+        };
+        let data = asked.read(&cx, &checkpoint)?;
+        let data = match &ledger {
             Some(ledger) => {
                 let origin = Origin::of(&cx, &checkpoint, None, &[], &data.sequences, None)?;
-                ledger.signals_of(&origin, &data.sequences)?
+                let signals = ledger.signals_of(&origin, &data.sequences)?;
+                data.with_signals(signals)
             }
-            None => data.signals(&cx, &checkpoint, &weighting, reference.as_ref())?,
+            None => scored_for(&cx, &checkpoint, data, &weighting, reference.as_ref())?,
         };
-        let weighted = Weighted::new(&weighting, &data.sequences, signals, &config)?;
-        let counts: Counts = data
-            .sequences
-            .iter()
-            .zip(&weighted.examples)
-            .map(|(sequence, example)| {
-                let learned = example.weights.iter().map(|weight| *weight != 0.0);
-                sequence.completion.counts(&learned.collect::<LossMask>())
-            })
-            .sum::<Result<Counts>>()?;
-        let watch = self.watching.watch(&cx, &checkpoint, &data, config.seed)?;
+        let masked = Masked::new(Arc::new(data), &weighting, config.seed)?;
+        let data = &masked.scored;
+        let prepared = masked.prepare(&config)?;
+        let watch = self.watching.watch(&cx, &checkpoint, data, config.seed)?;
         let training = Training {
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),
-            unusable: &data.unusable,
-            ..weighted.training()
+            ..Training::of(&prepared)
         };
         let (out, log) = (&outputs[0], outputs.get(1));
         let train = || {
-            let tuned = verbs::train(&cx, &checkpoint, &data.label, &training)?;
+            let tuned = verbs::train(&cx, &checkpoint, &data.name, &training)?;
             if let Some(folder) = &self.watching.log {
-                let title = format!("{} on {}", weighting, data.label);
+                let title = format!("{} on {}", weighting, data.name);
                 report::write_probes(&title, &tuned.probes, folder)?;
             }
             Ok(tuned)
@@ -325,7 +318,7 @@ impl FinetuneModel {
         let tuned = log.map_or_else(train, |log| log.write(train))?;
         let from = tuned.checkpoint.adapter.as_ref().unwrap_or(&tuned.checkpoint.model);
         out.make(|folder| copy_files(from, folder))?;
-        self.print(&tuned, &data, counts, &weighting, &weighted.config)
+        self.print(&tuned, &prepared)
     }
 
     fn config(&self) -> TrainConfig {
@@ -372,14 +365,8 @@ impl FinetuneModel {
         }
     }
 
-    fn print(
-        &self,
-        tuned: &Tuned,
-        data: &Data,
-        counts: Counts,
-        weights: &Weighting,
-        config: &TrainConfig,
-    ) -> Result<()> {
+    fn print(&self, tuned: &Tuned, prepared: &Prepared<'_>) -> Result<()> {
+        let (data, config, counts) = (prepared.scored(), &prepared.config, prepared.counts()?);
         let steps = &tuned.steps;
         let tokens: usize = steps.iter().map(|step| step.tokens).sum();
         let printed = Printed {
@@ -389,7 +376,7 @@ impl FinetuneModel {
             unusable: data.unusable.iter().map(|of| of.id.as_str()).collect(),
             completion_tokens: counts.completion,
             learned_tokens: counts.learned,
-            weights,
+            weights: prepared.weights(),
             steps: steps.len(),
             loss_first: steps.first().map(|step| step.loss),
             loss_last: steps.last().map(|step| step.loss),

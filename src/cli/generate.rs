@@ -173,7 +173,10 @@ impl Generate {
             ));
         }
         let label = self.items.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let pool = verbs::sample(&cx, &checkpoint, &label, &items, shown, &config)?;
+        let pool = match self.kind {
+            Kind::SelfOutput => verbs::self_output(&cx, &checkpoint, &label, &items, &config),
+            Kind::Rephrase => verbs::rephrase(&cx, &checkpoint, &label, &items, &config),
+        }?;
         let chosen = pool.chosen(&items, config.lowest, Candidates::Correct);
         let written = out.write(|| self.write(&pool, &chosen, config.lowest))?;
         let kept = |id: &str| chosen.iter().any(|item| item.id == id);

@@ -1,5 +1,5 @@
 use super::Common;
-use super::data::{Data, Reference, WhenTooLong, check_offline, weighting};
+use super::data::{Asked, Reference, WhenTooLong, check_offline, weighting};
 use super::output::Reads;
 use super::template::Template;
 use super::terminal::say;
@@ -7,12 +7,13 @@ use clap::Args;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use unforget::context::Context;
+use std::sync::Arc;
 use unforget::dataset::{files, read_items};
 use unforget::error::Result;
-use unforget::ledger::{self, Origin, Rows, Summary};
-use unforget::model::Checkpoint;
-use unforget::scorer;
+use unforget::ledger::{self, Origin};
+use unforget::masked::Masked;
+use unforget::perplexity::Summary;
+use unforget::scored::Scored;
 use unforget::task::Item;
 use unforget::verbs;
 
@@ -104,27 +105,22 @@ impl Perplexity {
         checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
         let reference = self.reference.checkpoint(&cx, &checkpoint)?;
         check_offline(&weighting, reference.as_ref())?;
-        let data = Data::read(
-            &cx,
-            &checkpoint,
-            &self.data,
-            self.limit,
-            None,
-            self.too_long,
-            self.skip_unusable,
-        )?;
-        let scores = data.score(&cx, &checkpoint)?;
-        let summary = Summary::of(&data.sequences, &scores, &text_alone(&cx, &checkpoint, &data)?);
+        let asked = Asked {
+            path: &self.data,
+            limit: self.limit,
+            max_length: None,
+            too_long: self.too_long,
+            skip_unusable: self.skip_unusable,
+        };
+        let data = verbs::score_rendered(&cx, &checkpoint, asked.read(&cx, &checkpoint)?)?;
+        let summary = data.summary(&verbs::text_alone(&cx, &checkpoint, &data)?);
+        let data = match (&self.out, &reference) {
+            (Some(_), Some(reference)) => verbs::score_against(&cx, reference, &checkpoint, data)?,
+            _ => data,
+        };
+        let masked = Masked::new(Arc::new(data), &weighting, self.seed)?;
+        let data = &masked.scored;
         if let Some(out) = &self.out {
-            let tokenizer = cx.tokenizer(&checkpoint)?;
-            let classes: Vec<_> =
-                (data.sequences.iter()).map(|sequence| sequence.classes(&tokenizer)).collect();
-            let other = match &reference {
-                Some(reference) => data.score_by(&cx, &checkpoint, reference)?,
-                None => Vec::new(),
-            };
-            let signals = scorer::signals(&data.sequences, &classes, &scores, &other);
-            let weights = weighting.weights(&signals, self.seed)?;
             let rule =
                 (self.threshold.is_some() || self.weights.is_some()).then(|| weighting.to_string());
             let data_files = files(&self.data)?;
@@ -136,14 +132,8 @@ impl Perplexity {
                 &data.sequences,
                 rule,
             )?;
-            let rows = Rows {
-                sequences: &data.sequences,
-                scores: &scores,
-                reference: &other,
-                classes: &classes,
-                style: &style(&self.data, &data),
-                weights: &weights,
-            };
+            let style = style(&self.data, data);
+            let rows = data.rows(&style, &masked.weights);
             ledger::write(out, &origin, |writer| writer.add(&rows))?;
         }
         if self.json {
@@ -153,7 +143,7 @@ impl Perplexity {
             let printed = Printed { summary: &summary, too_long, unusable, out };
             return super::print_json(&printed);
         }
-        print_summary(&summary, &data);
+        print_summary(&summary, data, asked.context(&checkpoint)?);
         if let Some(out) = &self.out {
             say!("one row for each token: {}", out.display());
         }
@@ -162,52 +152,25 @@ impl Perplexity {
 }
 
 /// Which tokens show the writer's own style, where the data are items that say so; else nothing.
-fn style(path: &std::path::Path, data: &Data) -> Vec<Vec<bool>> {
+fn style(path: &std::path::Path, data: &Scored) -> Vec<Vec<bool>> {
     let items = read_items(path).unwrap_or_default();
     if items.iter().all(|item| item.style.is_empty()) {
         return Vec::new();
     }
     let items: HashMap<&str, &Item> = items.iter().map(|item| (item.id.as_str(), item)).collect();
     let marked = |sequence: &unforget::tokens::Sequence| match items.get(sequence.id.as_str()) {
-        Some(item) => ledger::marked(sequence, &item.truth, &item.style),
+        Some(item) => sequence.marked(&item.truth, &item.style),
         None => vec![false; sequence.len()],
     };
     data.sequences.iter().map(marked).collect()
 }
 
-/// Perplexity of each bare answer: the last answer of the conversation, or what is left of it in a truncated example.
-fn text_alone(cx: &Context, checkpoint: &Checkpoint, data: &Data) -> Result<Vec<Option<f64>>> {
-    let tokenizer = cx.tokenizer(checkpoint)?;
-    let answer = |id: &str| {
-        let long = data.too_long.iter().any(|long| long.id == id);
-        let example = data.examples.iter().find(|example| example.id == id).filter(|_| !long);
-        example.and_then(|example| example.conversation.completion())
-    };
-    let ids = data
-        .sequences
-        .iter()
-        .map(|sequence| {
-            let text = answer(&sequence.id).unwrap_or_else(|| sequence.completion_text());
-            let mut ids = tokenizer.encode(text, true)?.ids;
-            ids.truncate(data.context);
-            Ok(ids)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-    let scores = verbs::score(cx, checkpoint, &format!("{}-text-alone", data.label), &ids)?;
-    for (sequence, scores) in data.sequences.iter().zip(&scores) {
-        scores.check(checkpoint, &sequence.id)?;
-    }
-    let perplexity = scores.iter().map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp));
-    Ok(perplexity.collect())
-}
-
-fn print_summary(summary: &Summary, data: &Data) {
+fn print_summary(summary: &Summary, data: &Scored, context: usize) {
     let number =
         |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
     say!("examples                             {:>10}", summary.examples);
     if !data.too_long.is_empty() {
-        say!("  longer than {:>5} tokens           {:>10}", data.context, data.too_long.len());
+        say!("  longer than {:>5} tokens           {:>10}", context, data.too_long.len());
     }
     if !data.unusable.is_empty() {
         say!("  cannot be used                     {:>10}", data.unusable.len());

@@ -1,6 +1,5 @@
 //! Options for what is looked at while a model is trained.
 
-use super::data::Data;
 use super::output::Reads;
 use super::terminal::{say, show};
 use super::word;
@@ -10,13 +9,10 @@ use unforget::context::Context;
 use unforget::dataset::{Dataset, read_items};
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
-use unforget::probe::{
-    LOG_FILES, ProbeExample, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten,
-};
-use unforget::rng::Rng;
+use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten};
+use unforget::scored::Scored;
 use unforget::store::Output;
 use unforget::table::{Cell, Table};
-use unforget::tokens::Tokenizer;
 
 /// Looking at a training while it goes on.
 #[derive(Args)]
@@ -90,7 +86,7 @@ impl Watching {
         &self,
         cx: &Context,
         checkpoint: &Checkpoint,
-        data: &Data,
+        data: &Scored,
         seed: u64,
     ) -> Result<Option<Watch>> {
         if self.probe.is_empty() && self.target_probe.is_empty() {
@@ -105,7 +101,7 @@ impl Watching {
         }
         let named = self.target_probe.iter().map(|text| (text, Role::Target));
         let named = named.chain(self.probe.iter().map(|text| (text, Role::NonTarget)));
-        let mut sets = vec![self.training(data, &cx.tokenizer(checkpoint)?, seed)];
+        let mut sets = vec![ProbeSet::of_training(data, seed, self.probe_items)];
         for (text, role) in named {
             sets.push(self.set(cx, checkpoint, text, role)?);
         }
@@ -119,25 +115,6 @@ impl Watching {
         };
         watch.check()?;
         Ok(Some(watch))
-    }
-
-    /// Examples of the training data, drawn from all of it.
-    fn training(&self, data: &Data, tokenizer: &Tokenizer, seed: u64) -> ProbeSet {
-        let all = data.sequences.len();
-        let mut drawn = Rng::new(seed, "training-probe").distinct(all, self.probe_items.min(all));
-        drawn.sort_unstable();
-        ProbeSet {
-            name: "training".into(),
-            role: Role::Training,
-            scored: drawn
-                .iter()
-                .map(|at| {
-                    let sequence = &data.sequences[*at];
-                    ProbeExample::new(sequence, &sequence.classes(tokenizer))
-                })
-                .collect(),
-            items: Vec::new(),
-        }
     }
 
     fn set(
@@ -162,7 +139,7 @@ impl Watching {
         match read_items(&file) {
             Ok(mut items) => {
                 items.truncate(self.probe_items);
-                ProbeSet::of_items(name, role, items, &tokenizer, context)
+                ProbeSet::of_items(name, role, &items, &tokenizer, context)
             }
             Err(_) => {
                 let mut examples = Dataset::read(&file)?.examples;
@@ -171,7 +148,7 @@ impl Watching {
                     "{} holds no items that can be graded: the answers of probe set {name} are only scored",
                     file.display()
                 ));
-                ProbeSet::of_examples(name, role, &examples, &tokenizer, context)
+                ProbeSet::of_examples(name, role, examples, &tokenizer, context)
             }
         }
     }

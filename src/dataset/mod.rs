@@ -39,6 +39,10 @@
 //!
 //! A trap: a table has every column in every row, so that what a row lacks is null there. Null is read as absent, everywhere.
 
+#[cfg(feature = "tables")]
+mod arrow;
+#[cfg(not(feature = "tables"))]
+#[path = "without_arrow.rs"]
 mod arrow;
 mod conversation;
 mod source;

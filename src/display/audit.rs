@@ -1,8 +1,7 @@
 //! The authors' numbers: rows of the paper's tables against what follows from them, and facts of an audit.
 
 use super::{Card, Media, Show};
-use crate::audit::{Fact, Table2, Table2Row, Verdict};
-use crate::report::audit::facts_table;
+use crate::audit::{Fact, Table2, Table2Row, Verdict, facts_table};
 use crate::table::{Cell, NOTHING, Table, minus};
 
 fn change(value: impl Into<Option<f64>>) -> Cell {

@@ -1,12 +1,15 @@
 //! The steps of a lesson: what was read, what is learned of it, and what came out.
 
 use super::{Card, Media, Show};
+use crate::answers::Change;
+use crate::answers::{Answers, Comparison, Tasks};
 use crate::context::Context;
 use crate::error::Error;
 use crate::evaluate::TaskScore;
-use crate::lesson::exercise::Judgment;
-use crate::lesson::{Change, Comparison, Masked, Scored, Scores, Tasks};
+use crate::exercise::Judgment;
+use crate::masked::Masked;
 use crate::metric::PAPER_THRESHOLD;
+use crate::scored::Scored;
 use crate::stats::{self, Verdict};
 use crate::table::{Cell, Table, significant};
 
@@ -33,7 +36,7 @@ impl Show for Masked {
     fn media(&self) -> Media {
         let counts = self.counts();
         Card::of(
-            &format!("{}, learned by the rule {}", self.reading.name, self.rule),
+            &format!("{}, learned by the rule {}", self.scored.name, self.rule),
             &[
                 ("answer tokens", counts.completion.to_string()),
                 ("learned", counts.learned.to_string()),
@@ -46,20 +49,18 @@ impl Show for Masked {
 
 impl Show for Tasks {
     fn media(&self) -> Media {
-        let rows = self
-            .tasks
-            .iter()
-            .map(|(name, items)| (name.as_str(), format!("{} items", items.len())));
+        let rows =
+            self.all().map(|task| (task.name.as_str(), format!("{} items", task.items.len())));
         Card::of("tasks, the target first", &rows.collect::<Vec<_>>()).media()
     }
 }
 
-impl Show for Scores {
+impl Show for Answers {
     fn media(&self) -> Media {
-        let rows = self
-            .tasks
-            .iter()
-            .map(|task| (task.task.as_str(), format!("{:.1} %", 100.0 * task.value())));
+        let scores = self.scores();
+        let row = |task: &TaskScore| (task.task.clone(), format!("{:.1} %", 100.0 * task.value()));
+        let rows: Vec<(String, String)> = scores.tasks.iter().map(row).collect();
+        let rows = rows.iter().map(|(task, share)| (task.as_str(), share.clone()));
         Card::of(&format!("right answers of {}", self.name), &rows.collect::<Vec<_>>()).media()
     }
 }

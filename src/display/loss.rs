@@ -2,7 +2,7 @@
 
 use super::card::Card;
 use super::{Media, Show};
-use crate::lesson::{Answers, LostPart, Nudged, Regression, TaskChange, TaskChanges};
+use crate::analysis::{LostPart, Nudged, Regression, TaskChange, TaskChanges};
 use crate::report::forgetting::p_value;
 use crate::stats::{self, holm};
 use crate::table::{Cell, Table};
@@ -56,12 +56,6 @@ impl TaskChanges {
 impl Show for TaskChanges {
     fn media(&self) -> Media {
         self.table().media()
-    }
-}
-
-impl Show for Answers {
-    fn media(&self) -> Media {
-        self.scores().media()
     }
 }
 
@@ -152,8 +146,9 @@ impl Show for Nudged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::changes;
+    use crate::answers::Scores;
     use crate::evaluate::{ItemScore, TaskScore};
-    use crate::lesson::{Scores, task_changes};
     use crate::task::Form;
 
     fn scores(values: &[(f64, f64)]) -> Scores {
@@ -173,7 +168,7 @@ mod tests {
     fn the_tables_say_what_was_lost_and_how() {
         let before = scores(&[(1.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]);
         let after = scores(&[(0.0, 1.0), (0.0, 0.0), (0.0, 0.0), (1.0, 1.0)]);
-        let found = task_changes(&before, &after).unwrap();
+        let found = changes(&before, &after).unwrap();
         let text = found.table().lines();
         let row = "−50.0 ± 28.9  −25.0  −25.0    75.0     2       0";
         assert!(text.lines().nth(2).unwrap().contains(row), "{text}");

@@ -1,8 +1,8 @@
 //! What rules leave out, as tables and as curves.
 
 use super::{Media, Show};
+use crate::analysis::{Masks, ThresholdCurve};
 use crate::ledger::ThresholdPoint;
-use crate::lesson::{Masks, ThresholdCurve};
 use crate::report::figure;
 use crate::table::{Cell, Table};
 

@@ -1,13 +1,12 @@
 //! How far trainings moved the weights, and what parts of the movement do.
 
 use super::{Media, Show};
+use crate::analysis::{Front, Movement, Place, by_block};
 use crate::error::{Error, Result};
-use crate::experiment::canonical;
-use crate::lesson::{Front, Movement, Place, by_block};
+use crate::plot::palette::{BASE, GRAY, look};
+use crate::plot::{self, Axis, Measured, Panel, Plot, Spectra};
 use crate::report::figure::Figure;
-use crate::report::palette::{BASE, Look, look};
-use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
-use crate::report::spectrum::{self, Spectra};
+use crate::select::canonical;
 use crate::stats::Estimate;
 use crate::table::{Cell, Table};
 use crate::weight_change::THRESHOLD;
@@ -75,7 +74,7 @@ pub fn spectrum_figure(all: &[Movement], projection: &str) -> Result<Figure> {
         .collect();
     Ok(Figure {
         name: "spectrum",
-        plot: spectrum::plot(projection, &spectra, "Of scale · B A, the largest first."),
+        plot: plot::spectrum(projection, &spectra).note("Of scale · B A, the largest first."),
         table: Table::default()
             .rows(&rows)
             .file("arm", |row| row.0)
@@ -131,64 +130,38 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
     let target = |place: &Place| Some(place.change.target.difference);
     let others = |place: &Place| place.change.non_target.as_ref().map(|change| change.difference);
     let panel = |name: &str, value: &dyn Fn(&Place) -> Option<Estimate>| {
-        let mut layers =
-            vec![Layer::Level { y: 0.0, label: BASE.to_owned(), color: look(BASE, &names).color }];
-        let mut ends = vec![0.0];
-        for (front, arm) in fronts.iter().zip(&names) {
-            let Look { color, mark } = look(arm, &names);
-            let found: Vec<(f64, Estimate)> =
-                front.places.iter().filter_map(|place| Some((place.norm, value(place)?))).collect();
-            let points: Vec<(f64, f64)> = found.iter().map(|(x, y)| (*x, y.value)).collect();
-            layers.push(Layer::Line {
-                // a part of nothing is base
-                points: std::iter::once((0.0, 0.0)).chain(points.iter().copied()).collect(),
-                color,
-                width: 1.5,
-                opacity: 0.7,
-                dashed: false,
-            });
-            for (x, estimate) in &found {
-                let se = estimate.se.unwrap_or(0.0);
-                let y = (estimate.value - se, estimate.value + se);
-                ends.extend([y.0, y.1]);
-                layers.push(Layer::Spread { at: (*x, estimate.value), x: (*x, *x), y, color });
-            }
-            layers.push(Layer::Marks { points, color, mark, size: 5.5, filled: true });
-        }
-        Panel {
-            heading: None,
-            x: Axis {
-                label: "norm of the change that is put on".to_owned(),
-                from: 0.0,
-                to: 1.05 * longest.max(1e-6),
-                log: false,
-            },
-            y: Axis::around(&format!("{name}, points"), ends.into_iter(), 6.0),
-            layers,
-        }
+        let found = |front: &Front| -> Vec<Measured> {
+            let places = front.places.iter();
+            places.filter_map(|at| Some(Measured::estimate(at.norm, value(at)?))).collect()
+        };
+        let ends = fronts.iter().flat_map(found).flat_map(|at| at.ends()).chain([0.0]);
+        let panel = Panel::new(
+            Axis::new("norm of the change that is put on", 0.0, 1.05 * longest.max(1e-6)),
+            Axis::around(format!("{name}, points"), ends, 6.0),
+        );
+        fronts.iter().zip(&names).fold(panel.level(0.0, BASE, GRAY), |panel, (front, arm)| {
+            let (look, found) = (look(arm, &names), found(front));
+            let points = || found.iter().map(Measured::at);
+            // a part of nothing is base
+            panel
+                .line([(0.0, 0.0)].into_iter().chain(points()), look.stroke(1.5).opacity(0.7))
+                .error_bars(&found, look.color)
+                .marks(points(), look, 5.5)
+        })
     };
     let worst = |front: &Front| {
         let lost = front.places.iter().map(|place| place.change.lost());
         lost.fold(0.0, f64::max)
     };
     let title = fronts.iter().map(|front| format!("{} loses {:.0}", front.name, worst(front)));
-    let plot = Plot {
-        title: format!(
-            "On the other tasks, {} points at most",
-            title.collect::<Vec<_>>().join(" and ")
-        ),
-        note: "Each curve is one training of which more and more is put on, from nothing to all; bars: one standard error over the items.".to_owned(),
-        panels: vec![panel("other tasks", &others), panel("target", &target)],
-        legend: fronts
-            .iter()
-            .zip(&names)
-            .map(|(front, arm)| Key {
-                line: true,
-                ..look(arm, &names).key(front.name.clone())
-            })
-            .collect(),
-        size: (960, 560),
-    };
+    let title = title.collect::<Vec<_>>().join(" and ");
+    let keys =
+        fronts.iter().zip(&names).map(|(front, arm)| look(arm, &names).line_key(&front.name));
+    let plot = Plot::new(format!("On the other tasks, {title} points at most"))
+        .note("Each curve is one training of which more and more is put on, from nothing to all; bars: one standard error over the items.")
+        .panels([panel("other tasks", &others), panel("target", &target)])
+        .legend(keys)
+        .size(960, 560);
     let rows: Vec<(&Front, &Place)> = all().collect();
     let table = Table::default()
         .rows(&rows)
@@ -204,8 +177,8 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answers::{Comparison, Scores};
     use crate::evaluate::{ItemScore, TaskScore};
-    use crate::lesson::{Scores, compare};
     use crate::task::Form;
     use crate::weight_change::LayerChange;
 
@@ -253,7 +226,8 @@ mod tests {
         };
         let before = scores("base", [1.0, 1.0, 0.0]);
         let after = scores("tuned", [1.0, 0.0, 0.0]);
-        let change = compare(&before, &[&after]).unwrap().of("tuned").unwrap().clone();
+        let change =
+            Comparison::of_scores(&before, &[&after]).unwrap().of("tuned").unwrap().clone();
         let place = Place { scale: 0.5, norm: 2.0, change };
         let front = Front { name: "ground truth".to_owned(), places: vec![place] };
         assert!(front.table().lines().contains("\n0.50   2.00  "));

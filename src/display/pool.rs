@@ -1,7 +1,7 @@
 //! Answers that the model wrote: those to one question, and what pools of them cost and give.
 
 use super::{Card, Media, Show};
-use crate::lesson::{Acceptance, Kept, Likeness, Picks, Pools};
+use crate::analysis::{Acceptance, Kept, Likeness, Picks, Pools};
 use crate::self_output::{Candidate, PoolItem};
 use crate::table::{Cell, Table};
 
@@ -136,7 +136,7 @@ impl Show for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::Accepted;
+    use crate::analysis::Accepted;
     use crate::table::NOTHING;
 
     #[test]

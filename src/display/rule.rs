@@ -1,7 +1,7 @@
 //! Rules of token weights: what one is and needs, the published ones, and where their weight lies.
 
 use super::{Card, Media, Show};
-use crate::lesson::Spread;
+use crate::analysis::Spread;
 use crate::select::{Normalizer, Preset, Weighting};
 use crate::table::{Cell, Table};
 

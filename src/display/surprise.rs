@@ -2,13 +2,15 @@
 
 use super::heat_map::visible;
 use super::{Media, Show};
+use crate::analysis::OfAnswers;
+use crate::analysis::{Kind, Kinds, Peaks, Perplexities};
 use crate::error::{Error, Result};
 use crate::experiment::results::TokenExample;
-use crate::lesson::{Kind, Kinds, OfAnswers, Peaks, Perplexities, Scored};
 use crate::metric::PAPER_THRESHOLD;
+use crate::plot::palette::{GRAY, look};
+use crate::plot::{Axis, Panel, Plot};
 use crate::report::figure::{self, Figure};
-use crate::report::palette::{BASE, look};
-use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
+use crate::scored::Scored;
 use crate::table::{Cell, Table};
 
 impl Show for Peaks {
@@ -134,66 +136,30 @@ pub fn surprise_figure(readings: &[&Scored]) -> Result<Figure> {
         .collect();
     let names: Vec<String> = curves.iter().map(|(name, _)| arm(name)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut layers = vec![Layer::Upright {
-        x: PAPER_THRESHOLD,
-        label: format!("the paper's {PAPER_THRESHOLD}"),
-        color: look(BASE, &[]).color,
-    }];
-    let mut legend = Vec::new();
-    for ((name, shares), arm) in curves.iter().zip(&names) {
-        let look = look(arm, &names);
-        let points: Vec<(f64, f64)> = places.iter().copied().zip(shares.iter().copied()).collect();
-        let marked = points.iter().copied().skip(9).step_by(10).collect();
-        layers.push(Layer::Line {
-            points,
-            color: look.color,
-            width: 2.0,
-            opacity: 1.0,
-            dashed: false,
-        });
-        layers.push(Layer::Marks {
-            points: marked,
-            color: look.color,
-            mark: look.mark,
-            size: 4.5,
-            filled: true,
-        });
-        legend.push(Key {
-            label: name.clone(),
-            color: look.color,
-            mark: Some(look.mark),
-            line: true,
-            dashed: false,
-        });
-    }
     let above = |(reading, (name, _)): (&&Scored, &(String, Vec<f64>))| {
         let shares = [PAPER_THRESHOLD, 1000.0].map(|p| 100.0 * reading.share_above(p));
         format!("{name} {:.1} and {:.1} %", shares[0], shares[1])
     };
     let above: Vec<String> = readings.iter().zip(&curves).map(above).collect();
     let top = curves.iter().flat_map(|(_, shares)| shares).copied().fold(1.0, f64::max);
-    let plot = Plot {
-        title: format!("Tokens above a perplexity of 2.5 and of 1000: {}", above.join("; ")),
-        note: "Share of the answers' tokens whose perplexity under base, given the question, is above that on the axis.".to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis {
-                label: "token perplexity".to_owned(),
-                from: 1.0,
-                to: HIGHEST,
-                log: true,
-            },
-            y: Axis {
-                label: "tokens above it, percent".to_owned(),
-                from: 0.0,
-                to: 1.05 * top,
-                log: false,
-            },
-            layers,
-        }],
-        legend,
-        size: (960, 420),
-    };
+    let panel = Panel::new(
+        Axis::log("token perplexity", 1.0, HIGHEST),
+        Axis::new("tokens above it, percent", 0.0, 1.05 * top),
+    )
+    .upright(PAPER_THRESHOLD, format!("the paper's {PAPER_THRESHOLD}"), GRAY);
+    let panel = curves.iter().zip(&names).fold(panel, |panel, ((_, shares), arm)| {
+        let look = look(arm, &names);
+        let points = || places.iter().copied().zip(shares.iter().copied());
+        let marked = points().skip(9).step_by(10);
+        panel.line(points(), look.stroke(2.0)).marks(marked, look, 4.5)
+    });
+    let keys = curves.iter().zip(&names);
+    let keys = keys.map(|((name, _), arm)| look(arm, &names).line_key(name));
+    let plot = Plot::new(format!("Tokens above a perplexity of 2.5 and of 1000: {}", above.join("; ")))
+        .note("Share of the answers' tokens whose perplexity under base, given the question, is above that on the axis.")
+        .panel(panel)
+        .legend(keys)
+        .size(960, 420);
     let rows: Vec<(&str, f64, f64)> = curves
         .iter()
         .flat_map(|(name, shares)| {

@@ -2,7 +2,8 @@
 
 use super::{Media, Show};
 use crate::experiment::results::Results;
-use crate::report::{summary::ResultsSummary, tables};
+use crate::report::summary::ResultsSummary;
+use crate::report::tables;
 use crate::table::{Table, WIDTH};
 use polars::prelude::DataFrame;
 

@@ -1,242 +1,128 @@
 //! The training data of each arm.
 
-use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample, TokenView};
-use super::rewrite::{code_only, with_line_ends};
-use super::{Arm, Recipe, Setting};
-use crate::card::Card;
+use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample};
+use super::{Arm, Recipe, Source};
 use crate::context::Context;
-use crate::dataset;
 use crate::error::{Error, Result};
-use crate::ledger::{self, Ledger, Origin, Rows, Tally};
+use crate::ledger::{self, Ledger, Origin, Tally};
+use crate::masked::Masked;
 use crate::model::Checkpoint;
-use crate::perplexity::{self, TokenScores};
-use crate::probe::ProbeExample;
-use crate::rng::Rng;
-use crate::scorer::{self, Weighted};
-use crate::select::{LossMask, Signals, TokenClass, Weighting};
-use crate::self_output::{Candidates, SelfOutput, Shown};
+use crate::scored::{Rendering, Scored};
+use crate::select::Weighting;
+use crate::self_output::Pool;
 use crate::task::Item;
-use crate::tokens::{Sequence, Sequences, TooLong, sequences, usable_sequences};
-use crate::train::{Example, TrainConfig};
-use crate::verbs;
+use crate::tokens::TooLong;
+use crate::train::TrainConfig;
+use crate::verbs::{self, Training};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-/// Items as the model reads them, with what it says of each token.
-pub(super) struct Rendered {
-    items: Vec<Item>,
-    sequences: Vec<Sequence>,
-    scores: Vec<TokenScores>,
-    classes: Vec<Vec<TokenClass>>,
-    /// What the reference model says of each token; empty if no arm asks.
-    reference: Vec<TokenScores>,
+/// The answers of one source, and how they came to be.
+struct Set {
+    scored: Arc<Scored>,
     text_alone: Vec<Option<f64>>,
     /// The ledger of its tokens, in the store.
     ledger: Ledger,
     /// What it is made of, and how much of it is above the paper's threshold: read from the ledger.
     shares: (Vec<ClassShare>, f64),
-    /// Where it came from: items asked for, answers sampled, share accepted, seconds.
+    /// Items asked for.
     asked: usize,
-    /// Ids of items that cannot be rendered.
-    unusable: Vec<String>,
+    /// The pool it was chosen from, if it was.
+    pool: Option<PoolSummary>,
+}
+
+/// How a pool was made.
+#[derive(Clone, Copy)]
+struct PoolSummary {
     sampled: usize,
     accepted: Option<f64>,
     seconds: f64,
 }
 
-/// What an arm's answers are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
-    Truth,
-    TruthLf,
-    TruthCrlf,
-    TruthCode,
-    TruthOfSelfOutput,
-    SelfOutput,
-    SelfOutputRight,
-    SelfOutputAny,
-    SelfOutputWrong,
-    Rephrase,
-}
-
-impl Source {
-    fn of(arm: &Arm) -> Self {
-        match arm {
-            Arm::GroundTruth
-            | Arm::Stm(_)
-            | Arm::RandomMask(_)
-            | Arm::LowestMask(_)
-            | Arm::Weights(_) => Self::Truth,
-            Arm::GroundTruthLf => Self::TruthLf,
-            Arm::GroundTruthCrlf => Self::TruthCrlf,
-            Arm::GroundTruthCode => Self::TruthCode,
-            Arm::GroundTruthOnSelfOutputItems => Self::TruthOfSelfOutput,
-            Arm::SelfOutput => Self::SelfOutput,
-            Arm::SelfOutputRight => Self::SelfOutputRight,
-            Arm::SelfOutputAny => Self::SelfOutputAny,
-            Arm::SelfOutputWrong => Self::SelfOutputWrong,
-            Arm::Rephrase => Self::Rephrase,
-        }
-    }
-
-    /// Which answers of the pool of Self-Output it takes.
-    fn among(self) -> Option<Candidates> {
-        match self {
-            Self::SelfOutput | Self::TruthOfSelfOutput => Some(Candidates::Correct),
-            Self::SelfOutputRight => Some(Candidates::CorrectOfMixed),
-            Self::SelfOutputAny => Some(Candidates::AnyOfMixed),
-            Self::SelfOutputWrong => Some(Candidates::IncorrectOfMixed),
-            _ => None,
-        }
-    }
-
-    /// For the folders' names.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Truth => "ground-truth",
-            Self::TruthLf => "ground-truth-lf",
-            Self::TruthCrlf => "ground-truth-crlf",
-            Self::TruthCode => "ground-truth-code",
-            Self::TruthOfSelfOutput => "ground-truth-subset",
-            Self::SelfOutput => "self-output",
-            Self::SelfOutputRight => "self-output-right",
-            Self::SelfOutputAny => "self-output-any",
-            Self::SelfOutputWrong => "self-output-wrong",
-            Self::Rephrase => "rephrase",
-        }
+impl From<&Pool> for PoolSummary {
+    fn from(pool: &Pool) -> Self {
+        Self { sampled: pool.sampled(), accepted: pool.accepted(), seconds: pool.seconds }
     }
 }
 
 /// Everything the arms are made of.
-pub(super) struct Material {
-    rendered: BTreeMap<Source, Rendered>,
+pub(super) struct Data {
+    sets: BTreeMap<Source, Set>,
 }
 
-impl Material {
-    /// Scores the ground truth and samples what the recipe's arms need.
+impl Data {
+    /// Samples what the recipe's arms need, and scores it.
     pub fn make(cx: &Context, recipe: &Recipe, base: &Checkpoint) -> Result<Self> {
         let items = recipe.items(&recipe.target, "train", recipe.sizes.train)?;
-        let mut compared = false;
-        for line in &recipe.arms {
-            // a rule that cannot be trained is refused before anything is computed
-            line.arm.finetune(recipe.finetune_of(line))?;
-            compared |= line.arm.weighting()?.needs().reference;
-        }
-        let mut sources: BTreeSet<Source> =
-            recipe.arms.iter().map(|line| Source::of(&line.arm)).collect();
+        // a rule that cannot be trained is refused before anything is computed
+        recipe.arms.iter().try_for_each(Arm::check)?;
+        let mut sources: BTreeSet<Source> = recipe.arms.iter().map(|arm| arm.source).collect();
         // the threshold curve is the ground truth's
-        sources.insert(Source::Truth);
-        let sample = |label: &str, shown, config: &SelfOutput| {
-            verbs::sample(cx, base, label, &items, shown, config)
-        };
-        let own = sources.iter().any(|source| source.among().is_some());
-        let own = own.then(|| sample("self-output", Shown::Question, &recipe.self_output));
-        let own = own.transpose()?;
-        let mut rendered = BTreeMap::new();
+        sources.insert(Source::GroundTruth);
+        let own = sources.iter().any(|source| source.of_self_output());
+        let own = own
+            .then(|| verbs::self_output(cx, base, "self-output", &items, &recipe.self_output))
+            .transpose()?;
+        let mut sets = BTreeMap::new();
         for source in sources {
-            let rewritten = |rewrite: &dyn Fn(&Item) -> Item| items.iter().map(rewrite).collect();
-            let mut made = None;
-            let chosen: Vec<Item> = match source {
-                Source::Truth => items.clone(),
-                Source::TruthLf => rewritten(&|item| with_line_ends(item, "\n")),
-                Source::TruthCrlf => rewritten(&|item| with_line_ends(item, "\r\n")),
-                Source::TruthCode => rewritten(&code_only),
+            let set = match source {
                 Source::Rephrase => {
-                    let shown = Shown::QuestionAndReference;
-                    let pool = sample("rephrase", shown, &recipe.rephrase)?;
-                    let chosen = pool.chosen(&items, recipe.rephrase.lowest, Candidates::Correct);
-                    made = Some((pool.sampled(), pool.accepted(), pool.seconds));
-                    chosen
+                    let pool = verbs::rephrase(cx, base, "rephrase", &items, &recipe.rephrase)?;
+                    let chosen = source.answers(&items, Some(&pool), &recipe.rephrase);
+                    Set::make(cx, recipe, base, source, chosen)?.with_pool(&items, Some(&pool))
                 }
                 _ => {
-                    let pool = own.as_ref().expect("sampled above");
-                    let among = source.among().expect("the rest comes from the pool");
-                    let chosen = pool.chosen(&items, recipe.self_output.lowest, among);
-                    if source == Source::TruthOfSelfOutput {
-                        let kept = |item: &&Item| chosen.iter().any(|other| other.id == item.id);
-                        items.iter().filter(kept).cloned().collect()
-                    } else {
-                        made = Some((pool.sampled(), pool.accepted(), pool.seconds));
-                        chosen
-                    }
+                    let chosen = source.answers(&items, own.as_ref(), &recipe.self_output);
+                    let sampled = source != Source::GroundTruthOnSelfOutputItems;
+                    let pool = own.as_ref().filter(|_| source.of_self_output() && sampled);
+                    Set::make(cx, recipe, base, source, chosen)?.with_pool(&items, pool)
                 }
             };
-            if chosen.is_empty() {
-                let problem = format!(
-                    "{} has no answer left of {} items; sample more answers, or leave the arm out",
-                    source.label(),
-                    items.len()
-                );
-                return Err(Error::invalid("training data", problem));
-            }
-            let mut scored = render(cx, base, source.label(), chosen, recipe.skip_unusable)?;
-            scored.asked = items.len();
-            if let Some((sampled, accepted, seconds)) = made {
-                (scored.sampled, scored.accepted) = (sampled, accepted);
-                scored.seconds = seconds;
-            }
-            if source == Source::Truth && compared {
-                scored.reference = reference(cx, recipe, base, &scored)?;
-            }
-            rendered.insert(source, scored);
+            let compared = |arm: &Arm| arm.source == source && arm.rule.needs().reference;
+            let set = match recipe.arms.iter().any(compared) {
+                true => set.with_reference(cx, recipe, base)?,
+                false => set,
+            };
+            sets.insert(source, set);
         }
-        Ok(Self { rendered })
+        Ok(Self { sets })
     }
 
-    fn of(&self, arm: &Arm) -> &Rendered {
-        &self.rendered[&Source::of(arm)]
+    fn truth(&self) -> &Set {
+        &self.sets[&Source::GroundTruth]
     }
 
-    fn truth(&self) -> &Rendered {
-        &self.rendered[&Source::Truth]
+    /// The arm's answers.
+    pub fn of(&self, arm: &Arm) -> &Arc<Scored> {
+        &self.sets[&arm.source].scored
     }
 
-    /// The arm's training examples; `seed` draws random masks.
-    pub fn examples(&self, arm: &Arm, seed: u64) -> Result<Vec<Example>> {
-        self.of(arm).examples(arm, seed)
-    }
-
-    /// The arm's data, weighed by `rule`, which is the arm's, and how it is trained.
-    pub fn weighted<'a>(
-        &'a self,
-        arm: &Arm,
-        rule: &'a Weighting,
-        config: &TrainConfig,
-    ) -> Result<Weighted<'a>> {
-        let source = self.of(arm);
-        Weighted::new(rule, &source.sequences, source.signals(), config)
-    }
-
-    /// Some of the arm's examples, drawn by `seed`, to be looked at while a model is trained on all of them.
-    pub fn scored(&self, arm: &Arm, seed: u64, count: usize) -> Vec<ProbeExample> {
-        let Rendered { sequences, classes, .. } = self.of(arm);
-        let count = count.min(sequences.len());
-        let mut drawn = Rng::new(seed, "training-probe").distinct(sequences.len(), count);
-        drawn.sort_unstable();
-        drawn.iter().map(|at| ProbeExample::new(&sequences[*at], &classes[*at])).collect()
+    /// The arm's answers, weighed by its rule; `seed` draws random masks.
+    pub fn masked(&self, arm: &Arm, seed: u64) -> Result<Masked> {
+        Masked::new(self.of(arm).clone(), &arm.rule, seed)
     }
 
     /// How the arm's data came to be.
-    pub fn summary(&self, setting: &Setting) -> DataSummary {
-        let source = self.of(&setting.arm);
+    pub fn summary(&self, arm: &Arm) -> DataSummary {
+        let Set { scored, text_alone, shares, asked, pool, .. } = &self.sets[&arm.source];
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let given = perplexity::given_prompt(&source.sequences, &source.scores);
-        let given: Vec<f64> = given.into_iter().flatten().collect();
+        let given: Vec<f64> = scored.perplexities().into_iter().flatten().collect();
         let center = mean(given.clone());
         let squares = given.iter().map(|value| (value - center).powi(2));
         DataSummary {
-            arm: setting.to_string(),
-            asked: source.asked,
-            kept: source.items.len(),
-            unusable: source.unusable.clone(),
-            sampled: source.sampled,
-            accepted: source.accepted,
+            arm: arm.to_string(),
+            asked: *asked,
+            kept: scored.items.len(),
+            unusable: scored.unusable.iter().map(|of| of.id.clone()).collect(),
+            sampled: pool.map_or(0, |pool| pool.sampled),
+            accepted: pool.and_then(|pool| pool.accepted),
             perplexity_variance: mean(squares.collect()),
             perplexity_given_prompt: center,
             perplexities: given,
-            perplexity_of_text_alone: mean(source.text_alone.iter().copied().flatten().collect()),
-            share_above_2_5: source.shares.1,
-            classes: source.shares.0.clone(),
-            seconds: source.seconds,
+            perplexity_of_text_alone: mean(text_alone.iter().copied().flatten().collect()),
+            share_above_2_5: shares.1,
+            classes: shares.0.clone(),
+            seconds: pool.map_or(0.0, |pool| pool.seconds),
         }
     }
 
@@ -248,206 +134,107 @@ impl Material {
     /// The first items token by token under each arm that has data of its own, and under the masks.
     pub fn token_examples(
         &self,
-        arms: &[Setting],
+        arms: &[Arm],
         items: usize,
         seed: u64,
     ) -> Result<Vec<TokenExample>> {
+        let place = |scored: &Scored, id: &str| scored.items.iter().position(|item| item.id == id);
         // items that every kind of data still has, so that arms can be compared on them
-        let has = |rendered: &Rendered, id: &str| rendered.items.iter().any(|item| item.id == id);
-        let shared = self
-            .truth()
-            .items
-            .iter()
-            .filter(|item| self.rendered.values().all(|made| has(made, &item.id)));
-        let ids: Vec<&str> = shared.take(items).map(|item| item.id.as_str()).collect();
+        let everywhere =
+            |item: &&Item| self.sets.values().all(|set| place(&set.scored, &item.id).is_some());
+        let shared = self.truth().scored.items.iter().filter(everywhere).take(items);
+        let shared: Vec<&Item> = shared.collect();
         let mut examples = Vec::new();
         for arm in arms {
-            let source = self.of(&arm.arm);
-            let masks = source.masks(&arm.arm, seed)?;
-            for id in &ids {
-                let Some(at) = source.items.iter().position(|item| item.id == *id) else {
-                    continue;
-                };
-                examples.push(TokenExample {
-                    arm: arm.to_string(),
-                    item: id.to_string(),
-                    tokens: source.tokens(at, &masks[at]),
-                });
+            // where weights follow the model, any token of an answer may be learned
+            let rule = match arm.rule.needs().online() {
+                true => &Weighting::all(),
+                false => &arm.rule,
+            };
+            let masked = Masked::new(self.of(arm).clone(), rule, seed)?;
+            for item in &shared {
+                if let Some(at) = place(&masked.scored, &item.id) {
+                    examples.push(TokenExample { arm: arm.to_string(), ..masked.tokens(at)? });
+                }
             }
         }
         Ok(examples)
     }
 }
 
-impl Rendered {
-    /// What is known of each token of each sequence.
-    fn signals(&self) -> Vec<Signals> {
-        scorer::signals(&self.sequences, &self.classes, &self.scores, &self.reference)
-    }
-
-    /// Which completion tokens the arm learns, for each sequence. Where weights follow the model: those that may be learned.
-    fn masks(&self, arm: &Arm, seed: u64) -> Result<Vec<LossMask>> {
-        let weighting = arm.weighting()?;
-        match weighting.needs().online() {
-            true => Ok(self.sequences.iter().map(|s| s.completion.clone()).collect()),
-            false => weighting.masks(&self.signals(), seed),
+impl Set {
+    fn make(
+        cx: &Context,
+        recipe: &Recipe,
+        base: &Checkpoint,
+        source: Source,
+        answered: Vec<Item>,
+    ) -> Result<Self> {
+        let label = source.name().replace('_', "-");
+        if answered.is_empty() {
+            let problem = format!(
+                "{label} has no answer left of {} items; sample more answers, or leave the arm out",
+                recipe.sizes.train
+            );
+            return Err(Error::invalid("training data", problem));
         }
-    }
-
-    /// The arm's training examples.
-    fn examples(&self, arm: &Arm, seed: u64) -> Result<Vec<Example>> {
-        let weighting = arm.weighting()?;
-        let weights = match weighting.needs().online() {
-            true => scorer::every_token(&self.sequences),
-            false => weighting.weights(&self.signals(), seed)?,
+        let rendering = Rendering {
+            context: base.config()?.max_position_embeddings,
+            too_long: TooLong::Refuse,
+            skip_unusable: recipe.skip_unusable,
         };
-        Ok(scorer::examples(&self.sequences, weights))
-    }
-
-    fn tokens(&self, at: usize, mask: &LossMask) -> Vec<TokenView> {
-        let (item, sequence) = (&self.items[at], &self.sequences[at]);
-        let style = ledger::marked(sequence, &item.truth, &item.style);
-        views(sequence, &self.scores[at], mask, &style)
-    }
-}
-
-/// The tokens of a sequence as they are looked at: `mask` says which are learned, `style` which are the writer's own.
-pub fn views(
-    sequence: &Sequence,
-    scores: &TokenScores,
-    mask: &LossMask,
-    style: &[bool],
-) -> Vec<TokenView> {
-    let perplexity = scores.perplexity();
-    (0..sequence.len())
-        .map(|position| TokenView {
-            text: sequence.token_text(position).to_string(),
-            completion: sequence.completion.learns(position),
-            learned: mask.learns(position),
-            style: style[position],
-            perplexity: perplexity[position].map(f64::from),
+        let rendered = Scored::of_items(&label, &answered, &cx.tokenizer(base)?, rendering)?;
+        if let Some(first) = rendered.unusable.first() {
+            let ids = rendered.unusable.iter().take(5).map(|of| of.id.as_str());
+            cx.progress.note(&format!(
+                "{label}: {} of {} items cannot be used and are left out: {} ({})",
+                rendered.unusable.len(),
+                answered.len(),
+                ids.collect::<Vec<_>>().join(", "),
+                first.problem
+            ));
+        }
+        let scored = verbs::score_rendered(cx, base, rendered)?;
+        let ledger = ledger_of(cx, base, &scored)?;
+        let tally = Tally::of(&ledger, &[])?;
+        Ok(Self {
+            text_alone: verbs::text_alone(cx, base, &scored)?,
+            shares: (tally.classes(), tally.share_above_paper_threshold()),
+            ledger,
+            asked: answered.len(),
+            pool: None,
+            scored: Arc::new(scored),
         })
-        .collect()
-}
+    }
 
-/// What a reference model says of the ground truth: the base, fine-tuned on all tokens of it as the recipe's `finetune` says, its
-/// rate included, with the first seed. That is DPF's first fine-tune.
-fn reference(
-    cx: &Context,
-    recipe: &Recipe,
-    base: &Checkpoint,
-    truth: &Rendered,
-) -> Result<Vec<TokenScores>> {
-    let seeded = TrainConfig { seed: recipe.seeds[0], ..recipe.finetune.clone() };
-    let config = Arm::GroundTruth.finetune(&seeded)?;
-    let examples = truth.examples(&Arm::GroundTruth, config.seed)?;
-    let tuned = verbs::finetune(cx, base, "reference", &examples, &config)?;
-    let ids: Vec<&[u32]> = truth.sequences.iter().map(|s| s.ids.as_slice()).collect();
-    let scores = verbs::score(cx, &tuned.checkpoint, "ground-truth-reference", &ids)?;
-    for (sequence, scores) in truth.sequences.iter().zip(&scores) {
-        scores.check(&tuned.checkpoint, &sequence.id)?;
+    /// The same with what it was chosen from.
+    fn with_pool(self, asked: &[Item], pool: Option<&Pool>) -> Self {
+        Self { asked: asked.len(), pool: pool.map(PoolSummary::from), ..self }
     }
-    Ok(scores)
-}
 
-/// Renders and scores items under the base model.
-///
-/// `skip` leaves out items that cannot be rendered, such as one whose answer is empty.
-fn render(
-    cx: &Context,
-    base: &Checkpoint,
-    label: &str,
-    mut items: Vec<Item>,
-    skip: bool,
-) -> Result<Rendered> {
-    let tokenizer = cx.tokenizer(base)?;
-    let context = base.config()?.max_position_embeddings;
-    let examples: Vec<dataset::Example> = items.iter().map(dataset::Example::from).collect();
-    let read = if skip { usable_sequences } else { sequences };
-    let Sequences { sequences, unusable, .. } =
-        read(&tokenizer, &examples, context, TooLong::Refuse)?;
-    if !unusable.is_empty() {
-        cx.progress.note(&format!(
-            "{label}: {} of {} items cannot be used and are left out: {} ({})",
-            unusable.len(),
-            items.len(),
-            unusable.iter().take(5).map(|of| of.id.as_str()).collect::<Vec<_>>().join(", "),
-            unusable[0].problem
-        ));
-        let kept: BTreeSet<&str> = sequences.iter().map(|of| of.id.as_str()).collect();
-        items.retain(|item| kept.contains(item.id.as_str()));
+    /// The same with what a reference model says of it: the base, fine-tuned on all tokens of it as the recipe's `finetune` says, its rate
+    /// included, with the first seed. That is DPF's first fine-tune.
+    fn with_reference(self, cx: &Context, recipe: &Recipe, base: &Checkpoint) -> Result<Self> {
+        let config = TrainConfig { seed: recipe.seeds[0], ..recipe.finetune.clone() };
+        let masked = Masked::new(self.scored.clone(), &Weighting::all(), config.seed)?;
+        let prepared = masked.prepare(&config)?;
+        let tuned = verbs::train(cx, base, "reference", &Training::of(&prepared))?;
+        let scored = Scored::clone(&self.scored);
+        let scored = verbs::score_against(cx, &tuned.checkpoint, base, scored)?;
+        Ok(Self { scored: Arc::new(scored), ..self })
     }
-    let ids: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
-    let scores = verbs::score(cx, base, label, &ids)?;
-    for (sequence, scores) in sequences.iter().zip(&scores) {
-        scores.check(base, &sequence.id)?;
-    }
-    let texts: Vec<&str> = items.iter().map(|item| item.truth.as_str()).collect();
-    let bare = texts
-        .iter()
-        .map(|text| Ok(tokenizer.encode(text, true)?.ids))
-        .collect::<Result<Vec<_>>>()?;
-    let bare: Vec<&[u32]> = bare.iter().map(Vec::as_slice).collect();
-    let bare_scores = verbs::score(cx, base, &format!("{label}-text-alone"), &bare)?;
-    let text_alone =
-        bare_scores.iter().map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp)).collect();
-    let classes: Vec<Vec<TokenClass>> = sequences.iter().map(|s| s.classes(&tokenizer)).collect();
-    let ledger = keep(cx, base, label, &items, &sequences, &scores, &classes)?;
-    let tally = Tally::of(&ledger, &[])?;
-    let unusable = unusable.into_iter().map(|of| of.id).collect();
-    Ok(Rendered {
-        unusable,
-        asked: items.len(),
-        classes,
-        ledger,
-        shares: (tally.classes(), tally.share_above_paper_threshold()),
-        reference: Vec::new(),
-        items,
-        sequences,
-        scores,
-        text_alone,
-        sampled: 0,
-        accepted: None,
-        seconds: 0.0,
-    })
 }
 
 /// The ledger of scored items, written into the store if it is not there. Each token of an answer has weight 1: arms mask it in their own ways.
-fn keep(
-    cx: &Context,
-    base: &Checkpoint,
-    label: &str,
-    items: &[Item],
-    sequences: &[Sequence],
-    scores: &[TokenScores],
-    classes: &[Vec<TokenClass>],
-) -> Result<Ledger> {
-    let styled = items.iter().any(|item| !item.style.is_empty());
-    let style: Vec<Vec<bool>> = match styled {
-        true => sequences
-            .iter()
-            .zip(items)
-            .map(|(of, item)| ledger::marked(of, &item.truth, &item.style))
-            .collect(),
-        false => Vec::new(),
-    };
-    let inputs = cx.fingerprint(base)?.with("items", items)?;
-    let entry = cx.store.entry("ledger", label, &inputs)?;
+fn ledger_of(cx: &Context, base: &Checkpoint, scored: &Scored) -> Result<Ledger> {
     const FOLDER: &str = "tokens";
-    let origin = Origin::of(cx, base, None, &[], sequences, None)?;
-    let _tokens: usize = entry.run(|work| {
-        let card = Card::begin(cx, &entry, base)?;
-        let rows = Rows {
-            sequences,
-            scores,
-            reference: &[],
-            classes,
-            style: &style,
-            weights: &scorer::every_token(sequences),
-        };
+    let inputs = cx.fingerprint(base)?.with("items", &scored.items)?;
+    let origin = Origin::of(cx, base, None, &[], &scored.sequences, None)?;
+    let (_, folder) = verbs::kept(cx, ("ledger", &scored.name), base, &inputs, |work, _| {
+        let (style, weights) = (scored.styles(), scored.every_token());
+        let rows = scored.rows(&style, &weights);
         ledger::write(&work.path(FOLDER)?, &origin, |writer| writer.add(&rows))?;
-        card.write(work)?;
-        Ok(sequences.iter().map(Sequence::len).sum())
+        Ok(scored.sequences.len())
     })?;
-    Ledger::made_from(&entry.folder().join(FOLDER), &origin)
+    Ledger::made_from(&folder.join(FOLDER), &origin)
 }

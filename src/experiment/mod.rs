@@ -9,10 +9,9 @@ mod recipe;
 pub mod results;
 mod rewrite;
 mod run;
-mod setting;
+mod source;
 
-pub use arm::Arm;
-pub use data::views;
+pub use arm::{Arm, Variant};
 pub use recipe::{DataSizes, RENAMED, Recipe, read_split, renamed_keys};
 pub use run::{Experiment, run};
-pub use setting::{Setting, Variant, canonical};
+pub use source::Source;

@@ -1,16 +1,19 @@
-use super::{Arm, Setting, Variant};
+use super::{Arm, Variant};
+use crate::answers::{Task, Tasks};
+use crate::context::Context;
 use crate::dataset::{read_items, read_usable_items};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::generate::Sampling;
 use crate::hub;
 use crate::model::{Checkpoint, Precision};
-use crate::probe::{ProbeExample, ProbeSet, Role, Watch, WhenForgotten};
+use crate::probe::{ProbeSet, Role, Watch, WhenForgotten};
 use crate::progress::Progress;
+use crate::scored::Scored;
 use crate::self_output::{Conditioning, SelfOutput};
 use crate::stats::{self, Design};
 use crate::task::{Accuracy, Item};
-use crate::tokens::{DateTime, TemplateOptions, Tokenizer};
+use crate::tokens::{DateTime, TemplateOptions};
 use crate::train::TrainConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +34,7 @@ pub struct Recipe {
     /// The tasks that should not be lost.
     pub non_target: Vec<String>,
     /// What is compared.
-    pub arms: Vec<Setting>,
+    pub arms: Vec<Arm>,
     /// Peak rates tried for every arm with the first seed; the other seeds run at each arm's best one.
     pub learning_rates: Vec<f64>,
     /// Seeds of the adapter's start, the order of examples and random masks.
@@ -119,18 +122,11 @@ impl Recipe {
             tasks: "lab".into(),
             target: "code".into(),
             non_target: ["algebra", "word", "choice", "sql", "follow"].map(String::from).to_vec(),
-            arms: vec![
-                Arm::GroundTruth,
-                Arm::GroundTruthOnSelfOutputItems,
-                Arm::SelfOutput,
-                Arm::Rephrase,
-                Arm::Stm(2.5),
-                Arm::RandomMask(2.5),
-                Arm::LowestMask(2.5),
-            ]
-            .into_iter()
-            .map(Setting::from)
-            .collect(),
+            arms: ["ground_truth", "ground_truth_on_self_output_items", "self_output", "rephrase"]
+                .iter()
+                .chain(&["stm(2.5)", "random_mask(2.5)", "lowest_mask(2.5)"])
+                .filter_map(|name| name.parse().ok())
+                .collect(),
             learning_rates: vec![1e-4, 3e-4, 1e-3, 3e-3],
             seeds: vec![1, 2, 3],
             seeds_at_every_rate: false,
@@ -241,8 +237,8 @@ impl Recipe {
         stats::distinct("non_target", &self.non_target)?;
         stats::distinct("thresholds", &self.thresholds)?;
         stats::distinct("probe", &self.probe)?;
-        for setting in &self.arms {
-            let Some(name) = setting.variant.as_ref() else {
+        for arm in &self.arms {
+            let Some(name) = arm.variant.as_ref() else {
                 continue;
             };
             if !self.variants.contains_key(name) {
@@ -251,7 +247,7 @@ impl Recipe {
                     "there is no [variants.{name}]; the recipe has: {}",
                     if known.is_empty() { "none".into() } else { known.join(", ") }
                 );
-                return Err(Error::invalid(format!("arm `{setting}`"), problem));
+                return Err(Error::invalid(format!("arm `{arm}`"), problem));
             }
         }
         for (name, variant) in &self.variants {
@@ -326,9 +322,9 @@ impl Recipe {
         for (of, finetune) in ways.chain([("finetune.".to_owned(), &self.finetune)]) {
             let Some(steps) = finetune.reweigh_every else { continue };
             let mut followed = false;
-            for setting in &self.arms {
-                let own = self.finetune_of(setting).reweigh_every == Some(steps);
-                followed |= own && setting.arm.weighting()?.needs().online();
+            for arm in &self.arms {
+                let own = self.finetune_of(arm).reweigh_every == Some(steps);
+                followed |= own && arm.rule.needs().online();
             }
             if !followed {
                 let problem = "would do nothing: no arm that is trained so has weights that follow the model while it learns, as `dft` has";
@@ -339,16 +335,16 @@ impl Recipe {
     }
 
     /// How the arm is trained.
-    pub fn finetune_of(&self, setting: &Setting) -> &TrainConfig {
-        let variant = setting.variant.as_ref();
+    pub fn finetune_of(&self, arm: &Arm) -> &TrainConfig {
+        let variant = arm.variant.as_ref();
         variant
             .and_then(|name| self.variants.get(name))
             .map_or(&self.finetune, |variant| &variant.finetune)
     }
 
     /// The rates that are tried for the arm.
-    pub fn rates_of(&self, setting: &Setting) -> &[f64] {
-        let variant = setting.variant.as_ref();
+    pub fn rates_of(&self, arm: &Arm) -> &[f64] {
+        let variant = arm.variant.as_ref();
         variant
             .and_then(|name| self.variants.get(name))
             .map_or(&self.learning_rates, |variant| &variant.learning_rates)
@@ -395,29 +391,26 @@ impl Recipe {
         TemplateOptions { date: self.template_date, args: self.template_args.clone() }
     }
 
-    /// What is looked at while a model is trained on examples of which `training` are some; nothing, if the recipe names no task.
+    /// What is looked at while `base` is trained on `training`; nothing, if the recipe names no task. `seed` draws some of the training examples.
     pub fn watch(
         &self,
-        training: Vec<ProbeExample>,
-        tokenizer: &Tokenizer,
-        context: usize,
+        cx: &Context,
+        base: &Checkpoint,
+        training: &Scored,
+        seed: u64,
     ) -> Result<Option<Watch>> {
         if self.probe.is_empty() {
             return Ok(None);
         }
-        let mut sets = vec![ProbeSet {
-            name: "training".into(),
-            role: Role::Training,
-            scored: training,
-            items: Vec::new(),
-        }];
+        let (tokenizer, context) = (cx.tokenizer(base)?, base.config()?.max_position_embeddings);
+        let mut sets = vec![ProbeSet::of_training(training, seed, self.probe_items())];
         for task in &self.probe {
             let role = match *task == self.target {
                 true => Role::Target,
                 false => Role::NonTarget,
             };
             let items = self.items(task, "validation", self.probe_items())?;
-            sets.push(ProbeSet::of_items(task, role, items, tokenizer, context)?);
+            sets.push(ProbeSet::of_items(task, role, &items, &tokenizer, context)?);
         }
         let preset = Watch::default();
         let watch = Watch {
@@ -430,6 +423,19 @@ impl Recipe {
         };
         watch.check()?;
         Ok(Some(watch))
+    }
+
+    /// The test items of its tasks.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn test(&self) -> Result<Tasks> {
+        let task = |name: &String| Ok(Task::new(name, self.items(name, "test", self.sizes.test)?));
+        Ok(Tasks {
+            target: task(&self.target)?,
+            others: self.non_target.iter().map(task).collect::<Result<_>>()?,
+            max_new_tokens: self.max_new_tokens,
+        })
     }
 
     /// Items of each task that is looked at while a model is trained.
@@ -774,7 +780,10 @@ mod tests {
         let error = Recipe::parse("lerning_rates = [1e-3]").unwrap_err();
         assert!(error.contains("`lerning_rates`") && error.contains("`learning_rates`"), "{error}");
         let error = Recipe::parse("[finetune]\nbach_size = 8").unwrap_err();
-        assert!(error.contains("`finetune.bach_size`") && error.contains("`batch_size`"), "{error}");
+        assert!(
+            error.contains("`finetune.bach_size`") && error.contains("`batch_size`"),
+            "{error}"
+        );
         assert!(Recipe::parse("thresholds = [-1.0]").unwrap_err().contains("above 0"));
         assert!(Recipe::parse("arms = [\"stm\"]").unwrap_err().contains("arm `stm`"));
     }

@@ -1,9 +1,10 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
-use super::setting::named;
 pub use crate::evaluate::{ItemScore, TaskScore};
 pub use crate::ledger::{ClassShare, ThresholdPoint};
 use crate::probe::{Row, Stopped};
+use crate::scored::named;
+pub use crate::scored::{TokenExample, TokenView};
 pub use crate::weight_change::LayerChange;
 use serde::{Deserialize, Serialize};
 
@@ -116,31 +117,4 @@ pub struct DataSummary {
     pub classes: Vec<ClassShare>,
     /// Wall seconds of sampling and grading its answers; 0 for what was there already.
     pub seconds: f64,
-}
-
-/// One training example token by token.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TokenExample {
-    /// The arm whose data it is from.
-    #[serde(deserialize_with = "named")]
-    pub arm: String,
-    /// The item's id; the same item appears under several arms.
-    pub item: String,
-    /// Prompt, completion and template tokens in order.
-    pub tokens: Vec<TokenView>,
-}
-
-/// One token of a [`TokenExample`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TokenView {
-    /// The token's text.
-    pub text: String,
-    /// Whether it belongs to the completion.
-    pub completion: bool,
-    /// Whether it is learned.
-    pub learned: bool,
-    /// Whether it is a style token of the writer's (where that is known).
-    pub style: bool,
-    /// exp(surprisal) under the base model; `None` for the first token.
-    pub perplexity: Option<f64>,
 }

@@ -1,9 +1,11 @@
-use super::data::Material;
+use super::data::Data;
 use super::results::{DataSummary, Results, Run, TaskScore, TokenExample};
-use super::{Recipe, Setting};
+use super::{Arm, Recipe};
+use crate::answers::{Task, Tasks};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
+use crate::masked::{Masked, Prepared};
 use crate::model::{Checkpoint, Precision};
 use crate::task::Item;
 use crate::train::{Example, TrainConfig};
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// One arm at one rate with one seed.
 #[derive(Debug, Clone, PartialEq)]
 struct Unit {
-    setting: Setting,
+    arm: Arm,
     learning_rate: f64,
     seed: u64,
 }
@@ -25,10 +27,9 @@ pub struct Experiment<'a> {
     cx: &'a Context,
     recipe: Recipe,
     base: Checkpoint,
-    material: Material,
-    validation: (String, Vec<Item>),
-    test: Vec<(String, Vec<Item>)>,
-    sampling: Sampling,
+    data: Data,
+    validation: Task,
+    test: Tasks,
 }
 
 /// Computes everything that the recipe asks for and the store does not hold yet.
@@ -44,14 +45,9 @@ impl<'a> Experiment<'a> {
     pub fn prepare(cx: &'a Context, recipe: &Recipe) -> Result<Self> {
         recipe.check()?;
         let base = recipe.base(&cx.progress)?;
-        let tasks = std::iter::once(&recipe.target).chain(&recipe.non_target);
-        let test = tasks.map(|task| {
-            let items = recipe.items(task, "test", recipe.sizes.test)?;
-            Ok((task.to_string(), items))
-        });
-        let test: Vec<(String, Vec<Item>)> = test.collect::<Result<_>>()?;
+        let test = recipe.test()?;
         let scored = |item: &Item| item.check.by_likelihood();
-        if recipe.choices.is_some() && !test.iter().flat_map(|(_, items)| items).any(scored) {
+        if recipe.choices.is_some() && !test.all().flat_map(|task| &task.items).any(scored) {
             let problem =
                 "none of the recipe's tasks has questions with options to score; leave it out";
             return Err(Error::invalid("choices", problem));
@@ -59,10 +55,9 @@ impl<'a> Experiment<'a> {
         let validation = recipe.items(&recipe.target, "validation", recipe.sizes.validation)?;
         Ok(Self {
             cx,
-            validation: (recipe.target.clone(), validation),
+            validation: Task::new(&recipe.target, validation),
             test,
-            sampling: Sampling::greedy(recipe.max_new_tokens),
-            material: Material::make(cx, recipe, &base)?,
+            data: Data::make(cx, recipe, &base)?,
             recipe: recipe.clone(),
             base,
         })
@@ -81,7 +76,7 @@ impl<'a> Experiment<'a> {
     /// How each arm's training data came to be, in the order of the recipe.
     pub fn data(&self) -> Vec<DataSummary> {
         let arms = self.recipe.arms.iter();
-        arms.map(|arm| self.material.summary(arm)).collect()
+        arms.map(|arm| self.data.summary(arm)).collect()
     }
 
     /// Trains and measures every arm at every rate, as [`run`] says.
@@ -89,8 +84,8 @@ impl<'a> Experiment<'a> {
         let recipe = &self.recipe;
         let (base_validation, base) = self.measure(&self.base, "base")?;
         let first = recipe.seeds[0];
-        let at = |setting: &Setting, learning_rate: f64, seed: u64| Unit {
-            setting: setting.clone(),
+        let at = |arm: &Arm, learning_rate: f64, seed: u64| Unit {
+            arm: arm.clone(),
             learning_rate,
             seed,
         };
@@ -101,8 +96,8 @@ impl<'a> Experiment<'a> {
             .collect();
         let compute = |units: &[Unit]| side_by_side(self.cx, units, |cx, unit| self.one(cx, unit));
         let mut runs = compute(&swept)?;
-        let best = |arm: &Setting| {
-            let of_arm = runs.iter().zip(&swept).filter(|(_, unit)| unit.setting == *arm);
+        let best = |arm: &Arm| {
+            let of_arm = runs.iter().zip(&swept).filter(|(_, unit)| unit.arm == *arm);
             let better = |best: Option<(f64, f64)>, (validation, rate): (f64, f64)| match best {
                 Some((v, r)) if v > validation || (v == validation && r <= rate) => Some((v, r)),
                 _ => Some((validation, rate)),
@@ -125,9 +120,9 @@ impl<'a> Experiment<'a> {
             .into_iter()
             .zip(swept.into_iter().chain(more))
             .map(|(mut run, unit)| {
-                let arm = recipe.arms.iter().position(|arm| *arm == unit.setting);
+                let arm = recipe.arms.iter().position(|arm| *arm == unit.arm);
                 let arm = arm.expect("made from the recipe's arms");
-                let rates = recipe.rates_of(&unit.setting);
+                let rates = recipe.rates_of(&unit.arm);
                 let rate = rates.iter().position(|rate| *rate == unit.learning_rate);
                 let seed = recipe.seeds.iter().position(|seed| *seed == unit.seed);
                 run.chosen = unit.learning_rate == chosen[arm];
@@ -144,8 +139,8 @@ impl<'a> Experiment<'a> {
             margin: recipe.margin,
             runs: placed.into_iter().map(|(_, run)| run).collect(),
             data: self.data(),
-            thresholds: self.material.threshold_curve(&recipe.thresholds)?,
-            examples: self.material.token_examples(&recipe.arms, 4, first)?,
+            thresholds: self.data.threshold_curve(&recipe.thresholds)?,
+            examples: self.data.token_examples(&recipe.arms, 4, first)?,
         })
     }
 
@@ -160,91 +155,78 @@ impl<'a> Experiment<'a> {
         checkpoint: &Checkpoint,
         label: &str,
     ) -> Result<(f64, Vec<TaskScore>)> {
-        let all: Vec<(String, Vec<Item>)> =
-            std::iter::once(&self.validation).chain(&self.test).cloned().collect();
-        let graded = verbs::evaluate(cx, checkpoint, label, &all, &self.sampling)?;
+        let all: Vec<Task> =
+            std::iter::once(&self.validation).chain(self.test.all()).cloned().collect();
+        let sampling = Sampling::greedy(self.test.max_new_tokens);
+        let graded = verbs::ask(cx, checkpoint, label, &all, &sampling)?;
         let mut scores =
-            all.iter().zip(&graded).map(|((task, _), graded)| TaskScore::of(task, graded));
+            all.iter().zip(&graded).map(|(task, graded)| TaskScore::of(&task.name, graded));
         let validation = scores.next().expect("the validation split comes first");
         Ok((validation.value(), scores.collect()))
     }
 
     /// The untouched items of the target's validation split, by which rates are chosen.
     pub fn validation(&self) -> &[Item] {
-        &self.validation.1
+        &self.validation.items
     }
 
-    /// The test items of each task, target first.
-    pub fn test(&self) -> &[(String, Vec<Item>)] {
+    /// The test items of each task.
+    pub fn test(&self) -> &Tasks {
         &self.test
     }
 
     /// The first training items token by token, under each arm.
     pub fn token_examples(&self, items: usize) -> Result<Vec<TokenExample>> {
         let first = self.recipe.seeds[0];
-        self.material.token_examples(&self.recipe.arms, items, first)
+        self.data.token_examples(&self.recipe.arms, items, first)
     }
 
-    /// The arm's training examples; the seed draws random masks.
-    pub fn examples(&self, setting: &Setting, seed: u64) -> Result<Vec<Example>> {
-        self.material.examples(&setting.arm, seed)
+    /// The arm's data with what is learned of them; the seed draws random masks.
+    pub fn masked(&self, arm: &Arm, seed: u64) -> Result<Masked> {
+        self.data.masked(arm, seed)
     }
 
-    /// How the arm is trained at one rate with one seed.
-    pub fn finetune(
-        &self,
-        setting: &Setting,
-        learning_rate: f64,
-        seed: u64,
-    ) -> Result<TrainConfig> {
-        let config = self.recipe.finetune_of(setting).clone();
-        setting.arm.finetune(&TrainConfig { learning_rate, seed, ..config })
+    /// How the arm is trained at one rate with one seed; what is left open there is as its rule says ([`Masked::prepare`]).
+    pub fn config(&self, arm: &Arm, learning_rate: f64, seed: u64) -> TrainConfig {
+        TrainConfig { learning_rate, seed, ..self.recipe.finetune_of(arm).clone() }
     }
 
     /// The arm's model at one rate with one seed: out of the store, if [`Experiment::run`] or an earlier call trained it.
-    pub fn tuned(&self, setting: &Setting, learning_rate: f64, seed: u64) -> Result<Tuned> {
-        self.tuned_in(self.cx, setting, learning_rate, seed)
+    pub fn tuned(&self, arm: &Arm, learning_rate: f64, seed: u64) -> Result<Tuned> {
+        let config = self.config(arm, learning_rate, seed);
+        self.train(self.cx, arm, &self.masked(arm, seed)?.prepare(&config)?)
     }
 
-    fn tuned_in(
-        &self,
-        cx: &Context,
-        setting: &Setting,
-        learning_rate: f64,
-        seed: u64,
-    ) -> Result<Tuned> {
-        let label = format!("{}-{learning_rate}-{seed}", setting.label());
-        let config = self.finetune(setting, learning_rate, seed)?;
-        let watch = self.recipe.watch(
-            self.material.scored(&setting.arm, seed, self.recipe.probe_items()),
-            &cx.tokenizer(&self.base)?,
-            self.base.config()?.max_position_embeddings,
-        )?;
-        let weighting = setting.arm.weighting()?;
-        let weighted = self.material.weighted(&setting.arm, &weighting, &config)?;
-        let training = Training { watch: watch.as_ref(), ..weighted.training() };
+    fn train(&self, cx: &Context, arm: &Arm, prepared: &Prepared<'_>) -> Result<Tuned> {
+        let TrainConfig { learning_rate, seed, .. } = prepared.config;
+        let watch = self.recipe.watch(cx, &self.base, self.data.of(arm), seed)?;
+        let training = Training { watch: watch.as_ref(), ..Training::of(prepared) };
+        let label = format!("{}-{learning_rate}-{seed}", arm.label());
         verbs::train(cx, &self.base, &label, &training)
     }
 
     fn one(&self, cx: &Context, unit: &Unit) -> Result<Run> {
-        let Unit { setting, learning_rate, seed } = unit;
-        let label = format!("{}-{learning_rate}-{seed}", setting.label());
-        let examples = self.examples(setting, *seed)?;
-        let tuned = self.tuned_in(cx, setting, *learning_rate, *seed)?;
+        let Unit { arm, learning_rate, seed } = unit;
+        let label = format!("{}-{learning_rate}-{seed}", arm.label());
+        let config = self.config(arm, *learning_rate, *seed);
+        let masked = self.masked(arm, *seed)?;
+        let prepared = masked.prepare(&config)?;
+        let tuned = self.train(cx, arm, &prepared)?;
+        let examples = &prepared.examples;
         let (validation, test) = self.measure_in(cx, &tuned.checkpoint, &label)?;
         let learned = |example: &Example| example.weights.iter().filter(|w| **w != 0.0).count();
         let tokens_learned = tuned.steps.iter().map(|step| step.learned).sum();
         Ok(Run {
-            arm: setting.to_string(),
+            arm: arm.to_string(),
             learning_rate: *learning_rate,
             seed: *seed,
             chosen: false,
-            threshold: setting.arm.threshold(),
+            threshold: arm.threshold(),
             items: examples.len() - tuned.left_out.len(),
             completion_tokens: examples.iter().map(|example| example.completion_tokens).sum(),
             // of weights that follow the model: the mean over epochs
-            learned_tokens: match setting.arm.weighting()?.needs().online() {
-                true => tokens_learned / self.recipe.finetune_of(setting).num_epochs,
+            learned_tokens: match arm.rule.needs().online() {
+                true => tokens_learned / config.num_epochs,
                 false => examples.iter().map(learned).sum(),
             },
             tokens_seen: tuned.steps.iter().map(|step| step.tokens).sum(),

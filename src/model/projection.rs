@@ -34,31 +34,13 @@ impl Projection {
     }
 
     /// `(rows, in)` to `(rows, out)`; `dropped` is `x` after dropout, which only the update sees.
-    ///
-    /// With a magnitude the whole result is scaled by it. PEFT scales the part beyond 1 of a result that saw dropout as well; without
-    /// dropout, and on average with it, the two are the same.
     pub fn forward(&self, x: &Tensor, dropped: Option<&Tensor>) -> Result<Tensor> {
         let y = match &self.adapted {
             None => ops::linear(x, &self.weight)?,
-            Some(update) => {
-                // adapters are kept in f32 also where the weights are bf16
-                let (a, b) = (update.a.to_dtype(x.dtype())?, update.b.to_dtype(x.dtype())?);
-                let y = match dropped {
-                    None => ops::lora_linear(x, &self.weight, &a, &b, update.scale)?,
-                    Some(dropped) => {
-                        let low = ops::linear(&ops::linear(dropped, &a)?, &b)?;
-                        (ops::linear(x, &self.weight)? + (low * update.scale)?)?
-                    }
-                };
-                match &update.magnitude {
-                    None => y,
-                    Some(magnitude) => {
-                        // the norm counts as a constant in the backward pass (DoRA § 4.3, and PEFT)
-                        let norm = update.row_norms(&self.weight)?;
-                        y.broadcast_mul(&magnitude.broadcast_div(&norm)?.to_dtype(y.dtype())?)?
-                    }
-                }
-            }
+            Some(update) => match &update.magnitude {
+                None => update.lora(x, dropped, &self.weight)?,
+                Some(magnitude) => update.dora(x, dropped, &self.weight, magnitude)?,
+            },
         };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
@@ -152,6 +134,36 @@ impl Projection {
 }
 
 impl AdaptedWeight {
+    /// `x Wᵀ + scale · dropped Aᵀ Bᵀ`.
+    fn lora(&self, x: &Tensor, dropped: Option<&Tensor>, weight: &Weight) -> Result<Tensor> {
+        // adapters are kept in f32 also where the weights are bf16
+        let (a, b) = (self.a.to_dtype(x.dtype())?, self.b.to_dtype(x.dtype())?);
+        match dropped {
+            None => ops::lora_linear(x, weight, &a, &b, self.scale),
+            Some(dropped) => {
+                let low = ops::linear(&ops::linear(dropped, &a)?, &b)?;
+                ops::linear(x, weight)? + (low * self.scale)?
+            }
+        }
+    }
+
+    /// `m / ‖W + scale · B A‖ · (x Wᵀ + scale · dropped Aᵀ Bᵀ)`, a norm for each row. It counts as a constant in the backward pass (DoRA § 4.3, and
+    /// PEFT).
+    ///
+    /// The whole result is scaled. PEFT scales the part beyond 1 of a result that saw dropout as well; without dropout, and on average with it, the
+    /// two are the same.
+    fn dora(
+        &self,
+        x: &Tensor,
+        dropped: Option<&Tensor>,
+        weight: &Weight,
+        magnitude: &Tensor,
+    ) -> Result<Tensor> {
+        let y = self.lora(x, dropped, weight)?;
+        let norm = self.row_norms(weight)?;
+        y.broadcast_mul(&magnitude.broadcast_div(&norm)?.to_dtype(y.dtype())?)
+    }
+
     /// `W + scale · B A` in the adapter's precision, detached.
     fn sum(&self, weight: &Tensor) -> Result<Tensor> {
         let update = self.b.detach().matmul(&self.a.detach())?;

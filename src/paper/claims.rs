@@ -9,8 +9,8 @@
 use super::{Desk, Made, continual, diversity, recipe_names};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, Run};
+use crate::plot::palette::{BASE, label};
 use crate::report::forgetting::{TaskGroup, p_value, pairs, pairs_of, range};
-use crate::report::palette::{BASE, label};
 use crate::report::{self, summary};
 use crate::stats::{
     Block, Bootstrap, Comparison, Crossed, Design, Estimate, Interval, Pair, Verdict, holm,

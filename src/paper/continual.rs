@@ -5,11 +5,11 @@
 //! did to what was learned before.
 
 use super::outcome::is_base;
-use super::printed;
-use super::{Desk, Shown};
+use super::{Desk, Shown, printed};
 use crate::error::Result;
-use crate::experiment::{Experiment, Recipe, results::Results, results::TaskScore};
-use crate::report::palette::{BASE, label};
+use crate::experiment::results::{Results, TaskScore};
+use crate::experiment::{Experiment, Recipe};
+use crate::plot::palette::{BASE, label};
 use crate::report::summary;
 use crate::stats::{self, Estimate};
 use crate::table::{Cell, Table};

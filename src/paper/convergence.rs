@@ -1,20 +1,19 @@
 //! Figures 4 and 7: how training goes, epoch by epoch.
 
-use super::printed;
-use super::{Desk, Shown};
-use crate::dataset;
 use crate::error::Result;
-use crate::experiment::{Experiment, Setting};
+use crate::experiment::{Arm, Experiment};
 use crate::metric::PAPER_THRESHOLD;
-use crate::perplexity::TokenScores;
+use crate::model::Checkpoint;
+use crate::plot::palette::{BASE, label, look};
+use crate::plot::{Axis, Measured, Panel, Plot, line_keys};
 use crate::report::figure::Figure;
-use crate::report::palette::{BASE, label, look};
-use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
 use crate::report::summary;
-use crate::stats::{self, Estimate, Spread};
+use crate::scored::Scored;
+use crate::stats::{self, Estimate};
 use crate::table::{Cell, Table};
-use crate::tokens::{Sequence, TooLong, sequences};
-use crate::{model::Checkpoint, verbs};
+
+use super::{Desk, Shown, printed};
+use crate::verbs::{self, Training};
 
 /// Figure 4.
 pub(super) fn figure(desk: &Desk) -> Result<Shown> {
@@ -43,27 +42,28 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
     let recipe = experiment.recipe().clone();
     let held_out = HeldOut::of(desk, &experiment)?;
     let base = held_out.point(desk, &experiment, experiment.base(), BASE, None)?;
-    let mut curves: Vec<(&Setting, Vec<Vec<Point>>)> = Vec::new();
+    let mut curves: Vec<(&Arm, Vec<Vec<Point>>)> = Vec::new();
     for arm in &recipe.arms {
         let rate = recipe.rates_of(arm)[0];
         let mut seeds = Vec::new();
         for &seed in &recipe.seeds {
             let name = format!("{}-{rate}-{seed}-by-epoch", arm.label());
-            let config = experiment.finetune(arm, rate, seed)?;
-            let examples = experiment.examples(arm, seed)?;
-            let epochs =
-                verbs::finetune_by_epoch(desk.cx, experiment.base(), &name, &examples, &config)?;
+            let config = experiment.config(arm, rate, seed);
+            let masked = experiment.masked(arm, seed)?;
+            let prepared = masked.prepare(&config)?;
+            let training = Training { keep_epochs: true, ..Training::of(&prepared) };
+            let tuned = verbs::train(desk.cx, experiment.base(), &name, &training)?;
             let mut points = vec![base];
             let mut before = 0;
-            for (at, tuned) in epochs.iter().enumerate() {
-                let losses: Vec<f64> = tuned.steps[before..].iter().map(|step| step.loss).collect();
-                before = tuned.steps.len();
+            for (at, epoch) in tuned.epochs.iter().enumerate() {
+                let steps = tuned.steps[before..epoch.steps].iter();
+                let training = stats::mean(&steps.map(|step| step.loss).collect::<Vec<_>>());
+                before = epoch.steps;
                 let name = format!("{name}-{}", at + 1);
-                let training = stats::mean(&losses);
                 points.push(held_out.point(
                     desk,
                     &experiment,
-                    &tuned.checkpoint,
+                    &epoch.checkpoint,
                     &name,
                     training,
                 )?);
@@ -79,32 +79,12 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
 }
 
 /// The validation questions with their reference answers, and what base says of them.
-struct HeldOut {
-    sequences: Vec<Sequence>,
-    base: Vec<TokenScores>,
-}
+struct HeldOut(Scored);
 
 impl HeldOut {
     fn of(desk: &Desk, experiment: &Experiment) -> Result<Self> {
-        let base = experiment.base();
-        let examples: Vec<dataset::Example> =
-            experiment.validation().iter().map(dataset::Example::from).collect();
-        let context = base.config()?.max_position_embeddings;
-        let made = sequences(&desk.cx.tokenizer(base)?, &examples, context, TooLong::Refuse)?;
-        let mut held_out = Self { sequences: made.sequences, base: Vec::new() };
-        held_out.base = held_out.scores(desk, base, BASE)?;
-        Ok(held_out)
-    }
-
-    fn scores(
-        &self,
-        desk: &Desk,
-        checkpoint: &Checkpoint,
-        label: &str,
-    ) -> Result<Vec<TokenScores>> {
-        let ids: Vec<&[u32]> =
-            self.sequences.iter().map(|sequence| sequence.ids.as_slice()).collect();
-        verbs::score(desk.cx, checkpoint, &format!("validation-{label}"), &ids)
+        let (base, name) = (experiment.base(), format!("validation-{BASE}"));
+        Ok(Self(verbs::score(desk.cx, base, &name, experiment.validation())?))
     }
 
     fn point(
@@ -116,9 +96,11 @@ impl HeldOut {
         training: Option<f64>,
     ) -> Result<Point> {
         let (_, test) = experiment.measure(checkpoint, label)?;
-        let scores = self.scores(desk, checkpoint, label)?;
+        let Scored { sequences, scores: base, .. } = &self.0;
+        let label = format!("validation-{label}");
+        let scores = verbs::token_scores(desk.cx, checkpoint, &label, &self.0.ids())?;
         let (mut all, mut low) = (Vec::new(), Vec::new());
-        for ((sequence, scores), base) in self.sequences.iter().zip(&scores).zip(&self.base) {
+        for ((sequence, scores), base) in sequences.iter().zip(&scores).zip(base) {
             for at in sequence.completion.positions() {
                 let Some(nats) = scores.log_prob[at].map(|log_prob| -f64::from(log_prob)) else {
                     continue;
@@ -148,7 +130,7 @@ fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { value: stats::mean(values)?, se: stats::standard_error(values) })
 }
 
-fn table(curves: &[(&Setting, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Result<Table> {
+fn table(curves: &[(&Arm, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Result<Table> {
     let keys: Vec<(usize, usize)> = curves
         .iter()
         .enumerate()
@@ -186,7 +168,7 @@ fn table(curves: &[(&Setting, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> 
         .table())
 }
 
-fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {
+fn plot(curves: &[(&Arm, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {
     let names: Vec<String> = curves.iter().map(|(arm, _)| arm.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     type Value = fn(&Point) -> Option<f64>;
@@ -197,48 +179,22 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
     ];
     let epochs = curves.iter().flat_map(|(_, seeds)| seeds).map(Vec::len).max().unwrap_or(1);
     let panel = |(axis, value, least): (&str, Value, f64)| {
-        let mut layers = Vec::new();
-        let mut all = Vec::new();
-        for ((_, seeds), name) in curves.iter().zip(&names) {
-            let color = look(name, &names).color;
-            let spreads: Vec<(f64, f64, Spread)> = (0..epochs)
-                .filter_map(|epoch| {
-                    let values = at(seeds, epoch, value);
-                    Some((epoch as f64, stats::mean(&values)?, Spread::of(&values)?))
-                })
-                .collect();
-            all.extend(spreads.iter().flat_map(|(_, _, spread)| [spread.min, spread.max]));
-            for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
-                layers.push(Layer::Line {
-                    points: spreads.iter().map(|(x, _, spread)| (*x, end(spread))).collect(),
-                    color,
-                    width: 1.0,
-                    opacity: 0.3,
-                    dashed: false,
-                });
-            }
-            let points: Vec<(f64, f64)> = spreads.iter().map(|(x, mean, _)| (*x, *mean)).collect();
-            layers.push(Layer::Line {
-                points: points.clone(),
-                color,
-                width: 2.0,
-                opacity: 1.0,
-                dashed: false,
-            });
-            layers.push(Layer::Marks {
-                points,
-                color,
-                mark: look(name, &names).mark,
-                size: 4.0,
-                filled: true,
-            });
-        }
-        Panel {
-            heading: None,
-            x: Axis { label: "epoch".to_owned(), from: -0.2, to: epochs as f64 - 0.8, log: false },
-            y: Axis::around(axis, all.into_iter(), least),
-            layers,
-        }
+        let curves: Vec<Vec<Measured>> = curves
+            .iter()
+            .map(|(_, seeds)| {
+                let mean = |epoch| Measured::over_seeds(epoch as f64, &at(seeds, epoch, value));
+                (0..epochs).filter_map(mean).collect()
+            })
+            .collect();
+        let ends = curves.iter().flatten().flat_map(Measured::ends);
+        let panel = Panel::new(
+            Axis::new("epoch", -0.2, epochs as f64 - 0.8),
+            Axis::around(axis, ends, least),
+        );
+        curves.iter().zip(&names).fold(panel, |panel, (curve, name)| {
+            let look = look(name, &names);
+            panel.seeds(curve, look.color).marks(curve.iter().map(Measured::at), look, 4.0)
+        })
     };
     let last = |seeds: &[Vec<Point>]| {
         100.0 * stats::mean(&at(seeds, epochs - 1, |p| Some(p.target))).unwrap_or(f64::NAN)
@@ -247,24 +203,13 @@ fn plot(curves: &[(&Setting, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot
         .iter()
         .map(|(arm, seeds)| format!("{} {:.1} %", label(&arm.to_string()), last(seeds)))
         .collect();
-    Plot {
-        title: format!(
-            "Target {target} after {} epochs: {}",
-            epochs.saturating_sub(1),
-            ends.join(", ")
-        ),
-        note: format!("Mean over seeds at the rate {rate:e}; thin lines: lowest and highest seed."),
-        panels: panels.into_iter().map(panel).collect(),
-        legend: names
-            .iter()
-            .map(|name| Key {
-                label: label(name),
-                color: look(name, &names).color,
-                mark: Some(look(name, &names).mark),
-                line: true,
-                dashed: false,
-            })
-            .collect(),
-        size: (960, 960),
-    }
+    Plot::new(format!(
+        "Target {target} after {} epochs: {}",
+        epochs.saturating_sub(1),
+        ends.join(", ")
+    ))
+    .note(format!("Mean over seeds at the rate {rate:e}; thin lines: lowest and highest seed."))
+    .panels(panels.map(panel))
+    .legend(line_keys(&names, &names))
+    .size(960, 960)
 }

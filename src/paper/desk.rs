@@ -2,7 +2,8 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::experiment::{DataSizes, Experiment, Recipe, results::Results};
+use crate::experiment::results::Results;
+use crate::experiment::{DataSizes, Experiment, Recipe};
 use crate::report::summary::ResultsSummary;
 use crate::tokens::TemplateOptions;
 use std::cell::RefCell;

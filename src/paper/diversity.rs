@@ -6,8 +6,8 @@ use crate::diversity::self_bleu;
 use crate::error::Result;
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
-use crate::report::palette::{BASE, label};
-use crate::self_output::{Conditioning, Pool, SelfOutput, Shown as Asked};
+use crate::plot::palette::{BASE, label};
+use crate::self_output::{Conditioning, Pool, SelfOutput};
 use crate::stats::{self, Block};
 use crate::table::{Cell, Table};
 use crate::verbs;
@@ -34,9 +34,9 @@ pub(super) fn measured(desk: &Desk) -> Result<Vec<Alike>> {
     let experiment = desk.experiment("table-6", None)?;
     let items = experiment
         .test()
-        .iter()
-        .find(|(task, _)| task == TASK)
-        .map(|(_, items)| items.iter().take(QUESTIONS).cloned().collect::<Vec<_>>())
+        .all()
+        .find(|task| task.name == TASK)
+        .map(|task| task.items.iter().take(QUESTIONS).cloned().collect::<Vec<_>>())
         .unwrap_or_default();
     let config = SelfOutput {
         samples: ANSWERS,
@@ -47,14 +47,7 @@ pub(super) fn measured(desk: &Desk) -> Result<Vec<Alike>> {
         lowest: Conditioning::GivenPrompt,
     };
     let asked = |checkpoint: &Checkpoint, name: &str| {
-        verbs::sample(
-            desk.cx,
-            checkpoint,
-            &format!("diversity-{name}"),
-            &items,
-            Asked::Question,
-            &config,
-        )
+        verbs::self_output(desk.cx, checkpoint, &format!("diversity-{name}"), &items, &config)
     };
     let base = asked(experiment.base(), BASE)?;
     let mut all = vec![Alike {

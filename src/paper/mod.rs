@@ -33,7 +33,8 @@ pub use desk::{Desk, Options, recipe_names, recipe_text};
 pub use made::{Made, stale};
 
 use crate::error::{Error, Result};
-use crate::report::{self, figure::Figure};
+use crate::report;
+use crate::report::figure::Figure;
 use crate::table::Table;
 use std::path::{Path, PathBuf};
 
@@ -122,9 +123,7 @@ impl Shown {
         for figure in &self.figures {
             let name = figure.name;
             page.push_str(&format!("![{}]({name}.svg)\n\n", figure.plot.title));
-            report::put(folder, &format!("{name}.svg"), figure.plot.svg()?.as_bytes())?;
-            report::put_with(folder, &format!("{name}.png"), |path| figure.plot.write_png(path))?;
-            report::put(folder, &format!("{name}.csv"), &figure.table.csv()?)?;
+            report::put_figure(folder, figure)?;
         }
         for table in &self.tables {
             page.push_str(&table.markdown());

@@ -5,7 +5,7 @@ use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run};
 use crate::pareto;
-use crate::report::palette::{BASE, label};
+use crate::plot::palette::{BASE, label};
 use crate::report::summary::{self, ArmSummary, ResultsSummary};
 use crate::report::tables::{self, FrontPoint, front_point};
 use crate::stats::{self, Estimate};

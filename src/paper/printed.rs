@@ -18,7 +18,7 @@ pub fn benchmark(task: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::Setting;
+    use crate::experiment::Arm;
     use crate::metric;
 
     fn value(rows: &[Printed], model: &str, arm: &str, quantity: &str) -> f64 {
@@ -44,9 +44,8 @@ mod tests {
     #[test]
     fn arms_have_the_names_of_recipes() {
         for row in all().unwrap() {
-            let known = row.arm == "base"
-                || row.arm.parse::<Setting>().is_ok()
-                || row.exhibit == "figure-2";
+            let known =
+                row.arm == "base" || row.arm.parse::<Arm>().is_ok() || row.exhibit == "figure-2";
             assert!(known, "{row:?}");
         }
     }

@@ -1,9 +1,11 @@
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::perplexity::TokenScores;
+use crate::rng::Rng;
+use crate::scored::{Rendering, Scored};
 use crate::select::TokenClass;
 use crate::task::Item;
-use crate::tokens::{Sequence, Tokenizer, TooLong, sequences};
+use crate::tokens::{Sequence, Tokenizer, TooLong};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -51,38 +53,55 @@ pub struct ClassLoss {
     pub loss: f64,
 }
 
+/// Everything that fits; what does not is refused.
+fn whole(context: usize) -> Rendering {
+    Rendering { context, too_long: TooLong::Refuse, skip_unusable: false }
+}
+
 impl ProbeSet {
     /// A benchmark: its questions are asked and graded, and its reference answers scored.
     pub fn of_items(
         name: &str,
         role: Role,
-        items: Vec<Item>,
+        items: &[Item],
         tokenizer: &Tokenizer,
         context: usize,
     ) -> Result<Self> {
-        let examples: Vec<Example> = items.iter().map(Example::from).collect();
-        Ok(Self { items, ..Self::of_examples(name, role, &examples, tokenizer, context)? })
+        let rendered = Scored::of_items(name, items, tokenizer, whole(context))?;
+        let set = Self::of_scored(name, role, &rendered);
+        Ok(Self { items: rendered.items, ..set })
     }
 
     /// Conversations whose answers are scored.
     pub fn of_examples(
         name: &str,
         role: Role,
-        examples: &[Example],
+        examples: Vec<Example>,
         tokenizer: &Tokenizer,
         context: usize,
     ) -> Result<Self> {
-        let rendered = sequences(tokenizer, examples, context, TooLong::Refuse)?;
-        Ok(Self {
-            name: name.to_string(),
-            role,
-            scored: rendered
-                .sequences
-                .iter()
-                .map(|sequence| ProbeExample::new(sequence, &sequence.classes(tokenizer)))
-                .collect(),
+        let rendered = Scored::rendered(name, examples, tokenizer, whole(context))?;
+        Ok(Self::of_scored(name, role, &rendered))
+    }
+
+    /// At most `count` examples of the training data, drawn by `seed` from all of them.
+    pub fn of_training(data: &Scored, seed: u64, count: usize) -> Self {
+        let all = data.sequences.len();
+        let mut drawn = Rng::new(seed, "training-probe").distinct(all, count.min(all));
+        drawn.sort_unstable();
+        let example = |at: &usize| ProbeExample::new(&data.sequences[*at], &data.classes[*at]);
+        Self {
+            name: "training".into(),
+            role: Role::Training,
+            scored: drawn.iter().map(example).collect(),
             items: Vec::new(),
-        })
+        }
+    }
+
+    fn of_scored(name: &str, role: Role, rendered: &Scored) -> Self {
+        let pairs = rendered.sequences.iter().zip(&rendered.classes);
+        let scored = pairs.map(|(sequence, classes)| ProbeExample::new(sequence, classes));
+        Self { name: name.to_string(), role, scored: scored.collect(), items: Vec::new() }
     }
 
     /// Refuses a set that says nothing, or asks what this machine cannot grade.

@@ -1,10 +1,10 @@
 //! Every arm against every other, on the same items: which differences are there, and what it would take to see a smaller one.
 
 use super::forgetting::{ForgettingRow, TaskGroup, design, p_value, pairs, range};
-use super::palette::{BASE, label};
 use super::summary::arms;
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
+use crate::plot::palette::{BASE, label};
 use crate::stats::{Adjusted, Comparison, Test};
 use crate::table::{Cell, Table};
 

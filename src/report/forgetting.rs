@@ -1,10 +1,10 @@
 //! "Does it forget? Does it learn?": each arm against base and against the ground truth, with what may be concluded.
 
-use super::palette::{BASE, label};
 use super::summary::{arms, chosen};
 use crate::error::{Error, Result};
-use crate::experiment::canonical;
 use crate::experiment::results::{Results, Run, TaskScore};
+use crate::plot::palette::{BASE, label};
+use crate::select::canonical;
 use crate::stats::{Adjusted, Comparison, Design, Interval, Pair, Test, Verdict};
 use crate::table::{Cell, Table, plus};
 

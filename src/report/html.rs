@@ -2,11 +2,10 @@
 
 use super::Provenance;
 use super::figure::Figure;
-use super::palette::label;
-use super::plot::{INK, PAPER};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
+use crate::plot::palette::{INK, PAPER, label};
 use crate::table::{Printed, Table, significant};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
@@ -45,7 +44,7 @@ pub fn page(
 }
 
 /// A page from its template; what others wrote is text in it, not markup.
-pub(super) fn filled(name: &str, template: &str, values: Value) -> Result<String> {
+pub(crate) fn filled(name: &str, template: &str, values: Value) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -119,7 +118,7 @@ figure { margin: 2rem 0; } figure svg { max-width: 100%; height: auto; }
 
 /// A figure inside the page.
 #[derive(Serialize)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     name: &'static str,
     title: String,
     svg: String,
@@ -128,14 +127,12 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    pub(super) fn of(figure: &Figure) -> Result<Self> {
+    pub(crate) fn of(figure: &Figure) -> Result<Self> {
         // Black and white become the page's own ink and paper, so that the picture follows light and dark.
-        let hex =
-            |color: super::plot::Color| format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2);
         let svg = figure.plot.svg()?;
-        let svg = svg.replace(&format!("fill=\"{}\"", hex(INK)), "class=\"ink-fill\"");
-        let svg = svg.replace(&format!("stroke=\"{}\"", hex(INK)), "class=\"ink-line\"");
-        let svg = svg.replace(&format!("fill=\"{}\"", hex(PAPER)), "class=\"paper-fill\"");
+        let svg = svg.replace(&format!("fill=\"{}\"", INK.hex()), "class=\"ink-fill\"");
+        let svg = svg.replace(&format!("stroke=\"{}\"", INK.hex()), "class=\"ink-line\"");
+        let svg = svg.replace(&format!("fill=\"{}\"", PAPER.hex()), "class=\"paper-fill\"");
         Ok(Self {
             name: figure.name,
             title: figure.plot.title.clone(),

@@ -11,18 +11,14 @@
 //! ```
 
 pub mod arms;
-pub(crate) mod audit;
 pub mod figure;
 pub mod forgetting;
 pub mod html;
 pub mod intervals;
-pub mod palette;
-pub mod plot;
 pub mod power;
 pub mod probes;
 #[cfg(test)]
 mod sample;
-pub mod spectrum;
 pub mod summary;
 pub mod tables;
 
@@ -182,10 +178,7 @@ impl Report {
             files.push(put(folder, &name("parquet"), &table.parquet()?)?);
         }
         for figure in &figures {
-            let name = |ending: &str| format!("figures/{}.{ending}", figure.name);
-            files.push(put(folder, &name("svg"), figure.plot.svg()?.as_bytes())?);
-            files.push(put_with(folder, &name("png"), |path| figure.plot.write_png(path))?);
-            files.push(put(folder, &name("csv"), &figure.table.csv()?)?);
+            files.extend(put_figure(&folder.join("figures"), figure)?);
         }
         Ok(files)
     }
@@ -213,26 +206,25 @@ pub fn write_probes(
     put(folder, "probes.html", page.as_bytes()).map(Some)
 }
 
-/// Writes `bytes` to `folder/name`, whole or not at all.
-pub(crate) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-    put_with(folder, name, |path| {
-        fs::write(path, bytes).map_err(Error::io("writing the report", path))
-    })
+/// Writes a figure to `folder` as NAME.svg and NAME.png, with its table as NAME.csv.
+pub(crate) fn put_figure(folder: &Path, figure: &Figure) -> Result<[PathBuf; 3]> {
+    let name = |ending: &str| format!("{}.{ending}", figure.name);
+    Ok([
+        put(folder, &name("svg"), figure.plot.svg()?.as_bytes())?,
+        put(folder, &name("png"), &figure.plot.png()?)?,
+        put(folder, &name("csv"), &figure.table.csv()?)?,
+    ])
 }
 
-/// Lets `write` make a file beside `folder/name`, then moves it there.
-pub(crate) fn put_with(
-    folder: &Path,
-    name: &str,
-    write: impl FnOnce(&Path) -> Result<()>,
-) -> Result<PathBuf> {
+/// Writes `bytes` to `folder/name`, whole or not at all.
+pub(crate) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = folder.join(name);
     let parent = path.parent().unwrap_or(folder);
     fs::create_dir_all(parent).map_err(Error::io("making the report's folder", parent))?;
-    // The ending stays last: it tells the picture's format.
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let beside = parent.join(format!(".{}.{file}", std::process::id()));
-    let moved = write(&beside).and_then(|()| {
+    let written = fs::write(&beside, bytes).map_err(Error::io("writing the report", &beside));
+    let moved = written.and_then(|()| {
         fs::rename(&beside, &path).map_err(Error::io("moving the report to its place", &path))
     });
     if moved.is_err() {

@@ -1,15 +1,16 @@
 //! What the probe sets said while models were trained: what is learned and what is forgotten, step by step.
 
-use super::figure::Figure;
-use super::palette::{Look, label, look};
-use super::plot::{Axis, INK, Key, Layer, Panel, Plot};
-use super::summary::arms;
-use super::tables::arm;
 use crate::error::Result;
 use crate::experiment::results::Results;
+use crate::plot::palette::{INK, label, look};
+use crate::plot::{Axis, Look, Measured, Panel, Plot, line_keys};
 use crate::probe::{Role, Row};
 use crate::select::TokenClass;
-use crate::stats::{self, Spread};
+use crate::stats;
+
+use super::figure::Figure;
+use super::summary::arms;
+use super::tables::arm;
 use crate::table::{Cell, Table};
 
 /// The trainings of one arm that were watched.
@@ -34,7 +35,7 @@ impl<'a> Watched<'a> {
     }
 
     /// At each step the mean and the spread over those seeds that have a value there; `value` is given a seed's rows of one step.
-    fn curve(&self, value: impl Fn(&[&Row]) -> Option<f64>) -> Vec<(f64, f64, Spread)> {
+    fn curve(&self, value: impl Fn(&[&Row]) -> Option<f64>) -> Vec<Measured> {
         let mut steps: Vec<usize> =
             self.seeds.iter().flat_map(|rows| rows.iter().map(|row| row.step)).collect();
         steps.sort_unstable();
@@ -44,7 +45,7 @@ impl<'a> Watched<'a> {
                 value(&rows.iter().filter(|row| row.step == *step).collect::<Vec<_>>())
             };
             let values: Vec<f64> = self.seeds.iter().filter_map(of_seed).collect();
-            Some((*step as f64, stats::mean(&values)?, Spread::of(&values)?))
+            Measured::over_seeds(*step as f64, &values)
         };
         steps.iter().filter_map(at).collect()
     }
@@ -57,11 +58,8 @@ struct Quantity {
     /// Whether it is a share in percent.
     percent: bool,
     /// Of each arm that has it, in the order of the arms.
-    curves: Vec<Option<Curve>>,
+    curves: Vec<Option<Vec<Measured>>>,
 }
-
-/// Step, mean and spread over seeds.
-type Curve = Vec<(f64, f64, Spread)>;
 
 impl Quantity {
     fn of(
@@ -73,7 +71,7 @@ impl Quantity {
     ) -> Option<Self> {
         let curves =
             watched.iter().map(|arm| Some(arm.curve(&value)).filter(|curve| !curve.is_empty()));
-        let curves: Vec<Option<Curve>> = curves.collect();
+        let curves: Vec<Option<Vec<Measured>>> = curves.collect();
         curves.iter().any(Option::is_some).then(|| Self {
             heading: heading.into(),
             axis,
@@ -104,50 +102,28 @@ impl Quantity {
     }
 
     fn panel(&self, looks: &[Look]) -> Panel {
-        let mut layers = Vec::new();
-        for (curve, Look { color, mark }) in self.curves.iter().zip(looks) {
-            let Some(curve) = curve else { continue };
-            let points = |value: fn(&(f64, f64, Spread)) -> f64| -> Vec<(f64, f64)> {
-                curve.iter().map(|point| (point.0, value(point))).collect()
-            };
-            let line = |points, width, opacity| Layer::Line {
-                points,
-                color: *color,
-                width,
-                opacity,
-                dashed: false,
-            };
-            layers.push(line(points(|point| point.2.min), 1.0, 0.3));
-            layers.push(line(points(|point| point.2.max), 1.0, 0.3));
-            layers.push(line(points(|point| point.1), 2.0, 1.0));
-            layers.push(Layer::Marks {
-                points: points(|point| point.1),
-                color: *color,
-                mark: *mark,
-                size: 4.0,
-                filled: true,
-            });
-        }
         let all = || self.curves.iter().flatten().flatten();
-        let last = all().map(|point| point.0).fold(1.0, f64::max);
-        let values = all().flat_map(|point| [point.2.min, point.2.max]);
+        let last = all().map(|point| point.x).fold(1.0, f64::max);
+        let values = all().flat_map(Measured::ends);
         let y = match self.percent {
             true => Axis::around(self.axis, values, 4.0).within(0.0, 100.0),
             false => Axis::around(self.axis, values, 1e-3).within(0.0, f64::INFINITY),
         };
-        Panel {
-            heading: Some((self.heading.clone(), INK)),
-            x: Axis { label: "optimizer step".into(), from: 0.0, to: 1.02 * last, log: false },
-            y,
-            layers,
-        }
+        let panel = Panel::new(Axis::new("optimiser step", 0.0, 1.02 * last), y);
+        let curves = self.curves.iter().zip(looks);
+        curves.fold(panel.heading(&self.heading, INK), |panel, (curve, look)| match curve {
+            Some(curve) => {
+                panel.seeds(curve, look.color).marks(curve.iter().map(Measured::at), *look, 4.0)
+            }
+            None => panel,
+        })
     }
 
     /// Base and end of each arm.
     fn ends(&self) -> Vec<Option<(f64, f64)>> {
-        let ends = |curve: &Option<Curve>| {
+        let ends = |curve: &Option<Vec<Measured>>| {
             let curve = curve.as_ref()?;
-            Some((curve.first()?.1, curve.last()?.1))
+            Some((curve.first()?.y, curve.last()?.y))
         };
         self.curves.iter().map(ends).collect()
     }
@@ -225,20 +201,11 @@ fn classes(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
 fn plot(watched: &[Watched<'_>], shown: &[Quantity], title: String, height: u32) -> Plot {
     let arms: Vec<&str> = watched.iter().map(|arm| arm.arm).collect();
     let looks: Vec<Look> = arms.iter().map(|arm| look(arm, &arms)).collect();
-    let key = |(arm, Look { color, mark }): (&&str, &Look)| Key {
-        label: label(arm),
-        color: *color,
-        mark: Some(*mark),
-        line: true,
-        dashed: false,
-    };
-    Plot {
-        title,
-        note: "Step 0 is the base model. Mark: a look at the probe sets, mean over seeds; thin: lowest and highest seed.".into(),
-        panels: shown.iter().map(|quantity| quantity.panel(&looks)).collect(),
-        legend: arms.iter().zip(&looks).map(key).collect(),
-        size: (960, 150 + height * shown.len() as u32),
-    }
+    Plot::new(title)
+        .note("Step 0 is the base model. Mark: a look at the probe sets, mean over seeds; thin: lowest and highest seed.")
+        .panels(shown.iter().map(|quantity| quantity.panel(&looks)))
+        .legend(line_keys(&arms, &arms))
+        .size(960, 150 + height * shown.len() as u32)
 }
 
 /// Says of several arms which ends where on the non-target sets; of one, where it goes.
@@ -313,8 +280,8 @@ pub fn ends(watched: &[Watched<'_>]) -> Table {
                 arm.curve(|rows| value(rows.iter().find(|row| row.probe == probe)?))
             };
             let ends = |value: fn(&Row) -> Option<f64>| {
-                let curve = curve(value);
-                Some((curve.first()?.1, curve.last()?.1))
+                let curve = arm.curve(|rows| value(rows.iter().find(|row| row.probe == probe)?));
+                Some((curve.first()?.y, curve.last()?.y))
             };
             rows.push(Ends {
                 arm: arm.arm,
@@ -457,7 +424,8 @@ mod tests {
         let target = Quantity::of_role("target", Role::Target, &watched).unwrap();
         let last = *target.curves[0].as_ref().unwrap().last().unwrap();
         // 0.70, 0.68 and 0.66
-        assert!((last.1 - 68.0).abs() < 1e-9 && (last.2.min - 66.0).abs() < 1e-9, "{last:?}");
+        assert!((last.y - 68.0).abs() < 1e-9, "{last:?}");
+        assert!((last.low - 66.0).abs() < 1e-9, "{last:?}");
         let others = Quantity::of_role("others", Role::NonTarget, &watched).unwrap();
         let (base, end) = others.ends()[0].unwrap();
         assert!((base - 70.0).abs() < 1e-9 && (end - 55.0).abs() < 1e-9, "{base} {end}");

@@ -193,7 +193,7 @@ impl ArmSummary {
         };
         let rows: Result<Vec<TaskRow>> = tasks.iter().map(|task| task.row(arm.is_some())).collect();
         Ok(Self {
-            arm: arm.unwrap_or(super::palette::BASE).to_owned(),
+            arm: arm.unwrap_or(crate::plot::palette::BASE).to_owned(),
             learning_rate: runs.first().map(|run| run.learning_rate),
             seeds: runs.len(),
             target: stats::crossed(&[target.block(1.0, |_, tuned| tuned.value)])?,

@@ -3,10 +3,10 @@
 //! In files, scores are shares, changes are in points or percent as their name says, and `_se` is the standard error over items and seeds
 //! ([`crate::stats::crossed`]). What does not exist is null.
 
-use super::palette::label;
 use super::summary::{self, ArmChange, ArmSummary, ResultsSummary, TaskRow};
 use crate::experiment::results::{DataSummary, Results, Run, ThresholdPoint};
 use crate::metric;
+use crate::plot::palette::label;
 use crate::stats::Estimate;
 use crate::table::{Cell, Table};
 

@@ -4,7 +4,7 @@ use super::expression::{
     Choice, Comparison, End, Expression, Extreme, Function, Mask, Number, Operator, Scope, Shape,
     Summary,
 };
-use super::mask::{highest_mask, lowest_mask, random_mask, shuffled_mask};
+use super::mask::{at_most, highest_mask, lowest_mask, random_mask, shuffled_mask};
 use super::{LossMask, Signals, TokenClass};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -337,7 +337,7 @@ impl Comparison {
         let (a, b) = (a as f32, b as f32);
         match self {
             Self::Less => a < b,
-            Self::AtMost => a <= b,
+            Self::AtMost => at_most(a, b),
             Self::More => a > b,
             Self::AtLeast => a >= b,
         }

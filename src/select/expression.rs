@@ -1,8 +1,9 @@
 //! The tree of an expression: what a weight is made of, how it is written, and what it needs.
 
-use super::preset::Preset;
+use super::preset::{PRESETS, Preset};
 use super::signal::{Quantity, Scorer, Signal};
 use super::{Needs, TokenClass};
+use crate::error::{Error, Result};
 use std::fmt;
 
 /// What the weights are: 1 where a mask keeps, or numbers.
@@ -273,6 +274,26 @@ impl Mask {
 }
 
 impl Expression {
+    /// Selective Token Masking as the preset `stm` writes it.
+    pub fn stm(threshold: f64) -> Result<Self> {
+        let (preset, range) = (&PRESETS[0], PRESETS[0].parameters[0].range);
+        if !range.allows(threshold) {
+            let problem = format!("must be {}, got {threshold}", range.says());
+            return Err(Error::invalid("threshold", problem));
+        }
+        let perplexity = Signal { quantity: Quantity::Perplexity, scorer: Scorer::Base };
+        Ok(Self::Mask(Mask::Preset(Call {
+            preset,
+            arguments: vec![threshold],
+            by_class: Vec::new(),
+            expansion: Box::new(Mask::Compare(
+                Box::new(Number::Signal(perplexity)),
+                Comparison::AtMost,
+                Box::new(Number::Constant(threshold)),
+            )),
+        })))
+    }
+
     /// What it can be computed from.
     pub fn needs(&self) -> Needs {
         let mut needs = Needs::default();

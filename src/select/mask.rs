@@ -113,6 +113,11 @@ impl std::iter::Sum for Counts {
     }
 }
 
+/// What decides of a token: in rules, in trainings, and in [`low_perplexity`].
+pub(super) fn at_most(perplexity: f32, threshold: f32) -> bool {
+    perplexity <= threshold
+}
+
 /// The paper's rule (§ 4, Selective Token Masking): keeps the completion tokens whose perplexity is at most `threshold`.
 ///
 /// `perplexity[t]` is exp(−ln p(token t | tokens before it)) under the base model, so 2.5, the paper's value, keeps what the
@@ -135,7 +140,7 @@ pub fn low_perplexity(
     }
     check_perplexity(completion, perplexity)?;
     Ok(completion
-        .keep_where(|position| perplexity[position].is_some_and(|value| value <= threshold)))
+        .keep_where(|position| perplexity[position].is_some_and(|value| at_most(value, threshold))))
 }
 
 /// A control: masks `count` tokens of the completion, drawn without replacement.

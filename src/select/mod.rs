@@ -105,6 +105,7 @@ mod parse;
 mod preset;
 mod signal;
 mod span;
+mod spelling;
 mod weighting;
 
 #[cfg(test)]
@@ -116,4 +117,5 @@ pub use normalizer::Normalizer;
 pub use preset::{Bounds, PRESETS, Parameter, Preset};
 pub use signal::{ModelSignals, Signals, TOP};
 pub use span::carry_over;
+pub use spelling::{canonical, respelled};
 pub use weighting::{Needs, Weighting, churn};

@@ -1,4 +1,4 @@
-use super::expression::Expression;
+use super::expression::{Expression, Mask};
 use super::preset::Preset;
 use super::{LossMask, Normalizer, Signals, evaluate, parse};
 use crate::error::{Error, Result};
@@ -58,13 +58,24 @@ impl Needs {
     }
 }
 
+impl From<Expression> for Weighting {
+    fn from(expression: Expression) -> Self {
+        Self { expression, normalizer: None, every: None }
+    }
+}
+
 impl Weighting {
     /// The paper's rule: keeps the completion tokens whose perplexity under the base model is at most `threshold`.
     ///
     /// # Errors
     /// When `threshold` is not above 0.
     pub fn stm(threshold: f64) -> Result<Self> {
-        format!("stm({threshold})").parse()
+        Ok(Expression::stm(threshold)?.into())
+    }
+
+    /// Every completion token, each with weight 1.
+    pub fn all() -> Self {
+        Expression::Mask(Mask::All).into()
     }
 
     /// What it is computed from.

@@ -17,7 +17,7 @@ impl Check {
             Self::Python { .. } => ("python", 2),
             Self::Sql { .. } => ("sql", 2),
             Self::Follow { .. } => ("follow", 2),
-            Self::Math { .. } => ("math", 2),
+            Self::Math { .. } => ("math", 3),
             Self::Gsm8k { .. } => ("gsm8k", 2),
             Self::Letter { .. } => ("letter", 2),
             Self::Likelihood { .. } => ("likelihood", 1),

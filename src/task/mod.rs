@@ -29,7 +29,12 @@ mod likelihood;
 mod math;
 pub mod minipy;
 mod number;
+#[cfg(feature = "sql")]
 mod query;
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(not(feature = "sql"))]
+#[path = "without_sql.rs"]
 mod sql;
 mod text;
 
@@ -358,6 +363,7 @@ impl Check {
     pub fn ready(&self) -> Result<()> {
         match self {
             Self::Python { .. } => sandbox::Python::find().map(|_| ()),
+            Self::Sql { .. } | Self::Database { .. } => sql::ready(),
             _ => Ok(()),
         }
     }
@@ -517,7 +523,7 @@ impl Item {
                 follow::grade(words, *case, separator, answer)
             }
             Check::Math { answer: gold, grading, take } => {
-                math::grade(gold, *grading, *take, answer)
+                math::grade(gold, &self.prompt, *grading, *take, answer)
             }
             Check::Gsm8k { answer: gold, grading, take } => {
                 gsm8k::grade(gold, *grading, *take, answer)
@@ -554,8 +560,9 @@ impl Item {
     }
 }
 
-/// Whether two answers of mathematics say the same: rationals exactly, other expressions by their values at several points, lists
-/// without their order, units and words around a number left out.
+/// Whether two answers of mathematics say the same: rationals exactly, other expressions by their values at several points, units
+/// and words around a number left out. Lists of values are the same in the same order only; where [`Item::grade`] knows the
+/// question, order counts only if that asks for one.
 ///
 /// ```
 /// use unforget::task::same_math;
@@ -563,7 +570,7 @@ impl Item {
 /// assert!(!same_math("\\frac13", "0.33"));
 /// ```
 pub fn same_math(gold: &str, given: &str) -> bool {
-    math::equal(gold, given)
+    math::equal(gold, given, math::Lists::InOrder)
 }
 
 /// What is boxed or otherwise stands last as the answer in a text of mathematics, such as a reference solution.

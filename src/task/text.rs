@@ -64,7 +64,7 @@ pub(super) fn last_boxes(answer: &str) -> Option<(usize, String)> {
     Some((last.0, contents.join(", ")))
 }
 
-/// Whether a text between two parts of an answer only joins them: commas, `and`, `or`.
+/// Whether a text between two parts of an answer only joins them: commas, `and`, `or`, and what is equal to the second part.
 pub(super) fn joins(gap: &str) -> bool {
     let mut gap = gap.to_owned();
     for part in
@@ -73,8 +73,11 @@ pub(super) fn joins(gap: &str) -> bool {
         gap = gap.replace(part, " and ");
     }
     let words: Vec<&str> = gap
-        .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '$'))
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '$' | '='))
         .filter(|word| !word.is_empty())
+        .filter(|word| {
+            !(gap.contains('=') && word.len() == 1 && word.as_bytes()[0].is_ascii_alphabetic())
+        })
         .collect();
     gap.len() < 60 && !gap.contains('\n') && words.iter().all(|w| matches!(*w, "and" | "or"))
 }

@@ -330,6 +330,18 @@ impl Sequence {
         self.end_of_turn = None;
     }
 
+    /// Where `spans` of `answer`, in bytes, stand in the tokens; nowhere if the answer does not stand in the text as it is.
+    pub fn marked(&self, answer: &str, spans: &[(usize, usize)]) -> Vec<bool> {
+        let Some(offset) = self.text.rfind(answer) else {
+            return vec![false; self.len()];
+        };
+        let marked = |span: &Range<usize>| {
+            let mut spans = spans.iter();
+            spans.any(|(from, to)| span.start < offset + to && offset + from < span.end)
+        };
+        self.spans.iter().map(marked).collect()
+    }
+
     /// What kind of text each token is; the token that ends a turn is known by its number, special tokens by `tokenizer`.
     pub fn classes(&self, tokenizer: &Tokenizer) -> Vec<TokenClass> {
         let class = |(at, id): (usize, &u32)| {

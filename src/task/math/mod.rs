@@ -18,9 +18,18 @@ mod value;
 
 use super::text::{self, last_boxes, short};
 use super::{Found, Grading, Take};
-pub(super) use equal::equal;
+pub(super) use equal::{Lists, equal};
 
-pub(super) fn grade(gold: &str, grading: Grading, take: Take, answer: &str) -> Found {
+/// Grades `answer` to `question`, which may ask for an order.
+pub(super) fn grade(
+    gold: &str,
+    question: &str,
+    grading: Grading,
+    take: Take,
+    answer: &str,
+) -> Found {
+    let lists = if asks_for_order(question) { Lists::InOrder } else { Lists::AnyOrder };
+    let equal = |gold: &str, given: &str| equal(gold, given, lists);
     let given = match grading {
         Grading::Robust => marked(answer, take),
         Grading::Paper => as_the_paper(answer),
@@ -55,7 +64,17 @@ pub(super) fn grade(gold: &str, grading: Grading, take: Take, answer: &str) -> F
 
 /// Whether any answer can match `gold`: it holds something and is short enough to be compared.
 pub(super) fn readable_gold(gold: &str) -> bool {
-    equal(gold, gold)
+    equal(gold, gold, Lists::AnyOrder)
+}
+
+/// Whether a question wants several values in some order; else a list is a set of solutions, as all lists of MATH-500 are.
+fn asks_for_order(question: &str) -> bool {
+    const ORDERS: &str = "increasing order|decreasing order|ascending order|descending order|alphabetical order|numerical order|\
+        correct order|same order|that order|this order|order from|in order,|in order.|least to greatest|\
+        greatest to least|smallest to largest|largest to smallest|lowest to highest|highest to lowest|\
+        shortest to longest";
+    let question = question.to_lowercase();
+    ORDERS.split('|').any(|order| question.contains(order))
 }
 
 /// What is marked as the answer: in a box, on a line `Answer:`, or behind "answer is". Boxes that only commas or `and` part
@@ -68,10 +87,13 @@ fn marked(answer: &str, take: Take) -> Option<String> {
     {
         marks.push((at, joined));
     }
-    let boxed = !marks.is_empty();
-    for (at, line) in text::answer_marks(answer) {
+    // a word is no other answer than a number, but for a number's name
+    let number = marks.iter().any(|(_, content)| content.contains(|c: char| c.is_ascii_digit()));
+    let told = text::answer_marks(answer);
+    let given = !marks.is_empty() || told.iter().any(|(_, line)| !is_remark(line, false));
+    for (at, line) in told {
         // "the answer is correct" beside a box is no other answer
-        if boxed && is_remark(line) {
+        if given && is_remark(line, number) {
             continue;
         }
         let content = said(line);
@@ -88,76 +110,48 @@ fn marked(answer: &str, take: Take) -> Option<String> {
 }
 
 /// Whether what stands behind "answer is" tells about the answer instead of giving one: words without a number or formula, of
-/// which there are many, or which begin as such remarks do.
-fn is_remark(line: &str) -> bool {
-    const REMARKS: [&str; 33] = [
-        "correct",
-        "incorrect",
-        "right",
-        "wrong",
-        "verified",
-        "confirmed",
-        "consistent",
-        "valid",
-        "reasonable",
-        "unique",
-        "indeed",
-        "not",
-        "in",
-        "as",
-        "also",
-        "thus",
-        "therefore",
-        "then",
-        "now",
-        "found",
-        "obtained",
-        "given",
-        "boxed",
-        "above",
-        "below",
-        "shown",
-        "written",
-        "expressed",
-        "simply",
-        "exactly",
-        "already",
-        "clear",
-        "complete",
-    ];
+/// which there are many, or which begin as such remarks do; beside a `number`, all words but a number's name.
+fn is_remark(line: &str, number: bool) -> bool {
+    const REMARKS: &str = "correct incorrect right wrong verified confirmed consistent valid reasonable unique indeed not in as also thus \
+        therefore then now found obtained given boxed above below shown written expressed simply exactly already clear \
+        complete";
     const MOST_WORDS: usize = 4;
     let sentence = line.split(". ").next().unwrap_or(line);
     if sentence.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$' | '=')) {
         return false;
     }
-    let mut words = sentence.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
-    let remark = words.next().is_none_or(|first| REMARKS.contains(&first.to_lowercase().as_str()));
-    remark || words.count() >= MOST_WORDS
+    let words = sentence.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words: Vec<String> = words.map(str::to_lowercase).collect();
+    match &words[..] {
+        [letter] if letter.len() == 1 => false,
+        [first, ..] => {
+            read::among(REMARKS, first)
+                || number && read::base_named(first).is_none()
+                || words.len() > MOST_WORDS
+        }
+        [] => true,
+    }
 }
 
 /// What a line behind a mark says: its box, else what its first sentence says behind its last "is" and before a reason, and of that
 /// the formulas.
 fn said(line: &str) -> String {
-    const REASONS: [&str; 9] = [
-        " because ",
-        " since ",
-        " where ",
-        " which ",
-        " when ",
-        " as ",
-        " so ",
-        " for ",
-        ", with ",
-    ];
+    const REASONS: [&str; 9] =
+        ["because", "since", "where", "which", "when", "as", "so", "for", "not"];
     let tells = |text: &str| text.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$'));
     if let Some((_, boxed)) = last_boxes(line) {
         return boxed;
     }
     let mut sentence = line.split(". ").next().unwrap_or(line);
-    for reason in REASONS {
-        if let Some(at) = sentence.find(reason).filter(|at| tells(&sentence[..*at])) {
-            sentence = &sentence[..at];
-        }
+    let begins = |at: usize| sentence[..at].ends_with([' ', '(']);
+    let reason = |word: &str| {
+        let after = |at: &usize| sentence[at + word.len()..].starts_with(' ');
+        sentence.match_indices(word).map(|(at, _)| at).find(|at| begins(*at) && after(at))
+    };
+    if let Some(at) =
+        REASONS.iter().filter_map(|word| reason(word)).filter(|at| tells(&sentence[..*at])).min()
+    {
+        sentence = sentence[..at].trim_end_matches(['(', ',', ' ']);
     }
     let told = [" is ", " are "]
         .iter()
@@ -168,7 +162,8 @@ fn said(line: &str) -> String {
             let before = tells(&sentence[..at]) && !tells(behind);
             if before { &sentence[..at] } else { behind }
         });
-    let formulas = formulas(told);
+    let mut formulas = formulas(told);
+    formulas.retain(|(_, _, content)| !content.is_empty());
     // "3 + $x$" is more than its formula
     let mut outside = told.to_owned();
     for (start, end, _) in formulas.iter().rev() {
@@ -227,14 +222,38 @@ fn as_minerva(answer: &str) -> Option<String> {
     })
 }
 
-/// The best guess at an answer that is not marked: the last box, else the last formula, else all of the text if it is a formula,
-/// else the last number.
+/// The best guess at an answer that is not marked: the last box, else all of the text if it is a formula, else the last formula or
+/// the last number, whichever stands later.
 pub(super) fn anywhere(answer: &str) -> Option<String> {
-    last_boxes(answer)
-        .map(|(_, boxed)| boxed)
-        .or_else(|| last_formulas(answer, &formulas(answer)))
-        .or_else(|| is_formula(answer).then(|| answer.trim().to_owned()))
-        .or_else(|| last_number(answer).map(str::to_owned))
+    if let Some((_, boxed)) = last_boxes(answer) {
+        return Some(boxed);
+    }
+    let mut formulas = formulas(answer);
+    if formulas.is_empty() && is_formula(answer) {
+        return Some(answer.trim().to_owned());
+    }
+    let mut words = answer.to_owned();
+    for (start, end, _) in &formulas {
+        words.replace_range(*start..*end, &" ".repeat(end - start));
+    }
+    formulas.retain(|(_, _, content)| !content.is_empty());
+    let end = formulas.last().map_or(0, |(_, end, _)| *end);
+    match last_number(&words[end..]) {
+        Some(_) => either_number(&words[end..]),
+        None => last_formulas(answer, &formulas).or_else(|| either_number(&words)),
+    }
+}
+
+/// The last number, with another one if the text leaves it open: `4 or 5`.
+fn either_number(text: &str) -> Option<String> {
+    let last = last_number(text)?;
+    let before = text[..text.rfind(last)?].trim_end();
+    let other =
+        before.strip_suffix(" or").filter(|before| before.ends_with(|c: char| c.is_ascii_digit()));
+    Some(match other.and_then(last_number) {
+        Some(other) => format!("{other}, {last}"),
+        None => last.to_owned(),
+    })
 }
 
 /// Whether all of `text` is a formula: it can be read, and no word of it is a word.
@@ -257,7 +276,8 @@ fn is_formula(text: &str) -> bool {
     read::read(&read::plain(text), true).is_some()
 }
 
-/// The formulas between dollar signs, `\(` and `\)`, or `\[` and `\]`: where each begins and ends, and what it holds.
+/// The formulas between dollar signs, `\(` and `\)`, or `\[` and `\]`: where each begins and ends, and what it holds. A formula within
+/// a line that does not end there holds nothing; a dollar sign is then one of money.
 fn formulas(text: &str) -> Vec<(usize, usize, &str)> {
     let mut found = Vec::new();
     for (open, close) in [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
@@ -268,10 +288,14 @@ fn formulas(text: &str) -> Vec<(usize, usize, &str)> {
                 break;
             };
             let content = text[inside..end].trim();
-            at = end + close.len();
-            if !content.is_empty() {
-                found.push((start, at, content));
-            }
+            let line = text[inside..end].split('\n').next().unwrap_or("");
+            let broken = line.len() < end - inside && matches!(open, "$" | "\\(");
+            at = if broken && open == "$" && !line.trim().is_empty() {
+                inside
+            } else {
+                found.push((start, end + close.len(), if broken { "" } else { content }));
+                end + close.len()
+            };
         }
     }
     found.sort_by_key(|(start, _, _)| *start);
@@ -326,7 +350,7 @@ mod marks {
     use super::*;
 
     fn verdict(gold: &str, grading: Grading, take: Take, answer: &str) -> (bool, bool) {
-        let found = grade(gold, grading, take, answer);
+        let found = grade(gold, "", grading, take, answer);
         (found.right, found.skill)
     }
 
@@ -444,6 +468,59 @@ mod marks {
         assert!(right("13", Grading::Paper, none) && !right("5", Grading::Paper, none));
         assert_eq!(as_the_paper("Answer:"), None);
         assert_eq!(as_the_paper("no mark, no box"), None);
+    }
+
+    #[test]
+    fn answers_as_models_give_them_are_found() {
+        let right = [
+            ("12", "Answer: 12 (since 3 times 4 is 12)"),
+            ("12", "Answer: `12`"),
+            ("1,-2", "So $x = \\boxed{1}$ or $x = \\boxed{-2}$."),
+            ("5", "Answer: 5\n\nLet me verify: 2 + 3 = 5. The answer is correct."),
+            ("5", "The answer is $x=5$, not $x=-5$."),
+            ("5", "The answer is not 4. It is \\boxed{5}."),
+            ("5", "\\boxed{5}\n\nThe answer is the number of apples that remain."),
+            ("80", "\\boxed{80}. Note: rounding before the final answer is a common mistake."),
+            ("11", "The answer is approximately 11."),
+            ("72\\%", "The answer is 0.72."),
+            ("2", "The answer is two."),
+            ("3.46", "The answer is $2\\sqrt{3} \\approx 3.46$."),
+            ("\\text{(A)}", "The answer is \\textbf{(A)}\\ 12."),
+            ("\\text{Tuesday}", "Answer: It is a Tuesday"),
+            ("x=3, y=4", "\\[\\boxed{\\begin{cases} x = 3 \\\\ y = 4 \\end{cases}}\\]"),
+        ];
+        for (gold, answer) in right {
+            assert!(verdict(gold, Grading::Robust, Take::Last, answer).0, "{answer}");
+        }
+        let wrong = [
+            ("5", "Answer: 4 or 5"),
+            ("5", "The answer is either 4 or 5."),
+            ("10", "Thus, the answer is $\\boxed{10}$, and not $\\boxed{12}$."),
+        ];
+        for (gold, answer) in wrong {
+            let found = verdict(gold, Grading::Robust, Take::Last, answer);
+            assert_eq!(found, (false, false), "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_stands_last_is_the_best_guess() {
+        let cases = [
+            ("so $x = 3$. Hence there are 12 of them in all.", Some("12")),
+            ("so there are 12. Hence $x = 3$ of them.", Some("x = 3")),
+            ("He pays $5.\nShe pays $7.", Some("7")),
+            ("Answer $9$", Some("9")),
+            ("Answer \\[ \n 9 \n \\]", Some("9")),
+            // a formula within a line ends there
+            ("Answer \\( \n 9 \n \\)", None),
+            ("Answer $ \n 9 \n $", None),
+            ("costs $5.\nThen $x=3$", Some("x=3")),
+        ];
+        for (answer, guess) in cases {
+            assert_eq!(anywhere(answer).as_deref(), guess, "{answer:?}");
+        }
+        let lines = "\\[\n\\begin{aligned}\nx &= 2 + 3 \\\\\n  &= 5\n\\end{aligned}\n\\]";
+        assert!(verdict("5", Grading::Robust, Take::Last, lines).1);
     }
 
     #[test]

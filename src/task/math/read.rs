@@ -21,14 +21,44 @@ pub(super) fn read(plain: &str, thousands: bool) -> Option<Expr> {
     if plain.is_empty() || plain.len() > MAX_BYTES {
         return None;
     }
-    let begun = plain.strip_prefix("\\approx").or_else(|| plain.strip_prefix('='));
+    let plain = concluded(plain);
+    let begun =
+        ["\\approx", "approximately ", "about ", "="].iter().find_map(|at| plain.strip_prefix(at));
     let plain = begun.unwrap_or(plain).trim_start();
     let plain = condition(plain).unwrap_or(plain);
-    let text = plain.chars().collect();
-    let mut reader = Reader { text, at: 0, depth: 0, bars: 0, thousands, degrees: false };
-    let expr = reader.lists()?;
-    reader.space();
-    (reader.at == reader.text.len()).then_some(expr)
+    let all = |plain: &str| {
+        let text = plain.chars().collect();
+        let mut reader = Reader { text, at: 0, depth: 0, bars: 0, thousands, degrees: false };
+        let expr = reader.lists()?;
+        reader.space();
+        (reader.at == reader.text.len()).then_some(expr)
+    };
+    all(plain).or_else(|| {
+        // what cannot be read may have a value: P(A|B) = \frac14
+        let (name, value) = plain.rsplit_once('=')?;
+        let mut depth = 0;
+        let apart = name.chars().any(|c| {
+            depth += i32::from("({[".contains(c)) - i32::from(")}]".contains(c));
+            depth == 0 && matches!(c, ',' | ';')
+        });
+        let relation = name.ends_with(['<', '>', '!', '\\']);
+        if apart || relation || depth != 0 || !name.contains(char::is_alphabetic) {
+            return None;
+        }
+        let name: String = name.chars().filter(|c| !c.is_whitespace()).collect();
+        Some(Expr::Relation(vec![Expr::Text(name), all(value)?], vec![Operator::Equal]))
+    })
+}
+
+/// What stands behind the last arrow: `x = 5` of `2x = 10 \Rightarrow x = 5`.
+fn concluded(plain: &str) -> &str {
+    const ARROWS: [&str; 4] = ["\\Rightarrow", "\\Longrightarrow", "\\implies", "\\therefore"];
+    let end = |arrow: &&str| plain.rfind(*arrow).map(|at| (at, at + arrow.len()));
+    match ARROWS.iter().filter_map(end).max() {
+        Some((0, end)) => plain[end..].trim_start(),
+        Some((start, end)) if plain[..start].contains('=') => plain[end..].trim_start(),
+        _ => plain,
+    }
 }
 
 /// What a set says of its elements: `x > 2` of `\{x \mid x > 2\}`.
@@ -45,7 +75,7 @@ fn condition(plain: &str) -> Option<&str> {
 
 /// The text without what only shapes the page, in one way of writing. Degrees stay, as `°`.
 pub(super) fn plain(text: &str) -> String {
-    const REPLACED: [(&str, &str); 117] = [
+    const REPLACED: &[(&str, &str)] = &[
         ("\u{2212}", "-"),
         ("\u{2010}", "-"),
         ("\u{2011}", "-"),
@@ -79,6 +109,15 @@ pub(super) fn plain(text: &str) -> String {
         ("\u{2026}", "..."),
         ("\u{20ac}", ""),
         ("\u{a3}", ""),
+        ("\u{a5}", ""),
+        ("\u{a2}", ""),
+        ("\\text{:}", ":"),
+        ("{:}", ":"),
+        (".m.", "m"),
+        (".M.", "M"),
+        ("{\\rm ", "\\mathrm{"),
+        ("{\\bf ", "\\mathbf{"),
+        ("{\\it ", "\\mathit{"),
         ("\u{bd}", "\\frac12"),
         ("\u{bc}", "\\frac14"),
         ("\u{be}", "\\frac34"),
@@ -87,6 +126,8 @@ pub(super) fn plain(text: &str) -> String {
         ("\u{a0}", " "),
         ("\u{2009}", " "),
         ("\u{202f}", " "),
+        ("\\left.", ""),
+        ("\\right.", ""),
         ("\\left", ""),
         ("\\right", ""),
         ("\\middle", ""),
@@ -114,6 +155,7 @@ pub(super) fn plain(text: &str) -> String {
         ("^{ \\circ }", "\u{b0}"),
         ("^{\\circ }", "\u{b0}"),
         ("^ {\\circ}", "\u{b0}"),
+        ("^{o}", "\u{b0}"),
         ("^\\circ", "\u{b0}"),
         ("^ \\circ", "\u{b0}"),
         ("\\textdegree", "\u{b0}"),
@@ -161,6 +203,10 @@ pub(super) fn plain(text: &str) -> String {
         ("\\Reals", "\\mathbb{R}"),
         ("\\reals", "\\mathbb{R}"),
         ("\\colon", ":"),
+        ("\\checkmark", ""),
+        ("\\sim", "\\approx"),
+        ("\\simeq", "\\approx"),
+        ("\\doteq", "\\approx"),
         ("\\thinspace", " "),
         ("\\space", " "),
     ];
@@ -171,7 +217,8 @@ pub(super) fn plain(text: &str) -> String {
     plain = thousands_marks(&raised_and_lowered(&plain));
     // \quad is at times glued to what follows
     for space in ["\\qquad", "\\quad"] {
-        plain = plain.replace(space, " ");
+        let equations = plain.split(space).all(|part| part.contains('='));
+        plain = plain.replace(space, if equations { ", " } else { " " });
     }
     for (from, to) in REPLACED {
         // a command's name ends where its letters end: \left is not in \leftarrow, nor \circ in \circle
@@ -182,7 +229,15 @@ pub(super) fn plain(text: &str) -> String {
     for empty in ["\\text{}", "\\text{ }", "\\mathrm{}", "\\mbox{}"] {
         plain = plain.replace(empty, "");
     }
+    for shape in ["\\color{", "\\textcolor{", "\\hspace{", "\\phantom{", "\\tag{"] {
+        while let Some(at) = plain.find(shape)
+            && let Some(length) = plain[at..].find('}')
+        {
+            plain.replace_range(at..=at + length, " ");
+        }
+    }
     plain = connectives(&plain);
+    plain = based(&plain).unwrap_or(plain);
     // a word, as it stands behind a value, is a text
     for word in POWERS_OF_TEN.map(|(word, _)| word) {
         let told = format!(" {word}");
@@ -194,8 +249,8 @@ pub(super) fn plain(text: &str) -> String {
         }
     }
     plain = without_unit(&plain);
-    let end = |c: char| c.is_whitespace() || matches!(c, '.' | ',' | ';' | ':' | '*');
-    let begin = |c: char| c.is_whitespace() || matches!(c, ':' | '*');
+    let end = |c: char| c.is_whitespace() || matches!(c, '.' | ',' | ';' | ':' | '*' | '`' | '\\');
+    let begin = |c: char| c.is_whitespace() || matches!(c, ':' | '*' | '`');
     let trimmed = plain.trim_start_matches(begin);
     // 0.333... keeps its dots
     if trimmed.trim_end().ends_with("...") {
@@ -203,6 +258,17 @@ pub(super) fn plain(text: &str) -> String {
     } else {
         trimmed.trim_end_matches(end).to_owned()
     }
+}
+
+/// `1011 (base 2)` as `1011_{2}`.
+fn based(text: &str) -> Option<String> {
+    let (number, base) = text.split_once("base")?;
+    let edge = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '{' | '}' | '_');
+    let base = base.trim_matches(edge);
+    let base = base.parse().ok().or_else(|| base_named(base))?;
+    let number = number.trim_end().trim_end_matches("in").trim_end_matches(edge);
+    let number = number.trim_end_matches("\\text").trim_end_matches(edge);
+    number.ends_with(|c: char| c.is_ascii_digit()).then(|| format!("{number}_{{{base}}}"))
 }
 
 /// Raised and lowered digits as exponents and indices: `cm³`, `204₅`.
@@ -331,12 +397,16 @@ fn connectives(text: &str) -> String {
 
 /// Without the bare words that end `text` behind a number or a bracket: `125 miles`, `5 square units`, `12cm^2`.
 fn without_unit(text: &str) -> String {
-    const GLUED: [&str; 34] = [
-        "cm", "mm", "km", "kg", "ft", "mph", "lbs", "lb", "oz", "units", "unit", "miles", "inches",
-        "feet", "meters", "pounds", "hours", "minutes", "seconds", "degrees", "dollars", "cents",
-        "percent", "pct", "sq", "cu", "hr", "hrs", "mins", "secs", "yd", "yds", "mi", "gal",
-    ];
+    const GLUED: &str = "cm mm km kg ft mph lbs lb oz units unit miles inches feet meters pounds hours minutes seconds degrees dollars cents \
+        percent pct sq cu hr hrs mins secs yd yds mi gal";
     const RATIOS: [&str; 5] = ["km/h", "m/s", "mi/h", "ft/s", "miles/hour"];
+    let lower = text.to_ascii_lowercase();
+    if let Some(time) = lower.strip_suffix("am").or_else(|| lower.strip_suffix("pm"))
+        && time.trim_end().ends_with(|c: char| c.is_ascii_digit())
+        && (time.contains(':') || time.ends_with(' '))
+    {
+        return time.trim_end().to_owned();
+    }
     // 0.333... keeps its dots
     let dots = text.trim_end().ends_with("...");
     let text = text.trim_end_matches(|c: char| c.is_whitespace() || c == '.' && !dots);
@@ -367,7 +437,7 @@ fn without_unit(text: &str) -> String {
         };
         let spaced = before.ends_with(char::is_whitespace);
         let is_word = word.chars().skip(1).all(|c| c.is_ascii_lowercase());
-        let is_unit = GLUED.contains(&word) || (spaced && letters >= 3 && is_word && !counts(word));
+        let is_unit = among(GLUED, word) || (spaced && letters >= 3 && is_word && !counts(word));
         if letters == 0 || before.ends_with('\\') || !is_unit || is_function(word) {
             return text.to_owned();
         }
@@ -383,77 +453,11 @@ fn without_unit(text: &str) -> String {
 
 /// Whether a word behind a value changes it, so that it is no unit.
 pub(super) fn counts(word: &str) -> bool {
-    const COUNTING: [&str; 68] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "twenty",
-        "thirty",
-        "forty",
-        "fifty",
-        "hundred",
-        "thousand",
-        "million",
-        "billion",
-        "trillion",
-        "dozen",
-        "half",
-        "halves",
-        "third",
-        "thirds",
-        "quarter",
-        "quarters",
-        "fourth",
-        "fourths",
-        "fifths",
-        "sixths",
-        "eighths",
-        "tenths",
-        "hundredths",
-        "thousandths",
-        "squared",
-        "cubed",
-        "twice",
-        "double",
-        "times",
-        "factorial",
-        "sqrt",
-        "root",
-        "plus",
-        "minus",
-        "over",
-        "mod",
-        "modulo",
-        "infinity",
-        "not",
-        "more",
-        "less",
-        "least",
-        "most",
-        "than",
-        "above",
-        "below",
-        "to",
-        "through",
-        "base",
-        "between",
-        "except",
-        "but",
-        "if",
-        "when",
-        "power",
-    ];
-    COUNTING.iter().any(|counting| word.eq_ignore_ascii_case(counting))
+    const COUNTING: &str = "zero one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred thousand million \
+        billion trillion dozen half halves third thirds quarter quarters fourth fourths fifths sixths eighths tenths \
+        hundredths thousandths squared cubed twice double times factorial sqrt root plus minus over mod modulo infinity not \
+        more less least most than above below to through base between except but if when power";
+    among(COUNTING, &word.to_ascii_lowercase())
 }
 
 /// The power of ten that a word behind a number multiplies it by.
@@ -464,14 +468,16 @@ fn power_of_ten(word: &str) -> Option<i64> {
 const POWERS_OF_TEN: [(&str, i64); 5] =
     [("hundred", 2), ("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
 
-const FUNCTIONS: [&str; 26] = [
-    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
-    "ln", "log", "exp", "max", "min", "gcd", "lcm", "det", "abs", "floor", "ceil", "lg", "deg",
-    "arg",
-];
+const FUNCTIONS: &str = "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp max min gcd lcm det abs floor ceil lg deg arg \
+    cis";
+
+/// Whether `word` is one of `words`, which spaces part.
+pub(super) fn among(words: &str, word: &str) -> bool {
+    words.split(' ').any(|one| one == word)
+}
 
 pub(super) fn is_function(name: &str) -> bool {
-    FUNCTIONS.contains(&name)
+    among(FUNCTIONS, name)
 }
 
 struct Reader {
@@ -568,7 +574,12 @@ impl Reader {
     }
 
     fn relation(&mut self) -> Option<Expr> {
-        let (mut sides, mut operators) = (vec![self.ratio()?], Vec::new());
+        let first = self.ratio()?;
+        self.sides(vec![first], Vec::new())
+    }
+
+    /// The rest of a relation that begins with `sides` and the `operators` between them.
+    fn sides(&mut self, mut sides: Vec<Expr>, mut operators: Vec<Operator>) -> Option<Expr> {
         while let Some(operator) = self.operator() {
             operators.push(operator);
             sides.push(self.ratio()?);
@@ -599,7 +610,16 @@ impl Reader {
             ("=", Equal),
             ("\\in", In),
         ];
-        ALL.into_iter().find(|(text, _)| self.take(text)).map(|(_, operator)| operator)
+        // lines are aligned at their operators
+        let start = self.at;
+        let aligned = self.take("&");
+        let found = ALL.into_iter().find(|(text, _)| self.take(text)).map(|(_, operator)| operator);
+        if found.is_some() {
+            self.take("&");
+        } else if aligned {
+            self.at = start;
+        }
+        found
     }
 
     fn union(&mut self) -> Option<Expr> {
@@ -668,11 +688,22 @@ impl Reader {
         const MOST_DIVISIONS: usize = 20;
         let mut divisions = 0;
         let mut product = self.power()?;
+        let mut unit = false;
         loop {
-            if self.take("\\cdot") || self.take("\\times") || self.take("*") || self.take("\\ast") {
+            if self.take("\\cdot")
+                || self.take("\\times")
+                || self.take("*")
+                || self.take("\\ast")
+                || self.take("\\circ")
+                || self.take_typed_times()
+            {
                 let factor = self.signed(Self::power)?;
                 product = times(product, factor);
             } else if self.take("/") || self.take("\\div") {
+                // km/h
+                if unit && matches!(self.behind(), Behind::Unit) {
+                    continue;
+                }
                 divisions += 1;
                 if divisions > MOST_DIVISIONS {
                     return None;
@@ -681,7 +712,10 @@ impl Reader {
                 product = Expr::Divide(Box::new(product), Box::new(under));
             } else {
                 match self.behind() {
-                    Behind::Unit => continue,
+                    Behind::Unit => {
+                        unit = true;
+                        continue;
+                    }
                     Behind::Times(factor) => {
                         product = times(product, factor);
                         continue;
@@ -693,8 +727,10 @@ impl Reader {
                     return Some(product);
                 }
                 let whole = matches!(&product, Expr::Number(n) if n.is_integer());
+                let bracket = self.peek() == Some('(');
                 let factor = self.power()?;
                 match factor {
+                    factor if bracket => product = times(product, factor),
                     // 1 1/2, where the second number stands behind a space
                     Expr::Number(_) if whole => {
                         let under = self.take("/").then(|| self.power()).flatten()?;
@@ -709,10 +745,31 @@ impl Reader {
         }
     }
 
+    /// Takes the `x` of `3 x 10^8`.
+    fn take_typed_times(&mut self) -> bool {
+        let digit = |c: Option<&char>| c.is_some_and(char::is_ascii_digit);
+        let behind = self.text[..self.at].iter().rev().find(|c| !c.is_whitespace());
+        let ahead =
+            self.text[self.at.min(self.text.len())..].iter().skip_while(|c| c.is_whitespace());
+        let mut ahead = ahead.skip_while(|c| c.is_whitespace());
+        let found = digit(behind)
+            && ahead.next() == Some(&'x')
+            && digit(ahead.find(|c| !c.is_whitespace()));
+        found && self.take("x")
+    }
+
     /// Passes over a text behind a value, with its exponent.
     fn behind(&mut self) -> Behind {
         self.space();
         let start = self.at;
+        if self.take("\\frac") {
+            // \frac{\text{miles}}{\text{hour}}
+            let told = |text: String| text.starts_with("\\text") || text.starts_with("\\mathrm");
+            if self.braced_text().is_some_and(told) && self.braced_text().is_some_and(told) {
+                return Behind::Unit;
+            }
+            self.at = start;
+        }
         let Some(command) = self.command_name().filter(|name| is_text_command(name)) else {
             return Behind::Nothing;
         };
@@ -771,36 +828,7 @@ impl Reader {
             }
             Some('|') => self.bars == 0,
             Some('\\') => match self.command_name() {
-                Some(name) => !matches!(
-                    name.as_str(),
-                    "cup"
-                        | "pm"
-                        | "mp"
-                        | "cdot"
-                        | "times"
-                        | "div"
-                        | "le"
-                        | "leq"
-                        | "ge"
-                        | "geq"
-                        | "lt"
-                        | "gt"
-                        | "ne"
-                        | "neq"
-                        | "approx"
-                        | "equiv"
-                        | "in"
-                        | "rfloor"
-                        | "rceil"
-                        | "rangle"
-                        | "end"
-                        | "not"
-                        | "ast"
-                        | "over"
-                        | "choose"
-                        | "setminus"
-                        | "backslash"
-                ),
+                Some(name) => !among(OPERATORS, &name),
                 None => self.looking_at("\\{"),
             },
             _ => false,
@@ -810,6 +838,21 @@ impl Reader {
     fn power(&mut self) -> Option<Expr> {
         const MOST_MARKS: usize = 8;
         let mut base = self.primary()?;
+        if let Expr::Number(number) = &base
+            && number.is_integer()
+            && self.peek() == Some('_')
+        {
+            // the base it is written in: 204_5
+            let name = format!("digits {number} in base");
+            self.at += 1;
+            let of = match self.argument()? {
+                Expr::Text(word) => base_named(&word).map_or(Expr::Symbol(word), Expr::integer),
+                of => of,
+            };
+            if of != Expr::integer(10) {
+                base = Expr::Apply(name, vec![of]);
+            }
+        }
         // 3\frac12 is a mixed number, unlike 3\frac x2
         if matches!(&base, Expr::Number(n) if n.is_integer()) {
             let start = self.at;
@@ -844,7 +887,11 @@ impl Reader {
                         reader.exponent()
                     }
                 })?;
-                base = Expr::Power(Box::new(base), Box::new(exponent));
+                // 6^{\text{th}}
+                let ordinal = matches!(&exponent, Expr::Text(end) if matches!(end.as_str(), "st" | "nd" | "rd" | "th"));
+                if !ordinal {
+                    base = Expr::Power(Box::new(base), Box::new(exponent));
+                }
             } else {
                 return Some(base);
             }
@@ -889,7 +936,7 @@ impl Reader {
         self.deeper(|reader| {
             reader.space();
             match reader.peek()? {
-                c if c.is_ascii_digit() || c == '.' => reader.number_with_base(),
+                c if c.is_ascii_digit() || c == '.' => reader.number(),
                 c if c.is_ascii_alphabetic() => reader.word(),
                 '(' | '[' => reader.bracketed(),
                 '{' => {
@@ -936,26 +983,6 @@ impl Reader {
             single if (open == '(') == (close == ')') => Some(single),
             _ => None,
         }
-    }
-
-    /// A number, perhaps with the base it is written in: `204_5`.
-    fn number_with_base(&mut self) -> Option<Expr> {
-        let start = self.at;
-        let number = self.number()?;
-        if self.peek() != Some('_') {
-            return Some(number);
-        }
-        let digits: String = self.text[start..self.at].iter().collect();
-        self.at += 1;
-        let base = match self.argument()? {
-            Expr::Text(word) => base_named(&word).map_or(Expr::Symbol(word), Expr::integer),
-            base => base,
-        };
-        if base == Expr::integer(10) {
-            return Some(number);
-        }
-        let digits = digits.replace([',', ' '], "");
-        Some(Expr::Apply(format!("digits {digits} in base"), vec![base]))
     }
 
     fn number(&mut self) -> Option<Expr> {
@@ -1025,7 +1052,7 @@ impl Reader {
                 continue;
             }
             self.at += command.len();
-            let digits = match self.braced_text() {
+            let mut digits: String = match self.braced_text() {
                 Some(text) => text.chars().filter(|c| !c.is_whitespace()).collect(),
                 None => {
                     self.space();
@@ -1034,6 +1061,17 @@ impl Reader {
                     digit
                 }
             };
+            // 0.\dot{1}4285\dot{7}
+            if command == "\\dot" {
+                let inner = self.text[self.at..].iter().take_while(|c| c.is_ascii_digit());
+                let inner: String = inner.collect();
+                let start = self.at;
+                self.at += inner.len();
+                match self.take(command).then(|| self.braced_text()).flatten() {
+                    Some(last) => digits += &(inner + &last),
+                    None => self.at = start,
+                }
+            }
             let _ = self.take("...");
             return short(digits).filter(|digits| is_digits(digits));
         }
@@ -1089,8 +1127,8 @@ impl Reader {
             return self.root();
         }
         // sinx
-        let glued = |name: &&&str| run.len() == name.len() + 1 && run.starts_with(**name);
-        if let Some(name) = FUNCTIONS.iter().find(glued) {
+        let glued = |name: &&str| run.len() == name.len() + 1 && run.starts_with(*name);
+        if let Some(name) = FUNCTIONS.split(' ').find(glued) {
             self.at += name.len();
             return self.function(name);
         }
@@ -1115,7 +1153,8 @@ impl Reader {
             Expr::Symbol(ref name) if matches!(name.chars().next(), Some('f' | 'g' | 'h' | 'F' | 'G' | 'W' | 'P' | 'Q'))
         );
         let inverse = self.looking_at("^{-1}(");
-        if run.len() == 1 && is_function_letter && (inverse || self.peek() == Some('(')) {
+        let called = self.peek() == Some('(') && (is_function_letter || self.is_left_side());
+        if run.len() == 1 && (is_function_letter && inverse || called) {
             let Expr::Symbol(mut name) = symbol else {
                 return None;
             };
@@ -1129,6 +1168,15 @@ impl Reader {
             };
         }
         Some(symbol)
+    }
+
+    /// Whether what follows is letters or numbers in brackets, and then an equals sign: `(x) =`.
+    fn is_left_side(&self) -> bool {
+        let rest: String = self.text[self.at..].iter().collect();
+        let simple = |c: char| c.is_alphanumeric() || matches!(c, ',' | ' ' | '\\');
+        rest.split_once(')').is_some_and(|(inside, behind)| {
+            inside[1..].chars().all(simple) && behind.trim_start().starts_with('=')
+        })
     }
 
     /// The letter `name` with the index that may follow.
@@ -1213,8 +1261,8 @@ impl Reader {
                 let modulus = self.argument()?;
                 Some(Expr::Apply("mod".into(), vec![modulus]))
             }
-            "boxed" | "fbox" | "mathbf" | "bold" | "mathcal" | "vec" | "hat" | "overline"
-            | "bar" | "overrightarrow" | "boldsymbol" | "underline" => {
+            "boxed" | "fbox" | "mathbf" | "bold" | "widehat" | "mathcal" | "vec" | "hat"
+            | "overline" | "bar" | "overrightarrow" | "boldsymbol" | "underline" => {
                 let decorated = matches!(name.as_str(), "overline" | "bar" | "hat");
                 let inside = self.argument()?;
                 Some(if decorated { Expr::Apply(name, vec![inside]) } else { inside })
@@ -1236,7 +1284,7 @@ impl Reader {
                 self.take("\\rangle").then_some(vector)
             }
             "begin" => self.matrix(),
-            letter if LETTERS.contains(&letter) => self.indexed(format!("\\{letter}")),
+            letter if among(LETTERS, letter) => self.indexed(format!("\\{letter}")),
             _ => None,
         }
     }
@@ -1359,17 +1407,21 @@ impl Reader {
         }
     }
 
+    /// A matrix, or lines of formulas: a list of what they say.
     fn matrix(&mut self) -> Option<Expr> {
+        const MATRICES: [&str; 7] =
+            ["pmatrix", "bmatrix", "matrix", "Bmatrix", "smallmatrix", "array", "cases"];
+        const LINES: [&str; 6] = ["aligned", "align", "align*", "gathered", "gather*", "split"];
         let kind = self.braced_text()?;
-        let known = ["pmatrix", "bmatrix", "vmatrix", "matrix", "Bmatrix", "array"];
-        if !known.contains(&kind.as_str()) {
+        let lines = LINES.contains(&kind.as_str());
+        if !lines && !MATRICES.contains(&kind.as_str()) {
             return None;
         }
         if kind == "array" {
             self.braced_text()?;
         }
         let end = format!("\\end{{{kind}}}");
-        let (mut rows, mut row) = (Vec::new(), Vec::new());
+        let (mut rows, mut row): (Vec<Vec<Expr>>, Vec<Expr>) = (Vec::new(), Vec::new());
         loop {
             if self.take(&end) {
                 break;
@@ -1377,7 +1429,26 @@ impl Reader {
             if self.take("\\hline") {
                 continue;
             }
-            row.push(self.relation()?);
+            let start = self.at;
+            match self.operator().filter(|_| row.is_empty()) {
+                // the line goes on with the one above
+                Some(operator) => {
+                    let side = self.ratio()?;
+                    row.push(match rows.pop().as_deref() {
+                        Some([Expr::Relation(sides, operators)]) => {
+                            let sides = [&sides[..], &[side]].concat();
+                            self.sides(sides, [&operators[..], &[operator]].concat())?
+                        }
+                        Some([above]) => self.sides(vec![above.clone(), side], vec![operator])?,
+                        _ => self.sides(vec![side], Vec::new())?,
+                    });
+                }
+                None => {
+                    self.at = start;
+                    row.push(self.relation()?);
+                }
+            }
+            self.take(",");
             if self.take("&") {
                 continue;
             }
@@ -1393,93 +1464,34 @@ impl Reader {
             rows.push(row);
         }
         let width = rows.first()?.len();
-        let even = rows.iter().all(|row| row.len() == width);
-        match kind.as_str() {
-            "vmatrix" => None,
-            _ => even.then_some(Expr::Matrix(rows)),
+        let is_line = |row: &Vec<Expr>| lines || matches!(row[..], [Expr::Relation(..)]);
+        if width == 1 && rows.iter().all(is_line) {
+            let mut items = rows.concat();
+            return Some(if items.len() == 1 { items.remove(0) } else { Expr::List(items) });
         }
+        rows.iter().all(|row| row.len() == width).then_some(Expr::Matrix(rows))
     }
 }
 
+/// Commands that stand between factors or behind them.
+const OPERATORS: &str = "cup pm mp cdot times div le leq ge geq lt gt ne neq approx equiv in rfloor rceil rangle end not ast \
+    over choose setminus backslash";
+
 /// Functions of an angle.
-const TURNS: [&str; 6] = ["sin", "cos", "tan", "cot", "sec", "csc"];
+const TURNS: [&str; 7] = ["sin", "cos", "tan", "cot", "sec", "csc", "cis"];
 
 /// Behind the name of a function: its inverse.
 const INVERSE: &str = "^{-1}";
 
 /// Commands that are letters. What other commands mean is not known.
-const LETTERS: [&str; 49] = [
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "epsilon",
-    "zeta",
-    "eta",
-    "theta",
-    "iota",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "xi",
-    "rho",
-    "sigma",
-    "tau",
-    "upsilon",
-    "phi",
-    "chi",
-    "psi",
-    "omega",
-    "Gamma",
-    "Delta",
-    "Theta",
-    "Lambda",
-    "Xi",
-    "Pi",
-    "Sigma",
-    "Upsilon",
-    "Phi",
-    "Psi",
-    "Omega",
-    "varepsilon",
-    "vartheta",
-    "varphi",
-    "varrho",
-    "varsigma",
-    "ell",
-    "hbar",
-    "imath",
-    "jmath",
-    "angle",
-    "triangle",
-    "nabla",
-    "partial",
-    "square",
-    "aleph",
-    "measuredangle",
-];
+const LETTERS: &str = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega Gamma \
+    Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega varepsilon vartheta varphi varrho varsigma ell hbar imath jmath \
+    angle triangle nabla partial square aleph measuredangle";
 
 pub(super) fn is_text_command(name: &str) -> bool {
-    matches!(
-        name,
-        "text"
-            | "textbf"
-            | "textrm"
-            | "textit"
-            | "textsf"
-            | "textsc"
-            | "textnormal"
-            | "emph"
-            | "mathrm"
-            | "mathit"
-            | "mbox"
-            | "hbox"
-            | "mathsf"
-            | "texttt"
-            | "mathtt"
-            | "rm"
-    )
+    const TEXTS: &str = "text textbf textrm textit textsf textsc textnormal emph mathrm mathit mbox hbox mathsf \
+        texttt mathtt rm";
+    among(TEXTS, name)
 }
 
 /// Whether a command only says in what letters words are set.
@@ -1487,12 +1499,10 @@ pub(super) fn is_word_command(name: &str) -> bool {
     is_text_command(name) || matches!(name, "mathbf" | "boldsymbol" | "operatorname" | "boxed")
 }
 
-fn base_named(word: &str) -> Option<i64> {
-    const NAMES: [&str; 17] = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
-    ];
-    NAMES.iter().position(|name| name.eq_ignore_ascii_case(word.trim())).map(|at| at as i64)
+pub(super) fn base_named(word: &str) -> Option<i64> {
+    const NAMES: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
+    let place = NAMES.split(' ').position(|name| name.eq_ignore_ascii_case(word.trim()));
+    place.map(|at| at as i64)
 }
 
 /// A letter's value: two of them are constants.

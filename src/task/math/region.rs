@@ -1,6 +1,6 @@
 //! Sets of real numbers: intervals, unions of them, and inequalities that bound a letter.
 
-use super::equal::{COORDINATES, Comparison, is_constant, is_name, is_quantity};
+use super::equal::{Comparison, is_constant, is_name, is_quantity};
 use super::expression::{Expr, Operator};
 use super::value::Value;
 
@@ -43,8 +43,7 @@ pub(super) fn same(comparison: &Comparison, gold: &Expr, given: &Expr) -> bool {
 /// Whether something may be bounded: a letter, a function, or a quantity of letters.
 fn is_bounded(expr: &Expr) -> bool {
     let name = is_name(expr) && !matches!(expr, Expr::Tuple(..) | Expr::Text(_));
-    name || is_quantity(expr, &COORDINATES)
-        && !matches!(expr, Expr::Apply(name, _) if name == "abs")
+    name || is_quantity(expr) && !matches!(expr, Expr::Apply(name, _) if name == "abs")
 }
 
 /// What is inside of an absolute value.
@@ -90,6 +89,11 @@ fn region(comparison: &Comparison, expr: &Expr) -> Option<Vec<Span>> {
         }
         Expr::Union(parts) => together(comparison, parts)?,
         Expr::List(parts) if parts.iter().all(|p| matches!(p, Expr::Relation(..))) => {
+            let first = subject(parts.first()?)?;
+            let one = |part: &Expr| subject(part).is_some_and(|s| comparison.same_name(first, s));
+            if !parts.iter().all(one) {
+                return None;
+            }
             let all = merged(comparison, together(comparison, parts)?)?;
             let line = |span: &Span| is_infinite(&span.low) && is_infinite(&span.high);
             match &all[..] {
@@ -127,7 +131,7 @@ fn region(comparison: &Comparison, expr: &Expr) -> Option<Vec<Span>> {
 }
 
 /// How the set of real numbers is read.
-const REALS: &str = "\\mathbb{R}";
+pub(super) const REALS: &str = "\\mathbb{R}";
 
 fn together(comparison: &Comparison, parts: &[Expr]) -> Option<Vec<Span>> {
     let parts = parts.iter().map(|part| region(comparison, part)).collect::<Option<Vec<_>>>()?;
@@ -244,6 +248,10 @@ fn bounded(comparison: &Comparison, sides: &[Expr], operators: &[Operator]) -> O
     };
     match (sides, operators) {
         ([name, set], [Operator::In]) if is_name(name) => region(comparison, set),
+        ([name, point], [Operator::Equal]) if one(name) => {
+            let at = end(comparison, point, true)?;
+            Some(vec![Span { low: at.clone(), high: at }])
+        }
         ([name, point], [Operator::NotEqual]) if one(name) => {
             let at = end(comparison, point, false)?;
             Some(vec![

@@ -4,8 +4,21 @@ use super::read::is_text_command;
 
 /// Whether both texts name units, and none that the other names: `5\text{ feet}`, `5 inches`.
 pub(super) fn clash(gold: &str, given: &str) -> bool {
-    let (gold, given) = (units(gold), units(given));
-    !gold.is_empty() && !given.is_empty() && !gold.iter().any(|unit| given.contains(unit))
+    let (of_gold, of_given) = (units(gold), units(given));
+    if of_gold.is_empty() || of_given.is_empty() {
+        return false;
+    }
+    // cm^2 and cm^3
+    let powers = power(gold).zip(power(given));
+    powers.is_some_and(|(a, b)| a != b) || !of_gold.iter().any(|unit| of_given.contains(unit))
+}
+
+/// The power of the unit that ends `text`.
+fn power(text: &str) -> Option<&str> {
+    let (unit, power) = text.rsplit_once('^')?;
+    let power =
+        power.trim_matches(|c: char| c.is_whitespace() || matches!(c, '{' | '}' | '$' | '.'));
+    (unit.ends_with('}') && matches!(power, "2" | "3")).then_some(power)
 }
 
 /// The units that `text` names.
@@ -20,9 +33,10 @@ fn units(text: &str) -> Vec<&'static str> {
         ("^{\\circ}", "degree"),
         ("\\degree", "degree"),
     ];
+    let text = text.replace(".m.", "m").replace(".M.", "M");
     let mut found: Vec<&'static str> =
         SIGNS.iter().filter(|(sign, _)| text.contains(sign)).map(|(_, unit)| *unit).collect();
-    let mut rest = text;
+    let mut rest = text.as_str();
     // words, each with whether it stands in a text command, where even one letter is a unit
     let mut depth = 0_usize;
     while let Some(at) = rest.find(|c: char| c.is_ascii_alphabetic() || matches!(c, '{' | '}')) {
@@ -83,6 +97,8 @@ fn named(word: &str, in_text: bool) -> Vec<&'static str> {
         "dollar" => &["dollar"],
         "cent" => &["cent"],
         "euro" => &["euro"],
+        "am" => &["morning"],
+        "pm" => &["afternoon"],
         "liter" | "litre" => &["liter"],
         "gallon" | "gal" => &["gallon"],
         _ => &[],

@@ -441,8 +441,9 @@ impl Evaluator<'_> {
                     _ => self.quotient(&sinh, &cosh),
                 }
             }
-            "exp" => {
-                let value = complex::exp(x);
+            "exp" | "cis" => {
+                let i = Complex::new(0.0, 1.0);
+                let value = complex::exp(if name == "cis" { i * x } else { x });
                 Value::about(value, complex::norm(value) * (first.error + STEP))
             }
             "ln" => self.ln(first),

@@ -1,87 +1,10 @@
-//! What a model answered, item by item: a grade can be read, and an answer held against the one that an earlier model gave.
+//! What was answered rightly before and is not any more.
 
-use super::{Scores, Tasks};
-use crate::context::Context;
+use crate::answers::Answers;
 use crate::error::{Error, Result};
-use crate::evaluate::{Graded, TaskScore};
-use crate::generate::Sampling;
-use crate::model::Checkpoint;
-use crate::stats;
+use crate::evaluate::Graded;
 use crate::task::{Check, Item};
-use crate::verbs;
 use serde::{Deserialize, Serialize};
-
-/// One model's answers to [`Tasks`], graded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Answers {
-    /// What the model is called in tables.
-    pub name: String,
-    /// What it was asked.
-    pub asked: Tasks,
-    /// Its answers to each task, in the order of what it was asked.
-    pub graded: Vec<Vec<Graded>>,
-}
-
-/// Asks the model every question once, greedily, and grades its answers.
-///
-/// # Errors
-/// The model cannot be read, a task or an item stands there twice, or this machine cannot grade an answer.
-pub fn answers(
-    cx: &Context,
-    checkpoint: &Checkpoint,
-    name: &str,
-    tasks: &Tasks,
-) -> Result<Answers> {
-    stats::distinct("tasks", tasks.tasks.iter().map(|(task, _)| task))?;
-    let sampling = Sampling::greedy(tasks.max_new_tokens);
-    Ok(Answers {
-        name: name.to_owned(),
-        asked: tasks.clone(),
-        graded: verbs::evaluate(cx, checkpoint, name, &tasks.tasks, &sampling)?,
-    })
-}
-
-impl Answers {
-    /// The grades alone.
-    pub fn scores(&self) -> Scores {
-        let pairs = self.asked.tasks.iter().zip(&self.graded);
-        Scores {
-            name: self.name.clone(),
-            tasks: pairs.map(|((task, _), graded)| TaskScore::of(task, graded)).collect(),
-        }
-    }
-
-    /// The questions of `task` and the answers to them.
-    ///
-    /// # Errors
-    /// It was not asked.
-    pub fn of(&self, task: &str) -> Result<(&[Item], &[Graded])> {
-        let mut all = self.asked.tasks.iter().zip(&self.graded);
-        let found = all.find(|((name, _), _)| name == task);
-        let ((_, items), graded) = found.ok_or_else(|| {
-            let names: Vec<&str> = self.asked.tasks.iter().map(|(name, _)| &name[..]).collect();
-            let problem = format!("`{task}` was not asked, only {}", names.join(", "));
-            Error::invalid("task", problem)
-        })?;
-        Ok((items, graded))
-    }
-
-    /// The questions of `task` that it answered rightly, each with its own answer in the place of the given one.
-    ///
-    /// # Errors
-    /// As [`Answers::of`].
-    pub fn own(&self, task: &str) -> Result<Vec<Item>> {
-        let (items, graded) = self.of(task)?;
-        let right = items.iter().zip(graded).filter(|(_, graded)| graded.score.value == 1.0);
-        let own = right.map(|(item, graded)| Item {
-            truth: graded.answer.clone(),
-            // where style shows in another text says nothing of this one
-            style: Vec::new(),
-            ..item.clone()
-        });
-        Ok(own.collect())
-    }
-}
 
 /// An item that was right before and is wrong now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -129,7 +52,7 @@ pub fn regressions(before: &Answers, after: &Answers, task: &str) -> Result<Vec<
 }
 
 impl Regression {
-    /// What was lost, by the grader's lenient reading.
+    /// What was lost, by the grader's lenient scored.
     pub fn lost(&self) -> LostPart {
         match self.after.score.skill == 1.0 {
             true => LostPart::Form,
@@ -138,7 +61,7 @@ impl Regression {
     }
 
     /// Whether the wrong answer to a choice names the right option in words, and no other option: the model then knows which is right, and
-    /// writes another one's letter. The lenient reading goes by the last option named, here the letter, and calls this lost skill. `None`
+    /// writes another one's letter. The lenient scored goes by the last option named, here the letter, and calls this lost skill. `None`
     /// where the question is no choice.
     pub fn names_right_option(&self) -> Option<bool> {
         let Check::Choice { letter, options } = &self.item.check else {
@@ -163,6 +86,7 @@ impl Regression {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::answers::{Task, Tasks};
     use crate::task::Place;
 
     fn choice(at: usize, letter: char) -> Item {
@@ -189,11 +113,12 @@ pub(super) mod tests {
     }
 
     /// Answers to two choices and two sums, graded as they are.
-    pub(in crate::lesson) fn answered(name: &str, texts: [&str; 4]) -> Answers {
-        let tasks = vec![
-            ("choice".to_owned(), vec![choice(0, 'B'), choice(1, 'B')]),
-            ("word".to_owned(), vec![number(0, "5"), number(1, "7")]),
-        ];
+    pub(in crate::analysis) fn answered(name: &str, texts: [&str; 4]) -> Answers {
+        let asked = Tasks {
+            target: Task::new("choice", vec![choice(0, 'B'), choice(1, 'B')]),
+            others: vec![Task::new("word", vec![number(0, "5"), number(1, "7")])],
+            max_new_tokens: 16,
+        };
         let mut texts = texts.iter();
         let mut grade = |item: &Item| {
             let answer = texts.next().copied().unwrap_or_default().to_owned();
@@ -205,12 +130,11 @@ pub(super) mod tests {
                 likelihoods: Vec::new(),
             }
         };
-        let graded =
-            tasks.iter().map(|(_, items)| items.iter().map(&mut grade).collect()).collect();
-        Answers { name: name.to_owned(), asked: Tasks { tasks, max_new_tokens: 16 }, graded }
+        let graded = asked.all().map(|task| task.items.iter().map(&mut grade).collect()).collect();
+        Answers { name: name.to_owned(), asked, graded }
     }
 
-    pub(in crate::lesson) const BEFORE: [&str; 4] =
+    pub(in crate::analysis) const BEFORE: [&str; 4] =
         ["It is low.\nAnswer: B", "It is low.\nAnswer: B", "2 + 3 = 5\nAnswer: 5", "Answer: 7"];
 
     #[test]
@@ -240,7 +164,7 @@ pub(super) mod tests {
         let error = regressions(&before, &after, "sql").unwrap_err().to_string();
         assert!(error.contains("`sql`") && error.contains("choice, word"), "{error}");
         let mut other = after.clone();
-        other.asked.tasks[1].1.swap(0, 1);
+        other.asked.others[0].items.swap(0, 1);
         assert!(regressions(&before, &other, "word").is_err());
     }
 

@@ -1,7 +1,7 @@
 //! What was lost of each task: items, form and skill, in points and relative to base.
 
-use super::Scores;
-use super::comparison::paired;
+use crate::answers::paired;
+use crate::answers::{Answers, Scores};
 use crate::error::Result;
 use crate::evaluate::{ItemScore, TaskScore};
 use crate::metric;
@@ -44,7 +44,12 @@ pub struct TaskChange {
 ///
 /// # Errors
 /// They were not asked the same tasks and items.
-pub fn task_changes(base: &Scores, tuned: &Scores) -> Result<TaskChanges> {
+pub fn task_changes(base: &Answers, tuned: &Answers) -> Result<TaskChanges> {
+    changes(&base.scores(), &tuned.scores())
+}
+
+/// The same of scores alone.
+pub(crate) fn changes(base: &Scores, tuned: &Scores) -> Result<TaskChanges> {
     let task = |at: usize| {
         let (one, other) = paired(base, tuned, at)?;
         TaskChange::of(one, other)
@@ -122,13 +127,13 @@ impl TaskChanges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::answers::tests::{BEFORE, answered};
+    use crate::analysis::regression::tests::{BEFORE, answered};
 
     #[test]
     fn skill_and_form_are_the_whole_loss() {
-        let before = answered("base", BEFORE).scores();
+        let before = answered("base", BEFORE);
         let after = answered("tuned", ["Answer: A", BEFORE[1], "That makes 5.", "Answer: 8"]);
-        let found = task_changes(&before, &after.scores()).unwrap();
+        let found = task_changes(&before, &after).unwrap();
         let word = &found.tasks[1];
         assert_eq!((word.base, word.tuned, word.form_kept), (1.0, 0.0, 0.5));
         assert_eq!((word.points.value, word.skill.value, word.form.value), (-100.0, -50.0, -50.0));
@@ -142,8 +147,8 @@ mod tests {
 
     #[test]
     fn what_base_cannot_do_has_no_relative_change() {
-        let before = answered("base", ["Answer: B", "Answer: B", "", ""]).scores();
-        let after = answered("tuned", BEFORE).scores();
+        let before = answered("base", ["Answer: B", "Answer: B", "", ""]);
+        let after = answered("tuned", BEFORE);
         let found = task_changes(&before, &after).unwrap();
         assert_eq!((found.others()[0].relative(), found.backward_transfer()), (None, None));
         assert_eq!(found.backward_transfer_points(), Some(100.0));

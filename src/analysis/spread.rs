@@ -1,8 +1,7 @@
 //! How much weight rules give, and to which tokens: what can be seen of a rule before anything is trained.
 
-use super::Masked;
 use crate::error::{Error, Result};
-use crate::ledger;
+use crate::masked::Masked;
 use crate::metric::PAPER_THRESHOLD;
 use crate::select::TokenClass;
 use serde::Serialize;
@@ -46,28 +45,28 @@ struct Token {
 ///
 /// # Errors
 /// There is none, or one of them gives no token any weight.
-pub fn spread(lessons: &[&Masked]) -> Result<Spread> {
-    if lessons.is_empty() {
+pub fn spread(masked: &[&Masked]) -> Result<Spread> {
+    if masked.is_empty() {
         return Err(Error::invalid("rules", "there is none"));
     }
-    let share = |lesson: &&Masked| {
-        let tokens = tokens(lesson);
+    let share = |masked: &&Masked| {
+        let tokens = tokens(masked);
         let weight: f64 = tokens.iter().map(|token| token.weight).sum();
         if weight == 0.0 {
             let problem = "gives no token any weight";
-            return Err(Error::invalid(format!("rule {}", lesson.rule), problem));
+            return Err(Error::invalid(format!("rule {}", masked.rule), problem));
         }
         let of = |fits: &dyn Fn(&Token) -> bool| {
             let fitting = tokens.iter().filter(|token| fits(token));
             fitting.map(|token| token.weight).sum::<f64>() / weight
         };
-        let known = lesson.reading.items.iter().any(|item| !item.style.is_empty());
+        let known = masked.scored.items.iter().any(|item| !item.style.is_empty());
         let (words, numbers) = (
             of(&|token| token.class == TokenClass::Words),
             of(&|token| token.class == TokenClass::Numbers),
         );
         Ok(Share {
-            rule: lesson.rule.to_string(),
+            rule: masked.rule.to_string(),
             tokens: tokens.len(),
             learned: tokens.iter().filter(|token| token.weight != 0.0).count(),
             weight,
@@ -76,7 +75,7 @@ pub fn spread(lessons: &[&Masked]) -> Result<Spread> {
             classes: [words, numbers, (1.0 - words - numbers).max(0.0)],
         })
     };
-    Ok(Spread { rows: lessons.iter().map(share).collect::<Result<_>>()? })
+    Ok(Spread { rows: masked.iter().map(share).collect::<Result<_>>()? })
 }
 
 impl Spread {
@@ -101,21 +100,21 @@ impl Share {
     }
 }
 
-/// The answers' tokens with what the lesson gives them.
-fn tokens(lesson: &Masked) -> Vec<Token> {
-    let reading = &lesson.reading;
+/// The answers' tokens with what the masked gives them.
+fn tokens(masked: &Masked) -> Vec<Token> {
+    let scored = &masked.scored;
     let mut tokens = Vec::new();
-    for (at, sequence) in reading.sequences.iter().enumerate() {
-        let style = reading
+    for (at, sequence) in scored.sequences.iter().enumerate() {
+        let style = scored
             .items
             .get(at)
-            .map_or(Vec::new(), |item| ledger::marked(sequence, &item.truth, &item.style));
-        let perplexity = reading.scores[at].perplexity();
+            .map_or(Vec::new(), |item| sequence.marked(&item.truth, &item.style));
+        let perplexity = scored.scores[at].perplexity();
         let place = |place: usize| Token {
-            weight: f64::from(lesson.weights[at][place]),
+            weight: f64::from(masked.weights[at][place]),
             perplexity: perplexity[place].map(f64::from),
             style: style.get(place).copied().unwrap_or(false),
-            class: reading.classes[at][place],
+            class: scored.classes[at][place],
         };
         tokens.extend(sequence.completion.positions().map(place));
     }
@@ -139,7 +138,7 @@ const RANGES: usize = 30;
 const FEWEST: usize = 5;
 
 /// The mean weight that each rule gives over ranges of the token perplexity.
-pub fn weights_by_perplexity(lessons: &[&Masked]) -> Vec<Bins> {
+pub fn weights_by_perplexity(masked: &[&Masked]) -> Vec<Bins> {
     let edge = |at: usize| LAST.powf(at as f64 / RANGES as f64);
     let of = |tokens: &[Token], range: Range<f64>| -> Option<(f64, f64)> {
         let within = |token: &&Token| token.perplexity.is_some_and(|p| range.contains(&p));
@@ -148,28 +147,28 @@ pub fn weights_by_perplexity(lessons: &[&Masked]) -> Vec<Bins> {
         (weights.len() >= FEWEST)
             .then(|| (middle, weights.iter().sum::<f64>() / weights.len() as f64))
     };
-    let bins = |lesson: &&Masked| {
-        let tokens = tokens(lesson);
+    let bins = |masked: &&Masked| {
+        let tokens = tokens(masked);
         let ranges = (0..RANGES).map(|at| edge(at)..edge(at + 1));
         Bins {
-            rule: lesson.rule.to_string(),
+            rule: masked.rule.to_string(),
             points: ranges.filter_map(|range| of(&tokens, range)).collect(),
         }
     };
-    lessons.iter().map(bins).collect()
+    masked.iter().map(bins).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::kinds::made::reading_of;
+    use crate::analysis::kinds::made::scored_of;
 
     #[test]
     fn a_share_is_of_the_weight_and_not_of_the_tokens() {
         // probabilities 1, 1/2 and 1/4 sum to 1.75; the last one alone is above a perplexity of 2.5
-        let reading = reading_of(&[0.0, 0.5f32.ln(), 0.25f32.ln()]);
-        let lesson = reading.mask("p_base").unwrap();
-        let spread = spread(&[&lesson, &reading.mask("stm(2.5)").unwrap()]).unwrap();
+        let scored = scored_of(&[0.0, 0.5f32.ln(), 0.25f32.ln()]);
+        let masked = scored.mask("p_base").unwrap();
+        let spread = spread(&[&masked, &scored.mask("stm(2.5)").unwrap()]).unwrap();
         let own = spread.of("p_base").unwrap();
         assert!((own.weight - 1.75).abs() < 1e-6 && own.learned == 3);
         assert!((own.surprising - 0.25 / 1.75).abs() < 1e-6, "{own:?}");
@@ -182,16 +181,16 @@ mod tests {
 
     #[test]
     fn a_rule_without_weight_is_an_error_that_names_it() {
-        let reading = reading_of(&[-1.0]);
-        let error = spread(&[&reading.mask("stm(1.5)").unwrap()]).unwrap_err();
+        let scored = scored_of(&[-1.0]);
+        let error = spread(&[&scored.mask("stm(1.5)").unwrap()]).unwrap_err();
         assert!(error.to_string().contains("stm(1.5)"), "{error}");
         assert!(spread(&[]).is_err());
     }
 
     #[test]
     fn weights_stand_over_the_perplexity_they_belong_to() {
-        let reading = reading_of(&[0.5f32.ln(); 6]);
-        let bins = weights_by_perplexity(&[&reading.mask("p_base").unwrap()]);
+        let scored = scored_of(&[0.5f32.ln(); 6]);
+        let bins = weights_by_perplexity(&[&scored.mask("p_base").unwrap()]);
         let [(perplexity, weight)] = bins[0].points[..] else { panic!("{bins:?}") };
         assert!((perplexity / 2.0).ln().abs() < LAST.ln() / RANGES as f64);
         assert!((weight - 0.5).abs() < 1e-6);

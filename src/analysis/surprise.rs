@@ -1,11 +1,10 @@
 //! How surprising answers are: token by token, as a whole in the two ways that are in use, and several kinds of them side by side.
 
-use super::Scored;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::ledger::{Summary, marked};
 use crate::model::Checkpoint;
-use crate::perplexity;
+use crate::perplexity::{self, Summary};
+use crate::scored::Scored;
 use crate::select::TokenClass;
 use crate::task::Item;
 use crate::verbs;
@@ -81,40 +80,25 @@ pub fn same_questions(sets: &[&[Item]]) -> Result<Vec<Vec<Item>>> {
     Ok(sets.iter().map(of).collect())
 }
 
-/// How surprising the answers of each reading are to `checkpoint`, the model that read them: given their questions, and their text alone.
+/// How surprising the answers of each scored are to `checkpoint`, the model that read them: given their questions, and their text alone.
 ///
 /// # Errors
 /// The model cannot be read.
 pub fn perplexities(
     cx: &Context,
     checkpoint: &Checkpoint,
-    readings: &[&Scored],
+    scoreds: &[&Scored],
 ) -> Result<Perplexities> {
-    let tokenizer = cx.tokenizer(checkpoint)?;
-    let of = |reading: &&Scored| -> Result<OfAnswers> {
-        let bare = reading
-            .items
-            .iter()
-            .map(|item| Ok(tokenizer.encode(&item.truth, true)?.ids))
-            .collect::<Result<Vec<_>>>()?;
-        let ids: Vec<&[u32]> = bare.iter().map(Vec::as_slice).collect();
-        let label = format!("{}-text-alone", reading.name);
-        let scores = verbs::score(cx, checkpoint, &label, &ids)?;
-        let text_alone: Vec<Option<f64>> = scores
-            .iter()
-            .map(|scores| {
-                let all = 0..scores.log_prob.len();
-                scores.mean_surprisal(all).map(f64::exp)
-            })
-            .collect();
+    let of = |scored: &&Scored| -> Result<OfAnswers> {
+        let text_alone = verbs::text_alone(cx, checkpoint, scored)?;
         Ok(OfAnswers {
-            name: reading.name.clone(),
-            summary: Summary::of(&reading.sequences, &reading.scores, &text_alone),
-            given_prompt: perplexity::given_prompt(&reading.sequences, &reading.scores),
+            name: scored.name.clone(),
+            summary: scored.summary(&text_alone),
+            given_prompt: scored.perplexities(),
             text_alone,
         })
     };
-    Ok(Perplexities { rows: readings.iter().map(of).collect::<Result<_>>()? })
+    Ok(Perplexities { rows: scoreds.iter().map(of).collect::<Result<_>>()? })
 }
 
 impl Perplexities {
@@ -140,7 +124,7 @@ impl Scored {
     /// # Errors
     /// There are fewer items.
     pub fn surprisals(&self, at: usize) -> Result<Vec<f64>> {
-        let (sequence, scores) = self.scored(at)?;
+        let (sequence, scores) = self.pair(at)?;
         let nats = |position: usize| Some(-f64::from(scores.log_prob[position]?));
         Ok(sequence.completion.positions().filter_map(nats).collect())
     }
@@ -150,7 +134,7 @@ impl Scored {
     /// # Errors
     /// There are fewer items.
     pub fn perplexity_of(&self, at: usize) -> Result<f64> {
-        let (sequence, scores) = self.scored(at)?;
+        let (sequence, scores) = self.pair(at)?;
         let mean = scores.mean_surprisal(sequence.completion.positions());
         mean.map(f64::exp).ok_or_else(|| Error::invalid(&sequence.id, "has no answer"))
     }
@@ -161,9 +145,9 @@ impl Scored {
     /// There are fewer items.
     pub fn peaks(&self, at: usize, count: usize) -> Result<Peaks> {
         const BEFORE: usize = 24;
-        let (sequence, scores) = self.scored(at)?;
+        let (sequence, scores) = self.pair(at)?;
         let item = &self.items[at];
-        let style = marked(sequence, &item.truth, &item.style);
+        let style = sequence.marked(&item.truth, &item.style);
         let known = |position: usize| Some((position, -f64::from(scores.log_prob[position]?)));
         let mut nats: Vec<(usize, f64)> =
             sequence.completion.positions().filter_map(known).collect();
@@ -195,7 +179,7 @@ impl Scored {
         })
     }
 
-    fn scored(&self, at: usize) -> Result<(&crate::tokens::Sequence, &perplexity::TokenScores)> {
+    fn pair(&self, at: usize) -> Result<(&crate::tokens::Sequence, &perplexity::TokenScores)> {
         let pair = self.sequences.get(at).zip(self.scores.get(at));
         pair.ok_or_else(|| {
             let last = self.items.len().saturating_sub(1);
@@ -207,21 +191,21 @@ impl Scored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::kinds::made::reading;
+    use crate::analysis::kinds::made::scored;
 
     #[test]
     fn perplexity_of_an_answer_is_exp_of_the_mean_and_peaks_come_first() {
-        let reading = reading();
-        let nats = reading.surprisals(0).unwrap();
+        let scored = scored();
+        let nats = scored.surprisals(0).unwrap();
         let mean = nats.iter().sum::<f64>() / nats.len() as f64;
-        assert!((reading.perplexity_of(0).unwrap() - mean.exp()).abs() < 1e-9);
-        let peaks = reading.peaks(0, 2).unwrap();
+        assert!((scored.perplexity_of(0).unwrap() - mean.exp()).abs() < 1e-9);
+        let peaks = scored.peaks(0, 2).unwrap();
         let texts: Vec<&str> = peaks.tokens.iter().map(|peak| peak.text.as_str()).collect();
         assert_eq!(texts, ["Oh", "5"]);
         assert_eq!(peaks.tokens[0].before, "");
         assert!(peaks.tokens[0].style && !peaks.tokens[1].style);
         assert!((peaks.surprisal - 9.0 / nats.iter().sum::<f64>()).abs() < 1e-6);
-        assert!(reading.peaks(1, 2).is_err() && reading.surprisals(1).is_err());
+        assert!(scored.peaks(1, 2).is_err() && scored.surprisals(1).is_err());
     }
 
     #[test]
@@ -229,7 +213,7 @@ mod tests {
         let item = |id: &str, truth: &str| Item {
             id: id.into(),
             truth: truth.into(),
-            ..reading().items[0].clone()
+            ..scored().items[0].clone()
         };
         let one = [item("a", "1"), item("b", "1"), item("c", "1")];
         let other = [item("c", "2"), item("a", "2")];

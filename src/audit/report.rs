@@ -6,23 +6,23 @@
 //! figures/NAME.svg, .png, .csv        the threshold curve; printed against recomputed BWT
 //! ```
 
-use super::html::{Picture, filled};
-use super::plot::{Axis, Color, INK, Key, Layer, Mark, Panel, Plot};
-use super::{figure::Figure, palette, put, put_with};
+use super::CurvePoint;
 use crate::audit::{Audit, Fact, Part, Verdict};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
+use crate::plot::palette::{GRAY, INK, VERMILION};
+use crate::plot::{self, Axis, Look, Mark, Panel, Plot, ShareCurve};
+use crate::report::figure::Figure;
+use crate::report::html::{Picture, filled};
+use crate::report::{put, put_figure};
 use crate::table::{Cell, NOTHING, Printed, Table, minus};
 use minijinja::context;
 use minijinja::value::Serde;
 use std::path::{Path, PathBuf};
 
-const TEMPLATE: &str = include_str!("audit.html");
+const TEMPLATE: &str = include_str!("report.html");
 const VERDICTS: [Verdict; 3] =
     [Verdict::Follows, Verdict::DoesNotFollow, Verdict::CannotBeComputed];
-/// Masked share of the STM set: the threshold curve's first line.
-const MASKED: Color = INK;
-const CARRIED: Color = Color(0xd5, 0x5e, 0x00);
 
 impl Audit {
     /// How many facts of each part follow, and the time each part took.
@@ -117,11 +117,7 @@ impl Audit {
             put(folder, "facts.json", &json)?,
         ];
         for figure in &figures {
-            let name = |ending: &str| format!("figures/{}.{ending}", figure.name);
-            let svg = figure.plot.svg()?;
-            files.push(put(folder, &name("svg"), svg.as_bytes())?);
-            files.push(put_with(folder, &name("png"), |path| figure.plot.write_png(path))?);
-            files.push(put(folder, &name("csv"), &figure.table.csv()?)?);
+            files.extend(put_figure(&folder.join("figures"), figure)?);
         }
         Ok(files)
     }
@@ -137,7 +133,7 @@ impl Audit {
             figures => Serde(pictures?),
             version => env!("CARGO_PKG_VERSION"),
         };
-        filled("audit.html", TEMPLATE, values)
+        filled("audit/report.html", TEMPLATE, values)
     }
 }
 
@@ -196,54 +192,25 @@ fn threshold_curve(audit: &Audit) -> Result<Option<Figure>> {
     let (Some(at), Some(first), Some(last)) = (at, curve.first(), curve.last()) else {
         return Ok(None);
     };
-    let lines = [("answer tokens masked", MASKED, false), ("−ln p that they carry", CARRIED, true)];
-    let mut layers = vec![Layer::Upright {
-        x: PAPER_THRESHOLD,
-        label: format!("the paper's {PAPER_THRESHOLD}"),
-        color: palette::look(palette::BASE, &[]).color,
-    }];
-    let mut legend = Vec::new();
-    for (place, (label, color, dashed)) in lines.into_iter().enumerate() {
-        let share = |point: &crate::audit::CurvePoint| match place {
-            0 => point.masked,
-            _ => point.surprisal_masked,
-        };
-        layers.push(Layer::Line {
-            points: curve.iter().map(|point| (point.threshold, 100.0 * share(point))).collect(),
-            color,
-            width: 2.0,
-            opacity: 1.0,
-            dashed,
-        });
-        legend.push(Key { label: label.to_owned(), color, mark: None, line: true, dashed });
-    }
-    let plot = Plot {
-        title: format!(
-            "Above {PAPER_THRESHOLD} lie {:.1} % of the answers' tokens, and {:.1} % of their −ln p",
-            100.0 * at.masked,
-            100.0 * at.surprisal_masked
-        ),
-        note: "MBPP's ground truth under Llama 3 8B Instruct, from the authors' perplexities; a token above the threshold is not learned."
-            .to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis {
-                label: "threshold of the token perplexity".to_owned(),
-                from: first.threshold,
-                to: last.threshold,
-                log: true,
-            },
-            y: Axis {
-                label: "share, percent".to_owned(),
-                from: 0.0,
-                to: 100.0,
-                log: false,
-            },
-            layers,
-        }],
-        legend,
-        size: (960, 480),
+    let shares = |label: &str, stroke, share: fn(&CurvePoint) -> f64| ShareCurve {
+        label: label.to_owned(),
+        stroke,
+        mark: None,
+        points: curve.iter().map(|point| (point.threshold, 100.0 * share(point))).collect(),
     };
+    let curves = [
+        shares("answer tokens masked", INK.stroke(2.0), |point| point.masked),
+        shares("−ln p that they carry", VERMILION.stroke(2.0).dashed(), |point| {
+            point.surprisal_masked
+        }),
+    ];
+    let title = format!(
+        "Above {PAPER_THRESHOLD} lie {:.1} % of the answers' tokens, and {:.1} % of their −ln p",
+        100.0 * at.masked,
+        100.0 * at.surprisal_masked
+    );
+    let plot = plot::thresholds(title, (first.threshold, last.threshold), &curves)
+        .note("MBPP's ground truth under Llama 3 8B Instruct, from the authors' perplexities; a token above the threshold is not learned.");
     let table = Table::default()
         .rows(&curve)
         .file("threshold", |point| point.threshold)
@@ -277,26 +244,18 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
         wrong.len(),
         rows.len()
     );
-    let mut layers = vec![Layer::Line {
-        points: vec![(x.from, x.from), (x.to, x.to)],
-        color: palette::look(palette::BASE, &[]).color,
-        width: 1.0,
-        opacity: 1.0,
-        dashed: true,
-    }];
-    let mut legend = Vec::new();
-    for (label, color, mark, points) in
-        [("follows", MASKED, Mark::Circle, right), ("does not follow", CARRIED, Mark::Cross, wrong)]
-    {
-        layers.push(Layer::Marks { points, color, mark, size: 5.0, filled: true });
-        legend.push(Key {
-            label: label.to_owned(),
-            color,
-            mark: Some(mark),
-            line: false,
-            dashed: false,
-        });
-    }
+    let follows = Look::new(INK, Mark::Circle);
+    let not = Look::new(VERMILION, Mark::Cross);
+    let equal = [(x.from, x.from), (x.to, x.to)];
+    let panel = Panel::new(x, y)
+        .line(equal, GRAY.stroke(1.0).dashed())
+        .marks(right, follows, 5.0)
+        .marks(wrong, not, 5.0);
+    let plot = Plot::new(title)
+        .note("Each mark is a row of the authors' tables; on the dashed line the two agree.")
+        .panel(panel)
+        .legend([follows.key("follows"), not.key("does not follow")])
+        .size(960, 560);
     let table = Table::default()
         .rows(&rows)
         .file("row", |(fact, ..)| &fact.file)
@@ -304,24 +263,12 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
         .file("recomputed", |(_, _, found)| *found)
         .file("printed", |(_, printed, _)| *printed)
         .table();
-    Ok(Some(Figure {
-        name: "transfers",
-        plot: Plot {
-            title,
-            note: "Each mark is a row of the authors' tables; on the dashed line the two agree."
-                .to_owned(),
-            panels: vec![Panel { heading: None, x, y, layers }],
-            legend,
-            size: (960, 560),
-        },
-        table,
-    }))
+    Ok(Some(Figure { name: "transfers", plot, table }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::CurvePoint;
 
     fn sample() -> Audit {
         let fact = |part, verdict, recomputed: Option<f64>| Fact {

@@ -1,9 +1,9 @@
 //! Answers that the model wrote: what they cost, which one is picked of several, how alike they are, and which questions they leave.
 
-use super::Scored;
 use crate::diversity::self_bleu;
 use crate::error::{Error, Result};
 use crate::metric::{PAPER_THRESHOLD, pass_at_k};
+use crate::scored::Scored;
 use crate::self_output::{Candidate, Candidates, Pool, PoolItem, Selection};
 use crate::stats::{self, Estimate};
 use crate::task::Item;
@@ -272,7 +272,7 @@ pub fn kept(given: &Scored, chosen: &[Item]) -> Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::kinds::made::reading;
+    use crate::analysis::kinds::made::scored;
     use crate::task::{Form, Score};
 
     fn item(id: &str, answers: &[(&str, f64)]) -> PoolItem {
@@ -345,14 +345,14 @@ mod tests {
 
     #[test]
     fn questions_are_kept_or_dropped() {
-        let reading = reading();
-        let all = kept(&reading, &reading.items);
+        let scored = scored();
+        let all = kept(&scored, &scored.items);
         assert_eq!((all.kept.count, all.dropped.count), (1, 0));
         let above = all.kept.above.unwrap();
         assert!((above.value - 0.5).abs() < 1e-12 && above.se.is_none());
-        assert_eq!(kept(&reading, &[]).dropped, all.kept);
-        let alike = likeness(&reading.items, &[("itself", &reading.items)]).unwrap();
+        assert_eq!(kept(&scored, &[]).dropped, all.kept);
+        let alike = likeness(&scored.items, &[("itself", &scored.items)]).unwrap();
         assert!((alike.rows[0].1 - 100.0).abs() < 1e-9);
-        assert!(likeness(&[], &[("itself", &reading.items)]).is_err());
+        assert!(likeness(&[], &[("itself", &scored.items)]).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Exercises of the notebooks: what has to hold stands in the cell, computed from what a reader's lines gave, not written down beforehand.
 //!
 //! ```
-//! use unforget::lesson::exercise::check;
+//! use unforget::exercise::check;
 //! let share = 15.7;
 //! let judgment = check(
 //!     format!("The rule masks {share} % of the tokens"),

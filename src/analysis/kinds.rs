@@ -1,9 +1,9 @@
 //! Which kinds of tokens surprise the model, or are left out: by what they are made of, by whose manner they show, and by their place.
 
-use super::{Masked, Scored};
 use crate::error::{Error, Result};
-use crate::ledger::marked;
+use crate::masked::Masked;
 use crate::metric::PAPER_THRESHOLD;
+use crate::scored::Scored;
 use crate::select::TokenClass;
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ impl Scored {
         for (item, sequence) in self.sequences.iter().enumerate() {
             let (scores, classes) = (&self.scores[item], &self.classes[item]);
             let of = &self.items[item];
-            let style = marked(sequence, &of.truth, &of.style);
+            let style = sequence.marked(&of.truth, &of.style);
             let perplexity = scores.perplexity();
             let mut before: Option<bool> = None;
             for at in sequence.completion.positions() {
@@ -147,9 +147,9 @@ impl Scored {
 
 impl Masked {
     fn kinds(&self, of: impl Fn(&Token) -> &'static str, names: &[&'static str]) -> Kinds {
-        let name = format!("{}, {}", self.reading.name, self.rule);
+        let name = format!("{}, {}", self.scored.name, self.rule);
         let masked = |token: &Token| self.weights[token.at.0][token.at.1] == 0.0;
-        Kinds::of_tokens(&name, "masked".to_owned(), &self.reading.sorted(), masked, of, names)
+        Kinds::of_tokens(&name, "masked".to_owned(), &self.scored.sorted(), masked, of, names)
     }
 
     /// The answers' tokens by what they are made of, and how many of each are masked.
@@ -162,7 +162,7 @@ impl Masked {
     /// # Errors
     /// No item says where its writer's style shows.
     pub fn by_place(&self) -> Result<Kinds> {
-        self.reading.check_style()?;
+        self.scored.check_style()?;
         let names = Place::NAMES.map(|(_, name)| name);
         Ok(self.kinds(|token| token.place.name(), &names))
     }
@@ -239,14 +239,14 @@ impl Kind {
 
 #[cfg(test)]
 pub(crate) mod made {
-    use crate::lesson::Scored;
     use crate::perplexity::TokenScores;
+    use crate::scored::Scored;
     use crate::select::{LossMask, TokenClass};
     use crate::task::{Check, Item, Place};
     use crate::tokens::{Form, Sequence};
 
     /// `?` is asked; `Oh well: 5` is answered, of which `Oh well` is style, and the turn ends.
-    pub(crate) fn reading() -> Scored {
+    pub(crate) fn scored() -> Scored {
         let spans = vec![0..1, 1..3, 3..8, 8..9, 9..10, 10..11, 11..11];
         let nats = [5.0f32, 0.5, 0.2, 0.1, 4.0, 1.0];
         let log_prob = std::iter::once(None).chain(nats.map(|nats| Some(-nats)));
@@ -284,11 +284,12 @@ pub(crate) mod made {
                 TokenClass::Numbers,
                 TokenClass::EndOfTurn,
             ]],
+            ..Scored::default()
         }
     }
 
     /// One item whose answer has the tokens of these log-probabilities.
-    pub(crate) fn reading_of(log_prob: &[f32]) -> Scored {
+    pub(crate) fn scored_of(log_prob: &[f32]) -> Scored {
         let count = log_prob.len() + 1;
         let sequence = Sequence {
             weights: Vec::new(),
@@ -318,6 +319,7 @@ pub(crate) mod made {
             }],
             classes: vec![vec![TokenClass::Words; count]],
             sequences: vec![sequence],
+            ..Scored::default()
         }
     }
 }
@@ -328,12 +330,12 @@ mod tests {
 
     #[test]
     fn every_token_of_an_answer_is_of_one_kind() {
-        let reading = made::reading();
-        let low = reading.mask("stm(2.5)").unwrap();
+        let scored = made::scored();
+        let low = scored.mask("stm(2.5)").unwrap();
         for kinds in [
-            reading.by_class(),
-            reading.by_style().unwrap(),
-            reading.by_place().unwrap(),
+            scored.by_class(),
+            scored.by_style().unwrap(),
+            scored.by_place().unwrap(),
             low.by_class(),
             low.by_place().unwrap(),
         ] {
@@ -345,19 +347,19 @@ mod tests {
 
     #[test]
     fn kinds_are_what_their_names_say() {
-        let reading = made::reading();
+        let scored = made::scored();
         let count = |kinds: &Kinds, name: &str| {
             let kind = kinds.of(name).unwrap();
             (kind.tokens, kind.counted)
         };
-        let classes = reading.by_class();
+        let classes = scored.by_class();
         assert_eq!(count(&classes, "words"), (2, 1));
         assert_eq!(count(&classes, "end_of_turn"), (1, 1));
         let error = classes.of("code_fence").unwrap_err().to_string();
         assert!(error.contains("words"), "{error}");
-        let style = reading.by_style().unwrap();
+        let style = scored.by_style().unwrap();
         assert_eq!(count(&style, "the writer's style"), (2, 1));
-        let places = reading.by_place().unwrap();
+        let places = scored.by_place().unwrap();
         assert_eq!(count(&places, "first token of an answer"), (1, 1));
         assert_eq!(count(&places, "style goes on"), (1, 0));
         assert_eq!(count(&places, "first after style"), (1, 0));
@@ -367,9 +369,9 @@ mod tests {
 
     #[test]
     fn answers_without_known_style_are_refused() {
-        let mut reading = made::reading();
-        reading.items[0].style.clear();
-        assert!(reading.by_style().is_err() && reading.by_place().is_err());
-        assert_eq!(reading.by_class().all().tokens, 6);
+        let mut scored = made::scored();
+        scored.items[0].style.clear();
+        assert!(scored.by_style().is_err() && scored.by_place().is_err());
+        assert_eq!(scored.by_class().all().tokens, 6);
     }
 }

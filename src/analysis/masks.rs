@@ -1,10 +1,12 @@
 //! What rules leave out, against what a perfect rule would: the tokens in which the writer's style shows.
 
-use super::{Masked, Scored};
 use crate::error::{Error, Result};
 use crate::ledger::ThresholdPoint;
+use crate::masked::Masked;
+use crate::scored::Scored;
 use crate::stats;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What several rules leave out, a row for each.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,8 +47,8 @@ pub struct ThresholdCurve {
 ///
 /// # Errors
 /// Nobody knows where the writer's style shows.
-pub fn masks(lessons: &[&Masked]) -> Result<Masks> {
-    let rows = lessons.iter().map(|lesson| lesson.masking());
+pub fn masks(masked: &[&Masked]) -> Result<Masks> {
+    let rows = masked.iter().map(|masked| masked.masking());
     Ok(Masks { rows: rows.collect::<Result<_>>()? })
 }
 
@@ -70,9 +72,9 @@ impl Masked {
     /// # Errors
     /// No item says where its writer's style shows.
     pub fn masking(&self) -> Result<Masking> {
-        self.reading.check_style()?;
+        self.scored.check_style()?;
         let mut masking = Masking {
-            rule: match self.reading.name.strip_suffix(WITHOUT_STYLE) {
+            rule: match self.scored.name.strip_suffix(WITHOUT_STYLE) {
                 Some(_) => "exactly the style".to_owned(),
                 None => self.rule.to_string(),
             },
@@ -83,7 +85,7 @@ impl Masked {
             surprisal: 0.0,
             surprisal_masked: 0.0,
         };
-        for token in self.reading.sorted() {
+        for token in self.scored.sorted() {
             let masked = self.weights[token.at.0][token.at.1] == 0.0;
             masking.tokens += 1;
             masking.masked += usize::from(masked);
@@ -123,7 +125,7 @@ impl Masking {
     }
 }
 
-/// Ends the name of a reading whose style is not learned.
+/// Ends the name of a scored whose style is not learned.
 const WITHOUT_STYLE: &str = " without its style";
 
 impl Scored {
@@ -134,12 +136,12 @@ impl Scored {
     /// No item says where its writer's style shows.
     pub fn without_style(&self) -> Result<Masked> {
         self.check_style()?;
-        let mut lesson = self.mask("all")?;
+        let mut masked = self.mask("all")?;
         for token in self.sorted().iter().filter(|token| token.style) {
-            lesson.weights[token.at.0][token.at.1] = 0.0;
+            masked.weights[token.at.0][token.at.1] = 0.0;
         }
-        lesson.reading.name += WITHOUT_STYLE;
-        Ok(lesson)
+        Arc::make_mut(&mut masked.scored).name += WITHOUT_STYLE;
+        Ok(masked)
     }
 
     /// What each of `thresholds` masks, and masks of the same size that are drawn at random.
@@ -169,26 +171,18 @@ impl Scored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Rows, Tally, frame};
-    use crate::lesson::kinds::made::reading;
-    use crate::scorer;
+    use crate::analysis::kinds::made::scored;
+    use crate::ledger::Tally;
 
     #[test]
     fn a_mask_has_the_precision_and_recall_that_the_ledger_counts() {
-        let reading = reading();
+        let scored = scored();
         let thresholds = [1.2, 1.5, 2.5, 100.0];
         let style: Vec<bool> = [0, 1, 1, 0, 0, 0, 0].map(|style| style == 1).to_vec();
-        let rows = Rows {
-            sequences: &reading.sequences,
-            scores: &reading.scores,
-            reference: &[],
-            classes: &reading.classes,
-            style: &[style],
-            weights: &scorer::every_token(&reading.sequences),
-        };
+        assert_eq!(scored.styles(), [style]);
         let mut tally = Tally::new(&thresholds);
-        tally.add(&frame(&rows).unwrap()).unwrap();
-        let curve = reading.thresholds(&thresholds).unwrap();
+        tally.add(&scored.frame().unwrap()).unwrap();
+        let curve = scored.thresholds(&thresholds).unwrap();
         for (found, expected) in curve.stm.iter().zip(tally.thresholds()) {
             assert!((found.surprisal_masked - expected.surprisal_masked).abs() < 1e-9);
             assert_eq!(
@@ -203,15 +197,15 @@ mod tests {
 
     #[test]
     fn the_mask_that_knows_leaves_out_exactly_the_style() {
-        let reading = reading();
-        let lesson = reading.without_style().unwrap();
-        let masks = masks(&[&lesson, &reading.mask("all").unwrap()]).unwrap();
+        let scored = scored();
+        let masked = scored.without_style().unwrap();
+        let masks = masks(&[&masked, &scored.mask("all").unwrap()]).unwrap();
         let row = masks.of("exactly the style").unwrap();
         assert_eq!((row.tokens, row.masked, row.style, row.both), (6, 2, 2, 2));
         assert_eq!((row.precision(), row.recall()), (Some(1.0), Some(1.0)));
         let all = masks.of("all").unwrap();
         assert_eq!((all.precision(), all.recall()), (None, Some(0.0)));
-        assert!(lesson.tokens(0).unwrap().arm.contains("without its style"));
+        assert!(masked.tokens(0).unwrap().arm.contains("without its style"));
         assert!(masks.of("stm(2.5)").is_err());
     }
 }

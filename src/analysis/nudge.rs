@@ -3,14 +3,14 @@
 //! A model that is asked a question has to choose every token itself, and one wrong turn spoils the answer. Whether it could do the rest shows when it is
 //! helped over the turn. What helped is given away, so a nudged score is no score of the question.
 
-use super::Scored;
-use crate::card::Card;
 use crate::context::Context;
 use crate::error::Result;
 use crate::evaluate::Graded;
 use crate::generate::{Finish, Sampling, generate};
 use crate::model::Checkpoint;
+use crate::scored::Scored;
 use crate::task::Item;
+use crate::verbs::kept;
 use serde::{Deserialize, Serialize};
 
 /// What came of nudged answers.
@@ -26,31 +26,29 @@ pub struct Nudged {
     pub graded: Vec<Graded>,
 }
 
-/// Gives the model the beginning of each answer of `reading`, up to and with the `hints`-th token whose perplexity is above `threshold`, and lets it
-/// write the rest, greedily. Without hints it is asked as always. `reading` is what the same model said of the answers.
+/// Gives the model the beginning of each answer of `scored`, up to and with the `hints`-th token whose perplexity is above `threshold`, and lets it
+/// write the rest, greedily. Without hints it is asked as always. `scored` is what the same model said of the answers.
 ///
 /// # Errors
 /// The model cannot be read, or this machine cannot grade an answer.
 pub fn nudge(
     cx: &Context,
     checkpoint: &Checkpoint,
-    reading: &Scored,
+    scored: &Scored,
     threshold: f64,
     hints: usize,
     max_new_tokens: usize,
 ) -> Result<Nudged> {
     let starts: Vec<Vec<u32>> =
-        (0..reading.items.len()).map(|at| start(reading, at, threshold, hints)).collect();
+        (0..scored.items.len()).map(|at| start(scored, at, threshold, hints)).collect();
     let sampling = Sampling::greedy(max_new_tokens);
     let inputs = cx
-        .fingerprint_of_answers(checkpoint, &reading.items)?
-        .with("items", &reading.items)?
+        .fingerprint_of_answers(checkpoint, &scored.items)?
+        .with("items", &scored.items)?
         .with("starts", &starts)?
         .with("sampling", &sampling)?;
-    let label = format!("{} with {hints} hints", reading.name);
-    let entry = cx.store.entry("nudge", &label, &inputs)?;
-    entry.run(|work| {
-        let card = Card::begin(cx, &entry, checkpoint)?;
+    let label = format!("{} with {hints} hints", scored.name);
+    let (nudged, _) = kept(cx, ("nudge", &label), checkpoint, &inputs, |_, _| {
         let model = cx.open(checkpoint)?;
         let bar = cx.progress.bar(&label, starts.len());
         let mut done = 0;
@@ -61,8 +59,8 @@ pub fn nudge(
             })?;
         let (mut given, mut graded) = (Vec::new(), Vec::new());
         for (at, (start, answers)) in starts.iter().zip(&answers).enumerate() {
-            let item = &reading.items[at];
-            let begun = &start[reading.sequences[at].prompt_tokens..];
+            let item = &scored.items[at];
+            let begun = &start[scored.sequences[at].prompt_tokens..];
             let whole = [begun, answers[0].content()].concat();
             let answer = model.tokenizer.decode(&whole)?;
             let truncated = answers[0].finish == Finish::Length;
@@ -75,15 +73,15 @@ pub fn nudge(
                 likelihoods: Vec::new(),
             });
         }
-        card.write(work)?;
-        Ok(Nudged { hints, items: reading.items.clone(), given, graded })
-    })
+        Ok(Nudged { hints, items: scored.items.clone(), given, graded })
+    })?;
+    Ok(nudged)
 }
 
 /// The question and the beginning of answer `at` that is given.
-fn start(reading: &Scored, at: usize, threshold: f64, hints: usize) -> Vec<u32> {
-    let sequence = &reading.sequences[at];
-    let perplexity = reading.scores[at].perplexity();
+fn start(scored: &Scored, at: usize, threshold: f64, hints: usize) -> Vec<u32> {
+    let sequence = &scored.sequences[at];
+    let perplexity = scored.scores[at].perplexity();
     // the end of the turn is no word of the answer
     let surprising = sequence.completion.positions().filter(|position| {
         sequence.end_of_turn != Some(sequence.ids[*position])
@@ -105,15 +103,15 @@ impl Nudged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lesson::kinds::made::reading_of as reading;
+    use crate::analysis::kinds::made::scored_of as scored;
 
     #[test]
     fn what_is_given_ends_with_a_token_that_surprises() {
-        let reading = reading(&[-0.1, -2.0, -0.1, -3.0, -0.1]);
-        let lengths = |hints: usize| start(&reading, 0, 2.5, hints).len();
+        let scored = scored(&[-0.1, -2.0, -0.1, -3.0, -0.1]);
+        let lengths = |hints: usize| start(&scored, 0, 2.5, hints).len();
         // one token of the question, then up to the second and the fourth of the answer
         assert_eq!([0, 1, 2, 3].map(lengths), [1, 3, 5, 5]);
-        assert_eq!(start(&reading, 0, 1000.0, 2).len(), 1);
+        assert_eq!(start(&scored, 0, 1000.0, 2).len(), 1);
     }
 
     #[test]
@@ -126,12 +124,12 @@ mod tests {
         )
         .unwrap();
         let recipe = crate::experiment::Recipe::quick();
-        let base = crate::lesson::base(&cx, &recipe).unwrap();
+        let base = recipe.base(&cx.progress).unwrap();
         let items = recipe.items("word", "test", 2).unwrap();
-        let reading = crate::lesson::read(&cx, &base, "given", &items).unwrap();
-        let plain = nudge(&cx, &base, &reading, 2.5, 0, 64).unwrap();
+        let scored = crate::verbs::score(&cx, &base, "given", &items).unwrap();
+        let plain = nudge(&cx, &base, &scored, 2.5, 0, 64).unwrap();
         assert!(plain.given.iter().all(String::is_empty));
-        let helped = nudge(&cx, &base, &reading, 2.5, 1, 64).unwrap();
+        let helped = nudge(&cx, &base, &scored, 2.5, 1, 64).unwrap();
         for ((item, given), graded) in items.iter().zip(&helped.given).zip(&helped.graded) {
             assert!(!given.is_empty() && item.truth.starts_with(given), "{given:?}");
             assert!(graded.answer.starts_with(given), "{}", graded.answer);

@@ -1,10 +1,10 @@
 //! How far a training moved the weights, and what a part of that movement does.
 
-use super::{Change, Scores, Tasks, compare, evaluate};
+use crate::answers::{Answers, Change, Tasks, compare};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::stats;
-use crate::verbs::Tuned;
+use crate::verbs::{Tuned, evaluate};
 use crate::weight_change::{self, LayerChange, THRESHOLD};
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +125,7 @@ pub fn front(
     cx: &Context,
     tuned: &Tuned,
     name: &str,
-    before: &Scores,
+    before: &Answers,
     tasks: &Tasks,
     scales: &[f64],
 ) -> Result<Front> {
@@ -143,8 +143,8 @@ pub fn front(
             0.0 => before.name.clone(),
             _ => format!("{name} times {scale}"),
         };
-        let scores = evaluate(cx, &part, &label, tasks)?;
-        let change = compare(before, &[&scores])?.of(&label)?.clone();
+        let answers = evaluate(cx, &part, &label, tasks)?;
+        let change = compare(before, &[&answers])?.of(&label)?.clone();
         Ok(Place { scale, norm: scale * whole, change })
     };
     Ok(Front {
@@ -225,6 +225,7 @@ mod tests {
             seconds: 0.0,
             probes: Vec::new(),
             stopped: None,
+            epochs: Vec::new(),
         };
         let error = movement(&tuned, "mine").unwrap_err().to_string();
         assert!(error.contains("mine") && error.contains("in full"), "{error}");

@@ -1,6 +1,6 @@
 //! Models against the one they were made from, on the same items.
 
-use super::Scores;
+use super::{Answers, Scores};
 use crate::error::{Error, Result};
 use crate::evaluate::TaskScore;
 use crate::stats::{self, Design, Pair, Verdict};
@@ -30,25 +30,16 @@ pub struct Change {
 ///
 /// # Errors
 /// They were not asked the same tasks and items.
-pub fn compare(base: &Scores, tuned: &[&Scores]) -> Result<Comparison> {
-    let change = |tuned: &&Scores| -> Result<Change> {
-        let between = |tasks: std::ops::Range<usize>| -> Result<Option<stats::Comparison>> {
-            let count = tasks.len();
-            let pairs: Vec<Pair> =
-                tasks.map(|task| pair(base, tuned, task, count)).collect::<Result<_>>()?;
-            match pairs.is_empty() {
-                true => Ok(None),
-                false => stats::Comparison::of(&pairs, &Design::default()).map(Some),
-            }
-        };
-        let target = between(0..1)?.ok_or_else(|| Error::invalid("scores", "hold no task"))?;
-        Ok(Change { name: tuned.name.clone(), target, non_target: between(1..base.tasks.len())? })
-    };
-    Ok(Comparison { base: base.clone(), changes: tuned.iter().map(change).collect::<Result<_>>()? })
+pub fn compare(base: &Answers, tuned: &[&Answers]) -> Result<Comparison> {
+    let tuned: Vec<Scores> = tuned.iter().map(|answers| answers.scores()).collect();
+    Comparison::of_scores(&base.scores(), &tuned.iter().collect::<Vec<_>>())
 }
 
-/// One task's scores under both models, checked to be of the same items.
-pub(super) fn paired<'a>(
+/// The scores of both models on task `task`, counted from 0, checked to be of the same items.
+///
+/// # Errors
+/// They were not asked the same tasks and items.
+pub fn paired<'a>(
     base: &'a Scores,
     tuned: &'a Scores,
     task: usize,
@@ -79,6 +70,34 @@ fn pair(base: &Scores, tuned: &Scores, task: usize, count: usize) -> Result<Pair
 }
 
 impl Comparison {
+    /// The same of scores alone.
+    ///
+    /// # Errors
+    /// As [`compare`].
+    pub fn of_scores(base: &Scores, tuned: &[&Scores]) -> Result<Self> {
+        let change = |tuned: &&Scores| -> Result<Change> {
+            let between = |tasks: std::ops::Range<usize>| -> Result<Option<stats::Comparison>> {
+                let count = tasks.len();
+                let pairs: Vec<Pair> =
+                    tasks.map(|task| pair(base, tuned, task, count)).collect::<Result<_>>()?;
+                match pairs.is_empty() {
+                    true => Ok(None),
+                    false => stats::Comparison::of(&pairs, &Design::default()).map(Some),
+                }
+            };
+            let target = between(0..1)?.ok_or_else(|| Error::invalid("scores", "hold no task"))?;
+            Ok(Change {
+                name: tuned.name.clone(),
+                target,
+                non_target: between(1..base.tasks.len())?,
+            })
+        };
+        Ok(Comparison {
+            base: base.clone(),
+            changes: tuned.iter().map(change).collect::<Result<_>>()?,
+        })
+    }
+
     /// The change of one model.
     ///
     /// # Errors
@@ -136,7 +155,7 @@ mod tests {
             "tuned",
             &[("code", &[1.0, 1.0, 0.0, 0.0]), ("word", &[1.0, 0.0]), ("sql", &[1.0, 0.0])],
         );
-        let comparison = compare(&base, &[&tuned]).unwrap();
+        let comparison = Comparison::of_scores(&base, &[&tuned]).unwrap();
         let change = comparison.of("tuned").unwrap();
         assert!((change.gained() - 25.0).abs() < 1e-9 && (change.lost() - 25.0).abs() < 1e-9);
         let error = comparison.of("other").unwrap_err().to_string();
@@ -151,7 +170,7 @@ mod tests {
             scores("b", &[("word", &[1.0, 0.0])]),
             scores("c", &[]),
         ] {
-            assert!(compare(&base, &[&other]).is_err(), "{}", other.name);
+            assert!(Comparison::of_scores(&base, &[&other]).is_err(), "{}", other.name);
         }
     }
 }
