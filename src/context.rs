@@ -97,6 +97,11 @@ impl Context {
         checkpoint.precision.unwrap_or(self.precision).usable(&self.device)
     }
 
+    /// What candle calls the device, such as `Cpu`.
+    pub fn device_name(&self) -> String {
+        format!("{:?}", self.device.location())
+    }
+
     /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision_of`] says.
     ///
     /// # Errors
@@ -184,7 +189,7 @@ impl Context {
         self.mention_contradictions(checkpoint)?;
         let mut fingerprint = Fingerprint::new()
             .with("crate", env!("CARGO_PKG_VERSION"))?
-            .with("device", &format!("{:?}", self.device.location()))?
+            .with("device", &self.device_name())?
             .with("tokenizer", checkpoint.tokenizer()?.fingerprint())?
             .with("words", &self.words(&checkpoint.model)?)?;
         for file in checkpoint.weight_files()? {

@@ -128,6 +128,8 @@ pub mod context;
 
 pub mod train;
 
+pub mod provenance;
+
 pub mod card;
 
 pub mod generate;

@@ -16,8 +16,8 @@ pub use crate::analysis::{
     Regression, Spread, TaskChanges, ThresholdCurve,
 };
 pub use crate::answers::{Answers, Comparison, Task, Tasks, compare};
-pub use crate::audit::{self, Audit, Fact, Part, Table2, Table2Row, table_2};
-pub use crate::card::{self, Card};
+pub use crate::audit::{self, Audit, AuditPart, Fact, Table2, Table2Row, table_2};
+pub use crate::card::{self, RunCard};
 pub use crate::context::Context;
 pub use crate::dataset::{Dataset, read_items};
 pub use crate::display::{self, Show, spikes_figure, surprise_figure, weight_figure};

@@ -8,11 +8,10 @@ mod read;
 
 pub use read::{Measure, Samples, beside, files, read};
 
-use crate::dataset::sha256;
 use crate::error::{Error, Result};
 use crate::evaluate::Graded;
 use crate::stats;
-use crate::store::{write_atomic, write_atomic_with};
+use crate::store::{bytes_hash, write_atomic, write_atomic_with};
 use crate::task::{Accuracy, Check, Form, Item, Likelihood};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -90,7 +89,7 @@ pub fn write(folder: &Path, about: &Evaluation<'_>, tasks: &[Evaluated<'_>]) -> 
             .flat_map(|row| ["doc_hash", "prompt_hash", "target_hash"].map(|key| &row[key]))
             .filter_map(Value::as_str)
             .collect();
-        hashes.insert(task.task.into(), sha256(joined.as_bytes()).into());
+        hashes.insert(task.task.into(), bytes_hash(joined.as_bytes()).into());
         let file = folder.join(format!("samples_{}_{date}.jsonl", sanitized(task.task)));
         write_atomic_with(&file, |out| {
             for row in &rows {
@@ -156,9 +155,9 @@ fn sample(at: usize, item: &Item, graded: &Graded, about: &Evaluation<'_>) -> Re
         "filtered_resps": [score.extracted.clone().unwrap_or_default()],
         "filter": filter(Some(item)),
         "metrics": [],
-        "doc_hash": sha256(pretty(item)?.as_bytes()),
-        "prompt_hash": sha256(item.prompt.as_bytes()),
-        "target_hash": sha256(target.as_bytes()),
+        "doc_hash": bytes_hash(pretty(item)?.as_bytes()),
+        "prompt_hash": bytes_hash(item.prompt.as_bytes()),
+        "target_hash": bytes_hash(target.as_bytes()),
     });
     let mut metrics: Vec<(String, Value)> = vec![(metric(item).into(), score.value.into())];
     if matches!(item.check, Check::Instructions { .. }) {
@@ -209,9 +208,9 @@ fn scored(at: usize, item: &Item, options: &[String], graded: &Graded) -> Result
         "filtered_resps": found,
         "filter": filter(Some(item)),
         "metrics": metrics_of(item),
-        "doc_hash": sha256(pretty(item)?.as_bytes()),
-        "prompt_hash": sha256(context.as_bytes()),
-        "target_hash": sha256(target.as_bytes()),
+        "doc_hash": bytes_hash(pretty(item)?.as_bytes()),
+        "prompt_hash": bytes_hash(context.as_bytes()),
+        "target_hash": bytes_hash(target.as_bytes()),
     });
     for part in &graded.score.parts {
         row[part.name.as_str()] = f64::from(u8::from(part.strict)).into();
@@ -327,7 +326,7 @@ fn results(
         "system_instruction_sha": null,
         "fewshot_as_multiturn": false,
         "chat_template": about.chat_template,
-        "chat_template_sha": about.chat_template.map(|text| sha256(text.as_bytes())),
+        "chat_template_sha": about.chat_template.map(|text| bytes_hash(text.as_bytes())),
         "start_time": seconds(about.started),
         "end_time": seconds(about.ended),
         "total_evaluation_time_seconds": (seconds(about.ended) - seconds(about.started)).to_string(),

@@ -30,6 +30,7 @@ mod precision;
 mod probes;
 mod python_code;
 mod real;
+mod records;
 mod repeats;
 mod rows;
 mod steps;

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 use unforget::context::Context;
 use unforget::model::DeviceChoice;
-use unforget::paper::{Desk, Options, exhibits, named};
+use unforget::paper::{Desk, ExhibitOptions, exhibits, named};
 use unforget::progress::Progress;
 use unforget::store::Store;
 use unforget::table::{Cell, Table};
@@ -91,7 +91,7 @@ fn norms_ranks_and_spectra_come_from_the_same_runs() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
-    let options = Options { quick: true, ..Options::default() };
+    let options = ExhibitOptions { quick: true, ..ExhibitOptions::default() };
     let desk = Desk::new(&cx, options);
     let norms = named("table-7").unwrap().compute(&desk).unwrap();
     let table = &norms.tables[0];
@@ -124,7 +124,7 @@ fn one_target_after_the_other_fills_the_whole_matrix() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
-    let options = Options { quick: true, ..Options::default() };
+    let options = ExhibitOptions { quick: true, ..ExhibitOptions::default() };
     let shown = named("table-19").unwrap().compute(&Desk::new(&cx, options)).unwrap();
     let matrix = &shown.tables[0];
     // base, then two stages of each arm; six tasks

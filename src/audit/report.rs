@@ -7,7 +7,7 @@
 //! ```
 
 use super::CurvePoint;
-use crate::audit::{Audit, Fact, Part, Verdict};
+use crate::audit::{Audit, AuditPart, AuditVerdict, Fact};
 use crate::error::{Error, Result};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{GRAY, INK, VERMILION};
@@ -21,22 +21,23 @@ use minijinja::value::Serde;
 use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = include_str!("report.html");
-const VERDICTS: [Verdict; 3] =
-    [Verdict::Follows, Verdict::DoesNotFollow, Verdict::CannotBeComputed];
+const VERDICTS: [AuditVerdict; 3] =
+    [AuditVerdict::Follows, AuditVerdict::DoesNotFollow, AuditVerdict::CannotBeComputed];
 
 impl Audit {
     /// How many facts of each part follow, and the time each part took.
     pub fn summary(&self) -> Table {
         let parts = self.seconds.iter().map(|(part, seconds)| (Some(*part), *seconds));
-        let rows: Vec<(Option<Part>, f64)> = parts.chain([(None, self.total_seconds())]).collect();
-        let count = |part: Option<Part>, verdict: Verdict| {
+        let rows: Vec<(Option<AuditPart>, f64)> =
+            parts.chain([(None, self.total_seconds())]).collect();
+        let count = |part: Option<AuditPart>, verdict: AuditVerdict| {
             let facts = self.facts.iter().filter(|fact| fact.verdict == verdict);
             facts.filter(|fact| part.is_none_or(|part| part == fact.part)).count()
         };
         let table = Table::new(format!("Audit of {}", self.folder.display()))
             .legend("A fact follows when what is recomputed agrees with what is stated to its last digit.")
             .rows(&rows)
-            .column("part", |(part, _)| part.map_or("all", Part::name));
+            .column("part", |(part, _)| part.map_or("all", AuditPart::name));
         let table = VERDICTS.into_iter().fold(table, |table, verdict| {
             table.column(verdict.words(), |(part, _)| count(*part, verdict))
         });
@@ -44,7 +45,7 @@ impl Audit {
     }
 
     /// The facts of each part that was audited.
-    pub fn tables(&self) -> Vec<(Part, Table)> {
+    pub fn tables(&self) -> Vec<(AuditPart, Table)> {
         let columns = [
             ("fact", "fact"),
             ("stated", "stated"),
@@ -54,7 +55,7 @@ impl Audit {
             ("file", "file"),
             ("note", "note"),
         ];
-        let of_part = |part: Part| {
+        let of_part = |part: AuditPart| {
             let facts = self.facts.iter().filter(|fact| fact.part == part).cloned();
             facts_table(&facts.collect::<Vec<_>>()).view(part.title(), &columns)
         };
@@ -69,21 +70,21 @@ impl Audit {
             out.push_str(&format!("\n{}\n{}\n", part.title(), "─".repeat(width)));
             for fact in self.facts.iter().filter(|fact| fact.part == *part) {
                 let mark = match fact.verdict {
-                    Verdict::Follows => "ok",
-                    Verdict::DoesNotFollow => "NO",
-                    Verdict::CannotBeComputed => "--",
+                    AuditVerdict::Follows => "ok",
+                    AuditVerdict::DoesNotFollow => "NO",
+                    AuditVerdict::CannotBeComputed => "--",
                 };
                 let values = match fact.verdict {
-                    Verdict::Follows => shown(fact),
-                    Verdict::DoesNotFollow => {
+                    AuditVerdict::Follows => shown(fact),
+                    AuditVerdict::DoesNotFollow => {
                         format!("{}, stated {}", shown(fact), minus(&fact.expected))
                     }
-                    Verdict::CannotBeComputed => format!("stated {}", minus(&fact.expected)),
+                    AuditVerdict::CannotBeComputed => format!("stated {}", minus(&fact.expected)),
                 };
                 out.push_str(&indented(&format!("{mark}  {}: {values}", fact.what), width, 4, 0));
                 let from = format!("[{}; {}]", fact.stated, fact.file);
                 let below = match fact.verdict {
-                    Verdict::Follows => continue,
+                    AuditVerdict::Follows => continue,
                     _ if fact.note.is_empty() => from,
                     _ => format!("{from} {}", fact.note),
                 };
@@ -225,7 +226,7 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
     let rows: Vec<(&Fact, f64, f64)> = audit
         .facts
         .iter()
-        .filter(|fact| fact.part == Part::Metrics && fact.what.starts_with("BWT, "))
+        .filter(|fact| fact.part == AuditPart::Metrics && fact.what.starts_with("BWT, "))
         .filter_map(|fact| Some((fact, fact.expected_value?, fact.recomputed_value?)))
         .collect();
     if rows.is_empty() {
@@ -234,11 +235,11 @@ fn transfers(audit: &Audit) -> Result<Option<Figure>> {
     let both = || rows.iter().flat_map(|(_, printed, found)| [*printed, *found]);
     let axis = |label: &str| Axis::around(label, both(), 1.0);
     let (x, y) = (axis("BWT recomputed, percent"), axis("BWT printed, percent"));
-    let of = |verdict: Verdict| -> Vec<(f64, f64)> {
+    let of = |verdict: AuditVerdict| -> Vec<(f64, f64)> {
         let fits = rows.iter().filter(|(fact, ..)| fact.verdict == verdict);
         fits.map(|(_, printed, found)| (*found, *printed)).collect()
     };
-    let (right, wrong) = (of(Verdict::Follows), of(Verdict::DoesNotFollow));
+    let (right, wrong) = (of(AuditVerdict::Follows), of(AuditVerdict::DoesNotFollow));
     let title = format!(
         "{} of {} printed BWT do not follow from their rows' scores",
         wrong.len(),
@@ -287,12 +288,12 @@ mod tests {
         Audit {
             folder: "copy".into(),
             facts: vec![
-                fact(Part::Metrics, Verdict::Follows, Some(-1.5)),
-                fact(Part::Metrics, Verdict::DoesNotFollow, Some(4.0)),
-                fact(Part::Metrics, Verdict::CannotBeComputed, None),
+                fact(AuditPart::Metrics, AuditVerdict::Follows, Some(-1.5)),
+                fact(AuditPart::Metrics, AuditVerdict::DoesNotFollow, Some(4.0)),
+                fact(AuditPart::Metrics, AuditVerdict::CannotBeComputed, None),
             ],
             curve: vec![point(1.5, 0.5), point(2.5, 0.25), point(10.0, 0.1)],
-            seconds: vec![(Part::Metrics, 0.5)],
+            seconds: vec![(AuditPart::Metrics, 0.5)],
         }
     }
 

@@ -18,6 +18,7 @@ pub mod mbpp;
 
 use crate::dataset::{self, Row, Unusable};
 use crate::error::{Error, Result};
+use crate::store::bytes_hash;
 use crate::task::{Accuracy, Check, Extraction, Grading, Item, Take};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -502,7 +503,7 @@ impl Databases {
         let whole = std::fs::canonicalize(&file).map_err(Error::io("looking up", &file))?;
         let bytes = std::fs::read(&whole).map_err(Error::io("reading the database", &whole))?;
         let database = Database {
-            sha256: dataset::sha256(&bytes),
+            sha256: bytes_hash(&bytes),
             tables: crate::task::table_definitions(&whole)
                 .map_err(|problem| Error::file(&whole, problem))?,
             file: whole,

@@ -3,7 +3,7 @@ use super::terminal::{say, show};
 use super::{Common, print_json};
 use clap::Args;
 use std::path::PathBuf;
-use unforget::audit::{self, Options, Part};
+use unforget::audit::{self, AuditOptions, AuditPart};
 use unforget::error::Result;
 use unforget::progress::Progress;
 use unforget::store::Output;
@@ -44,8 +44,12 @@ pub struct AuditFiles {
 
 impl AuditFiles {
     pub fn run(&self, common: &Common) -> Result<()> {
-        let options = Options {
-            only: self.only.iter().map(|name| Part::named(name.trim())).collect::<Result<_>>()?,
+        let options = AuditOptions {
+            only: self
+                .only
+                .iter()
+                .map(|name| AuditPart::named(name.trim()))
+                .collect::<Result<_>>()?,
             mbpp_test: self.mbpp_test.clone(),
         };
         let names = ["report.html", "facts.csv", "facts.parquet", "facts.json", "figures"];

@@ -8,7 +8,7 @@ use unforget::error::{Error, Result};
 use unforget::hub::Hub;
 use unforget::lab;
 use unforget::model::{Checkpoint, DeviceChoice, open_device};
-use unforget::notebook::{Installation, Part};
+use unforget::notebook::{Installation, Requirement};
 use unforget::ops::bf16_instructions;
 use unforget::sandbox::Python;
 use unforget::store::{Store, file_hash, write_atomic};
@@ -114,7 +114,7 @@ impl Doctor {
         );
         match Installation::find().and_then(|installation| installation.parts()) {
             Ok(parts) => {
-                let wanted = |part: &&Part| ["kernel", "jupyter"].contains(&part.name);
+                let wanted = |part: &&Requirement| ["kernel", "jupyter"].contains(&part.name);
                 for part in parts.iter().filter(wanted) {
                     let lacking = || Lacking("not found; `unforget notebook` sets it up".into());
                     say(part.name, part.found.clone().map_or_else(lacking, Well));

@@ -5,10 +5,10 @@ use super::terminal::{show, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
-use unforget::card::utc;
 use unforget::error::{Error, Result};
 use unforget::experiment::{Recipe, renamed_keys, run};
 use unforget::files::read_text;
+use unforget::provenance::{Computation, Times, VERSION};
 use unforget::report::{self, Provenance, Report};
 use unforget::store;
 
@@ -110,11 +110,9 @@ impl Output {
             title: format!("{}: what is learned and what is forgotten", recipe.name),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             recipe_toml: recipe.to_toml()?,
-            crate_version: env!("CARGO_PKG_VERSION").into(),
-            device: format!("{:?}", cx.device.location()),
-            threads: cx.workers,
-            started: utc(clock),
-            seconds: started.elapsed().as_secs_f64(),
+            crate_version: VERSION.into(),
+            computation: Computation::of_runs(&cx),
+            times: Times::new(clock, started.elapsed().as_secs_f64()),
             notes: Vec::new(),
         };
         let report = Report::of(results)?;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use unforget::error::Result;
-use unforget::paper::{self, Desk, Exhibit, Made, Options, claims};
+use unforget::paper::{self, Desk, Exhibit, ExhibitOptions, Made, claims};
 use unforget::store::Output;
 use unforget::table::WIDTH;
 
@@ -125,8 +125,8 @@ impl Claims {
 }
 
 impl PaperOptions {
-    fn desk(&self) -> Result<Options> {
-        Ok(Options {
+    fn desk(&self) -> Result<ExhibitOptions> {
+        Ok(ExhibitOptions {
             seeds: self.seeds,
             quick: self.quick,
             model: self.model.clone(),

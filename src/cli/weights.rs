@@ -2,7 +2,7 @@ use super::terminal::{say, show};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
-use unforget::display::Card;
+use unforget::display::InfoCard;
 use unforget::error::{Error, Result};
 use unforget::ledger::Ledger;
 use unforget::select::{Needs, Normalizer, PRESETS, Signals, TokenClass, Weighting};
@@ -175,7 +175,7 @@ impl Weights {
 
 fn describe(weighting: &Weighting) {
     say!("{:<12}{weighting}", "rule");
-    for (name, value) in Card::from(weighting).rows {
+    for (name, value) in InfoCard::from(weighting).rows {
         say!("{name:<12}{value}");
     }
 }

@@ -53,11 +53,11 @@ mod text;
 use crate::chat::Conversation;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::store::bytes_hash;
 use crate::task::Item;
 use conversation::Said;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use source::{Format, Source};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -181,7 +181,7 @@ impl Dataset {
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let source = Source::file(path);
         let rows = parse_rows(bytes, path)?;
-        Self::of(source, rows, sha256(bytes))
+        Self::of(source, rows, bytes_hash(bytes))
     }
 
     /// As [`Dataset::read`], for tables whose columns have other names: the texts of the column `prompt` are what is asked, those of `completion`
@@ -374,16 +374,11 @@ pub fn items_to_jsonl(items: &[Item]) -> Result<String> {
     Ok(text)
 }
 
-/// SHA-256 of `bytes`, in hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The hash of a file, or that of the hashes of several, each on a line.
 fn hash_of(hashes: &[String]) -> String {
     match hashes {
         [one] => one.clone(),
-        several => sha256((several.join("\n") + "\n").as_bytes()),
+        several => bytes_hash((several.join("\n") + "\n").as_bytes()),
     }
 }
 
@@ -393,7 +388,7 @@ fn read_files(source: &Source) -> Result<(Vec<Row>, Vec<String>)> {
     let mut hashes = Vec::new();
     for file in &source.files {
         let bytes = std::fs::read(file).map_err(Error::io("reading the data set", file))?;
-        hashes.push(sha256(&bytes));
+        hashes.push(bytes_hash(&bytes));
         rows.append(&mut parse_rows(&bytes, file)?);
     }
     if source.files.len() > 1 {

@@ -1,7 +1,7 @@
 //! The authors' numbers: rows of the paper's tables against what follows from them, and facts of an audit.
 
-use super::{Card, Media, Show};
-use crate::audit::{Fact, Table2, Table2Row, Verdict, facts_table};
+use super::{InfoCard, Media, Show};
+use crate::audit::{AuditVerdict, Fact, Table2, Table2Row, facts_table};
 use crate::table::{Cell, NOTHING, Table, minus};
 
 fn change(value: impl Into<Option<f64>>) -> Cell {
@@ -67,14 +67,14 @@ impl Show for Fact {
         if !self.note.is_empty() {
             rows.push(("note", self.note.clone()));
         }
-        Card::of(&self.what, &rows).media()
+        InfoCard::of(&self.what, &rows).media()
     }
 }
 
 /// Facts in short: what is stated, what comes out, and how many follow.
 impl Show for Vec<Fact> {
     fn media(&self) -> Media {
-        let follow = self.iter().filter(|fact| fact.verdict == Verdict::Follows).count();
+        let follow = self.iter().filter(|fact| fact.verdict == AuditVerdict::Follows).count();
         let columns = [
             ("fact", "fact"),
             ("stated", "stated"),

@@ -1,6 +1,6 @@
 //! The steps of a lesson: what was read, what is learned of it, and what came out.
 
-use super::{Card, Media, Show};
+use super::{InfoCard, Media, Show};
 use crate::answers::Change;
 use crate::answers::{Answers, Comparison, Tasks};
 use crate::context::Context;
@@ -16,7 +16,7 @@ use crate::table::{Cell, Table, significant};
 impl Show for Scored {
     fn media(&self) -> Media {
         let tokens: usize = self.sequences.iter().map(|s| s.completion.learned()).sum();
-        Card::of(
+        InfoCard::of(
             &format!("{}, as the model reads it", self.name),
             &[
                 ("items", self.sequences.len().to_string()),
@@ -35,7 +35,7 @@ impl Show for Scored {
 impl Show for Masked {
     fn media(&self) -> Media {
         let counts = self.counts();
-        Card::of(
+        InfoCard::of(
             &format!("{}, learned by the rule {}", self.scored.name, self.rule),
             &[
                 ("answer tokens", counts.completion.to_string()),
@@ -51,7 +51,7 @@ impl Show for Tasks {
     fn media(&self) -> Media {
         let rows =
             self.all().map(|task| (task.name.as_str(), format!("{} items", task.items.len())));
-        Card::of("tasks, the target first", &rows.collect::<Vec<_>>()).media()
+        InfoCard::of("tasks, the target first", &rows.collect::<Vec<_>>()).media()
     }
 }
 
@@ -61,7 +61,7 @@ impl Show for Answers {
         let row = |task: &TaskScore| (task.task.clone(), format!("{:.1} %", 100.0 * task.value()));
         let rows: Vec<(String, String)> = scores.tasks.iter().map(row).collect();
         let rows = rows.iter().map(|(task, share)| (task.as_str(), share.clone()));
-        Card::of(&format!("right answers of {}", self.name), &rows.collect::<Vec<_>>()).media()
+        InfoCard::of(&format!("right answers of {}", self.name), &rows.collect::<Vec<_>>()).media()
     }
 }
 
@@ -114,7 +114,7 @@ impl Show for Comparison {
 impl Show for Judgment {
     fn media(&self) -> Media {
         let mark = if self.right { "✓ right" } else { "✗ not yet" };
-        let media = Card::of(mark, &[("", self.why.clone())]).media();
+        let media = InfoCard::of(mark, &[("", self.why.clone())]).media();
         Media { html: media.html.map(|html| code_marked(&html)), ..media }
     }
 }
@@ -134,11 +134,11 @@ fn code_marked(html: &str) -> String {
 
 impl Show for Context {
     fn media(&self) -> Media {
-        Card::of(
+        InfoCard::of(
             "ready",
             &[
                 ("unforget", env!("CARGO_PKG_VERSION").to_owned()),
-                ("computes on", format!("{:?}", self.device.location())),
+                ("computes on", self.device_name()),
             ],
         )
         .media()

@@ -1,6 +1,6 @@
 //! What was lost: of each task how much is form and how much is skill, and single items before and after.
 
-use super::card::Card;
+use super::card::InfoCard;
 use super::{Media, Show};
 use crate::analysis::{LostPart, Nudged, Regression, TaskChange, TaskChanges};
 use crate::report::forgetting::p_value;
@@ -59,7 +59,7 @@ impl Show for TaskChanges {
     }
 }
 
-impl From<&Regression> for Card {
+impl From<&Regression> for InfoCard {
     fn from(lost: &Regression) -> Self {
         let part = match lost.lost() {
             LostPart::Form => "its form is lost, the answer is still there",
@@ -74,7 +74,7 @@ impl From<&Regression> for Card {
 
 impl Show for Regression {
     fn media(&self) -> Media {
-        Card::from(self).media()
+        InfoCard::from(self).media()
     }
 }
 
@@ -82,13 +82,13 @@ impl Show for Vec<Regression> {
     /// How many there are of each kind, and the first.
     fn media(&self) -> Media {
         let Some(first) = self.first() else {
-            return Card::of("nothing was forgotten", &[]).media();
+            return InfoCard::of("nothing was forgotten", &[]).media();
         };
         let form = self.iter().filter(|one| one.lost() == LostPart::Form).count();
-        let mut card = Card::new(format!("{} items were right and are wrong", self.len()))
+        let mut card = InfoCard::new(format!("{} items were right and are wrong", self.len()))
             .row("in form", form)
             .row("in skill", self.len() - form);
-        let first = Card::from(first);
+        let first = InfoCard::from(first);
         card.rows.push(("the first".to_owned(), first.title));
         card.rows.extend(first.rows);
         card.texts = first.texts;
@@ -122,7 +122,7 @@ impl Show for Vec<TaskChanges> {
 impl Show for Nudged {
     /// How many were right, and the first of which something was given.
     fn media(&self) -> Media {
-        let card = Card::new(format!(
+        let card = InfoCard::new(format!(
             "{} of {} answers are right with {} given",
             self.right(),
             self.items.len(),

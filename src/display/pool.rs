@@ -1,7 +1,7 @@
 //! Answers that the model wrote: those to one question, and what pools of them cost and give.
 
-use super::{Card, Media, Show};
-use crate::analysis::{Acceptance, Kept, Likeness, Picks, Pools};
+use super::{InfoCard, Media, Show};
+use crate::analysis::{Acceptance, KeptQuestions, Likeness, Picks, Pools};
 use crate::self_output::{Candidate, PoolItem};
 use crate::table::{Cell, Table};
 
@@ -40,7 +40,7 @@ impl Show for PoolItem {
         let shown = different.iter().take(TEXTS).enumerate();
         let texts = shown
             .map(|(at, (candidate, _))| (format!("answer {}", at + 1), candidate.text.clone()));
-        let texts = Card {
+        let texts = InfoCard {
             title: match different.len() > TEXTS {
                 true => format!("the first {TEXTS}"),
                 false => "in full".to_owned(),
@@ -113,11 +113,12 @@ impl Show for Likeness {
     fn media(&self) -> Media {
         let rows: Vec<(&str, String)> =
             self.rows.iter().map(|(name, value)| (name.as_str(), format!("{value:.1}"))).collect();
-        Card::of("how alike to the given answer (self-BLEU, 100 for the same text)", &rows).media()
+        InfoCard::of("how alike to the given answer (self-BLEU, 100 for the same text)", &rows)
+            .media()
     }
 }
 
-impl Show for Kept {
+impl Show for KeptQuestions {
     fn media(&self) -> Media {
         Table::new("Which questions are left, by their given answers")
             .legend("Means ± one standard error over the questions. perplexity: of the given answer, given its question. >2.5: share of its tokens above.")

@@ -1,11 +1,11 @@
 //! Rules of token weights: what one is and needs, the published ones, and where their weight lies.
 
-use super::{Card, Media, Show};
+use super::{InfoCard, Media, Show};
 use crate::analysis::Spread;
 use crate::select::{Normalizer, Preset, Weighting};
 use crate::table::{Cell, Table};
 
-impl From<&Weighting> for Card {
+impl From<&Weighting> for InfoCard {
     fn from(rule: &Weighting) -> Self {
         let needs = rule.needs();
         let mut rows: Vec<(&str, String)> = Vec::new();
@@ -58,7 +58,7 @@ impl From<&Weighting> for Card {
 
 impl Show for Weighting {
     fn media(&self) -> Media {
-        Card::from(self).media()
+        InfoCard::from(self).media()
     }
 }
 

@@ -7,7 +7,7 @@
 use super::{Hub, INDEX, Kind, ModelId, Token, WEIGHTS, is_inside, lacking, shards};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::store::{file_hash, write_atomic};
+use crate::store::{file_hash, hex, read_pieces, write_atomic};
 use sha1::{Digest, Sha1};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -486,18 +486,11 @@ fn make_parent(path: &Path) -> Result<()> {
 /// The hash that git gives a file: SHA-1 over its length and content.
 fn git_hash(path: &Path) -> Result<String> {
     let io = |error| Error::io("reading", path)(error);
-    let mut file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
+    let length = fs::metadata(path).map_err(io)?.len();
     let mut hasher = Sha1::new();
     hasher.update(format!("blob {length}\0"));
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(io)? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    read_pieces(path, |piece| hasher.update(piece)).map_err(io)?;
+    Ok(hex(&hasher.finalize()))
 }
 
 fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {

@@ -29,7 +29,7 @@ mod read;
 mod tally;
 mod write;
 
-pub use origin::{Origin, Stamp};
+pub use origin::Origin;
 pub use read::Ledger;
 pub use tally::{ClassShare, Tally, ThresholdPoint};
 pub use write::{Writer, output, write};

@@ -55,7 +55,7 @@ impl Ledger {
     pub fn made_from(path: &Path, origin: &Origin) -> Result<Self> {
         let ledger = Self::read(&[path])?;
         for file in &ledger.files {
-            if let Some(what) = file.origin.differs(origin) {
+            if let Some(what) = file.origin.differs(origin, &[]) {
                 let problem = format!("was made with {what} than those asked for; {WAY_OUT}");
                 return Err(Error::file(&file.path, problem));
             }
@@ -66,9 +66,7 @@ impl Ledger {
     /// Whether it was scored by `origin`'s model, tokenizer and template, whatever reference model was asked beside it.
     pub(super) fn check_scorer(&self, origin: &Origin) -> Result<()> {
         for file in &self.files {
-            let mut asked = origin.clone();
-            asked.reference.clone_from(&file.origin.reference);
-            if let Some(what) = file.origin.scorer_differs(&asked) {
+            if let Some(what) = file.origin.differs(origin, &["reference", "data"]) {
                 let problem = format!("was made with {what} than those asked for; {WAY_OUT}");
                 return Err(Error::file(&file.path, problem));
             }
@@ -94,7 +92,7 @@ impl Ledger {
             return Err(Error::invalid("ledger", "no file is named"));
         };
         for file in &files {
-            if let Some(what) = first.origin.scorer_differs(&file.origin) {
+            if let Some(what) = first.origin.differs(&file.origin, &["data"]) {
                 let problem = format!(
                     "was made with {what} than {}, so the two cannot be taken together; {WAY_OUT}",
                     first.path.display()

@@ -1,4 +1,5 @@
-use super::config::{GenerationConfig, ModelConfig};
+use super::config::ModelConfig;
+use super::config_json::GenerationConfig;
 use super::decoder::Decoder;
 use super::precision::Precision;
 use super::stored::{Stored, not_finite};

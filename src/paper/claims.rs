@@ -733,7 +733,7 @@ mod tests {
         let cpu = crate::model::DeviceChoice::Cpu;
         let cx = crate::context::Context::new(store, cpu, crate::progress::Progress::quiet());
         let cx = cx.unwrap();
-        let desk = Desk::new(&cx, crate::paper::Options::default());
+        let desk = Desk::new(&cx, crate::paper::ExhibitOptions::default());
         for file in write(&claims, folder.path(), &desk).unwrap() {
             if file.ends_with("made.json") {
                 assert!(!Made::read(folder.path()).unwrap().recipes.is_empty());

@@ -6,6 +6,7 @@ use crate::experiment::results::Results;
 use crate::experiment::{DataSizes, Experiment, Recipe};
 use crate::report::summary::ResultsSummary;
 use crate::tokens::TemplateOptions;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -32,8 +33,8 @@ const RECIPES: [(&str, &str); 17] = [
 ];
 
 /// What may be changed for all recipes at once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExhibitOptions {
     /// Seeds 1 to this instead of the recipes' own.
     pub seeds: Option<u64>,
     /// One seed, two rates and few items: to see whether everything works, not what comes out.
@@ -41,6 +42,7 @@ pub struct Options {
     /// Another model than the lab's: a folder or a name of the hub.
     pub model: Option<String>,
     /// What that model's chat template is given beside the messages.
+    #[serde(default, skip_serializing_if = "TemplateOptions::is_empty")]
     pub template: TemplateOptions,
 }
 
@@ -48,7 +50,7 @@ pub struct Options {
 pub struct Desk<'a> {
     /// Store, device, progress.
     pub cx: &'a Context,
-    options: Options,
+    options: ExhibitOptions,
     results: RefCell<BTreeMap<(String, String), Rc<Results>>>,
     summaries: RefCell<BTreeMap<(String, String), Rc<ResultsSummary>>>,
 }
@@ -72,12 +74,12 @@ pub fn recipe_names() -> impl Iterator<Item = &'static str> {
 
 impl<'a> Desk<'a> {
     /// An empty desk; nothing is computed before it is asked for.
-    pub fn new(cx: &'a Context, options: Options) -> Self {
+    pub fn new(cx: &'a Context, options: ExhibitOptions) -> Self {
         Self { cx, options, results: RefCell::default(), summaries: RefCell::default() }
     }
 
     /// What is changed for all recipes.
-    pub fn options(&self) -> &Options {
+    pub fn options(&self) -> &ExhibitOptions {
         &self.options
     }
 
@@ -187,7 +189,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
         let desk = |quick, seeds| {
-            let options = Options { quick, seeds, model: None, ..Options::default() };
+            let options = ExhibitOptions { quick, seeds, model: None, ..ExhibitOptions::default() };
             Desk::new(&cx, options)
         };
         assert_eq!(desk(false, Some(2)).recipe("table-2", None).unwrap().seeds, [1, 2]);

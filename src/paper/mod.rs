@@ -5,10 +5,10 @@
 //! set side by side to compare directions, not sizes; [`claims`] does that for each of the paper's hypotheses.
 //!
 //! ```no_run
-//! use unforget::paper::{Desk, Options, named};
+//! use unforget::paper::{Desk, ExhibitOptions, named};
 //! use unforget::prelude::*;
 //! let cx = Context::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::quiet())?;
-//! let desk = Desk::new(&cx, Options { quick: true, ..Options::default() });
+//! let desk = Desk::new(&cx, ExhibitOptions { quick: true, ..ExhibitOptions::default() });
 //! for table in named("table-3")?.compute(&desk)?.tables {
 //!     println!("{}", table.text(120));
 //! }
@@ -29,7 +29,7 @@ mod outcome;
 pub mod printed;
 mod tables;
 
-pub use desk::{Desk, Options, recipe_names, recipe_text};
+pub use desk::{Desk, ExhibitOptions, recipe_names, recipe_text};
 pub use made::{Made, stale};
 
 use crate::error::{Error, Result};

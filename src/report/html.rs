@@ -31,7 +31,7 @@ pub fn page(
         non_target => Serde(&results.non_target),
         base_items => results.base.iter().map(|task| task.items.len()).collect::<Vec<_>>(),
         seeds => seeds(results),
-        took => duration(provenance.seconds),
+        took => duration(provenance.times.seconds),
         tables => Serde(shown.iter().map(Table::printed).collect::<Vec<_>>()),
         front => Serde(front.printed()),
         figures => Serde(figures?),

@@ -24,6 +24,7 @@ pub mod tables;
 
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
+use crate::provenance::{Computation, Times};
 use crate::table::{Table, WIDTH};
 use figure::Figure;
 use forgetting::ForgettingRow;
@@ -45,14 +46,12 @@ pub struct Provenance {
     pub recipe_toml: String,
     /// Version of this crate.
     pub crate_version: String,
-    /// The compute device.
-    pub device: String,
-    /// Threads used.
-    pub threads: usize,
-    /// When the run started, as a date and time with its zone.
-    pub started: String,
-    /// Wall seconds of the call that wrote this; what the store held before took its own.
-    pub seconds: f64,
+    /// On what it was computed.
+    #[serde(flatten)]
+    pub computation: Computation,
+    /// When the call began that wrote this, and how long it took; what the store held before took its own time.
+    #[serde(flatten)]
+    pub times: Times,
     /// What else a reader should know, one sentence each.
     pub notes: Vec<String>,
 }

@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all, and the lock of a folder.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufWriter, ErrorKind, Seek, Write};
+use std::io::{BufWriter, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -112,6 +112,20 @@ pub(super) fn warn(path: &Path, what: &str) {
     let (path, what) = (Word(path.display()), Plain(what));
     // without a stderr there is nobody to warn
     let _ = writeln!(std::io::stderr(), "warning: {path} {what}");
+}
+
+/// Hands the file's bytes to `see`, piece by piece.
+pub(crate) fn read_pieces(path: &Path, mut see: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => see(&buffer[..read]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Flushes every file and folder below `folder` to the disk, `folder` included.

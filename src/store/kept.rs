@@ -13,7 +13,7 @@ const SHORT: usize = 4;
 
 /// A folder of the store that [`Entry::run`](super::Entry::run) made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredRun {
     folder: PathBuf,
 }
 
@@ -23,11 +23,11 @@ impl Store {
     ///
     /// # Errors
     /// When there is none, or more than one; the message lists them.
-    pub fn find(&self, name: &str) -> Result<Kept> {
+    pub fn find(&self, name: &str) -> Result<StoredRun> {
         let folder = Path::new(name);
         for folder in [folder.to_path_buf(), self.root.join(folder)] {
             if folder.join(INPUTS).is_file() {
-                return Ok(Kept { folder });
+                return Ok(StoredRun { folder });
             }
         }
         let (verb, key) = match name.trim_end_matches('/').split_once('/') {
@@ -49,7 +49,7 @@ impl Store {
         let best = found.iter().map(|(rank, _)| *rank).min();
         found.retain(|(rank, _)| Some(*rank) == best);
         match found.len() {
-            1 => Ok(Kept { folder: found.remove(0).1 }),
+            1 => Ok(StoredRun { folder: found.remove(0).1 }),
             0 if folder.is_dir() => Err(Error::file(
                 folder,
                 "is no run of a store: a run's folder holds inputs.json, as those under finetune/ and evaluate/ of the store do",
@@ -99,7 +99,7 @@ fn short(folder: &Path) -> String {
     format!("{}/{}", name(folder.parent()), name(Some(folder)))
 }
 
-impl Kept {
+impl StoredRun {
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -7,13 +7,13 @@
 //! A trap: rows are compared by three rules, see [`same`].
 
 use super::fence::{self, Block, SQL};
-use super::query::{self, begins_with, is_query, statement_end};
+use super::query::{self, begins_with, is_query, problem, statement_end};
 use super::text::short;
 use super::{Found, Grading, RowRule};
 use rusqlite::hooks::{AuthAction, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Error, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use std::cmp::Ordering;
 use std::path::Path;
 
@@ -193,19 +193,6 @@ fn spider_query(query: &str) -> String {
         }
     }
     out
-}
-
-/// What went wrong, in words.
-pub(super) fn problem(error: Error) -> String {
-    match error {
-        Error::SqliteFailure(code, _) if code.code == rusqlite::ErrorCode::OperationInterrupted => {
-            "it takes too long".to_owned()
-        }
-        Error::SqliteFailure(_, Some(message)) => message,
-        Error::SqlInputError { msg, .. } => msg,
-        Error::MultipleStatement => "it is more than one statement".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// Lets a query read and call functions, and nothing else.

@@ -28,6 +28,5 @@ pub use sequence::{
     sequence, sequences, usable_sequences,
 };
 pub use template::{ChatTemplate, Rendered, TemplateOptions};
-pub use tokenizer::{Encoding, SpecialToken, Tokenizer};
+pub use tokenizer::{Encoding, SpecialToken, Tokenizer, TurnEnd};
 pub use train::{BpeTraining, train_bpe};
-pub use turn::TurnEnd;

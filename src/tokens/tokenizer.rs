@@ -1,11 +1,11 @@
 //! A model folder's tokenizer.
 
 use super::added::{self, Files};
-use super::{ChatTemplate, TemplateOptions, TurnEnd};
-use crate::dataset::sha256;
+use super::{ChatTemplate, TemplateOptions};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::gguf::Gguf;
+use crate::store::bytes_hash;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -35,6 +35,17 @@ pub struct Tokenizer {
     rows: Option<usize>,
     /// How an answer ends, found when it is asked for.
     pub(super) end: Arc<OnceLock<Option<TurnEnd>>>,
+}
+
+/// How an answer ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// With one token: a special token, or another that was added to the vocabulary.
+    Token(SpecialToken),
+    /// With a text that is cut into this many tokens, so that none of them says that the answer has ended.
+    Text(String, usize),
+    /// With nothing.
+    Nothing,
 }
 
 /// A special token.
@@ -176,7 +187,7 @@ impl Tokenizer {
                 .filter(|length| (1.0..1e9).contains(length))
                 .map(|length| length as usize),
             byte_level: decoder.contains("\"ByteLevel\""),
-            identity: sha256(&identity),
+            identity: bytes_hash(&identity),
             fingerprint: String::new(),
             rows: None,
             end: Arc::default(),
@@ -208,7 +219,7 @@ impl Tokenizer {
             (_, date, _) => {
                 let args = serde_json::to_string(&options.args);
                 let args = args.map_err(Error::library("reading the template's variables"))?;
-                sha256(
+                bytes_hash(
                     format!("{}\0{}\0{args}", self.identity, date.unwrap_or_default()).as_bytes(),
                 )
             }

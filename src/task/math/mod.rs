@@ -10,7 +10,6 @@ mod complex;
 mod equal;
 mod expression;
 mod read;
-mod region;
 #[cfg(test)]
 mod tests;
 mod units;
