@@ -84,6 +84,7 @@ pub mod rng;
 
 pub mod stats;
 
+#[cfg(feature = "tables")]
 pub mod table;
 
 pub mod metric;

@@ -12,14 +12,13 @@
 //!
 //! A kept variable of a notebook has its type written: the kernel cannot look into this crate to find it.
 
-pub use crate::{analysis, exercise, stats, verbs};
 pub use crate::answers::{Answers, Comparison, Tasks, compare};
 pub use crate::context::Context;
 pub use crate::display::Show;
 pub use crate::error::{Error, Result};
 pub use crate::exercise::Judgment;
-pub use crate::experiment::{Recipe, run as run_recipe};
 pub use crate::experiment::results::Results;
+pub use crate::experiment::{Recipe, run as run_recipe};
 pub use crate::masked::Masked;
 pub use crate::model::Checkpoint;
 pub use crate::scored::Scored;
@@ -27,3 +26,4 @@ pub use crate::self_output::{Candidates, Conditioning, Pool};
 pub use crate::task::Item;
 pub use crate::train::TrainConfig;
 pub use crate::verbs::{Tuned, evaluate, finetune, rephrase, score, self_output};
+pub use crate::{analysis, exercise, stats, verbs};

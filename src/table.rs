@@ -280,8 +280,8 @@ impl Table {
     }
 
     /// Columns with a cell for each of `rows` follow, each with what it says of a row.
-    pub fn rows<T>(self, rows: &[T]) -> Rows<'_, T> {
-        Rows { table: self, rows }
+    pub fn rows<T>(self, rows: &[T]) -> ByRow<'_, T> {
+        ByRow { table: self, rows }
     }
 
     /// The same with one more column, from the first row to the last, which files have as people read it, with numbers in full.
@@ -516,12 +516,12 @@ impl Column {
 
 /// A table in the making: what each column says of a row.
 #[derive(Debug)]
-pub struct Rows<'a, T> {
+pub struct ByRow<'a, T> {
     table: Table,
     rows: &'a [T],
 }
 
-impl<'a, T> Rows<'a, T> {
+impl<'a, T> ByRow<'a, T> {
     fn with<C: Into<Cell>>(
         self,
         heading: Option<String>,

@@ -42,7 +42,7 @@ mod tasks;
 
 pub use fact::{AuditPart, AuditVerdict, Fact};
 pub use masks::CurvePoint;
-pub use table_2::{Row as Table2Row, Table2, table_2};
+pub use table_2::{Table2, Table2Row, table_2};
 
 use crate::error::Result;
 use crate::progress::Progress;

@@ -13,13 +13,13 @@ pub struct Notebook {
     /// The file.
     pub path: PathBuf,
     /// All cells, in order.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<NotebookCell>,
     rest: Map<String, Value>,
 }
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cell {
+pub struct NotebookCell {
     /// Whether it is run.
     pub code: bool,
     /// Its text.
@@ -73,7 +73,7 @@ impl Notebook {
             return Err("has no list of cells".into());
         };
         let cell = |(at, cell): (usize, Value)| {
-            Cell::parse(cell).map_err(|problem| format!("cell {}: {problem}", at + 1))
+            NotebookCell::parse(cell).map_err(|problem| format!("cell {}: {problem}", at + 1))
         };
         Ok(Self {
             path: PathBuf::new(),
@@ -89,7 +89,7 @@ impl Notebook {
     /// The notebook as Jupyter writes it: keys sorted, one blank a level.
     pub fn text(&self) -> String {
         let mut all = self.rest.clone();
-        all.insert("cells".into(), self.cells.iter().map(Cell::json).collect());
+        all.insert("cells".into(), self.cells.iter().map(NotebookCell::json).collect());
         let mut value = Value::Object(all);
         value.sort_all_objects();
         let mut text = Vec::new();
@@ -147,7 +147,7 @@ fn list(text: &str) -> Value {
     text.split_inclusive('\n').map(Value::from).collect()
 }
 
-impl Cell {
+impl NotebookCell {
     fn parse(cell: Value) -> std::result::Result<Self, String> {
         let Value::Object(mut rest) = cell else {
             return Err("is no object".into());

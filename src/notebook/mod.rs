@@ -14,7 +14,7 @@ mod library;
 mod run;
 mod wire;
 
-pub use document::{Cell, CellOutput, Notebook};
+pub use document::{CellOutput, Notebook, NotebookCell};
 pub use installation::{Installation, Requirement};
 pub use kernel::Kernel;
 pub use library::{Build, Library};

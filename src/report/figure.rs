@@ -1,7 +1,7 @@
 //! The experiment as figures. Each title is a sentence made from the numbers, so it is true of them; each figure is drawn from the
 //! table that is saved beside it.
 
-use super::summary::{self, ArmSummary, ResultsSummary, arms};
+use super::summary::{self, ArmSummary, arms};
 use super::tables::{self, FrontPoint, front_point};
 use crate::error::Result;
 use crate::experiment::results::{Results, Run, ThresholdPoint, TokenExample, TokenView};
@@ -24,24 +24,12 @@ pub struct Figure {
     pub table: Table,
 }
 
-/// Every figure that the results have numbers for, but those of probe sets.
-pub fn all(summary: &ResultsSummary) -> Result<Vec<Figure>> {
-    let results = &summary.results;
-    let figures = [
-        front_of(results, &summary.arms)?,
-        spikes(results)?,
-        thresholds(results)?,
-        losses(results)?,
-    ];
-    Ok(figures.into_iter().flatten().collect())
-}
-
 /// Target against non-target score: one mark for each arm and rate, the mean over seeds; `None` without tested runs.
 pub fn front(results: &Results) -> Result<Option<Figure>> {
     front_of(results, &summary::rows(results)?)
 }
 
-fn front_of(results: &Results, summaries: &[ArmSummary]) -> Result<Option<Figure>> {
+pub(super) fn front_of(results: &Results, summaries: &[ArmSummary]) -> Result<Option<Figure>> {
     let all = arms(results);
     let mut points = Vec::new();
     for arm in &all {
@@ -469,19 +457,6 @@ mod tests {
         let shown: Vec<&str> =
             spike_examples(&results).unwrap().iter().map(|example| example.arm.as_str()).collect();
         assert_eq!(shown, ["ground_truth", "self_output"]);
-    }
-
-    #[test]
-    fn what_is_not_there_is_not_drawn() {
-        let mut results = sample::results();
-        results.thresholds.clear();
-        results.examples.clear();
-        let all =
-            |results: &Results| all(&ResultsSummary::of(results.clone().into()).unwrap()).unwrap();
-        let names: Vec<&str> = all(&results).iter().map(|figure| figure.name).collect();
-        assert_eq!(names, ["front", "losses"]);
-        results.runs.clear();
-        assert!(all(&results).is_empty());
     }
 
     #[test]

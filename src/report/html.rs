@@ -1,7 +1,7 @@
 //! The experiment as one page for a browser: no network, light and dark, wide and narrow, mouse and keyboard.
 
+use super::Provenance;
 use super::figure::Figure;
-use super::{Provenance, tables};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
@@ -19,6 +19,7 @@ const HOTTEST: f64 = 1000.0;
 pub fn page(
     results: &Results,
     shown: &[Table],
+    front: &Table,
     provenance: &Provenance,
     figures: &[Figure],
 ) -> Result<String> {
@@ -32,7 +33,7 @@ pub fn page(
         seeds => seeds(results),
         took => duration(provenance.times.seconds),
         tables => Serde(shown.iter().map(Table::printed).collect::<Vec<_>>()),
-        front => Serde(tables::front(results).printed()),
+        front => Serde(front.printed()),
         figures => Serde(figures?),
         items => Serde(items(results)),
         threshold => PAPER_THRESHOLD,
@@ -229,13 +230,13 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Report, sample};
+    use crate::report::{Report, sample, tables};
 
     fn made() -> String {
-        let (report, folder) =
-            (Report::of(sample::results()).unwrap(), tempfile::tempdir().unwrap());
-        let files = report.write(&sample::provenance(), folder.path()).unwrap();
-        std::fs::read_to_string(&files[0]).unwrap()
+        let report = Report::of(sample::results()).unwrap();
+        let (results, figures) = (&report.summary.results, report.figures().unwrap());
+        let front = tables::front(results);
+        page(results, &report.tables(), &front, &sample::provenance(), &figures).unwrap()
     }
 
     #[test]

@@ -29,7 +29,6 @@ use crate::table::{Table, WIDTH};
 use figure::Figure;
 use forgetting::ForgettingRow;
 use probes::Watched;
-
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -97,23 +96,41 @@ impl Report {
     }
 
     /// The tables for reading, in order; those without rows are left out.
-    fn tables(&self) -> Vec<Table> {
-        let mut all = tables::all(&self.summary, &self.comparisons);
-        all.push(probes::ends(&Watched::of(&self.summary.results)));
+    pub fn tables(&self) -> Vec<Table> {
+        let (results, arms) = (&self.summary.results, &self.summary.arms);
+        let mut all = vec![tables::main(&self.summary)];
+        all.extend(forgetting::tables(results, &self.comparisons));
+        all.extend([
+            tables::reasons(arms),
+            tables::scores(arms, "Score on each task, the target first", str::to_owned),
+            tables::data(&results.data),
+            tables::thresholds(&results.thresholds),
+            probes::ends(&Watched::of(results)),
+        ]);
         all.retain(|table| table.height() > 0);
         all
     }
 
-    /// Every figure that the results have numbers for.
-    fn figures(&self) -> Result<Vec<Figure>> {
-        let mut all = figure::all(&self.summary)?;
-        all.extend(probes::figures(&Watched::of(&self.summary.results))?);
-        Ok(all)
+    /// Every figure that there are numbers for.
+    ///
+    /// # Errors
+    /// None that numbers can cause.
+    pub fn figures(&self) -> Result<Vec<Figure>> {
+        let results = &self.summary.results;
+        let figures = [
+            figure::front_of(results, &self.summary.arms)?,
+            figure::spikes(results)?,
+            figure::thresholds(results)?,
+            figure::losses(results)?,
+        ];
+        let probes = probes::figures(&Watched::of(results))?;
+        Ok(figures.into_iter().flatten().chain(probes).collect())
     }
 
-    /// Every table of the experiment for a terminal, at most [`WIDTH`] columns wide.
+    /// [`Report::tables`] for a terminal, at most [`WIDTH`] columns wide.
     pub fn text(&self) -> String {
-        self.tables().iter().map(|table| table.text(WIDTH)).collect::<Vec<_>>().join("\n")
+        let tables = self.tables();
+        tables.iter().map(|table| table.text(WIDTH)).collect::<Vec<_>>().join("\n")
     }
 
     /// Writes all of it to `folder` (made if it is not there) and returns the files, `report.html` first.
@@ -141,18 +158,18 @@ impl Report {
     /// As [`Report::write`].
     pub fn draw(&self, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
         let (results, arms) = (&self.summary.results, &self.summary.arms);
-        let figures = self.figures()?;
-        let page = html::page(results, &self.tables(), provenance, &figures)?;
+        let (figures, front) = (self.figures()?, tables::front(results));
+        let page = html::page(results, &self.tables(), &front, provenance, &figures)?;
         let mut files = vec![put(folder, "report.html", page.as_bytes())?];
-        let watched = Watched::of(results);
         let tables = [
             tables::arm_summaries(arms),
             forgetting::comparisons(results, &self.comparisons),
             tables::tasks(arms),
-            tables::front(results),
+            front,
             tables::data(&results.data),
             tables::thresholds(&results.thresholds),
         ];
+        let watched = Watched::of(results);
         let watched = (!watched.is_empty()).then(|| probes::looks(&watched));
         for table in tables.iter().chain(&watched) {
             let name = |ending: &str| format!("tables/{}.{ending}", table.name);
@@ -243,6 +260,18 @@ mod tests {
         if let Some(keep) = std::env::var_os("UNFORGET_KEEP_SAMPLE_REPORT") {
             report.write(&sample::provenance(), Path::new(&keep)).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_drawn() {
+        let mut results = sample::results();
+        results.thresholds.clear();
+        results.examples.clear();
+        let figures = |results: &Results| Report::of(results.clone()).unwrap().figures().unwrap();
+        let names: Vec<&str> = figures(&results).iter().map(|figure| figure.name).collect();
+        assert_eq!(names, ["front", "losses"]);
+        results.runs.clear();
+        assert!(figures(&results).is_empty());
     }
 
     #[test]

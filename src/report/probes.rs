@@ -375,7 +375,7 @@ fn rows<'a>(watched: &[Watched<'a>]) -> Vec<(&'a str, usize, &'a Row)> {
 mod tests {
     use super::*;
     use crate::probe::ClassLoss;
-    use crate::report::{Report, sample};
+    use crate::report::{Report, html, sample};
 
     /// One look at a training set, a target and two others.
     fn look_at(step: usize, target: f64, others: [f64; 2], kl: f64) -> Vec<Row> {
@@ -456,9 +456,9 @@ mod tests {
             assert!(!figure.plot.svg().unwrap().contains("NaN"));
         }
         let report = Report::of(results.clone()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let files = report.write(&sample::provenance(), folder.path()).unwrap();
-        let page = std::fs::read_to_string(&files[0]).unwrap();
+        let (tables, figures) = (report.tables(), report.figures().unwrap());
+        let page = html::page(&results, &tables, &tables[0], &sample::provenance(), &figures);
+        let page = page.unwrap();
         assert_eq!(page.matches("<svg ").count(), 6);
         assert!(page.contains("drift on training data"));
         let printed = report.text();

@@ -3,27 +3,12 @@
 //! In files, scores are shares, changes are in points or percent as their name says, and `_se` is the standard error over items and seeds
 //! ([`crate::stats::crossed`]). What does not exist is null.
 
-use super::forgetting::{self, ForgettingRow};
 use super::summary::{self, ArmChange, ArmSummary, ResultsSummary, TaskRow};
 use crate::experiment::results::{DataSummary, Results, Run, ThresholdPoint};
 use crate::metric;
 use crate::plot::palette::label;
 use crate::stats::Estimate;
 use crate::table::{Cell, Table};
-
-/// The tables for reading, in order, but those of probe sets. `comparisons` are those of [`forgetting::rows`].
-pub fn all(summary: &ResultsSummary, comparisons: &[ForgettingRow]) -> Vec<Table> {
-    let (results, arms) = (&summary.results, &summary.arms);
-    let mut all = vec![main(summary)];
-    all.extend(forgetting::tables(results, comparisons));
-    all.extend([
-        reasons(arms),
-        scores(arms, "Score on each task, the target first", str::to_owned),
-        data(&results.data),
-        thresholds(&results.thresholds),
-    ]);
-    all
-}
 
 /// An arm: files have its short name, people read what it is.
 pub(crate) fn arm(name: &str) -> Cell {
@@ -94,7 +79,7 @@ pub fn main(summary: &ResultsSummary) -> Table {
 }
 
 /// What was lost on the non-target tasks.
-fn reasons(rows: &[ArmSummary]) -> Table {
+pub fn reasons(rows: &[ArmSummary]) -> Table {
     let columns = [
         ("arm", "arm"),
         ("rate", "learning_rate"),

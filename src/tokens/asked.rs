@@ -26,6 +26,11 @@ impl Asked {
         }
     }
 
+    /// Begins again: what was written is not what counts.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner()).clear();
+    }
+
     /// All of them.
     pub fn keys(&self) -> BTreeSet<String> {
         self.0.lock().unwrap_or_else(|broken| broken.into_inner()).clone()
