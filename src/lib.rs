@@ -58,10 +58,6 @@
 //!
 //! Modules are listed from the ground up; a module uses only modules listed above it.
 
-pub use candle_core;
-#[cfg(feature = "tables")]
-pub use polars;
-
 pub use answers::{Answers, Comparison, Task, Tasks, compare};
 pub use context::Context;
 pub use error::{Error, Result};

@@ -8,7 +8,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! Thirty names, and no more: what a page needs beside them it names itself, such as `use unforget::analysis::Kinds;`.
+//! Thirty names and two crates, and no more: what a page needs beside them it names itself, such as `use unforget::analysis::Kinds;`.
 //!
 //! A kept variable of a notebook has its type written: the kernel cannot look into this crate to find it.
 
@@ -27,3 +27,5 @@ pub use crate::task::Item;
 pub use crate::train::TrainConfig;
 pub use crate::verbs::{Tuned, evaluate, finetune, rephrase, score, self_output};
 pub use crate::{analysis, exercise, stats, verbs};
+pub use candle_core;
+pub use polars;

@@ -280,7 +280,7 @@ fn worked_examples_are_those_of_the_harness_to_the_byte() {
     for (benchmark, chat, row, question, begin, end) in [
         (Benchmark::Gsm8k, false, gsm8k, "Q: !\nA:", "3d55795c084e26f6", "4847"),
         (Benchmark::Math, false, math, "Problem:\n!\n\nSolution:", "57164f1d8a2f4b6c", "000f"),
-        (Benchmark::Mbpp, false, mbpp, &of_base, "a05310d8d22b4455", "5eb3"),
+        (Benchmark::Mbpp, false, mbpp, &of_base, "a05310d8d22b4455", "eab3"),
         (Benchmark::Mbpp, true, mbpp, &of_chat, "b5f76499ab14d038", "e886"),
     ] {
         let file = folder.path().join("row.jsonl");

@@ -113,7 +113,7 @@ w = torch.tensor([[1., 2.], [3., 4.]], requires_grad=True); v = torch.tensor([[0
 const GRADIENTS: &str = "[[2.5, 20.0], [7.5, 40.0]] [[66.0, 8.0], [94.0, 12.0]]";
 
 const FIRST_CELL: &str = r#"
-use unforget::candle_core::{Device, Var};
+use unforget::prelude::candle_core::{Device, Var};
 #[unsafe(no_mangle)]
 pub extern "C" fn weights() -> *mut std::ffi::c_void {
     let of = |rows: &[[f32; 2]; 2]| Var::new(rows, &Device::Cpu).unwrap();
@@ -121,7 +121,7 @@ pub extern "C" fn weights() -> *mut std::ffi::c_void {
 }
 "#;
 const SECOND_CELL: &str = r#"
-use unforget::candle_core::Var;
+use unforget::prelude::candle_core::Var;
 #[unsafe(no_mangle)]
 pub extern "C" fn differentiate(weights: *mut std::ffi::c_void, into: &mut [f32; 8]) {
     let [w, v] = *unsafe { Box::from_raw(weights.cast::<[Var; 2]>()) };
@@ -321,7 +321,7 @@ fn an_interrupted_cell_keeps_its_page_and_goes_on() {
     };
     let store = scratch.path().join("store");
     let begin = format!(
-        "let cx: Context = Context::new(Store::open({store:?})?, DeviceChoice::Cpu, Progress::quiet())?;"
+        "let cx: Context = Context::new(unforget::store::Store::open({store:?})?, unforget::model::DeviceChoice::Cpu, unforget::progress::Progress::quiet())?;"
     );
     for code in [
         begin.as_str(),
