@@ -14,7 +14,7 @@
 //! let tasks = recipe.test()?;
 //! let before = evaluate(&cx, &base, "base", &tasks)?;
 //! let after = evaluate(&cx, &tuned.checkpoint, "STM 2.5", &tasks)?;
-//! println!("{}", compare(&before, &[&after])?.grid().text(100));
+//! println!("{}", compare(&before, &[&after])?.media().text);
 //! println!("{}", analysis::regressions(&before, &after, "word")?.len());
 //! # Ok::<(), Error>(())
 //! ```

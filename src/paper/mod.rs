@@ -7,7 +7,7 @@
 //! ```no_run
 //! use unforget::paper::{Desk, ExhibitOptions, named};
 //! use unforget::prelude::*;
-//! let cx = Context::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::quiet())?;
+//! let cx = Context::in_notebook()?;
 //! let desk = Desk::new(&cx, ExhibitOptions { quick: true, ..ExhibitOptions::default() });
 //! for table in named("table-3")?.compute(&desk)?.tables {
 //!     println!("{}", table.text(120));
