@@ -278,7 +278,7 @@ impl Scored {
 
 #[cfg(feature = "tables")]
 impl Scored {
-    /// One row for each token, with the columns of a [ledger](crate::ledger); every token of an answer weighs 1.
+    /// One row for each token, with the columns of a [ledger]; every token of an answer weighs 1.
     ///
     /// # Errors
     /// No model was asked yet.

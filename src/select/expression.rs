@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use serde::Serialize;
 use std::fmt;
 
-/// What a [`Weighting`] is computed from.
+/// What a [`Weighting`](super::Weighting) is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Needs {
     /// Scores of the model before fine-tuning.
