@@ -283,7 +283,7 @@ impl Checkpoint {
         Ok(found)
     }
 
-    /// Reads the weights without the adapter: f32 on a CPU, bf16 elsewhere.
+    /// Reads the weights without the adapter: f32 on a CPU, those of a GGUF file in their blocks, and bf16 elsewhere.
     pub fn load_base(&self, device: &Device) -> Result<Model> {
         self.load_base_in(device, Precision::F32)
     }
@@ -292,12 +292,7 @@ impl Checkpoint {
     pub fn load_base_in(&self, device: &Device, precision: Precision) -> Result<Model> {
         check_written(&self.model)?;
         let config = self.config()?;
-        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
-        let mut shelf = match precision.usable(device).terms() {
-            None => Shelf::new(weights::read(&self.model, device, Some(dtype))?, device, dtype),
-            Some(terms) => Shelf::new(weights::read(&self.model, device, None)?, device, dtype)
-                .in_panels(terms),
-        };
+        let mut shelf = Shelf::open(&self.model, device, precision.usable(device).terms())?;
         let decoder = Decoder::load(&mut shelf, &config, device)?;
         shelf.finish(&self.model)?;
         Ok(Model { decoder, stop_ids: self.stop_ids()? })
