@@ -207,13 +207,19 @@ fn precision(common: &Common) -> Found {
         (Ok(asked), Ok(device)) => (asked, device),
         (Err(error), _) | (_, Err(error)) => return Bad(error.to_string()),
     };
-    let asked = asked.unwrap_or_default();
     if !device.is_cpu() {
         return Well("the GPU's own bf16".into());
     }
+    let (asked, models) = match asked {
+        Some(asked) => (asked, String::new()),
+        None => {
+            let models = Precision::Bf16x2.usable(&device);
+            (Precision::F32, format!(", {models} for models whose weights are bf16"))
+        }
+    };
     let used = asked.usable(&device);
     match bf16_instructions() {
-        Some(found) => Well(format!("{used}; bf16 by {found}, see --precision")),
+        Some(found) => Well(format!("{used}{models}; bf16 by {found}, see --precision")),
         None if used == asked => {
             Well(format!("{used}; no instruction for bf16 that is used here (avx512_bf16)"))
         }

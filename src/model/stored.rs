@@ -134,6 +134,11 @@ impl Stored {
         }
     }
 
+    /// Whether they are in a GGUF file, whose types here are not those of its blocks.
+    pub fn in_blocks(&self) -> bool {
+        self.gguf.is_some()
+    }
+
     /// The matrix called `name` in the blocks of a GGUF file; `None` if it is in none.
     pub fn blocks(&self, name: &str) -> Result<Option<Blocks>> {
         match &self.gguf {
