@@ -224,7 +224,7 @@ fn rows_generated_together_are_those_generated_alone_and_those_scored() {
 fn the_precision_is_part_of_a_result_s_name_unless_it_is_f32() {
     let checkpoint = Checkpoint::open(unforget::lab::folder().unwrap().join("model")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let name = |precision, own| {
+    let name = |precision: Precision, own: Option<Precision>| {
         let store = Store::open(folder.path()).unwrap();
         let mut cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
         cx.precision = precision.into();

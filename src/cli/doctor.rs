@@ -7,7 +7,7 @@ use std::process::Command;
 use unforget::error::{Error, Result};
 use unforget::hub::Hub;
 use unforget::lab;
-use unforget::model::{Checkpoint, DeviceChoice, open_device};
+use unforget::model::{Checkpoint, DeviceChoice, Precision, open_device};
 use unforget::notebook::{Installation, Requirement};
 use unforget::ops::bf16_instructions;
 use unforget::sandbox::Python;
