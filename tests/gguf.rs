@@ -402,8 +402,9 @@ fn rounded_weights_are_those_of_their_folder() {
             assert!(learn(&file, Precision::F32) == want, "{kind:?}, dora {dora}");
             if bf16_instructions().is_some() {
                 let (log_prob, _) = learn(&file, Precision::Bf16x2);
+                // the weights are rounded as well, from 11 bits of F16 or 8 and a factor of Q8_0 to the 8 of bf16
                 let off = max_difference(&log_prob, &want.0);
-                assert!(off > 0.0 && off < 1e-3, "{kind:?}: {off}");
+                assert!(off > 0.0 && off < 1e-2, "{kind:?}: {off}");
             }
         }
     }

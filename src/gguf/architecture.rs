@@ -262,7 +262,7 @@ impl Architecture {
         if self.model_type != "qwen2" && self.model_type != "mistral" {
             let bias = |name: &str| header.tensors.contains_key(&format!("blk.0.{name}.bias"));
             config["attention_bias"] = bias("attn_q").into();
-            if self.name == "llama" {
+            if ["llama", "smollm3", "granite"].contains(&self.name) {
                 config["mlp_bias"] = bias("ffn_gate").into();
             }
         }

@@ -305,7 +305,11 @@ impl Checkpoint {
     pub fn load_base_in(&self, device: &Device, precision: Precision) -> Result<Model> {
         check_written(&self.model)?;
         let config = self.config()?;
-        let mut shelf = Shelf::open(&self.model, device, precision.usable(device).terms())?;
+        let precision = precision.usable(device);
+        if device.is_cpu() {
+            self.check_memory(precision)?;
+        }
+        let mut shelf = Shelf::open(&self.model, device, precision.terms())?;
         let decoder = Decoder::load(&mut shelf, &config, device)?;
         shelf.finish(&self.model)?;
         Ok(Model { decoder, stop_ids: self.stop_ids()? })
