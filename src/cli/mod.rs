@@ -12,6 +12,7 @@ mod experiment;
 mod export;
 mod finetune;
 mod generate;
+mod influence;
 mod items;
 mod lab;
 mod ledger;
@@ -85,6 +86,8 @@ enum Verb {
     Claims(paper::Claims),
     /// Score every token of a data set: how surprising it is to a model
     Perplexity(perplexity::Perplexity),
+    /// Say what learning each token of some answers would do to other data: which tokens do the damage
+    Influence(influence::InfluenceOfTokens),
     /// Query scored tokens: what thresholds mask, classes, quantiles
     Ledger(ledger::QueryLedger),
     /// Let a model write the training answers: its own right ones, or the given ones in its words
@@ -236,6 +239,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Figure(verb) => verb.run(&cli.common),
         Verb::Claims(verb) => verb.run(&cli.common),
         Verb::Perplexity(verb) => verb.run(&cli.common),
+        Verb::Influence(verb) => verb.run(&cli.common),
         Verb::Ledger(verb) => verb.run(&cli.common),
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Weights(verb) => verb.run(),

@@ -14,6 +14,7 @@ pub mod arms;
 pub mod figure;
 pub mod forgetting;
 pub mod html;
+pub mod influence;
 pub mod intervals;
 pub mod power;
 pub mod probes;
