@@ -306,6 +306,11 @@ fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
     );
     let claim = said("assert!(1 + 1 == 3, \"sums are {}\", 2);");
     assert!(claim.contains("the cell stopped: sums are 2"), "{claim}");
+    // the first mistake of every newcomer: a kept variable without its type
+    let untyped = said("let three = Recipe::quick();");
+    assert!(untyped.contains("`three`") && untyped.contains("explicit type"), "{untyped}");
+    assert!(!untyped.contains("generic argument") && untyped.lines().count() <= 4, "{untyped}");
+    assert!(said("help(\"Scored\")").contains("mask(&self, rule: &str)"));
     // older variables and names stay
     assert!(said("let two: i32 = 2;\nRecipe::quick()").contains("recipe lab-quick"));
     assert_eq!(said("two"), "\"2\"");
