@@ -12,7 +12,9 @@ Examples:
   Draw the lab's figures again, in the place of the old ones:
     unforget report results/lab
   Into another folder:
-    unforget report results/lab/results.json --out results/lab-again";
+    unforget report results/lab/results.json --out results/lab-again
+  A page of all answers beside it, to look for what was lost and gained:
+    unforget report results/lab --samples";
 
 /// `unforget report`
 #[derive(Args)]
@@ -23,6 +25,9 @@ pub struct WriteReport {
     /// Folder for tables, figures and the report [default: the folder of results.json]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Also write samples.html: every model's answers beside base's, what was lost and gained, by task and by words
+    #[arg(long)]
+    samples: bool,
 }
 
 impl WriteReport {
@@ -42,10 +47,19 @@ impl WriteReport {
         let ResultsFile { results, provenance, .. } = read(&self.results)?.1;
         let report = Report::of(results)?;
         let write = if again { Report::draw } else { Report::write };
-        let files = output.write(|| write(&report, &provenance, &out))?;
+        let files = output.write(|| {
+            let mut files = write(&report, &provenance, &out)?;
+            if self.samples {
+                files.push(report.write_samples(&format!("{}: answers", provenance.title), &out)?);
+            }
+            Ok(files)
+        })?;
         show!("{}", report.text());
         if let Some(page) = files.first() {
             say!("report: {}", page.display());
+        }
+        if let Some(page) = files.last().filter(|_| self.samples) {
+            say!("samples: {}", page.display());
         }
         Ok(())
     }
@@ -61,10 +75,12 @@ fn is_in(file: &Path, folder: &Path) -> bool {
 pub(super) fn read(results: &Path) -> Result<(PathBuf, ResultsFile)> {
     let file = file_of(results)?;
     let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
-    let document = serde_json::from_slice(&bytes).map_err(|error| {
+    let mut document: ResultsFile = serde_json::from_slice(&bytes).map_err(|error| {
         let problem = format!("these are no results of this version: {error}");
         Error::file(&file, problem)
     })?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    document.results.answers = report::answers::read(folder)?.into();
     Ok((file, document))
 }
 
