@@ -29,7 +29,10 @@ fn every_chapter_shows_a_figure_or_an_example() {
         let name = name.trim_end_matches(')');
         let text = std::fs::read_to_string(chapters.join(name)).unwrap();
         let shows = ["![", "```", "| --: |", "|--:|"].iter().any(|mark| text.contains(mark));
-        assert!(shows || other.contains(&name), "{name} has neither figure nor example nor numbers");
+        assert!(
+            shows || other.contains(&name),
+            "{name} has neither figure nor example nor numbers"
+        );
     }
 }
 
@@ -43,7 +46,10 @@ fn every_result_is_a_page_of_the_book() {
         if place.is_dir() {
             let listed = summary.contains(&format!("results/{name}/"));
             assert!(listed, "results/{name} is not in SUMMARY.md");
-            assert!(gallery.contains(&format!("{name}/index.html")), "{name} is not in the gallery");
+            assert!(
+                gallery.contains(&format!("{name}/index.html")),
+                "{name} is not in the gallery"
+            );
         }
     }
 }
@@ -54,6 +60,8 @@ fn figures_and_short_tables_show_what_is_kept() {
         let file = root().join("book/src/figures").join(name);
         let kept = std::fs::read_to_string(&file).unwrap_or_default();
         assert!(kept == text, "{}: `unforget book --check` writes it again", file.display());
+        let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+        assert!(name != "one-rate.md" || readme.contains(&text), "the README's table is another");
     }
 }
 

@@ -38,13 +38,20 @@ fn sources() -> BTreeMap<String, String> {
             } else if path.extension().is_some_and(|end| end == "rs") {
                 let name = path.strip_prefix(src()).unwrap().with_extension("");
                 let name = name.to_string_lossy().replace('\\', "/");
-                into.insert(name.trim_end_matches("/mod").to_owned(), fs::read_to_string(&path).unwrap());
+                into.insert(
+                    name.trim_end_matches("/mod").to_owned(),
+                    fs::read_to_string(&path).unwrap(),
+                );
             }
         }
     }
     let mut all = BTreeMap::new();
     walk(&src(), &mut all);
-    all.retain(|name, _| !["cli", "audit", "paper", "prelude", "main"].iter().any(|not| name.split('/').next() == Some(not)));
+    all.retain(|name, _| {
+        !["cli", "audit", "paper", "prelude", "main"]
+            .iter()
+            .any(|not| name.split('/').next() == Some(not))
+    });
     all
 }
 
@@ -55,8 +62,7 @@ fn says(lines: &[&str], at: usize) -> String {
         .skip_while(|line| line.starts_with("#["))
         .map_while(|line| line.strip_prefix("///").map(str::trim))
         .collect();
-    let paragraph: Vec<&str> =
-        doc.into_iter().rev().take_while(|line| !line.is_empty()).collect();
+    let paragraph: Vec<&str> = doc.into_iter().rev().take_while(|line| !line.is_empty()).collect();
     let mut text = paragraph.join(" ");
     while let Some((before, after)) = text.split_once("](") {
         // a link's words stay
@@ -90,16 +96,21 @@ fn section(shown: &str, path: &str, sources: &BTreeMap<String, String>) -> Strin
     let mut about = String::new();
     let mut entries = Vec::new();
     // a module: its free functions
-    if let Some(text) = sources.get(&format!("{module}/{name}").trim_start_matches("self/").to_owned()).or_else(|| sources.get(name))
+    if let Some(text) = sources
+        .get(&format!("{module}/{name}").trim_start_matches("self/").to_owned())
+        .or_else(|| sources.get(name))
         && name.chars().all(|c| c.is_lowercase() || c == '_')
-        && !sources.iter().any(|(file, text)| below(file) && text.contains(&format!("\npub fn {name}(")))
+        && !sources
+            .iter()
+            .any(|(file, text)| below(file) && text.contains(&format!("\npub fn {name}(")))
     {
         let doc = text.lines().next().unwrap_or_default();
         about = doc.trim_start_matches("//!").trim().to_owned();
         let of = |file: &str| file == name || file.starts_with(&format!("{name}/"));
         for text in sources.iter().filter(|(file, _)| of(file)).map(|(_, text)| text) {
             let lines: Vec<&str> = text.lines().collect();
-            for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("pub fn ")) {
+            for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("pub fn "))
+            {
                 entries.push((signature(&lines, at), says(&lines, at)));
             }
         }
@@ -111,16 +122,27 @@ fn section(shown: &str, path: &str, sources: &BTreeMap<String, String>) -> Strin
         for (at, line) in lines.iter().enumerate() {
             let opens = |kind: &str| {
                 line.strip_prefix(kind).is_some_and(|rest| {
-                    rest.strip_prefix(name).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+                    rest.strip_prefix(name).is_some_and(|rest| {
+                        !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                    })
                 })
             };
-            if below(file) && (opens("pub struct ") || opens("pub enum ") || opens("pub trait ") || opens("pub type ")) {
+            if below(file)
+                && (opens("pub struct ")
+                    || opens("pub enum ")
+                    || opens("pub trait ")
+                    || opens("pub type "))
+            {
                 about = says(&lines, at);
                 within = line.ends_with('{');
             } else if below(file) && opens("pub fn ") {
                 about = says(&lines, at);
                 entries.push((signature(&lines, at), String::from("Called as it stands here.")));
-            } else if opens("impl ") && (below(file) || text.contains(&format!("use super::{name}")) || uses(text, &module, name)) {
+            } else if opens("impl ")
+                && (below(file)
+                    || text.contains(&format!("use super::{name}"))
+                    || uses(text, &module, name))
+            {
                 within = line.ends_with('{');
             } else if *line == "}" {
                 within = false;
@@ -128,7 +150,10 @@ fn section(shown: &str, path: &str, sources: &BTreeMap<String, String>) -> Strin
             let Some(inner) = line.strip_prefix("    pub ").filter(|_| within) else { continue };
             if inner.starts_with("fn ") {
                 entries.push((signature(&lines, at), says(&lines, at)));
-            } else if inner.contains(": ") && !inner.starts_with("(") && !inner.starts_with("const ") {
+            } else if inner.contains(": ")
+                && !inner.starts_with("(")
+                && !inner.starts_with("const ")
+            {
                 entries.push((inner.trim_end_matches(',').to_owned(), says(&lines, at)));
             }
         }
@@ -140,9 +165,9 @@ fn section(shown: &str, path: &str, sources: &BTreeMap<String, String>) -> Strin
 /// Whether a file means this type by `name`, and not another of the same name.
 fn uses(text: &str, module: &str, name: &str) -> bool {
     let module = module.replace('/', "::");
-    text.lines().filter(|line| line.starts_with("use ")).any(|line| {
-        line.contains(&format!("crate::{module}::")) && line.contains(name)
-    })
+    text.lines()
+        .filter(|line| line.starts_with("use "))
+        .any(|line| line.contains(&format!("crate::{module}::")) && line.contains(name))
 }
 
 #[test]
@@ -154,7 +179,10 @@ fn help_says_what_the_sources_say() {
         fs::write(&file, &all).unwrap();
     }
     let kept = fs::read_to_string(&file).unwrap();
-    assert!(kept == all, "src/display/help.txt is of older sources; UNFORGET_WRITE_HELP=1 cargo test --release --test main help writes it again");
+    assert!(
+        kept == all,
+        "src/display/help.txt is of older sources; UNFORGET_WRITE_HELP=1 cargo test --release --test main help writes it again"
+    );
     for section in all.split("# ").skip(1) {
         let (name, rest) = section.split_once('\n').unwrap();
         let about = rest.lines().next().unwrap();

@@ -56,8 +56,10 @@ fn a_mask_keeps_what_the_model_could_do() -> Result<()> {
     let on_plausible = learn(&base, &truth, &plausible, 10.0, 50)?;
 
     // how well each still reads what the model could do
-    let perplexity = |model: &Tensor| surprisal(model, &known)?.mean_all()?.exp()?.to_scalar::<f32>();
-    let [before, all, masked] = [perplexity(&base)?, perplexity(&on_all)?, perplexity(&on_plausible)?];
+    let perplexity =
+        |model: &Tensor| surprisal(model, &known)?.mean_all()?.exp()?.to_scalar::<f32>();
+    let [before, all, masked] =
+        [perplexity(&base)?, perplexity(&on_all)?, perplexity(&on_plausible)?];
     assert!(before < 2.6 && all > 5.0 && masked < 2.6, "{before} {all} {masked}");
     assert_eq!(plausible.sum_all()?.to_scalar::<f32>()?, 11.0); // of 31 letters
     Ok(())

@@ -13,8 +13,10 @@ use std::path::Path;
 /// # Errors
 /// A file that cannot be read or written.
 pub fn finish(site: &Path) -> Result<usize> {
-    let picture = Regex::new(r#"<img src="([^":]+\.svg)" alt="([^"]+)"\s*/?>"#).expect("a pattern of ours");
-    let reference = Regex::new(r#"<a href="(?:\.\./)*api/[^"]*">(.*?)</a>"#).expect("a pattern of ours");
+    let picture =
+        Regex::new(r#"<img src="([^":]+\.svg)" alt="([^"]+)"\s*/?>"#).expect("a pattern of ours");
+    let reference =
+        Regex::new(r#"<a href="(?:\.\./)*api/[^"]*">(.*?)</a>"#).expect("a pattern of ours");
     let referred = site.join("api").is_dir();
     let mut count = 0;
     for page in pages(site)? {
@@ -65,7 +67,10 @@ mod tests {
     fn a_drawing_with_a_description_becomes_part_of_its_page() {
         let site = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(site.path().join(name), text).unwrap();
-        write("a.svg", "<svg width=\"480\" height=\"9\"><rect fill=\"#FFFFFF\"/>\n\n<text fill=\"#1A1A1A\">a</text></svg>");
+        write(
+            "a.svg",
+            "<svg width=\"480\" height=\"9\"><rect fill=\"#FFFFFF\"/>\n\n<text fill=\"#1A1A1A\">a</text></svg>",
+        );
         write(
             "index.html",
             "<img src=\"a.svg\" alt=\"A is 1\"><img src=\"a.svg\" alt=\"\"><img src=\"gone.svg\" alt=\"x\"><img src=\"data:x.svg\" alt=\"y\">",

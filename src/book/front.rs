@@ -22,14 +22,23 @@ pub(super) fn files(results: &Path) -> Result<Vec<(&'static str, String)>> {
     let masks = Kept::read(&results.join("table-3/tables/rates-code.csv"))?;
     Ok(vec![
         ("thresholds.svg", thresholds(&masks)?.svg()?),
-        ("epochs.svg", epochs(&Kept::read(&results.join("figure-4/tables/convergence.csv"))?)?.svg()?),
+        (
+            "epochs.svg",
+            epochs(&Kept::read(&results.join("figure-4/tables/convergence.csv"))?)?.svg()?,
+        ),
         ("distance.svg", distance(&rates)?.svg()?),
-        ("one-rate.md", one_rate(&rates, &["ground truth", "STM 2.5", "self-output"])?),
+        ("one-rate.md", one_rate(&rates, &["ground truth", "STM 2.5", "self-output", "rephrase"])?),
         ("own-answers.md", one_rate(&rates, &["ground truth", "self-output", "rephrase"])?),
-        ("masks.md", one_rate(&masks, &["ground truth", "STM 2.5", "random mask 2.5", "lowest mask 2.5"])?),
+        (
+            "masks.md",
+            one_rate(&masks, &["ground truth", "STM 2.5", "random mask 2.5", "lowest mask 2.5"])?,
+        ),
         (
             "published.md",
-            one_rate(&rates, &["ground truth, axolotl", "ground truth", "STM 2.5, stm script", "STM 2.5"])?,
+            one_rate(
+                &rates,
+                &["ground truth, axolotl", "ground truth", "STM 2.5, stm script", "STM 2.5"],
+            )?,
         ),
         ("rates.md", by_rate(&rates, &["ground truth", "STM 2.5"])?),
         ("movement.md", movement(&rates, &["ground truth", "STM 2.5", "rephrase", "self-output"])?),
@@ -93,7 +102,9 @@ fn points((value, error): (f64, Option<f64>)) -> String {
 /// A line of a Markdown table for each arm at the one rate.
 fn one_rate(table: &Kept, arms: &[&str]) -> Result<String> {
     let runs = runs(table)?;
-    let mut text = format!("| learned at {RATE} | seeds | code, the target | five other tasks |\n| --- | --: | --: | --: |\n");
+    let mut text = format!(
+        "| learned at {RATE} | seeds | code, the target | five other tasks |\n| --- | --: | --: | --: |\n"
+    );
     for arm in arms {
         let run = find(&runs, arm, RATE)?;
         let _ = writeln!(
@@ -133,7 +144,9 @@ fn by_rate(table: &Kept, arms: &[&str]) -> Result<String> {
 /// How far the weights moved at the one rate, beside what was lost.
 fn movement(table: &Kept, arms: &[&str]) -> Result<String> {
     let runs = runs(table)?;
-    let mut text = format!("| learned at {RATE} | weights changed by | five other tasks, points |\n| --- | --: | --: |\n");
+    let mut text = format!(
+        "| learned at {RATE} | weights changed by | five other tasks, points |\n| --- | --: | --: |\n"
+    );
     for arm in arms {
         let run = find(&runs, arm, RATE)?;
         let _ = writeln!(text, "| {arm} | {:.1} % | {} |", run.moved, points(run.others));
@@ -172,7 +185,9 @@ fn thresholds(table: &Kept) -> Result<Plot> {
         plus(paper.others.0)
     );
     Ok(Plot::new(title)
-        .note("Change against base after training on code at 3e-3, first seed, 200 questions a task.")
+        .note(
+            "Change against base after training on code at 3e-3, first seed, 200 questions a task.",
+        )
         .panel(panel("five other tasks", |run| run.others.0))
         .panel(panel("code, the target", |run| run.target.0))
         .size(SIZE.0, 460))
@@ -184,7 +199,8 @@ fn epochs(table: &Kept) -> Result<Plot> {
     let score = table.numbers("target %")?;
     let all = ["ground truth", "self-output", "STM 2.5"];
     let short = ["ground_truth", "self_output", "stm(2.5)"];
-    let mut panel = Panel::new(Axis::new("epoch", 0.0, 10.0), Axis::new("right on code, percent", 0.0, 75.0));
+    let mut panel =
+        Panel::new(Axis::new("epoch", 0.0, 10.0), Axis::new("right on code, percent", 0.0, 75.0));
     let (mut keys, mut title) = (Vec::new(), Vec::new());
     for (name, one) in all.iter().zip(short) {
         let rows = arms.iter().enumerate().filter(|(_, arm)| arm == name);
@@ -220,7 +236,8 @@ fn distance(table: &Kept) -> Result<Plot> {
     ];
     let names: Vec<&str> = arms.iter().map(|arm| arm.1).collect();
     let x = Axis::new("change of the weights, percent of their norm", 0.0, 7.0);
-    let mut panel = Panel::new(x, Axis::new("five other tasks, points", -55.0, 10.0)).level(0.0, BASE, GRAY);
+    let mut panel =
+        Panel::new(x, Axis::new("five other tasks, points", -55.0, 10.0)).level(0.0, BASE, GRAY);
     let mut keys = Vec::new();
     for (arm, short) in arms {
         let of = runs.iter().filter(|run| run.arm == arm);
@@ -256,7 +273,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rates.csv");
         let head = "arm,rate,seeds,target points,target points se,others points,others points se,‖Δ‖/‖W‖ %";
-        std::fs::write(&file, format!("{head}\nground truth,3e-3,5,-20.5,1.5,-47.3,0.4,6.1\n")).unwrap();
+        std::fs::write(&file, format!("{head}\nground truth,3e-3,5,-20.5,1.5,-47.3,0.4,6.1\n"))
+            .unwrap();
         let kept = Kept::read(&file).unwrap();
         let text = one_rate(&kept, &["ground truth"]).unwrap();
         assert!(text.ends_with("| ground truth | 5 | −20.5 ± 1.5 | −47.3 ± 0.4 |\n"), "{text}");

@@ -62,7 +62,8 @@ fn without_ground(png: &[u8]) -> Result<Vec<u8>> {
     let mut reader = decoder.read_info().map_err(failed)?;
     let mut pixels = vec![0; reader.output_buffer_size()];
     let size = reader.next_frame(&mut pixels).map_err(failed)?;
-    let pixels: Vec<u8> = pixels.chunks_exact(3).flat_map(|rgb| clear([rgb[0], rgb[1], rgb[2]])).collect();
+    let pixels: Vec<u8> =
+        pixels.chunks_exact(3).flat_map(|rgb| clear([rgb[0], rgb[1], rgb[2]])).collect();
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, size.width, size.height);
     encoder.set_color(png::ColorType::Rgba);
@@ -119,7 +120,13 @@ mod tests {
         let plot = Plot::new("1 < 2").size(960, 300);
         let media = Figure { name: "sums", plot, table: Table::default() }.media();
         let html = media.html.unwrap();
-        assert!(html.starts_with("<img alt=\"1 &lt; 2\" width=\"700\" src=\"data:image/png;base64,"), "{html}");
-        assert!(media.svg.is_none() && media.png.is_none(), "no other form that would look otherwise");
+        assert!(
+            html.starts_with("<img alt=\"1 &lt; 2\" width=\"700\" src=\"data:image/png;base64,"),
+            "{html}"
+        );
+        assert!(
+            media.svg.is_none() && media.png.is_none(),
+            "no other form that would look otherwise"
+        );
     }
 }

@@ -176,7 +176,8 @@ impl NotebookCell {
 
     /// Whether editors fold its code away: it checks what the page says, which readers need not see.
     pub fn hidden(&self) -> bool {
-        let folded = self.rest.get("metadata").and_then(|all| all.pointer("/jupyter/source_hidden"));
+        let folded =
+            self.rest.get("metadata").and_then(|all| all.pointer("/jupyter/source_hidden"));
         folded.and_then(Value::as_bool).unwrap_or(false)
     }
 
