@@ -26,7 +26,7 @@ pub mod power;
 pub mod probes;
 pub mod protocol;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod samples;
 pub mod skills;
 pub mod summary;
