@@ -15,7 +15,10 @@ use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Short for a result with the crate's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+///
+/// Another error can be named, so that code which means the standard library's `Result` compiles where this one is in scope: a notebook's kernel
+/// wraps cells in such code.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, named for what to do about it.
 #[derive(Debug, thiserror::Error)]

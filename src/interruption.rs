@@ -1,7 +1,7 @@
 //! A notebook's interrupt, turned into an error at the next step, so that the variables of the page live on.
 //!
 //! A kernel that ends the process of its cells loses all variables. With [`heed`] the first interrupt is remembered instead: what takes long asks
-//! [`check`] at each step, keeps what it has, and returns [`Error::Interrupted`]; run again, it goes on there. A second interrupt ends the
+//! [`check`] at each step, keeps what it has, and returns [`Error::Interrupted`]; run again, it resumes there. A second interrupt ends the
 //! process, for code that does not ask. Whether somebody has asked to stop concerns a whole process, so this is the one thing that the
 //! crate keeps for all of it.
 

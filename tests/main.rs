@@ -15,6 +15,7 @@ mod families;
 mod found_folders;
 mod gguf;
 mod golden;
+mod help;
 mod hub;
 mod interop;
 mod ledger;

@@ -87,6 +87,7 @@ impl Book {
             succeed("cargo doc", doc, "run it alone to see why")?;
             copy(&target_folder(root)?.join("doc"), &out.join("api"))?;
         }
+        book::finish(&out)?;
         let broken = book::broken_links(&out)?;
         if !broken.is_empty() {
             return Err(Error::invalid("links of the book", broken.join("; ")));

@@ -55,7 +55,7 @@
 //! | `by_class(words: A, numbers: B, else: C)` | a number for each class |
 //! | `mean(A, per: S)`, `median(…)`, `quantile(SHARE, A, per: S)` | one number for each `S`, of the completion tokens; of the examples, if `A` is one number for each of them |
 //!
-//! `S` is `example`, `batch` (the examples of one optimizer step) or `data` (the whole set), which it is if nothing is said.
+//! `S` is `example`, `batch` (the examples of one optimizer step) or `data` (the whole set), the default.
 //!
 //! **A value that is not there is none**, never 10 or -100: the first token has no context, a scorer with other tokens may not cover
 //! one. What is calculated from it is none too, a mask that depends on it is unknown, and an unknown token weighs 0. `!` of
@@ -65,7 +65,7 @@
 //!
 //! Each of these names ([`PRESETS`]) stands for an expression, in which it is computed; golden vectors for all of them are in
 //! `tests/reference/weights.json`, from the published formulas. *Online* ones change in training. `Z` is what the publication divides by: it
-//! counts where the preset is the whole expression and nothing else is said.
+//! counts where the preset is the whole expression and no other is named.
 //!
 //! | preset | expression | Z | | source |
 //! |---|---|---|---|---|
@@ -103,7 +103,7 @@
 //!
 //! Three points are choices of ours. TALR's divisor is in no text that we could read. The published code of Token Cleaning
 //! takes its share of all tokens of a row, prompts included; here a share is one of the completion's tokens. ProFit's code draws its random
-//! control anew at each step; here it is drawn once, as nothing in it changes.
+//! control again at each step; here it is drawn once, as nothing in it changes.
 
 mod class;
 mod evaluate;

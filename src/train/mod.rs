@@ -11,7 +11,7 @@
 //! + l2_sp/2 · ‖θ − θ_base‖²       how far the weights have gone
 //! ```
 //!
-//! Weights are fixed, or made anew while the model learns by whoever implements [`OnlineWeights`].
+//! Weights are fixed, or an implementation of [`OnlineWeights`] computes them again while the model learns.
 //!
 //! ```
 //! use unforget::train::{TrainConfig, Objective};
