@@ -182,7 +182,7 @@ impl fmt::Display for Error {
                 write!(f, "training stopped at step {step}: {problem}")
             }
             Self::Interrupted => f.write_str(
-                "interrupted; what was computed is kept: run it again and it goes on there",
+                "interrupted; what was computed is saved: run it again to resume",
             ),
             Self::Device { device, problem } => write!(f, "device {}: {problem}", Word(device)),
             Self::Busy { path, holder } => write!(

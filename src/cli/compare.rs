@@ -1,5 +1,5 @@
 use super::report::read as read_results;
-use super::terminal::show;
+use super::terminal::print_table;
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use unforget::report::summary::arms;
 use unforget::samples::{self, Measure};
 use unforget::select::canonical;
 use unforget::stats::{Adjusted, Comparison, Design, Pair, Test};
-use unforget::table::{Cell, Table, WIDTH};
+use unforget::table::{Cell, Table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,7 +103,7 @@ impl Compare {
             let (first, second) = (&self.first, &self.second);
             return super::print_json(&Document { first, second, design, comparisons: lines });
         }
-        show!("{}", self.table(&lines, &design).text(WIDTH));
+        print_table(&self.table(&lines, &design));
         Ok(())
     }
 
@@ -211,6 +211,7 @@ impl Compare {
             .column("n differ", |line| line.comparison.items_to_differ)
             .column("n equal", |line| line.comparison.items_to_equal)
             .table()
+            .first(&["points", "95 %", "not worse", "p", "lost", "gained", "equal"])
             .without_empty()
     }
 }

@@ -3,7 +3,7 @@ use super::benchmark::Benchmarks;
 use super::data::{self, tell_unusable};
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::{say, show, tell};
+use super::terminal::{print_lines, say, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -175,7 +175,7 @@ impl Evaluate {
             return refused.map_or(Ok(()), Err);
         }
         let lines = tasks.iter().zip(&graded).map(|(task, rows)| Line::of(None, &task.name, rows));
-        show!("{}", table(&lines.collect::<Vec<_>>()).lines());
+        print_lines(&table(&lines.collect::<Vec<_>>()));
         for (Task { items, .. }, rows) in tasks.iter().zip(&graded) {
             for (item, row) in items.iter().zip(rows).take(self.show) {
                 say!(
@@ -205,7 +205,7 @@ impl Evaluate {
             let tasks = tasks.iter().zip(graded);
             tasks.map(|(task, rows)| Line::of(Some(*scale), &task.name, rows))
         });
-        show!("{}", table(&lines.collect::<Vec<_>>()).lines());
+        print_lines(&table(&lines.collect::<Vec<_>>()));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::data::{
 };
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -233,7 +233,7 @@ impl Lora {
             .column("change", |layer| percent(layer.change))
             .column("lost of it", |layer| percent(layer.error))
             .table();
-        show!("{}", table.lines());
+        print_lines(&table);
         let worst = layers.iter().map(|layer| layer.error).fold(0.0, f64::max);
         say!(
             "change: of the weight's norm; lost of it: what the plain LoRA misses, {} at most",

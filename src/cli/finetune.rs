@@ -3,12 +3,11 @@ use super::data::{
 };
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::{say, tell};
+use super::terminal::say;
 use super::watching::Watching;
 use super::{Common, word};
 use clap::Args;
 use serde::Serialize;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unforget::adapter::LoraConfig;
@@ -116,6 +115,9 @@ pub struct FinetuneModel {
     /// Passes over the data
     #[arg(long, value_name = "N", help_heading = "Training")]
     num_epochs: Option<usize>,
+    /// End after N optimizer steps, over which the schedule goes, however many passes they are
+    #[arg(long, value_name = "N", conflicts_with = "num_epochs", help_heading = "Training")]
+    max_steps: Option<usize>,
     /// Examples of one optimizer step
     #[arg(long, value_name = "N", help_heading = "Training")]
     batch_size: Option<usize>,
@@ -142,7 +144,13 @@ pub struct FinetuneModel {
     #[arg(long, value_name = "N", help_heading = "Training")]
     seed: Option<u64>,
     /// Compute blocks again in the backward pass instead of keeping them: less memory, more time, same bits
-    #[arg(long, value_name = "true|false", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        help_heading = "Training"
+    )]
     gradient_checkpointing: Option<bool>,
 
     /// What is minimized at each learned token of probability p: surprisal (-ln p), probability:Q ((1 - p^Q) / Q), or
@@ -232,33 +240,6 @@ struct Printed<'a> {
     out: &'a Path,
 }
 
-/// Options of `finetune` that have another name today.
-const RENAMED: [(&str, &str); 5] = [
-    ("--epochs", "--num-epochs"),
-    ("--batch", "--batch-size"),
-    ("--clip", "--max-grad-norm"),
-    ("--no-clip", "--no-max-grad-norm"),
-    ("--replay", "--gradient-checkpointing"),
-];
-
-/// The command line with the names that options have today; says which it was given by an earlier one.
-pub fn renamed(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let all: Vec<OsString> = arguments.collect();
-    if !all.iter().any(|argument| argument == "finetune") {
-        return all;
-    }
-    let today = |argument: OsString| {
-        let text = argument.to_string_lossy();
-        let (name, value) = text.split_once('=').map_or((&*text, None), |(a, b)| (a, Some(b)));
-        let Some((old, new)) = RENAMED.iter().find(|(old, _)| *old == name) else {
-            return argument;
-        };
-        tell!("{old} is called {new} now");
-        value.map_or(OsString::from(new), |value| format!("{new}={value}").into())
-    };
-    all.into_iter().map(today).collect()
-}
-
 impl FinetuneModel {
     pub fn run(&self, common: &Common) -> Result<()> {
         let weights = self.weights.as_deref();
@@ -341,6 +322,7 @@ impl FinetuneModel {
             schedule: self.schedule.unwrap_or(preset.schedule),
             warmup_steps: self.warmup_steps.unwrap_or(preset.warmup_steps),
             num_epochs: self.num_epochs.unwrap_or(preset.num_epochs),
+            max_steps: self.max_steps.or(preset.max_steps),
             batch_size: self.batch_size.unwrap_or(preset.batch_size),
             normalizer: self.normalizer.or(preset.normalizer),
             max_grad_norm: if self.no_max_grad_norm {

@@ -2,7 +2,7 @@
 
 use super::data::{self, skippable};
 use super::output::Reads;
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use super::word;
 use clap::Args;
 use serde_json::Value;
@@ -189,7 +189,8 @@ pub fn print(rows: &[Row], stopped: Option<&Stopped>) {
         .column("skill", |row| Cell::number(row.skill, 3))
         .column("form", |row| Cell::number(row.form, 3))
         .table();
-    show!("\n{}", table.lines());
+    say!();
+    print_lines(&table);
     if let Some(stopped) = stopped {
         let then = match stopped.back_to {
             Some(step) => format!("went back to step {step}"),

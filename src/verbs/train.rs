@@ -144,6 +144,10 @@ pub fn train(
         let problem = "keeps every epoch of an adapter only; choose a LoRA";
         return Err(Error::invalid("method", problem));
     }
+    if keep_epochs && config.max_steps.is_some() {
+        let problem = "may end within an epoch, and the model is kept after each; set num_epochs instead";
+        return Err(Error::invalid("max_steps", problem));
+    }
     watch.map(Watch::check).transpose()?;
     if base.adapter.is_some() {
         let problem = "carries an adapter already; write it as a merged model first";
@@ -219,7 +223,9 @@ pub fn train(
         let open = |folder| Log::open(folder, trainer.steps(), &rows(&monitor));
         let mut log = log.map(open).transpose()?;
         let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
-        let in_epoch = trainer.total() / config.num_epochs;
+        bar.resume_at(trainer.steps().len());
+        let (begun, mut tokens) = (Instant::now(), 0);
+        let in_epoch = trainer.in_epoch();
         let mut saved = Instant::now();
         loop {
             if let Some(monitor) = &mut monitor {
@@ -255,7 +261,11 @@ pub fn train(
             going_on?;
             let step = trainer.step()?;
             let steps = trainer.steps().len();
-            bar.set(steps);
+            tokens += step.tokens;
+            bar.set_with(steps, || {
+                let speed = tokens as f64 / begun.elapsed().as_secs_f64();
+                format!("loss {:.3}  {speed:.0} tokens/s", step.loss)
+            });
             if let Some(log) = &mut log {
                 log.step(&step)?;
             }
