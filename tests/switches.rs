@@ -593,6 +593,7 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
     let of_measuring = BTreeSet::from([
         "name",
         "non_target",
+        "common_learning_rate",
         "seeds_at_every_rate",
         "thresholds",
         "margin",
@@ -613,6 +614,7 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
             non_target,
             arms,
             learning_rates,
+            common_learning_rate,
             seeds,
             seeds_at_every_rate,
             thresholds,
@@ -675,7 +677,8 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
     for (key, change) in moving {
         assert!(moved(&before, &changed(change)), "{key}");
     }
-    let staying: [Change<'_>; 6] = [
+    let staying: [Change<'_>; 7] = [
+        ("common_learning_rate", &|recipe| recipe.common_learning_rate = Some(1e-3)),
         ("choices", &|recipe| {
             recipe.non_target = vec!["choice".into()];
             recipe.choices = Some(Accuracy::Acc);

@@ -2,8 +2,7 @@
 
 use super::{Media, Show};
 use crate::experiment::results::Results;
-use crate::report::summary::ResultsSummary;
-use crate::report::tables;
+use crate::report::Report;
 use crate::table::{Table, WIDTH};
 use polars::prelude::DataFrame;
 
@@ -30,8 +29,8 @@ impl Show for DataFrame {
 impl Show for Results {
     /// The main table of the experiment.
     fn media(&self) -> Media {
-        match ResultsSummary::of(self.clone().into()) {
-            Ok(summary) => tables::main(&summary).media(),
+        match Report::of(self.clone()) {
+            Ok(report) => report.main_table().media(),
             Err(error) => Media::text(error.to_string()),
         }
     }

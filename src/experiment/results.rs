@@ -1,5 +1,6 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
+pub use crate::answers::AnswerRow;
 pub use crate::evaluate::{ItemScore, TaskScore};
 pub use crate::ledger::{ClassShare, ThresholdPoint};
 use crate::probe::{Row, Stopped};
@@ -7,6 +8,7 @@ use crate::scored::named;
 pub use crate::scored::{TokenExample, TokenView};
 pub use crate::weight_change::LayerChange;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Everything an experiment computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub struct Results {
     /// The recipe's margin: a mean loss on the non-target tasks of fewer points counts as none.
     #[serde(default = "margin")]
     pub margin: f64,
+    /// The one rate at which every arm was trained with every seed, if the recipe names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_learning_rate: Option<f64>,
     /// One entry for each arm, rate and seed, in the order of the recipe.
     pub runs: Vec<Run>,
     /// What was done to make each arm's training data, in the order of the recipe.
@@ -32,6 +37,12 @@ pub struct Results {
     pub thresholds: Vec<ThresholdPoint>,
     /// Examples token by token, one per arm and item, for spike plots and heat maps.
     pub examples: Vec<TokenExample>,
+    /// Seconds of all the work behind these results, whenever it was done: the sum of what each used result's card says. Side by side, several pass at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// What each model answered: base first, then each run. Not in `results.json`, but in a table of its own beside it.
+    #[serde(skip)]
+    pub answers: Arc<Vec<AnswerRow>>,
 }
 
 /// Of results that were written before recipes had one.

@@ -1,11 +1,12 @@
 use super::data::Data;
 use super::results::{DataSummary, Results, Run, TaskScore, TokenExample};
 use super::{Arm, Recipe};
-use crate::answers::{Task, Tasks};
+use crate::answers::{AnswerRow, Asked, Task, Tasks};
+use crate::card::RunCard;
 use crate::context::Context;
 use crate::dataset::Unusable;
-
 use crate::error::{Error, Result};
+use crate::evaluate::Graded;
 use crate::generate::Sampling;
 use crate::masked::{Masked, Prepared};
 use crate::model::{Checkpoint, Precision};
@@ -13,8 +14,10 @@ use crate::task::Item;
 use crate::train::{Example, TrainConfig};
 use crate::verbs::{self, Training, Tuned};
 use crate::weight_change::{self, LayerChange};
-use std::sync::Mutex;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// One arm at one rate with one seed.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,12 +35,21 @@ pub struct Experiment<'a> {
     data: Data,
     validation: Task,
     test: Tasks,
+    /// Folders of the results that its data are made of.
+    used: BTreeSet<PathBuf>,
+}
+
+/// Scores of a model, and its graded answers to the test items.
+struct Measured {
+    validation: f64,
+    test: Vec<TaskScore>,
+    answers: Vec<Vec<Graded>>,
 }
 
 /// Computes everything that the recipe asks for and the store does not hold yet.
 ///
 /// The rate of each arm is chosen by this rule, stated before anything is computed: the best score on the target's validation
-/// split with the first seed; of equals, the lowest rate. Test scores play no part in it.
+/// split with the first seed; of equals, the lowest rate. Test scores play no part in it. The recipe's one rate for all is run beside with every seed.
 pub fn run(cx: &Context, recipe: &Recipe) -> Result<Results> {
     Experiment::prepare(cx, recipe)?.run()
 }
@@ -46,6 +58,7 @@ impl<'a> Experiment<'a> {
     /// Reads the items, scores the ground truth and samples what the arms need; trains nothing.
     pub fn prepare(cx: &'a Context, recipe: &Recipe) -> Result<Self> {
         recipe.check()?;
+        cx.take_used();
         let base = recipe.base(&cx.progress)?;
         let test = recipe.test()?;
         let scored = |item: &Item| item.check.by_likelihood();
@@ -70,6 +83,7 @@ impl<'a> Experiment<'a> {
             data: Data::make(cx, recipe, &base)?,
             recipe: recipe.clone(),
             base,
+            used: cx.take_used(),
         })
     }
 
@@ -92,7 +106,8 @@ impl<'a> Experiment<'a> {
     /// Trains and measures every arm at every rate, as [`run`] says.
     pub fn run(&self) -> Result<Results> {
         let recipe = &self.recipe;
-        let (base_validation, base) = self.measure(&self.base, "base")?;
+        self.cx.take_used();
+        let base = self.measure_in(self.cx, &self.base, "base")?;
         let first = recipe.seeds[0];
         let at = |arm: &Arm, learning_rate: f64, seed: u64| Unit {
             arm: arm.clone(),
@@ -102,24 +117,29 @@ impl<'a> Experiment<'a> {
         let swept: Vec<Unit> = recipe
             .arms
             .iter()
-            .flat_map(|arm| recipe.rates_of(arm).iter().map(move |rate| at(arm, *rate, first)))
+            .flat_map(|arm| recipe.tried(arm).into_iter().map(move |rate| at(arm, rate, first)))
             .collect();
         let compute = |units: &[Unit]| side_by_side(self.cx, units, |cx, unit| self.one(cx, unit));
         let mut runs = compute(&swept)?;
         let best = |arm: &Arm| {
-            let of_arm = runs.iter().zip(&swept).filter(|(_, unit)| unit.arm == *arm);
+            let own = recipe.rates_of(arm);
+            let of_arm = runs
+                .iter()
+                .zip(&swept)
+                .filter(|(_, unit)| unit.arm == *arm && own.contains(&unit.learning_rate));
             let better = |best: Option<(f64, f64)>, (validation, rate): (f64, f64)| match best {
                 Some((v, r)) if v > validation || (v == validation && r <= rate) => Some((v, r)),
                 _ => Some((validation, rate)),
             };
-            let rates = of_arm.map(|(run, unit)| (run.validation, unit.learning_rate));
+            let rates = of_arm.map(|((run, _), unit)| (run.validation, unit.learning_rate));
             rates.fold(None, better).map(|(_, rate)| rate).expect("every arm was swept")
         };
         let chosen: Vec<f64> = recipe.arms.iter().map(best).collect();
         let mut more = Vec::new();
         for (arm, &chosen) in recipe.arms.iter().zip(&chosen) {
-            for &rate in recipe.rates_of(arm) {
-                if rate == chosen || recipe.seeds_at_every_rate {
+            for rate in recipe.tried(arm) {
+                let common = recipe.common_learning_rate == Some(rate);
+                if rate == chosen || common || recipe.seeds_at_every_rate {
                     more.extend(recipe.seeds[1..].iter().map(|seed| at(arm, rate, *seed)));
                 }
             }
@@ -129,50 +149,72 @@ impl<'a> Experiment<'a> {
         let mut placed: Vec<_> = runs
             .into_iter()
             .zip(swept.into_iter().chain(more))
-            .map(|(mut run, unit)| {
+            .map(|((mut run, answers), unit)| {
                 let arm = recipe.arms.iter().position(|arm| *arm == unit.arm);
                 let arm = arm.expect("made from the recipe's arms");
-                let rates = recipe.rates_of(&unit.arm);
+                let rates = recipe.tried(&unit.arm);
                 let rate = rates.iter().position(|rate| *rate == unit.learning_rate);
                 let seed = recipe.seeds.iter().position(|seed| *seed == unit.seed);
                 run.chosen = unit.learning_rate == chosen[arm];
-                ((arm, rate, seed), run)
+                ((arm, rate, seed), run, answers)
             })
             .collect();
-        placed.sort_by_key(|(place, _)| *place);
+        placed.sort_by_key(|(place, ..)| *place);
+        let asked = Asked::of(&self.test);
+        let mut answers = asked.rows(AnswerRow::BASE, None, &base.answers);
+        let mut runs = Vec::new();
+        for (_, run, given) in placed {
+            answers.extend(asked.rows(&run.arm, Some((run.learning_rate, run.seed)), &given));
+            runs.push(run);
+        }
         Ok(Results {
             name: recipe.name.clone(),
             target: recipe.target.clone(),
             non_target: recipe.non_target.clone(),
-            base,
-            base_validation,
+            base: base.test,
+            base_validation: base.validation,
             margin: recipe.margin,
-            runs: placed.into_iter().map(|(_, run)| run).collect(),
+            common_learning_rate: recipe.common_learning_rate,
+            runs,
             data: self.data(),
             thresholds: self.data.threshold_curve(&recipe.thresholds)?,
             examples: self.data.token_examples(&recipe.arms, 4, first)?,
+            seconds: self.seconds()?,
+            answers: Arc::new(answers),
         })
+    }
+
+    /// Seconds of all the work behind the results, whenever it was done; `None` where a result has no card.
+    fn seconds(&self) -> Result<Option<f64>> {
+        let mut used = self.used.clone();
+        used.append(&mut self.cx.take_used());
+        let mut sum = 0.0;
+        for folder in used {
+            let run = self.cx.store.find(&folder.to_string_lossy())?;
+            match RunCard::of(&run) {
+                Ok(card) => sum += card.times.seconds,
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(sum))
     }
 
     /// Validation score on the target, and test scores on all tasks, target first.
     pub fn measure(&self, checkpoint: &Checkpoint, label: &str) -> Result<(f64, Vec<TaskScore>)> {
-        self.measure_in(self.cx, checkpoint, label)
+        let Measured { validation, test, .. } = self.measure_in(self.cx, checkpoint, label)?;
+        Ok((validation, test))
     }
 
-    fn measure_in(
-        &self,
-        cx: &Context,
-        checkpoint: &Checkpoint,
-        label: &str,
-    ) -> Result<(f64, Vec<TaskScore>)> {
+    fn measure_in(&self, cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Measured> {
         let all: Vec<Task> =
             std::iter::once(&self.validation).chain(self.test.all()).cloned().collect();
         let sampling = Sampling::greedy(self.test.max_new_tokens);
-        let graded = verbs::ask(cx, checkpoint, label, &all, &sampling)?;
+        let mut graded = verbs::ask(cx, checkpoint, label, &all, &sampling)?;
         let mut scores =
             all.iter().zip(&graded).map(|(task, graded)| TaskScore::of(&task.name, graded));
         let validation = scores.next().expect("the validation split comes first");
-        Ok((validation.value(), scores.collect()))
+        let test = scores.collect();
+        Ok(Measured { validation: validation.value(), test, answers: graded.split_off(1) })
     }
 
     /// The untouched items of the target's validation split, by which rates are chosen.
@@ -215,7 +257,7 @@ impl<'a> Experiment<'a> {
         verbs::train(cx, &self.base, &label, &training)
     }
 
-    fn one(&self, cx: &Context, unit: &Unit) -> Result<Run> {
+    fn one(&self, cx: &Context, unit: &Unit) -> Result<(Run, Vec<Vec<Graded>>)> {
         let Unit { arm, learning_rate, seed } = unit;
         let label = format!("{}-{learning_rate}-{seed}", arm.label());
         let config = self.config(arm, *learning_rate, *seed);
@@ -223,10 +265,11 @@ impl<'a> Experiment<'a> {
         let prepared = masked.prepare(&config)?;
         let tuned = self.train(cx, arm, &prepared)?;
         let examples = &prepared.examples;
-        let (validation, test) = self.measure_in(cx, &tuned.checkpoint, &label)?;
+        let Measured { validation, test, answers } =
+            self.measure_in(cx, &tuned.checkpoint, &label)?;
         let learned = |example: &Example| example.weights.iter().filter(|w| **w != 0.0).count();
         let tokens_learned = tuned.steps.iter().map(|step| step.learned).sum();
-        Ok(Run {
+        let run = Run {
             arm: arm.to_string(),
             learning_rate: *learning_rate,
             seed: *seed,
@@ -253,7 +296,8 @@ impl<'a> Experiment<'a> {
             run: run_of(cx, &tuned.checkpoint),
             probes: tuned.probes,
             stopped: tuned.stopped,
-        })
+        };
+        Ok((run, answers))
     }
 
     /// What training did to each layer.

@@ -1,7 +1,7 @@
 //! The experiment as one page for a browser: no network, light and dark, wide and narrow, mouse and keyboard.
 
-use super::Provenance;
 use super::figure::Figure;
+use super::{Provenance, Report};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
@@ -17,12 +17,13 @@ const HOTTEST: f64 = 1000.0;
 
 /// The whole page.
 pub fn page(
-    results: &Results,
+    report: &Report,
     shown: &[Table],
     front: &Table,
     provenance: &Provenance,
     figures: &[Figure],
 ) -> Result<String> {
+    let results = &*report.summary.results;
     let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
     let values = context! {
         provenance => Serde(provenance),
@@ -230,13 +231,13 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Report, sample, tables};
+    use crate::report::{sample, tables};
 
     fn made() -> String {
         let report = Report::of(sample::results()).unwrap();
         let (results, figures) = (&report.summary.results, report.figures().unwrap());
         let front = tables::front(results);
-        page(results, &report.tables(), &front, &sample::provenance(), &figures).unwrap()
+        page(&report, &report.tables(), &front, &sample::provenance(), &figures).unwrap()
     }
 
     #[test]
@@ -266,7 +267,7 @@ mod tests {
         let (page, results) = (made(), sample::results());
         let tokens: usize = results.examples.iter().map(|example| example.tokens.len()).sum();
         assert_eq!(page.matches("tabindex=\"-1\"").count(), tokens);
-        assert_eq!(page.matches("<svg ").count(), 4);
+        assert_eq!(page.matches("<svg ").count(), 5);
         assert!(!page.contains("NaN"));
     }
 

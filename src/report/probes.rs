@@ -457,9 +457,9 @@ mod tests {
         }
         let report = Report::of(results.clone()).unwrap();
         let (tables, figures) = (report.tables(), report.figures().unwrap());
-        let page = html::page(&results, &tables, &tables[0], &sample::provenance(), &figures);
+        let page = html::page(&report, &tables, &tables[0], &sample::provenance(), &figures);
         let page = page.unwrap();
-        assert_eq!(page.matches("<svg ").count(), 6);
+        assert_eq!(page.matches("<svg ").count(), 7);
         assert!(page.contains("drift on training data"));
         let printed = report.text();
         assert!(printed.contains("What the probe sets said"), "{printed}");

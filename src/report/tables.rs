@@ -3,6 +3,7 @@
 //! In files, scores are shares, changes are in points or percent as their name says, and `_se` is the standard error over items and seeds
 //! ([`crate::stats::crossed`]). What does not exist is null.
 
+use super::protocol::Protocol;
 use super::summary::{self, ArmChange, ArmSummary, ResultsSummary, TaskRow};
 use crate::experiment::results::{DataSummary, Results, Run, ThresholdPoint};
 use crate::metric;
@@ -49,13 +50,14 @@ pub fn arm_summaries(rows: &[ArmSummary]) -> Table {
         .table()
 }
 
-/// Target against non-target.
-pub fn main(summary: &ResultsSummary) -> Table {
+/// Target against non-target, of arms that `protocol` compares.
+pub fn main(summary: &ResultsSummary, protocol: Protocol) -> Table {
     let results = &summary.results;
     let title = format!(
-        "Target ({}) against non-target ({}), each arm at its chosen rate",
+        "Target ({}) against non-target ({}), {}",
         results.target,
-        results.non_target.join(", ")
+        results.non_target.join(", "),
+        protocol.words()
     );
     let columns = [
         ("arm", "arm"),
@@ -71,6 +73,7 @@ pub fn main(summary: &ResultsSummary) -> Table {
         "Scores in percent. points: change against base. TI, BWT: the paper's target improvement and backward transfer, changes relative to base, \
          in percent. ± one standard error over items and seeds, of changes paired with base on the same items.",
     );
+    main.note(protocol.reason());
     if let Some(seeds) = main.cell_mut(0, "seeds") {
         // base has none
         *seeds = Cell::NOTHING;
@@ -79,7 +82,7 @@ pub fn main(summary: &ResultsSummary) -> Table {
 }
 
 /// What was lost on the non-target tasks.
-pub fn reasons(rows: &[ArmSummary]) -> Table {
+pub fn reasons(rows: &[ArmSummary], protocol: Protocol) -> Table {
     let columns = [
         ("arm", "arm"),
         ("rate", "learning_rate"),
@@ -91,7 +94,10 @@ pub fn reasons(rows: &[ArmSummary]) -> Table {
         ("ppl | prompt", "perplexity_given_prompt"),
         ("ppl alone", "perplexity_of_text_alone"),
     ];
-    let title = "What was lost on the non-target tasks, and what was trained on";
+    let title = format!(
+        "What was lost on the non-target tasks, and what was trained on; {}",
+        protocol.words()
+    );
     arm_summaries(rows).view(title, &columns).legend(
         "skill + form = change in non-target points: skill is the change when a right answer counts in any form, form \
          is the rest. form %, others %: answers that keep the form they were asked for in, on the target and on the non-target \
