@@ -474,8 +474,10 @@ impl Table {
         if !layout.fit {
             return (parts(widths, layout.width), None);
         }
-        let named = self.first.iter().filter_map(|heading| {
-            printed.columns.iter().position(|column| column == heading)
+        // columns of the same heading go together
+        let named = self.first.iter().flat_map(|heading| {
+            let columns = printed.columns.iter().enumerate();
+            columns.filter(move |(_, column)| *column == heading).map(|(at, _)| at)
         });
         let mut order: Vec<usize> = [0].into_iter().chain(named).chain(0..widths.len()).collect();
         let (mut shown, mut used) = (Vec::new(), 0);
@@ -754,7 +756,7 @@ fn parts(widths: &[usize], width: usize) -> Vec<Vec<usize>> {
 }
 
 /// `text` in lines of at most `width` characters, broken between words.
-fn wrap(text: &str, width: usize) -> String {
+pub fn wrap(text: &str, width: usize) -> String {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();

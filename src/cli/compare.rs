@@ -3,7 +3,7 @@ use super::terminal::print_table;
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use unforget::error::{Error, Result};
+use unforget::error::{Error, Result, there_are};
 use unforget::experiment::results::Results;
 use unforget::report::forgetting::{p_value, pairs_of, range};
 use unforget::report::summary::arms;
@@ -147,8 +147,8 @@ impl Compare {
             [("first", &self.first, &first), ("second", &self.second, &second)]
         {
             if !known.contains(&name.as_str()) {
-                let problem =
-                    format!("no arm `{typed}` in these results; there are: {}", known.join(", "));
+                let known = there_are(typed, &known);
+                let problem = format!("no arm `{typed}` in these results; {known}");
                 return Err(Error::invalid(what, problem));
             }
         }

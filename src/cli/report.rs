@@ -1,6 +1,6 @@
 use super::Common;
 use super::output::Reads;
-use super::terminal::{say, show};
+use super::ending::{self, Ending};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
@@ -23,6 +23,9 @@ pub struct WriteReport {
     /// Folder for tables, figures and the report [default: the folder of results.json]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Print every table, the main one last
+    #[arg(long)]
+    all: bool,
 }
 
 impl WriteReport {
@@ -43,10 +46,8 @@ impl WriteReport {
         let report = Report::of(results)?;
         let write = if again { Report::draw } else { Report::write };
         let files = output.write(|| write(&report, &provenance, &out))?;
-        show!("{}", report.text());
-        if let Some(page) = files.first() {
-            say!("report: {}", page.display());
-        }
+        let ending = if self.all { Ending::All } else { Ending::Main };
+        ending::print(&report, ending, files.first().map(PathBuf::as_path), &[]);
         Ok(())
     }
 }

@@ -68,9 +68,33 @@ pub fn print_painted(text: &str) {
     end_if_lost(io::stdout().lock().write_all(text.as_bytes()));
 }
 
+/// How a piece of text is told from the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// A heading, a name, the finding.
+    Bold,
+    /// Right, or more.
+    Green,
+    /// Wrong, or less.
+    Red,
+}
+
+/// Text in this style where stdout gets colors.
+pub fn paint(text: &str, style: Style) -> String {
+    if layout().color { styled(text, style) } else { text.to_owned() }
+}
+
+fn styled(text: &str, style: Style) -> String {
+    let code = match style {
+        Style::Bold => 1,
+        Style::Green => 32,
+        Style::Red => 31,
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
 /// Help with its headings and options in bold: they begin a line, or stand after two blanks in it.
 pub fn painted_help(text: &str) -> String {
-    let bold = |text: &str| format!("\u{1b}[1m{text}\u{1b}[0m");
     let line = |line: &str| {
         let text = line.trim_start();
         let indent = line.len() - text.len();
@@ -83,7 +107,7 @@ pub fn painted_help(text: &str) -> String {
             _ => 0,
         };
         let (name, rest) = text.split_at(name);
-        let name = if name.is_empty() { String::new() } else { bold(name) };
+        let name = if name.is_empty() { String::new() } else { styled(name, Style::Bold) };
         format!("{}{name}{rest}\n", &line[..indent])
     };
     text.lines().map(line).collect()

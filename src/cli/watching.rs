@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
 use unforget::dataset::{Dataset, Row as DataRow, rows};
+use unforget::experiment::split_file;
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
 use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten};
@@ -135,7 +136,7 @@ impl Watching {
             return Err(Error::invalid("--probe", problem));
         };
         let file = match file {
-            "lab" => unforget::lab::folder()?.join(name).join("validation.jsonl"),
+            "lab" => split_file(&unforget::lab::folder()?, name, "validation")?,
             file => Path::new(file).to_path_buf(),
         };
         let tokenizer = cx.tokenizer(checkpoint)?;

@@ -12,7 +12,7 @@ use crate::provenance::MaskRecord;
 use crate::select::Weighting;
 use crate::store::fault;
 use crate::tokens::Sequence;
-use crate::train::{Example, Method, OnlineWeights, Step, TrainConfig, Trainer};
+use crate::train::{Example, Method, OnlineWeights, Step, TrainConfig, Trainer, divergence};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -39,6 +39,13 @@ pub struct Tuned {
     /// The model after each epoch, the last one included, where [`Training::keep_epochs`] asks for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub epochs: Vec<Epoch>,
+}
+
+impl Tuned {
+    /// Why the training has diverged, if it has.
+    pub fn diverged(&self) -> Option<String> {
+        divergence(self.relative_weight_change)
+    }
 }
 
 /// The model as it was after an epoch.
@@ -296,9 +303,13 @@ pub fn train(
                 base.clone()
             }
         };
+        let relative_weight_change = trainer.relative_weight_change(&before)?;
+        if let Some(warning) = divergence(relative_weight_change) {
+            card.warn(warning);
+        }
         Ok(Tuned {
             checkpoint,
-            relative_weight_change: trainer.relative_weight_change(&before)?,
+            relative_weight_change,
             steps: trainer.steps().to_vec(),
             left_out,
             seconds: work.seconds(),
@@ -307,6 +318,9 @@ pub fn train(
             epochs,
         })
     })?;
+    if let Some(warning) = tuned.diverged() {
+        cx.progress.note(&format!("warning: {label}: {warning}"));
+    }
     if let Some(folder) = log {
         // a finished training that is asked for again has a log as well
         Log::open(folder, &tuned.steps, &tuned.probes)?;
