@@ -278,3 +278,24 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_that_few_examples_make_is_not_taken_for_usual() {
+        // np.quantile([1, 2, 3, 4, 5], [.05, .95]) is 1.2, 4.8
+        let spread = Spread::of([3.0, 1.0, 5.0, 2.0, 4.0]).unwrap();
+        assert_eq!((spread.mean, spread.median), (3.0, 3.0));
+        assert!((spread.q05 - 1.2).abs() < 1e-12 && (spread.q95 - 4.8).abs() < 1e-12);
+        assert!(spread.mean_is_typical());
+        let mut values = vec![3.0; 30];
+        values[7] = 5e6;
+        let spread = Spread::of(values).unwrap();
+        assert!(!spread.mean_is_typical(), "{spread:?}");
+        assert_eq!(usual(spread.mean, Some(spread.median)).shown(), "median 3.000");
+        assert_eq!(usual(f64::INFINITY, Some(3.0)).shown(), "median 3.000");
+        assert_eq!(Spread::of([]), None);
+    }
+}

@@ -394,7 +394,7 @@ fn finetune(folder: &Path, more: &[&str]) -> Value {
 
 fn command(folder: &Path, more: &[&str]) -> Command {
     let data = unforget::lab::folder().unwrap().canonicalize().unwrap().join("code/train.jsonl");
-    let mut arguments: Vec<String> = ["finetune", "--quiet", "--json"].map(str::to_owned).into();
+    let mut arguments: Vec<String> = ["finetune", "--quiet", "--json", "--replace"].map(str::to_owned).into();
     let base = [
         ("--model", "lab"),
         ("--data", data.to_str().unwrap()),
@@ -457,6 +457,7 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
         ("--workers", Stays(&["--workers", "1"])),
         ("--quiet", Elsewhere),
         ("--wide", Elsewhere),
+        ("--replace", Elsewhere),
         ("--color", Elsewhere),
         ("--json", Elsewhere),
         ("--help", Elsewhere),

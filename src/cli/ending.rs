@@ -206,6 +206,7 @@ fn cut_at(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unforget::stats::Estimate;
 
     fn given(answer: &str, differs: Option<Range<usize>>) -> GivenAnswer {
         GivenAnswer { model: "ground_truth".into(), answer: answer.into(), right: false, differs }
@@ -229,6 +230,57 @@ mod tests {
         check("1 +", 3..3, 40, "1 +", "");
         let (text, mark) = window(&given("a".repeat(50).as_str(), None), 10);
         assert_eq!((text.as_str(), mark), ("aaaaaaaaa…", None));
+    }
+
+    fn row(arm: &str, percents: [f64; 6]) -> ArmSummary {
+        let estimate = |value: f64| Estimate { value, se: Some(0.05) };
+        let names = ["code", "algebra", "word", "choice", "sql", "follow"];
+        let task = |(name, percent): (&&str, f64)| TaskRow {
+            task: (*name).to_owned(),
+            score: estimate(percent / 100.0),
+            skill: estimate(percent / 100.0),
+            points: (arm != BASE).then(|| Estimate { value: percent - 50.0, se: Some(5.0) }),
+            form_kept: 1.0,
+        };
+        ArmSummary {
+            arm: arm.to_owned(),
+            learning_rate: None,
+            seeds: 1,
+            target: estimate(0.5),
+            target_spread: None,
+            non_target: None,
+            non_target_spread: None,
+            change: None,
+            target_form_kept: 1.0,
+            non_target_form_kept: None,
+            masked_share: None,
+            perplexity_given_prompt: None,
+            perplexity_of_text_alone: None,
+            median_given_prompt: None,
+            median_of_text_alone: None,
+            relative_weight_change: None,
+            tasks: names.iter().zip(percents).map(task).collect(),
+        }
+    }
+
+    #[test]
+    fn six_skills_of_five_models_fit_eighty_columns() {
+        let arms = ["base", "ground_truth", "stm(2.5)", "random_mask(2.5)", "self_output"];
+        let rows: Vec<ArmSummary> = arms.iter().map(|arm| row(arm, [50.0, 0.0, 100.0, 26.0, 7.0, 93.0])).collect();
+        let text = skills(&rows, 80).unwrap();
+        assert_eq!(text.lines().count(), 7, "{text}");
+        for width in [40, 80, 100] {
+            let text = skills(&rows, width).unwrap();
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
+        }
+        for part in ["code (target)", "base", "all tokens", "STM 2.5", "random mask", "self-output"] {
+            assert!(text.contains(part), "{part} is not in:\n{text}");
+        }
+        assert!(text.contains("word          100 ████████  100 ████████"), "{text}");
+        // what does not fit is named
+        let text = skills(&rows, 40).unwrap();
+        assert!(text.contains("not shown at this width: "), "{text}");
+        assert_eq!(skills(&rows[..1], 80), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! assert!(item.media().text.contains("What is 2 + 3?"));
 //! ```
 
+mod answers;
 mod audit;
 mod card;
 mod figure;

@@ -10,6 +10,9 @@ use crate::table::plus;
 /// The arm that learns every token of the given answers.
 const TRUTH: &str = "ground_truth";
 
+/// Arms that a sentence names at most beside base and the arm that learns everything.
+const NAMED: usize = 3;
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -28,7 +31,9 @@ impl Finding {
         comparisons: &[ForgettingRow],
         validated: &ResultsSummary,
     ) -> Option<Self> {
-        let (whole, kept, rest) = sorted(comparisons)?;
+        let (whole, mut kept, mut rest) = sorted(comparisons)?;
+        rest.sort_by(|one, other| points(one).total_cmp(&points(other)));
+        rest.truncate(1);
         let lost = whole.adjusted.differs && points(whole) < 0.0;
         let interval = |row: &ForgettingRow| range(row.comparison.interval);
         let how = match protocol {
@@ -42,15 +47,16 @@ impl Finding {
         let most = worst(&summary.arms, &whole.arm);
         let of_most = |verb: &str| {
             most.as_ref().map_or(String::new(), |(task, before, after)| {
-                format!("{verb}{task} from {before:.0} to {after:.0} percent")
+                format!("{verb}{task}: from {before:.0} to {after:.0} percent")
             })
         };
         let first = match lost {
             true => format!(
-                "{how}, {trained} loses {:.1} points on the other tasks (95 %: {} of change){}.",
+                "{how}, {trained} loses {:.1} points on the other tasks (95 %: {:.1} to {:.1}){}.",
                 -points(whole),
-                interval(whole),
-                of_most(", most of all ")
+                -whole.comparison.interval.high,
+                -whole.comparison.interval.low,
+                of_most(", most on ")
             ),
             false => format!(
                 "{how}, {trained} changes the other tasks by {} points (95 %: {}): these data cannot tell that from nothing.",
@@ -61,6 +67,8 @@ impl Finding {
         let change = |row: &ForgettingRow| {
             format!("{} by {} ({})", label(&row.arm), plus(points(row)), interval(row))
         };
+        // a sentence that names more is not read
+        kept.truncate(NAMED);
         let list = |rows: &[&ForgettingRow], of: &dyn Fn(&ForgettingRow) -> String| -> String {
             let words: Vec<String> = rows.iter().map(|row| of(row)).collect();
             match words.split_last() {
@@ -144,11 +152,12 @@ fn sorted(
             row.of == TaskGroup::NonTarget && row.against == whole.arm && row.arm == arm
         })
     };
-    // by itself, or against the arm that learns everything
+    // by itself, or against the arm that learns everything, of whose loss it has at most half
     let keeps = |row: &ForgettingRow| {
         let above =
             against_whole(&row.arm).is_some_and(|of| of.adjusted.differs && points(of) > 0.0);
-        above || row.adjusted.not_lower == Verdict::Yes
+        let half = points(row) > 0.5 * points(whole);
+        (above && half) || row.adjusted.not_lower == Verdict::Yes
     };
     let rest = others().filter(|row| row.arm != whole.arm);
     let (mut kept, rest): (Vec<_>, Vec<_>) = rest.partition(|row| keeps(row));

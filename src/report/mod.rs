@@ -9,6 +9,7 @@
 //! tables/NAME.csv, .parquet    summary, forgetting, tasks, front, data, thresholds; probes, where there are any
 //! tables/answers.parquet       what each model answered, where that is known
 //! figures/NAME.svg, .png, .csv each figure with the table it is drawn from
+//! samples.html                 all answers to look through, where that was asked for
 //! ```
 //!
 //! Arms are compared by up to three protocols, see [`protocol::Protocol`]: at one rate for all, by the whole front, each at its validated rate.
@@ -25,7 +26,8 @@ pub mod power;
 pub mod probes;
 pub mod protocol;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
+pub mod samples;
 pub mod skills;
 pub mod summary;
 pub mod tables;
@@ -80,7 +82,7 @@ pub struct ResultsFile {
 }
 
 /// What [`Report::write`] makes in a folder: files, and folders of files.
-pub const FILES: [&str; 4] = ["report.html", "results.json", "tables", "figures"];
+pub const FILES: [&str; 5] = ["report.html", "results.json", "tables", "figures", samples::FILE];
 
 /// Whether `folder` holds the results of an experiment, with where they come from, as [`Report::write`] puts them there.
 pub fn is_in(folder: &Path) -> bool {
@@ -263,6 +265,14 @@ impl Report {
         Ok(files)
     }
 
+    /// Writes the page of all answers to `folder`; see [`samples::page`].
+    ///
+    /// # Errors
+    /// The answers are not known, or the folder cannot be written.
+    pub fn write_samples(&self, title: &str, folder: &Path) -> Result<PathBuf> {
+        put(folder, samples::FILE, samples::page(self, title)?.as_bytes())
+    }
+
     /// As [`Report::write`], without `results.json`: where that is what the results were read from, it stays as it is.
     ///
     /// # Errors
@@ -366,8 +376,21 @@ mod tests {
     #[test]
     fn the_folder_holds_what_the_list_says_and_nothing_half_written() {
         let folder = tempfile::tempdir().unwrap();
-        let report = Report::of(sample::results()).unwrap();
-        let files = report.write(&sample::provenance(), folder.path()).unwrap();
+        let mut results = sample::results();
+        results.answers = sample::answers(&results).into();
+        let report = Report::of(results).unwrap();
+        let mut files = report.write(&sample::provenance(), folder.path()).unwrap();
+        files.push(report.write_samples("Answers", folder.path()).unwrap());
+        // the answers come back from their file
+        assert_eq!(answers::read(folder.path()).unwrap(), *report.summary.results.answers);
+        fs::write(folder.path().join("broken.parquet"), "no").unwrap();
+        fs::rename(folder.path().join("broken.parquet"), folder.path().join(answers::FILE))
+            .unwrap();
+        let error = answers::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("answers.parquet") && error.contains("no table of answers"),
+            "{error}"
+        );
         let mut found = Vec::new();
         for place in ["", "tables", "figures"] {
             for entry in fs::read_dir(folder.path().join(place)).unwrap() {
@@ -385,6 +408,7 @@ mod tests {
         // Kept for looking at when a folder is named.
         if let Some(keep) = std::env::var_os("UNFORGET_KEEP_SAMPLE_REPORT") {
             report.write(&sample::provenance(), Path::new(&keep)).unwrap();
+            report.write_samples("Answers", Path::new(&keep)).unwrap();
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::summary::{self, arms, tested};
 use crate::experiment::results::Results;
+use serde::{Serialize, Serializer};
 
 /// One way to compare arms.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,6 +15,13 @@ pub enum Protocol {
     Front,
     /// Each at the rate at which it scored best on the target's validation items.
     Validated,
+}
+
+impl Serialize for Protocol {
+    /// Its [key](Protocol::key).
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.key())
+    }
 }
 
 impl Protocol {

@@ -53,6 +53,36 @@ pub fn results() -> Results {
     }
 }
 
+/// An answer of every model to every question, as right or wrong as the scores say.
+pub fn answers(results: &Results) -> Vec<AnswerRow> {
+    let rows = |model: &str, run: Option<(f64, u64)>, test: &[TaskScore]| -> Vec<AnswerRow> {
+        let one = |task: &TaskScore, at: usize, item: &ItemScore| AnswerRow {
+            model: model.into(),
+            learning_rate: run.map(|run| run.0),
+            seed: run.map(|run| run.1),
+            task: task.task.as_str().into(),
+            item: format!("{}/test/{at}", task.task).into(),
+            question: format!("What is {at} + <b>1</b>?").into(),
+            reference: format!("Okey-dokey! {}", at + 1).into(),
+            answer: match item.value == 1.0 {
+                true => format!("1. Add one: {at} + 1 = {}\nAnswer: {}", at + 1, at + 1),
+                false => format!("1. Okey-dokey, {at} + 1 </script> is {at}"),
+            },
+            value: item.value,
+            skill: item.skill,
+        };
+        let of_task = |task: &TaskScore| -> Vec<AnswerRow> {
+            task.items.iter().enumerate().map(|(at, item)| one(task, at, item)).collect()
+        };
+        test.iter().flat_map(of_task).collect()
+    };
+    let mut all = rows(AnswerRow::BASE, None, &results.base);
+    for run in &results.runs {
+        all.extend(rows(&run.arm, Some((run.learning_rate, run.seed)), &run.test));
+    }
+    all
+}
+
 fn task(name: &str, right: f64, form: f64, seed: u64) -> TaskScore {
     let mut rng = Rng::new(9, name);
     let mut noise = Rng::new(seed, name);

@@ -114,18 +114,17 @@ fn title(rows: &[&ArmSummary], protocol: Protocol) -> String {
         return format!("{how}: no skill is clearly lost");
     };
     let score = |row: &ArmSummary| 100.0 * row.tasks[at].score.value;
-    let best = rows[1..]
-        .iter()
-        .filter(|row| row.arm != worst.arm && row.tasks.len() > at)
-        .max_by(|one, other| score(one).total_cmp(&score(other)));
     let task = &base.tasks[at].task;
-    let beside =
-        best.map_or(String::new(), |best| format!(", {} {:.0}", label(&best.arm), score(best)));
+    let others = rows[1..].iter().filter(|row| row.arm != worst.arm && row.tasks.len() > at);
+    let left: Vec<String> = [&worst]
+        .into_iter()
+        .chain(others)
+        .map(|row| format!("{:.0} with {}", score(row), label(&row.arm)))
+        .collect();
     format!(
-        "{how}: of {task}, {:.0} percent right, {} leaves {:.0}{beside}",
+        "{how}: of {task}, {:.0} percent right before, is left {}",
         score(base),
-        label(&worst.arm),
-        score(worst)
+        left.join(", ")
     )
 }
 
@@ -154,8 +153,9 @@ mod tests {
             line.split(',').nth(3).unwrap().parse::<f64>().unwrap()
         };
         for part in [
-            format!("{:.0} percent right", percent(BASE)),
-            format!("ground truth leaves {:.0}", percent("ground_truth")),
+            format!("{:.0} percent right before", percent(BASE)),
+            format!("{:.0} with ground truth", percent("ground_truth")),
+            format!("{:.0} with STM 2.5", percent("stm(2.5)")),
         ] {
             assert!(title.contains(&part), "{title}\n{text}");
         }
