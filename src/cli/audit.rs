@@ -1,5 +1,5 @@
 use super::output::Reads;
-use super::terminal::{say, show};
+use super::terminal::{layout, say, show};
 use super::{Common, print_json};
 use clap::Args;
 use std::path::PathBuf;
@@ -7,7 +7,6 @@ use unforget::audit::{self, AuditOptions, AuditPart};
 use unforget::error::Result;
 use unforget::progress::Progress;
 use unforget::store::Output;
-use unforget::table::WIDTH;
 
 const EXAMPLES: &str = "\
 The exit code is 0 when every file is there and has its schema. A number that does not follow is a result, not an error.
@@ -67,7 +66,7 @@ impl AuditFiles {
         };
         match self.json {
             true => print_json(&audit)?,
-            false => show!("{}", audit.text(WIDTH)),
+            false => show!("{}", audit.text(layout().width)),
         }
         if let (Some(page), false) = (files.first(), self.json) {
             say!("\nreport: {}", page.display());

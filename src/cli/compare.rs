@@ -1,16 +1,16 @@
 use super::report::read as read_results;
-use super::terminal::show;
+use super::terminal::print_table;
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use unforget::error::{Error, Result};
+use unforget::error::{Error, Result, there_are};
 use unforget::experiment::results::Results;
 use unforget::report::forgetting::{p_value, pairs_of, range};
 use unforget::report::summary::arms;
 use unforget::samples::{self, Measure};
 use unforget::select::canonical;
 use unforget::stats::{Adjusted, Comparison, Design, Pair, Test};
-use unforget::table::{Cell, Table, WIDTH};
+use unforget::table::{Cell, Table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,7 +103,7 @@ impl Compare {
             let (first, second) = (&self.first, &self.second);
             return super::print_json(&Document { first, second, design, comparisons: lines });
         }
-        show!("{}", self.table(&lines, &design).text(WIDTH));
+        print_table(&self.table(&lines, &design));
         Ok(())
     }
 
@@ -147,8 +147,8 @@ impl Compare {
             [("first", &self.first, &first), ("second", &self.second, &second)]
         {
             if !known.contains(&name.as_str()) {
-                let problem =
-                    format!("no arm `{typed}` in these results; there are: {}", known.join(", "));
+                let known = there_are(typed, &known);
+                let problem = format!("no arm `{typed}` in these results; {known}");
                 return Err(Error::invalid(what, problem));
             }
         }
@@ -211,6 +211,7 @@ impl Compare {
             .column("n differ", |line| line.comparison.items_to_differ)
             .column("n equal", |line| line.comparison.items_to_equal)
             .table()
+            .first(&["points", "95 %", "not worse", "p", "lost", "gained", "equal"])
             .without_empty()
     }
 }

@@ -1,5 +1,5 @@
 use super::Common;
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -133,6 +133,7 @@ fn print(of: &Printed) {
         .column("quantile", |of| of.quantile.to_string())
         .column("perplexity", |of| number(of.perplexity));
     for table in [thresholds.table(), classes.table(), quantiles.table()] {
-        show!("\n{}", table.lines());
+        say!();
+        print_lines(&table);
     }
 }

@@ -1,6 +1,6 @@
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::{say, show};
+use super::terminal::{print_table, say, show};
 use super::{Common, print_json};
 use clap::Args;
 use serde_json::json;
@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use unforget::error::Result;
 use unforget::paper::{self, Desk, Exhibit, ExhibitOptions, Made, claims};
 use unforget::store::Output;
-use unforget::table::WIDTH;
 
 const TABLES: &str = "\
 Examples:
@@ -117,8 +116,9 @@ impl Claims {
         if self.options.json {
             return print_json(&found);
         }
-        for table in claims::tables(&found) {
-            say!("{}", table.text(WIDTH));
+        for table in &claims::tables(&found) {
+            print_table(table);
+            say!();
         }
         Ok(())
     }
@@ -201,7 +201,8 @@ impl PaperOptions {
             }
             say!("{}: {}\n", exhibit.heading(), exhibit.title);
             for table in &shown.tables {
-                say!("{}", table.text(WIDTH));
+                print_table(table);
+                say!();
             }
             for figure in &shown.figures {
                 say!("figure: {}", figure.plot.title);

@@ -12,8 +12,9 @@ use unforget::dataset::{files, read_items};
 use unforget::error::Result;
 use unforget::ledger::{self, Origin};
 use unforget::masked::Masked;
-use unforget::perplexity::Summary;
+use unforget::perplexity::{Spread, Summary};
 use unforget::scored::Scored;
+use unforget::table::{NOTHING, significant};
 use unforget::task::Item;
 use unforget::verbs;
 
@@ -177,9 +178,21 @@ fn print_summary(summary: &Summary, data: &Scored, context: usize) {
     }
     say!("tokens                               {:>10}", summary.tokens);
     say!("completion tokens                    {:>10}", summary.completion_tokens);
-    say!("perplexity, mean over examples");
-    say!("  of the answer given its prompt     {:>10}", number(summary.perplexity_given_prompt));
-    say!("  of the answer's text alone         {:>10}", number(summary.perplexity_of_text_alone));
+    say!("perplexity over examples               median        5 %       95 %       mean");
+    for (what, spread) in [
+        ("of the answer given its prompt", summary.spread_given_prompt),
+        ("of the answer's text alone", summary.spread_of_text_alone),
+    ] {
+        let of =
+            |value: fn(Spread) -> f64| spread.map_or(NOTHING.into(), |of| significant(value(of)));
+        let made_by_few = spread.filter(|spread| !spread.mean_is_typical());
+        let mean = match made_by_few {
+            Some(_) => "made by few".to_owned(),
+            None => of(|of| of.mean),
+        };
+        let (median, low, high) = (of(|of| of.median), of(|of| of.q05), of(|of| of.q95));
+        say!("  {what:<32} {median:>10} {low:>10} {high:>10} {mean:>10}");
+    }
     say!("perplexity per completion token      {:>10}", number(summary.perplexity_per_token));
     say!("completion tokens of a perplexity above");
     for above in &summary.above {

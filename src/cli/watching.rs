@@ -2,7 +2,7 @@
 
 use super::data::{self, skippable};
 use super::output::Reads;
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use super::word;
 use clap::Args;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use unforget::context::Context;
 use unforget::dataset::{Dataset, Row as DataRow, rows};
 use unforget::error::{Error, Result};
+use unforget::experiment::split_file;
 use unforget::model::Checkpoint;
 use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten};
 use unforget::scored::Scored;
@@ -135,7 +136,7 @@ impl Watching {
             return Err(Error::invalid("--probe", problem));
         };
         let file = match file {
-            "lab" => unforget::lab::folder()?.join(name).join("validation.jsonl"),
+            "lab" => split_file(&unforget::lab::folder()?, name, "validation")?,
             file => Path::new(file).to_path_buf(),
         };
         let tokenizer = cx.tokenizer(checkpoint)?;
@@ -189,7 +190,8 @@ pub fn print(rows: &[Row], stopped: Option<&Stopped>) {
         .column("skill", |row| Cell::number(row.skill, 3))
         .column("form", |row| Cell::number(row.form, 3))
         .table();
-    show!("\n{}", table.lines());
+    say!();
+    print_lines(&table);
     if let Some(stopped) = stopped {
         let then = match stopped.back_to {
             Some(step) => format!("went back to step {step}"),

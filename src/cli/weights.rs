@@ -1,4 +1,4 @@
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -139,7 +139,8 @@ impl Weights {
                 .column("kept %", |row| Cell::number(share(row).map(|share| 100.0 * share), 2))
                 .column("mean weight", |row| Cell::number(row.mean_weight, 4))
                 .table();
-            show!("\n{}", table.lines());
+            say!();
+            print_lines(&table);
         }
         Ok(())
     }
