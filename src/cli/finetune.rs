@@ -330,7 +330,7 @@ impl FinetuneModel {
             "data": DataDigest::of_training(training.data),
             "weights": MaskDigest::of(training.data, Some(prepared.weights().to_string())),
             "config": prepared.config,
-            "precision": cx.precision.name(),
+            "precision": cx.precision_of(checkpoint).name(),
             "watched": watch.map(|bytes| bytes_hash(&bytes)),
         }))
     }
