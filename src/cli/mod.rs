@@ -59,7 +59,8 @@ struct Common {
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
     /// In what products with frozen weights are computed on a processor: f32, bf16x2 (activations in two bf16 terms) or bf16; without an
-    /// instruction for bf16 (see doctor) all are f32 [default: the recipe's, or f32]
+    /// instruction for bf16 (see doctor) all are f32 [default: the recipe's, else bf16x2 where the
+    /// model's weights are bf16 and f32 where they are not]
     #[arg(long, global = true, value_name = "PRECISION")]
     precision: Option<String>,
     /// Runs computed side by side on a CPU, each on one thread [default: the number of processors]
@@ -144,7 +145,7 @@ impl Common {
         if let Some(workers) = self.workers {
             cx.workers = workers.max(1);
         }
-        cx.precision = self.precision()?.unwrap_or_default();
+        cx.precision = self.precision()?;
         Ok(cx)
     }
 
