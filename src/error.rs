@@ -207,9 +207,9 @@ impl fmt::Display for Error {
             Self::Training { step, problem } => {
                 write!(f, "training stopped at step {step}: {problem}")
             }
-            Self::Interrupted => f.write_str(
-                "interrupted; what was computed is saved: run it again to resume",
-            ),
+            Self::Interrupted => {
+                f.write_str("interrupted; what was computed is saved: run it again to resume")
+            }
             Self::Device { device, problem } => write!(f, "device {}: {problem}", Word(device)),
             Self::Busy { path, holder } => write!(
                 f,

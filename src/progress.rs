@@ -162,7 +162,7 @@ impl Bar {
             }
             #[cfg(feature = "cli")]
             Place::Bars(bars) => {
-                let line = view.line(columns(&std::io::stderr()).unwrap_or(80));
+                let line = view.line(columns(true, 2).unwrap_or(80));
                 let bar = state.shown.get_or_insert_with(|| {
                     let style = indicatif::ProgressStyle::with_template("{msg}");
                     let bar = indicatif::ProgressBar::new(self.total);
@@ -233,7 +233,8 @@ impl View<'_> {
         let left = self.left().map(|left| format!("{left} left"));
         let with = |now: &str| {
             let parts = [Some(self.count()), Some(now.to_owned()), left.clone()];
-            let parts: Vec<String> = parts.into_iter().flatten().filter(|p| !p.is_empty()).collect();
+            let parts: Vec<String> =
+                parts.into_iter().flatten().filter(|p| !p.is_empty()).collect();
             parts.join("  ")
         };
         let mut right = with(&self.now);
@@ -248,7 +249,9 @@ impl View<'_> {
             false => self.what.to_owned(),
         };
         let bar = room.saturating_sub(name + 2).min(BAR.1);
-        let bar = if bar < BAR.0 { String::new() } else {
+        let bar = if bar < BAR.0 {
+            String::new()
+        } else {
             let full = (bar as u64 * self.done.min(self.total) / self.total.max(1)) as usize;
             format!("{}{}  ", "█".repeat(full), "░".repeat(bar - full))
         };
@@ -276,8 +279,13 @@ fn size(bytes: f64) -> String {
     format!("{value:.decimals$} {}", UNITS[unit])
 }
 
-/// How many columns the terminal has that `file` leads to; none where it leads to something else. `COLUMNS` says otherwise in both cases.
-pub fn columns(file: &(impl IsTerminal + Handle)) -> Option<usize> {
+/// How many columns the terminal has that stdout leads to; none where it leads to something else. `COLUMNS` says otherwise in both cases.
+pub fn stdout_columns() -> Option<usize> {
+    columns(std::io::stdout().is_terminal(), 1)
+}
+
+/// The same of a terminal or something else with the number `descriptor`.
+fn columns(is_terminal: bool, descriptor: i32) -> Option<usize> {
     /// Of a terminal that does not say.
     const USUAL: usize = 80;
     /// Fewer are no terminal that anybody reads.
@@ -286,30 +294,21 @@ pub fn columns(file: &(impl IsTerminal + Handle)) -> Option<usize> {
     if let Some(columns) = given.filter(|columns| *columns >= LEAST) {
         return Some(columns);
     }
-    file.is_terminal().then(|| file.columns().filter(|found| *found >= LEAST).unwrap_or(USUAL))
+    is_terminal.then(|| asked(descriptor).filter(|found| *found >= LEAST).unwrap_or(USUAL))
 }
 
-/// A file whose terminal can be asked how wide it is.
-pub trait Handle {
-    /// What the terminal says.
-    fn columns(&self) -> Option<usize>;
-}
-
+/// What the terminal itself says.
 #[cfg(unix)]
-impl<T: std::os::fd::AsRawFd> Handle for T {
-    fn columns(&self) -> Option<usize> {
-        let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: the descriptor is open, and `size` is a place to write to.
-        let asked = unsafe { libc::ioctl(self.as_raw_fd(), libc::TIOCGWINSZ, &mut size) };
-        (asked == 0).then_some(usize::from(size.ws_col))
-    }
+fn asked(descriptor: i32) -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: `size` is a place to write to; a descriptor that is not open is an error.
+    let asked = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &mut size) };
+    (asked == 0).then_some(usize::from(size.ws_col))
 }
 
 #[cfg(not(unix))]
-impl<T> Handle for T {
-    fn columns(&self) -> Option<usize> {
-        None
-    }
+fn asked(_descriptor: i32) -> Option<usize> {
+    None
 }
 
 #[cfg(all(test, feature = "cli"))]
@@ -334,7 +333,10 @@ mod tests {
             }
         }
         let line = view(long, 945, 2048, 30.0).line(80);
-        assert_eq!(line, "sampling self-output of a model w…  ███████████░░░░░░░░░░░░░░  945/2048  37 s left");
+        assert_eq!(
+            line,
+            "sampling self-output of a model w…  ███████████░░░░░░░░░░░░░░  945/2048  37 s left"
+        );
     }
 
     #[test]

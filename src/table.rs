@@ -893,7 +893,8 @@ mod tests {
 
     #[test]
     fn signs_and_verdicts_have_colors_and_nothing_else_steers_a_terminal() {
-        let changes = [2.0, -2.0, 0.01].map(|change| Cell::change(Estimate { value: change, se: None }));
+        let changes =
+            [2.0, -2.0, 0.01].map(|change| Cell::change(Estimate { value: change, se: None }));
         let table = Table::new("a\u{1b}[2J")
             .legend("\u{9b}2J")
             .column("arm\u{7}", ["x\u{1b}c", "y", "z"])

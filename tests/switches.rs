@@ -394,7 +394,8 @@ fn finetune(folder: &Path, more: &[&str]) -> Value {
 
 fn command(folder: &Path, more: &[&str]) -> Command {
     let data = unforget::lab::folder().unwrap().canonicalize().unwrap().join("code/train.jsonl");
-    let mut arguments: Vec<String> = ["finetune", "--quiet", "--json", "--replace"].map(str::to_owned).into();
+    let mut arguments: Vec<String> =
+        ["finetune", "--quiet", "--json", "--replace"].map(str::to_owned).into();
     let base = [
         ("--model", "lab"),
         ("--data", data.to_str().unwrap()),

@@ -29,8 +29,7 @@ impl Terminal {
         };
         assert_eq!(opened, 0, "no terminal: {}", std::io::Error::last_os_error());
         // SAFETY: openpty has just opened both, and nobody else has them.
-        let (screen, theirs) =
-            unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
+        let (screen, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
         let child = command
             .env("TERM", "xterm-256color")
             .env_remove("COLUMNS")
@@ -115,7 +114,9 @@ const TRAIN: &str = "finetune --model model --data sums.jsonl --preset lab --num
 fn tables_are_as_wide_as_the_terminal_and_whole_in_a_pipe() {
     let place = with_sums();
     place.works(&format!("{EVALUATE} --out one"));
-    place.works(&format!("{EVALUATE} --out two --max-new-tokens 3").replace(" --max-new-tokens 4", ""));
+    place.works(
+        &format!("{EVALUATE} --out two --max-new-tokens 3").replace(" --max-new-tokens 4", ""),
+    );
     let call = "compare one two";
     let piped = place.works(call).stdout;
     assert!(piped.contains("n equal") && !piped.contains('\u{1b}') && widest(&piped) > 80);
@@ -166,7 +167,8 @@ fn colors_are_for_terminals_and_for_whoever_asks() {
 #[test]
 fn an_interrupt_saves_the_work_and_says_how_to_resume() {
     let place = with_sums();
-    let call = "finetune --model model --data sums.jsonl --preset lab --max-steps 1000000 --out long";
+    let call =
+        "finetune --model model --data sums.jsonl --preset lab --max-steps 1000000 --out long";
     let mut terminal = Terminal::of(place.command(call), 60);
     terminal.until(Some("loss "));
     terminal.until(Some("tokens/s"));
@@ -177,8 +179,7 @@ fn an_interrupt_saves_the_work_and_says_how_to_resume() {
     assert!(widest(&seen) <= 60, "{seen}");
     assert!(!seen.contains("0s left") && !seen.contains(" 0 s left"), "{seen}");
     assert!(!place.path("long").exists());
-    let store = place.path(".unforget");
-    let store = if store.is_dir() { store } else { place.path("store") };
+    let store = place.path("unforget-store");
     let found = found_below(&store, "checkpoint");
     assert!(found, "no checkpoint below {store:?}");
 }
@@ -205,7 +206,10 @@ fn an_adapter_of_another_call_is_not_replaced_without_a_word() {
         (format!("{TRAIN} --lr 2e-3 --out adapter"), ["config.learning_rate", "--replace"]),
         (format!("{TRAIN} --threshold 1000 --out adapter"), ["weights.rule", "--replace"]),
         (format!("{TRAIN} --limit 2 --out adapter"), ["data.count", "--replace"]),
-        ("export lora --model model --adapter other --out adapter".into(), ["earlier", "--replace"]),
+        (
+            "export lora --model model --adapter other --out adapter".into(),
+            ["earlier", "--replace"],
+        ),
     ] {
         place.works(&format!("{TRAIN} --out other --rank 2 --replace"));
         place.refuses(&call, &parts);

@@ -26,7 +26,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {
-    /// Also look at this model: how its chat template ends an answer, whether it opens a thinking block or writes a date
+    /// Also check this model: how its chat template ends an answer, whether it opens a thinking block or writes a date
     #[arg(long, value_name = "FOLDER")]
     model: Option<String>,
     #[command(flatten)]

@@ -88,7 +88,8 @@ fn skills(arms: &[ArmSummary], width: usize) -> Option<String> {
     let cut = |text: &str, to: usize| text.chars().take(to).collect::<String>();
     let mut out = format!("{:first$}", cut("% right", first));
     for arm in &arms[..shown] {
-        out += &format!("{}{:cell$}", " ".repeat(GAP), cut(&Word(name(&arm.arm)).to_string(), cell));
+        out +=
+            &format!("{}{:cell$}", " ".repeat(GAP), cut(&Word(name(&arm.arm)).to_string(), cell));
     }
     out = out.trim_end().to_owned() + "\n";
     for at in 0..base.tasks.len() {
@@ -111,7 +112,8 @@ fn skills(arms: &[ArmSummary], width: usize) -> Option<String> {
     let left_out = &arms[shown..];
     if !left_out.is_empty() {
         let names: Vec<String> = left_out.iter().map(|arm| name(&arm.arm)).collect();
-        out += &(wrap(&format!("not shown at this width: {}", Word(names.join(", "))), width) + "\n");
+        out +=
+            &(wrap(&format!("not shown at this width: {}", Word(names.join(", "))), width) + "\n");
     }
     Some(out)
 }
@@ -175,7 +177,9 @@ fn window(given: &GivenAnswer, width: usize) -> (String, Option<Range<usize>>) {
         text.truncate(width.saturating_sub(1));
         text.push('…');
     }
-    if from > 0 && let Some(first) = text.first_mut() {
+    if from > 0
+        && let Some(first) = text.first_mut()
+    {
         *first = '…';
     }
     let shown = text.len();
@@ -206,7 +210,7 @@ fn cut_at(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unforget::stats::Estimate;
+    use unforget::stats::{Estimate, Spread};
 
     fn given(answer: &str, differs: Option<Range<usize>>) -> GivenAnswer {
         GivenAnswer { model: "ground_truth".into(), answer: answer.into(), right: false, differs }
@@ -214,18 +218,25 @@ mod tests {
 
     #[test]
     fn an_answer_in_one_line_shows_where_it_differs() {
-        let check = |answer: &str, differs: Range<usize>, width: usize, line: &str, marked: &str| {
-            let (text, mark) = window(&given(answer, Some(differs)), width);
-            assert_eq!(text, line);
-            let mark = mark.unwrap();
-            let found: String = text.chars().skip(mark.start).take(mark.len()).collect();
-            assert_eq!(found, marked, "{text}");
-        };
+        let check =
+            |answer: &str, differs: Range<usize>, width: usize, line: &str, marked: &str| {
+                let (text, mark) = window(&given(answer, Some(differs)), width);
+                assert_eq!(text, line);
+                let mark = mark.unwrap();
+                let found: String = text.chars().skip(mark.start).take(mark.len()).collect();
+                assert_eq!(found, marked, "{text}");
+            };
         check("1 + 2\nis 4", 9..10, 40, "1 + 2 ⏎ is 4", "4");
         check("é\u{1b}x", 3..4, 40, "é\\u{1b}x", "x");
         // a place far behind is brought into view
         let long = format!("{}END and more", "a ".repeat(40));
-        check(&long, 80..83, 30, "…a a a a a aEND and more".replace("aEND", " END").as_str(), "END");
+        check(
+            &long,
+            80..83,
+            30,
+            "…a a a a a aEND and more".replace("aEND", " END").as_str(),
+            "END",
+        );
         // an answer that breaks off differs at its end
         check("1 +", 3..3, 40, "1 +", "");
         let (text, mark) = window(&given("a".repeat(50).as_str(), None), 10);
@@ -247,7 +258,7 @@ mod tests {
             learning_rate: None,
             seeds: 1,
             target: estimate(0.5),
-            target_spread: None,
+            target_spread: Spread { min: 0.5, max: 0.5 },
             non_target: None,
             non_target_spread: None,
             change: None,
@@ -266,14 +277,16 @@ mod tests {
     #[test]
     fn six_skills_of_five_models_fit_eighty_columns() {
         let arms = ["base", "ground_truth", "stm(2.5)", "random_mask(2.5)", "self_output"];
-        let rows: Vec<ArmSummary> = arms.iter().map(|arm| row(arm, [50.0, 0.0, 100.0, 26.0, 7.0, 93.0])).collect();
+        let rows: Vec<ArmSummary> =
+            arms.iter().map(|arm| row(arm, [50.0, 0.0, 100.0, 26.0, 7.0, 93.0])).collect();
         let text = skills(&rows, 80).unwrap();
         assert_eq!(text.lines().count(), 7, "{text}");
         for width in [40, 80, 100] {
             let text = skills(&rows, width).unwrap();
             assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
         }
-        for part in ["code (target)", "base", "all tokens", "STM 2.5", "random mask", "self-output"] {
+        for part in ["code (target)", "base", "all tokens", "STM 2.5", "random mask", "self-output"]
+        {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }
         assert!(text.contains("word          100 ████████  100 ████████"), "{text}");

@@ -1,7 +1,7 @@
 use super::Common;
+use super::ending::{self, Ending};
 use super::output::Reads;
 use super::template::Template;
-use super::ending::{self, Ending};
 use super::terminal::tell;
 use clap::Args;
 use std::path::{Path, PathBuf};

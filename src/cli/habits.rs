@@ -46,22 +46,43 @@ const TIPS: [(&str, &str); 36] = [
         "--gradient-accumulation-steps",
         "--batch-size N is the number of examples of one optimizer step: multiply the examples per device by the accumulation steps; memory does not grow with it",
     ),
-    ("--warmup-ratio", "--warmup-steps N: the ratio times the number of steps, which a call prints"),
+    (
+        "--warmup-ratio",
+        "--warmup-steps N: the ratio times the number of steps, which a call prints",
+    ),
     (
         "--lr-scheduler-type",
         "--schedule constant, linear or cosine; each begins with the rise of --warmup-steps",
     ),
-    ("--max-seq-length", "--max-length N; longer examples are refused unless --too-long says truncate or drop"),
-    ("--max-seq-len", "--max-length N; longer examples are refused unless --too-long says truncate or drop"),
+    (
+        "--max-seq-length",
+        "--max-length N; longer examples are refused unless --too-long says truncate or drop",
+    ),
+    (
+        "--max-seq-len",
+        "--max-length N; longer examples are refused unless --too-long says truncate or drop",
+    ),
     ("--dataset-name", "--data FILE or FOLDER: data are read from the disk, download them first"),
     ("--dataset-train-split", "--data FOLDER:SPLIT, such as --data my-data:train"),
-    ("--dataset-text-field", "--data reads a column `text`, or one of the others that `unforget perplexity --help` lists"),
-    ("--lora-target-modules", "a recipe's [finetune.method.lora] has target_modules: `unforget run --help`"),
-    ("--target-modules", "a recipe's [finetune.method.lora] has target_modules: `unforget run --help`"),
+    (
+        "--dataset-text-field",
+        "--data reads a column `text`, or one of the others that `unforget perplexity --help` lists",
+    ),
+    (
+        "--lora-target-modules",
+        "a recipe's [finetune.method.lora] has target_modules: `unforget run --help`",
+    ),
+    (
+        "--target-modules",
+        "a recipe's [finetune.method.lora] has target_modules: `unforget run --help`",
+    ),
     ("--use-rslora", "a recipe's [finetune.method.lora] has rslora: `unforget run --help`"),
     ("--use-peft", "leave it out: an adapter is the default, and --full trains every weight"),
     ("--use-lora", "leave it out: an adapter is the default, and --full trains every weight"),
-    ("--optim", "leave it out: the optimizer is AdamW; its constants are in a recipe's [finetune.adamw]"),
+    (
+        "--optim",
+        "leave it out: the optimizer is AdamW; its constants are in a recipe's [finetune.adamw]",
+    ),
     ("--adam-beta1", "a recipe's [finetune.adamw] has beta1: `unforget run --help`"),
     ("--adam-beta2", "a recipe's [finetune.adamw] has beta2: `unforget run --help`"),
     ("--adam-epsilon", "a recipe's [finetune.adamw] has eps: `unforget run --help`"),
@@ -69,16 +90,37 @@ const TIPS: [(&str, &str); 36] = [
     ("--bf16", "--precision bf16"),
     ("--torch-dtype", "--precision f32, bf16x2 or bf16"),
     ("--dtype", "--precision f32, bf16x2 or bf16"),
-    ("--load-in-4bit", "leave it out: weights are not quantized; --precision bf16 halves those that are frozen"),
-    ("--load-in-8bit", "leave it out: weights are not quantized; --precision bf16 halves those that are frozen"),
+    (
+        "--load-in-4bit",
+        "leave it out: weights are not quantized; --precision bf16 halves those that are frozen",
+    ),
+    (
+        "--load-in-8bit",
+        "leave it out: weights are not quantized; --precision bf16 halves those that are frozen",
+    ),
     ("--packing", "leave it out: sequences are always laid end to end without padding"),
-    ("--completion-only-loss", "leave it out: only answers are learned, unless the data say otherwise"),
-    ("--assistant-only-loss", "leave it out: only answers are learned, unless the data say otherwise"),
-    ("--logging-steps", "leave it out: every step's loss is in --json, and in --log FOLDER while it trains"),
+    (
+        "--completion-only-loss",
+        "leave it out: only answers are learned, unless the data say otherwise",
+    ),
+    (
+        "--assistant-only-loss",
+        "leave it out: only answers are learned, unless the data say otherwise",
+    ),
+    (
+        "--logging-steps",
+        "leave it out: every step's loss is in --json, and in --log FOLDER while it trains",
+    ),
     ("--logging-dir", "--log FOLDER"),
     ("--report-to", "--log FOLDER holds an event file for TensorBoard"),
-    ("--save-steps", "leave it out: a training saves itself every 20 seconds, and the same command resumes it"),
-    ("--save-strategy", "leave it out: a training saves itself every 20 seconds, and the same command resumes it"),
+    (
+        "--save-steps",
+        "leave it out: a training saves itself every 20 seconds, and the same command resumes it",
+    ),
+    (
+        "--save-strategy",
+        "leave it out: a training saves itself every 20 seconds, and the same command resumes it",
+    ),
     ("--resume-from-checkpoint", "leave it out: the same command resumes"),
     ("--overwrite-output-dir", "--replace"),
     ("--eval-steps", "--probe-every N, with --probe NAME=FILE"),
@@ -168,7 +210,10 @@ mod tests {
         let check = |typed: &str, expected: &str| {
             assert_eq!(renamed(words(typed).into_iter()), words(expected), "{typed}");
         };
-        check("unforget finetune --lr 1e-4 --lora_r=8", "unforget finetune --learning-rate 1e-4 --rank=8");
+        check(
+            "unforget finetune --lr 1e-4 --lora_r=8",
+            "unforget finetune --learning-rate 1e-4 --rank=8",
+        );
         check("unforget finetune --max_steps 3", "unforget finetune --max-steps 3");
         check("unforget evaluate --output_path x", "unforget evaluate --out x");
         // values stay as they are, and so do other verbs

@@ -108,12 +108,11 @@ fn encoded(tokenizer: &Tokenizer, item: &Item) -> Result<Vec<(usize, Vec<u32>, u
     let named = |at: usize| format!("item {}, option {}", item.id, at + 1);
     let one = |(at, option): (usize, &String)| {
         let text = format!("{}{option}", item.check.delimiter());
-        let (ids, from) = tokens::continuation(tokenizer, &context, &text).map_err(
-            |error| match error {
+        let (ids, from) =
+            tokens::continuation(tokenizer, &context, &text).map_err(|error| match error {
                 Error::Invalid { problem, .. } => Error::invalid(named(at), problem),
                 other => other,
-            },
-        )?;
+            })?;
         Ok((at, ids, from))
     };
     options.iter().enumerate().map(one).collect()

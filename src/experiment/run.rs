@@ -280,7 +280,8 @@ impl<'a> Experiment<'a> {
             // of weights that follow the model: the mean over epochs
             learned_tokens: match arm.rule.needs().online() {
                 true => {
-                    let in_epoch = (examples.len() - tuned.left_out.len()).div_ceil(config.batch_size);
+                    let in_epoch =
+                        (examples.len() - tuned.left_out.len()).div_ceil(config.batch_size);
                     tokens_learned * in_epoch / tuned.steps.len().max(1)
                 }
                 false => examples.iter().map(learned).sum(),

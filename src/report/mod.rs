@@ -180,7 +180,9 @@ impl Report {
         names.dedup();
         let mut any = false;
         for row in 0..table.height() {
-            if let Some(cell) = table.cell_mut(row, "arm").filter(|cell| names.contains(&cell.shown())) {
+            if let Some(cell) =
+                table.cell_mut(row, "arm").filter(|cell| names.contains(&cell.shown()))
+            {
                 *cell = cell.clone().read(format!("{} †", cell.shown()));
                 any = true;
             }

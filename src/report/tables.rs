@@ -45,8 +45,12 @@ pub fn arm_summaries(rows: &[ArmSummary]) -> Table {
         .file("target_form_kept", |row| Cell::percent(row.target_form_kept))
         .file("non_target_form_kept", |row| Cell::percent(row.non_target_form_kept))
         .file("masked_share", |row| Cell::percent(row.masked_share))
-        .file("perplexity_given_prompt", |row| usual(row.perplexity_given_prompt, row.median_given_prompt))
-        .file("perplexity_of_text_alone", |row| usual(row.perplexity_of_text_alone, row.median_of_text_alone))
+        .file("perplexity_given_prompt", |row| {
+            usual(row.perplexity_given_prompt, row.median_given_prompt)
+        })
+        .file("perplexity_of_text_alone", |row| {
+            usual(row.perplexity_of_text_alone, row.median_of_text_alone)
+        })
         .file("relative_weight_change", |row| row.relative_weight_change)
         .table()
 }

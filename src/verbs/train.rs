@@ -152,7 +152,8 @@ pub fn train(
         return Err(Error::invalid("method", problem));
     }
     if keep_epochs && config.max_steps.is_some() {
-        let problem = "may end within an epoch, and the model is kept after each; set num_epochs instead";
+        let problem =
+            "may end within an epoch, and the model is kept after each; set num_epochs instead";
         return Err(Error::invalid("max_steps", problem));
     }
     watch.map(Watch::check).transpose()?;
