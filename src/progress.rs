@@ -227,7 +227,7 @@ impl View<'_> {
     #[cfg(feature = "cli")]
     fn line(&self, width: usize) -> String {
         /// Columns of a long name, and of a bar.
-        const NAME: (usize, usize) = (20, 34);
+        const NAME: (usize, usize) = (12, 34);
         const BAR: (usize, usize) = (6, 30);
         let width = width.saturating_sub(1);
         let left = self.left().map(|left| format!("{left} left"));
@@ -237,10 +237,11 @@ impl View<'_> {
                 parts.into_iter().flatten().filter(|p| !p.is_empty()).collect();
             parts.join("  ")
         };
-        let mut right = with(&self.now);
-        if NAME.0 + 2 + right.chars().count() > width {
-            right = with("");
-        }
+        // its first words are the most important
+        let first = self.now.split("  ").next().unwrap_or_default();
+        let all = [with(&self.now), with(first), with("")];
+        let fits = |right: &&String| NAME.0 + 2 + right.chars().count() <= width;
+        let right = all.iter().find(fits).unwrap_or(&all[2]);
         let room = width.saturating_sub(right.chars().count() + 2);
         let long = self.what.chars().count();
         let name = long.min(NAME.1).min(room.saturating_sub(BAR.0 + 2).max(NAME.0.min(room)));
@@ -329,7 +330,7 @@ mod tests {
                 assert!(line.chars().count() < width, "{width}: {line}");
                 assert!(width < 40 || line.contains("945/2048"), "{width}: {line}");
                 assert!(width < 40 || line.ends_with("37 s left"), "{width}: {line}");
-                assert!(width < 80 || line.contains("loss 1.234"), "{width}: {line}");
+                assert!(width < 60 || line.contains("loss 1.234"), "{width}: {line}");
             }
         }
         let line = view(long, 945, 2048, 30.0).line(80);

@@ -289,7 +289,7 @@ mod tests {
         {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }
-        assert!(text.contains("word          100 ████████  100 ████████"), "{text}");
+        assert!(text.contains("word           100 ███████  100 ███████"), "{text}");
         // what does not fit is named
         let text = skills(&rows, 40).unwrap();
         assert!(text.contains("not shown at this width: "), "{text}");
