@@ -25,8 +25,9 @@ pub struct Context {
     pub store: Store,
     /// Where to compute.
     pub device: Device,
-    /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself [default: f32].
-    pub precision: Precision,
+    /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself; if absent, what
+    /// [`Checkpoint::default_precision`] says.
+    pub precision: Option<Precision>,
     /// How progress is shown.
     pub progress: Progress,
     /// Runs that are computed side by side on a CPU, each on one thread.
@@ -62,7 +63,7 @@ impl Context {
         Ok(Self {
             store,
             device: open_device(device)?,
-            precision: Precision::F32,
+            precision: None,
             progress,
             workers,
             hashes: Mutex::default(),
@@ -80,10 +81,11 @@ impl Context {
         Self::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::lines())
     }
 
-    /// In what the products of `checkpoint` are computed here: what it says itself or else [`Context::precision`], f32 where the processor
-    /// has no instruction for bf16.
+    /// In what the products of `checkpoint` are computed here: what it says itself, or else [`Context::precision`], or else what suits its weights;
+    /// f32 where the processor has no instruction for bf16.
     pub fn precision_of(&self, checkpoint: &Checkpoint) -> Precision {
-        checkpoint.precision.unwrap_or(self.precision).usable(&self.device)
+        let asked = checkpoint.precision.or(self.precision);
+        asked.unwrap_or_else(|| checkpoint.default_precision()).usable(&self.device)
     }
 
     /// What candle calls the device, such as `Cpu`.

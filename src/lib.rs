@@ -134,6 +134,8 @@ pub mod card;
 
 pub mod generate;
 
+pub mod forecast;
+
 pub mod perplexity;
 
 #[cfg(feature = "tables")]

@@ -17,7 +17,7 @@ use unforget::context::Context;
 use unforget::error::{Error, Result};
 use unforget::ledger::{Ledger, Origin};
 use unforget::masked::{Masked, Prepared};
-use unforget::model::Checkpoint;
+use unforget::model::{Checkpoint, Precision};
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
@@ -330,7 +330,7 @@ impl FinetuneModel {
             "data": DataDigest::of_training(training.data),
             "weights": MaskDigest::of(training.data, Some(prepared.weights().to_string())),
             "config": prepared.config,
-            "precision": cx.precision.name(),
+            "precision": cx.precision.map(Precision::name),
             "watched": watch.map(|bytes| bytes_hash(&bytes)),
         }))
     }

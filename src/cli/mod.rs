@@ -62,7 +62,7 @@ struct Common {
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
     /// Precision of products with frozen weights on a CPU: f32, bf16x2 (activations in two bf16 terms) or bf16; f32 where the CPU has no
-    /// instruction for bf16 (see doctor) [default: the recipe's, or f32]
+    /// instruction for bf16 (see doctor) [default: the recipe's, else bf16x2 for a model in bf16 and f32 for others]
     #[arg(long, global = true, value_name = "PRECISION")]
     precision: Option<String>,
     /// Runs computed side by side on a CPU, each on one thread [default: the number of processors]
@@ -154,7 +154,7 @@ impl Common {
         if let Some(workers) = self.workers {
             cx.workers = workers.max(1);
         }
-        cx.precision = self.precision()?.unwrap_or_default();
+        cx.precision = self.precision()?;
         Ok(cx)
     }
 
