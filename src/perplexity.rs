@@ -167,7 +167,7 @@ pub const LEVELS: [f64; 6] = [1.5, 2.5, 10.0, 25.0, 100.0, 1000.0];
 /// Their mean says what is usual only as long as no few examples make it: one answer that a model finds impossible has a perplexity of
 /// millions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Spread {
+pub struct Quantiles {
     /// The mean.
     pub mean: f64,
     /// The median.
@@ -178,7 +178,7 @@ pub struct Spread {
     pub q95: f64,
 }
 
-impl Spread {
+impl Quantiles {
     /// A mean of more than this many medians is made by few examples.
     pub const TYPICAL: f64 = 10.0;
 
@@ -208,7 +208,7 @@ pub fn usual(mean: impl Into<Option<f64>>, median: Option<f64>) -> Cell {
     let mean = mean.into();
     let cell = Cell::number(mean, 2);
     match (mean, median) {
-        (Some(mean), Some(median)) if mean.is_nan() || mean > Spread::TYPICAL * median => {
+        (Some(mean), Some(median)) if mean.is_nan() || mean > Quantiles::TYPICAL * median => {
             cell.read(format!("median {}", significant(median)))
         }
         _ => cell,
@@ -229,9 +229,9 @@ pub struct Summary {
     /// Mean over examples of the bare answer's perplexity, without prompt or template (the paper's selector and Figure 2).
     pub perplexity_of_text_alone: Option<f64>,
     /// How the first is spread over the examples.
-    pub spread_given_prompt: Option<Spread>,
+    pub spread_given_prompt: Option<Quantiles>,
     /// How the second is.
-    pub spread_of_text_alone: Option<Spread>,
+    pub spread_of_text_alone: Option<Quantiles>,
     /// `exp` of the mean surprisal over all completion tokens: tokens weighed alike, not texts.
     pub perplexity_per_token: Option<f64>,
     /// Share of the completion tokens whose perplexity is above each of [`LEVELS`].
@@ -266,8 +266,8 @@ impl Summary {
             completion_tokens: sequences.iter().map(|s| s.completion.learned()).sum(),
             perplexity_given_prompt: mean(given_prompt.iter().copied().flatten()),
             perplexity_of_text_alone: mean(text_alone.iter().copied().flatten()),
-            spread_given_prompt: Spread::of(given_prompt.iter().copied().flatten()),
-            spread_of_text_alone: Spread::of(text_alone.iter().copied().flatten()),
+            spread_given_prompt: Quantiles::of(given_prompt.iter().copied().flatten()),
+            spread_of_text_alone: Quantiles::of(text_alone.iter().copied().flatten()),
             perplexity_per_token: mean(surprisals.iter().copied()).map(f64::exp),
             above: LEVELS.map(|perplexity| Above { perplexity, share: share(perplexity) }).to_vec(),
         }
@@ -286,16 +286,16 @@ mod tests {
     #[test]
     fn a_mean_that_few_examples_make_is_not_taken_for_usual() {
         // np.quantile([1, 2, 3, 4, 5], [.05, .95]) is 1.2, 4.8
-        let spread = Spread::of([3.0, 1.0, 5.0, 2.0, 4.0]).unwrap();
+        let spread = Quantiles::of([3.0, 1.0, 5.0, 2.0, 4.0]).unwrap();
         assert_eq!((spread.mean, spread.median), (3.0, 3.0));
         assert!((spread.q05 - 1.2).abs() < 1e-12 && (spread.q95 - 4.8).abs() < 1e-12);
         assert!(spread.mean_is_typical());
         let mut values = vec![3.0; 30];
         values[7] = 5e6;
-        let spread = Spread::of(values).unwrap();
+        let spread = Quantiles::of(values).unwrap();
         assert!(!spread.mean_is_typical(), "{spread:?}");
         assert_eq!(usual(spread.mean, Some(spread.median)).shown(), "median 3.000");
         assert_eq!(usual(f64::INFINITY, Some(3.0)).shown(), "median 3.000");
-        assert_eq!(Spread::of([]), None);
+        assert_eq!(Quantiles::of([]), None);
     }
 }

@@ -162,7 +162,7 @@ impl Bar {
             }
             #[cfg(feature = "cli")]
             Place::Bars(bars) => {
-                let line = view.line(columns(&std::io::stderr()).unwrap_or(80));
+                let line = view.line(columns(true, 2).unwrap_or(80));
                 let bar = state.shown.get_or_insert_with(|| {
                     let style = indicatif::ProgressStyle::with_template("{msg}");
                     let bar = indicatif::ProgressBar::new(self.total);
@@ -227,7 +227,7 @@ impl View<'_> {
     #[cfg(feature = "cli")]
     fn line(&self, width: usize) -> String {
         /// Columns of a long name, and of a bar.
-        const NAME: (usize, usize) = (20, 34);
+        const NAME: (usize, usize) = (12, 34);
         const BAR: (usize, usize) = (6, 30);
         let width = width.saturating_sub(1);
         let left = self.left().map(|left| format!("{left} left"));
@@ -237,10 +237,11 @@ impl View<'_> {
                 parts.into_iter().flatten().filter(|p| !p.is_empty()).collect();
             parts.join("  ")
         };
-        let mut right = with(&self.now);
-        if NAME.0 + 2 + right.chars().count() > width {
-            right = with("");
-        }
+        // its first words are the most important
+        let first = self.now.split("  ").next().unwrap_or_default();
+        let all = [with(&self.now), with(first), with("")];
+        let fits = |right: &&String| NAME.0 + 2 + right.chars().count() <= width;
+        let right = all.iter().find(fits).unwrap_or(&all[2]);
         let room = width.saturating_sub(right.chars().count() + 2);
         let long = self.what.chars().count();
         let name = long.min(NAME.1).min(room.saturating_sub(BAR.0 + 2).max(NAME.0.min(room)));
@@ -279,8 +280,13 @@ fn size(bytes: f64) -> String {
     format!("{value:.decimals$} {}", UNITS[unit])
 }
 
-/// How many columns the terminal has that `file` leads to; none where it leads to something else. `COLUMNS` says otherwise in both cases.
-pub fn columns(file: &(impl IsTerminal + Handle)) -> Option<usize> {
+/// How many columns the terminal has that stdout leads to; none where it leads to something else. `COLUMNS` says otherwise in both cases.
+pub fn stdout_columns() -> Option<usize> {
+    columns(std::io::stdout().is_terminal(), 1)
+}
+
+/// The same of a terminal or something else with the number `descriptor`.
+fn columns(is_terminal: bool, descriptor: i32) -> Option<usize> {
     /// Of a terminal that does not say.
     const USUAL: usize = 80;
     /// Fewer are no terminal that anybody reads.
@@ -289,30 +295,21 @@ pub fn columns(file: &(impl IsTerminal + Handle)) -> Option<usize> {
     if let Some(columns) = given.filter(|columns| *columns >= LEAST) {
         return Some(columns);
     }
-    file.is_terminal().then(|| file.columns().filter(|found| *found >= LEAST).unwrap_or(USUAL))
+    is_terminal.then(|| asked(descriptor).filter(|found| *found >= LEAST).unwrap_or(USUAL))
 }
 
-/// A file whose terminal can be asked how wide it is.
-pub trait Handle {
-    /// What the terminal says.
-    fn columns(&self) -> Option<usize>;
-}
-
+/// What the terminal itself says.
 #[cfg(unix)]
-impl<T: std::os::fd::AsRawFd> Handle for T {
-    fn columns(&self) -> Option<usize> {
-        let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: the descriptor is open, and `size` is a place to write to.
-        let asked = unsafe { libc::ioctl(self.as_raw_fd(), libc::TIOCGWINSZ, &mut size) };
-        (asked == 0).then_some(usize::from(size.ws_col))
-    }
+fn asked(descriptor: i32) -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: `size` is a place to write to; a descriptor that is not open is an error.
+    let asked = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &mut size) };
+    (asked == 0).then_some(usize::from(size.ws_col))
 }
 
 #[cfg(not(unix))]
-impl<T> Handle for T {
-    fn columns(&self) -> Option<usize> {
-        None
-    }
+fn asked(_descriptor: i32) -> Option<usize> {
+    None
 }
 
 #[cfg(all(test, feature = "cli"))]
@@ -333,7 +330,7 @@ mod tests {
                 assert!(line.chars().count() < width, "{width}: {line}");
                 assert!(width < 40 || line.contains("945/2048"), "{width}: {line}");
                 assert!(width < 40 || line.ends_with("37 s left"), "{width}: {line}");
-                assert!(width < 80 || line.contains("loss 1.234"), "{width}: {line}");
+                assert!(width < 60 || line.contains("loss 1.234"), "{width}: {line}");
             }
         }
         let line = view(long, 945, 2048, 30.0).line(80);

@@ -30,7 +30,7 @@ pub struct AuditFiles {
     /// Only these parts, separated by commas [default: all]
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     only: Vec<String>,
-    /// A file with the task numbers of MBPP's test split, such as MBPP+, where the copy lacks it
+    /// A file with the task numbers of MBPP's test split, such as MBPP+, if the copy lacks it
     #[arg(long, value_name = "FILE")]
     mbpp_test: Option<PathBuf>,
     /// Folder for the report: report.html, facts.csv, .parquet and .json, figures

@@ -27,18 +27,18 @@ Examples:
 pub struct Compare {
     /// Samples of the first model, a file or a folder; with --results, an arm or `base`
     first: String,
-    /// The same of the second model; what is printed is second − first
+    /// The same for the second model; differences are second − first
     second: String,
     /// Compare two arms of these results: results.json, or the folder that holds it
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["measure", "filter"])]
     results: Option<PathBuf>,
-    /// Points that would not matter [default: the recipe's with --results, else 2]
+    /// Change in points that would not matter [default: the recipe's with --results, else 2]
     #[arg(long, value_name = "POINTS")]
     margin: Option<f64>,
-    /// The measure that is compared [default: the first that each row names]
+    /// Measure to compare [default: the first that each row names]
     #[arg(long, value_name = "NAME")]
     measure: Option<String>,
-    /// The filter, of sample files with several rows for one item
+    /// Filter to compare, where a sample file has several rows for an item
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
     /// Print everything as JSON

@@ -210,7 +210,7 @@ fn cut_at(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unforget::stats::Estimate;
+    use unforget::stats::{Estimate, Spread};
 
     fn given(answer: &str, differs: Option<Range<usize>>) -> GivenAnswer {
         GivenAnswer { model: "ground_truth".into(), answer: answer.into(), right: false, differs }
@@ -258,7 +258,7 @@ mod tests {
             learning_rate: None,
             seeds: 1,
             target: estimate(0.5),
-            target_spread: None,
+            target_spread: Spread { min: 0.5, max: 0.5 },
             non_target: None,
             non_target_spread: None,
             change: None,
@@ -289,7 +289,7 @@ mod tests {
         {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }
-        assert!(text.contains("word          100 ████████  100 ████████"), "{text}");
+        assert!(text.contains("word           100 ███████  100 ███████"), "{text}");
         // what does not fit is named
         let text = skills(&rows, 40).unwrap();
         assert!(text.contains("not shown at this width: "), "{text}");

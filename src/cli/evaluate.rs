@@ -27,9 +27,9 @@ Examples:
     unforget evaluate --model lab --task code,algebra,word --show 2
   The same with an adapter on it:
     unforget evaluate --model lab --adapter adapter --task code,algebra,word
-  The whole front between the base and the tuned model:
+  The whole range between the base and the tuned model:
     unforget evaluate --model lab --adapter adapter --adapter-scale 0,0.25,0.5,0.75,1 --task code,algebra,word
-  Grade a model on the first 200 questions of two published benchmarks, and keep every answer:
+  Grade a model on the first 200 questions of two published benchmarks, and save every answer:
     unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --benchmark arc=arc/test.jsonl --limit 200 --out samples
   The first 20 tasks of MBPP's test split:
     unforget evaluate --model gemma-2-2b-it --benchmark mbpp=mbpp.jsonl --limit 20
@@ -48,7 +48,7 @@ pub struct Evaluate {
     /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
-    /// How much of the adapter's change of the weights is put on: 0 is the base, 1 the tuned model. Several with commas
+    /// Scale of the adapter's change of the weights: 0 is the base, 1 the tuned model. Several with commas
     #[arg(
         long,
         value_name = "SCALE",
@@ -66,10 +66,10 @@ pub struct Evaluate {
     /// train, validation or test
     #[arg(long, default_value = "test")]
     split: String,
-    /// First items of each task; 0 for all [default: 100, or all where there are fewer]
+    /// Ask only the first N items of each task; 0 for all [default: 100]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// A file of items in this crate's form, instead of tasks
+    /// A file of items in this crate's format, instead of tasks
     #[arg(long, value_name = "FILE", conflicts_with_all = ["task", "tasks"])]
     items: Option<PathBuf>,
     #[command(flatten)]
@@ -79,13 +79,13 @@ pub struct Evaluate {
     /// Longest answer in tokens [default: 128, for benchmarks as the paper has it]
     #[arg(long)]
     max_new_tokens: Option<usize>,
-    /// What to do with questions that leave no room for an answer in the model's context
+    /// What to do with questions that leave no room for an answer in the model's context; truncate cuts off their beginning
     #[arg(long, value_enum, default_value = "refuse")]
     too_long: WhenTooLong,
-    /// Write every answer with its grade, and the results, in the form of lm-evaluation-harness
+    /// Write results and every answer with its grade, in the format of lm-evaluation-harness
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Print this many answers of each task with their grades
+    /// Print the first N answers of each task with their grades
     #[arg(long, value_name = "N", default_value_t = 0)]
     show: usize,
     /// Print grades and answers as JSON

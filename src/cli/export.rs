@@ -67,7 +67,7 @@ struct Merged {
     /// Largest file of weights, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = export::SHARD)]
     shard: u64,
-    /// Print what was done as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
 }
@@ -132,16 +132,16 @@ struct Masks {
     /// Longest example in tokens [default: the model's context]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// What to do with longer examples
+    /// What to do with longer examples; truncate cuts off their end
     #[arg(long, value_enum, default_value = "refuse")]
     too_long: WhenTooLong,
-    /// Leave out rows that cannot be used, such as an empty answer, name them and count them, instead of stopping
+    /// Skip unusable rows, such as an empty answer, and report them, instead of stopping
     #[arg(long)]
     skip_unusable: bool,
-    /// Leave out, and name, examples whose pieces a trainer would split into other tokens (segments, swift), instead of stopping
+    /// Skip and report examples whose pieces a trainer would split into other tokens (segments, swift), instead of stopping
     #[arg(long)]
     leave_out: bool,
-    /// Print what was done as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
 }

@@ -17,7 +17,7 @@ use unforget::context::Context;
 use unforget::error::{Error, Result};
 use unforget::ledger::{Ledger, Origin};
 use unforget::masked::{Masked, Prepared};
-use unforget::model::Checkpoint;
+use unforget::model::{Checkpoint, Precision};
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
@@ -78,7 +78,7 @@ pub struct FinetuneModel {
         help_heading = "Tokens to learn"
     )]
     threshold: Option<f64>,
-    /// Leave as many tokens out as --threshold T would, but others: drawn at random (random:T), or those of lowest perplexity
+    /// Mask as many tokens as --threshold T would, but others: at random (random:T), or those of lowest perplexity
     /// (lowest:T)
     #[arg(long, value_name = "KIND:T", help_heading = "Tokens to learn")]
     mask: Option<String>,
@@ -90,8 +90,8 @@ pub struct FinetuneModel {
         help_heading = "Tokens to learn"
     )]
     weights: Option<String>,
-    /// A ledger of these data and this model that `unforget perplexity --out` wrote, wherever it was scored: nothing is scored again, and a reference
-    /// model that was asked then is known
+    /// Take token perplexities from this ledger of the same data and model, which `unforget perplexity --out` wrote, instead of scoring again; it
+    /// may hold a reference model's, too
     #[arg(
         long,
         value_name = "LEDGER",
@@ -106,14 +106,14 @@ pub struct FinetuneModel {
     /// Longest example in tokens [default: the model's context]
     #[arg(long, value_name = "N", help_heading = "Tokens to learn")]
     max_length: Option<usize>,
-    /// What to do with longer examples
+    /// What to do with longer examples; truncate cuts off their end
     #[arg(long, value_enum, default_value = "refuse", help_heading = "Tokens to learn")]
     too_long: WhenTooLong,
-    /// Leave out rows that cannot be used, such as an empty answer, name them and count them, instead of stopping
+    /// Skip unusable rows, such as an empty answer, and report them, instead of stopping
     #[arg(long, help_heading = "Tokens to learn")]
     skip_unusable: bool,
 
-    /// Where values that are not given come from: the paper's (rate 2e-5, linear, batch 4, dropout 0.05), or those for the lab's
+    /// Default values: the paper's (rate 2e-5, linear, batch 4, dropout 0.05), or those for the lab's
     /// small model (rate 1e-3, cosine, batch 16) [default: lab for --model lab, else paper]
     #[arg(long, value_parser = ["paper", "lab"], help_heading = "Training")]
     preset: Option<String>,
@@ -129,20 +129,20 @@ pub struct FinetuneModel {
     /// Examples of one optimizer step
     #[arg(long, value_name = "N", help_heading = "Training")]
     batch_size: Option<usize>,
-    /// How the rate goes over the steps
+    /// How the rate changes over the steps
     #[arg(long, value_parser = word::<Schedule>(["constant", "linear", "cosine"]), help_heading = "Training")]
     schedule: Option<Schedule>,
     /// Steps over which the rate rises from 0
     #[arg(long, value_name = "N", help_heading = "Training")]
     warmup_steps: Option<usize>,
-    /// What a step's loss is divided by: learned tokens, all completion tokens, the sum of the weights, or examples. Wins over what
-    /// --weights says [default: as --weights says or its method was published, else learned tokens]
+    /// Divisor of a step's loss: learned tokens, all completion tokens, the sum of the weights, or examples. Overrides
+    /// --weights [default: as --weights says or its method was published, else learned tokens]
     #[arg(long, value_parser = word::<Normalizer>(Normalizer::NAMES.map(|(name, _)| name)), help_heading = "Training")]
     normalizer: Option<Normalizer>,
     /// Largest norm of a step's gradient
     #[arg(long, value_name = "NORM", allow_negative_numbers = true, help_heading = "Training")]
     max_grad_norm: Option<f64>,
-    /// Leave gradients as long as they are
+    /// Do not clip gradients
     #[arg(long, conflicts_with = "max_grad_norm", help_heading = "Training")]
     no_max_grad_norm: bool,
     /// Decoupled weight decay, multiplied by the learning rate
@@ -151,7 +151,7 @@ pub struct FinetuneModel {
     /// Seed of the adapter's start, the order of examples, dropout and random masks
     #[arg(long, value_name = "N", help_heading = "Training")]
     seed: Option<u64>,
-    /// Compute blocks again in the backward pass instead of keeping them: less memory, more time, same bits
+    /// Recompute blocks in the backward pass instead of storing them: less memory, more time, same bits
     #[arg(
         long,
         value_name = "true|false",
@@ -161,7 +161,7 @@ pub struct FinetuneModel {
     )]
     gradient_checkpointing: Option<bool>,
 
-    /// What is minimized at each learned token of probability p: surprisal (-ln p), probability:Q ((1 - p^Q) / Q), or
+    /// Loss of each learned token of probability p: surprisal (-ln p), probability:Q ((1 - p^Q) / Q), or
     /// psft:EPSILON[:STEPS] (a token pulls until p has grown by 1 + EPSILON over the base model's, or over that of the last multiple of
     /// STEPS)
     #[arg(long, value_name = "NAME", help_heading = "Staying close to the base")]
@@ -174,7 +174,7 @@ pub struct FinetuneModel {
         help_heading = "Staying close to the base"
     )]
     kl: Option<f64>,
-    /// The divergence over the base's N most probable tokens and all others as one [default: the whole vocabulary]
+    /// Compute the divergence over the base's N most probable tokens, with all others as one [default: the whole vocabulary]
     #[arg(long, value_name = "N", requires = "kl", help_heading = "Staying close to the base")]
     kl_top: Option<usize>,
     /// KL(base || model), or KL(model || base) [default: forward]
@@ -203,17 +203,17 @@ pub struct FinetuneModel {
     /// Numerator of the adapter's scale alpha / rank
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Adapter")]
     alpha: Option<f64>,
-    /// Share of its input that the adapter does not see while training
+    /// Dropout on the adapter's input while training
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "Adapter")]
     dropout: Option<f64>,
-    /// DoRA: the adapter turns the rows of a weight, their lengths are trained apart
+    /// DoRA: the adapter turns the rows of a weight, and their lengths are trained separately
     #[arg(long, help_heading = "Adapter")]
     dora: bool,
-    /// Train every weight, no adapter
+    /// Train every weight instead of an adapter
     #[arg(long, conflicts_with_all = ["rank", "alpha", "dropout", "dora"], help_heading = "Adapter")]
     full: bool,
 
-    /// Print what was done as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
 }

@@ -26,7 +26,7 @@ Memory does not grow with the ledger but for 4 bytes a completion token, of whic
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct QueryLedger {
-    /// Files, or folders of files, that `unforget perplexity --out` wrote; they are taken together
+    /// Files or folders that `unforget perplexity --out` wrote, queried together
     #[arg(required = true, value_name = "LEDGER")]
     ledgers: Vec<PathBuf>,
     /// Thresholds of the token perplexity

@@ -56,20 +56,20 @@ struct Cli {
 /// Options of every verb.
 #[derive(Args)]
 struct Common {
-    /// Folder of cached results; finished ones are returned at once, unfinished ones resume
+    /// Folder of cached results; finished ones are reused, unfinished ones resume
     #[arg(long, global = true, value_name = "FOLDER", env = "UNFORGET_STORE")]
     store: Option<PathBuf>,
     /// Where to compute: cpu, cuda, cuda:N (the N-th NVIDIA GPU, from 0) or metal
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
     /// Precision of products with frozen weights on a CPU: f32, bf16x2 (activations in two bf16 terms) or bf16; f32 where the CPU has no
-    /// instruction for bf16 (see doctor) [default: the recipe's, else bf16x2 for a model whose weights are bf16, else f32]
+    /// instruction for bf16 (see doctor) [default: the recipe's, else bf16x2 for a model in bf16 and f32 for others]
     #[arg(long, global = true, value_name = "PRECISION")]
     precision: Option<String>,
     /// Runs computed side by side on a CPU, each on one thread [default: the number of processors]
     #[arg(long, global = true, value_name = "N")]
     workers: Option<usize>,
-    /// No progress on stderr
+    /// Show no progress
     #[arg(long, short, global = true)]
     quiet: bool,
     /// All columns of tables, as a file or a pipe gets them [default: those that fit the terminal, or COLUMNS]
@@ -82,7 +82,7 @@ struct Common {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Run the whole comparison on the lab model that ships with the crate: table, figures, report
+    /// Run the whole comparison on the lab model that ships with the crate; start with `lab --quick`
     Lab(experiment::Lab),
     /// Run an experiment described in a TOML file
     Run(experiment::RunRecipe),
@@ -90,7 +90,7 @@ enum Verb {
     Table(paper::Table),
     /// Compute a figure of the paper at lab scale
     Figure(paper::Figure),
-    /// Judge each of the paper's hypotheses at lab scale: recipe, statistic, interval, verdict
+    /// Test each of the paper's hypotheses at lab scale: recipe, statistic, interval, verdict
     Claims(paper::Claims),
     /// Score every token of a data set: how surprising it is to a model
     Perplexity(perplexity::Perplexity),
@@ -98,20 +98,20 @@ enum Verb {
     Influence(influence::InfluenceOfTokens),
     /// Query scored tokens: what thresholds mask, classes, quantiles
     Ledger(ledger::QueryLedger),
-    /// Let a model write the training answers: its own right ones, or the given ones in its words
+    /// Let a model write the training answers: its own correct ones, or the given ones in its words
     Generate(generate::Generate),
-    /// Read a rule of token weights: what it is, what it needs, and what it keeps of a scored data set
+    /// Explain a rule of token weights: what it means, what it needs, and what it keeps of a scored data set
     Weights(weights::Weights),
     /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
     #[command(alias = "train")]
     Finetune(Box<finetune::FinetuneModel>),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
-    /// Compare two models on the same items: how much changed, whether it is there, whether it is small enough to be none
+    /// Compare two models on the same items: the change, whether it is real, and whether it is small enough to ignore
     Compare(compare::Compare),
-    /// Show what a run was made from, or in what two runs differ
+    /// Show what a run was made from, or how two runs differ
     Card(card::ShowCard),
-    /// Make a part of a run again and hold it against what the store says
+    /// Repeat a part of a run and compare it with the store
     Verify(card::Verify),
     /// Write a published benchmark as a file of items, which recipes and other verbs can use as a task
     Items(items::Items),
@@ -121,13 +121,13 @@ enum Verb {
     Report(report::WriteReport),
     /// Recompute the numbers of the paper from the files its authors published
     Audit(audit::AuditFiles),
-    /// Build the book: notebooks as pages, results as computed, every link followed
+    /// Build the book: notebooks as pages, results as computed, every link checked
     Book(book::Book),
     /// Open the notebooks in Jupyter with the Rust kernel set up, or run them without a browser
     Notebook(notebook::Notebook),
-    /// Make the lab from nothing: its benchmarks, tokenizer and model
+    /// Build the lab from scratch: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
-    /// Say what this machine has and lacks
+    /// Check what this machine has and lacks
     Doctor(doctor::Doctor),
 }
 

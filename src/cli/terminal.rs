@@ -39,7 +39,7 @@ static LAYOUT: OnceLock<Layout> = OnceLock::new();
 /// Prints tables as wide as the terminal, or with all columns if they are `wide` or no terminal shows them.
 pub fn set_layout(color: Color, wide: bool) {
     let all = Layout::plain(WIDTH);
-    let layout = match progress::columns(&io::stdout()) {
+    let layout = match progress::stdout_columns() {
         Some(width) if !wide => Layout { width, fit: true, ..all },
         _ => all,
     };

@@ -7,7 +7,7 @@ use crate::analysis::{Kind, Kinds, Peaks, Perplexities};
 use crate::error::{Error, Result};
 use crate::experiment::results::TokenExample;
 use crate::metric::PAPER_THRESHOLD;
-use crate::perplexity::{self, Spread};
+use crate::perplexity::{self, Quantiles};
 use crate::plot::palette::{GRAY, look};
 use crate::plot::{Axis, Panel, Plot};
 use crate::report::figure::{self, Figure};
@@ -47,7 +47,7 @@ impl Show for Perplexities {
             let above = row.summary.above.iter().find(|above| above.perplexity == PAPER_THRESHOLD);
             Cell::percent(above.map(|above| above.share))
         };
-        let median = |spread: &Option<Spread>| spread.map(|spread| spread.median);
+        let median = |spread: &Option<Quantiles>| spread.map(|spread| spread.median);
         let usual = |mean: Option<f64>, median: Option<f64>| match perplexity::usual(mean, median) {
             // four digits, as the others
             cell if cell == Cell::number(mean, 2) => mean.into(),

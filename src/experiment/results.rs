@@ -3,7 +3,7 @@
 pub use crate::answers::AnswerRow;
 pub use crate::evaluate::{ItemScore, TaskScore};
 pub use crate::ledger::{ClassShare, ThresholdPoint};
-use crate::perplexity::Spread;
+use crate::perplexity::Quantiles;
 use crate::probe::{Row, Stopped};
 use crate::scored::named;
 pub use crate::scored::{TokenExample, TokenView};
@@ -101,8 +101,8 @@ pub struct Run {
 
 impl DataSummary {
     /// How the perplexities of the examples are spread.
-    pub fn spread(&self) -> Option<Spread> {
-        Spread::of(self.perplexities.iter().copied())
+    pub fn spread(&self) -> Option<Quantiles> {
+        Quantiles::of(self.perplexities.iter().copied())
     }
 }
 

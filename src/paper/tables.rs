@@ -7,7 +7,7 @@ use super::printed::{self, Printed, benchmark};
 use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run};
-use crate::perplexity::{Spread, usual};
+use crate::perplexity::{Quantiles, usual};
 use crate::plot::palette::label;
 use crate::report::summary;
 use crate::report::summary::ArmSummary;
@@ -58,16 +58,16 @@ fn median(data: &DataSummary) -> Option<f64> {
 
 /// The same with quantiles, where a few examples make some mean.
 fn with_quantiles(mut table: Table, data: &[DataSummary]) -> Table {
-    let spreads: Vec<Option<Spread>> = data.iter().map(DataSummary::spread).collect();
-    if spreads.iter().flatten().all(Spread::mean_is_typical) {
+    let spreads: Vec<Option<Quantiles>> = data.iter().map(DataSummary::spread).collect();
+    if spreads.iter().flatten().all(Quantiles::mean_is_typical) {
         return table;
     }
-    for (name, of) in [("5 %", (|of| of.q05) as fn(Spread) -> f64), ("95 %", |of| of.q95)] {
+    for (name, of) in [("5 %", (|of| of.q05) as fn(Quantiles) -> f64), ("95 %", |of| of.q95)] {
         table = table.column(name, spreads.iter().map(|spread| spread.map(of)));
     }
     table.note(&format!(
         "median: where the mean is more than {} medians, a few answers make it, and neither it nor the variance says what is usual. 5 %, 95 %: quantiles over the answers.",
-        Spread::TYPICAL
+        Quantiles::TYPICAL
     ));
     table
 }
