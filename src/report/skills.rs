@@ -4,7 +4,8 @@ use super::figure::Figure;
 use super::protocol::Protocol;
 use super::summary::{ArmSummary, ResultsSummary};
 use crate::plot::palette::{BASE, INK, label, look};
-use crate::plot::{Axis, Panel, Plot};
+use crate::plot::{Axis, Look, Panel, Plot};
+use crate::stats::Estimate;
 use crate::table::{Cell, Table};
 
 /// Arms that are drawn beside base, where the recipe has them; else its first.
@@ -30,46 +31,13 @@ pub fn figure(summary: &ResultsSummary, protocol: Protocol) -> Option<Figure> {
     }
     let names: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
     let tasks = &base.tasks;
-    let target = |at: usize, name: &str| match at {
-        0 => format!("{name} (target)"),
-        _ => name.to_owned(),
-    };
-    let task_names: Vec<String> =
-        tasks.iter().enumerate().map(|(at, task)| target(at, &task.task)).collect();
-    // the first task on top
-    let y = |at: usize| (tasks.len() - 1 - at) as f64;
-    let mut panel = Panel::new(
-        Axis::new("right answers, percent", 0.0, 100.0),
-        Axis::categories("", task_names.into_iter().rev()),
-    );
+    let task_names: Vec<&str> = tasks.iter().map(|task| task.task.as_str()).collect();
     let percent =
         |row: &ArmSummary, at: usize| row.tasks.get(at).map(|task| task.score.times(100.0));
-    // arms side by side, so that bars do not hide each other
-    let beside = |arm: usize| 0.16 * ((arms.len() - 1) as f64 / 2.0 - arm as f64);
-    for at in 0..tasks.len() {
-        let Some(before) = percent(base, at) else { continue };
-        for (arm, row) in arms.iter().enumerate() {
-            let Some(after) = percent(row, at) else { continue };
-            let place = y(at) + beside(arm);
-            let color = look(&row.arm, &names).color;
-            panel = panel.line(
-                [(before.value, place), (after.value, place)],
-                color.stroke(2.5).opacity(0.45),
-            );
-            if let Some(se) = after.se {
-                let ends = [(after.value - se).max(0.0), (after.value + se).min(100.0)];
-                panel = panel.line(ends.map(|x| (x, place)), color.stroke(1.0).opacity(0.6));
-            }
-        }
-        let ends = [y(at) - 0.3, y(at) + 0.3];
-        panel = panel.line(ends.map(|place| (before.value, place)), INK.stroke(3.0));
-        for (arm, row) in arms.iter().enumerate() {
-            if let Some(after) = percent(row, at) {
-                panel =
-                    panel.marks([(after.value, y(at) + beside(arm))], look(&row.arm, &names), 6.0);
-            }
-        }
-    }
+    let of = |row: &ArmSummary| (0..tasks.len()).map(|at| percent(row, at)).collect::<Vec<_>>();
+    let marks: Vec<(Look, Vec<Option<Estimate>>)> =
+        arms.iter().map(|row| (look(&row.arm, &names), of(row))).collect();
+    let panel = dumbbells(&task_names, &of(base), &marks);
     let keys = arms.iter().map(|row| look(&row.arm, &names).key(label(&row.arm)));
     let plot = Plot::new(title(&rows, protocol))
         .note(format!(
@@ -90,6 +58,52 @@ pub fn figure(summary: &ResultsSummary, protocol: Protocol) -> Option<Figure> {
         .file("percent", |(row, at)| Cell::estimate(percent(row, *at)))
         .table();
     Some(Figure { name: "skills", plot, table })
+}
+
+/// A row for each task, the target first: base's score as a stroke, each model's as a mark on a line from it. Scores are in percent.
+pub fn dumbbells(
+    tasks: &[&str],
+    base: &[Option<Estimate>],
+    models: &[(Look, Vec<Option<Estimate>>)],
+) -> Panel {
+    let target = |at: usize, name: &str| match at {
+        0 => format!("{name} (target)"),
+        _ => name.to_owned(),
+    };
+    let task_names: Vec<String> =
+        tasks.iter().enumerate().map(|(at, name)| target(at, name)).collect();
+    // the first task on top
+    let y = |at: usize| (tasks.len() - 1 - at) as f64;
+    let mut panel = Panel::new(
+        Axis::new("right answers, percent", 0.0, 100.0),
+        Axis::categories("", task_names.into_iter().rev()),
+    );
+    // models side by side, so that bars do not hide each other
+    let beside = |model: usize| 0.16 * ((models.len() - 1) as f64 / 2.0 - model as f64);
+    for (at, before) in base.iter().enumerate().take(tasks.len()) {
+        let Some(before) = before else { continue };
+        let after = |model: usize| models[model].1.get(at).copied().flatten();
+        for (model, (look, _)) in models.iter().enumerate() {
+            let Some(after) = after(model) else { continue };
+            let place = y(at) + beside(model);
+            panel = panel.line(
+                [(before.value, place), (after.value, place)],
+                look.color.stroke(2.5).opacity(0.45),
+            );
+            if let Some(se) = after.se {
+                let ends = [(after.value - se).max(0.0), (after.value + se).min(100.0)];
+                panel = panel.line(ends.map(|x| (x, place)), look.color.stroke(1.0).opacity(0.6));
+            }
+        }
+        let ends = [y(at) - 0.3, y(at) + 0.3];
+        panel = panel.line(ends.map(|place| (before.value, place)), INK.stroke(3.0));
+        for (model, (look, _)) in models.iter().enumerate() {
+            if let Some(after) = after(model) {
+                panel = panel.marks([(after.value, y(at) + beside(model))], *look, 6.0);
+            }
+        }
+    }
+    panel
 }
 
 /// Says where the arms are farthest apart, if that is clear, else that no skill is clearly lost.
