@@ -28,7 +28,8 @@ fn every_chapter_shows_a_figure_or_an_example() {
         let Some((_, name)) = line.trim().rsplit_once('(') else { continue };
         let name = name.trim_end_matches(')');
         let text = std::fs::read_to_string(chapters.join(name)).unwrap();
-        let shows = ["![", "```", "{{#include figures/", "|--:|"].iter().any(|mark| text.contains(mark));
+        let shows =
+            ["![", "```", "{{#include figures/", "|--:|"].iter().any(|mark| text.contains(mark));
         assert!(
             shows || other.contains(&name),
             "{name} has neither figure nor example nor numbers"
