@@ -28,7 +28,8 @@ fn every_chapter_shows_a_figure_or_an_example() {
         let Some((_, name)) = line.trim().rsplit_once('(') else { continue };
         let name = name.trim_end_matches(')');
         let text = std::fs::read_to_string(chapters.join(name)).unwrap();
-        let shows = ["![", "```", "| --: |", "|--:|"].iter().any(|mark| text.contains(mark));
+        let shows =
+            ["![", "```", "{{#include figures/", "|--:|"].iter().any(|mark| text.contains(mark));
         assert!(
             shows || other.contains(&name),
             "{name} has neither figure nor example nor numbers"
@@ -149,4 +150,22 @@ fn the_site_works_in_a_browser() {
     }
     assert!(fact("search").parse::<usize>().unwrap() > 0);
     assert_eq!(console, Vec::<&str>::new(), "nothing is said on the console");
+}
+
+/// A front door: short, narrow enough to read as text, with every picture and page that it names.
+#[test]
+fn the_readme_is_short_and_its_links_lead_somewhere() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 130, "{} lines", readme.lines().count());
+    let long = readme.lines().find(|line| line.chars().count() > 100);
+    assert_eq!(long, None);
+    let mut count = 0;
+    for (_, rest) in readme.match_indices("](").map(|(at, _)| readme.split_at(at + 2)) {
+        let target = rest.split(')').next().unwrap();
+        if !target.contains(':') {
+            assert!(root().join(target).exists(), "{target} is not there");
+            count += 1;
+        }
+    }
+    assert!(count > 8);
 }

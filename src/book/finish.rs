@@ -13,8 +13,11 @@ use std::path::Path;
 /// # Errors
 /// A file that cannot be read or written.
 pub fn finish(site: &Path) -> Result<usize> {
-    let picture =
-        Regex::new(r#"<img src="([^":]+\.svg)" alt="([^"]+)"\s*/?>"#).expect("a pattern of ours");
+    // mdBook shows a picture twice, small and, when it is clicked, large
+    let picture = Regex::new(
+        r#"(?:<label class="checkbox-label"><input[^>]*>)?<img src="([^":]+\.svg)" alt="([^"]+)"[^>]*>(?:<span class="img-wrapper"><img[^>]*></span></label>)?"#,
+    )
+    .expect("a pattern of ours");
     let reference =
         Regex::new(r#"<a href="(?:\.\./)*api/[^"]*">(.*?)</a>"#).expect("a pattern of ours");
     let referred = site.join("api").is_dir();
@@ -73,7 +76,7 @@ mod tests {
         );
         write(
             "index.html",
-            "<img src=\"a.svg\" alt=\"A is 1\"><img src=\"a.svg\" alt=\"\"><img src=\"gone.svg\" alt=\"x\"><img src=\"data:x.svg\" alt=\"y\">",
+            "<label class=\"checkbox-label\"><input class=\"checkbox-img\" type=\"checkbox\"><img src=\"a.svg\" alt=\"A is 1\"><span class=\"img-wrapper\"><img src=\"a.svg\" alt=\"A is 1\"></span></label><img src=\"a.svg\" alt=\"\"><img src=\"gone.svg\" alt=\"x\"><img src=\"data:x.svg\" alt=\"y\">",
         );
         assert_eq!(finish(site.path()).unwrap(), 1);
         let page = fs::read_to_string(site.path().join("index.html")).unwrap();
