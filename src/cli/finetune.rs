@@ -17,7 +17,7 @@ use unforget::context::Context;
 use unforget::error::{Error, Result};
 use unforget::ledger::{Ledger, Origin};
 use unforget::masked::{Masked, Prepared};
-use unforget::model::{Checkpoint, Precision};
+use unforget::model::Checkpoint;
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
