@@ -47,10 +47,13 @@ impl WriteReport {
         let ResultsFile { results, provenance, .. } = read(&self.results)?.1;
         let report = Report::of(results)?;
         let write = if again { Report::draw } else { Report::write };
+        let title = format!("{}: answers", provenance.title);
+        // refused before anything is written
+        let samples = self.samples.then(|| report::samples::page(&report, &title)).transpose()?;
         let files = output.write(|| {
             let mut files = write(&report, &provenance, &out)?;
-            if self.samples {
-                files.push(report.write_samples(&format!("{}: answers", provenance.title), &out)?);
+            if let Some(page) = &samples {
+                files.push(report::samples::write(page, &out)?);
             }
             Ok(files)
         })?;

@@ -29,7 +29,6 @@ mod movement;
 mod pool;
 mod rule;
 mod run;
-mod skills;
 mod surprise;
 mod table;
 mod training;
@@ -38,7 +37,6 @@ mod weighed;
 pub use card::InfoCard;
 pub use help::{Help, help};
 pub use movement::{blocks_table, fronts_figure, movements_table, spectrum_figure};
-pub use skills::skills_figure;
 pub use surprise::{spikes_figure, surprise_figure};
 pub use weighed::weight_figure;
 

@@ -27,10 +27,15 @@ impl Show for DataFrame {
 }
 
 impl Show for Results {
-    /// The main table of the experiment.
+    /// The main table of the experiment, by each protocol.
     fn media(&self) -> Media {
         match Report::of(self.clone()) {
-            Ok(report) => report.main_table().media(),
+            Ok(report) => {
+                let tables = report.main_tables();
+                let html: Vec<String> = tables.iter().map(Table::html).collect();
+                let text: Vec<String> = tables.iter().map(|table| table.text(WIDTH)).collect();
+                Media { html: Some(html.join("\n")), ..Media::text(text.join("\n")) }
+            }
             Err(error) => Media::text(error.to_string()),
         }
     }

@@ -64,41 +64,45 @@ impl Finding {
                 interval(whole)
             ),
         };
-        let change = |row: &ForgettingRow| {
-            format!("{} by {} ({})", label(&row.arm), plus(points(row)), interval(row))
-        };
         // a sentence that names more is not read
         kept.truncate(NAMED);
-        let list = |rows: &[&ForgettingRow], of: &dyn Fn(&ForgettingRow) -> String| -> String {
-            let words: Vec<String> = rows.iter().map(|row| of(row)).collect();
-            match words.split_last() {
-                Some((last, [])) => last.clone(),
-                Some((last, before)) => format!("{} and {last}", before.join(", ")),
-                None => String::new(),
-            }
+        // "STM 2.5 they change by +0.6 points (−0.7 to +2.0), with self-output by …"
+        let list = |rows: &[&ForgettingRow], first: &str, unit: &str| -> String {
+            let words = rows.iter().enumerate().map(|(at, row)| {
+                let (they, unit) = if at == 0 { (first, unit) } else { ("", "") };
+                let name = label(&row.arm);
+                format!("{name}{they} by {}{unit} ({})", plus(points(row)), interval(row))
+            });
+            words.collect::<Vec<_>>().join(", with ")
         };
         let target = |arm: &str| {
             let row = summary.arms.iter().find(|row| row.arm == arm)?;
             Some(100.0 * row.target.value)
         };
         let scores = |arms: &mut dyn Iterator<Item = &str>| {
-            let one = |arm: &str| Some(format!("{} {:.0}", label(arm), target(arm)?));
+            let one = |arm: &str| {
+                let how =
+                    if arm == BASE { "before".to_owned() } else { format!("with {}", label(arm)) };
+                Some(format!("{:.0} {how}", target(arm)?))
+            };
             arms.filter_map(one).collect::<Vec<_>>().join(", ")
         };
         let results = &summary.results;
         let named = [BASE, whole.arm.as_str()].into_iter();
         let learned = format!(
-            "on {}, the target, percent right: {}",
+            "of {}, the target, percent right: {}",
             results.target,
             scores(&mut named.chain(kept.iter().map(|row| row.arm.as_str())))
         );
         let second = match (kept.is_empty(), rest.is_empty()) {
             (true, _) => format!("No arm is shown to keep more; {learned}."),
-            (false, true) => format!("They change with {}; {learned}.", list(&kept, &change)),
+            (false, true) => {
+                format!("With {}; {learned}.", list(&kept, " they change", " points"))
+            }
             (false, false) => format!(
-                "They change with {}, but with {}; {learned}.",
-                list(&kept, &change),
-                list(&rest, &change)
+                "With {}, but with {}; {learned}.",
+                list(&kept, " they change", " points"),
+                list(&rest, "", "")
             ),
         };
         let sentence = match (lost, kept.first()) {
@@ -240,7 +244,10 @@ mod tests {
         println!("{sentence}\n{}", finding.paragraph());
         assert!(sentence.contains(&lost) && sentences[0].contains(&lost), "{finding:?}");
         assert!(sentence.contains("At the same rate (3e-4)") && sentence.contains("STM 2.5 keeps"));
-        assert!(sentences[1].contains(&format!("STM 2.5 by {}", plus(change("stm(2.5)")))));
+        assert!(
+            sentences[1]
+                .starts_with(&format!("With STM 2.5 they change by {}", plus(change("stm(2.5)"))))
+        );
         assert!(sentences[2].contains("3 seeds"), "{finding:?}");
         assert!(finding.paragraph().starts_with(&sentences[0]));
     }

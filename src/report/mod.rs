@@ -244,14 +244,6 @@ impl Report {
         Ok(files)
     }
 
-    /// Writes the page of all answers to `folder`; see [`samples::page`].
-    ///
-    /// # Errors
-    /// The answers are not known, or the folder cannot be written.
-    pub fn write_samples(&self, title: &str, folder: &Path) -> Result<PathBuf> {
-        put(folder, samples::FILE, samples::page(self, title)?.as_bytes())
-    }
-
     /// As [`Report::write`], without `results.json`: where that is what the results were read from, it stays as it is.
     ///
     /// # Errors
@@ -295,6 +287,18 @@ impl Report {
             files.extend(put_figure(&folder.join("figures"), figure)?);
         }
         Ok(files)
+    }
+}
+
+impl Report {
+    /// Target against non-target by each protocol that the results have the data for: all arms at one rate, the whole front, each at its validated rate.
+    pub fn main_tables(&self) -> Vec<Table> {
+        let table = |protocol: Protocol| match protocol {
+            Protocol::OneRate(_) => self.main_table(),
+            Protocol::Front => front::table(&self.fronts),
+            Protocol::Validated => tables::main(&self.summary, protocol),
+        };
+        Protocol::all(&self.summary.results).into_iter().map(table).collect()
     }
 }
 
@@ -359,7 +363,8 @@ mod tests {
         results.answers = sample::answers(&results).into();
         let report = Report::of(results).unwrap();
         let mut files = report.write(&sample::provenance(), folder.path()).unwrap();
-        files.push(report.write_samples("Answers", folder.path()).unwrap());
+        let page = samples::page(&report, "Answers").unwrap();
+        files.push(samples::write(&page, folder.path()).unwrap());
         // the answers come back from their file
         assert_eq!(answers::read(folder.path()).unwrap(), *report.summary.results.answers);
         fs::write(folder.path().join("broken.parquet"), "no").unwrap();
@@ -387,8 +392,28 @@ mod tests {
         // Kept for looking at when a folder is named.
         if let Some(keep) = std::env::var_os("UNFORGET_KEEP_SAMPLE_REPORT") {
             report.write(&sample::provenance(), Path::new(&keep)).unwrap();
-            report.write_samples("Answers", Path::new(&keep)).unwrap();
+            samples::write(&page, Path::new(&keep)).unwrap();
         }
+    }
+
+    #[test]
+    fn the_three_protocols_stand_side_by_side() {
+        let report = Report::of(sample::results()).unwrap();
+        let titles: Vec<String> =
+            report.main_tables().into_iter().map(|table| table.title).collect();
+        for (title, part) in titles.iter().zip([
+            "all arms at one rate, 3e-4",
+            "The whole front",
+            "each arm at its validated rate",
+        ]) {
+            assert!(title.contains(part), "{titles:?}");
+        }
+        assert_eq!(titles.len(), 3);
+        // in that order among all tables, too, and the last with the reason why it hides the effect
+        let all = report.tables();
+        let place = |title: &String| all.iter().position(|table| table.title == *title).unwrap();
+        assert!(titles.iter().map(place).is_sorted());
+        assert!(report.main_tables()[2].legend.contains("hides the effect"));
     }
 
     #[test]

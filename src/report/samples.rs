@@ -1,13 +1,14 @@
 //! A page to look through all answers: what was lost, gained, and stayed, by task and by words. It needs no server and no network.
 
-use super::Report;
 use super::answers::by_run;
 use super::html::filled;
+use super::{Report, put};
 use crate::answers::{AnswerRow, first_difference};
 use crate::error::{Error, Result};
 use crate::plot::palette::{BASE, label};
 use minijinja::context;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = include_str!("samples.html");
 
@@ -70,6 +71,14 @@ pub fn page(report: &Report, title: &str) -> Result<String> {
     // in a script nothing that a model wrote may end it
     let data = data.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028");
     filled(FILE, TEMPLATE, context! { title => title, data => data })
+}
+
+/// Writes a [`page`] to `folder`.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write(page: &str, folder: &Path) -> Result<PathBuf> {
+    put(folder, FILE, page.as_bytes())
 }
 
 /// The grade; then the answer, where it is not base's own, and where it first differs, in the units in which a browser counts.

@@ -91,6 +91,13 @@ pub struct TaskRow {
     pub form_kept: f64,
 }
 
+impl TaskRow {
+    /// Of one model trained once, `tuned`, beside `base`, on the same items.
+    pub(super) fn of_pair(base: &TaskScore, tuned: &TaskScore, changed: bool) -> Result<Self> {
+        Aligned { base, tuned: vec![tuned] }.row(changed)
+    }
+}
+
 /// Base first, then each arm at its chosen rate, in the order of the recipe.
 ///
 /// An arm none of whose tested runs is marked as chosen is left out. Errors: scores that are not of the same tasks and items as base, and a
