@@ -13,8 +13,11 @@ use std::time::Duration;
 static ASKED: AtomicU64 = AtomicU64::new(0);
 /// Whether work has ended because of it.
 static HEEDED: AtomicBool = AtomicBool::new(false);
-/// Pieces of work that go on.
+/// Pieces of work under way.
 static WORKING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether an interrupt ends the program, so that it is never forgotten.
+static ENDS: AtomicBool = AtomicBool::new(false);
 
 /// An interrupt that came this long before a piece of work was not meant for it; a second one within it is the same press.
 const STALE: Duration = Duration::from_secs(1);
@@ -26,6 +29,22 @@ pub fn heed() {
     unsafe {
         let handler: extern "C" fn(libc::c_int) = asked;
         libc::signal(libc::SIGINT, handler as libc::sighandler_t);
+    }
+}
+
+/// What a program says that ends by an interrupt.
+pub const RESUMES: &str = "interrupted: finished work is saved, and the same command resumes";
+
+/// From now on an interrupt ends the program with the exit code 130: work that asks [`check`] saves itself first. A second interrupt, or ten seconds
+/// without an answer, end it at once; what the store holds is whole at any time.
+pub fn end_soon() {
+    #[cfg(unix)]
+    // SAFETY: the handlers only touch atomics and call `clock_gettime`, `alarm`, `write` and `_exit`, which a handler may.
+    unsafe {
+        ENDS.store(true, Ordering::Relaxed);
+        let (first, last): (extern "C" fn(libc::c_int), extern "C" fn(libc::c_int)) = (ending, end);
+        libc::signal(libc::SIGINT, first as libc::sighandler_t);
+        libc::signal(libc::SIGALRM, last as libc::sighandler_t);
     }
 }
 
@@ -60,7 +79,8 @@ impl Working {
     pub(crate) fn begin() -> Self {
         let first = WORKING.fetch_add(1, Ordering::Relaxed) == 0;
         let asked = ASKED.load(Ordering::Relaxed);
-        if first && asked > 0 && now().saturating_sub(asked) > STALE.as_millis() as u64 {
+        let ends = ENDS.load(Ordering::Relaxed);
+        if first && !ends && asked > 0 && now().saturating_sub(asked) > STALE.as_millis() as u64 {
             ASKED.store(0, Ordering::Relaxed);
         }
         Self(())
@@ -81,15 +101,46 @@ extern "C" fn asked(_signal: libc::c_int) {
     match ASKED.load(Ordering::Relaxed) {
         0 => ASKED.store(now, Ordering::Relaxed),
         first if now.saturating_sub(first) > STALE.as_millis() as u64 => {
-            let text = b"interrupted twice: this process ends, and what was not kept is gone\n";
-            // SAFETY: both may be called in a handler; the text outlives the call.
-            unsafe {
-                let _ = libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
-                libc::_exit(130);
-            }
+            to_stderr("interrupted twice: this process ends, and what was not saved is lost\n");
+            // SAFETY: a plain call of the C library that a handler may make.
+            unsafe { libc::_exit(130) };
         }
         _ => {}
     }
+}
+
+#[cfg(unix)]
+extern "C" fn ending(signal: libc::c_int) {
+    /// A second interrupt within so many milliseconds is the same press.
+    const SAME: u64 = 200;
+    /// Seconds that the work has to save itself.
+    const GRACE: libc::c_uint = 10;
+    let now = now();
+    match ASKED.load(Ordering::Relaxed) {
+        0 => {
+            ASKED.store(now, Ordering::Relaxed);
+            to_stderr("\nstopping as soon as the work is saved; Ctrl-C again ends at once\n");
+            // SAFETY: a plain call of the C library that a handler may make.
+            unsafe { libc::alarm(GRACE) };
+        }
+        first if now.saturating_sub(first) > SAME => end(signal),
+        _ => {}
+    }
+}
+
+#[cfg(unix)]
+extern "C" fn end(_signal: libc::c_int) {
+    to_stderr("\n");
+    to_stderr(RESUMES);
+    to_stderr("\n");
+    // SAFETY: a plain call of the C library that a handler may make.
+    unsafe { libc::_exit(130) };
+}
+
+#[cfg(unix)]
+fn to_stderr(text: &str) {
+    // SAFETY: `write` may be called in a handler; the text outlives the call.
+    let _ = unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
 }
 
 /// Milliseconds of the system's clock that only runs forward, at least 1.

@@ -161,6 +161,8 @@ pub mod samples;
 
 pub mod verbs;
 
+pub mod influence;
+
 pub mod verify;
 
 pub mod lab;

@@ -818,7 +818,10 @@ fn a_published_benchmark_is_asked_in_either_words() {
     ] {
         // The harness shows three solved tasks, which are longer than this model's context.
         if options.contains("harness") {
-            place.refuses(&format!("{call} {options}"), &["item ", "context is 512", "--prompts"]);
+            place.refuses(
+                &format!("{call} {options}"),
+                &["context of 512 tokens", "--too-long", "--prompts"],
+            );
             continue;
         }
         let outcome = place.works(&format!("{call} {options}"));

@@ -39,6 +39,7 @@ mod store;
 mod support;
 mod switches;
 mod templates;
+mod terminal;
 mod training;
 mod unread;
 mod verify;

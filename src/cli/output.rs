@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// Every option that names a place for results.
-    const OUTPUTS: [Row; 19] = [
+    const OUTPUTS: [Row; 20] = [
         row(
             "perplexity",
             "out",
@@ -136,6 +136,13 @@ mod tests {
             Within("steps.jsonl"),
             "finetune --model model --data data.jsonl --target-probe a=probe.jsonl --out new --log OUT",
             &[("--data", "data.jsonl"), ("--target-probe", "probe.jsonl")],
+        ),
+        row(
+            "influence",
+            "out",
+            Within("tokens.csv"),
+            "influence --model model --data data.jsonl --others probe.jsonl --out OUT",
+            &[("--data", "data.jsonl"), ("--others", "probe.jsonl")],
         ),
         row("evaluate", "out", Adds, "evaluate --model model --items data.jsonl --out OUT", &[]),
         row(
@@ -205,6 +212,9 @@ mod tests {
         ("perplexity", "data"),
         ("perplexity", "reference"),
         ("perplexity", "reference_adapter"),
+        ("influence", "model"),
+        ("influence", "data"),
+        ("influence", "others"),
         ("ledger", "ledgers"),
         ("generate", "model"),
         ("generate", "adapter"),

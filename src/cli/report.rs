@@ -1,6 +1,7 @@
 use super::Common;
+use super::ending::{self, Ending};
 use super::output::Reads;
-use super::terminal::{say, show};
+use super::terminal::tell;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
@@ -25,6 +26,9 @@ pub struct WriteReport {
     /// Folder for tables, figures and the report [default: the folder of results.json]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Print every table, the main one last
+    #[arg(long)]
+    all: bool,
     /// Also write samples.html: every model's answers beside base's, what was lost and gained, by task and by words
     #[arg(long)]
     samples: bool,
@@ -57,12 +61,10 @@ impl WriteReport {
             }
             Ok(files)
         })?;
-        show!("{}", report.text());
-        if let Some(page) = files.first() {
-            say!("report: {}", page.display());
-        }
+        let ending = if self.all { Ending::All } else { Ending::Main };
+        ending::print(&report, ending, files.first().map(PathBuf::as_path), &[]);
         if let Some(page) = files.last().filter(|_| self.samples) {
-            say!("samples: {}", page.display());
+            tell!("samples  {}", page.display());
         }
         Ok(())
     }

@@ -12,6 +12,6 @@ mod run;
 mod source;
 
 pub use arm::{Arm, Variant};
-pub use recipe::{DataSizes, RENAMED, Recipe, read_split, renamed_keys, split_file};
+pub use recipe::{DataSizes, RENAMED, Recipe, read_split, renamed_keys, split_file, task_names};
 pub use run::{Experiment, run};
 pub use source::Source;

@@ -2,7 +2,7 @@ use super::{Arm, Variant};
 use crate::answers::{Task, Tasks};
 use crate::context::Context;
 use crate::dataset::{Unusable, read_items, read_usable_items};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, there_are};
 use crate::files::read_text;
 use crate::generate::Sampling;
 use crate::hub;
@@ -380,9 +380,8 @@ impl Recipe {
             return Ok(self);
         }
         let Some(place) = self.non_target.iter().position(|task| task == target) else {
-            let known = self.non_target.join(", ");
-            let problem =
-                format!("there is no task `{target}`; there are {}, {known}", self.target);
+            let known = there_are(target, self.non_target.iter().chain([&self.target]));
+            let problem = format!("there is no task `{target}`; {known}");
             return Err(Error::invalid("target", problem));
         };
         self.name = format!("{}-{target}", self.name);
@@ -544,17 +543,38 @@ pub fn read_split(folder: &Path, task: &str, split: &str, count: usize) -> Resul
 /// There is none.
 pub fn split_file(folder: &Path, task: &str, split: &str) -> Result<PathBuf> {
     let file = folder.join(task).join(format!("{split}.jsonl"));
-    match file.is_file() {
-        true => Ok(file),
-        false => Err(Error::missing(
-            format!("{split} split of `{task}`"),
-            file,
-            "a task is a folder with train.jsonl, validation.jsonl and test.jsonl",
-        )),
+    if file.is_file() {
+        return Ok(file);
     }
+    let is_split = |path: &Path| path.extension().is_some_and(|ending| ending == "jsonl");
+    let (splits, tasks) = (stems(&folder.join(task), is_split), task_names(folder));
+    let hint = match (splits.is_empty(), tasks.is_empty()) {
+        (false, _) => format!("of splits, {}", there_are(split, splits)),
+        (true, false) => format!("of tasks, {}", there_are(task, tasks)),
+        (true, true) => {
+            "a task is a folder with train.jsonl, validation.jsonl and test.jsonl".to_owned()
+        }
+    };
+    Err(Error::missing(format!("{split} split of `{task}`"), file, hint))
 }
 
-/// The same; `skip` leaves items out that cannot be used.
+/// The tasks in `folder`, by name: each is a folder with splits.
+pub fn task_names(folder: &Path) -> Vec<String> {
+    let splits = ["train.jsonl", "validation.jsonl", "test.jsonl"];
+    stems(folder, |path| splits.iter().any(|split| path.join(split).is_file()))
+}
+
+/// The names without ending of what `is` finds in `folder`, sorted.
+fn stems(folder: &Path, is: impl Fn(&Path) -> bool) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path()).filter(|path| is(path));
+    let mut names: Vec<String> =
+        paths.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    names
+}
+
+/// [`read_split`]; `skip` leaves items out that cannot be used.
 fn read_split_as(
     folder: &Path,
     task: &str,

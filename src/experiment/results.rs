@@ -3,9 +3,11 @@
 pub use crate::answers::AnswerRow;
 pub use crate::evaluate::{ItemScore, TaskScore};
 pub use crate::ledger::{ClassShare, ThresholdPoint};
+use crate::perplexity::Quantiles;
 use crate::probe::{Row, Stopped};
 use crate::scored::named;
 pub use crate::scored::{TokenExample, TokenView};
+use crate::train::divergence;
 pub use crate::weight_change::LayerChange;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -97,6 +99,20 @@ pub struct Run {
     pub stopped: Option<Stopped>,
 }
 
+impl DataSummary {
+    /// How the perplexities of the examples are spread.
+    pub fn spread(&self) -> Option<Quantiles> {
+        Quantiles::of(self.perplexities.iter().copied())
+    }
+}
+
+impl Run {
+    /// Whether the training has diverged: see [`divergence`].
+    pub fn diverged(&self) -> bool {
+        divergence(self.relative_weight_change).is_some()
+    }
+}
+
 /// How the training data of one arm came to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
@@ -122,6 +138,9 @@ pub struct DataSummary {
     pub perplexities: Vec<f64>,
     /// Mean over examples of exp(mean surprisal of the bare answer text without prompt or template): the paper's selector and Figure 2.
     pub perplexity_of_text_alone: f64,
+    /// Median over examples of the same, which says what is usual where a few examples make the mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median_of_text_alone: Option<f64>,
     /// Share of completion tokens with a token perplexity above 2.5.
     pub share_above_2_5: f64,
     /// The completion tokens by what they are made of.

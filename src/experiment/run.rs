@@ -279,7 +279,11 @@ impl<'a> Experiment<'a> {
             completion_tokens: examples.iter().map(|example| example.completion_tokens).sum(),
             // of weights that follow the model: the mean over epochs
             learned_tokens: match arm.rule.needs().online() {
-                true => tokens_learned / config.num_epochs,
+                true => {
+                    let in_epoch =
+                        (examples.len() - tuned.left_out.len()).div_ceil(config.batch_size);
+                    tokens_learned * in_epoch / tuned.steps.len().max(1)
+                }
                 false => examples.iter().map(learned).sum(),
             },
             tokens_seen: tuned.steps.iter().map(|step| step.tokens).sum(),

@@ -6,6 +6,7 @@ use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run, TokenExample};
 use crate::metric::PAPER_THRESHOLD;
+use crate::perplexity::usual;
 use crate::plot::palette::{BASE, GRAY, INK, STM, label, look};
 use crate::plot::{self, Axis, Look, Measured, Panel, Plot, SCORES, Spectra, Spikes, keys};
 use crate::report::figure::Figure;
@@ -132,8 +133,8 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
         .rows(&points)
         .column("arm", |(_, row, _)| arm(&row.arm))
         .column("target", |(target, ..)| *target)
-        .column("ppl alone", |(_, row, _)| Cell::number(row.perplexity_of_text_alone, 2))
-        .column("ppl | prompt", |(_, row, _)| Cell::number(row.perplexity_given_prompt, 2))
+        .column("ppl alone", |(_, row, _)| usual(row.perplexity_of_text_alone, row.median_of_text_alone))
+        .column("ppl | prompt", |(_, row, _)| usual(row.perplexity_given_prompt, row.median_given_prompt))
         .column("BWT %", |(_, row, _)| change(row, |of| of.backward_transfer))
         .column("others points", |(_, row, _)| change(row, |of| of.non_target_points))
         .column("loss", |(.., loss)| Cell::number(*loss, 3))

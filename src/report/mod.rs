@@ -21,6 +21,7 @@ pub mod finding;
 pub mod forgetting;
 pub mod front;
 pub mod html;
+pub mod influence;
 pub mod intervals;
 pub mod power;
 pub mod probes;
@@ -167,7 +168,29 @@ impl Report {
     /// The table that people read first: target against non-target by the first protocol.
     pub fn main_table(&self) -> Table {
         let (protocol, summary, _) = self.first();
-        tables::main(summary, protocol)
+        let mut main = tables::main(summary, protocol);
+        self.mark_diverged(&mut main);
+        main
+    }
+
+    /// Marks the arms that have a run that has diverged.
+    fn mark_diverged(&self, table: &mut Table) {
+        let diverged = self.summary.results.runs.iter().filter(|run| run.diverged());
+        let mut names: Vec<String> = diverged.map(|run| tables::arm(&run.arm).shown()).collect();
+        names.sort();
+        names.dedup();
+        let mut any = false;
+        for row in 0..table.height() {
+            if let Some(cell) =
+                table.cell_mut(row, "arm").filter(|cell| names.contains(&cell.shown()))
+            {
+                *cell = cell.clone().read(format!("{} †", cell.shown()));
+                any = true;
+            }
+        }
+        if any {
+            table.note("†: a run of this arm has diverged: its weights changed by more than their own norm.");
+        }
     }
 
     /// The tables for reading, in order; those without rows are left out.
@@ -199,6 +222,7 @@ impl Report {
             probes::ends(&Watched::of(results)),
         ]);
         all.retain(|table| table.height() > 0);
+        all.iter_mut().for_each(|table| self.mark_diverged(table));
         all
     }
 

@@ -144,6 +144,7 @@ fn data(arm: &str) -> DataSummary {
         perplexity_variance: if own { 0.1 } else { 7.0 },
         perplexities: if own { vec![1.2, 1.4] } else { vec![3.8, 5.8] },
         perplexity_of_text_alone: if own { 3.1 } else { 11.9 },
+        median_of_text_alone: None,
         share_above_2_5: if own { 0.03 } else { 0.22 },
         classes: Vec::new(),
         seconds: 31.0,

@@ -241,7 +241,7 @@ fn bca(blocks: &[Block], replicates: &[f64]) -> Method {
 }
 
 /// The `p`-quantile of values in ascending order, between neighbors linearly (numpy's default).
-fn quantile(sorted: &[f64], p: f64) -> f64 {
+pub fn quantile(sorted: &[f64], p: f64) -> f64 {
     let place = p.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     low + (high - low) * place.fract()

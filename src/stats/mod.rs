@@ -32,7 +32,7 @@ pub mod mcnemar;
 pub mod power;
 pub mod sign_flip;
 
-pub use bootstrap::{Bootstrap, Method};
+pub use bootstrap::{Bootstrap, Method, quantile};
 pub use comparison::{Adjusted, Comparison, Design, Pair, Test};
 pub use crossed::{Block, Crossed, crossed};
 pub use equivalence::{Equivalence, Verdict};

@@ -21,6 +21,7 @@
 //! ```
 
 mod config;
+mod divergence;
 mod example;
 mod objective;
 mod online;
@@ -29,6 +30,7 @@ mod trainer;
 
 pub use crate::select::Normalizer;
 pub use config::{Method, TrainConfig};
+pub use divergence::divergence;
 pub use example::{Example, OnlineWeights};
 pub use objective::Objective;
 pub use trainer::{Step, Trainer};
