@@ -233,7 +233,7 @@ mod tests {
         assert!(front.table().lines().contains("\n0.50   2.00  "));
         let figure = fronts_figure(&[front]).unwrap();
         assert!(figure.plot.title.contains("ground truth loses 33"), "{}", figure.plot.title);
-        assert!(figure.media().svg.unwrap().starts_with("<svg"));
+        assert!(figure.media().html.unwrap().starts_with("<img"));
         assert!(fronts_figure(&[]).is_err());
     }
 }
