@@ -7,7 +7,7 @@ use crate::store::{Fingerprint, Store, check_written, file_hash};
 use crate::task::{Item, graders};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -39,6 +39,8 @@ pub struct Context {
     pub store: Store,
     /// Where to compute.
     pub device: Device,
+    /// The device that results are of: this one, or one of another machine.
+    location: DeviceLocation,
     /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself [default: f32].
     pub precision: Precision,
     /// How progress is shown.
@@ -71,9 +73,11 @@ impl Context {
     /// Results in `store`, computed on `device`, with as many workers as there are processors.
     pub fn new(store: Store, device: DeviceChoice, progress: Progress) -> Result<Self> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let device = open_device(device)?;
         Ok(Self {
             store,
-            device: open_device(device)?,
+            location: device.location(),
+            device,
             precision: Precision::F32,
             progress,
             workers,
@@ -81,6 +85,30 @@ impl Context {
             looked_at: Mutex::default(),
             said: Mutex::default(),
         })
+    }
+
+    /// For looking at results that other machines make on `device`, which this one may lack. What is not finished is refused, with `hint`.
+    ///
+    /// # Errors
+    /// As [`Context::new`] on the processor.
+    pub fn looking_on(
+        store: Store,
+        device: DeviceChoice,
+        progress: Progress,
+        hint: &'static str,
+    ) -> Result<Self> {
+        let location = match device {
+            DeviceChoice::Cpu => DeviceLocation::Cpu,
+            DeviceChoice::Cuda(gpu_id) => DeviceLocation::Cuda { gpu_id },
+            DeviceChoice::Metal => DeviceLocation::Metal { gpu_id: 0 },
+        };
+        let cx = Self::new(store.sealed(hint), DeviceChoice::Cpu, progress)?;
+        Ok(Self { location, ..cx })
+    }
+
+    /// The device that results are of, as their cards say it.
+    pub fn location(&self) -> DeviceLocation {
+        self.location
     }
 
     /// For a notebook: results in the store that commands use too, computed on the processor, progress in lines below the cell.
@@ -94,7 +122,10 @@ impl Context {
     /// In what the products of `checkpoint` are computed here: what it says itself or else [`Context::precision`], f32 where the processor
     /// has no instruction for bf16.
     pub fn precision_of(&self, checkpoint: &Checkpoint) -> Precision {
-        checkpoint.precision.unwrap_or(self.precision).usable(&self.device)
+        match self.location {
+            DeviceLocation::Cpu => checkpoint.precision.unwrap_or(self.precision).usable(&self.device),
+            _ => Precision::F32,
+        }
     }
 
     /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision_of`] says.
@@ -184,7 +215,7 @@ impl Context {
         self.mention_contradictions(checkpoint)?;
         let mut fingerprint = Fingerprint::new()
             .with("crate", env!("CARGO_PKG_VERSION"))?
-            .with("device", &format!("{:?}", self.device.location()))?
+            .with("device", &format!("{:?}", self.location))?
             .with("tokenizer", checkpoint.tokenizer()?.fingerprint())?
             .with("words", &self.words(&checkpoint.model)?)?;
         for file in checkpoint.weight_files()? {

@@ -87,6 +87,8 @@ pub mod diversity;
 
 pub mod interruption;
 
+pub mod cluster;
+
 pub mod store;
 
 pub mod progress;
@@ -158,6 +160,8 @@ pub mod lab;
 
 // experiment
 pub mod experiment;
+
+pub mod sweep;
 
 pub mod analysis;
 

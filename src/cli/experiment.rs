@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 use unforget::card::utc;
 use unforget::error::{Error, Result};
-use unforget::experiment::{Recipe, renamed_keys, run};
+use unforget::context::Context;
+use unforget::experiment::results::Results;
+use unforget::experiment::{Recipe, renamed_keys};
 use unforget::files::read_text;
 use unforget::report::{self, Provenance};
 use unforget::store;
+use unforget::sweep;
 
 /// `unforget lab`
 #[derive(Args)]
@@ -56,7 +59,7 @@ pub struct RunRecipe {
 
 /// Where results go.
 #[derive(Args)]
-struct Output {
+pub struct Output {
     /// Folder for tables, figures and the report [default: results/<name of the recipe>]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -94,7 +97,19 @@ impl RunRecipe {
 
 impl Output {
     fn run(&self, common: &Common, recipe: &Recipe, file: Option<&PathBuf>) -> Result<()> {
-        let out = self.out.clone().unwrap_or_else(|| Path::new("results").join(&recipe.name));
+        let output = self.checked(common, recipe, file)?;
+        let cx = common.context()?;
+        self.write(&cx, recipe, output, || sweep::run(&cx, recipe, &common.device))
+    }
+
+    /// The folder for results, which takes nothing of what the call reads.
+    pub fn checked(
+        &self,
+        common: &Common,
+        recipe: &Recipe,
+        file: Option<&PathBuf>,
+    ) -> Result<store::Output> {
+        let out = self.folder(recipe);
         let output =
             store::Output::within("--out", &out, &report::FILES).older(report::is_in(&out));
         let reads = Reads::new(common)?.model(&recipe.model).given("RECIPE", file);
@@ -103,21 +118,35 @@ impl Output {
             folder => reads.path("tasks", folder),
         };
         reads.check(std::slice::from_ref(&output))?;
-        let cx = common.context()?;
+        Ok(output)
+    }
+
+    fn folder(&self, recipe: &Recipe) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new("results").join(&recipe.name))
+    }
+
+    /// Writes what `compute` gives into the folder, and prints it.
+    pub fn write(
+        &self,
+        cx: &Context,
+        recipe: &Recipe,
+        output: store::Output,
+        compute: impl FnOnce() -> Result<Results>,
+    ) -> Result<()> {
         let (started, clock) = (Instant::now(), SystemTime::now());
-        let results = run(&cx, recipe)?;
+        let results = compute()?;
         let provenance = Provenance {
             title: format!("{}: what is learned and what is forgotten", recipe.name),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             recipe_toml: recipe.to_toml()?,
             crate_version: env!("CARGO_PKG_VERSION").into(),
-            device: format!("{:?}", cx.device.location()),
+            device: format!("{:?}", cx.location()),
             threads: cx.workers,
             started: utc(clock),
             seconds: started.elapsed().as_secs_f64(),
             notes: Vec::new(),
         };
-        let files = output.write(|| report::write(&results, &provenance, &out))?;
+        let files = output.write(|| report::write(&results, &provenance, &self.folder(recipe)))?;
         if self.json {
             super::print_json(&results)?;
         } else {

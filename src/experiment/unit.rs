@@ -1,0 +1,314 @@
+//! A recipe as steps that can be done one by one, on one machine or on many.
+
+use super::run::Experiment;
+use super::{Arm, Recipe, Source};
+use crate::error::{Error, Result};
+use crate::generate::Sampling;
+use crate::store::Fingerprint;
+use crate::verbs;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::results::Run;
+
+/// One step of a recipe. It makes entries of the store, and finds there what the steps made that it needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Unit {
+    /// Grades the untouched model on every task.
+    Base,
+    /// Samples the answers from which a source chooses.
+    Pool {
+        /// Self-Output, for all that choose from its pool, or Rephrase.
+        source: Source,
+    },
+    /// Scores the answers of a source.
+    Score {
+        /// Whose answers.
+        source: Source,
+    },
+    /// Trains a reference model on the answers of a source, and scores them under it.
+    Reference {
+        /// Whose answers.
+        source: Source,
+    },
+    /// Trains an arm.
+    Train {
+        /// The arm.
+        arm: Arm,
+        /// The peak rate; `None` for the one that scored best with the first seed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        learning_rate: Option<f64>,
+        /// The seed.
+        seed: u64,
+    },
+    /// Grades the trained arm on every task.
+    Evaluate {
+        /// The arm.
+        arm: Arm,
+        /// As it was trained.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        learning_rate: Option<f64>,
+        /// The seed.
+        seed: u64,
+    },
+}
+
+impl Unit {
+    /// The word that tells kinds apart.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Pool { .. } => "pool",
+            Self::Score { .. } => "score",
+            Self::Reference { .. } => "reference",
+            Self::Train { .. } => "train",
+            Self::Evaluate { .. } => "evaluate",
+        }
+    }
+
+    /// Whether it trains an arm or grades one, as many do side by side.
+    pub fn is_of_arm(&self) -> bool {
+        self.arm().is_some()
+    }
+
+    pub(super) fn arm(&self) -> Option<&Arm> {
+        match self {
+            Self::Train { arm, .. } | Self::Evaluate { arm, .. } => Some(arm),
+            _ => None,
+        }
+    }
+
+    /// The kinds and labels of the entries that it makes; what is behind the label is the hash of what they are made from, known when that is there.
+    pub fn makes(&self) -> Vec<String> {
+        let of = |source: &Source| source.name().replace('_', "-");
+        match self {
+            Self::Base => vec!["evaluate/base".into()],
+            Self::Pool { source } => vec![format!("pool/{}", of(source))],
+            Self::Score { source } => {
+                let label = of(source);
+                let text = format!("scores/{label}-text-alone");
+                vec![format!("scores/{label}"), format!("ledger/{label}"), text]
+            }
+            Self::Reference { source } => {
+                vec!["finetune/reference".into(), format!("scores/{}-reference", of(source))]
+            }
+            Self::Train { .. } => vec![format!("finetune/{}", self.label())],
+            Self::Evaluate { .. } => vec![format!("evaluate/{}", self.label())],
+        }
+    }
+
+    /// What tells it apart among those of its kind, for names of files.
+    fn label(&self) -> String {
+        match self {
+            Self::Base => String::new(),
+            Self::Pool { source } | Self::Score { source } | Self::Reference { source } => {
+                source.name().replace('_', "-")
+            }
+            Self::Train { arm, learning_rate, seed }
+            | Self::Evaluate { arm, learning_rate, seed } => match learning_rate {
+                Some(rate) => format!("{}-{rate}-{seed}", arm.label()),
+                None => format!("{}-chosen-{seed}", arm.label()),
+            },
+        }
+    }
+
+    /// Its name for the folder in which it is recorded.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Base => "base".into(),
+            _ => format!("{}-{}", self.kind(), self.label()),
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base => f.write_str("evaluate base"),
+            Self::Pool { source } => write!(f, "pool {source}"),
+            Self::Score { source } => write!(f, "score {source}"),
+            Self::Reference { source } => write!(f, "reference {source}"),
+            Self::Train { arm, learning_rate, seed }
+            | Self::Evaluate { arm, learning_rate, seed } => {
+                write!(f, "{} {arm} ", self.kind())?;
+                match learning_rate {
+                    Some(rate) => write!(f, "rate {rate} seed {seed}"),
+                    None => write!(f, "chosen rate seed {seed}"),
+                }
+            }
+        }
+    }
+}
+
+impl Recipe {
+    /// The steps of the recipe, each with the places of those that must be done before it. They stand in an order in which they can be done.
+    pub fn units(&self) -> Vec<(Unit, Vec<usize>)> {
+        let mut units = vec![(Unit::Base, Vec::new())];
+        let mut add = |unit: Unit, needs: Vec<usize>| {
+            units.push((unit, needs));
+            units.len() - 1
+        };
+        let mut sources: BTreeSet<Source> = self.arms.iter().map(|arm| arm.source).collect();
+        sources.insert(Source::GroundTruth);
+        let pool = |source: Source| Unit::Pool { source };
+        let own = sources.iter().any(|source| source.of_self_output());
+        let own = own.then(|| add(pool(Source::SelfOutput), Vec::new()));
+        let rewrites = sources.contains(&Source::Rephrase);
+        let rewrites = rewrites.then(|| add(pool(Source::Rephrase), Vec::new()));
+        let scored: Vec<(Source, usize)> = sources
+            .iter()
+            .map(|&source| {
+                let needs = match source {
+                    Source::Rephrase => rewrites,
+                    _ => own.filter(|_| source.of_self_output()),
+                };
+                (source, add(Unit::Score { source }, needs.into_iter().collect()))
+            })
+            .collect();
+        let place = |list: &[(Source, usize)], source: Source| {
+            list.iter().find(|(other, _)| *other == source).map(|(_, at)| *at)
+        };
+        let compared = |source: Source| {
+            let needs = |arm: &&Arm| arm.source == source && arm.rule.needs().reference;
+            self.arms.iter().any(|arm| needs(&arm))
+        };
+        let references: Vec<(Source, usize)> = scored
+            .iter()
+            .filter(|(source, _)| compared(*source))
+            .map(|&(source, at)| (source, add(Unit::Reference { source }, vec![at])))
+            .collect();
+        let data = |arm: &Arm| {
+            let reference = arm.rule.needs().reference.then(|| place(&references, arm.source));
+            let found = reference.flatten().or_else(|| place(&scored, arm.source));
+            found.into_iter().collect::<Vec<usize>>()
+        };
+        // rates with the first seed; then the other seeds
+        let [first, rest @ ..] = &self.seeds[..] else { return units };
+        let mut swept = Vec::new();
+        let mut pairs = |wanted: Vec<(&Arm, Option<f64>, u64, Vec<usize>)>| {
+            let trained: Vec<usize> = wanted
+                .iter()
+                .map(|(arm, learning_rate, seed, more)| {
+                    let needs = data(arm).into_iter().chain(more.iter().copied()).collect();
+                    let (arm, learning_rate, seed) = ((*arm).clone(), *learning_rate, *seed);
+                    add(Unit::Train { arm, learning_rate, seed }, needs)
+                })
+                .collect();
+            let graded = wanted.into_iter().zip(trained);
+            let graded = graded.map(|((arm, learning_rate, seed, more), trained)| {
+                let needs = std::iter::once(trained).chain(more).collect();
+                let unit = Unit::Evaluate { arm: arm.clone(), learning_rate, seed };
+                (arm, add(unit, needs))
+            });
+            graded.collect::<Vec<(&Arm, usize)>>()
+        };
+        let every = |arm| self.rates_of(arm).iter().map(move |rate| (arm, Some(*rate), *first, vec![]));
+        swept.extend(pairs(self.arms.iter().flat_map(every).collect()));
+        let more = self.arms.iter().flat_map(|arm| {
+            let rates = self.rates_of(arm);
+            let rates: Vec<(Option<f64>, Vec<usize>)> = match self.seeds_at_every_rate || rates.len() == 1 {
+                true => rates.iter().map(|rate| (Some(*rate), vec![])).collect(),
+                false => {
+                    let of_arm = swept.iter().filter(|(other, _)| *other == arm);
+                    vec![(None, of_arm.map(|(_, at)| *at).collect())]
+                }
+            };
+            let with = move |(rate, needs): (Option<f64>, Vec<usize>)| {
+                rest.iter().map(move |seed| (arm, rate, *seed, needs.clone()))
+            };
+            rates.into_iter().flat_map(with)
+        });
+        pairs(more.collect());
+        units
+    }
+}
+
+impl Experiment<'_> {
+    /// What `unit` is made from; `needs` has the hashes of the units that it needs. So it has a name before anything is computed.
+    ///
+    /// # Errors
+    /// The model or the items cannot be read.
+    pub fn inputs(&self, unit: &Unit, needs: &[String]) -> Result<Fingerprint> {
+        let (cx, recipe, base) = (self.context(), self.recipe(), self.base());
+        let graded = || self.graded().flat_map(|task| &task.items);
+        let answered = |inputs: Fingerprint| {
+            let tasks: Vec<_> = self.graded().collect();
+            let sampling = Sampling::greedy(self.test().max_new_tokens);
+            inputs.with("tasks", &tasks)?.with("sampling", &sampling)
+        };
+        let inputs = match unit {
+            Unit::Base => answered(cx.fingerprint_of_answers(base, graded())?)?,
+            Unit::Pool { source } => {
+                let items = self.items()?;
+                let config = match source {
+                    Source::Rephrase => &recipe.rephrase,
+                    _ => &recipe.self_output,
+                };
+                let inputs = cx.fingerprint_of_answers(base, &items)?;
+                inputs.with("items", &items)?.with("config", config)?
+            }
+            Unit::Score { .. } => {
+                let inputs = cx.fingerprint(base)?.with("items", &self.items()?)?;
+                let chosen = (recipe.self_output.lowest, recipe.rephrase.lowest);
+                inputs.with("chosen", &chosen)?.with("skip_unusable", &recipe.skip_unusable)?
+            }
+            Unit::Reference { .. } => {
+                let config = (&recipe.finetune, recipe.seeds[0]);
+                cx.fingerprint(base)?.with("config", &config)?
+            }
+            Unit::Train { arm, learning_rate, seed } => {
+                let config = self.config(arm, learning_rate.unwrap_or_default(), *seed);
+                let inputs = cx.fingerprint(base)?.with("config", &config)?;
+                match recipe.probe.is_empty() {
+                    true => inputs,
+                    false => {
+                        let probed = recipe.probe.iter();
+                        let items = |task| recipe.items(task, "validation", recipe.probe_items());
+                        let items = probed.map(items).collect::<Result<Vec<_>>>()?;
+                        let stops = cx.stops(&base.model)?;
+                        let graders = crate::task::graders(items.iter().flatten());
+                        let when = (recipe.probe_every, recipe.probe_share);
+                        let limit = (recipe.forget_at_most, recipe.when_forgotten);
+                        let how = (when, limit, recipe.max_new_tokens);
+                        inputs.with("probes", &(items, how, stops, graders))?
+                    }
+                }
+            }
+            Unit::Evaluate { .. } => answered(cx.fingerprint_of_answers(base, graded())?)?,
+        };
+        inputs.with("unit", unit)?.with("needs", needs)
+    }
+
+    /// Does `unit`, of which the needs are done; an evaluation of an arm gives its run. `chosen` says the arm's best rate, for units that take it.
+    ///
+    /// # Errors
+    /// Those of the verbs.
+    pub fn perform(&self, unit: &Unit, chosen: Option<f64>) -> Result<Option<Run>> {
+        let (cx, recipe, base) = (self.context(), self.recipe(), self.base());
+        let rate = |given: &Option<f64>| {
+            given.or(chosen).ok_or_else(|| {
+                Error::invalid(unit.to_string(), "takes the arm's best rate, and none was evaluated")
+            })
+        };
+        match unit {
+            Unit::Base => drop(self.measure(base, "base")?),
+            Unit::Pool { source: Source::Rephrase } => {
+                verbs::rephrase(cx, base, "rephrase", &self.items()?, &recipe.rephrase)?;
+            }
+            Unit::Pool { .. } => {
+                verbs::self_output(cx, base, "self-output", &self.items()?, &recipe.self_output)?;
+            }
+            Unit::Score { source } => self.score(*source, false)?,
+            Unit::Reference { source } => self.score(*source, true)?,
+            Unit::Train { arm, learning_rate, seed } => {
+                self.tuned(arm, rate(learning_rate)?, *seed)?;
+            }
+            Unit::Evaluate { arm, learning_rate, seed } => {
+                return self.one(cx, arm, rate(learning_rate)?, *seed).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
