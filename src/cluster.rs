@@ -156,7 +156,7 @@ pub fn queue(jobs: &[String]) -> Option<Vec<(String, String)>> {
     // one at a time: of several, one that is forgotten makes an error of all
     let mut found = Vec::new();
     for job in jobs {
-        let arguments = ["--noheader", "--array", "--format=%F|%K|%T", "--jobs", job];
+        let arguments = ["--noheader", "--array", "--format=%F|%K|%T", "--jobs", job.as_str()];
         let (fine, out, err) = ask("squeue", &arguments)?;
         if !fine && !err.contains("Invalid job id") {
             return None;
@@ -172,7 +172,8 @@ pub fn accounts(jobs: &[String]) -> Vec<(String, String)> {
         return Vec::new();
     }
     let jobs = jobs.join(",");
-    let arguments = ["--noheader", "--parsable2", "--allocations", "--format=JobID,State", "--jobs", &jobs];
+    let format = "--format=JobID,State";
+    let arguments = ["--noheader", "--parsable2", "--allocations", format, "--jobs", jobs.as_str()];
     match ask("sacct", &arguments) {
         Some((true, out, _)) => {
             let row = |line: &str| {
@@ -213,7 +214,11 @@ mod tests {
         assert_eq!(here.lives(), Some(true));
         let other = |pid, began| Place { pid, began, ..here.clone() };
         if here.began > 0 {
-            assert_eq!(other(here.pid, here.began + 1).lives(), Some(false), "its number was used again");
+            assert_eq!(
+                other(here.pid, here.began + 1).lives(),
+                Some(false),
+                "its number was used again"
+            );
             assert_eq!(other(u32::MAX, 1).lives(), Some(false));
         }
         let far = Place { kernel: "another boot".into(), ..here };

@@ -123,7 +123,9 @@ impl Context {
     /// has no instruction for bf16.
     pub fn precision_of(&self, checkpoint: &Checkpoint) -> Precision {
         match self.location {
-            DeviceLocation::Cpu => checkpoint.precision.unwrap_or(self.precision).usable(&self.device),
+            DeviceLocation::Cpu => {
+                checkpoint.precision.unwrap_or(self.precision).usable(&self.device)
+            }
             _ => Precision::F32,
         }
     }

@@ -54,7 +54,7 @@
 //!
 //! # What it does not do
 //!
-//! Serve models, train on several machines, or compute models of other families than [`model::Family`] names.
+//! Serve models, share one training among several machines, or compute models of other families than [`model::Family`] names.
 //!
 //! Modules are listed from the ground up; a module uses only modules listed above it.
 

@@ -17,7 +17,8 @@ struct Cluster {
 /// The program of this name, where Debian puts it.
 fn program(name: &str) -> Option<&'static str> {
     let places = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/usr/local/sbin/", "/usr/local/bin/"];
-    let found = places.iter().map(|place| format!("{place}{name}")).find(|path| Path::new(path).exists());
+    let found =
+        places.iter().map(|place| format!("{place}{name}")).find(|path| Path::new(path).exists());
     found.map(|path| &*path.leak())
 }
 
@@ -25,7 +26,9 @@ impl Cluster {
     /// Starts it; `None` where Slurm is not installed, and then says so.
     fn start() -> Option<Self> {
         let (Some(controller), Some(node)) = (program("slurmctld"), program("slurmd")) else {
-            println!("skipped: units in Slurm: no slurmctld and slurmd here (Debian's packages slurmctld, slurmd, slurm-client, slurm-wlm-basic-plugins)");
+            println!(
+                "skipped: units in Slurm: no slurmctld and slurmd here (Debian's packages slurmctld, slurmd, slurm-client, slurm-wlm-basic-plugins)"
+            );
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -38,7 +41,8 @@ impl Cluster {
             String::from_utf8(output.stdout).unwrap().trim().to_owned()
         };
         let (host, user) = (read("hostname", "-s"), read("id", "-un"));
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free =
+            || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (first, second) = (free(), free());
         let text = format!(
             "ClusterName=unforget\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={first}\nSlurmdPort={second}\n\
@@ -56,7 +60,8 @@ impl Cluster {
         cluster.controller = Some(cluster.daemon(controller, &[]));
         cluster.wait("the controller", || cluster.ask("scontrol", "ping").contains("is UP"));
         cluster.node = Some(cluster.daemon(node, &["-N", "node1"]));
-        cluster.wait("the node", || cluster.ask("sinfo", "--noheader --format=%T").trim() == "idle");
+        cluster
+            .wait("the node", || cluster.ask("sinfo", "--noheader --format=%T").trim() == "idle");
         Some(cluster)
     }
 
@@ -89,8 +94,15 @@ impl Cluster {
         let began = Instant::now();
         while !so() {
             if began.elapsed() > Duration::from_secs(1200) {
-                let log = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
-                panic!("{what} does not come: {}\n{}{}", self.ask("squeue", "--array"), log("slurmctld.err"), log("slurmd.err"));
+                let log = |name: &str| {
+                    std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+                };
+                panic!(
+                    "{what} does not come: {}\n{}{}",
+                    self.ask("squeue", "--array"),
+                    log("slurmctld.err"),
+                    log("slurmd.err")
+                );
             }
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -120,7 +132,11 @@ impl Cluster {
     fn expect(&self, place: &Place, whole: &(Place, Value), case: &str) {
         self.drain();
         let status = place.works("sweep status recipe.toml");
-        assert!(place.states().iter().all(|state| state == "done"), "{case}: {status}{}", logs(place));
+        assert!(
+            place.states().iter().all(|state| state == "done"),
+            "{case}: {status}{}",
+            logs(place)
+        );
         let gathered = place.works("sweep gather recipe.toml --json");
         let gathered = serde_json::from_str(&gathered).unwrap();
         assert_eq!(without_seconds(gathered), without_seconds(whole.1.clone()), "{case}");
@@ -169,7 +185,8 @@ fn held(cluster: &Cluster) -> (Place, PathBuf) {
 /// A task that trains, as Slurm calls it, its unit and its process.
 fn training(cluster: &Cluster, place: &Place) -> (String, usize, String) {
     let queue = cluster.ask("squeue", "--noheader --array --states=RUNNING --format=%F_%K|%j");
-    let task = queue.lines().find(|line| line.contains("-train")).unwrap_or_else(|| panic!("{queue}"));
+    let task =
+        queue.lines().find(|line| line.contains("-train")).unwrap_or_else(|| panic!("{queue}"));
     let task = task.split('|').next().unwrap().trim().to_owned();
     let status = place.status();
     let unit: usize = task.rsplit('_').next().unwrap().parse().unwrap();
@@ -195,9 +212,8 @@ fn units_in_a_real_slurm_give_the_bytes_of_one_call_whatever_ends_them() {
 
 fn ten_calls_at_once_do_each_unit_once(cluster: &Cluster, whole: &(Place, Value)) {
     let place = cluster.place(TINY);
-    let calls: Vec<Child> = (0..10)
-        .map(|_| place.command(SUBMIT).stdout(Stdio::piped()).spawn().unwrap())
-        .collect();
+    let calls: Vec<Child> =
+        (0..10).map(|_| place.command(SUBMIT).stdout(Stdio::piped()).spawn().unwrap()).collect();
     let said: Vec<String> =
         calls.into_iter().map(|call| Place::said(&call.wait_with_output().unwrap())).collect();
     let gave = said.iter().filter(|said| said.contains("job ")).count();

@@ -195,11 +195,17 @@ fn one_call_and_units_one_by_one_give_the_same_bytes() {
     // the answers of the arm; for the second seed, also how each rate scored
     assert_eq!((needs(0), needs(FIRST_TRAIN), needs(FIRST_CHOSEN)), (0, 1, 3));
     let table = units.works("sweep plan recipe.toml");
-    assert!(table.contains("10  waiting   train ground_truth chosen rate seed 2  needs 1, 6, 7"), "{table}");
+    assert!(
+        table.contains("10  waiting   train ground_truth chosen rate seed 2  needs 1, 6, 7"),
+        "{table}"
+    );
 
     // what needs another says so, by number and name
     let error = units.refused(&units.work(FIRST_EVALUATE));
-    assert!(error.contains("unit 6 (evaluate ground_truth rate 0.001 seed 1): needs unit 2"), "{error}");
+    assert!(
+        error.contains("unit 6 (evaluate ground_truth rate 0.001 seed 1): needs unit 2"),
+        "{error}"
+    );
     let error = units.refused(&units.work(14));
     assert!(error.contains("there is no unit 14, only 0 to 13"), "{error}");
     let error = units.refused("sweep gather recipe.toml");
@@ -227,7 +233,7 @@ fn race(place: &Place, unit: usize, machines: &[String]) {
         let mut command = place.command(&place.work(unit));
         if !machine.is_empty() {
             // only what a file system shares tells them of each other
-            command.env("UNFORGET_TEST_MACHINE", machine).env("UNFORGET_TEST_BEAT_MS", "500");
+            command.env("UNFORGET_TEST_MACHINE", machine).env("UNFORGET_TEST_BEAT_MS", "2000");
         }
         command.stderr(Stdio::null()).spawn().unwrap()
     };
@@ -303,7 +309,11 @@ fn a_signal_of_the_cluster_keeps_what_there_is() {
         assert!(!child.wait().unwrap().success());
         assert!(rest.iter().any(|line| line.contains("what was computed is kept")), "{rest:?}");
         let kept = files(&place.path("unforget-store/finetune"));
-        let step = if signal == libc::SIGUSR1 { "checkpoint-000000000001" } else { "checkpoint-000000000002" };
+        let step = if signal == libc::SIGUSR1 {
+            "checkpoint-000000000001"
+        } else {
+            "checkpoint-000000000002"
+        };
         assert!(kept.iter().any(|file| file.to_string_lossy().contains(step)), "{name}: {kept:?}");
         let state = &place.status()["units"][FIRST_TRAIN]["state"];
         assert!(state["of"].as_str().unwrap().contains("was asked to stop"), "{state}");
@@ -354,9 +364,13 @@ fn what_is_gone_or_has_changed_is_told_and_mended() {
     let folder = status.lines().last().unwrap().split(' ').nth(4).unwrap().to_owned();
     std::fs::write(place.path("recipe.toml"), TINY.replace("train = 6", "train = 5")).unwrap();
     let states = place.states();
-    assert_eq!((states[0].as_str(), states[SCORE].as_str()), ("done", "open"), "the base is the same");
-    let error = place.refused("sweep status");
-    assert!(!error.contains("several"), "a plan that was only looked at is not written: {error}");
+    assert_eq!(
+        (states[0].as_str(), states[SCORE].as_str()),
+        ("done", "open"),
+        "the base is the same"
+    );
+    // what was only looked at is not written, so there is still one plan
+    place.works("sweep status");
     place.works(&format!("sweep status {folder}"));
 }
 
@@ -379,7 +393,10 @@ fn a_failure_is_told_with_its_reason() {
     // who needs it is told that it failed, at once where nobody waits
     let evaluate = FIRST_TRAIN + 2;
     let error = place.refused(&place.work(evaluate));
-    assert!(error.contains("needs unit 2 (train ground_truth rate 0.001 seed 1), which failed: "), "{error}");
+    assert!(
+        error.contains("needs unit 2 (train ground_truth rate 0.001 seed 1), which failed: "),
+        "{error}"
+    );
     std::fs::remove_file(store.join("finetune")).unwrap();
     place.works("sweep submit recipe.toml --engine local");
 }
@@ -411,7 +428,8 @@ fn a_full_disk_is_told_by_the_unit_and_by_the_status() {
         assert!(done.unwrap().success());
     };
     // what is there, and a little more: for the try's line, not for an adapter
-    let used: u64 = files(&mount.0).iter().map(|file| file.metadata().unwrap().len().div_ceil(4096) * 4).sum();
+    let used: u64 =
+        files(&mount.0).iter().map(|file| file.metadata().unwrap().len().div_ceil(4096) * 4).sum();
     size(&format!("{}k", used + 28));
     let error = place.refused(&place.work(FIRST_TRAIN));
     assert!(error.contains("No space left"), "{error}");
@@ -432,7 +450,17 @@ fn scripts_for_slurm_hold_each_unit_once_and_wait_for_what_they_need() {
     let numbers = ["0%3", "1%3", "2-5%3", "6-9%3", "10-11%3", "12-13%3"];
     assert_eq!(arrays.len(), numbers.len(), "{text}");
     for (array, numbers) in arrays.iter().zip(numbers) {
-        for part in [&format!("--array={numbers}"), "--partition=gpu", "--gpus-per-node=1", "--time=01:00:00", "--mem=8G", "--account=lab", "--cpus-per-task=2", "--requeue", "--signal=B:USR1@120"] {
+        for part in [
+            &format!("--array={numbers}"),
+            "--partition=gpu",
+            "--gpus-per-node=1",
+            "--time=01:00:00",
+            "--mem=8G",
+            "--account=lab",
+            "--cpus-per-task=2",
+            "--requeue",
+            "--signal=B:USR1@120",
+        ] {
             assert!(array.contains(part), "{part}: {array}");
         }
     }

@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// Every option that names a place for results.
-    const OUTPUTS: [Row; 19] = [
+    const OUTPUTS: [Row; 20] = [
         row(
             "perplexity",
             "out",
@@ -174,6 +174,13 @@ mod tests {
             "run recipe.toml --out OUT",
             &[("RECIPE", "recipe.toml")],
         ),
+        row(
+            "sweep gather",
+            "out",
+            Within("results.json"),
+            "sweep gather recipe.toml --out OUT",
+            &[("RECIPE", "recipe.toml")],
+        ),
         row("table", "out", Within("table-3/README.md"), "table 3 --quick --out OUT", &[]),
         row("figure", "out", Within("figure-2/README.md"), "figure 2 --quick --out OUT", &[]),
         row("claims", "out", Within("claims/README.md"), "claims --quick --out OUT", &[]),
@@ -196,6 +203,11 @@ mod tests {
         // notebooks are written where they lie, when that is asked for
         ("notebook", "files"),
         ("run", "recipe"),
+        ("sweep plan", "plan"),
+        ("sweep submit", "plan"),
+        ("sweep work", "plan"),
+        ("sweep status", "plan"),
+        ("sweep gather", "plan"),
         ("doctor", "model"),
         ("table", "model"),
         ("figure", "model"),

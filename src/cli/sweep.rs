@@ -16,11 +16,12 @@ use unforget::sweep::{self, Plan, slurm};
 
 const EXAMPLES: &str = "\
 Example: a recipe my.toml, on a cluster with Slurm whose machines all see this folder
-    unforget sweep plan my.toml
-    unforget sweep submit my.toml --engine slurm --partition gpu --gpus 1 --time 02:00:00 --throttle 8 --device cuda
-    unforget sweep status my.toml
-    unforget sweep gather my.toml
-`unforget run my.toml` is plan, local and gather in one call. PLAN is the recipe or the folder that `plan` names; left out, it is the store's only plan.";
+    unforget sweep plan my.toml --device cuda
+    unforget sweep submit --engine slurm --partition gpu --gpus 1 --time 02:00:00 --throttle 8
+    unforget sweep status
+    unforget sweep gather
+`unforget run my.toml` is plan, local and gather in one call. PLAN is the folder that `plan` names, or the recipe, with the same options \
+and from the same folder; left out, it is the store's only plan.";
 
 /// `unforget sweep`
 #[derive(Args)]
@@ -201,8 +202,7 @@ impl Which {
 fn at_work(common: &Common, plan: &Plan) -> Result<Context> {
     let store = store(common)?;
     let _ = std::env::set_current_dir(&plan.place.folder);
-    let mut cx =
-        Context::new(store, plan.place.device.parse::<DeviceChoice>()?, progress(common))?;
+    let mut cx = Context::new(store, plan.place.device.parse::<DeviceChoice>()?, progress(common))?;
     if let Some(workers) = common.workers {
         cx.workers = workers.max(1);
     }
@@ -255,7 +255,8 @@ impl Submit {
             plan.write()?;
             return sweep::local(&at_work(common, &plan)?, &plan);
         }
-        let program = std::env::current_exe().map_err(Error::io("looking for", Path::new("unforget")))?;
+        let program =
+            std::env::current_exe().map_err(Error::io("looking for", Path::new("unforget")))?;
         let store = store(common)?;
         if self.print {
             plan.write()?;

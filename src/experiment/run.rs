@@ -1,6 +1,6 @@
 use super::data::Data;
 use super::results::{DataSummary, Results, Run, TaskScore, TokenExample};
-use super::{Arm, Recipe, Source, Unit};
+use super::{Arm, Recipe, Source};
 use crate::answers::{Task, Tasks};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -47,10 +47,9 @@ impl<'a> Experiment<'a> {
         Self::with_sources(cx, recipe, sources(&recipe.arms, [Source::GroundTruth]))
     }
 
-    /// The same as far as `unit` needs it; where that makes data itself, without any.
-    pub(crate) fn prepare_for(cx: &'a Context, recipe: &Recipe, unit: &Unit) -> Result<Self> {
-        let arms = unit.arm().map(std::slice::from_ref).unwrap_or_default();
-        Self::with_sources(cx, recipe, sources(arms, []))
+    /// The same with the data of one arm only.
+    pub(crate) fn prepare_for(cx: &'a Context, recipe: &Recipe, arm: &Arm) -> Result<Self> {
+        Self::with_sources(cx, recipe, sources(std::slice::from_ref(arm), []))
     }
 
     /// The same without any data: what can be known before anything is computed.
@@ -122,10 +121,15 @@ impl<'a> Experiment<'a> {
     /// Trains and measures every arm at every rate, as [`run`] says.
     pub fn run(&self) -> Result<Results> {
         self.results(|trials| {
-            side_by_side(self.cx, trials.len(), |_| &[], |cx, at| {
-                let Trial { arm, learning_rate, seed } = &trials[at];
-                self.one(cx, arm, *learning_rate, *seed)
-            })
+            side_by_side(
+                self.cx,
+                trials.len(),
+                |_| &[],
+                |cx, at| {
+                    let Trial { arm, learning_rate, seed } = &trials[at];
+                    self.one(cx, arm, *learning_rate, *seed)
+                },
+            )
         })
     }
 

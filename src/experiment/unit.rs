@@ -1,5 +1,6 @@
 //! A recipe as steps that can be done one by one, on one machine or on many.
 
+use super::results::Run;
 use super::run::Experiment;
 use super::{Arm, Recipe, Source};
 use crate::error::{Error, Result};
@@ -9,8 +10,6 @@ use crate::verbs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-
-use super::results::Run;
 
 /// One step of a recipe. It makes entries of the store, and finds there what the steps made that it needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +72,7 @@ impl Unit {
         self.arm().is_some()
     }
 
-    pub(super) fn arm(&self) -> Option<&Arm> {
+    pub(crate) fn arm(&self) -> Option<&Arm> {
         match self {
             Self::Train { arm, .. } | Self::Evaluate { arm, .. } => Some(arm),
             _ => None,
@@ -186,7 +185,6 @@ impl Recipe {
         };
         // rates with the first seed; then the other seeds
         let [first, rest @ ..] = &self.seeds[..] else { return units };
-        let mut swept = Vec::new();
         let mut pairs = |wanted: Vec<(&Arm, Option<f64>, u64, Vec<usize>)>| {
             let trained: Vec<usize> = wanted
                 .iter()
@@ -199,22 +197,26 @@ impl Recipe {
             let graded = wanted.into_iter().zip(trained);
             let graded = graded.map(|((arm, learning_rate, seed, more), trained)| {
                 let needs = std::iter::once(trained).chain(more).collect();
-                let unit = Unit::Evaluate { arm: arm.clone(), learning_rate, seed };
-                (arm, add(unit, needs))
+                add(Unit::Evaluate { arm: arm.clone(), learning_rate, seed }, needs)
             });
-            graded.collect::<Vec<(&Arm, usize)>>()
+            graded.collect::<Vec<usize>>()
         };
-        let every = |arm| self.rates_of(arm).iter().map(move |rate| (arm, Some(*rate), *first, vec![]));
-        swept.extend(pairs(self.arms.iter().flat_map(every).collect()));
+        let every =
+            |arm| self.rates_of(arm).iter().map(move |rate| (arm, Some(*rate), *first, vec![]));
+        let wanted: Vec<(&Arm, Option<f64>, u64, Vec<usize>)> =
+            self.arms.iter().flat_map(every).collect();
+        let arms: Vec<&Arm> = wanted.iter().map(|(arm, ..)| *arm).collect();
+        let swept: Vec<(&Arm, usize)> = arms.into_iter().zip(pairs(wanted)).collect();
         let more = self.arms.iter().flat_map(|arm| {
             let rates = self.rates_of(arm);
-            let rates: Vec<(Option<f64>, Vec<usize>)> = match self.seeds_at_every_rate || rates.len() == 1 {
-                true => rates.iter().map(|rate| (Some(*rate), vec![])).collect(),
-                false => {
-                    let of_arm = swept.iter().filter(|(other, _)| *other == arm);
-                    vec![(None, of_arm.map(|(_, at)| *at).collect())]
-                }
-            };
+            let rates: Vec<(Option<f64>, Vec<usize>)> =
+                match self.seeds_at_every_rate || rates.len() == 1 {
+                    true => rates.iter().map(|rate| (Some(*rate), vec![])).collect(),
+                    false => {
+                        let of_arm = swept.iter().filter(|(other, _)| *other == arm);
+                        vec![(None, of_arm.map(|(_, at)| *at).collect())]
+                    }
+                };
             let with = move |(rate, needs): (Option<f64>, Vec<usize>)| {
                 rest.iter().map(move |seed| (arm, rate, *seed, needs.clone()))
             };
@@ -265,7 +267,8 @@ impl Experiment<'_> {
                     true => inputs,
                     false => {
                         let probed = recipe.probe.iter();
-                        let items = |task| recipe.items(task, "validation", recipe.probe_items());
+                        let items =
+                            |task: &String| recipe.items(task, "validation", recipe.probe_items());
                         let items = probed.map(items).collect::<Result<Vec<_>>>()?;
                         let stops = cx.stops(&base.model)?;
                         let graders = crate::task::graders(items.iter().flatten());
@@ -289,7 +292,10 @@ impl Experiment<'_> {
         let (cx, recipe, base) = (self.context(), self.recipe(), self.base());
         let rate = |given: &Option<f64>| {
             given.or(chosen).ok_or_else(|| {
-                Error::invalid(unit.to_string(), "takes the arm's best rate, and none was evaluated")
+                Error::invalid(
+                    unit.to_string(),
+                    "takes the arm's best rate, and none was evaluated",
+                )
             })
         };
         match unit {

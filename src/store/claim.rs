@@ -83,7 +83,7 @@ impl Claim {
             return Ok(None);
         }
         let (lost, stop) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let heart = {
+        let started = {
             let (path, token, lost) = (path.clone(), token.clone(), lost.clone());
             let stop: Arc<(Mutex<bool>, Condvar)> = Arc::clone(&stop);
             let beat = move || {
@@ -99,9 +99,13 @@ impl Claim {
                 }
             };
             let thread = std::thread::Builder::new().name("heart".into());
-            thread.spawn(beat).map_err(Error::io("starting a thread for", &path))?
+            thread.spawn(beat)
         };
-        Ok(Some(Self { path, token, lost, stop, heart: Some(heart) }))
+        let mut claim = Self { path, token, lost, stop, heart: None };
+        // a claim without a heart is given back at once
+        let heart = started.map_err(Error::io("starting a thread for", &claim.path))?;
+        claim.heart = Some(heart);
+        Ok(Some(claim))
     }
 
     /// Whether the claim is still this one's: others may have taken it for dead.

@@ -253,7 +253,8 @@ impl Lock {
             }
             if let Some(seen) = seen {
                 // who holds the kernel's lock knows that no other process of this machine works here
-                let proven = matches!(locked, Some(Some(_))) && seen.place().is_some_and(Place::is_near);
+                let proven =
+                    matches!(locked, Some(Some(_))) && seen.place().is_some_and(Place::is_near);
                 if proven || watch.is_dead(&seen) {
                     if !proven {
                         let who = seen.place().map_or("a process".into(), ToString::to_string);
@@ -316,8 +317,7 @@ fn lock_of_kernel(path: &Path) -> Result<Option<Option<File>>> {
     if cluster::pretended().is_some() {
         return Ok(Some(None));
     }
-    let opened =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let file = opened.map_err(Error::io("locking", path))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(Some(file))),

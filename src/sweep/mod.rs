@@ -16,9 +16,11 @@ mod plan;
 mod record;
 pub mod slurm;
 mod status;
+mod submission;
 mod work;
 
 pub use plan::{Plan, Step};
 pub use record::{Done, Outcome, Try};
 pub use status::{State, Status};
+pub use submission::{Array, Submission};
 pub use work::{gather, local, run, work};

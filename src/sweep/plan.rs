@@ -170,6 +170,11 @@ impl Plan {
         self.folder.join(UNITS)
     }
 
+    /// Where the tasks write what they say.
+    pub fn logs(&self) -> PathBuf {
+        self.folder().join("logs")
+    }
+
     /// The unit of this number.
     ///
     /// # Errors

@@ -96,11 +96,11 @@ impl Trying {
     }
 
     fn write(&self) -> Result<()> {
-        let mut line =
-            serde_json::to_vec(&self.now).map_err(Error::library("packing a try"))?;
+        let mut line = serde_json::to_vec(&self.now).map_err(Error::library("packing a try"))?;
         // what escapes make too long says less
         if line.len() >= LINE {
-            let shorter = Try { problem: "too long to be kept; see the log".into(), ..self.now.clone() };
+            let shorter =
+                Try { problem: "too long to be kept; see the log".into(), ..self.now.clone() };
             line = serde_json::to_vec(&shorter).map_err(Error::library("packing a try"))?;
         }
         line.resize(LINE - 1, b' ');

@@ -4,14 +4,14 @@
 //! ends, the others go on.
 
 use super::plan::Plan;
-use super::status::{State, quoted};
+use super::status::State;
+use super::submission::{Array, Submission, quoted};
 use crate::cluster;
 use crate::error::{Error, Result};
 use crate::store::{Lock, Store};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What is asked of Slurm for each unit. Left out, it is as the cluster presets it.
@@ -33,28 +33,8 @@ pub struct Options {
     pub throttle: Option<usize>,
 }
 
-/// What was given to Slurm by one call.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Submission {
-    /// Its arrays, in the order of their depth.
-    pub arrays: Vec<Array>,
-    /// The call that gives it what is missing.
-    pub command: String,
-}
-
-/// An array of jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Array {
-    /// Its number.
-    pub job: String,
-    /// Numbers of the units that are its tasks.
-    pub units: Vec<usize>,
-}
-
 /// Seconds before the end of its time at which a task is told.
 const NOTICE: u64 = 120;
-
-const SUBMISSIONS: &str = "submissions.jsonl";
 
 /// An array that is to be given to Slurm.
 struct Group {
@@ -67,11 +47,6 @@ struct Group {
 }
 
 impl Plan {
-    /// Where the tasks write what they say.
-    pub fn logs(&self) -> PathBuf {
-        self.folder().join("logs")
-    }
-
     /// What is not done and not in Slurm's queue, in arrays. `queued` has the jobs of units that are in the queue.
     fn groups(&self, wanted: &[bool], queued: &BTreeMap<usize, String>) -> Vec<Group> {
         let mut depth = vec![0; self.steps.len()];
@@ -100,36 +75,10 @@ impl Plan {
     }
 }
 
-impl Submission {
-    /// Those of a plan, first one first.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub(super) fn read(plan: &Plan) -> Result<Vec<Self>> {
-        let path = plan.folder().join(SUBMISSIONS);
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            read => read.map_err(Error::io("reading", &path))?,
-        };
-        // a line that was cut off is of a call that was killed
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
-    }
-
-    fn keep(&self, plan: &Plan) -> Result<()> {
-        let path = plan.folder().join(SUBMISSIONS);
-        let line = serde_json::to_string(self).map_err(Error::library("packing a submission"))?;
-        let opened = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        let mut file = opened.map_err(Error::io("opening", &path))?;
-        writeln!(file, "{line}").map_err(Error::io("writing", &path))?;
-        file.sync_data().map_err(Error::io("writing", &path))
-    }
-}
-
 impl Options {
     fn arguments(&self) -> Vec<String> {
-        let given = |name: &str, value: Option<String>| {
-            value.map(|value| format!("--{name}={value}"))
-        };
+        let given =
+            |name: &str, value: Option<String>| value.map(|value| format!("--{name}={value}"));
         let text = |value: &Option<String>| value.clone();
         [
             given("partition", text(&self.partition)),
@@ -183,13 +132,17 @@ pub fn submit(
     let mut queued: BTreeMap<usize, String> = BTreeMap::new();
     let earlier = Submission::read(plan)?;
     let jobs: Vec<String> = {
-        let open = |array: &&Array| array.units.iter().any(|unit| {
-            states.get(*unit).is_some_and(|state| *state != State::Done)
-        });
+        let open = |array: &&Array| {
+            array
+                .units
+                .iter()
+                .any(|unit| states.get(*unit).is_some_and(|state| *state != State::Done))
+        };
         earlier.iter().flat_map(|one| &one.arrays).filter(open).map(|one| one.job.clone()).collect()
     };
     let no_slurm = || {
-        let hint = "Slurm's commands `sbatch` and `squeue` are needed; without Slurm, use --engine local";
+        let hint =
+            "Slurm's commands `sbatch` and `squeue` are needed; without Slurm, use --engine local";
         Error::missing("Slurm", "PATH", hint)
     };
     for (task, _) in cluster::queue(&jobs).ok_or_else(no_slurm)? {
@@ -246,7 +199,11 @@ pub fn print(store: &Store, plan: &Plan, program: &Path, options: &Options) -> S
             })
             .collect();
         let words = words.join(" ");
-        text += &format!("\n# {}: {}\njob{at}=$(sbatch {words} <<'EOF'\n{script}EOF\n)\n", group.kind, listed(&group.units));
+        text += &format!(
+            "\n# {}: {}\njob{at}=$(sbatch {words} <<'EOF'\n{script}EOF\n)\n",
+            group.kind,
+            listed(&group.units)
+        );
     }
     text
 }
@@ -284,7 +241,8 @@ fn script(store: &Store, plan: &Plan, program: &Path, options: &Options) -> Stri
 
 /// The call of [`submit`].
 fn command(store: &Store, plan: &Plan, options: &Options) -> String {
-    let mut words = vec!["unforget", "sweep", "submit"].into_iter().map(String::from).collect::<Vec<_>>();
+    let mut words =
+        vec!["unforget", "sweep", "submit"].into_iter().map(String::from).collect::<Vec<_>>();
     words.push(plan.folder().display().to_string());
     words.extend(["--engine", "slurm"].map(String::from));
     words.extend(options.as_given());
@@ -322,7 +280,9 @@ fn sbatch(arguments: &[String], script: &str) -> Result<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = started.map_err(|error| refused(format!("cannot be called ({error}); without Slurm, use --engine local")))?;
+    let mut child = started.map_err(|error| {
+        refused(format!("cannot be called ({error}); without Slurm, use --engine local"))
+    })?;
     if let Some(mut input) = child.stdin.take() {
         let written = input.write_all(script.as_bytes());
         written.map_err(|error| refused(format!("does not take the script: {error}")))?;

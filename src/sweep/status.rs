@@ -2,7 +2,7 @@
 
 use super::plan::{Plan, Step};
 use super::record::Outcome;
-use super::slurm::Submission;
+use super::submission::{Submission, quoted};
 use crate::cluster::{self, Place};
 use crate::error::Result;
 use crate::store::{Store, worker};
@@ -143,27 +143,33 @@ impl Plan {
     /// What to do, last of all the command that does it.
     fn mend(&self, states: &[State], free: Option<u64>, last: Option<&Submission>) -> Vec<String> {
         let stuck = |state: &&State| **state != State::Done && !state.goes_on();
-        let waits = |state: &State| matches!(state, State::Waiting(_));
         // what waits for something that goes on is no trouble if it is queued; else it must be given to somebody as well
         let stuck: Vec<&State> = states.iter().filter(stuck).collect();
         if stuck.is_empty() {
             return match states.iter().all(|state| *state == State::Done) {
-                true => vec![format!("unforget sweep gather {}", quoted(&self.folder().display().to_string()))],
+                true => vec![format!(
+                    "unforget sweep gather {}",
+                    quoted(&self.folder().display().to_string())
+                )],
                 false => Vec::new(),
             };
         }
         let mut lines = Vec::new();
-        let says_full = |state: &&&State| {
-            matches!(state, State::Failed(why) if why.contains("No space left") || why.contains("Disk quota"))
-        };
-        if free.is_some_and(|free| free < FULL) || stuck.iter().any(|state| says_full(&state)) {
+        let full = stuck.iter().any(|state| match state {
+            State::Failed(why) => why.contains("No space left") || why.contains("Disk quota"),
+            _ => false,
+        });
+        if full || free.is_some_and(|free| free < FULL) {
             let free = free.map_or(String::new(), |free| format!(", {} MB are free", free >> 20));
             lines.push(format!("the disk of the store is or was full{free}: make room first"));
         }
         if stuck.iter().any(|state| matches!(state, State::Failed(_))) {
-            lines.push(format!("what failed says why; its whole log is below {}", self.logs().display()));
+            lines.push(format!(
+                "what failed says why; its whole log is below {}",
+                self.logs().display()
+            ));
         }
-        let all_wait = stuck.iter().all(|state| waits(state));
+        let all_wait = stuck.iter().all(|state| matches!(state, State::Waiting(_)));
         if all_wait && states.iter().any(State::goes_on) && last.is_none() {
             return lines;
         }
@@ -230,15 +236,6 @@ impl Step {
     }
 }
 
-/// A word of a command for a shell.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%+@".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 /// Bytes that are free where `path` lies.
 #[cfg(unix)]
 fn free(path: &Path) -> Option<u64> {
@@ -259,16 +256,4 @@ fn free(path: &Path) -> Option<u64> {
 #[cfg(not(unix))]
 fn free(_path: &Path) -> Option<u64> {
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_would_split_them() {
-        assert_eq!(quoted("/a/b-1.toml"), "/a/b-1.toml");
-        assert_eq!(quoted("it's here"), r"'it'\''s here'");
-        assert_eq!(quoted(""), "''");
-    }
 }

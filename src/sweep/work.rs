@@ -108,12 +108,12 @@ fn perform(
                 rates.extend(plan.steps[*at].done(&cx.store)?.and_then(|done| done.run));
             }
             let best = chosen(rates.iter());
-            match shared {
-                Some(experiment) => experiment.perform(&step.unit, best),
-                None => {
-                    Experiment::prepare_for(cx, &plan.recipe, &step.unit)?.perform(&step.unit, best)
-                }
-            }
+            let own = match (shared, step.unit.arm()) {
+                (Some(experiment), _) => return experiment.perform(&step.unit, best),
+                (None, Some(arm)) => Experiment::prepare_for(cx, &plan.recipe, arm)?,
+                (None, None) => Experiment::open(cx, &plan.recipe)?,
+            };
+            own.perform(&step.unit, best)
         };
         let (made, used) = store::uses(make);
         match made {
@@ -174,9 +174,12 @@ fn all<'a>(cx: &'a Context, plan: &Plan) -> Result<Experiment<'a>> {
         step.needs.iter().filter_map(place).collect::<Vec<usize>>()
     };
     let needs: Vec<Vec<usize>> = arms.iter().map(needs).collect();
-    side_by_side(cx, arms.len(), |at| &needs[at], |cx, at| {
-        perform(cx, plan, arms[at], Some(&experiment)).map(drop)
-    })?;
+    side_by_side(
+        cx,
+        arms.len(),
+        |at| needs[at].as_slice(),
+        |cx, at| perform(cx, plan, arms[at], Some(&experiment)).map(drop),
+    )?;
     Ok(experiment)
 }
 
