@@ -5,7 +5,7 @@ use super::run::Experiment;
 use super::{Arm, Recipe, Source};
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
-use crate::store::Fingerprint;
+use crate::store::{Fingerprint, bytes_hash};
 use crate::verbs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -227,6 +227,12 @@ impl Recipe {
     }
 }
 
+/// The hash of what would be long: the entries that a unit makes have it whole.
+fn digest(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_vec(value).map_err(Error::library("packing the items"))?;
+    Ok(bytes_hash(&text))
+}
+
 impl Experiment<'_> {
     /// What `unit` is made from; `needs` has the hashes of the units that it needs. So it has a name before anything is computed.
     ///
@@ -238,7 +244,7 @@ impl Experiment<'_> {
         let answered = |inputs: Fingerprint| {
             let tasks: Vec<_> = self.graded().collect();
             let sampling = Sampling::greedy(self.test().max_new_tokens);
-            inputs.with("tasks", &tasks)?.with("sampling", &sampling)
+            inputs.with("tasks", &digest(&tasks)?)?.with("sampling", &sampling)
         };
         let inputs = match unit {
             Unit::Base => answered(cx.fingerprint_of_answers(base, graded())?)?,
@@ -249,10 +255,10 @@ impl Experiment<'_> {
                     _ => &recipe.self_output,
                 };
                 let inputs = cx.fingerprint_of_answers(base, &items)?;
-                inputs.with("items", &items)?.with("config", config)?
+                inputs.with("items", &digest(&items)?)?.with("config", config)?
             }
             Unit::Score { .. } => {
-                let inputs = cx.fingerprint(base)?.with("items", &self.items()?)?;
+                let inputs = cx.fingerprint(base)?.with("items", &digest(&self.items()?)?)?;
                 let chosen = (recipe.self_output.lowest, recipe.rephrase.lowest);
                 inputs.with("chosen", &chosen)?.with("skip_unusable", &recipe.skip_unusable)?
             }
@@ -262,7 +268,8 @@ impl Experiment<'_> {
             }
             Unit::Train { arm, learning_rate, seed } => {
                 let config = self.config(arm, learning_rate.unwrap_or_default(), *seed);
-                let inputs = cx.fingerprint(base)?.with("config", &config)?;
+                // a whole model takes what ends an answer along
+                let inputs = cx.fingerprint_of_answers(base, [])?.with("config", &config)?;
                 match recipe.probe.is_empty() {
                     true => inputs,
                     false => {
@@ -270,12 +277,11 @@ impl Experiment<'_> {
                         let items =
                             |task: &String| recipe.items(task, "validation", recipe.probe_items());
                         let items = probed.map(items).collect::<Result<Vec<_>>>()?;
-                        let stops = cx.stops(&base.model)?;
                         let graders = crate::task::graders(items.iter().flatten());
                         let when = (recipe.probe_every, recipe.probe_share);
                         let limit = (recipe.forget_at_most, recipe.when_forgotten);
                         let how = (when, limit, recipe.max_new_tokens);
-                        inputs.with("probes", &(items, how, stops, graders))?
+                        inputs.with("probes", &(digest(&items)?, how, graders))?
                     }
                 }
             }

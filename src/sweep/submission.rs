@@ -40,7 +40,7 @@ impl Submission {
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    fn keep(&self, plan: &Plan) -> Result<()> {
+    pub(super) fn keep(&self, plan: &Plan) -> Result<()> {
         let path = plan.folder().join(SUBMISSIONS);
         let line = serde_json::to_string(self).map_err(Error::library("packing a submission"))?;
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(&path);
