@@ -28,12 +28,14 @@ fn model(criterion: &mut Criterion, name: &str, config: &ModelConfig, size: &Siz
 }
 
 fn lab_model(criterion: &mut Criterion) {
-    let size = Size { batch: 16, length: 110, samples: 32, new_tokens: 64, replay: false };
+    let size =
+        Size { batch: 16, length: 110, prompts: 1, samples: 32, new_tokens: 64, replay: false };
     model(criterion, "lab_model", &cases::lab(), &size);
 }
 
 fn thirty_million(criterion: &mut Criterion) {
-    let size = Size { batch: 4, length: 128, samples: 32, new_tokens: 64, replay: false };
+    let size =
+        Size { batch: 4, length: 128, prompts: 1, samples: 32, new_tokens: 64, replay: false };
     model(criterion, "thirty_million", &cases::thirty_million(), &size);
 }
 

@@ -1,14 +1,14 @@
 """The benchmarks of this crate in PyTorch, transformers and PEFT, on the same weights, shapes and token ids.
 
     python benches/pytorch.py --model DIR [--what lora,full,score,sample] [--batch 4] [--length 128] [--steps 5]
-                              [--threads 2] [--samples 32] [--new-tokens 64] [--device cuda]
+                              [--threads 2] [--prompts 1] [--samples 32] [--new-tokens 64] [--device cuda] [--dtype bfloat16]
 
-Cases, float32 on the CPU, bfloat16 weights with float32 adapters on a GPU:
+Cases, in float32 on the CPU and in bfloat16 on a GPU unless --dtype says otherwise; adapters are float32:
 
   lora     one training step: rank 16 on all linear modules, forward, backward, AdamW
   full     one training step of all weights
   score    log-probability of every token, no gradient
-  sample   `samples` answers to one prompt of `length` tokens, temperature 0.7, top-p 0.95, exactly `new-tokens` each
+  sample   `samples` answers to each of `prompts` prompts of `length` tokens, temperature 0.7, top-p 0.95, exactly `new-tokens` each
 
 One JSON line per case on stdout. `seconds` is for all timed steps after one that is not timed; `tokens_per_s` counts
 batch * length * steps tokens, for sampling the new ones; `cpu_seconds` are the processor's, all threads. `loaded_mb` is the
@@ -39,11 +39,14 @@ def options():
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--prompts", type=int, default=1)
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"])
     parser.add_argument("--here", action="store_true", help="run the one case in this process")
     given = parser.parse_args()
+    given.dtype = given.dtype or ("float32" if given.device == "cpu" else "bfloat16")
     given.what = given.what.split(",")
     for what in given.what:
         if what not in CASES:
@@ -77,10 +80,11 @@ def run(what, given):
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32 if given.device == "cpu" else torch.bfloat16)
+    model = transformers.AutoModelForCausalLM.from_pretrained(given.model, dtype=getattr(torch, given.dtype))
     model.to(given.device)
     vocabulary = model.config.vocab_size
-    ids = torch.tensor([[(7919 * b + 104729 * t + 31 * t * t) % vocabulary for t in range(given.length)] for b in range(given.batch)]).to(given.device)
+    ids = torch.tensor([[(7919 * b + 104729 * t + 31 * t * t) % vocabulary for t in range(given.length)] for b in range(max(given.batch, given.prompts))]).to(given.device)
+    prompts, ids = ids[: given.prompts], ids[: given.batch]
     for parameter in model.parameters():
         parameter.sum()  # else the file's pages are read, and counted, only during the first step
     loaded = forget_peak()
@@ -116,12 +120,12 @@ def run(what, given):
         def step():
             with torch.no_grad():
                 out = model.generate(
-                    ids[:1], attention_mask=torch.ones_like(ids[:1]), do_sample=True, temperature=0.7, top_p=0.95, top_k=0, pad_token_id=0,
+                    prompts, attention_mask=torch.ones_like(prompts), do_sample=True, temperature=0.7, top_p=0.95, top_k=0, pad_token_id=0,
                     num_return_sequences=given.samples, max_new_tokens=given.new_tokens, min_new_tokens=given.new_tokens,
                 )
-            assert out.shape == (given.samples, given.length + given.new_tokens), out.shape
+            assert out.shape == (given.prompts * given.samples, given.length + given.new_tokens), out.shape
 
-        tokens = given.samples * given.new_tokens
+        tokens = given.prompts * given.samples * given.new_tokens
 
     settle = torch.cuda.synchronize if given.device == "cuda" else lambda: None
     first_loss = step()
@@ -134,8 +138,8 @@ def run(what, given):
     line = {
         "what": what, "tokens_per_s": round(tokens * given.steps / seconds, 1), "seconds": round(seconds, 4), "cpu_seconds": round(cpu, 4),
         "peak_mb": round(peak_mb(), 1), "loaded_mb": round(loaded, 1), "extra_mb": round(peak_mb() - loaded, 1),
-        "first_loss": first_loss, "batch": 1 if what == "sample" else given.batch, "length": given.length, "steps": given.steps,
-        "threads": given.threads, "device": given.device, "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__,
+        "first_loss": first_loss, "batch": given.prompts if what == "sample" else given.batch, "length": given.length, "steps": given.steps,
+        "threads": given.threads, "device": given.device, "dtype": given.dtype, "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__,
     }
     if what == "sample":
         line |= {"samples": given.samples, "new_tokens": given.new_tokens}

@@ -17,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 struct Options {
-    /// Folder with config.json and the weights.
+    /// Folder with config.json and the weights, or a GGUF file.
     #[arg(long)]
     model: PathBuf,
     /// Write random weights of this shape to the folder instead: lab or 30m.
@@ -34,6 +34,8 @@ struct Options {
     steps: usize,
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    #[arg(long, default_value_t = 1)]
+    prompts: usize,
     #[arg(long, default_value_t = 32)]
     samples: usize,
     #[arg(long, default_value_t = 64)]
@@ -106,6 +108,7 @@ fn time(what: &str, case: Case, options: &Options) -> Result<()> {
     let size = Size {
         batch: options.batch,
         length: options.length,
+        prompts: options.prompts,
         samples: options.samples,
         new_tokens: options.new_tokens,
         replay: options.replay,
@@ -131,7 +134,7 @@ fn time(what: &str, case: Case, options: &Options) -> Result<()> {
                 "replay": size.replay, "device": options.device, "precision": precision.name(),
             });
             if case == Case::Sample {
-                line["batch"] = 1.into();
+                line["batch"] = size.prompts.into();
                 line["samples"] = size.samples.into();
                 line["new_tokens"] = size.new_tokens.into();
             }

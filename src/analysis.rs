@@ -14,7 +14,7 @@
 //! let tasks = recipe.test()?;
 //! let before = evaluate(&cx, &base, "base", &tasks)?;
 //! let after = evaluate(&cx, &tuned.checkpoint, "STM 2.5", &tasks)?;
-//! println!("{}", compare(&before, &[&after])?.grid().text(100));
+//! println!("{}", compare(&before, &[&after])?.media().text);
 //! println!("{}", analysis::regressions(&before, &after, "word")?.len());
 //! # Ok::<(), Error>(())
 //! ```
@@ -37,14 +37,14 @@ pub use masks::{Masking, Masks, ThresholdCurve, masks};
 pub use movement::{Front, Movement, Place, by_block, front, movement};
 pub use nudge::{Nudged, nudge};
 pub use pool::{
-    Acceptance, Accepted, Kept, Likeness, OfPool, Picked, Picks, Pools, Questions, acceptance,
-    kept, likeness, picks, pools, solved_at_k,
+    Acceptance, Accepted, KeptQuestions, Likeness, OfPool, Picked, Picks, Pools, Questions,
+    acceptance, kept, likeness, picks, pools, solved_at_k,
 };
 pub use regression::{LostPart, Regression, regressions};
 pub use spread::{Bins, Share, Spread, spread, weights_by_perplexity};
 pub use surprise::{OfAnswers, Peak, Peaks, Perplexities, perplexities, same_questions};
 
-use crate::card::Card;
+use crate::card::RunCard;
 use crate::context::Context;
 use crate::error::Result;
 use crate::verbs::Tuned;
@@ -53,11 +53,11 @@ use crate::verbs::Tuned;
 ///
 /// # Errors
 /// The store has lost it.
-pub fn card(cx: &Context, tuned: &Tuned) -> Result<Card> {
+pub fn card(cx: &Context, tuned: &Tuned) -> Result<RunCard> {
     let checkpoint = &tuned.checkpoint;
     let made = checkpoint.adapter.as_ref().unwrap_or(&checkpoint.model);
     let folder = made.parent().unwrap_or(made);
-    Card::of(&cx.store.find(&folder.to_string_lossy())?)
+    RunCard::of(&cx.store.find(&folder.to_string_lossy())?)
 }
 
 /// What was decided otherwise in the trainings of two cards, by the names of the cards' fields: data, mask and weights are one thing each, and what
@@ -65,7 +65,7 @@ pub fn card(cx: &Context, tuned: &Tuned) -> Result<Card> {
 ///
 /// # Errors
 /// A card cannot be read.
-pub fn decided_otherwise(one: &Card, other: &Card) -> Result<Vec<String>> {
+pub fn decided_otherwise(one: &RunCard, other: &RunCard) -> Result<Vec<String>> {
     let mut decided: Vec<String> = Vec::new();
     for difference in one.differences(other)? {
         let thing = match difference.field.split('.').next().unwrap_or_default() {

@@ -8,7 +8,10 @@ pub use comparison::{Change, Comparison, compare, paired};
 
 use crate::error::{Error, Result};
 use crate::evaluate::{Graded, TaskScore};
-use crate::task::{Form, Item};
+#[cfg(feature = "tables")]
+use crate::task::Form;
+use crate::task::Item;
+#[cfg(feature = "tables")]
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use serde::{Deserialize, Serialize};
 use std::iter::once;
@@ -113,7 +116,10 @@ impl Answers {
         });
         Ok(own.collect())
     }
+}
 
+#[cfg(feature = "tables")]
+impl Answers {
     /// One row for each item: the model, its task, whether that is the target, the item's id, the answer, and its grade (`value` is 1 for a
     /// right answer in the right form, `skill` 1 for one in any form).
     ///

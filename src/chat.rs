@@ -72,6 +72,16 @@ const WRITTEN: [&[&str]; 5] = [
     &["refusal"],
 ];
 
+/// Whether `key` of a message says how much of it is learned.
+pub(crate) fn is_of_learning(key: &str) -> bool {
+    DETAILS.contains(&key) || WEIGHTS.iter().any(|(known, _)| *known == key)
+}
+
+/// Whether `key` of a message holds something the assistant has to write.
+pub(crate) fn is_written(key: &str) -> bool {
+    WRITTEN.iter().any(|keys| keys.contains(&key))
+}
+
 /// Messages in order, and what a chat template sees beside them.
 ///
 /// Any order can be written down; [`Conversation::check_for_training`] and [`Conversation::check_for_generation`] say

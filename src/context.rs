@@ -1,9 +1,11 @@
 //! What every verb needs beside its inputs: where results are kept, where to compute, how to show progress.
 
-use crate::error::{Error, Result};
+use crate::dataset::Example;
+use crate::error::{Error, Result, Word};
+use crate::hub::{GENERATION, MORE_TEMPLATES, TOKENIZER_FILES};
 use crate::model::{Checkpoint, Decoder, DeviceChoice, Model, Precision, open_device};
 use crate::progress::Progress;
-use crate::store::{Fingerprint, Store, check_written, file_hash};
+use crate::store::{Fingerprint, Store, check_written, file_hash, marked_hash};
 use crate::task::{Item, graders};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
@@ -12,22 +14,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
-
-/// Files of a model's folder by which a text becomes ids. Others there, such as a README, change no result.
-const WORDS: [&str; 6] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-];
-
-/// A folder beside them, with more templates.
-const TEMPLATES: &str = "additional_chat_templates";
-
-/// Which ids end an answer; those of `config.json` do, too.
-const STOPS: &str = "generation_config.json";
 
 /// What a fingerprint calls a model that is one file.
 pub(crate) const GGUF: &str = "model.gguf";
@@ -41,8 +27,9 @@ pub struct Context {
     pub device: Device,
     /// The device that results are of: this one, or one of another machine.
     location: DeviceLocation,
-    /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself [default: f32].
-    pub precision: Precision,
+    /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself; if absent, what
+    /// [`Checkpoint::default_precision`] says.
+    pub precision: Option<Precision>,
     /// How progress is shown.
     pub progress: Progress,
     /// Runs that are computed side by side on a CPU, each on one thread.
@@ -78,7 +65,7 @@ impl Context {
             store,
             location: device.location(),
             device,
-            precision: Precision::F32,
+            precision: None,
             progress,
             workers,
             hashes: Mutex::default(),
@@ -106,11 +93,6 @@ impl Context {
         Ok(Self { location, ..cx })
     }
 
-    /// The device that results are of, as their cards say it.
-    pub fn location(&self) -> DeviceLocation {
-        self.location
-    }
-
     /// For a notebook: results in the store that commands use too, computed on the processor, progress in lines below the cell.
     ///
     /// # Errors
@@ -119,15 +101,20 @@ impl Context {
         Self::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::lines())
     }
 
-    /// In what the products of `checkpoint` are computed here: what it says itself or else [`Context::precision`], f32 where the processor
-    /// has no instruction for bf16.
+    /// In what the products of `checkpoint` are computed here: what it says itself, or else [`Context::precision`], or else what suits its weights;
+    /// f32 where the processor has no instruction for bf16.
     pub fn precision_of(&self, checkpoint: &Checkpoint) -> Precision {
+        let asked = checkpoint.precision.or(self.precision);
+        let asked = asked.unwrap_or_else(|| checkpoint.default_precision());
         match self.location {
-            DeviceLocation::Cpu => {
-                checkpoint.precision.unwrap_or(self.precision).usable(&self.device)
-            }
+            DeviceLocation::Cpu => asked.usable(&self.device),
             _ => Precision::F32,
         }
+    }
+
+    /// What candle calls the device, such as `Cpu`: this one, or that of the machine whose results are looked at.
+    pub fn device_name(&self) -> String {
+        format!("{:?}", self.location)
     }
 
     /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision_of`] says.
@@ -181,6 +168,31 @@ impl Context {
         Ok(())
     }
 
+    /// Says once what `examples` hold that no text of theirs shows, see [`Tokenizer::unread`].
+    pub fn mention_unread(&self, tokenizer: &Tokenizer, examples: &[Example]) {
+        const NAMED: usize = 8;
+        let unread = tokenizer.unread(examples);
+        if unread.is_empty() {
+            return;
+        }
+        let more = if unread.len() > NAMED { ", …" } else { "" };
+        let named: Vec<String> =
+            unread.iter().take(NAMED).map(|key| Word(key).to_string()).collect();
+        let reader = match tokenizer.template() {
+            Some(template) => {
+                format!("the chat template {} never reads", template.path().display())
+            }
+            None => format!(
+                "the model in {} has no chat template, and without one nothing reads",
+                tokenizer.folder().display()
+            ),
+        };
+        self.say_once(&format!(
+            "warning: {reader} {}{more}, which the data have: the model does not see it; write it into the content, take it out of the data, or take a model whose template reads it",
+            named.join(", ")
+        ));
+    }
+
     fn say_once(&self, line: &str) {
         let mut said = self.said.lock().unwrap_or_else(|broken| broken.into_inner());
         if said.insert(line.to_owned()) {
@@ -217,7 +229,7 @@ impl Context {
         self.mention_contradictions(checkpoint)?;
         let mut fingerprint = Fingerprint::new()
             .with("crate", env!("CARGO_PKG_VERSION"))?
-            .with("device", &format!("{:?}", self.location))?
+            .with("device", &self.device_name())?
             .with("tokenizer", checkpoint.tokenizer()?.fingerprint())?
             .with("words", &self.words(&checkpoint.model)?)?;
         for file in checkpoint.weight_files()? {
@@ -226,7 +238,12 @@ impl Context {
                 true => GGUF.into(),
                 false => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             };
-            fingerprint = fingerprint.with(&name, &self.hash(file)?)?;
+            let hash = self.hash(file.clone())?;
+            if marked_hash(&file).is_some_and(|written| written != hash) {
+                let file = file.display();
+                self.say_once(&format!("note: {file} was changed since `unforget` wrote it there"));
+            }
+            fingerprint = fingerprint.with(&name, &hash)?;
         }
         let precision = self.precision_of(checkpoint);
         if precision != Precision::F32 {
@@ -255,8 +272,8 @@ impl Context {
 
     /// SHA-256 of each file that makes ids of a text.
     pub(crate) fn words(&self, model: &Path) -> Result<BTreeMap<String, String>> {
-        let mut files: Vec<PathBuf> = WORDS.iter().map(|name| model.join(name)).collect();
-        let more = model.join(TEMPLATES);
+        let mut files: Vec<PathBuf> = TOKENIZER_FILES.iter().map(|name| model.join(name)).collect();
+        let more = model.join(MORE_TEMPLATES);
         if more.is_dir() {
             for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
                 files.push(entry.map_err(Error::io("listing", &more))?.path());
@@ -271,7 +288,7 @@ impl Context {
 
     /// SHA-256 of the file that says what ends an answer, if there is one.
     pub(crate) fn stops(&self, model: &Path) -> Result<Option<String>> {
-        let path = model.join(STOPS);
+        let path = model.join(GENERATION);
         path.is_file().then(|| self.hash(path)).transpose()
     }
 

@@ -9,10 +9,11 @@
 
 use crate::error::{Error, Result};
 use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 
 /// How packed and other files that are no text begin, what they are, and the way out.
-const OTHERS: [(&[u8], &str, &str); 11] = [
+const OTHERS: [(&[u8], &str, &str); 12] = [
     (b"\xfd7zXZ\0", "packed by xz", "unpack it first: xz -d FILE"),
     (b"\x28\xb5\x2f\xfd", "packed by Zstandard", "unpack it first: zstd -d FILE"),
     (b"BZh", "packed by bzip2", "unpack it first: bzip2 -d FILE"),
@@ -28,12 +29,24 @@ const OTHERS: [(&[u8], &str, &str); 11] = [
     (b"SQLite format 3\0", "an SQLite database", "write its rows as JSON lines first"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "write its rows as JSON lines or Parquet first"),
     (b"%PDF-", "a PDF document", "give its text"),
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "not the file itself but its pointer in Git LFS",
+        "fetch the file: git lfs pull",
+    ),
 ];
 
 /// What `bytes` are if they are a packed or another well-known file, with the way out; gzip is among them.
 pub fn packed(bytes: &[u8]) -> Option<String> {
     let (_, what, way_out) = OTHERS.iter().find(|(begin, ..)| bytes.starts_with(begin))?;
     Some(format!("is {what}; {way_out}"))
+}
+
+/// The same of the file at `path`, of which only the beginning is read.
+pub fn packed_at(path: &Path) -> Option<String> {
+    let mut begin = Vec::new();
+    std::fs::File::open(path).ok()?.take(64).read_to_end(&mut begin).ok()?;
+    packed(&begin)
 }
 
 /// The text of a file without the byte-order mark that some editors put before it; UTF-16 that says so by its mark is read, too. `path` is

@@ -61,6 +61,7 @@
 pub use answers::{Answers, Comparison, Task, Tasks, compare};
 pub use context::Context;
 pub use error::{Error, Result};
+#[cfg(feature = "tables")]
 pub use experiment::{Arm, Recipe, Source};
 pub use masked::Masked;
 pub use model::Checkpoint;
@@ -78,6 +79,9 @@ pub mod files;
 pub mod rng;
 
 pub mod stats;
+
+#[cfg(feature = "tables")]
+pub mod table;
 
 pub mod metric;
 
@@ -126,12 +130,17 @@ pub mod context;
 
 pub mod train;
 
+pub mod provenance;
+
 pub mod card;
 
 pub mod generate;
 
+pub mod forecast;
+
 pub mod perplexity;
 
+#[cfg(feature = "tables")]
 pub mod ledger;
 
 pub mod scored;
@@ -159,25 +168,38 @@ pub mod verify;
 pub mod lab;
 
 // experiment
+#[cfg(feature = "tables")]
 pub mod experiment;
 
+#[cfg(feature = "tables")]
 pub mod sweep;
 
+#[cfg(feature = "tables")]
 pub mod analysis;
 
 pub mod exercise;
 
-pub mod audit;
-
 // roof
+#[cfg(feature = "report")]
+pub mod plot;
+
+#[cfg(feature = "report")]
 pub mod report;
 
+#[cfg(feature = "report")]
+pub mod audit;
+
+#[cfg(feature = "report")]
 pub mod paper;
 
+#[cfg(feature = "report")]
 pub mod display;
 
+#[cfg(feature = "report")]
 pub mod notebook;
 
+#[cfg(feature = "report")]
 pub mod book;
 
+#[cfg(feature = "report")]
 pub mod prelude;

@@ -8,6 +8,7 @@ use crate::scored::{Scored, TokenExample};
 use crate::select::{Counts, LossMask, ModelSignals, Signals, TOP, Weighting};
 use crate::stats;
 use crate::train::{Example, OnlineWeights, TrainConfig};
+#[cfg(feature = "tables")]
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -164,14 +165,6 @@ impl Masked {
         Ok(Weighed { tokens: self.tokens(at)?, weights: self.weights[at].clone() })
     }
 
-    /// One row for each token, with the columns of a [ledger]; `weight` is what the rule gives.
-    ///
-    /// # Errors
-    /// No model was asked yet.
-    pub fn frame(&self) -> Result<DataFrame> {
-        self.scored.frame_of(&self.weights)
-    }
-
     /// A training on it as `config` says. What is random in the rule is drawn by the seed of `config`. Weights that were changed since the rule
     /// gave them are trained by as they are, and then no rule stands on the card.
     ///
@@ -207,6 +200,17 @@ impl Masked {
             examples: examples(scored, weights),
             config: self::config(rule, config),
         })
+    }
+}
+
+#[cfg(feature = "tables")]
+impl Masked {
+    /// One row for each token, with the columns of a [ledger](crate::ledger); `weight` is what the rule gives.
+    ///
+    /// # Errors
+    /// No model was asked yet.
+    pub fn frame(&self) -> Result<DataFrame> {
+        self.scored.frame_of(&self.weights)
     }
 }
 

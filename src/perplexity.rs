@@ -156,3 +156,63 @@ pub fn of_text_alone(
     let scores = score(decoder, &refs, |_| {})?;
     Ok(scores.iter().map(|s| s.mean_surprisal(0..s.log_prob.len()).map(f64::exp)).collect())
 }
+
+/// The perplexities for which a [`Summary`] says how many tokens are above.
+pub const LEVELS: [f64; 6] = [1.5, 2.5, 10.0, 25.0, 100.0, 1000.0];
+
+/// A scored data set in a few numbers. Means are `None` where there is nothing to average.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Sequences.
+    pub examples: usize,
+    /// Tokens, prompts included.
+    pub tokens: usize,
+    /// Tokens that the assistant wrote.
+    pub completion_tokens: usize,
+    /// Mean over examples of the completion's perplexity given its prompt (the paper's Table 1).
+    pub perplexity_given_prompt: Option<f64>,
+    /// Mean over examples of the bare answer's perplexity, without prompt or template (the paper's selector and Figure 2).
+    pub perplexity_of_text_alone: Option<f64>,
+    /// `exp` of the mean surprisal over all completion tokens: tokens weighed alike, not texts.
+    pub perplexity_per_token: Option<f64>,
+    /// Share of the completion tokens whose perplexity is above each of [`LEVELS`].
+    pub above: Vec<Above>,
+}
+
+/// How many tokens are above a level.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Above {
+    /// The perplexity.
+    pub perplexity: f64,
+    /// Share of the completion tokens above it.
+    pub share: f64,
+}
+
+impl Summary {
+    /// Sums up; `text_alone` has the perplexity of each bare answer.
+    pub fn of(sequences: &[Sequence], scores: &[TokenScores], text_alone: &[Option<f64>]) -> Self {
+        let mut surprisals: Vec<f64> = Vec::new();
+        for (sequence, scores) in sequences.iter().zip(scores) {
+            let known = sequence.completion.positions();
+            surprisals.extend(known.filter_map(|at| Some(-f64::from(scores.log_prob[at]?))));
+        }
+        let share = |level: f64| {
+            let above = surprisals.iter().filter(|nats| **nats > level.ln());
+            above.count() as f64 / surprisals.len().max(1) as f64
+        };
+        Self {
+            examples: sequences.len(),
+            tokens: sequences.iter().map(Sequence::len).sum(),
+            completion_tokens: sequences.iter().map(|s| s.completion.learned()).sum(),
+            perplexity_given_prompt: mean(given_prompt(sequences, scores).into_iter().flatten()),
+            perplexity_of_text_alone: mean(text_alone.iter().copied().flatten()),
+            perplexity_per_token: mean(surprisals.iter().copied()).map(f64::exp),
+            above: LEVELS.map(|perplexity| Above { perplexity, share: share(perplexity) }).to_vec(),
+        }
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}

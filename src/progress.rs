@@ -2,8 +2,7 @@
 
 use crate::error::{Plain, Word};
 use crate::interruption::Working;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,8 @@ pub struct Progress {
 #[derive(Debug, Clone)]
 enum Place {
     Nowhere,
-    Bars(MultiProgress),
+    #[cfg(feature = "cli")]
+    Bars(indicatif::MultiProgress),
     Lines,
 }
 
@@ -30,7 +30,10 @@ impl Progress {
     }
 
     /// Bars on stderr if that is a terminal.
+    #[cfg(feature = "cli")]
     pub fn on_stderr() -> Self {
+        use indicatif::{MultiProgress, ProgressDrawTarget};
+        use std::io::IsTerminal;
         let bars = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5));
         Self {
             place: match std::io::stderr().is_terminal() {
@@ -38,6 +41,12 @@ impl Progress {
                 false => Place::Nowhere,
             },
         }
+    }
+
+    /// Nothing but notes: a build without the command line has no bars.
+    #[cfg(not(feature = "cli"))]
+    pub fn on_stderr() -> Self {
+        Self::quiet()
     }
 
     /// Lines on stdout, as a notebook's cell shows them: it has no bars, and what it prints to stderr looks like a mistake. A piece of work has
@@ -57,14 +66,17 @@ impl Progress {
         self.start(what, total, template)
     }
 
+    #[cfg_attr(not(feature = "cli"), allow(unused_variables))]
     fn start(&self, what: &str, total: u64, template: &'static str) -> Bar {
         Bar {
             what: Word(what).to_string(),
             total,
+            #[cfg(feature = "cli")]
             template,
             place: self.place.clone(),
             said: Mutex::new(FIRST),
             started: Instant::now(),
+            #[cfg(feature = "cli")]
             shown: Mutex::new(None),
             _working: Working::begin(),
         }
@@ -73,6 +85,7 @@ impl Progress {
     /// A line on stderr, above any bars.
     pub fn note(&self, line: &str) {
         match &self.place {
+            #[cfg(feature = "cli")]
             Place::Bars(bars) => {
                 // a bar's terminal can go away; the line is lost with it
                 let _ = bars.println(Plain(line).to_string());
@@ -90,12 +103,14 @@ impl Progress {
 pub struct Bar {
     what: String,
     total: u64,
+    #[cfg(feature = "cli")]
     template: &'static str,
     place: Place,
     /// When the next line is due, from the start.
     said: Mutex<Duration>,
     started: Instant,
-    shown: Mutex<Option<ProgressBar>>,
+    #[cfg(feature = "cli")]
+    shown: Mutex<Option<indicatif::ProgressBar>>,
     _working: Working,
 }
 
@@ -107,11 +122,17 @@ const LONGEST: Duration = Duration::from_secs(60);
 impl Bar {
     /// Says how many pieces are done.
     pub fn set(&self, done: usize) {
-        let bars = match &self.place {
-            Place::Nowhere => return,
-            Place::Lines => return self.say(done),
-            Place::Bars(bars) => bars,
-        };
+        match &self.place {
+            Place::Nowhere => {}
+            Place::Lines => self.say(done),
+            #[cfg(feature = "cli")]
+            Place::Bars(bars) => self.draw(bars, done),
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    fn draw(&self, bars: &indicatif::MultiProgress, done: usize) {
+        use indicatif::{ProgressBar, ProgressStyle};
         if self.started.elapsed() < FIRST {
             return;
         }
@@ -144,6 +165,7 @@ impl Bar {
     }
 }
 
+#[cfg(feature = "cli")]
 impl Drop for Bar {
     fn drop(&mut self) {
         if let Some(bar) = self.shown.get_mut().unwrap_or_else(|broken| broken.into_inner()).take()

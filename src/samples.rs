@@ -2,18 +2,18 @@
 //!
 //! A folder named for the model gets `samples_<task>_<date>.jsonl`, one row for each item, and `results_<date>.json` beside them. Keys
 //! and hashes are those of lm-evaluation-harness 0.4.13 with `--log_samples`. What it has no word for (skill, form, why) stands
-//! beside them under our own names. Options that were scored by likelihood have no form, and `acc`, `acc_norm` and `acc_bytes` as there. Two things differ: `arg_0` is the user's turn before the chat template, and `doc` is our item.
+//! beside them under our own names, and so does what the chat template was given (`template_date`, `template_args`). Options that were scored by likelihood have no form, and `acc`, `acc_norm` and `acc_bytes` as there. Two things differ: `arg_0` is the user's turn before the chat template, and `doc` is our item.
 
 mod read;
 
 pub use read::{Measure, Samples, beside, files, read};
 
-use crate::dataset::sha256;
 use crate::error::{Error, Result};
 use crate::evaluate::Graded;
 use crate::stats;
-use crate::store::{write_atomic, write_atomic_with};
+use crate::store::{bytes_hash, write_atomic, write_atomic_with};
 use crate::task::{Accuracy, Check, Form, Item, Likelihood};
+use crate::tokens::TemplateOptions;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -54,6 +54,8 @@ pub struct Evaluation<'a> {
     pub adapter: Option<&'a str>,
     /// The model's chat template, if it has one.
     pub chat_template: Option<&'a str>,
+    /// What the chat template was given, with the date that it wrote: with that a reader can render the prompts again.
+    pub template: TemplateOptions,
     /// Where it was computed.
     pub device: &'a str,
     /// How answers were sampled.
@@ -83,14 +85,20 @@ pub fn write(folder: &Path, about: &Evaluation<'_>, tasks: &[Evaluated<'_>]) -> 
             .iter()
             .zip(task.graded)
             .enumerate()
-            .map(|(at, (item, graded))| sample(at, item, graded, about))
+            .map(|(at, (item, graded))| {
+                let mut row = sample(at, item, graded, about)?;
+                if !matches!(item.check, Check::Likelihood { apply_chat_template: false, .. }) {
+                    asked(&mut row, &about.template);
+                }
+                Ok(row)
+            })
             .collect::<Result<_>>()?;
         let joined: String = rows
             .iter()
             .flat_map(|row| ["doc_hash", "prompt_hash", "target_hash"].map(|key| &row[key]))
             .filter_map(Value::as_str)
             .collect();
-        hashes.insert(task.task.into(), sha256(joined.as_bytes()).into());
+        hashes.insert(task.task.into(), bytes_hash(joined.as_bytes()).into());
         let file = folder.join(format!("samples_{}_{date}.jsonl", sanitized(task.task)));
         write_atomic_with(&file, |out| {
             for row in &rows {
@@ -104,6 +112,16 @@ pub fn write(folder: &Path, about: &Evaluation<'_>, tasks: &[Evaluated<'_>]) -> 
     let file = folder.join(format!("results_{date}.json"));
     write_atomic(&file, pretty(&results)?.as_bytes())?;
     Ok(file)
+}
+
+/// Adds what the chat template was given to `row`, under the names that cards have for it.
+fn asked(row: &mut Value, template: &TemplateOptions) {
+    if let Some(date) = template.date {
+        row["template_date"] = date.to_string().into();
+    }
+    if !template.args.is_empty() {
+        row["template_args"] = json!(template.args);
+    }
 }
 
 fn text(value: &impl Serialize) -> Result<String> {
@@ -156,9 +174,9 @@ fn sample(at: usize, item: &Item, graded: &Graded, about: &Evaluation<'_>) -> Re
         "filtered_resps": [score.extracted.clone().unwrap_or_default()],
         "filter": filter(Some(item)),
         "metrics": [],
-        "doc_hash": sha256(pretty(item)?.as_bytes()),
-        "prompt_hash": sha256(item.prompt.as_bytes()),
-        "target_hash": sha256(target.as_bytes()),
+        "doc_hash": bytes_hash(pretty(item)?.as_bytes()),
+        "prompt_hash": bytes_hash(item.prompt.as_bytes()),
+        "target_hash": bytes_hash(target.as_bytes()),
     });
     let mut metrics: Vec<(String, Value)> = vec![(metric(item).into(), score.value.into())];
     if matches!(item.check, Check::Instructions { .. }) {
@@ -209,9 +227,9 @@ fn scored(at: usize, item: &Item, options: &[String], graded: &Graded) -> Result
         "filtered_resps": found,
         "filter": filter(Some(item)),
         "metrics": metrics_of(item),
-        "doc_hash": sha256(pretty(item)?.as_bytes()),
-        "prompt_hash": sha256(context.as_bytes()),
-        "target_hash": sha256(target.as_bytes()),
+        "doc_hash": bytes_hash(pretty(item)?.as_bytes()),
+        "prompt_hash": bytes_hash(context.as_bytes()),
+        "target_hash": bytes_hash(target.as_bytes()),
     });
     for part in &graded.score.parts {
         row[part.name.as_str()] = f64::from(u8::from(part.strict)).into();
@@ -297,7 +315,7 @@ fn results(
         Some(adapter) => format!("pretrained={},peft={adapter}", about.model),
         None => format!("pretrained={}", about.model),
     };
-    json!({
+    let mut results = json!({
         "results": scores,
         "group_subtasks": each(&|_| json!([])),
         "configs": each(&|task| task.config.clone()),
@@ -327,11 +345,13 @@ fn results(
         "system_instruction_sha": null,
         "fewshot_as_multiturn": false,
         "chat_template": about.chat_template,
-        "chat_template_sha": about.chat_template.map(|text| sha256(text.as_bytes())),
+        "chat_template_sha": about.chat_template.map(|text| bytes_hash(text.as_bytes())),
         "start_time": seconds(about.started),
         "end_time": seconds(about.ended),
         "total_evaluation_time_seconds": (seconds(about.ended) - seconds(about.started)).to_string(),
-    })
+    });
+    asked(&mut results, &about.template);
+    results
 }
 
 /// As the harness: every run of characters that a file's name should not have becomes two underscores.

@@ -9,15 +9,17 @@ pub(crate) use span::carried;
 
 use crate::dataset::{Example, Unusable};
 use crate::error::{Error, Result};
-use crate::ledger::{self, Rows, Summary};
+#[cfg(feature = "tables")]
+use crate::ledger::{self, Rows};
 use crate::model::Checkpoint;
-use crate::perplexity::{self, TokenScores};
+use crate::perplexity::{self, Summary, TokenScores};
 use crate::select::{LossMask, ModelSignals, Signals, TokenClass, canonical};
 use crate::stats;
 use crate::task::Item;
 use crate::tokens::{
     LongExample, Sequence, Sequences, Tokenizer, TooLong, sequences, usable_sequences,
 };
+#[cfg(feature = "tables")]
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -229,7 +231,7 @@ impl Scored {
     pub fn style(&self, at: usize) -> Vec<bool> {
         let sequence = &self.sequences[at];
         match self.items.get(at) {
-            Some(item) => ledger::marked(sequence, &item.truth, &item.style),
+            Some(item) => sequence.marked(&item.truth, &item.style),
             None => vec![false; sequence.len()],
         }
     }
@@ -272,8 +274,11 @@ impl Scored {
             tokens: (0..sequence.len()).map(view).collect(),
         })
     }
+}
 
-    /// One row for each token, with the columns of a [ledger](crate::ledger); every token of an answer weighs 1.
+#[cfg(feature = "tables")]
+impl Scored {
+    /// One row for each token, with the columns of a [ledger]; every token of an answer weighs 1.
     ///
     /// # Errors
     /// No model was asked yet.

@@ -55,12 +55,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+#[cfg(feature = "download")]
+pub(crate) use disk::read_pieces;
 pub(crate) use disk::{Lock, worker};
 pub use disk::{write_atomic, write_atomic_with};
-pub use fingerprint::{Fingerprint, bytes_hash, file_hash, folder_hash};
-pub use kept::{Kept, check_written};
+pub(crate) use fingerprint::hex;
+pub use fingerprint::{Fingerprint, bytes_hash, file_hash};
+pub use kept::{StoredRun, check_written};
 use manifest::Manifest;
-pub use output::{MARK, Output};
+pub use output::{MARK, Output, check_marked, marked_hash, same};
 pub use work::{Lines, Work};
 
 const RESULT: &str = "result.json";
@@ -69,9 +72,11 @@ const LOCK: &str = "lock";
 const TIME: &str = "time";
 const CHECKPOINT: &str = "checkpoint-";
 
-/// Names at the top of an entry that say nothing of its result: the store's own.
-pub(crate) fn is_bookkeeping(name: &str) -> bool {
-    [RESULT, INPUTS, LOCK, TIME, manifest::FILE].contains(&name) || name.starts_with(CHECKPOINT)
+/// What a run made beside its result in `folder` and its folders. Names that begin with a dot, checkpoints and the store's own files are left out.
+pub(crate) fn files_of_run(folder: &Path) -> Result<Vec<String>> {
+    let mut files = manifest::files_below(folder, "")?;
+    files.retain(|name| ![RESULT, INPUTS].contains(&name.as_str()));
+    Ok(files)
 }
 
 /// The environment variable that names the store when no option does.

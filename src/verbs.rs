@@ -18,9 +18,9 @@ pub use evaluate::{ask, ask_at_scales, evaluate};
 pub use merge::merge;
 pub use sample::{rephrase, self_output};
 pub use score::{score, score_against, score_data, score_rendered, text_alone, token_scores};
-pub use train::{Epoch, MaskOrigin, Training, Tuned, finetune, train};
+pub use train::{Epoch, Training, Tuned, finetune, train};
 
-use crate::card::{Card, Draft};
+use crate::card::{Draft, RunCard};
 use crate::context::Context;
 use crate::error::Result;
 use crate::model::Checkpoint;
@@ -40,7 +40,7 @@ pub(crate) fn kept<T: Serialize + DeserializeOwned>(
 ) -> Result<(T, PathBuf)> {
     let entry = cx.store.entry(kind, label, inputs)?;
     let made = entry.run(|work| {
-        let mut card = Card::begin(cx, &entry, checkpoint)?;
+        let mut card = RunCard::begin(cx, &entry, checkpoint)?;
         let made = make(work, &mut card).map_err(|error| error.blaming(checkpoint.changed()))?;
         card.write(work)?;
         Ok(made)

@@ -1,8 +1,9 @@
-//! A module uses only modules that `src/lib.rs` lists above it, so that the list is the architecture.
+//! A module uses only modules that `src/lib.rs` lists above it, so that the list is the architecture; and no files use each other in a circle.
 //!
 //! What counts as a use is a path that starts at the crate's root: `crate::x` alone, in a group, or climbed to with `super`.
 //! Comments, strings and `#[cfg(test)]` parts do not count.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// One use that the order forbids.
@@ -162,15 +163,18 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-#[test]
-fn a_module_uses_only_modules_listed_above_it() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let listed_in = |file: &str| modules(&std::fs::read_to_string(src.join(file)).unwrap());
-    let (order, program) = (listed_in("lib.rs"), listed_in("main.rs"));
-    assert!(order.len() > 5, "src/lib.rs lists {order:?}");
-    let mut sources = Vec::new();
-    let mut tests = Vec::new();
-    for path in rust_files(&src) {
+/// One file of `src` without comments, strings and tests.
+struct Source {
+    path: PathBuf,
+    /// The folder in which its modules lie, from `src`: `select` and `select/mask`.
+    place: PathBuf,
+    code: String,
+}
+
+/// All files of `src` but the tests and the crate's own, which stands on top of everything.
+fn sources(src: &Path) -> Vec<Source> {
+    let (mut sources, mut tests) = (Vec::new(), Vec::new());
+    for path in rust_files(src) {
         let (code, declared) = without_tests(&code_only(&std::fs::read_to_string(&path).unwrap()));
         // `x/mod.rs` and `x.rs` have their modules in `x/`
         let folder = match path.file_stem().unwrap().to_str() {
@@ -180,21 +184,29 @@ fn a_module_uses_only_modules_listed_above_it() {
         for name in declared {
             tests.extend([folder.join(&name).with_extension("rs"), folder.join(&name)]);
         }
-        sources.push((path, folder, code));
+        let place = folder.strip_prefix(src).unwrap().to_path_buf();
+        sources.push(Source { path, place, code });
     }
+    sources.retain(|source| {
+        let top = source.place.as_os_str().is_empty();
+        !top && !tests.iter().any(|test| source.path.starts_with(test))
+    });
+    sources
+}
+
+#[test]
+fn a_module_uses_only_modules_listed_above_it() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let listed_in = |file: &str| modules(&std::fs::read_to_string(src.join(file)).unwrap());
+    let (order, program) = (listed_in("lib.rs"), listed_in("main.rs"));
+    assert!(order.len() > 5, "src/lib.rs lists {order:?}");
     let mut problems = Vec::new();
-    for (path, folder, code) in &sources {
-        let place = folder.strip_prefix(&src).unwrap();
-        let Some(module) = place.iter().next().and_then(|name| name.to_str()) else {
-            continue; // lib.rs and main.rs stand on top of everything
-        };
+    for Source { path, place, code } in sources(&src) {
+        let module = place.iter().next().unwrap().to_str().unwrap();
         if program.iter().any(|name| name == module) {
             continue; // the program's own: it sees the library from outside
         }
-        if tests.iter().any(|test| path.starts_with(test)) {
-            continue;
-        }
-        for Offence { line, uses } in offences(&order, module, place.iter().count() - 1, code) {
+        for Offence { line, uses } in offences(&order, module, place.iter().count() - 1, &code) {
             let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
             problems.push(format!("{}:{line}: `{module}` uses `{uses}`", path.display()));
         }
@@ -205,6 +217,166 @@ fn a_module_uses_only_modules_listed_above_it() {
         "not listed above the module in src/lib.rs ({listed}):\n{}",
         problems.join("\n")
     );
+}
+
+/// The paths of `code` that begin with `crate`, `super` or `self`, those of groups one by one.
+fn paths(code: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for root in ["crate::", "super::", "self::"] {
+        for (at, _) in code.match_indices(root) {
+            let before = code[..at].chars().next_back().unwrap_or(' ');
+            if !before.is_alphanumeric() && !"_:$".contains(before) {
+                one_path(&code[at..], &[], &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// Adds the path, or the group of paths, at the beginning of `code`; returns what follows.
+fn one_path<'a>(code: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
+    let mut path = before.to_vec();
+    let mut rest = code.trim_start();
+    loop {
+        if let Some(mut group) = rest.strip_prefix('{') {
+            loop {
+                group = group.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
+                match group.strip_prefix('}') {
+                    Some(rest) => return rest,
+                    None if group.is_empty() => return group,
+                    None => group = one_path(group, &path, found),
+                }
+            }
+        }
+        let name = leading_name(rest);
+        rest = match name.is_empty() {
+            true => rest.get(1..).unwrap_or_default(), // `*`
+            false => &rest[name.len()..],
+        };
+        path.extend(Some(name).filter(|name| !name.is_empty()));
+        match rest.strip_prefix("::") {
+            Some(more) => rest = more,
+            None => break,
+        }
+    }
+    found.push(path);
+    // `as` another name
+    match rest.trim_start().strip_prefix("as ") {
+        Some(rest) => &rest[leading_name(rest).len()..],
+        None => rest,
+    }
+}
+
+/// Which file, by its place, uses which others. What a folder's own file and its files say of each other does not count, as it stands for them.
+fn uses(sources: &[(String, String)]) -> BTreeMap<&str, BTreeSet<&str>> {
+    let places: BTreeSet<&str> = sources.iter().map(|(place, _)| place.as_str()).collect();
+    let place = |path: &[&str]| places.get(path.join("/").as_str()).copied();
+    // by place and name: the file of a name that the folder's own file hands on
+    let mut handed_on: BTreeMap<(&str, String), &str> = BTreeMap::new();
+    for (own, code) in sources {
+        for (at, _) in code.match_indices("use ") {
+            let line = &code[code[..at].rfind('\n').map_or(0, |end| end + 1)..at];
+            if !line.trim_start().starts_with("pub") {
+                continue;
+            }
+            let mut handed = Vec::new();
+            one_path(&code[at + 4..], &[], &mut handed);
+            for path in handed.iter().filter(|path| path.len() > 1) {
+                if let Some(file) = place(&[own, path[0].as_str()]) {
+                    handed_on.insert((own, path[path.len() - 1].clone()), file);
+                }
+            }
+        }
+    }
+    let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (own, code) in sources {
+        for path in paths(code) {
+            let mut here: Vec<&str> =
+                if path[0] == "crate" { Vec::new() } else { own.split('/').collect() };
+            let mut file = None;
+            for name in &path {
+                match name.as_str() {
+                    "crate" | "self" => {}
+                    "super" => drop(here.pop()),
+                    name => {
+                        let below: Vec<&str> = here.iter().copied().chain([name]).collect();
+                        let known = place(&below)
+                            .or_else(|| handed_on.get(&(place(&here)?, name.to_string())).copied());
+                        let Some(known) = known else { break };
+                        here = known.split('/').collect();
+                    }
+                }
+                file = place(&here);
+            }
+            let apart = |other: &&str| {
+                !Path::new(own).starts_with(other) && !Path::new(other).starts_with(own)
+            };
+            uses.entry(own).or_default().extend(file.filter(apart));
+        }
+    }
+    uses
+}
+
+/// A circle of files, each of which uses the next one.
+fn circle<'a>(mut uses: BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
+    loop {
+        // who uses nothing that is left is in no circle
+        let left: BTreeSet<&str> =
+            uses.iter().filter(|(_, used)| !used.is_empty()).map(|(own, _)| *own).collect();
+        let before = uses.len();
+        uses.retain(|own, used| {
+            used.retain(|used| left.contains(used));
+            left.contains(own)
+        });
+        if uses.len() == before {
+            break;
+        }
+    }
+    let mut way = vec![*uses.keys().next()?];
+    loop {
+        let next = *uses[way[way.len() - 1]].iter().next()?;
+        if let Some(at) = way.iter().position(|seen| *seen == next) {
+            return Some(way.split_off(at));
+        }
+        way.push(next);
+    }
+}
+
+#[test]
+fn no_circle_of_files_use_each_other() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files: Vec<(String, String)> = sources(&src)
+        .into_iter()
+        .map(|source| {
+            let place: Vec<_> = source.place.iter().map(|name| name.to_string_lossy()).collect();
+            (place.join("/"), source.code)
+        })
+        .collect();
+    let uses = uses(&files);
+    let count: usize = uses.values().map(BTreeSet::len).sum();
+    assert!(count > 500, "only {count} uses of files were found");
+    let circle = circle(uses).unwrap_or_default();
+    assert!(circle.is_empty(), "a circle of files: {}", circle.join(" uses "));
+}
+
+#[test]
+fn circles_are_found_through_groups_and_handed_on_names() {
+    let check = |files: &[(&str, &str)], want: &[&str]| {
+        let own = |(place, code): &(&str, &str)| (place.to_string(), code_only(code));
+        let files: Vec<(String, String)> = files.iter().map(own).collect();
+        assert_eq!(circle(uses(&files)).unwrap_or_default(), want, "{files:?}");
+    };
+    let one = ("a/one", "use super::two::Two;");
+    check(&[("a", "mod one;\nmod two;"), one, ("a/two", "use crate::b::B;")], &[]);
+    check(&[("a", ""), one, ("a/two", "fn f() { super::one::g() }")], &["a/one", "a/two"]);
+    // the folder's own file hands a name on, or uses one of its files
+    let own = ("a", "pub use one::{One, More};\nmod one;\npub(crate) use two::Two;");
+    check(&[own, one, ("a/two", "use super::{\n    More as Other,\n};")], &["a/one", "a/two"]);
+    check(&[("a", "use one::One;"), ("a/one", "use super::A;")], &[]);
+    let (two, three) = ("use crate::b::three::*;", "use crate::a::{one::{self, One}};");
+    let whole = [("a", ""), ("b", ""), one, ("a/two", two), ("b/three", three)];
+    check(&whole, &["a/one", "a/two", "b/three"]);
+    check(&[one, ("a/two", "// super::one\nconst S: &str = \"super::one\";")], &[]);
 }
 
 #[test]

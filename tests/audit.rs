@@ -2,24 +2,24 @@
 
 use crate::support::{made_up_audit, shared};
 use std::path::Path;
-use unforget::audit::{self, Audit, Fact, Options, Part, Verdict};
+use unforget::audit::{self, Audit, AuditOptions, AuditPart, AuditVerdict, Fact};
 use unforget::progress::Progress;
 
-fn run(folder: &Path, only: &[Part]) -> unforget::error::Result<Audit> {
-    let options = Options { only: only.to_vec(), ..Options::default() };
+fn run(folder: &Path, only: &[AuditPart]) -> unforget::error::Result<Audit> {
+    let options = AuditOptions { only: only.to_vec(), ..AuditOptions::default() };
     audit::run(folder, &options, &Progress::quiet())
 }
 
 /// Every part that runs no code.
-const QUICK: [Part; 8] = [
-    Part::Files,
-    Part::Masks,
-    Part::Classes,
-    Part::Metrics,
-    Part::Tables,
-    Part::Samples,
-    Part::Tasks,
-    Part::Leak,
+const QUICK: [AuditPart; 8] = [
+    AuditPart::Files,
+    AuditPart::Masks,
+    AuditPart::Classes,
+    AuditPart::Metrics,
+    AuditPart::Tables,
+    AuditPart::Samples,
+    AuditPart::Tasks,
+    AuditPart::Leak,
 ];
 
 fn fact<'a>(audit: &'a Audit, what: &str, file: &str) -> &'a Fact {
@@ -38,8 +38,8 @@ fn the_published_files_give_what_is_known_of_them() {
     let wrong: Vec<&str> = audit
         .facts
         .iter()
-        .filter(|fact| matches!(fact.part, Part::Masks | Part::Classes))
-        .filter(|fact| fact.verdict == Verdict::DoesNotFollow)
+        .filter(|fact| matches!(fact.part, AuditPart::Masks | AuditPart::Classes))
+        .filter(|fact| fact.verdict == AuditVerdict::DoesNotFollow)
         .map(|fact| fact.what.as_str())
         .collect();
     assert_eq!(wrong, ["Table 1, MBPP ground truth, its variance", "% masked at 2.5 on MBPP"]);
@@ -49,7 +49,7 @@ fn the_published_files_give_what_is_known_of_them() {
         assert!((found - value).abs() < 0.0051, "{fact:?}");
         assert_eq!(fact.verdict, verdict, "{fact:?}");
     };
-    use Verdict::{DoesNotFollow, Follows};
+    use AuditVerdict::{DoesNotFollow, Follows};
     check("first row: masked at 2.5", "stm", 22.0, Follows);
     check("BWT, Llama 3 8B on MBPP", "self-output.csv, line 36", 1.55, Follows);
     check("BWT, Llama 3 8B on MATH", "rho-sft.csv, line 82", -6.23, DoesNotFollow);
@@ -77,25 +77,25 @@ fn the_published_files_give_what_is_known_of_them() {
 fn made_up_rows_follow_or_are_explained_or_neither() {
     let folder = tempfile::tempdir().unwrap();
     made_up_audit(folder.path());
-    let audit = run(folder.path(), &[Part::Metrics, Part::Tables]).unwrap();
+    let audit = run(folder.path(), &[AuditPart::Metrics, AuditPart::Tables]).unwrap();
     let verdict = |what: &str, line: usize| fact(&audit, what, &format!("line {line}"));
-    assert_eq!(verdict("BWT", 2).verdict, Verdict::Follows);
-    assert_eq!(verdict("TI", 2).verdict, Verdict::Follows);
+    assert_eq!(verdict("BWT", 2).verdict, AuditVerdict::Follows);
+    assert_eq!(verdict("TI", 2).verdict, AuditVerdict::Follows);
     let exchanged = verdict("BWT", 3);
-    assert_eq!(exchanged.verdict, Verdict::DoesNotFollow);
+    assert_eq!(exchanged.verdict, AuditVerdict::DoesNotFollow);
     assert!(exchanged.note.contains("the bases of ARC and GSM8K exchanged"), "{exchanged:?}");
     let points = verdict("TI", 3);
     assert!(points.note.contains("in points, not relative"), "{points:?}");
     let never = verdict("BWT", 4);
     assert!(never.note.contains("no slip gives it"), "{never:?}");
     let absent = fact(&audit, "Table 2, Llama 3 8B, MBPP, STM: BWT", "rho-sft");
-    assert_eq!(absent.verdict, Verdict::CannotBeComputed);
+    assert_eq!(absent.verdict, AuditVerdict::CannotBeComputed);
 }
 
 #[test]
 fn files_that_are_not_as_expected_are_errors_that_name_them() {
     let refused = |folder: &Path, parts: &[&str]| {
-        let error = run(folder, &[Part::Metrics]).unwrap_err().to_string();
+        let error = run(folder, &[AuditPart::Metrics]).unwrap_err().to_string();
         for part in parts {
             assert!(error.contains(part), "`{part}` is not in: {error}");
         }
@@ -113,6 +113,6 @@ fn files_that_are_not_as_expected_are_errors_that_name_them() {
     std::fs::remove_file(&file).unwrap();
     refused(folder.path(), &["rho-sft.csv", "no such file"]);
     std::fs::remove_dir_all(folder.path().join("dataset/stm")).unwrap();
-    let error = run(folder.path(), &[Part::Masks]).unwrap_err().to_string();
+    let error = run(folder.path(), &[AuditPart::Masks]).unwrap_err().to_string();
     assert!(error.contains("data-00000-of-00001.arrow"), "{error}");
 }

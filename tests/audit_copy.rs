@@ -2,12 +2,12 @@
 
 use crate::support::made_up_audit;
 use std::path::Path;
-use unforget::audit::{self, Audit, Fact, Options, Part, Verdict};
+use unforget::audit::{self, Audit, AuditOptions, AuditPart, AuditVerdict, Fact};
 use unforget::progress::Progress;
 use unforget::sandbox::Python;
 
-fn run(folder: &Path, only: &[Part]) -> unforget::error::Result<Audit> {
-    let options = Options { only: only.to_vec(), ..Options::default() };
+fn run(folder: &Path, only: &[AuditPart]) -> unforget::error::Result<Audit> {
+    let options = AuditOptions { only: only.to_vec(), ..AuditOptions::default() };
     audit::run(folder, &options, &Progress::quiet())
 }
 
@@ -32,22 +32,22 @@ fn number(audit: &Audit, what: &str, file: &str) -> f64 {
 fn every_file_is_read_and_said_not_to_be_the_published_one() {
     let folder = tempfile::tempdir().unwrap();
     made_up_audit(folder.path());
-    let audit = run(folder.path(), &[Part::Files]).unwrap();
+    let audit = run(folder.path(), &[AuditPart::Files]).unwrap();
     assert_eq!(found(&audit, "rows", "mbpp/train"), "3");
     assert_eq!(found(&audit, "rows", "cache-"), "2");
     assert_eq!(found(&audit, "rows", "gsm8k-test"), "2");
     assert_eq!(found(&audit, "rows", "sample_train_t_0.7_1_wrejppl"), "1");
     let hash = fact(&audit, "SHA-256", "gsm8k/data");
-    assert_eq!(hash.verdict, Verdict::DoesNotFollow);
+    assert_eq!(hash.verdict, AuditVerdict::DoesNotFollow);
     assert!(hash.note.contains("other bytes than the published file"), "{hash:?}");
-    assert_eq!(fact(&audit, "rows", "math/train").verdict, Verdict::CannotBeComputed);
+    assert_eq!(fact(&audit, "rows", "math/train").verdict, AuditVerdict::CannotBeComputed);
     // another schema
     let place = |task: &str| {
         let file = "data-00000-of-00001.arrow";
         folder.path().join("dataset/ground_truth").join(task).join(file)
     };
     std::fs::copy(place("arc_challenge/test"), place("gsm8k")).unwrap();
-    let error = run(folder.path(), &[Part::Files]).unwrap_err().to_string();
+    let error = run(folder.path(), &[AuditPart::Files]).unwrap_err().to_string();
     assert!(error.contains("gsm8k") && error.contains("conversations"), "{error}");
 }
 
@@ -55,7 +55,7 @@ fn every_file_is_read_and_said_not_to_be_the_published_one() {
 fn masks_and_classes_are_those_of_the_made_up_tokens() {
     let folder = tempfile::tempdir().unwrap();
     made_up_audit(folder.path());
-    let audit = run(folder.path(), &[Part::Masks, Part::Classes]).unwrap();
+    let audit = run(folder.path(), &[AuditPart::Masks, AuditPart::Classes]).unwrap();
     let is = |what: &str, value: f64| {
         let found = number(&audit, what, "");
         assert!((found - value).abs() < 1e-6, "{what}: {found}");
@@ -74,7 +74,7 @@ fn masks_and_classes_are_those_of_the_made_up_tokens() {
     assert_eq!(found(&audit, "reference solutions with tabs", "mbpp/train"), "1");
     assert_eq!(
         fact(&audit, "answers that are the solution in a fence", "mbpp/train").verdict,
-        Verdict::Follows
+        AuditVerdict::Follows
     );
     let point = audit.curve.iter().find(|point| point.threshold == 2.5).unwrap();
     assert!((point.masked - 3.0 / 7.0).abs() < 1e-12);
@@ -84,7 +84,7 @@ fn masks_and_classes_are_those_of_the_made_up_tokens() {
 fn sampled_answers_are_held_against_their_pools() {
     let folder = tempfile::tempdir().unwrap();
     made_up_audit(folder.path());
-    let audit = run(folder.path(), &[Part::Samples]).unwrap();
+    let audit = run(folder.path(), &[AuditPart::Samples]).unwrap();
     let lowest = "chosen answers of the lowest perplexity";
     assert_eq!(found(&audit, &format!("Rephrase, train: {lowest}"), ""), "0");
     assert_eq!(found(&audit, &format!("Rephrase, validation: {lowest}"), ""), "1");
@@ -107,7 +107,7 @@ fn sampled_answers_are_held_against_their_pools() {
 fn tasks_and_logs_are_graded_again() {
     let folder = tempfile::tempdir().unwrap();
     made_up_audit(folder.path());
-    let audit = run(folder.path(), &[Part::Tasks]).unwrap();
+    let audit = run(folder.path(), &[AuditPart::Tasks]).unwrap();
     assert_eq!(found(&audit, "solutions with \\boxed", "math/test"), "1");
     assert_eq!(found(&audit, "test items of levels 1 to 5", ""), "0/1/0/0/1");
     // 0.5 is one half, and four is not three, whatever the log says
@@ -143,7 +143,7 @@ fn grades_are_read_however_a_log_writes_them() {
             std::fs::write(log, text.lines().map(line).collect::<String>()).unwrap();
         }
     };
-    let parts = [Part::Files, Part::Tasks, Part::Leak];
+    let parts = [AuditPart::Files, AuditPart::Tasks, AuditPart::Leak];
     let facts = |audit: Audit| -> Vec<(String, Option<String>)> {
         let said = audit.facts.into_iter().filter(|fact| !fact.what.contains("SHA-256"));
         said.map(|fact| (fact.what, fact.recomputed)).collect()
@@ -175,19 +175,19 @@ fn grades_are_read_however_a_log_writes_them() {
             row["passed"] = serde_json::Value::Null;
         }
     });
-    let audit = run(folder.path(), &[Part::Tasks]).unwrap();
+    let audit = run(folder.path(), &[AuditPart::Tasks]).unwrap();
     let what = "logged MATH answers that our grader grades as the log does";
     assert_eq!(found(&audit, what, ""), "1 of 2");
     assert_eq!(found(&audit, "logged GSM8K answers", ""), "1 of 1");
     // and what is no grade is said as it stands there
     rewritten(&|_, row| row["passed"] = "perhaps".into());
-    let error = run(folder.path(), &[Part::Tasks]).unwrap_err().to_string();
+    let error = run(folder.path(), &[AuditPart::Tasks]).unwrap_err().to_string();
     for part in ["math-test/log.jsonl:1", "column passed", "\"perhaps\"", "--only"] {
         assert!(error.contains(part), "{error}");
     }
     // a column in which nothing stands is none
     rewritten(&|_, row| row["generation"] = serde_json::Value::Null);
-    let error = run(folder.path(), &[Part::Tasks]).unwrap_err().to_string();
+    let error = run(folder.path(), &[AuditPart::Tasks]).unwrap_err().to_string();
     assert!(error.contains("nothing in the column generation"), "{error}");
 }
 
@@ -195,18 +195,20 @@ fn grades_are_read_however_a_log_writes_them() {
 fn a_leak_is_found_by_number_by_name_and_by_words() {
     let folder = tempfile::tempdir().unwrap();
     made_up_audit(folder.path());
-    let light = run(folder.path(), &[Part::Leak]).unwrap();
+    let light = run(folder.path(), &[AuditPart::Leak]).unwrap();
     assert_eq!(found(&light, "task numbers", "mbpp/train"), "701 to 703");
     assert_eq!(
         fact(&light, "test tasks that are training tasks", "").verdict,
-        Verdict::CannotBeComputed
+        AuditVerdict::CannotBeComputed
     );
     assert!(found(&light, "whose function has the name", "").contains("21 and 701 (twice)"));
     assert!(found(&light, "whose problem is worded", "").contains("21 and 701"));
     let plus = "{\"task_id\": \"Mbpp/702\"}\n{\"task_id\": \"Mbpp/20\"}\n";
     std::fs::write(folder.path().join("plus.jsonl"), plus).unwrap();
-    let options =
-        Options { only: vec![Part::Leak], mbpp_test: Some(folder.path().join("plus.jsonl")) };
+    let options = AuditOptions {
+        only: vec![AuditPart::Leak],
+        mbpp_test: Some(folder.path().join("plus.jsonl")),
+    };
     let whole = audit::run(folder.path(), &options, &Progress::quiet()).unwrap();
     assert_eq!(found(&whole, "test tasks that are training tasks", "plus.jsonl"), "1");
     assert_eq!(found(&whole, "test tasks that are validation tasks", "plus.jsonl"), "0");
@@ -216,13 +218,13 @@ fn a_leak_is_found_by_number_by_name_and_by_words() {
 fn code_is_run_and_labels_are_held_against_what_it_does() {
     let folder = tempfile::tempdir().unwrap();
     made_up_audit(folder.path());
-    let audit = run(folder.path(), &[Part::Executor]).unwrap();
+    let audit = run(folder.path(), &[AuditPart::Executor]).unwrap();
     // needs no Python
     assert_eq!(found(&audit, "accepted answers with a stray line", ""), "0");
     if let Err(error) = Python::find() {
         println!("skipped: the executor's part of the audit: {error}");
         let fact = fact(&audit, "references of MBPP's train split that pass, without it", "");
-        assert_eq!(fact.verdict, Verdict::CannotBeComputed);
+        assert_eq!(fact.verdict, AuditVerdict::CannotBeComputed);
         assert!(fact.note.contains("code cannot be run here"), "{fact:?}");
         return;
     }

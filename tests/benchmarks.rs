@@ -234,7 +234,7 @@ fn every_key_of_arc_is_right_by_every_rule() {
 
 /// The SHA-256 of a text begins and ends so: how the paper's prompts are known.
 fn has_hash(text: &str, begin: &str, end: &str) -> bool {
-    let hash = dataset::sha256(text.as_bytes());
+    let hash = unforget::store::bytes_hash(text.as_bytes());
     hash.starts_with(begin) && hash.ends_with(end)
 }
 
@@ -260,6 +260,36 @@ fn the_paper_s_prompts_are_those_of_its_code() {
     assert!(has_hash(head, "f8a1a8dd", "0aac"));
     let mmlu = prompt(Benchmark::Mmlu, r#"{"question": "!", "choices": ["a", "b"], "answer": 0}"#);
     assert!(has_hash(mmlu.strip_suffix("!\n\nA) a\nB) b").unwrap(), "cdee602f", "0236"));
+}
+
+/* from lm_eval 0.4.13, with yaml, jinja2 and hashlib, the SHA-256 of what stands before the question:
+gsm8k: "".join(f"Q: {s['question']}\nA: {s['target']}\n\n" for s in yaml.safe_load(open("lm_eval/tasks/gsm8k/gsm8k-cot.yaml"))["fewshot_config"]["samples"])
+math: "".join(f"Problem:\n{s['problem']}\n\nSolution: {s['solution']}\n\n" for s in list_fewshot_samples()), of lm_eval/tasks/minerva_math/utils.py
+mbpp: "".join(render(task["doc_to_text"], s) + task.get("gen_prefix", "") + render(task["doc_to_target"], s) + "\n\n" for s in list_fewshot_samples()),
+of lm_eval/tasks/mbpp, with the task of mbpp.yaml, and for a model that chats of mbpp_instruct.yaml */
+#[test]
+fn worked_examples_are_those_of_the_harness_to_the_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let gsm8k = "{\"question\": \"!\", \"answer\": \"#### 5\"}";
+    let math = r#"{"problem": "!", "solution": "\\boxed{5}"}"#;
+    let mbpp =
+        r#"{"task_id": 5, "text": "!", "code": "def f(): pass", "test_list": ["a", "b", "c"]}"#;
+    let python = "You are an expert Python programmer, and here is your task:";
+    let of_base = format!("{python} ! Your code should pass these tests:\n\na\nb\nc\n[BEGIN]\n");
+    let of_chat = format!("{python}\n!\nYour code should pass these tests:\na\nb\nc");
+    for (benchmark, chat, row, question, begin, end) in [
+        (Benchmark::Gsm8k, false, gsm8k, "Q: !\nA:", "3d55795c084e26f6", "4847"),
+        (Benchmark::Math, false, math, "Problem:\n!\n\nSolution:", "57164f1d8a2f4b6c", "000f"),
+        (Benchmark::Mbpp, false, mbpp, &of_base, "a05310d8d22b4455", "eab3"),
+        (Benchmark::Mbpp, true, mbpp, &of_chat, "b5f76499ab14d038", "e886"),
+    ] {
+        let file = folder.path().join("row.jsonl");
+        std::fs::write(&file, row).unwrap();
+        let ask = Ask { prompts: Prompts::Harness, chat, ..Ask::default() };
+        let prompt = benchmark.read_as(&file, &ask).unwrap().remove(0).prompt;
+        let examples = prompt.strip_suffix(question).unwrap_or_else(|| panic!("{prompt}"));
+        assert!(has_hash(examples, begin, end), "{benchmark:?}, chat {chat}");
+    }
 }
 
 /// `rows` as JSON lines in `folder`, beside the databases in `databases`.

@@ -3,10 +3,11 @@
 use crate::support::shared;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use unforget::benchmark::{Benchmark, Prompts};
+use unforget::benchmark::{Ask, Benchmark, Prompts};
 use unforget::lab::pretrain::Pretraining;
 use unforget::lab::{LabTask, write_benchmarks};
 use unforget::store::file_hash;
+use unforget::task::Accuracy;
 
 fn lab() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/lab")
@@ -145,6 +146,70 @@ fn cards_of_benchmarks_count_and_hash_their_files_right() {
     println!("{checked} files checked");
 }
 
+/// The file with `row` alone, beside the database that it names.
+fn written(row: &serde_json::Value, benchmark: &str, folder: &Path) -> PathBuf {
+    let card = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(benchmark);
+    let folder = folder.join(benchmark);
+    std::fs::create_dir_all(&folder).unwrap();
+    if let Some(name) = row["db_id"].as_str() {
+        let place = folder.join("database").join(name);
+        std::fs::create_dir_all(&place).unwrap();
+        let database = rusqlite::Connection::open(place.join(format!("{name}.sqlite"))).unwrap();
+        database.execute_batch(&read(card.join("sample.sql"))).unwrap();
+    }
+    let file = folder.join("sample.jsonl");
+    std::fs::write(&file, row.to_string()).unwrap();
+    file
+}
+
+/// The lines with which a module's file says what it is.
+fn head(file: PathBuf) -> String {
+    let lines: Vec<String> = read(file)
+        .lines()
+        .map_while(|line| line.strip_prefix("//!").map(|line| line.trim_start().to_owned()))
+        .collect();
+    lines.join("\n")
+}
+
+/// Who opens the file of a benchmark sees a row, what misleads about it, and where answers are graded; who opens that sees who asks.
+#[test]
+fn each_benchmark_opens_with_a_row_its_traps_and_its_grader() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    for benchmark in Benchmark::ALL {
+        let name = benchmark.name();
+        let source = format!("src/benchmark/{name}.rs");
+        let head_of = head(root.join(&source));
+        let (_, rest) = head_of.split_once("```json\n").expect(name);
+        let (row, rest) = rest.split_once("\n```\n").expect(name);
+        assert!(rest.contains("\nTraps:\n- "), "{name}: no traps");
+        let row: serde_json::Value = serde_json::from_str(row).expect(name);
+        let sample = read(root.join("datasets").join(name).join("sample.jsonl"));
+        let sample: serde_json::Value = serde_json::from_str(&sample).expect(name);
+        assert_eq!(row, sample, "{name}: the card has another row");
+
+        let file = written(&row, name, folder.path());
+        let mut asks = vec![Ask::default()];
+        if benchmark.has_options() {
+            asks.push(Ask { choices: Some(Accuracy::Acc), ..Ask::default() });
+        }
+        for ask in asks {
+            let items = benchmark.read_as(&file, &ask).unwrap();
+            assert_eq!(items.len(), 1, "{name}");
+            let kind = format!("{:?}", items[0].check);
+            let kind = kind.split(' ').next().unwrap();
+            assert!(rest.contains(&format!("[`Check::{kind}`]")), "{name}: {kind} is not named");
+        }
+        let graders: Vec<&str> =
+            rest.split('`').filter(|text| text.starts_with("src/task/")).collect();
+        assert!(!graders.is_empty(), "{name}: no grader is named");
+        for grader in graders {
+            let back = head(root.join(grader)).contains(&format!("`{source}`"));
+            assert!(back, "{grader} does not name {source}");
+        }
+    }
+}
+
 /// The row that a card shows instead of the published ones is read, asked and graded as those are.
 #[test]
 fn each_card_has_a_row_that_was_made_up() {
@@ -173,15 +238,7 @@ fn each_card_has_a_row_that_was_made_up() {
         for column in row.as_object().unwrap().keys() {
             assert!(facts.contains(column.as_str()), "{name}: {column}");
         }
-        let file = folder.path().join(name).join("sample.jsonl");
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, &text).unwrap();
-        if let Some(database) = row["db_id"].as_str() {
-            let place_of = file.parent().unwrap().join("database").join(database);
-            std::fs::create_dir_all(&place_of).unwrap();
-            let made = rusqlite::Connection::open(place_of.join(format!("{database}.sqlite")));
-            made.unwrap().execute_batch(&read(place.join("sample.sql"))).unwrap();
-        }
+        let file = written(&row, name, folder.path());
         let items = Benchmark::named(name).unwrap().read(&file, Prompts::Paper).unwrap();
         assert_eq!(items.len(), 1, "{name}");
         // Python is run by another test

@@ -204,7 +204,7 @@ fn a_truncated_file_is_refused() {
         );
     }
     std::fs::write(&file, "version https://git-lfs.github.com/spec/v1\n").unwrap();
-    assert_refused(folder.load_as_it_is(), &["not a whole safetensors file"]);
+    assert_refused(folder.load_as_it_is(), &["model.safetensors", "Git LFS", "git lfs pull"]);
 }
 
 #[test]

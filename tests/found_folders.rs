@@ -605,3 +605,89 @@ fn an_adapter_that_lacks_a_layer_is_not_exported() {
     assert_refused(export::as_lora(&tuned, out.path(), None, || ()), &[missing]);
     assert_refused(load(dir.path()), &[missing]);
 }
+
+/// What a clone without Git LFS leaves in the place of a large file.
+#[test]
+fn a_pointer_of_git_lfs_is_named_wherever_it_stands() {
+    const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+    let place = lab();
+    let folder = place.path();
+    let train = "finetune --model model --data data.jsonl --preset lab --epochs 1 --out adapter";
+    let works = |call: &str| {
+        let words: Vec<&str> = call.split(' ').collect();
+        let (success, said) = run(folder, &words);
+        assert!(success, "{call}: {said}");
+    };
+    works(train);
+    let score = "perplexity --model model --data data.jsonl";
+    let put_on = "export merged --model model --adapter adapter --out merged";
+    for (file, call) in [
+        ("data.jsonl", score),
+        ("model/config.json", score),
+        ("model/model.safetensors", score),
+        ("model/model.safetensors", put_on),
+        ("model/tokenizer.json", score),
+        ("model/tokenizer_config.json", score),
+        ("model/chat_template.jinja", score),
+        ("model/generation_config.json", "evaluate --model model --task word --limit 1"),
+        ("adapter/adapter_config.json", put_on),
+        ("adapter/adapter_model.safetensors", put_on),
+        ("model.gguf", "perplexity --model model.gguf --data data.jsonl"),
+        ("x.parquet", "ledger x.parquet"),
+        ("x.toml", "run x.toml"),
+    ] {
+        let path = folder.join(file);
+        let whole = std::fs::read(&path).ok();
+        std::fs::write(&path, POINTER).unwrap();
+        let words: Vec<&str> = call.split(' ').collect();
+        let (success, said) = run(folder, &words);
+        for part in [file, "Git LFS", "git lfs pull"] {
+            assert!(!success && said.contains(part), "{call}: {part}: {said}");
+        }
+        assert!(!folder.join("merged").exists());
+        if let Some(bytes) = whole {
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+}
+
+/// Files that an editor saved with a byte-order mark work wherever they work without, also where they are written again.
+#[test]
+fn a_byte_order_mark_stops_no_verb() {
+    let place = lab();
+    let folder = place.path();
+    let mark = |name: &str| {
+        let path = folder.join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("\u{feff}{text}")).unwrap();
+    };
+    let works = |call: &str| -> String {
+        let words: Vec<&str> = call.split(' ').collect();
+        let (success, said) = run(folder, &words);
+        assert!(success, "{call}: {said}");
+        std::fs::read_to_string(folder.join("m.jsonl")).unwrap_or_default()
+    };
+    let render = "export masks --model model --data data.jsonl --out m.jsonl";
+    let plain = works(render);
+    for name in [
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+    ] {
+        mark(&format!("model/{name}"));
+    }
+    assert_eq!(works(render), plain);
+    let train = "finetune --model model --data data.jsonl --preset lab --epochs 1";
+    works(&format!("{train} --out adapter"));
+    works(&format!("{train} --full --out whole"));
+    mark("adapter/adapter_config.json");
+    works("export merged --model model --adapter adapter --out merged");
+    works("export lora --model model --adapter adapter --out lora");
+    for model in ["whole", "merged"] {
+        works(&format!("evaluate --model {model} --task word --limit 1 --max-new-tokens 2"));
+    }
+    works("evaluate --model model --adapter adapter --task word --limit 1 --max-new-tokens 2");
+}

@@ -5,7 +5,8 @@
 
 use crate::cli::{Place, items, sums};
 use crate::support::{
-    assert_close, assert_refused, flat, max_difference, reference_decoder, reference_json, shared,
+    assert_close, assert_refused, flat, max_difference, python_with, reference_decoder,
+    reference_json, run_python, shared,
 };
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -14,11 +15,12 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use unforget::adapter;
+use unforget::adapter::{self, LoraConfig};
 use unforget::chat::Message;
 use unforget::context::Context;
 use unforget::gguf::Gguf;
-use unforget::model::{Batch, Checkpoint, Decoder, DeviceChoice, ModelConfig};
+use unforget::model::{Batch, Checkpoint, Decoder, DeviceChoice, Gradient, ModelConfig, Precision};
+use unforget::ops::{Weight, bf16_instructions};
 use unforget::perplexity;
 use unforget::progress::Progress;
 use unforget::rng::Rng;
@@ -154,9 +156,24 @@ impl Packed {
         }
         if let Some(window) = config.sliding_window {
             packed.put(&key("attention.sliding_window"), Value::U32(window as u32));
+            if name_of(folder) == "olmo3" {
+                let windowed = |layer| Value::Bool(config.sliding_layers.has(layer));
+                let layers = (0..config.num_hidden_layers).map(windowed).collect();
+                packed.put(&key("attention.sliding_window_pattern"), Value::Array(layers));
+            }
+        }
+        if architecture == "granite" {
+            for (name, factor) in [
+                ("attention.scale", config.attention_multiplier.unwrap()),
+                ("embedding_scale", config.embedding_multiplier),
+                ("residual_scale", config.residual_multiplier),
+                ("logit_scale", config.logits_scaling),
+            ] {
+                packed.put(&key(name), Value::F32(factor as f32));
+            }
         }
         packed.put("tokenizer.ggml.eos_token_id", Value::U32(2));
-        let permuted = architecture == "llama";
+        let permuted = ["llama", "smollm3", "granite"].contains(&architecture);
         let tensors =
             candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
         let sorted: BTreeMap<_, _> = tensors.into_iter().collect();
@@ -183,12 +200,18 @@ impl Packed {
     }
 }
 
-/// What llama.cpp calls the tensor `name`.
+/// The `model_type` of the model in `folder`.
+fn name_of(folder: &Path) -> String {
+    let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+    let config: Json = serde_json::from_str(&config).unwrap();
+    config["model_type"].as_str().unwrap().to_string()
+}
+
+/// What llama.cpp calls the tensor `name`: `get_tensor_name_map` of the package gguf 0.19 gives the same for each architecture here.
 fn own_name(architecture: &str, name: &str) -> String {
-    let after = if architecture == "llama" || architecture == "qwen2" {
-        "ffn_norm"
-    } else {
-        "post_attention_norm"
+    let after = match architecture.starts_with("gemma") || architecture == "olmo2" {
+        true => "post_attention_norm",
+        false => "ffn_norm",
     };
     [
         ("model.embed_tokens", "token_embd"),
@@ -251,7 +274,7 @@ fn changed(name: &str, changes: &[(&str, Json)], to: &Path) {
 fn every_architecture_computes_what_its_folder_does() {
     /// Folder, architecture and settings of its config.
     type Case<'a> = (&'a str, &'a str, &'a [(&'a str, Json)]);
-    let cases: [Case; 10] = [
+    let cases: [Case; 16] = [
         ("llama-tied", "llama", &[]),
         ("families/llama-linear", "llama", &[("hidden_act", json!("silu"))]),
         (
@@ -269,6 +292,16 @@ fn every_architecture_computes_what_its_folder_does() {
         ("families/gemma2-old", "gemma2", &[]),
         ("families/olmo2-grouped", "olmo2", &[]),
         ("families/olmo2-tied", "olmo2", &[]),
+        ("families/olmo3-yarn", "olmo2", &[]),
+        ("families/qwen3-tied", "qwen3", &[]),
+        ("families/smollm3-tied", "smollm3", &[]),
+        ("families/granite-tied", "granite", &[]),
+        ("families/granite-biased", "granite", &[]),
+        (
+            "families/gemma3-old",
+            "gemma3",
+            &[("query_pre_attn_scalar", json!(8)), ("sliding_window_pattern", json!(3))],
+        ),
     ];
     let place = tempfile::tempdir().unwrap();
     for (name, architecture, changes) in cases {
@@ -279,6 +312,16 @@ fn every_architecture_computes_what_its_folder_does() {
             "families/llama-linear" => {
                 packed.put("llama.rope.scaling.type", Value::String("linear".into()));
                 packed.put("llama.rope.scaling.factor", Value::F32(3.0));
+            }
+            "families/gemma3-old" => {
+                packed.put("gemma3.attention.sliding_window_pattern", Value::U32(3));
+                packed.put("gemma3.rope.freq_base_swa", Value::F32(10_000.0));
+            }
+            "families/olmo3-yarn" => {
+                // as Olmo2Model of llama.cpp's converter, by set_rope_parameters
+                packed.put("olmo2.rope.scaling.type", Value::String("yarn".into()));
+                packed.put("olmo2.rope.scaling.factor", Value::F32(8.0));
+                packed.put("olmo2.rope.scaling.original_context_length", Value::U32(32));
             }
             "families/llama-three" => {
                 // as LlamaModel.generate_extra_tensors of llama.cpp's converter
@@ -330,6 +373,40 @@ fn rounded_weights_are_those_of_their_folder() {
         let (want, got) = (logits(&load(&model.path("model")), &ids), logits(&load(&file), &ids));
         assert_eq!(flat(&got), flat(&want), "{kind:?}");
         assert!(max_difference(&flat(&got), &flat(&plain)) > 0.0, "{kind:?} rounds");
+
+        // in memory they stay as they are, and an adapter learns the same on them, to the bit
+        let in_blocks = load(&file).projections().all(|(_, projection)| {
+            matches!(&projection.weight, Weight::Blocks(blocks) if blocks.kind() == format!("{kind:?}"))
+        });
+        assert!(in_blocks, "{kind:?}");
+        for dora in [false, true] {
+            let learn = |path: &Path, precision: Precision| {
+                let checkpoint = Checkpoint::open(path).unwrap();
+                let model = checkpoint.load_base_in(&Device::Cpu, precision).unwrap();
+                let mut decoder = model.decoder;
+                let config = LoraConfig { rank: 2, dora, ..LoraConfig::lab() };
+                adapter::attach(&mut decoder, &config, 1).unwrap();
+                let mut batch = Batch::new();
+                for length in [60, 9] {
+                    batch.push(&ids[..length], &vec![1.0; length]);
+                }
+                let gradient = decoder.gradient(&batch, false, None).unwrap();
+                let replayed = decoder.gradient(&batch, true, None).unwrap();
+                let flat = |gradient: &Gradient| -> Vec<f32> {
+                    gradient.gradients.iter().flatten().flat_map(flat).collect()
+                };
+                assert!(flat(&gradient) == flat(&replayed), "{kind:?}");
+                (gradient.loss.log_prob.clone(), flat(&gradient))
+            };
+            let want = learn(&model.path("model"), Precision::F32);
+            assert!(learn(&file, Precision::F32) == want, "{kind:?}, dora {dora}");
+            if bf16_instructions().is_some() {
+                let (log_prob, _) = learn(&file, Precision::Bf16x2);
+                // the weights are rounded as well, from 11 bits of F16 or 8 and a factor of Q8_0 to the 8 of bf16
+                let off = max_difference(&log_prob, &want.0);
+                assert!(off > 0.0 && off < 1e-2, "{kind:?}: {off}");
+            }
+        }
     }
 }
 
@@ -588,6 +665,99 @@ fn every_verb_works_on_a_file_as_on_its_folder() {
     assert_eq!(whole.config().unwrap(), file.config().unwrap());
     assert_eq!(place.works("perplexity --model whole --data sums.jsonl").stderr, "");
 }
+
+#[test]
+fn a_file_writes_its_own_training_answers() {
+    let place = twin();
+    // the weights are drawn, so that any finished answer must do
+    let check = json!({"kind": "instructions", "instructions": [{"id": "keywords:forbidden_words", "kwargs": {"forbidden_words": ["elsewhere"]}}]});
+    let rows: Vec<Json> = ["a", "b"]
+        .map(|id| json!({"id": id, "prompt": format!("Write {id}."), "truth": "x", "check": check}))
+        .to_vec();
+    place.write_rows("free.jsonl", &rows);
+    let written = |model: &str, out: &str| {
+        let call = "--items free.jsonl --samples 64 --temperature 1 --max-new-tokens 60";
+        let said =
+            place.works(&format!("generate self-output --model {model} {call} --out {out}")).stdout;
+        assert!(said.contains("sampled         128"), "{said}");
+        let read = |name: &str| -> Vec<Json> {
+            let text = std::fs::read_to_string(place.path(out).join(name)).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        (read("pool.jsonl"), read("train.jsonl"))
+    };
+    let (pool, train) = written("sha256-0123", "of-file");
+    assert_eq!(pool.len(), 128);
+    assert!(pool.iter().all(|line| !line["text"].as_str().unwrap().is_empty()));
+    assert!(!train.is_empty() && train.iter().all(|item| item["truth"] != "x"), "{train:?}");
+    for item in &train {
+        let chosen = pool.iter().find(|line| line["id"] == item["id"] && line["chosen"] == true);
+        assert_eq!(chosen.unwrap()["text"], item["truth"]);
+    }
+    assert_eq!(written("model", "of-folder"), (pool, train));
+}
+
+#[test]
+fn peft_loads_an_adapter_that_was_trained_on_a_file() {
+    let Some(python) = python_with("peft, transformers, gguf") else {
+        return;
+    };
+    let place = twin();
+    let file = place.path("sha256-0123");
+    let folder = place.path("model");
+    let mut packed = Packed::model(&folder, "llama", GgmlDType::Q8_0);
+    packed.tokenizer(&folder, ("gpt2", "smollm"), None);
+    packed.write(&file);
+    let train = "--data sums.jsonl --preset lab --num-epochs 2";
+    let ids: Vec<u32> = (5..60).collect();
+    let mut ours = Vec::new();
+    for method in ["", "--dora"] {
+        let out = format!("adapter{method}");
+        place.works(&format!("finetune --model sha256-0123 {train} {method} --out {out}"));
+        let mut decoder = load(&file);
+        let plain = flat(&logits(&decoder, &ids));
+        adapter::load(&mut decoder, &place.path(&out)).unwrap();
+        let tuned = flat(&logits(&decoder, &ids));
+        assert!(max_difference(&tuned, &plain) > 1e-3, "{method}: it learned");
+        ours.push((place.path(&out), tuned));
+    }
+    // the matching checkpoint: the folder, with the numbers of the file as the package gguf unpacks them
+    let adapters: Vec<&PathBuf> = ours.iter().map(|(adapter, _)| adapter).collect();
+    let asked =
+        json!({"base": folder, "file": file, "heads": [2, 1], "ids": ids, "adapters": adapters});
+    let lines = run_python(&python, LOGITS_OF_PEFT_ON_A_FILE, &asked, &[]);
+    assert_eq!(lines.len(), ours.len());
+    for (line, (adapter, ours)) in lines.iter().zip(&ours) {
+        let theirs: Vec<f32> = serde_json::from_value(line.clone()).unwrap();
+        let off = max_difference(ours, &theirs);
+        assert!(off <= 1e-4, "{}: {off}", adapter.display());
+    }
+}
+
+/// Reads a llama's GGUF file with the package gguf, puts its numbers into the checkpoint, q and k in transformers' order, and PEFT's adapters on top.
+const LOGITS_OF_PEFT_ON_A_FILE: &str = "
+import json, sys, warnings
+import gguf, torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+warnings.filterwarnings('ignore')
+asked = json.load(sys.stdin)
+read = {t.name: torch.tensor(gguf.dequantize(t.data, t.tensor_type)) for t in gguf.GGUFReader(asked['file']).tensors}
+for folder in asked['adapters']:
+    model = AutoModelForCausalLM.from_pretrained(asked['base'], dtype=torch.float64)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            stem, end = name.rsplit('.', 1)
+            values = read[names.get_name(stem) + '.' + end].reshape(parameter.shape)
+            for kind, heads in zip(('q_proj', 'k_proj'), asked['heads']):
+                if kind in name:
+                    values = values.reshape(heads, -1, 2, values.shape[-1]).transpose(1, 2).reshape(parameter.shape)
+            parameter.copy_(values)
+    model = PeftModel.from_pretrained(model, folder).double().eval()
+    with torch.no_grad():
+        print(json.dumps(model(torch.tensor([asked['ids']])).logits[0].flatten().tolist()))
+";
 
 #[test]
 fn results_are_kept_by_what_the_file_holds() {

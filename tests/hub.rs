@@ -251,7 +251,7 @@ mod download {
     use std::io::{BufRead, BufReader, Write};
     use std::net::{TcpListener, TcpStream};
     use std::sync::{Arc, Mutex};
-    use unforget::hub::Token;
+    use unforget::hub::{GENERATION, MORE_TEMPLATES, TOKENIZER_FILES, Token};
 
     /// A file on the played hub.
     #[derive(Clone)]
@@ -514,6 +514,23 @@ mod download {
         // another revision of the same commit costs the listing alone
         assert_eq!(model(&hub, "own/toy@v/1").unwrap(), snapshot);
         assert_eq!(played.requests.lock().unwrap().len(), asked + 1);
+    }
+
+    #[test]
+    fn what_makes_ids_of_a_text_is_fetched_too_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let mut files = files();
+        let template = format!("{MORE_TEMPLATES}/rag.jinja");
+        let mut want: Vec<String> = TOKENIZER_FILES.map(String::from).to_vec();
+        want.extend(["config.json", "model.safetensors", GENERATION, &template].map(String::from));
+        want.sort();
+        // the hub that is played knows files by the last part of their names
+        for name in want.iter().map(String::as_str).chain(["rag.jinja", "README.md", "vocab.txt"]) {
+            files.entry(name.into()).or_insert_with(|| large(name.into()));
+        }
+        files.insert("rag.jinja".into(), large(template.into()));
+        let hub = online(place.path(), &play(files, Trouble::default()));
+        assert_eq!(below(&model(&hub, "own/toy").unwrap()), want);
     }
 
     #[test]

@@ -159,6 +159,63 @@ fn a_stale_ledger_is_refused_and_what_changed_is_named() {
     call(folder, "ledger tokens").unwrap();
 }
 
+/// One bit of a ledger that lies outside the store, wherever in the file, is noticed by every verb that reads it; so is a file that is gone.
+#[test]
+fn a_flipped_bit_of_a_ledger_outside_the_store_is_refused() {
+    let place = place();
+    let folder = place.path();
+    let calls = |ledger: &str| {
+        [
+            format!("ledger {ledger}"),
+            format!("weights stm(2.5) --tokens {ledger}"),
+            format!(
+                "finetune --model model --data code.jsonl --preset lab --epochs 1 --threshold 2.5 --tokens {ledger} --out adapter"
+            ),
+        ]
+    };
+    let refused = |ledger: &str, file: &str, what: &str| {
+        for arguments in calls(ledger) {
+            let message = call(folder, &arguments).unwrap_err();
+            for part in [file, what, "make it again", ".unforget.json"] {
+                assert!(message.contains(part), "{arguments}: {message}");
+            }
+        }
+        assert!(!folder.join("adapter").exists());
+    };
+    for (out, file) in
+        [("tokens", "tokens/tokens-00000.parquet"), ("tokens.parquet", "tokens.parquet")]
+    {
+        call(folder, &format!("perplexity --model model --data code.jsonl --out {out}")).unwrap();
+        let path = folder.join(file);
+        let whole = std::fs::read(&path).unwrap();
+        // data of a column, and the end where the metadata stand
+        for at in [whole.len() / 3, whole.len() / 2, whole.len() - 200] {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 4;
+            std::fs::write(&path, flipped).unwrap();
+            refused(out, file, "not as `unforget` wrote it");
+        }
+        // by whatever name
+        #[cfg(unix)]
+        {
+            let link = folder.join(format!("link-{out}"));
+            std::os::unix::fs::symlink(folder.join(out), &link).unwrap();
+            refused(link.to_str().unwrap(), file, "not as `unforget` wrote it");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        call(folder, &calls(out)[0]).unwrap();
+    }
+    // of a ledger of several files, one that is gone would be missed by nobody
+    let part = folder.join("tokens/tokens-00000.parquet");
+    std::fs::copy(&part, folder.join("tokens/tokens-00001.parquet")).unwrap();
+    std::fs::remove_file(&part).unwrap();
+    refused("tokens", "tokens-00000.parquet", "is gone");
+    // what has no mark is read as before
+    std::fs::create_dir(folder.join("copy")).unwrap();
+    std::fs::copy(folder.join("tokens.parquet"), folder.join("copy/a.parquet")).unwrap();
+    call(folder, "ledger copy").unwrap();
+}
+
 #[test]
 fn what_is_no_ledger_or_of_another_model_is_refused() {
     let place = place();
@@ -194,8 +251,8 @@ fn what_is_no_ledger_or_of_another_model_is_refused() {
         &["first.parquet", "other files of the model than second.parquet"],
     );
     let bytes = std::fs::read(&cut).unwrap();
-    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    refused("ledger tokens", &["tokens-00000.parquet", "not a Parquet file"]);
+    std::fs::write(folder.join("cut.parquet"), &bytes[..bytes.len() / 2]).unwrap();
+    refused("ledger cut.parquet", &["cut.parquet", "not a Parquet file"]);
 }
 
 #[test]
@@ -258,11 +315,8 @@ fn ten_million_tokens_are_written_and_queried_within_the_stated_memory() {
     let items = read_items(&lab().join("code/train.jsonl")).unwrap();
     let real: Vec<Sequence> =
         items.iter().map(|item| sequence(&tokenizer, &Example::from(item)).unwrap()).collect();
-    let style: Vec<Vec<bool>> = real
-        .iter()
-        .zip(&items)
-        .map(|(of, item)| ledger::marked(of, &item.truth, &item.style))
-        .collect();
+    let style: Vec<Vec<bool>> =
+        real.iter().zip(&items).map(|(of, item)| of.marked(&item.truth, &item.style)).collect();
     let classes: Vec<Vec<TokenClass>> = real.iter().map(|of| of.classes(&tokenizer)).collect();
     let origin = Origin::of(&cx, &base, None, &[], &real, None).unwrap();
     let out = folder.path().join("tokens");

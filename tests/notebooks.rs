@@ -4,16 +4,16 @@ use std::ffi::{CStr, CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use unforget::notebook::{self, Build, Document, Installation, Kernel, Library, Output};
+use unforget::notebook::{self, Build, CellOutput, Installation, Kernel, Library, Notebook};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks")
 }
 
-fn all() -> Vec<Document> {
+fn all() -> Vec<Notebook> {
     let paths =
         [folder(), folder().join("solutions")].map(|folder| notebook::notebooks(&folder).unwrap());
-    let documents = paths.iter().flatten().map(|path| Document::read(path).unwrap());
+    let documents = paths.iter().flatten().map(|path| Notebook::read(path).unwrap());
     documents.collect()
 }
 
@@ -65,8 +65,11 @@ fn notebooks_name_our_kernel_and_keep_what_they_showed() {
                 "{path}: `{}` keeps no output; run `unforget notebook --refresh`",
                 cell.title()
             );
-            let bad = |output: &Output| {
-                matches!(output, Output::Failed { .. } | Output::Printed { error: true, .. })
+            let bad = |output: &CellOutput| {
+                matches!(
+                    output,
+                    CellOutput::Failed { .. } | CellOutput::Printed { error: true, .. }
+                )
             };
             assert!(!cell.outputs.iter().any(bad), "{path}: `{}` keeps a failure", cell.title());
         }
@@ -96,9 +99,9 @@ fn kernel(scratch: &Path, skipped: &str) -> Option<Kernel> {
 /// Runs a cell that must not fail, and returns its value's text and what it printed.
 fn value(kernel: &mut Kernel, code: &str) -> String {
     let outputs = kernel.execute(code, Duration::from_secs(300), &mut |_| {}).unwrap();
-    let text = |output: &Output| match output {
-        Output::Printed { error: false, text } => text.clone(),
-        Output::Shown(data) => data["text/plain"].as_str().unwrap().to_owned(),
+    let text = |output: &CellOutput| match output {
+        CellOutput::Printed { error: false, text } => text.clone(),
+        CellOutput::Shown(data) => data["text/plain"].as_str().unwrap().to_owned(),
         other => panic!("`{code}` gave {other:?}"),
     };
     outputs.iter().map(text).collect::<Vec<_>>().join("\n").trim().to_owned()
@@ -287,10 +290,10 @@ fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
     };
     let mut said = |code: &str| {
         let outputs = kernel.execute(code, Duration::from_secs(300), &mut |_| {}).unwrap();
-        let text = |output: &Output| match output {
-            Output::Printed { text, .. } => text.clone(),
-            Output::Failed { lines, .. } => lines.join("\n"),
-            Output::Shown(data) => data["text/plain"].to_string(),
+        let text = |output: &CellOutput| match output {
+            CellOutput::Printed { text, .. } => text.clone(),
+            CellOutput::Failed { lines, .. } => lines.join("\n"),
+            CellOutput::Shown(data) => data["text/plain"].to_string(),
         };
         outputs.iter().map(text).collect::<String>()
     };
@@ -318,7 +321,7 @@ fn an_interrupted_cell_keeps_its_page_and_goes_on() {
     };
     let store = scratch.path().join("store");
     let begin = format!(
-        "let cx: Context = Context::new(Store::open({store:?})?, DeviceChoice::Cpu, Progress::quiet())?;"
+        "let cx: Context = Context::new(unforget::store::Store::open({store:?})?, unforget::model::DeviceChoice::Cpu, unforget::progress::Progress::quiet())?;"
     );
     for code in [
         begin.as_str(),
@@ -337,7 +340,7 @@ fn an_interrupted_cell_keeps_its_page_and_goes_on() {
     let mut interrupted = false;
     let outputs = kernel.execute(train, Duration::from_secs(300), &mut |output| {
         let waits =
-            matches!(output, Output::Printed { text, .. } if text.contains("waits at step 3"));
+            matches!(output, CellOutput::Printed { text, .. } if text.contains("waits at step 3"));
         if waits && !interrupted {
             interrupted = true;
             // SAFETY: a plain call of the C library; the process is the kernel's.

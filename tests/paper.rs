@@ -3,9 +3,10 @@
 use std::process::{Command, Output};
 use unforget::context::Context;
 use unforget::model::DeviceChoice;
-use unforget::paper::{Cell, Desk, Options, Sheet, exhibits, named};
+use unforget::paper::{Desk, ExhibitOptions, exhibits, named};
 use unforget::progress::Progress;
 use unforget::store::Store;
+use unforget::table::{Cell, Table};
 
 fn command(folder: &std::path::Path, line: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_unforget"))
@@ -80,13 +81,9 @@ fn a_table_is_printed_and_written_with_its_numbers() {
     assert!(perplexity(0) > perplexity(2), "{json}");
 }
 
-fn number(sheet: &Sheet, row: usize, column: &str) -> f64 {
-    let at = sheet.columns.iter().position(|name| name == column);
-    match &sheet.rows[row][at.unwrap_or_else(|| panic!("{column}: {:?}", sheet.columns))] {
-        Cell::Number { value, .. } | Cell::Estimate { value, .. } => *value,
-        Cell::Count(count) => *count as f64,
-        cell => panic!("{column}: {cell:?}"),
-    }
+fn number(table: &Table, row: usize, column: &str) -> f64 {
+    let cells = table.cells(column).unwrap_or_else(|| panic!("{column}: {:?}", table.headings()));
+    cells[row].value().unwrap_or_else(|| panic!("{column}: {:?}", cells[row])).value
 }
 
 #[test]
@@ -94,30 +91,30 @@ fn norms_ranks_and_spectra_come_from_the_same_runs() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
-    let options = Options { quick: true, ..Options::default() };
+    let options = ExhibitOptions { quick: true, ..ExhibitOptions::default() };
     let desk = Desk::new(&cx, options);
     let norms = named("table-7").unwrap().compute(&desk).unwrap();
-    let sheet = &norms.sheets[0];
-    assert_eq!(sheet.rows.len(), 4 * 2); // arms and rates
-    for row in 0..sheet.rows.len() {
-        assert!(number(sheet, row, "‖Δ‖") > 0.0);
-        let rank = number(sheet, row, "entropy rank");
+    let table = &norms.tables[0];
+    assert_eq!(table.height(), 4 * 2); // arms and rates
+    for row in 0..table.height() {
+        assert!(number(table, row, "‖Δ‖") > 0.0);
+        let rank = number(table, row, "entropy rank");
         assert!((1.0..=16.0).contains(&rank), "{rank}");
     }
     // the higher of an arm's two rates moves the weights further
-    assert!(number(sheet, 1, "‖Δ‖") > number(sheet, 0, "‖Δ‖"));
+    assert!(number(table, 1, "‖Δ‖") > number(table, 0, "‖Δ‖"));
     let ranks = named("figure-13").unwrap().compute(&desk).unwrap();
     let values = named("figure-14").unwrap().compute(&desk).unwrap();
-    assert_eq!(values.sheets[0].rows.len(), 4 * 16); // blocks and singular values
+    assert_eq!(values.tables[0].height(), 4 * 16); // blocks and singular values
     for row in 1..16 {
         assert!(
-            number(&values.sheets[0], row, "ground truth")
-                <= number(&values.sheets[0], row - 1, "ground truth")
+            number(&values.tables[0], row, "ground truth")
+                <= number(&values.tables[0], row - 1, "ground truth")
         );
     }
-    let largest = number(&ranks.sheets[0], 2, "largest");
-    assert!((largest - number(&values.sheets[0], 0, "ground truth")).abs() < 1e-9);
-    let cost = &norms.sheets[1];
+    let largest = number(&ranks.tables[0], 2, "largest");
+    assert!((largest - number(&values.tables[0], 0, "ground truth")).abs() < 1e-9);
+    let cost = &norms.tables[1];
     assert!(number(cost, 0, "tokens read") > number(cost, 0, "learned"));
     assert!(number(cost, 0, "area %") > 0.0);
 }
@@ -127,11 +124,12 @@ fn one_target_after_the_other_fills_the_whole_matrix() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
-    let options = Options { quick: true, ..Options::default() };
+    let options = ExhibitOptions { quick: true, ..ExhibitOptions::default() };
     let shown = named("table-19").unwrap().compute(&Desk::new(&cx, options)).unwrap();
-    let matrix = &shown.sheets[0];
+    let matrix = &shown.tables[0];
     // base, then two stages of each arm; six tasks
-    assert_eq!((matrix.rows.len(), matrix.columns.len()), (1 + 2 * 3, 2 + 6));
-    assert!(matrix.rows.iter().flatten().all(|cell| *cell != Cell::Nothing), "{matrix:?}");
-    assert_eq!(shown.sheets[1].rows.len(), 3);
+    assert_eq!((matrix.height(), matrix.headings().len()), (1 + 2 * 3, 2 + 6));
+    let mut columns = matrix.headings().into_iter().filter_map(|name| matrix.cells(name));
+    assert!(!columns.any(|cells| cells.iter().any(Cell::is_nothing)), "{matrix:?}");
+    assert_eq!(shown.tables[1].height(), 3);
 }

@@ -58,17 +58,15 @@ fn material(cx: &Context) -> (Vec<Example>, Watch) {
         completion_tokens: sequence.completion.learned(),
     });
     let training = ProbeSet {
-        name: "training".into(),
-        role: Role::Training,
         scored: rendered[..8]
             .iter()
             .map(|sequence| ProbeExample::new(sequence, &sequence.classes(&tokenizer)))
             .collect(),
-        items: Vec::new(),
+        ..ProbeSet::new("training", Role::Training)
     };
     let graded = |task: &str, role, count| {
-        ProbeSet::of_items(task, role, &items(task, "validation", count), &tokenizer, context)
-            .unwrap()
+        let items = items(task, "validation", count);
+        ProbeSet::of_items(task, role, &items, &tokenizer, context, false).unwrap()
     };
     let sets = vec![training, graded("code", Role::Target, 5), graded("word", Role::NonTarget, 10)];
     (data.collect(), Watch { sets, every: 3, ..Watch::default() })

@@ -606,6 +606,63 @@ fn unusable_rows_are_named_together_and_can_be_left_out() {
     assert_eq!(rows(&path).unwrap().len(), 3);
 }
 
+/// Two names for one thing, with two values: neither is left behind without a word.
+#[test]
+fn what_is_said_twice_in_two_ways_is_refused() {
+    let turns =
+        [json!({"role": "user", "content": "Q"}), json!({"role": "assistant", "content": "A"})];
+    let with = |message: Value| json!({"messages": [message, turns[1]]});
+    let own = json!({"role": "system", "content": "S"});
+    for (row, parts) in [
+        (
+            json!({"system": "T", "messages": [own, turns[0], turns[1]]}),
+            &["system message", "column system"][..],
+        ),
+        (json!({"system": "T", "prompt": [own, turns[0]], "completion": "A"}), &["column system"]),
+        (
+            with(json!({"role": "user", "content": "Q", "value": "R"})),
+            &["message 1", "content or value"],
+        ),
+        (with(json!({"from": "human", "value": "Q", "content": "R"})), &["content or value"]),
+        (with(json!({"role": "user", "from": "gpt", "content": "Q"})), &["role or from"]),
+    ] {
+        assert_refused(parse(&[row]), parts);
+    }
+    for row in [
+        json!({"system": "S", "messages": [own, turns[0], turns[1]]}),
+        json!({"system": "", "messages": [own, turns[0], turns[1]]}),
+        with(json!({"role": "user", "from": "human", "content": "Q", "value": "Q"})),
+        with(json!({"role": "user", "from": null, "content": "Q", "value": null})),
+    ] {
+        parse(&[row]).unwrap();
+    }
+}
+
+/// The way out is only offered where it is one: not for a damaged file, nor where no row would be left.
+#[test]
+fn leaving_rows_out_is_offered_where_that_helps() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    for (name, text) in [
+        ("twice.csv", "prompt,completion,prompt\nQ,A,B\n"),
+        ("short.csv", "prompt,completion\nQ,A\nQ\n"),
+        ("latin.csv", "prompt,completion\nQ,A\nQ,X\n"),
+        ("cut.jsonl", "{\"prompt\": \"Q\", \"completion\": \"A\"}\n{\"prompt"),
+        ("ids.jsonl", "{\"id\": 1, \"text\": \"Q\"}\n{\"id\": 1, \"text\": \"R\"}\n"),
+        ("none.jsonl", "{\"prompt\": \"Q\", \"completion\": \"\"}\n"),
+        ("none-rendered.jsonl", "{\"input_ids\": [1, 99999]}\n"),
+    ] {
+        let latin = |byte: u8| if byte == b'X' { 0xe9 } else { byte };
+        let bytes: Vec<u8> = text.bytes().map(latin).collect();
+        std::fs::write(folder.join(name), bytes).unwrap();
+        let call = format!("perplexity --model lab --data {name}");
+        for call in [call.clone(), format!("{call} --skip-unusable")] {
+            let (success, _, said) = unforget(folder, &call);
+            assert!(!success && !said.contains("leaves such rows out"), "{call}: {said}");
+        }
+    }
+}
+
 /// A call in `folder` with the lab's model: success, what it prints, and its messages.
 fn unforget(folder: &Path, arguments: &str) -> (bool, Value, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_unforget"))
@@ -653,8 +710,109 @@ fn every_verb_that_reads_data_offers_to_leave_rows_out() {
         let count = printed["examples"].as_u64().or(printed["asked"].as_u64());
         assert_eq!(count, Some(rows), "{call}: {printed}");
     }
+    let card = |verb: &str, label: &str| -> Value {
+        let runs = std::fs::read_dir(folder.join("store").join(verb)).unwrap();
+        let mut runs = runs.flatten().map(|run| run.path());
+        let named = |run: &PathBuf| run.file_name().unwrap().to_str().unwrap().starts_with(label);
+        let run = runs.find(named).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(run.join("card.json")).unwrap()).unwrap()
+    };
+    for (verb, label) in [("finetune", "x-"), ("scores", "x-text-alone-"), ("scores", "x-")] {
+        let card = card(verb, label);
+        assert_eq!(card["data"]["unusable"]["count"], 1, "{verb}/{label}: {card}");
+    }
+}
+
+/// Sets that a training is watched by, and a task's folder, are read as the data are.
+#[test]
+fn probe_sets_and_tasks_offer_to_leave_rows_out() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let pair = |answer: &str| json!({"prompt": "What is 2 + 3?", "completion": answer});
+    file(folder, "x.jsonl", &[pair("Answer: 5"), pair("Answer: 6")]);
+    file(folder, "probe.jsonl", &[pair("Answer: 5"), pair("")]);
+    let item = |id: &str, truth: &str, value: &str| json!({"id": id, "prompt": "What is 2 + 3?", "truth": truth, "check": {"kind": "number", "value": value}});
+    // one that no answer can match, and one whose reference cannot be rendered
+    let items = [item("a", "Answer: 5", "5"), item("b", "Answer: 5", "five"), item("c", "", "5")];
+    std::fs::create_dir_all(folder.join("tasks/sums")).unwrap();
+    file(folder, "items.jsonl", &items);
+    file(&folder.join("tasks/sums"), "test.jsonl", &items[..2]);
+    let train = "finetune --model lab --data x.jsonl --epochs 1 --probe-max-new-tokens 4 --json";
+    for (call, names) in [
+        (format!("{train} --out scored --probe a=probe.jsonl"), &["probe.jsonl:2"][..]),
+        (format!("{train} --out graded --target-probe a=items.jsonl"), &["items.jsonl:2", "c"]),
+        (
+            "evaluate --model lab --tasks tasks --task sums --max-new-tokens 4 --json".into(),
+            &["test.jsonl:2"],
+        ),
+    ] {
+        let (success, _, said) = unforget(folder, &call);
+        assert!(
+            !success && said.contains(names[0]) && said.contains("--skip-unusable"),
+            "{call}: {said}"
+        );
+        let (success, printed, said) = unforget(folder, &format!("{call} --skip-unusable"));
+        assert!(success && !printed.is_null(), "{call}: {said}");
+        assert!(said.contains(&format!("{} rows cannot be used", names.len())), "{call}: {said}");
+        assert!(names.iter().all(|name| said.contains(name)), "{call}: {said}");
+    }
     let runs = std::fs::read_dir(folder.join("store/finetune")).unwrap();
-    let run = runs.flatten().map(|run| run.file_name().into_string().unwrap()).next().unwrap();
-    let (_, card, said) = unforget(folder, &format!("card finetune/{run} --json"));
-    assert_eq!(card["data"]["unusable"]["count"], 1, "{card} {said}");
+    let mut counts: Vec<Value> = runs
+        .flatten()
+        .map(|run| {
+            let card = std::fs::read_to_string(run.path().join("card.json")).unwrap();
+            let card: Value = serde_json::from_str(&card).unwrap();
+            card["recipe"]["watch"]["sets"]["a"]["unusable"]["count"].clone()
+        })
+        .collect();
+    counts.sort_by_key(Value::as_u64);
+    assert_eq!(counts, [json!(1), json!(2)]);
+}
+
+/// A recipe with `skip_unusable`, as `run` reads it from a file: what cannot be used is named, counted in the results and on every card.
+#[test]
+fn a_recipe_leaves_out_what_cannot_be_used() {
+    const RECIPE: &str = "name = \"tiny\"\nmodel = \"lab\"\ntasks = \"tasks\"\ntarget = \"sums\"\nnon_target = [\"words\"]\nprobe = [\"words\"]\nprobe_items = 2\narms = [\"ground_truth\", \"stm(2.5)\"]\nlearning_rates = [1e-3]\nseeds = [1]\nmax_new_tokens = 4\nSKIP\n[sizes]\ntrain = 4\nvalidation = 2\ntest = 2\n[finetune]\nepochs = 1\n";
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let item = |id: usize, truth: &str, value: &str| json!({"id": id.to_string(), "prompt": format!("What is 2 + {id}?"), "truth": truth, "check": {"kind": "number", "value": value}});
+    let good = |id: usize| item(id, &format!("Answer: {}", 2 + id), &(2 + id).to_string());
+    for task in ["sums", "words"] {
+        std::fs::create_dir_all(folder.join("tasks").join(task)).unwrap();
+        for split in ["train", "validation", "test"] {
+            let path = folder.join("tasks").join(task);
+            // an empty answer, and a reference that no answer can match
+            let bad = [item(8, "", "10"), item(9, "Answer: 11", "eleven")];
+            let bad = if split == "train" { &bad[..] } else { &bad[1..] };
+            let rows: Vec<Value> =
+                (0..2).map(good).chain(bad.iter().cloned()).chain((2..4).map(good)).collect();
+            file(&path, &format!("{split}.jsonl"), &rows);
+        }
+    }
+    std::fs::write(folder.join("refusing.toml"), RECIPE.replace("SKIP\n", "")).unwrap();
+    std::fs::write(folder.join("skipping.toml"), RECIPE.replace("SKIP", "skip_unusable = true"))
+        .unwrap();
+    let (success, _, said) = unforget(folder, "run refusing.toml --out refused");
+    assert!(
+        !success && said.contains("jsonl:3") && said.contains("skip_unusable = true"),
+        "{said}"
+    );
+    let (success, _, said) = unforget(folder, "run skipping.toml --out results");
+    assert!(success, "{said}");
+    for part in ["train.jsonl:4", "test.jsonl:3", "validation.jsonl:3", "rows cannot be used"] {
+        assert!(said.contains(part), "{part} is not in: {said}");
+    }
+    let results = std::fs::read_to_string(folder.join("results/results.json")).unwrap();
+    let results: Value = serde_json::from_str(&results).unwrap();
+    for data in results["results"]["data"].as_array().unwrap() {
+        assert_eq!((&data["asked"], &data["kept"]), (&json!(4), &json!(3)), "{data}");
+        let unusable = data["unusable"].as_array().unwrap();
+        assert_eq!((unusable.len(), &unusable[1]), (2, &json!("8")), "{data}");
+    }
+    for run in std::fs::read_dir(folder.join("store/finetune")).unwrap() {
+        let card = std::fs::read_to_string(run.unwrap().path().join("card.json")).unwrap();
+        let card: Value = serde_json::from_str(&card).unwrap();
+        assert_eq!(card["data"]["unusable"]["count"], 2, "{card}");
+        assert_eq!(card["recipe"]["watch"]["sets"]["words"]["unusable"]["count"], 1, "{card}");
+    }
 }

@@ -17,12 +17,13 @@ use unforget::model::{Checkpoint, DeviceChoice};
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::progress::Progress;
+use unforget::provenance::MaskRecord;
 use unforget::scored::Scored;
 use unforget::select::Normalizer;
 use unforget::store::Store;
 use unforget::task::Accuracy;
 use unforget::train::{Method, TrainConfig};
-use unforget::verbs::{self, MaskOrigin, Tuned};
+use unforget::verbs::{self, Tuned};
 
 /// The names of all fields of a structure; one that is left out does not compile.
 macro_rules! fields {
@@ -343,8 +344,8 @@ fn a_notebook_keeps_the_rule_and_draws_its_masks_at_every_seed_as_a_recipe_does(
             let card = serde_json::to_string(&analysis::card(&cx, &tuned).unwrap()).unwrap();
             assert!(card.contains(rule), "no {rule} on the card with seed {seed}: {card}");
             let run = tuned.checkpoint.adapter.as_ref().unwrap().parent().unwrap();
-            let text = std::fs::read_to_string(run.join(MaskOrigin::FILE)).unwrap();
-            let origin: MaskOrigin = serde_json::from_str(&text).unwrap();
+            let text = std::fs::read_to_string(run.join(MaskRecord::FILE)).unwrap();
+            let origin: MaskRecord = serde_json::from_str(&text).unwrap();
             assert_eq!((origin.rule.to_string().as_str(), origin.seed), (rule, seed));
             let recipes = in_recipe(&cx, rule, &config);
             assert_eq!(losses(&recipes), losses(&tuned), "{rule} with seed {seed}");
@@ -374,7 +375,7 @@ fn weights_that_were_changed_by_hand_are_trained_and_no_rule_is_named() {
     let tuned = in_notebook(&cx, &masked, &base_config());
     assert!(moved(&losses(&whole), &losses(&tuned)));
     let run = tuned.checkpoint.adapter.as_ref().unwrap().parent().unwrap();
-    assert!(!run.join(MaskOrigin::FILE).exists(), "no rule makes this mask again");
+    assert!(!run.join(MaskRecord::FILE).exists(), "no rule makes this mask again");
     let mut online = scored(&cx).mask("dft").unwrap();
     online.weights[0].fill(0.0);
     let error = verbs::finetune(&cx, &lab(), &online, &base_config()).unwrap_err().to_string();

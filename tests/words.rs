@@ -5,6 +5,7 @@ use crate::support::reference_json;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use unforget::chat::Message;
 use unforget::dataset::Example;
 use unforget::tokens::{DateTime, TemplateOptions, Tokenizer, TurnEnd, sequence};
 
@@ -408,6 +409,52 @@ fn a_training_of_another_day_is_named_by_its_date_and_made_again() {
         .to_string();
     let verdict = place.works(&format!("verify {run} --steps 1"));
     assert!(!verdict.stdout.contains("NO "), "{}", verdict.stdout);
+}
+
+/// What was asked can be rendered again on another day from each file of answers.
+#[test]
+fn files_of_answers_say_what_the_template_was_given() {
+    let place = Place::new();
+    place.template(&DATED.replace("%Y') }}", "%Y') }} {{ tone }}"));
+    let asked = "--template-date 2025-01-31 --template-arg tone=warm --max-new-tokens 4";
+    place.works(&format!("evaluate --model model --items items.jsonl --out samples {asked}"));
+    // no answer of this pool is right, which is another matter
+    place.run(&format!("generate rephrase --model model --items items.jsonl --out pool {asked}"));
+    let read = |path: PathBuf| -> Value {
+        let text = std::fs::read_to_string(path).unwrap();
+        serde_json::from_str(
+            text.lines().next().filter(|_| !text.starts_with("{\n")).unwrap_or(&text),
+        )
+        .unwrap()
+    };
+    let mut files: Vec<PathBuf> = std::fs::read_dir(place.path("samples/model"))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|file| !file.file_name().unwrap().to_str().unwrap().starts_with('.'))
+        .collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    files.push(place.path("pool/pool.jsonl"));
+    for file in files {
+        let row = read(file.clone());
+        let given = (&row["template_date"], &row["template_args"]);
+        assert_eq!(given, (&json!("2025-01-31"), &json!({"tone": "warm"})), "{}", file.display());
+        let options: TemplateOptions = serde_json::from_value(
+            json!({"date": row["template_date"], "args": row["template_args"]}),
+        )
+        .unwrap();
+        let tokenizer = Tokenizer::open(&place.path("model")).unwrap();
+        let tokenizer = tokenizer.with_options(&options).unwrap();
+        let question = [Message::user("What is 2 + 3?")];
+        let text = tokenizer.template().unwrap().render(&question, true).unwrap();
+        assert!(text.starts_with("<|begin|>31 Jan 2025 warm"), "{text}");
+    }
+    // a template that writes no date, and is given nothing
+    let place = Place::new();
+    place.works("evaluate --model model --items items.jsonl --out samples --max-new-tokens 4 --template-date 2025-01-31");
+    for file in std::fs::read_dir(place.path("samples/model")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        assert!(!text.contains("template_date") && !text.contains("template_args"), "{text}");
+    }
 }
 
 /// In the style of Qwen 3: a switch, and an empty block where thinking is off.

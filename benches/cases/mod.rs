@@ -26,7 +26,7 @@ pub enum Case {
     Full,
     /// Log-probability of every token, no gradient.
     Score,
-    /// Many answers to one prompt.
+    /// Many answers to each of some prompts.
     Sample,
 }
 
@@ -42,11 +42,13 @@ impl Case {
 /// How much one run of a case does.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Sequences read together; sampling reads one.
+    /// Sequences read together.
     pub batch: usize,
+    /// Prompts that are answered together.
+    pub prompts: usize,
     /// Tokens of a sequence, or of the prompt.
     pub length: usize,
-    /// Answers.
+    /// Answers to each prompt.
     pub samples: usize,
     /// Tokens of each answer.
     pub new_tokens: usize,
@@ -58,7 +60,7 @@ impl Size {
     /// Tokens that one run of `case` reads, or writes when it samples.
     pub fn tokens(&self, case: Case) -> usize {
         match case {
-            Case::Sample => self.samples * self.new_tokens,
+            Case::Sample => self.prompts * self.samples * self.new_tokens,
             _ => self.batch * self.length,
         }
     }
@@ -166,15 +168,16 @@ pub fn set_up<R>(
             })
         }
         Case::Sample => {
-            let prompt = [ids(0, size, vocabulary)];
+            let prompts: Vec<Vec<u32>> =
+                (0..size.prompts).map(|row| ids(row, size, vocabulary)).collect();
             let sampling = Sampling { max_new_tokens: size.new_tokens, ..Sampling::paper() };
             body(&mut || {
                 // no stop ids: every answer has its full length
                 let answers =
-                    generate(&decoder, &prompt, size.samples, &[], &sampling, |_, _, _| {})?;
+                    generate(&decoder, &prompts, size.samples, &[], &sampling, |_, _, _| {})?;
                 let whole =
                     |answer: &unforget::generate::Answer| answer.ids.len() == size.new_tokens;
-                assert!(answers[0].iter().all(whole), "an answer is too short");
+                assert!(answers.iter().flatten().all(whole), "an answer is too short");
                 Ok(None)
             })
         }

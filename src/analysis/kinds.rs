@@ -1,7 +1,6 @@
 //! Which kinds of tokens surprise the model, or are left out: by what they are made of, by whose manner they show, and by their place.
 
 use crate::error::{Error, Result};
-use crate::ledger::marked;
 use crate::masked::Masked;
 use crate::metric::PAPER_THRESHOLD;
 use crate::scored::Scored;
@@ -75,7 +74,7 @@ impl Scored {
         for (item, sequence) in self.sequences.iter().enumerate() {
             let (scores, classes) = (&self.scores[item], &self.classes[item]);
             let of = &self.items[item];
-            let style = marked(sequence, &of.truth, &of.style);
+            let style = sequence.marked(&of.truth, &of.style);
             let perplexity = scores.perplexity();
             let mut before: Option<bool> = None;
             for at in sequence.completion.positions() {

@@ -91,7 +91,7 @@ pub struct Likeness {
 
 /// The questions that were kept beside those that were dropped, by their given answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Kept {
+pub struct KeptQuestions {
     /// Those that were kept.
     pub kept: Questions,
     /// Those that were dropped.
@@ -244,7 +244,7 @@ pub fn likeness(given: &[Item], sets: &[(&str, &[Item])]) -> Result<Likeness> {
 }
 
 /// Sets the questions of `given` that `chosen` answers beside those that it does not.
-pub fn kept(given: &Scored, chosen: &[Item]) -> Kept {
+pub fn kept(given: &Scored, chosen: &[Item]) -> KeptQuestions {
     let ids: BTreeSet<&str> = chosen.iter().map(|item| item.id.as_str()).collect();
     let of = |wanted: bool| {
         let places: Vec<usize> = (0..given.items.len())
@@ -266,7 +266,7 @@ pub fn kept(given: &Scored, chosen: &[Item]) -> Kept {
             }),
         }
     };
-    Kept { kept: of(true), dropped: of(false) }
+    KeptQuestions { kept: of(true), dropped: of(false) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! How much weight rules give, and to which tokens: what can be seen of a rule before anything is trained.
 
 use crate::error::{Error, Result};
-use crate::ledger;
 use crate::masked::Masked;
 use crate::metric::PAPER_THRESHOLD;
 use crate::select::TokenClass;
@@ -109,7 +108,7 @@ fn tokens(masked: &Masked) -> Vec<Token> {
         let style = scored
             .items
             .get(at)
-            .map_or(Vec::new(), |item| ledger::marked(sequence, &item.truth, &item.style));
+            .map_or(Vec::new(), |item| sequence.marked(&item.truth, &item.style));
         let perplexity = scored.scores[at].perplexity();
         let place = |place: usize| Token {
             weight: f64::from(masked.weights[at][place]),

@@ -2,9 +2,8 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::ledger::{Summary, marked};
 use crate::model::Checkpoint;
-use crate::perplexity;
+use crate::perplexity::{self, Summary};
 use crate::scored::Scored;
 use crate::select::TokenClass;
 use crate::task::Item;
@@ -148,7 +147,7 @@ impl Scored {
         const BEFORE: usize = 24;
         let (sequence, scores) = self.pair(at)?;
         let item = &self.items[at];
-        let style = marked(sequence, &item.truth, &item.style);
+        let style = sequence.marked(&item.truth, &item.style);
         let known = |position: usize| Some((position, -f64::from(scores.log_prob[position]?)));
         let mut nats: Vec<(usize, f64)> =
             sequence.completion.positions().filter_map(known).collect();

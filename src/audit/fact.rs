@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What the facts are about; the parts of an audit, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum AuditPart {
     /// Which files are there, and whether they are those that were published.
     Files,
     /// Token perplexities of MBPP's ground truth under Llama 3 8B: Table 1, mask shares, controls.
@@ -27,7 +27,7 @@ pub enum Part {
     Leak,
 }
 
-impl Part {
+impl AuditPart {
     /// All of them, in order.
     pub const ALL: [Self; 9] = [
         Self::Files,
@@ -86,7 +86,7 @@ impl Part {
 /// Whether a stated value comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum AuditVerdict {
     /// It comes out, to the last digit that is stated.
     Follows,
     /// Another value comes out; the fact's note says what is known about why.
@@ -95,7 +95,7 @@ pub enum Verdict {
     CannotBeComputed,
 }
 
-impl Verdict {
+impl AuditVerdict {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ impl Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fact {
     /// What it is about.
-    pub part: Part,
+    pub part: AuditPart,
     /// What is stated, in a phrase.
     pub what: String,
     /// The file and row that it is computed from.
@@ -126,7 +126,7 @@ pub struct Fact {
     /// What comes out where it is a number.
     pub recomputed_value: Option<f64>,
     /// Whether the one follows from the other.
-    pub verdict: Verdict,
+    pub verdict: AuditVerdict,
     /// The diagnosis, what is missing, or what else a reader should know; may be empty.
     pub note: String,
 }
@@ -134,12 +134,12 @@ pub struct Fact {
 /// The facts of one part, in the order in which they are stated.
 #[derive(Debug)]
 pub(super) struct Facts {
-    part: Part,
+    part: AuditPart,
     pub facts: Vec<Fact>,
 }
 
 impl Facts {
-    pub fn new(part: Part) -> Self {
+    pub fn new(part: AuditPart) -> Self {
         Self { part, facts: Vec::new() }
     }
 
@@ -159,7 +159,7 @@ impl Facts {
             recomputed: None,
             expected_value: None,
             recomputed_value: None,
-            verdict: Verdict::CannotBeComputed,
+            verdict: AuditVerdict::CannotBeComputed,
             note: String::new(),
         };
         Claim { facts: &mut self.facts, fact }
@@ -210,10 +210,10 @@ impl Claim<'_> {
         fact.expected_value = Some(expected);
         fact.recomputed_value = found.filter(|found| found.is_finite());
         fact.verdict = match fact.recomputed_value {
-            None => Verdict::CannotBeComputed,
+            None => AuditVerdict::CannotBeComputed,
             // a sum of decimals is off by its last bits
-            Some(found) if (found - expected).abs() <= tolerance + 1e-9 => Verdict::Follows,
-            Some(_) => Verdict::DoesNotFollow,
+            Some(found) if (found - expected).abs() <= tolerance + 1e-9 => AuditVerdict::Follows,
+            Some(_) => AuditVerdict::DoesNotFollow,
         };
         let more = decimals + 2;
         fact.recomputed = fact.recomputed_value.map(|found| format!("{found:.more$}"));
@@ -224,8 +224,8 @@ impl Claim<'_> {
     pub fn text(mut self, expected: impl Into<String>, found: impl Into<String>) {
         let (expected, found) = (expected.into(), found.into());
         self.fact.verdict = match expected == found {
-            true => Verdict::Follows,
-            false => Verdict::DoesNotFollow,
+            true => AuditVerdict::Follows,
+            false => AuditVerdict::DoesNotFollow,
         };
         self.fact.expected = expected;
         self.fact.recomputed = Some(found);
@@ -237,8 +237,8 @@ impl Claim<'_> {
         self.fact.expected = expected.into();
         self.fact.recomputed = Some(found.into());
         self.fact.verdict = match follows {
-            true => Verdict::Follows,
-            false => Verdict::DoesNotFollow,
+            true => AuditVerdict::Follows,
+            false => AuditVerdict::DoesNotFollow,
         };
         self.facts.push(self.fact);
     }
@@ -257,22 +257,22 @@ mod tests {
 
     #[test]
     fn a_number_follows_to_the_last_stated_digit() {
-        let mut facts = Facts::new(Part::Masks);
+        let mut facts = Facts::new(AuditPart::Masks);
         let mut check = |expected, decimals, found, verdict| {
             facts.claim("x", "f", "s").number(expected, decimals, found);
             let fact = facts.facts.last().unwrap();
             assert_eq!(fact.verdict, verdict, "{fact:?}");
         };
-        check(4.83, 2, 4.8311, Verdict::Follows);
-        check(4.83, 2, 4.8251, Verdict::Follows);
-        check(4.83, 2, 4.8249, Verdict::DoesNotFollow);
-        check(4.83, 2, f64::NAN, Verdict::CannotBeComputed);
+        check(4.83, 2, 4.8311, AuditVerdict::Follows);
+        check(4.83, 2, 4.8251, AuditVerdict::Follows);
+        check(4.83, 2, 4.8249, AuditVerdict::DoesNotFollow);
+        check(4.83, 2, f64::NAN, AuditVerdict::CannotBeComputed);
         assert_eq!(facts.facts[0].recomputed.as_deref(), Some("4.8311"));
     }
 
     #[test]
     fn what_cannot_be_computed_says_what_is_missing() {
-        let mut facts = Facts::new(Part::Leak);
+        let mut facts = Facts::new(AuditPart::Leak);
         facts.claim("x", "f", "s").note("first").cannot("108", "the file is not here");
         assert_eq!(facts.facts[0].note, "first; the file is not here");
         assert_eq!(facts.facts[0].recomputed, None);
@@ -280,10 +280,10 @@ mod tests {
 
     #[test]
     fn parts_have_names() {
-        for part in Part::ALL {
-            assert_eq!(Part::named(part.name()).unwrap(), part);
+        for part in AuditPart::ALL {
+            assert_eq!(AuditPart::named(part.name()).unwrap(), part);
         }
-        let error = Part::named("mask").unwrap_err().to_string();
+        let error = AuditPart::named("mask").unwrap_err().to_string();
         assert!(error.contains("masks, classes"), "{error}");
     }
 }

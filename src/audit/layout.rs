@@ -6,8 +6,9 @@
 //! through a table has whole numbers as `3.0` or as text, and nothing as null. [`Kind::read`] takes all of these and hands on one.
 
 use super::fact::Facts;
-use crate::dataset::{self, Row, sha256};
+use crate::dataset::{self, Row};
 use crate::error::{Error, Result};
+use crate::store::bytes_hash;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -561,7 +562,7 @@ pub(super) fn audit(copy: &Copy, facts: &mut Facts) -> Result<()> {
         let mut hashes = Vec::new();
         for path in copy.all(file)? {
             let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
-            hashes.push(sha256(&bytes)[..16].to_string());
+            hashes.push(bytes_hash(&bytes)[..16].to_string());
         }
         let hash = hashes.join(", ");
         let claim =

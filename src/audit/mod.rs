@@ -6,11 +6,11 @@
 //! off or of another schema is an error.
 //!
 //! ```no_run
-//! use unforget::audit::{self, Options, Part, Verdict};
+//! use unforget::audit::{self, AuditOptions, AuditPart, AuditVerdict};
 //! use unforget::progress::Progress;
-//! let options = Options { only: vec![Part::Metrics], ..Options::default() };
+//! let options = AuditOptions { only: vec![AuditPart::Metrics], ..AuditOptions::default() };
 //! let audit = audit::run("notebooks/data/audit".as_ref(), &options, &Progress::quiet())?;
-//! let wrong = audit.facts.iter().filter(|fact| fact.verdict == Verdict::DoesNotFollow);
+//! let wrong = audit.facts.iter().filter(|fact| fact.verdict == AuditVerdict::DoesNotFollow);
 //! println!("{} rows do not follow", wrong.count());
 //! # Ok::<(), unforget::error::Error>(())
 //! ```
@@ -31,15 +31,18 @@ mod metrics;
 mod pieces;
 pub(crate) mod printed;
 mod raw_digits;
+mod report;
+
+pub(crate) use report::facts_table;
 mod samples;
 mod scored;
 mod table_2;
 mod tables;
 mod tasks;
 
-pub use fact::{Fact, Part, Verdict};
+pub use fact::{AuditPart, AuditVerdict, Fact};
 pub use masks::CurvePoint;
-pub use table_2::{Row as Table2Row, Table2, table_2};
+pub use table_2::{Table2, Table2Row, table_2};
 
 use crate::error::Result;
 use crate::progress::Progress;
@@ -51,9 +54,9 @@ use std::time::Instant;
 
 /// What to audit.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Options {
+pub struct AuditOptions {
     /// Only these parts; all of them if empty.
-    pub only: Vec<Part>,
+    pub only: Vec<AuditPart>,
     /// A file with the task numbers of MBPP's test split (MBPP+), for copies that lack it.
     pub mbpp_test: Option<PathBuf>,
 }
@@ -68,12 +71,12 @@ pub struct Audit {
     /// The threshold curve of the STM set; empty where masks were not audited.
     pub curve: Vec<CurvePoint>,
     /// Wall seconds of each part that was audited.
-    pub seconds: Vec<(Part, f64)>,
+    pub seconds: Vec<(AuditPart, f64)>,
 }
 
 impl Audit {
     /// How many facts of `part` have this verdict.
-    pub fn count(&self, part: Part, verdict: Verdict) -> usize {
+    pub fn count(&self, part: AuditPart, verdict: AuditVerdict) -> usize {
         let fits = |fact: &&Fact| fact.part == part && fact.verdict == verdict;
         self.facts.iter().filter(fits).count()
     }
@@ -94,7 +97,7 @@ impl Audit {
 ///
 /// # Errors
 /// Names the file that is missing, cut off or of another schema, and what was expected of it.
-pub fn run(folder: &Path, options: &Options, progress: &Progress) -> Result<Audit> {
+pub fn run(folder: &Path, options: &AuditOptions, progress: &Progress) -> Result<Audit> {
     let copy = Copy::open(folder)?;
     let mut audit = Audit {
         folder: folder.to_path_buf(),
@@ -102,38 +105,38 @@ pub fn run(folder: &Path, options: &Options, progress: &Progress) -> Result<Audi
         curve: Vec::new(),
         seconds: Vec::new(),
     };
-    let wanted = |part: Part| options.only.is_empty() || options.only.contains(&part);
+    let wanted = |part: AuditPart| options.only.is_empty() || options.only.contains(&part);
     // The checks of a whole copy come before the parts that take long.
-    for part in Part::ALL.into_iter().filter(|part| wanted(*part)) {
+    for part in AuditPart::ALL.into_iter().filter(|part| wanted(*part)) {
         let started = Instant::now();
         let mut facts = Facts::new(part);
         match part {
-            Part::Files => layout::audit(&copy, &mut facts)?,
-            Part::Masks => {
+            AuditPart::Files => layout::audit(&copy, &mut facts)?,
+            AuditPart::Masks => {
                 let scored = scored::read(&copy)?;
                 masks::audit(&scored, &mut facts)?;
                 audit.curve = masks::curve(&scored);
             }
-            Part::Classes => {
+            AuditPart::Classes => {
                 classes::audit(&scored::read(&copy)?, &mut facts)?;
                 let (train, validation) =
                     (copy.needed(&MBPP_TRAIN)?, copy.needed(&MBPP_VALIDATION)?);
                 classes::line_ends(&train, &validation, &mut facts);
             }
-            Part::Metrics => {
+            AuditPart::Metrics => {
                 let lines = raw_digits::read(&copy)?;
                 let bases = bases::Bases::read(&lines, &mut facts);
                 metrics::audit(&lines, &bases, &mut facts);
             }
-            Part::Tables => {
+            AuditPart::Tables => {
                 let lines = raw_digits::read(&copy)?;
-                let bases = bases::Bases::read(&lines, &mut Facts::new(Part::Metrics));
+                let bases = bases::Bases::read(&lines, &mut Facts::new(AuditPart::Metrics));
                 tables::audit(&lines, &bases, &mut facts);
             }
-            Part::Samples => samples::audit(&copy, &mut facts)?,
-            Part::Executor => executor::audit(&copy, progress, &mut facts)?,
-            Part::Tasks => tasks::audit(&copy, &mut facts)?,
-            Part::Leak => leak::audit(&copy, options.mbpp_test.as_deref(), &mut facts)?,
+            AuditPart::Samples => samples::audit(&copy, &mut facts)?,
+            AuditPart::Executor => executor::audit(&copy, progress, &mut facts)?,
+            AuditPart::Tasks => tasks::audit(&copy, &mut facts)?,
+            AuditPart::Leak => leak::audit(&copy, options.mbpp_test.as_deref(), &mut facts)?,
         }
         audit.facts.extend(facts.facts);
         audit.seconds.push((part, started.elapsed().as_secs_f64()));

@@ -19,19 +19,19 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table2 {
     /// In the order of the table.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Table2Row>,
 }
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub struct Table2Row {
     /// The model that was trained.
     pub model: String,
     /// The task it was trained for.
     pub target: String,
     /// What it was trained on.
     pub arm: String,
-    /// Accuracies of the untouched model on [`Row::TASKS`], as shares.
+    /// Accuracies of the untouched model on [`Table2Row::TASKS`], as shares.
     pub before: [f64; 5],
     /// Those of the trained one.
     pub after: [f64; 5],
@@ -58,7 +58,7 @@ pub fn table_2() -> Table2 {
         for (task, after) in after.iter_mut().enumerate() {
             *after = cell(Quantity::Score(task))?;
         }
-        Some(Row {
+        Some(Table2Row {
             model: entry.pick.model.name().to_owned(),
             target: TASKS[entry.pick.target].to_owned(),
             arm: entry.row.rsplit(", ").next()?.to_owned(),
@@ -77,11 +77,11 @@ impl Table2 {
     ///
     /// # Errors
     /// There is no such row.
-    pub fn row(&self, model: &str, target: &str, arm: &str) -> Result<&Row> {
-        let fits = |row: &&Row| row.model == model && row.target == target && row.arm == arm;
+    pub fn row(&self, model: &str, target: &str, arm: &str) -> Result<&Table2Row> {
+        let fits = |row: &&Table2Row| row.model == model && row.target == target && row.arm == arm;
         self.rows.iter().find(fits).ok_or_else(|| {
             let title = format!("{model}, {target}, {arm}");
-            let known: Vec<String> = self.rows.iter().map(Row::title).collect();
+            let known: Vec<String> = self.rows.iter().map(Table2Row::title).collect();
             let problem = format!("there is none `{title}`, only {}", known.join("; "));
             Error::invalid("row", problem)
         })
@@ -93,7 +93,7 @@ impl Table2 {
     /// There is none.
     pub fn of(&self, model: &str) -> Result<Self> {
         let fitting = self.rows.iter().filter(|row| row.model == model);
-        let rows: Vec<Row> = fitting.cloned().collect();
+        let rows: Vec<Table2Row> = fitting.cloned().collect();
         match rows.is_empty() {
             true => Err(Error::invalid("model", format!("there is no row of `{model}`"))),
             false => Ok(Self { rows }),
@@ -116,7 +116,7 @@ impl Table2 {
     }
 }
 
-impl Row {
+impl Table2Row {
     /// The five tasks, in the order of the accuracies.
     pub const TASKS: [&'static str; 5] = TASKS;
 
@@ -241,7 +241,7 @@ fn follows(printed: f64, found: Option<f64>) -> bool {
 mod tests {
     use super::*;
 
-    fn row(model: &str, target: &str, arm: &str) -> Row {
+    fn row(model: &str, target: &str, arm: &str) -> Table2Row {
         table_2().row(model, target, arm).unwrap().clone()
     }
 

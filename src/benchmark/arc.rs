@@ -1,6 +1,25 @@
-//! ARC: questions of science at school (Clark et al. 2018). Columns `question`, `choices` with `text` and `label`, and `answerKey`.
+//! ARC: questions of science at school (Clark et al. 2018). Data card: `datasets/arc`.
 //!
-//! A trap: a few rows label their options 1 to 4, and a few have three or five of them.
+//! A row as it is published (its content is made up):
+//!
+//! ```json
+//! {"id": "made-up-1",
+//!  "question": "A pot of water stands on a hot stove. What does the water do when it boils?",
+//!  "choices": {"text": ["It freezes.", "It becomes vapour.", "It becomes heavier.", "It stays as it is."],
+//!              "label": ["A", "B", "C", "D"]},
+//!  "answerKey": "B"}
+//! ```
+//!
+//! Traps:
+//! - 22 rows of the test split label their options 1 to 4, though the paper's prompt asks for one of ABCD. The harness's prompt letters
+//!   them anew.
+//! - Some rows have three options or five; the harness's prompt says four.
+//! - In some copies `choices` is a list of `{text, label}`.
+//! - In the paper's prompt the end of the question and `Choices:` touch, as in its code.
+//! - A score by likelihood (`--choices`) is no score of a written answer; most tables show the former.
+//!
+//! Graded as [`Check::Letter`], by [`src/task/letter.rs`](crate::task::letter::grade); with `--choices` as [`Check::Likelihood`], by
+//! [`src/task/likelihood.rs`](Item::grade_likelihoods).
 
 use super::{Given, Prompts};
 use crate::error::Result;

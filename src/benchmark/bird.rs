@@ -1,5 +1,24 @@
-//! BIRD: questions about databases (Li et al. 2023). Columns `question_id`, `db_id`, `question`, `evidence`, `SQL`; the databases lie
-//! beside the file as `database/<db_id>/<db_id>.sqlite` or as they are published.
+//! BIRD: questions about databases, answered by a query (Li et al. 2023). Data card: `datasets/bird`.
+//!
+//! A row as it is published (its content is made up):
+//!
+//! ```json
+//! {"question_id": 1, "db_id": "garden", "question": "Which tall plants are there?",
+//!  "evidence": "tall refers to height > 100",
+//!  "SQL": "SELECT name FROM plant WHERE height > 100", "difficulty": "simple"}
+//! ```
+//!
+//! The databases lie beside the file, as `database/<db_id>/<db_id>.sqlite` or as they are published.
+//!
+//! Traps:
+//! - The paper's prompt leaves `evidence` out, BIRD's own has it: scores of the two are not to be compared.
+//! - Rows are compared as sets: order, repetition and `DISTINCT` change no grade.
+//! - By the paper's rule a query without rows is wrong even where none are expected, and so is one that begins with `select` in small
+//!   letters or with `WITH`.
+//! - Both prompts show `CREATE TABLE sqlite_sequence(name,seq)` where the database has it: their code means to leave it out, and does not.
+//! - Some references are wrong; later versions of the file correct several.
+//!
+//! Graded as [`Check::Database`] with [`RowRule::Bird`], by [`src/task/sql.rs`](crate::task::sql::grade).
 
 use super::{Database, Databases, Given, Prompts};
 use crate::error::{Error, Result};

@@ -1,8 +1,22 @@
-//! HumanEval: complete a Python function, graded by its `check`. Data card: `datasets/humaneval`.
+//! HumanEval: complete a Python function, which hidden tests run (Chen et al. 2021). Data card: `datasets/humaneval`.
 //!
-//! The paper does not use it. The prompts `paper` put the question into the sentence of the paper's MBPP prompt, less the test cases,
-//! which are not shown; `harness` is lm-evaluation-harness's task `humaneval`, where the answer goes on with the code, or for a chat
-//! model its task `humaneval_instruct`.
+//! A row as it is published (its content is made up):
+//!
+//! ```json
+//! {"task_id": "HumanEval/1000",
+//!  "prompt": "def double_all(numbers: list) -> list:\n    \"\"\" Return a list with every number doubled.\n    >>> double_all([1, 2])\n    [2, 4]\n    \"\"\"\n",
+//!  "entry_point": "double_all",
+//!  "canonical_solution": "    return [2 * n for n in numbers]\n",
+//!  "test": "\n\nMETADATA = {\n    'author': 'unforget'\n}\n\n\ndef check(candidate):\n    assert candidate([1, 2]) == [2, 4]\n    assert candidate([]) == []\n    assert candidate([-3]) == [-6]\n"}
+//! ```
+//!
+//! Traps:
+//! - The paper does not use it. Its prompt here is the sentence of the paper's MBPP prompt, less the test cases, which are not shown.
+//! - The harness has two tasks: in `humaneval` the answer goes on where the head ends, `humaneval_instruct` is for chat models. A chat
+//!   model that is asked for the former often writes a fenced block, which by the harness's rule is no continuation and scores 0.
+//! - The tests of tasks 32, 38 and 50 call helpers that stand in the prompt, so a block with the function alone needs the prompt before it.
+//!
+//! Graded as [`Check::Python`], by [`src/task/cpython.rs`](Check::Python).
 
 use super::{Given, Prompts};
 use crate::error::{Error, Result};

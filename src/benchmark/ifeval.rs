@@ -1,5 +1,20 @@
-//! IFEval: prompts with instructions that a program can check (Zhou et al. 2023). Columns `key`, `prompt`, `instruction_id_list` and
-//! `kwargs`. There are no reference answers, so `truth` is empty and nothing can be trained on.
+//! IFEval: prompts with instructions that a program can check (Zhou et al. 2023). Data card: `datasets/ifeval`.
+//!
+//! A row as it is published (its content is made up):
+//!
+//! ```json
+//! {"key": 1, "prompt": "Say in two sentences what a river is. Do not use any commas.",
+//!  "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+//! ```
+//!
+//! Traps:
+//! - There are no reference answers, so `truth` is empty and nothing can be trained on.
+//! - Only what `instruction_id_list` names is checked: here the commas, not the two sentences.
+//! - Some copies have every argument in every row, as null where it is not used.
+//! - The harness draws arguments that are missing, and its guess of a language, at random. Here such a row is refused, and the guess
+//!   has a fixed seed.
+//!
+//! Graded as [`Check::Instructions`], by [`src/task/instructions/mod.rs`](crate::task::instructions::grade).
 
 use super::Given;
 use crate::error::Result;

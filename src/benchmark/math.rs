@@ -1,5 +1,22 @@
-//! MATH: problems of mathematics competitions (Hendrycks et al. 2021). Columns `problem` and `solution`, whose last `\boxed{}` is the
-//! answer; MATH-500 has it in `answer` too.
+//! MATH and MATH-500: problems of mathematics competitions with worked solutions (Hendrycks et al. 2021). Data card: `datasets/math`.
+//!
+//! A row as it is published (MATH-500; its content is made up):
+//!
+//! ```json
+//! {"problem": "Find the sum of the solutions of $x^2-7x+10=0$.",
+//!  "solution": "We factor: $x^2-7x+10=(x-2)(x-5)$, so the solutions are $2$ and $5$, and their sum is $\\boxed{7}$.",
+//!  "answer": "7", "subject": "Algebra", "level": 2, "unique_id": "made-up/1.json"}
+//! ```
+//!
+//! Traps:
+//! - MATH has no `answer`, which is then the *last* `\boxed{}` of `solution`; its `level` is `Level 2`, and its `type` the subject.
+//! - The paper's training prompt is another one than its evaluation prompt, the only one we have: its ground truth teaches another
+//!   form than the one that is asked for.
+//! - The paper's rule takes the line behind the *first* `Answer:`, also where that stands in the middle of a sentence.
+//! - Answers are compared by value here, by a language model in the paper, by SymPy in the harness. `0.33` is not `\frac13`.
+//!
+//! The harness's four examples are in `math_examples.txt`. Graded as [`Check::Math`], by
+//! [`src/task/math/mod.rs`](crate::task::math::grade).
 
 use super::{Given, Prompts};
 use crate::error::Result;
@@ -14,24 +31,7 @@ const PAPER: [&str; 2] = [
 ];
 
 /// The four examples of Minerva (Lewkowycz et al. 2022), as lm-evaluation-harness's tasks `minerva_math` have them.
-const HARNESS: [(&str, &str); 4] = [
-    (
-        "Find the domain of the expression  $\\frac{\\sqrt{x-2}}{\\sqrt{5-x}}$.",
-        "The expressions inside each square root must be non-negative. Therefore, $x-2 \\ge 0$, so $x\\ge2$, and $5 - x \\ge 0$, so $x \\le 5$. Also, the denominator cannot be equal to zero, so $5-x>0$, which gives $x<5$. Therefore, the domain of the expression is $\\boxed{[2,5)}$.\nFinal Answer: The final answer is $[2,5)$. I hope it is correct.",
-    ),
-    (
-        "If $\\det \\mathbf{A} = 2$ and $\\det \\mathbf{B} = 12,$ then find $\\det (\\mathbf{A} \\mathbf{B}).$",
-        "We have that $\\det (\\mathbf{A} \\mathbf{B}) = (\\det \\mathbf{A})(\\det \\mathbf{B}) = (2)(12) = \\boxed{24}.$\nFinal Answer: The final answer is $24$. I hope it is correct.",
-    ),
-    (
-        "Terrell usually lifts two 20-pound weights 12 times. If he uses two 15-pound weights instead, how many times must Terrell lift them in order to lift the same total weight?",
-        "If Terrell lifts two 20-pound weights 12 times, he lifts a total of $2\\cdot 12\\cdot20=480$ pounds of weight.  If he lifts two 15-pound weights instead for $n$ times, he will lift a total of $2\\cdot15\\cdot n=30n$ pounds of weight.  Equating this to 480 pounds, we can solve for $n$:\n\\begin{align*}\n30n&=480\\\\\n\\Rightarrow\\qquad n&=480/30=\\boxed{16}\n\\end{align*}\nFinal Answer: The final answer is $16$. I hope it is correct.",
-    ),
-    (
-        "If the system of equations\n\n\\begin{align*}\n6x-4y&=a,\\\\\n6y-9x &=b.\n\\end{align*}has a solution $(x, y)$ where $x$ and $y$ are both nonzero,\nfind $\\frac{a}{b},$ assuming $b$ is nonzero.",
-        "If we multiply the first equation by $-\\frac{3}{2}$, we obtain\n\n$$6y-9x=-\\frac{3}{2}a.$$Since we also know that $6y-9x=b$, we have\n\n$$-\\frac{3}{2}a=b\\Rightarrow\\frac{a}{b}=\\boxed{-\\frac{2}{3}}.$$\nFinal Answer: The final answer is $-\\frac{2}{3}$. I hope it is correct.",
-    ),
-];
+const EXAMPLES: &str = include_str!("math_examples.txt");
 
 pub(super) fn item(given: &Given<'_>) -> Result<Item> {
     let (problem, solution) = (given.text("problem")?, given.text("solution")?);
@@ -45,20 +45,12 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
         Prompts::Paper => {
             (format!("{}\n\n{problem}\n\n{}", PAPER[0], PAPER[1]), solution.to_owned())
         }
-        Prompts::Harness => {
-            let shots: String = HARNESS
-                .iter()
-                .map(|(problem, solution)| {
-                    format!("Problem:\n{problem}\n\nSolution: {solution}\n\n")
-                })
-                .collect();
-            (
-                format!("{shots}Problem:\n{problem}\n\nSolution:"),
-                format!(
-                    "{solution}\nFinal Answer: The final answer is ${answer}$. I hope it is correct."
-                ),
-            )
-        }
+        Prompts::Harness => (
+            format!("{EXAMPLES}\nProblem:\n{problem}\n\nSolution:"),
+            format!(
+                "{solution}\nFinal Answer: The final answer is ${answer}$. I hope it is correct."
+            ),
+        ),
         Prompts::Official => (problem.to_owned(), solution.to_owned()),
     };
     Ok(Item {

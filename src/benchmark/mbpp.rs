@@ -1,12 +1,33 @@
-//! MBPP, its sanitized part and MBPP+: write a Python function, graded by its asserts.
+//! MBPP, its sanitized part and MBPP+: write a Python function, which asserts test (Austin et al. 2021). Data card: `datasets/mbpp`.
 //!
-//! The rows are those of `mbpp.jsonl` (`text`), `sanitized-mbpp.json` (`prompt`, `test_imports`) and of MBPP+ and the paper's files
-//! (`test`, a whole test program). A split follows from the task's number. Data card: `datasets/mbpp`.
+//! A row as it is published (`mbpp.jsonl`; its content is made up):
+//!
+//! ```json
+//! {"text": "Write a function to count the even numbers in a list.",
+//!  "code": "def count_even(numbers):\r\n    return sum(1 for n in numbers if n % 2 == 0)",
+//!  "task_id": 1001, "test_setup_code": "",
+//!  "test_list": ["assert count_even([1, 2, 4]) == 2", "assert count_even([]) == 0", "assert count_even([7, 9]) == 0"],
+//!  "challenge_test_list": []}
+//! ```
+//!
+//! Traps:
+//! - 373 of 374 training solutions have Windows line ends (`\r\n`), which models do not write. Much of what looks surprising in them
+//!   is that.
+//! - One file holds all splits: a split follows from the task's number, see [`split`].
+//! - The sanitized file says `prompt` for `text` and has `test_imports`. MBPP+ and the paper's files have `test`, a whole test
+//!   program, which then counts instead of the asserts.
+//! - `test_setup_code` uses the solution's classes, so it runs after the solution (tasks 367 and 927). The harness leaves it out.
+//! - Task 123's own solution computes for more than four seconds, and task 126 asks for a function called `sum`.
+//! - Three asserts are few: answers pass that MBPP+ refuses. MBPP+ overlaps with this file's training and validation splits.
+//!
+//! The harness's three examples are in `mbpp_examples.jsonl`. Graded as [`Check::Python`], by [`src/task/cpython.rs`](Check::Python).
 
 use super::{Given, Prompts};
 use crate::error::{Error, Result};
 use crate::task::{Check, Extraction, Item, defined_names};
+use serde::Deserialize;
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// The split of a task, by its number.
 ///
@@ -76,13 +97,12 @@ pub(super) fn item(given: &Given<'_>) -> Result<Item> {
             fenced,
         ),
         Prompts::Harness | Prompts::Official => {
-            let [first, second, third, ..] = asserts.as_slice() else {
+            let Some(tests) = asserts.get(..3) else {
                 return Err(wrong(format!(
                     "lm-evaluation-harness shows three asserts, but task {task} has {}; use the prompts `paper`",
                     asserts.len()
                 )));
             };
-            let tests = [first.as_str(), second, third];
             if ask.chat && ask.prompts == Prompts::Harness {
                 (format!("{}{}", examples(true), instruct(question, tests)), fenced)
             } else {
@@ -109,61 +129,45 @@ fn mentions(code: &str, name: &str) -> bool {
 const PAPER: &str = "Please refer the given test cases and generate a python function for my problem. Make sure the written code is wrapped in code block : ```python\n<your code>\n```";
 
 /// One question as lm-evaluation-harness (0.4.13, task `mbpp`) puts it.
-fn shot(question: &str, asserts: [&str; 3]) -> String {
-    let [first, second, third] = asserts;
+fn shot(question: &str, tests: &[String]) -> String {
+    let tests = tests.join("\n");
     format!(
-        "You are an expert Python programmer, and here is your task: {question} Your code should pass these tests:\n\n{first}\n{second}\n{third}\n[BEGIN]\n"
+        "You are an expert Python programmer, and here is your task: {question} Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
     )
 }
 
 /// One question as lm-evaluation-harness (0.4.13, task `mbpp_instruct`) puts it to a chat model: `doc_to_text` of
 /// `lm_eval/tasks/mbpp/mbpp_instruct.yaml`.
-fn instruct(question: &str, asserts: [&str; 3]) -> String {
-    let [first, second, third] = asserts;
+fn instruct(question: &str, tests: &[String]) -> String {
+    let tests = tests.join("\n");
     format!(
-        "You are an expert Python programmer, and here is your task:\n{question}\nYour code should pass these tests:\n{first}\n{second}\n{third}"
+        "You are an expert Python programmer, and here is your task:\n{question}\nYour code should pass these tests:\n{tests}"
     )
 }
 
-/// The three solved questions that lm-evaluation-harness shows first, to a chat model or to another: tasks 2, 3 and 4.
+/// A solved question, in MBPP's columns.
+#[derive(Deserialize)]
+struct Example {
+    text: String,
+    code: String,
+    test_list: Vec<String>,
+}
+
+/// Those that lm-evaluation-harness shows first: tasks 2, 3 and 4.
+static EXAMPLES: LazyLock<Vec<Example>> = LazyLock::new(|| {
+    let rows = include_str!("mbpp_examples.jsonl").lines().map(serde_json::from_str);
+    let rows: serde_json::Result<_> = rows.collect();
+    rows.expect("tests read the file that is part of the program")
+});
+
+/// The examples as a chat model or another is shown them.
 fn examples(chat: bool) -> String {
-    let solved = [
-        (
-            "Write a function to find the similar elements from the given two tuple lists.",
-            [
-                "assert similar_elements((3, 4, 5, 6),(5, 7, 4, 10)) == (4, 5)",
-                "assert similar_elements((1, 2, 3, 4),(5, 4, 3, 7)) == (3, 4)",
-                "assert similar_elements((11, 12, 14, 13),(17, 15, 14, 13)) == (13, 14)",
-            ],
-            "def similar_elements(test_tup1, test_tup2):\r\n  res = tuple(set(test_tup1) & set(test_tup2))\r\n  return (res) ",
-        ),
-        (
-            "Write a python function to identify non-prime numbers.",
-            [
-                "assert is_not_prime(2) == False",
-                "assert is_not_prime(10) == True",
-                "assert is_not_prime(35) == True",
-            ],
-            "import math\r\ndef is_not_prime(n):\r\n    result = False\r\n    for i in range(2,int(math.sqrt(n)) + 1):\r\n        if n % i == 0:\r\n            result = True\r\n    return result",
-        ),
-        (
-            "Write a function to find the largest integers from a given list of numbers using heap queue algorithm.",
-            [
-                "assert heap_queue_largest( [25, 35, 22, 85, 14, 65, 75, 22, 58],3)==[85, 75, 65] ",
-                "assert heap_queue_largest( [25, 35, 22, 85, 14, 65, 75, 22, 58],2)==[85, 75] ",
-                "assert heap_queue_largest( [25, 35, 22, 85, 14, 65, 75, 22, 58],5)==[85, 75, 65, 58, 35]",
-            ],
-            "import heapq as hq\r\ndef heap_queue_largest(nums,n):\r\n  largest_nums = hq.nlargest(n, nums)\r\n  return largest_nums",
-        ),
-    ];
-    solved
-        .iter()
-        .map(|(question, asserts, code)| {
-            if chat {
-                format!("{}\n```python\n{code}\n```\n\n", instruct(question, *asserts))
-            } else {
-                format!("{}{code}\n[DONE]\n\n", shot(question, *asserts))
-            }
-        })
-        .collect()
+    let one = |Example { text, code, test_list }: &Example| {
+        if chat {
+            format!("{}\n```python\n{code}\n```\n\n", instruct(text, test_list))
+        } else {
+            format!("{}{code}\n[DONE]\n\n", shot(text, test_list))
+        }
+    };
+    EXAMPLES.iter().map(one).collect()
 }

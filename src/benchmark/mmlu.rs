@@ -1,5 +1,20 @@
-//! MMLU: questions of 57 subjects (Hendrycks et al. 2021). Columns `question`, `choices`, `answer` (the right one's place from 0, or
-//! its letter) and `subject`.
+//! MMLU: questions of 57 subjects with four options (Hendrycks et al. 2021). Data card: `datasets/mmlu`.
+//!
+//! A row as it is published (its content is made up):
+//!
+//! ```json
+//! {"question": "Which of these is a prime number?", "subject": "elementary_mathematics",
+//!  "choices": ["21", "27", "29", "33"], "answer": 2}
+//! ```
+//!
+//! Traps:
+//! - `answer` is the right option's place from 0, so 2 is C. Other copies have the letter, which is understood too.
+//! - A score by likelihood of the four letters (`--choices`), which most tables show, is no score of a written answer.
+//! - The usual five examples are in another file (`dev`) and are not put before the question unless they are asked for.
+//! - Some keys are wrong; MMLU-Redux names them.
+//!
+//! Graded as [`Check::Letter`], by [`src/task/letter.rs`](crate::task::letter::grade); with `--choices` as [`Check::Likelihood`], by
+//! [`src/task/likelihood.rs`](Item::grade_likelihoods).
 
 use super::{Given, Prompts};
 use crate::error::Result;

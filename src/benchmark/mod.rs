@@ -1,7 +1,8 @@
 //! Benchmarks that people know: a published file as [`Item`]s.
 //!
 //! Each benchmark is one file here, which turns a published row into a question, its reference answer and what is needed to grade
-//! an answer, and one data card in `datasets/`. How answers are graded is [`crate::task`]'s.
+//! an answer, and one data card in `datasets/`. The file opens with a raw row, its traps, and the file in `src/task` that grades the
+//! answers, which names it in turn. Graders stand there and not here: an [`Item`] of a file is graded without its benchmark.
 //!
 //! A trap: what a model is asked, and what is taken for its answer, decide much of its score. [`Ask`] names both.
 
@@ -18,6 +19,7 @@ pub mod mbpp;
 
 use crate::dataset::{self, Row, Unusable};
 use crate::error::{Error, Result};
+use crate::store::bytes_hash;
 use crate::task::{Accuracy, Check, Extraction, Grading, Item, Take};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -502,7 +504,7 @@ impl Databases {
         let whole = std::fs::canonicalize(&file).map_err(Error::io("looking up", &file))?;
         let bytes = std::fs::read(&whole).map_err(Error::io("reading the database", &whole))?;
         let database = Database {
-            sha256: dataset::sha256(&bytes),
+            sha256: bytes_hash(&bytes),
             tables: crate::task::table_definitions(&whole)
                 .map_err(|problem| Error::file(&whole, problem))?,
             file: whole,

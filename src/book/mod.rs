@@ -11,7 +11,7 @@ pub use links::broken as broken_links;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::notebook::{Document, notebooks};
+use crate::notebook::{Notebook, notebooks};
 use crate::{paper, report};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub fn prepare(cx: &Context, root: &Path) -> Result<Vec<PathBuf>> {
         fs::read_to_string(&summary).map_err(Error::io("reading the book's summary", &summary))?;
     for path in notebooks(&root.join("notebooks"))? {
         let page =
-            page::page(&Document::read(&path)?).map_err(|problem| Error::file(&path, problem))?;
+            page::page(&Notebook::read(&path)?).map_err(|problem| Error::file(&path, problem))?;
         let name = path.with_extension("md");
         let name = format!("notebooks/{}", name.file_name().unwrap_or_default().display());
         if !listed.contains(&format!("]({name})")) {

@@ -1,6 +1,6 @@
 //! An executed notebook as a page of the book.
 
-use crate::notebook::{Document, Output};
+use crate::notebook::{CellOutput, Notebook};
 use fancy_regex::Regex;
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use std::fmt::Write;
 ///
 /// # Errors
 /// An output is an error, or there is none at all: the notebook was never run.
-pub(super) fn page(notebook: &Document) -> std::result::Result<String, String> {
+pub(super) fn page(notebook: &Notebook) -> std::result::Result<String, String> {
     let mut page = String::new();
     let mut outputs = 0;
     for (at, cell) in notebook.cells.iter().enumerate() {
@@ -21,9 +21,9 @@ pub(super) fn page(notebook: &Document) -> std::result::Result<String, String> {
         let _ = write!(page, "```rust\n{source}\n```\n\n");
         for output in &cell.outputs {
             let shown = match output {
-                Output::Printed { text, .. } => fenced(text),
-                Output::Shown(data) => shown(data),
-                Output::Failed { message, .. } => {
+                CellOutput::Printed { text, .. } => fenced(text),
+                CellOutput::Shown(data) => shown(data),
+                CellOutput::Failed { message, .. } => {
                     return Err(format!("cell {} ended in an error: {message}", at + 1));
                 }
             };
@@ -89,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ipynb");
         std::fs::write(&path, json!({"nbformat": 4, "cells": cells}).to_string()).unwrap();
-        page(&Document::read(&path).unwrap())
+        page(&Notebook::read(&path).unwrap())
     }
 
     #[test]

@@ -3,11 +3,11 @@ use super::terminal::{say, show};
 use super::{Common, print_json};
 use clap::Args;
 use std::path::PathBuf;
-use unforget::audit::{self, Options, Part};
+use unforget::audit::{self, AuditOptions, AuditPart};
 use unforget::error::Result;
 use unforget::progress::Progress;
-use unforget::report::table::WIDTH;
 use unforget::store::Output;
+use unforget::table::WIDTH;
 
 const EXAMPLES: &str = "\
 The exit code is 0 when every file is there and has its schema. A number that does not follow is a result, not an error.
@@ -44,8 +44,12 @@ pub struct AuditFiles {
 
 impl AuditFiles {
     pub fn run(&self, common: &Common) -> Result<()> {
-        let options = Options {
-            only: self.only.iter().map(|name| Part::named(name.trim())).collect::<Result<_>>()?,
+        let options = AuditOptions {
+            only: self
+                .only
+                .iter()
+                .map(|name| AuditPart::named(name.trim()))
+                .collect::<Result<_>>()?,
             mbpp_test: self.mbpp_test.clone(),
         };
         let names = ["report.html", "facts.csv", "facts.parquet", "facts.json", "figures"];

@@ -2,7 +2,8 @@
 
 use super::data::{skippable, tell_unusable};
 use super::output::Reads;
-use clap::{Args, ValueEnum};
+use super::{means, word};
+use clap::Args;
 use std::path::{Path, PathBuf};
 use unforget::benchmark::{Ask, Benchmark, Prompts, few_shot};
 use unforget::error::{Error, Result};
@@ -18,17 +19,32 @@ pub struct Benchmarks {
     #[arg(long, value_name = "FILE_OR_FOLDER", requires = "benchmark")]
     data: Option<PathBuf>,
     /// Whose words a benchmark's question is put in [default: paper]
-    #[arg(long, value_enum)]
-    prompts: Option<PromptsOption>,
+    #[arg(long, value_parser = word::<Prompts>([
+        means("paper", "As the paper's code"),
+        means("harness", "As lm-evaluation-harness"),
+        means("official", "As the benchmark's authors"),
+    ]))]
+    prompts: Option<Prompts>,
     /// Whose rule says what is taken for the answer to a benchmark's question
-    #[arg(long, value_enum, default_value_t = GradingOption::Robust)]
-    grading: GradingOption,
+    #[arg(long, default_value = "robust", value_parser = word::<Grading>([
+        means("robust", "What is marked as the answer in any usual way, compared by value"),
+        means("paper", "As the paper's code"),
+        means("harness", "As lm-evaluation-harness"),
+    ]))]
+    grading: Grading,
     /// Which of several marked answers counts, with --grading robust
-    #[arg(long, value_enum, default_value_t = TakeOption::Last)]
-    take: TakeOption,
+    #[arg(long, default_value = "last", value_parser = word::<Take>([
+        means("first", "The first one"),
+        means("last", "The last one"),
+    ]))]
+    take: Take,
     /// Score questions with options (ARC, MMLU, tasks and items that ask for a letter) by the likelihood of each option, as lm-evaluation-harness does; nothing is written
-    #[arg(long, value_enum, value_name = "MEASURE")]
-    choices: Option<ChoicesOption>,
+    #[arg(long, value_name = "MEASURE", value_parser = word::<Accuracy>([
+        means("acc", "The most probable option counts"),
+        means("acc_norm", "The one with the largest log-likelihood for each of its characters"),
+        means("acc_bytes", "The one with the largest log-likelihood for each of its bytes"),
+    ]))]
+    choices: Option<Accuracy>,
     /// With --choices, put the question by the model's chat template [default: without, as lm-evaluation-harness]
     #[arg(long, requires = "choices")]
     apply_chat_template: bool,
@@ -41,49 +57,6 @@ pub struct Benchmarks {
     /// Leave out rows that cannot be used, such as one whose reference no answer can match, name them and count them, instead of stopping
     #[arg(long)]
     pub skip_unusable: bool,
-}
-
-/// [`Prompts`] as an option.
-#[derive(Clone, Copy, ValueEnum)]
-enum PromptsOption {
-    /// As the paper's code
-    Paper,
-    /// As lm-evaluation-harness
-    Harness,
-    /// As the benchmark's authors
-    Official,
-}
-
-/// [`Grading`] as an option.
-#[derive(Clone, Copy, ValueEnum)]
-enum GradingOption {
-    /// What is marked as the answer in any usual way, compared by value
-    Robust,
-    /// As the paper's code
-    Paper,
-    /// As lm-evaluation-harness
-    Harness,
-}
-
-/// [`Accuracy`] as an option.
-#[derive(Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum ChoicesOption {
-    /// The most probable option counts
-    Acc,
-    /// The one with the largest log-likelihood for each of its characters
-    AccNorm,
-    /// The one with the largest log-likelihood for each of its bytes
-    AccBytes,
-}
-
-/// [`Take`] as an option.
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum TakeOption {
-    /// The first one
-    First,
-    /// The last one
-    Last,
 }
 
 /// A benchmark that was read.
@@ -108,48 +81,26 @@ impl Benchmarks {
             })?;
             Ok((key.trim().to_owned(), value.trim().to_owned()))
         });
-        let grading = match self.grading {
-            GradingOption::Robust => Grading::Robust,
-            GradingOption::Paper => Grading::Paper,
-            GradingOption::Harness => Grading::Harness,
-        };
-        if self.take == TakeOption::First && grading != Grading::Robust {
+        if self.take == Take::First && self.grading != Grading::Robust {
             let problem =
                 "goes with --grading robust; the other rules say themselves which answer counts";
             return Err(Error::invalid("--take first", problem));
         }
         self.check_choices()?;
         Ok(Ask {
-            prompts: match self.prompts {
-                None | Some(PromptsOption::Paper) => Prompts::Paper,
-                Some(PromptsOption::Harness) => Prompts::Harness,
-                Some(PromptsOption::Official) => Prompts::Official,
-            },
-            grading,
-            take: match self.take {
-                TakeOption::First => Take::First,
-                TakeOption::Last => Take::Last,
-            },
+            prompts: self.prompts.unwrap_or_default(),
+            grading: self.grading,
+            take: self.take,
             only: only.collect::<Result<_>>()?,
             chat,
-            choices: self.measure(),
+            choices: self.choices,
             apply_chat_template: self.apply_chat_template,
-        })
-    }
-
-    /// The measure by which options are scored.
-    fn measure(&self) -> Option<Accuracy> {
-        self.choices.map(|choices| match choices {
-            ChoicesOption::Acc => Accuracy::Acc,
-            ChoicesOption::AccNorm => Accuracy::AccNorm,
-            ChoicesOption::AccBytes => Accuracy::AccBytes,
         })
     }
 
     /// The item scored by the likelihood of its options, if that was asked for and it has some.
     pub fn scored(&self, item: Item) -> Item {
-        let scored =
-            self.measure().and_then(|one| item.by_likelihood(one, self.apply_chat_template));
+        let scored = self.choices.and_then(|one| item.by_likelihood(one, self.apply_chat_template));
         scored.unwrap_or(item)
     }
 
@@ -176,12 +127,9 @@ impl Benchmarks {
             return Ok(());
         }
         let of_writing = [
-            (
-                "--prompts",
-                matches!(self.prompts, Some(PromptsOption::Paper | PromptsOption::Official)),
-            ),
-            ("--grading", !matches!(self.grading, GradingOption::Robust)),
-            ("--take", self.take == TakeOption::First),
+            ("--prompts", matches!(self.prompts, Some(Prompts::Paper | Prompts::Official))),
+            ("--grading", self.grading != Grading::Robust),
+            ("--take", self.take == Take::First),
         ];
         match of_writing.iter().find(|(_, given)| *given) {
             None => Ok(()),
@@ -264,7 +212,8 @@ impl Benchmarks {
                 true => benchmark.read_usable(&file, &ask)?,
                 false => {
                     let items = benchmark.read_as(&file, &ask);
-                    (items.map_err(|error| skippable(error, &file))?, Vec::new())
+                    let error = |e| skippable(e, &file, benchmark.read_usable(&file, &ask));
+                    (items.map_err(error)?, Vec::new())
                 }
             };
             tell_unusable(&unusable);

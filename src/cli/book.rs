@@ -4,7 +4,7 @@ use super::terminal::say;
 use super::{Common, paper};
 use clap::Args;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use unforget::book;
 use unforget::error::{Error, Result};
 use unforget::store::Output;
@@ -83,10 +83,9 @@ impl Book {
         )?;
         if self.api {
             // one target folder for everything that is built
-            let doc =
-                Command::new("cargo").args(["doc", "--release", "--no-deps", "--lib"]).status();
+            let doc = cargo(root).args(["doc", "--release", "--no-deps", "--lib"]).status();
             succeed("cargo doc", doc, "run it alone to see why")?;
-            copy(&root.join("target/doc"), &out.join("api"))?;
+            copy(&target_folder(root)?.join("doc"), &out.join("api"))?;
         }
         let broken = book::broken_links(&out)?;
         if !broken.is_empty() {
@@ -94,6 +93,30 @@ impl Book {
         }
         Ok(())
     }
+}
+
+/// Cargo in the project's folder: the one that runs this program, if one does.
+fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
+}
+
+/// Where cargo puts what it builds of the project in `root`, whatever its configuration and its environment say.
+fn target_folder(root: &Path) -> Result<PathBuf> {
+    let mut ask = cargo(root);
+    ask.args(["metadata", "--no-deps", "--format-version", "1"]).stderr(Stdio::inherit());
+    let (status, metadata) = match ask.output() {
+        Ok(output) => (Ok(output.status), output.stdout),
+        Err(error) => (Err(error), Vec::new()),
+    };
+    succeed("cargo metadata", status, "run it alone to see why")?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&metadata).map_err(Error::library("reading what cargo says"))?;
+    let folder = metadata["target_directory"].as_str();
+    folder.map(PathBuf::from).ok_or_else(|| {
+        Error::invalid("cargo metadata", "names no target folder; is this cargo's own program?")
+    })
 }
 
 /// Whether `path` lies in a folder that says of itself that all in it can be made again, as cargo's does.
@@ -127,4 +150,19 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_says_where_it_builds() {
+        let folder = target_folder(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let built = std::env::current_exe().unwrap();
+        assert!(built.starts_with(folder.canonicalize().unwrap()), "{built:?} in {folder:?}");
+        let scratch = tempfile::tempdir().unwrap();
+        let error = target_folder(scratch.path()).unwrap_err().to_string();
+        assert!(error.contains("cargo metadata"), "{error}");
+    }
 }

@@ -3,8 +3,9 @@ use super::terminal::say;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
-use unforget::card::{Card, Difference};
+use unforget::card::RunCard;
 use unforget::error::{Error, Result};
+use unforget::provenance::{Difference, differences};
 use unforget::store::Store;
 use unforget::verify::{Finding, Replay, verify};
 
@@ -46,7 +47,7 @@ impl ShowCard {
         let card_of = |run: &str| {
             let kept = store.find(run)?;
             kept.check()?;
-            Card::of(&kept)
+            RunCard::of(&kept)
         };
         let card = card_of(&self.run)?;
         let Some(other) = &self.other else {
@@ -77,10 +78,10 @@ impl ShowCard {
 }
 
 /// A card, one field in a line.
-fn print(card: &Card) -> Result<()> {
+fn print(card: &RunCard) -> Result<()> {
     let value = serde_json::to_value(card).map_err(Error::library("reading the card"))?;
     let nothing = serde_json::Value::Object(serde_json::Map::new());
-    for Difference { field, first, .. } in unforget::card::differences(&value, &nothing) {
+    for Difference { field, first, .. } in differences(&value, &nothing) {
         match first {
             Some(serde_json::Value::String(text)) => say!("{field:<40} {text}"),
             Some(value) => say!("{field:<40} {value}"),

@@ -5,13 +5,12 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
 use unforget::experiment::results::Results;
-use unforget::report::forgetting::{number, p_value, pairs_of, range};
-use unforget::report::grid::{Grid, NOTHING};
+use unforget::report::forgetting::{p_value, pairs_of, range};
 use unforget::report::summary::arms;
-use unforget::report::table::WIDTH;
 use unforget::samples::{self, Measure};
 use unforget::select::canonical;
-use unforget::stats::{Adjusted, Comparison, Design, Pair, Test, Verdict};
+use unforget::stats::{Adjusted, Comparison, Design, Pair, Test};
+use unforget::table::{Cell, Table, WIDTH};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,7 +103,7 @@ impl Compare {
             let (first, second) = (&self.first, &self.second);
             return super::print_json(&Document { first, second, design, comparisons: lines });
         }
-        show!("{}", self.grid(&lines, &design).text(WIDTH));
+        show!("{}", self.table(&lines, &design).text(WIDTH));
         Ok(())
     }
 
@@ -172,40 +171,12 @@ impl Compare {
         Ok((single, together, Some(results.margin)))
     }
 
-    fn grid(&self, lines: &[Line], design: &Design) -> Grid {
+    fn table(&self, lines: &[Line], design: &Design) -> Table {
         let several = lines.iter().filter(|line| line.adjusted.is_some()).count() > 1;
         let seeds = lines.first().map_or(1, |line| line.comparison.seeds);
-        let count =
-            |count: Option<usize>| count.map_or(NOTHING.to_owned(), |count| count.to_string());
-        let cells = |line: &Line| {
-            let found = &line.comparison;
-            let (p, not_lower) = match line.adjusted {
-                Some(adjusted) => (adjusted.p, adjusted.not_lower),
-                None => (found.p, found.not_lower),
-            };
-            let moved = match found.test {
-                Test::McNemar(counts) => [Some(counts.lost), Some(counts.gained)],
-                _ => [None, None],
-            };
-            let word = |verdict: Verdict| verdict.to_string();
-            let mut cells = vec![
-                line.tasks.clone(),
-                found.items.to_string(),
-                number(Some(found.first)),
-                number(Some(found.second)),
-                unforget::report::table::plus(found.difference.value),
-                range(found.interval),
-            ];
-            cells.extend(moved.map(count));
-            cells.extend([
-                p_value(p),
-                word(not_lower),
-                word(found.equal),
-                number(found.smallest_effect),
-                count(found.items_to_differ),
-                count(found.items_to_equal),
-            ]);
-            cells
+        let moved = |line: &Line| match line.comparison.test {
+            Test::McNemar(counts) => Some(counts),
+            _ => None,
         };
         let margin = design.margin;
         let test = match seeds > 1 {
@@ -214,41 +185,33 @@ impl Compare {
         };
         let holm =
             if several { ", adjusted by Holm over the tasks (the last line is not)" } else { "" };
-        let columns = [
-            "task",
-            "items",
-            "first %",
-            "second %",
-            "points",
-            "95 %",
-            "lost",
-            "gained",
-            "p",
-            "not worse",
-            "equal",
-            "least",
-            "n differ",
-            "n equal",
-        ];
-        let mut grid = Grid {
-            title: format!("{} against {}; margin {margin} points", self.second, self.first),
-            legend: format!(
+        // counts are there with one seed only
+        Table::new(format!("{} against {}; margin {margin} points", self.second, self.first))
+            .legend(format!(
                 "points: second − first, paired by item. 95 %: the wider of the bootstrap's interval and Student's. lost, gained: items that only the first, only the second \
                  has right. p: {test}{holm}. not worse: whether a loss of {margin} points or more can be ruled out; equal: whether a change of that size either way can (TOST \
                  at 5 %, and the 90 % interval). least: the smallest change found with a probability of 80 %. n differ, n equal: items that would be needed to find a change of {margin} \
                  points, or to show that there is none, at this share of items that change."
-            ),
-            columns: columns.map(str::to_owned).to_vec(),
-            rows: lines.iter().map(cells).collect(),
-        };
-        // Counts are there with one seed only.
-        let said = |column: usize| grid.rows.iter().any(|row| row[column] != NOTHING);
-        let kept: Vec<bool> = (0..grid.columns.len()).map(said).collect();
-        for cells in grid.rows.iter_mut().chain([&mut grid.columns]) {
-            let mut kept = kept.iter();
-            cells.retain(|_| *kept.next().unwrap_or(&true));
-        }
-        grid
+            ))
+            .rows(lines)
+            .column("task", |line| &line.tasks)
+            .column("items", |line| line.comparison.items)
+            .column("first %", |line| Cell::number(line.comparison.first, 1))
+            .column("second %", |line| Cell::number(line.comparison.second, 1))
+            .column("points", |line| Cell::points(line.comparison.difference.value))
+            .column("95 %", |line| range(line.comparison.interval))
+            .column("lost", |line| moved(line).map(|counts| counts.lost))
+            .column("gained", |line| moved(line).map(|counts| counts.gained))
+            .column("p", |line| p_value(line.adjusted.map_or(line.comparison.p, |all| all.p)))
+            .column("not worse", |line| {
+                line.adjusted.map_or(line.comparison.not_lower, |all| all.not_lower).to_string()
+            })
+            .column("equal", |line| line.comparison.equal.to_string())
+            .column("least", |line| Cell::number(line.comparison.smallest_effect, 1))
+            .column("n differ", |line| line.comparison.items_to_differ)
+            .column("n equal", |line| line.comparison.items_to_equal)
+            .table()
+            .without_empty()
     }
 }
 

@@ -5,13 +5,14 @@ use super::terminal::tell;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
-use unforget::dataset::{Dataset, Unusable};
+use unforget::dataset::{Dataset, Unusable, read_items, read_usable_items};
 use unforget::error::{Error, Result, Word};
 use unforget::ledger::Ledger;
 use unforget::masked;
 use unforget::model::Checkpoint;
 use unforget::scored::{Rendering, Scored};
 use unforget::select::Weighting;
+use unforget::task::Item;
 use unforget::tokens::{LongExample, TooLong};
 use unforget::verbs;
 
@@ -63,37 +64,32 @@ impl Asked<'_> {
         let tokenizer = cx.tokenizer(checkpoint)?;
         let data = match skip_unusable {
             true => Dataset::read_usable(path),
-            false => Dataset::read(path).map_err(|error| skippable(error, path)),
+            false => Dataset::read(path)
+                .map_err(|error| skippable(error, path, Dataset::read_usable(path))),
         };
         let Dataset { path, name, mut examples, unusable, unread, .. } = data?;
         examples.truncate(limit.unwrap_or(usize::MAX));
         let count = examples.len();
-        if !unread.is_empty() {
-            let names: Vec<&str> = unread.iter().map(String::as_str).collect();
-            cx.progress.note(&format!(
-                "{}: columns that are not part of what is read: {}",
-                path.display(),
-                first_names(&names)
-            ));
-        }
+        note_columns(cx, &path, &unread);
         let too_long = match too_long {
             WhenTooLong::Refuse => TooLong::Refuse,
             WhenTooLong::Drop => TooLong::Drop,
             WhenTooLong::Truncate => TooLong::Truncate,
         };
-        let how = Rendering { context, too_long, skip_unusable };
-        let rendered =
-            Scored::rendered(&name, examples, &tokenizer, how).map_err(|error| match error {
-                // the library's message cannot know the options' names
-                Error::Invalid { what, problem } if what == "context" => Error::invalid(
-                    path.display().to_string(),
-                    format!("{problem} (--too-long drop or truncate)"),
-                ),
-                Error::Invalid { what, problem } if !skip_unusable => {
-                    Error::invalid(what, format!("{problem} {SKIP}"))
-                }
-                other => other,
-            })?;
+        let render = |skip_unusable| {
+            let how = Rendering { context, too_long, skip_unusable };
+            Scored::rendered(&name, examples.clone(), &tokenizer, how)
+        };
+        let rendered = render(skip_unusable).map_err(|error| match error {
+            // the library's message cannot know the options' names
+            Error::Invalid { what, problem } if what == "context" => Error::invalid(
+                path.display().to_string(),
+                format!("{problem} (--too-long drop or truncate)"),
+            ),
+            other if !skip_unusable => skippable(other, &path, render(true)),
+            other => other,
+        })?;
+        cx.mention_unread(&tokenizer, &rendered.examples);
         let unusable = [unusable, rendered.unusable.clone()].concat();
         note_unusable(cx, &unusable);
         note_too_long(cx, &rendered.too_long, count, context);
@@ -106,56 +102,43 @@ impl Asked<'_> {
     }
 }
 
-/// The way out of rows that cannot be used.
-pub const SKIP: &str = "(--skip-unusable leaves such rows out and counts them)";
-
 /// An error of a row with the way out, where it is one that can be left out.
-pub fn skippable(error: Error, path: &Path) -> Error {
-    match error {
-        Error::Row { path, line, problem }
-            if !problem.contains("expected one JSON object")
-                && !problem.contains("stands already") =>
-        {
-            Error::row(path, line, format!("{problem}\n{SKIP}"))
+pub fn skippable<T>(error: Error, path: &Path, usable: Result<T>) -> Error {
+    Unusable::skippable(error, path, "--skip-unusable", usable)
+}
+
+/// The items of a file, and what of it cannot be used if that is to be left out.
+pub fn items(path: &Path, skip_unusable: bool) -> Result<(Vec<Item>, Vec<Unusable>)> {
+    match skip_unusable {
+        true => read_usable_items(path),
+        false => {
+            let error = |error| skippable(error, path, read_usable_items(path));
+            Ok((read_items(path).map_err(error)?, Vec::new()))
         }
-        Error::Invalid { what, problem } if what.starts_with("example ") => {
-            Error::invalid(path.display().to_string(), format!("{what}: {problem}\n{SKIP}"))
-        }
-        other => other,
     }
 }
 
 /// Says on stderr which rows are left out, and why.
 pub fn note_unusable(cx: &Context, unusable: &[Unusable]) {
-    if let Some(text) = of_unusable(unusable) {
+    if let Some(text) = Unusable::told(unusable) {
         cx.progress.note(&text);
     }
 }
 
 /// The same where nothing is computed yet.
 pub fn tell_unusable(unusable: &[Unusable]) {
-    if let Some(text) = of_unusable(unusable) {
+    if let Some(text) = Unusable::told(unusable) {
         tell!("{text}");
     }
 }
 
-fn of_unusable(unusable: &[Unusable]) -> Option<String> {
-    const SHOWN: usize = 5;
-    if unusable.is_empty() {
-        return None;
+/// Says which columns of a data set are not part of what is read.
+pub fn note_columns(cx: &Context, path: &Path, unread: &[String]) {
+    if !unread.is_empty() {
+        let names: Vec<&str> = unread.iter().map(String::as_str).collect();
+        let (path, names) = (path.display(), first_names(&names));
+        cx.progress.note(&format!("{path}: columns that are not part of what is read: {names}"));
     }
-    let mut text = format!("{} rows cannot be used and are left out:", unusable.len());
-    for Unusable { id, problem } in unusable.iter().take(SHOWN) {
-        let line = problem.lines().next().unwrap_or_default();
-        text += &match line.contains(id.as_str()) {
-            true => format!("\n  {line}"),
-            false => format!("\n  {id}: {line}"),
-        };
-    }
-    if unusable.len() > SHOWN {
-        text += &format!("\n  and {} more", unusable.len() - SHOWN);
-    }
-    Some(text)
 }
 
 fn note_too_long(cx: &Context, too_long: &[LongExample], examples: usize, context: usize) {

@@ -1,21 +1,22 @@
 use super::Common;
 use super::benchmark::Benchmarks;
-use super::data::{skippable, tell_unusable};
+use super::data::{self, tell_unusable};
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::{say, tell};
+use super::terminal::{say, show, tell};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use unforget::answers::Task;
-use unforget::dataset::{read_items, read_usable_items};
+use unforget::card::written_options;
 use unforget::error::{Error, Result, Word};
-use unforget::evaluate::{Graded, TaskScore};
-use unforget::experiment::read_split;
+use unforget::evaluate::{Graded, ItemScore, TaskScore};
+use unforget::experiment::split_file;
 use unforget::generate::Sampling;
 use unforget::samples::{self, Evaluated, Evaluation};
 use unforget::stats;
 use unforget::store::Output;
+use unforget::table::{Cell, NOTHING, Table};
 use unforget::task::{Accuracy, Check, Form, Item};
 use unforget::verbs;
 
@@ -144,6 +145,7 @@ impl Evaluate {
                 model: &self.model,
                 adapter: adapter.as_deref(),
                 chat_template: template.map(|template| template.source()),
+                template: written_options(template),
                 device: &common.device,
                 sampling: serde_json::json!({"do_sample": false, "temperature": 0.0}),
                 max_new_tokens,
@@ -172,9 +174,9 @@ impl Evaluate {
             super::print_json(&all)?;
             return refused.map_or(Ok(()), Err);
         }
-        say!("{HEADER}");
-        for (Task { name, items }, rows) in tasks.iter().zip(&graded) {
-            say!("{}", summary(name, rows));
+        let lines = tasks.iter().zip(&graded).map(|(task, rows)| Line::of(None, &task.name, rows));
+        show!("{}", table(&lines.collect::<Vec<_>>()).lines());
+        for (Task { items, .. }, rows) in tasks.iter().zip(&graded) {
             for (item, row) in items.iter().zip(rows).take(self.show) {
                 say!(
                     "--- {}\n{}\n>>>\n{}\n=== {}: {}",
@@ -199,12 +201,11 @@ impl Evaluate {
             };
             return super::print_json(&front.iter().map(of_scale).collect::<Vec<_>>());
         }
-        say!("{:>6}  {HEADER}", "scale");
-        for (scale, graded) in front {
-            for (task, rows) in tasks.iter().zip(graded) {
-                say!("{scale:>6}  {}", summary(&task.name, rows));
-            }
-        }
+        let lines = front.iter().flat_map(|(scale, graded)| {
+            let tasks = tasks.iter().zip(graded);
+            tasks.map(|(task, rows)| Line::of(Some(*scale), &task.name, rows))
+        });
+        show!("{}", table(&lines.collect::<Vec<_>>()).lines());
         Ok(())
     }
 
@@ -216,17 +217,12 @@ impl Evaluate {
     fn asked(&self, chat: bool) -> Result<Vec<Asked>> {
         let mut asked = Vec::new();
         if let Some(file) = &self.items {
-            let (items, unusable) = match self.benchmarks.skip_unusable {
-                true => read_usable_items(file)?,
-                false => (read_items(file).map_err(|error| skippable(error, file))?, Vec::new()),
-            };
-            tell_unusable(&unusable);
             let stem = file.file_stem().unwrap_or_default();
-            let mut config = serde_json::json!({"items": file});
-            if !unusable.is_empty() {
-                config["unusable_rows"] = unusable.len().into();
-            }
-            asked.push(self.first(&stem.to_string_lossy(), items, config));
+            asked.push(self.items_of(
+                &stem.to_string_lossy(),
+                file,
+                serde_json::json!({"items": file}),
+            )?);
         }
         let folder = match &self.tasks {
             Some(folder) => folder.clone(),
@@ -234,11 +230,9 @@ impl Evaluate {
             None => unforget::lab::folder()?,
         };
         for task in &self.task {
-            // a task that is not there is named as one
-            read_split(&folder, task, &self.split, 0)?;
-            let items = read_items(&folder.join(task).join(format!("{}.jsonl", self.split)))?;
+            let file = split_file(&folder, task, &self.split)?;
             let config = serde_json::json!({"task": task, "split": self.split});
-            asked.push(self.first(task, items, config));
+            asked.push(self.items_of(task, &file, config)?);
         }
         let ask = self.benchmarks.ask(chat)?;
         for one in self.benchmarks.read(&self.split, chat)? {
@@ -266,6 +260,16 @@ impl Evaluate {
         Ok(asked)
     }
 
+    /// The first items of a task that has a file of them.
+    fn items_of(&self, name: &str, file: &Path, mut config: serde_json::Value) -> Result<Asked> {
+        let (items, unusable) = data::items(file, self.benchmarks.skip_unusable)?;
+        tell_unusable(&unusable);
+        if !unusable.is_empty() {
+            config["unusable_rows"] = unusable.len().into();
+        }
+        Ok(self.first(name, items, config))
+    }
+
     /// The first items of a task.
     fn first(&self, name: &str, mut items: Vec<Item>, config: serde_json::Value) -> Asked {
         let of = items.len();
@@ -280,8 +284,13 @@ impl Evaluate {
     }
 }
 
-/// What the columns of [`summary`] are.
-const HEADER: &str = "task         items      score ± se   skill    kept no parse truncated  empty";
+/// One task that was graded, with the scale of the adapter where several were tried.
+struct Line<'a> {
+    scale: Option<f64>,
+    task: &'a str,
+    rows: &'a [Graded],
+    score: TaskScore,
+}
 
 /// One task to ask.
 struct Asked {
@@ -311,35 +320,60 @@ fn gradable(asked: Vec<Asked>) -> (Vec<Asked>, Option<Error>) {
     (kept, refused)
 }
 
-/// One line of the table.
-fn summary(task: &str, rows: &[Graded]) -> String {
-    let score = TaskScore::of(task, rows);
-    let n = score.items.len() as f64;
-    let share = |form: Form| score.items.iter().filter(|item| item.form == form).count() as f64 / n;
-    let values: Vec<f64> = score.items.iter().map(|item| item.value).collect();
-    let error = stats::standard_error(&values).map_or("–".to_string(), |se| format!("{se:.3}"));
-    let skill = score.items.iter().map(|item| item.skill).sum::<f64>() / n;
-    if rows.iter().all(|row| !row.likelihoods.is_empty()) {
-        // nothing was written, so there is no form
-        let measure = |measure: Accuracy| {
-            let parts = rows.iter().flat_map(|row| &row.score.parts);
-            let right = parts.filter(|part| part.name == measure.name() && part.strict).count();
-            format!("{} {:.3}", measure.name(), right as f64 / n)
-        };
-        return format!(
-            "{task:12} {:5}  {:6.3} ± {error:>5}  by likelihood: {}",
-            rows.len(),
-            score.value(),
-            Accuracy::ALL.map(measure).join(", ")
-        );
+impl<'a> Line<'a> {
+    fn of(scale: Option<f64>, task: &'a str, rows: &'a [Graded]) -> Self {
+        Self { scale, task, rows, score: TaskScore::of(task, rows) }
     }
-    format!(
-        "{task:12} {:5}  {:6.3} ± {error:>5}  {skill:6.3}  {:6.3} {:8.3} {:9.3} {:6.3}",
-        rows.len(),
-        score.value(),
-        share(Form::Kept),
-        share(Form::NoParse),
-        share(Form::Truncated),
-        share(Form::Empty)
-    )
+
+    /// The score with its standard error over the items.
+    fn score(&self) -> String {
+        let values: Vec<f64> = self.score.items.iter().map(|item| item.value).collect();
+        let error = stats::standard_error(&values);
+        let error = error.map_or(NOTHING.to_owned(), |se| format!("{se:.3}"));
+        format!("{:.3} ± {error}", self.score.value())
+    }
+
+    /// Mean over the items of written answers; there is none where nothing was written.
+    fn written(&self, value: impl Fn(&ItemScore) -> f64) -> Cell {
+        let written = self.rows.iter().any(|row| row.likelihoods.is_empty());
+        let values = self.score.items.iter().map(value).collect::<Vec<_>>();
+        Cell::number(stats::mean(&values).filter(|_| written), 3)
+    }
+
+    /// Share that is right by a measure of likelihood.
+    fn likely(&self, measure: Accuracy) -> Cell {
+        let parts = self.rows.iter().flat_map(|row| &row.score.parts);
+        let right: Vec<f64> = parts
+            .filter(|part| part.name == measure.name())
+            .map(|part| f64::from(part.strict))
+            .collect();
+        Cell::number(stats::mean(&right), 3)
+    }
+}
+
+/// One row for each task; columns that say nothing of any are left out.
+fn table(lines: &[Line<'_>]) -> Table {
+    let of_form = |form: Form| move |item: &ItemScore| f64::from(item.form == form);
+    let mut table = Table::default().rows(lines);
+    if lines.iter().any(|line| line.scale.is_some()) {
+        table = table.column("scale", |line| line.scale.map(|scale| scale.to_string()));
+    }
+    table = table
+        .column("task", |line| line.task)
+        .column("items", |line| line.rows.len())
+        .column("score ± se", Line::score)
+        .column("skill", |line| line.written(|item| item.skill));
+    let forms = [
+        ("kept", Form::Kept),
+        ("no parse", Form::NoParse),
+        ("truncated", Form::Truncated),
+        ("empty", Form::Empty),
+    ];
+    for (name, form) in forms {
+        table = table.column(name, |line| line.written(of_form(form)));
+    }
+    for measure in Accuracy::ALL {
+        table = table.column(measure.name(), |line| line.likely(measure));
+    }
+    table.table().without_empty()
 }

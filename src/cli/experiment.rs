@@ -5,13 +5,13 @@ use super::terminal::{show, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
-use unforget::card::utc;
 use unforget::context::Context;
 use unforget::error::{Error, Result};
 use unforget::experiment::results::Results;
 use unforget::experiment::{Recipe, renamed_keys};
 use unforget::files::read_text;
-use unforget::report::{self, Provenance};
+use unforget::provenance::{Computation, Times, VERSION};
+use unforget::report::{self, Provenance, Report};
 use unforget::store;
 use unforget::sweep;
 
@@ -139,18 +139,17 @@ impl Output {
             title: format!("{}: what is learned and what is forgotten", recipe.name),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             recipe_toml: recipe.to_toml()?,
-            crate_version: env!("CARGO_PKG_VERSION").into(),
-            device: format!("{:?}", cx.location()),
-            threads: cx.workers,
-            started: utc(clock),
-            seconds: started.elapsed().as_secs_f64(),
+            crate_version: VERSION.into(),
+            computation: Computation::of_runs(cx),
+            times: Times::new(clock, started.elapsed().as_secs_f64()),
             notes: Vec::new(),
         };
-        let files = output.write(|| report::write(&results, &provenance, &self.folder(recipe)))?;
+        let report = Report::of(results)?;
+        let files = output.write(|| report.write(&provenance, &self.folder(recipe)))?;
         if self.json {
-            super::print_json(&results)?;
+            super::print_json(&*report.summary.results)?;
         } else {
-            show!("{}", report::table::print(&results));
+            show!("{}", report.text());
         }
         if let Some(page) = files.first() {
             cx.progress.note(&format!("report: {}", page.display()));

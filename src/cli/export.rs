@@ -4,7 +4,7 @@ use super::data::{
 };
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::say;
+use super::terminal::{say, show};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -17,8 +17,8 @@ use unforget::error::{Error, Result};
 use unforget::export;
 use unforget::masked::Masked;
 use unforget::model::Checkpoint;
-use unforget::report::parquet;
 use unforget::store::{Output, write_atomic, write_atomic_with};
+use unforget::table::{Table, parquet};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -226,19 +226,18 @@ impl Lora {
         if self.json {
             return super::print_json(&layers);
         }
-        say!("{:<44} {:>12} {:>12}", "layer", "change", "lost of it");
-        for layer in &layers {
-            say!(
-                "{:<44} {:>10.4} % {:>10.4} %",
-                layer.layer,
-                100.0 * layer.change,
-                100.0 * layer.error
-            );
-        }
+        let percent = |share: f64| format!("{:.4} %", 100.0 * share);
+        let table = Table::default()
+            .rows(&layers)
+            .column("layer", |layer| &layer.layer)
+            .column("change", |layer| percent(layer.change))
+            .column("lost of it", |layer| percent(layer.error))
+            .table();
+        show!("{}", table.lines());
         let worst = layers.iter().map(|layer| layer.error).fold(0.0, f64::max);
         say!(
-            "change: of the weight's norm; lost of it: what the plain LoRA misses, {:.4} % at most",
-            100.0 * worst
+            "change: of the weight's norm; lost of it: what the plain LoRA misses, {} at most",
+            percent(worst)
         );
         say!("adapter in {}", self.out.display());
         Ok(())
@@ -377,7 +376,7 @@ impl Masks {
         }
         printed.left_out = left_out;
         out.write(|| match table {
-            true => write_atomic(&self.out, &parquet(&export::frame(&labelled)?)?),
+            true => write_atomic(&self.out, &parquet(export::frame(&labelled)?)?),
             false => write_lines(&self.out, &lines),
         })?;
         self.print(&cx, &printed)

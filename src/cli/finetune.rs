@@ -1,4 +1,3 @@
-use super::Common;
 use super::data::{
     Asked, Reference, WhenTooLong, check_asked, check_known, check_scored, scored_for, weighting,
 };
@@ -6,7 +5,8 @@ use super::output::Reads;
 use super::template::Template;
 use super::terminal::{say, tell};
 use super::watching::Watching;
-use clap::{Args, ValueEnum};
+use super::{Common, word};
+use clap::Args;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -108,8 +108,8 @@ pub struct FinetuneModel {
 
     /// Where values that are not given come from: the paper's (rate 2e-5, linear, batch 4, dropout 0.05), or those for the lab's
     /// small model (rate 1e-3, cosine, batch 16) [default: lab for --model lab, else paper]
-    #[arg(long, value_enum, help_heading = "Training")]
-    preset: Option<Preset>,
+    #[arg(long, value_parser = ["paper", "lab"], help_heading = "Training")]
+    preset: Option<String>,
     /// Peak learning rate
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "Training")]
     learning_rate: Option<f64>,
@@ -120,15 +120,15 @@ pub struct FinetuneModel {
     #[arg(long, value_name = "N", help_heading = "Training")]
     batch_size: Option<usize>,
     /// How the rate goes over the steps
-    #[arg(long, value_enum, help_heading = "Training")]
-    schedule: Option<Falling>,
+    #[arg(long, value_parser = word::<Schedule>(["constant", "linear", "cosine"]), help_heading = "Training")]
+    schedule: Option<Schedule>,
     /// Steps over which the rate rises from 0
     #[arg(long, value_name = "N", help_heading = "Training")]
     warmup_steps: Option<usize>,
     /// What a step's loss is divided by: learned tokens, all completion tokens, the sum of the weights, or examples. Wins over what
     /// --weights says [default: as --weights says or its method was published, else learned tokens]
-    #[arg(long, value_enum, help_heading = "Training")]
-    normalizer: Option<Divisor>,
+    #[arg(long, value_parser = word::<Normalizer>(Normalizer::NAMES.map(|(name, _)| name)), help_heading = "Training")]
+    normalizer: Option<Normalizer>,
     /// Largest norm of a step's gradient
     #[arg(long, value_name = "NORM", allow_negative_numbers = true, help_heading = "Training")]
     max_grad_norm: Option<f64>,
@@ -162,8 +162,13 @@ pub struct FinetuneModel {
     #[arg(long, value_name = "N", requires = "kl", help_heading = "Staying close to the base")]
     kl_top: Option<usize>,
     /// KL(base || model), or KL(model || base) [default: forward]
-    #[arg(long, value_enum, requires = "kl", help_heading = "Staying close to the base")]
-    kl_direction: Option<Direction>,
+    #[arg(
+        long,
+        value_parser = word::<KlDirection>(["forward", "reverse"]),
+        requires = "kl",
+        help_heading = "Staying close to the base"
+    )]
+    kl_direction: Option<KlDirection>,
     /// L2-SP: LAMBDA / 2 times the squared distance of the weights from the base's
     #[arg(
         long,
@@ -195,33 +200,6 @@ pub struct FinetuneModel {
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Preset {
-    Paper,
-    Lab,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Falling {
-    Constant,
-    Linear,
-    Cosine,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Direction {
-    Forward,
-    Reverse,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Divisor {
-    Kept,
-    Completion,
-    Weights,
-    Batch,
 }
 
 /// What is printed.
@@ -322,7 +300,7 @@ impl FinetuneModel {
         let masked = Masked::new(Arc::new(data), &weighting, config.seed)?;
         let data = &masked.scored;
         let prepared = masked.prepare(&config)?;
-        let watch = self.watching.watch(&cx, &checkpoint, data, config.seed)?;
+        let watch = self.watching.watch(&cx, &checkpoint, data, config.seed, self.skip_unusable)?;
         let training = Training {
             watch: watch.as_ref(),
             log: self.watching.log.as_deref(),
@@ -344,11 +322,9 @@ impl FinetuneModel {
     }
 
     fn config(&self) -> TrainConfig {
-        let preset =
-            self.preset.unwrap_or(if self.model == "lab" { Preset::Lab } else { Preset::Paper });
-        let (preset, lora) = match preset {
-            Preset::Paper => (TrainConfig::paper(), LoraConfig::paper()),
-            Preset::Lab => (TrainConfig::lab(), LoraConfig::lab()),
+        let (preset, lora) = match self.preset.as_ref().unwrap_or(&self.model).as_str() {
+            "lab" => (TrainConfig::lab(), LoraConfig::lab()),
+            _ => (TrainConfig::paper(), LoraConfig::paper()),
         };
         TrainConfig {
             method: match self.full {
@@ -362,22 +338,11 @@ impl FinetuneModel {
                 }),
             },
             learning_rate: self.learning_rate.unwrap_or(preset.learning_rate),
-            schedule: match self.schedule {
-                Some(Falling::Constant) => Schedule::Constant,
-                Some(Falling::Linear) => Schedule::Linear,
-                Some(Falling::Cosine) => Schedule::Cosine,
-                None => preset.schedule,
-            },
+            schedule: self.schedule.unwrap_or(preset.schedule),
             warmup_steps: self.warmup_steps.unwrap_or(preset.warmup_steps),
             num_epochs: self.num_epochs.unwrap_or(preset.num_epochs),
             batch_size: self.batch_size.unwrap_or(preset.batch_size),
-            normalizer: match self.normalizer {
-                Some(Divisor::Kept) => Some(Normalizer::Kept),
-                Some(Divisor::Completion) => Some(Normalizer::Completion),
-                Some(Divisor::Weights) => Some(Normalizer::Weights),
-                Some(Divisor::Batch) => Some(Normalizer::Batch),
-                None => preset.normalizer,
-            },
+            normalizer: self.normalizer.or(preset.normalizer),
             max_grad_norm: if self.no_max_grad_norm {
                 None
             } else {
@@ -390,11 +355,7 @@ impl FinetuneModel {
             objective: self.objective.unwrap_or(preset.objective),
             kl: self.kl.or(preset.kl),
             kl_top: self.kl_top.or(preset.kl_top),
-            kl_direction: match self.kl_direction {
-                Some(Direction::Forward) => KlDirection::Forward,
-                Some(Direction::Reverse) => KlDirection::Reverse,
-                None => preset.kl_direction,
-            },
+            kl_direction: self.kl_direction.unwrap_or(preset.kl_direction),
             l2_sp: self.l2_sp.or(preset.l2_sp),
             gradient_checkpointing: self
                 .gradient_checkpointing

@@ -1,21 +1,26 @@
 use super::Common;
-use super::data::{first_names, note_unusable, skippable};
+use super::data::{self, first_names, note_unusable};
 use super::output::Reads;
 use super::template::Template;
 use super::terminal::say;
+use super::word;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
+use unforget::card::written_options;
 use unforget::chat::Conversation;
 use unforget::context::Context;
-use unforget::dataset::{items_to_jsonl, read_items, read_usable_items};
+use unforget::dataset::items_to_jsonl;
 use unforget::error::{Error, Result};
 use unforget::generate::Sampling;
 use unforget::model::Checkpoint;
 use unforget::self_output::{Candidate, Candidates, Conditioning, Pool, SelfOutput, Shown};
 use unforget::store::{Output, write_atomic, write_atomic_with};
 use unforget::task::{Item, rephrase_prompt};
+use unforget::tokens::{DateTime, TemplateOptions};
 use unforget::{tokens, verbs};
 
 const EXAMPLES: &str = "\
@@ -78,8 +83,15 @@ pub struct Generate {
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     /// Of the right answers, the one whose perplexity is lowest: given the prompt, or of its text alone
-    #[arg(long, value_enum, default_value = "text_alone")]
-    lowest: Lowest,
+    #[arg(
+        long,
+        value_parser = word::<Conditioning>([
+            PossibleValue::new("given_prompt").alias("given-prompt"),
+            PossibleValue::new("text_alone").alias("text-alone"),
+        ]),
+        default_value = "text_alone"
+    )]
+    lowest: Conditioning,
     #[command(flatten)]
     template: Template,
     /// Folder for pool.jsonl and train.jsonl
@@ -98,14 +110,6 @@ enum Kind {
     Rephrase,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Lowest {
-    #[value(name = "given_prompt", alias = "given-prompt")]
-    GivenPrompt,
-    #[value(name = "text_alone", alias = "text-alone")]
-    TextAlone,
-}
-
 /// A line of `pool.jsonl`.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -117,6 +121,12 @@ struct Line<'a> {
     accepted: bool,
     /// Stands in `train.jsonl`.
     chosen: bool,
+    /// The date that the chat template wrote, if it writes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template_date: Option<DateTime>,
+    /// Variables that the chat template was given.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    template_args: &'a BTreeMap<String, serde_json::Value>,
     #[serde(flatten)]
     candidate: &'a Candidate,
 }
@@ -152,13 +162,7 @@ impl Generate {
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
-        let (mut items, unusable) = match self.skip_unusable {
-            true => read_usable_items(&self.items)?,
-            false => {
-                let items = read_items(&self.items);
-                (items.map_err(|error| skippable(error, &self.items))?, Vec::new())
-            }
-        };
+        let (mut items, unusable) = data::items(&self.items, self.skip_unusable)?;
         note_unusable(&cx, &unusable);
         items.truncate(self.limit.unwrap_or(usize::MAX));
         let shown = match self.kind {
@@ -178,7 +182,8 @@ impl Generate {
             Kind::Rephrase => verbs::rephrase(&cx, &checkpoint, &label, &items, &config),
         }?;
         let chosen = pool.chosen(&items, config.lowest, Candidates::Correct);
-        let written = out.write(|| self.write(&pool, &chosen, config.lowest))?;
+        let template = written_options(cx.tokenizer(&checkpoint)?.template());
+        let written = out.write(|| self.write(&pool, &chosen, config.lowest, &template))?;
         let kept = |id: &str| chosen.iter().any(|item| item.id == id);
         let counts = Counts {
             asked: items.len() + long.len(),
@@ -215,10 +220,7 @@ impl Generate {
                 max_new_tokens: self.max_new_tokens,
                 seed: self.seed,
             },
-            lowest: match self.lowest {
-                Lowest::GivenPrompt => Conditioning::GivenPrompt,
-                Lowest::TextAlone => Conditioning::TextAlone,
-            },
+            lowest: self.lowest,
         };
         if config.samples == 0 {
             return Err(Error::invalid("samples", "must be at least 1"));
@@ -228,7 +230,13 @@ impl Generate {
     }
 
     /// Writes pool and chosen items; gives the name of the pool's file.
-    fn write(&self, pool: &Pool, chosen: &[Item], lowest: Conditioning) -> Result<&'static str> {
+    fn write(
+        &self,
+        pool: &Pool,
+        chosen: &[Item],
+        lowest: Conditioning,
+        template: &TemplateOptions,
+    ) -> Result<&'static str> {
         let train = self.out.join(TRAIN);
         // an earlier call's items stay together with their own pool
         let name = if chosen.is_empty() && train.exists() { NONE_RIGHT } else { POOL };
@@ -243,6 +251,8 @@ impl Generate {
                         label: label(candidate),
                         accepted: candidate.accepted(),
                         chosen: best.is_some_and(|best| std::ptr::eq(best, candidate)),
+                        template_date: template.date,
+                        template_args: &template.args,
                         candidate,
                     };
                     serde_json::to_writer(&mut *file, &line)

@@ -1,10 +1,11 @@
 use super::Common;
-use super::terminal::say;
+use super::terminal::{say, show};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
 use unforget::error::{Error, Result};
 use unforget::ledger::{ClassShare, Ledger, Tally, ThresholdPoint};
+use unforget::table::{NOTHING, Table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,9 +104,9 @@ impl QueryLedger {
 }
 
 fn print(of: &Printed) {
-    let share =
-        |value: Option<f64>| value.map_or("–".into(), |value| format!("{:.2} %", 100.0 * value));
-    let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
+    let words = |value: Option<String>| value.unwrap_or_else(|| NOTHING.to_owned());
+    let share = |value: Option<f64>| words(value.map(|value| format!("{:.2} %", 100.0 * value)));
+    let number = |value: Option<f64>| words(value.map(|value| format!("{value:.3}")));
     say!("files                    {:>10}", of.files);
     say!("examples                 {:>10}", of.examples);
     say!("tokens                   {:>10}", of.tokens);
@@ -115,31 +116,23 @@ fn print(of: &Printed) {
         say!("  in the writer's style  {style:>10}");
     }
     say!("perplexity per token     {:>10}", number(of.perplexity_per_token));
-    say!(
-        "\n{:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
-        "threshold",
-        "masked",
-        "surprisal",
-        "precision",
-        "recall"
-    );
-    for point in &of.thresholds {
-        say!(
-            "{:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
-            point.threshold,
-            share(Some(point.masked)),
-            share(Some(point.surprisal_masked)),
-            share(point.precision),
-            share(point.recall)
-        );
-    }
-    say!("\n{:<16}  {:>10}  {:>10}", "class", "share", "above 2.5");
-    for class in &of.classes {
-        let name = class.class.name();
-        say!("{name:<16}  {:>10}  {:>10}", share(Some(class.share)), share(Some(class.high)));
-    }
-    say!("\n{:>10}  {:>10}", "quantile", "perplexity");
-    for quantile in &of.quantiles {
-        say!("{:>10}  {:>10}", quantile.quantile, number(quantile.perplexity));
+    let thresholds = Table::default()
+        .rows(&of.thresholds)
+        .column("threshold", |point| point.threshold.to_string())
+        .column("masked", |point| share(Some(point.masked)))
+        .column("surprisal", |point| share(Some(point.surprisal_masked)))
+        .column("precision", |point| share(point.precision))
+        .column("recall", |point| share(point.recall));
+    let classes = Table::default()
+        .rows(&of.classes)
+        .column("class", |class| class.class.name())
+        .column("share", |class| share(Some(class.share)))
+        .column("above 2.5", |class| share(Some(class.high)));
+    let quantiles = Table::default()
+        .rows(&of.quantiles)
+        .column("quantile", |of| of.quantile.to_string())
+        .column("perplexity", |of| number(of.perplexity));
+    for table in [thresholds.table(), classes.table(), quantiles.table()] {
+        show!("\n{}", table.lines());
     }
 }

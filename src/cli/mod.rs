@@ -26,7 +26,9 @@ mod terminal;
 mod watching;
 mod weights;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,7 +60,8 @@ struct Common {
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
     /// In what products with frozen weights are computed on a processor: f32, bf16x2 (activations in two bf16 terms) or bf16; without an
-    /// instruction for bf16 (see doctor) all are f32 [default: the recipe's, or f32]
+    /// instruction for bf16 (see doctor) all are f32 [default: the recipe's, else bf16x2 where the
+    /// model's weights are bf16 and f32 where they are not]
     #[arg(long, global = true, value_name = "PRECISION")]
     precision: Option<String>,
     /// Runs computed side by side on a CPU, each on one thread [default: the number of processors]
@@ -119,6 +122,21 @@ enum Verb {
     Doctor(doctor::Doctor),
 }
 
+/// One of these words, which recipes have for the same value, with `_` for `-`.
+fn word<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    words: impl Into<PossibleValuesParser>,
+) -> impl TypedValueParser<Value = T> {
+    words.into().try_map(|word| {
+        let word = word.replace('-', "_");
+        T::deserialize(IntoDeserializer::<value::Error>::into_deserializer(word))
+    })
+}
+
+/// A word with what it means.
+fn means(word: &'static str, help: &'static str) -> PossibleValue {
+    PossibleValue::new(word).help(help)
+}
+
 impl Common {
     fn context(&self) -> Result<Context> {
         let progress = if self.quiet { Progress::quiet() } else { Progress::on_stderr() };
@@ -130,7 +148,7 @@ impl Common {
         if let Some(workers) = self.workers {
             cx.workers = workers.max(1);
         }
-        cx.precision = self.precision()?.unwrap_or_default();
+        cx.precision = self.precision()?;
         Ok(cx)
     }
 

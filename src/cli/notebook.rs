@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use unforget::error::{Error, Result};
 use unforget::interruption;
-use unforget::notebook::{self, Document, Installation, Part};
+use unforget::notebook::{self, Installation, Requirement};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -131,7 +131,7 @@ impl Notebook {
         // a kernel does not end by Ctrl-C; it is ended when this does
         interruption::heed();
         for file in &files {
-            let kept = Document::read(file)?;
+            let kept = notebook::Notebook::read(file)?;
             let ran = notebook::run(installation, file, Duration::from_secs(self.limit))?;
             if self.verify {
                 notebook::verify(&kept, &ran.document)
@@ -153,7 +153,7 @@ impl Notebook {
 }
 
 /// One line for each part; an error if something is missing.
-fn check(parts: &[Part]) -> Result<()> {
+fn check(parts: &[Requirement]) -> Result<()> {
     for part in parts {
         let (mark, text) = match &part.found {
             Some(found) => ("ok", found),

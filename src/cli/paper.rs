@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use unforget::error::Result;
-use unforget::paper::{self, Desk, Exhibit, Made, Options, claims};
-use unforget::report::table::WIDTH;
+use unforget::paper::{self, Desk, Exhibit, ExhibitOptions, Made, claims};
 use unforget::store::Output;
+use unforget::table::WIDTH;
 
 const TABLES: &str = "\
 Examples:
@@ -117,16 +117,16 @@ impl Claims {
         if self.options.json {
             return print_json(&found);
         }
-        for sheet in claims::sheets(&found) {
-            say!("{}", sheet.grid().text(WIDTH));
+        for table in claims::tables(&found) {
+            say!("{}", table.text(WIDTH));
         }
         Ok(())
     }
 }
 
 impl PaperOptions {
-    fn desk(&self) -> Result<Options> {
-        Ok(Options {
+    fn desk(&self) -> Result<ExhibitOptions> {
+        Ok(ExhibitOptions {
             seeds: self.seeds,
             quick: self.quick,
             model: self.model.clone(),
@@ -196,12 +196,12 @@ impl PaperOptions {
             }
 
             if self.json {
-                documents.push(json!({"id": exhibit.id, "title": exhibit.title, "recipe": exhibit.recipe, "tables": shown.sheets}));
+                documents.push(json!({"id": exhibit.id, "title": exhibit.title, "recipe": exhibit.recipe, "tables": shown.tables}));
                 continue;
             }
             say!("{}: {}\n", exhibit.heading(), exhibit.title);
-            for sheet in &shown.sheets {
-                say!("{}", sheet.grid().text(WIDTH));
+            for table in &shown.tables {
+                say!("{}", table.text(WIDTH));
             }
             for figure in &shown.figures {
                 say!("figure: {}", figure.plot.title);

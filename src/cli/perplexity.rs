@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use unforget::dataset::{files, read_items};
 use unforget::error::Result;
-use unforget::ledger::{self, Origin, Summary};
+use unforget::ledger::{self, Origin};
 use unforget::masked::Masked;
+use unforget::perplexity::Summary;
 use unforget::scored::Scored;
 use unforget::task::Item;
 use unforget::verbs;
@@ -158,7 +159,7 @@ fn style(path: &std::path::Path, data: &Scored) -> Vec<Vec<bool>> {
     }
     let items: HashMap<&str, &Item> = items.iter().map(|item| (item.id.as_str(), item)).collect();
     let marked = |sequence: &unforget::tokens::Sequence| match items.get(sequence.id.as_str()) {
-        Some(item) => ledger::marked(sequence, &item.truth, &item.style),
+        Some(item) => sequence.marked(&item.truth, &item.style),
         None => vec![false; sequence.len()],
     };
     data.sequences.iter().map(marked).collect()

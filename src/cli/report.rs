@@ -4,7 +4,7 @@ use super::terminal::{say, show};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
-use unforget::report::{self, Document};
+use unforget::report::{self, Report, ResultsFile};
 use unforget::store::Output;
 
 const EXAMPLES: &str = "\
@@ -39,10 +39,11 @@ impl WriteReport {
             report::FILES.into_iter().filter(|name| !again || *name != "results.json").collect();
         let output = Output::within("--out", &out, &names).older(report::is_in(&out));
         Reads::new(common)?.path("RESULTS", &file).check(std::slice::from_ref(&output))?;
-        let document = read(&self.results)?.1;
-        let write = if again { report::draw } else { report::write };
-        let files = output.write(|| write(&document.results, &document.provenance, &out))?;
-        show!("{}", report::table::print(&document.results));
+        let ResultsFile { results, provenance, .. } = read(&self.results)?.1;
+        let report = Report::of(results)?;
+        let write = if again { Report::draw } else { Report::write };
+        let files = output.write(|| write(&report, &provenance, &out))?;
+        show!("{}", report.text());
         if let Some(page) = files.first() {
             say!("report: {}", page.display());
         }
@@ -57,7 +58,7 @@ fn is_in(file: &Path, folder: &Path) -> bool {
 }
 
 /// The results of an experiment and their file: results.json, or the folder that holds it.
-pub(super) fn read(results: &Path) -> Result<(PathBuf, Document)> {
+pub(super) fn read(results: &Path) -> Result<(PathBuf, ResultsFile)> {
     let file = file_of(results)?;
     let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
     let document = serde_json::from_slice(&bytes).map_err(|error| {

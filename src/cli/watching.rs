@@ -1,16 +1,20 @@
 //! Options for what is looked at while a model is trained.
 
+use super::data::{self, skippable};
 use super::output::Reads;
-use super::terminal::say;
-use clap::{Args, ValueEnum};
+use super::terminal::{say, show};
+use super::word;
+use clap::Args;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use unforget::context::Context;
-use unforget::dataset::{Dataset, read_items};
+use unforget::dataset::{Dataset, Row as DataRow, rows};
 use unforget::error::{Error, Result};
 use unforget::model::Checkpoint;
 use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten};
 use unforget::scored::Scored;
 use unforget::store::Output;
+use unforget::table::{Cell, Table};
 
 /// Looking at a training while it goes on.
 #[derive(Args)]
@@ -50,22 +54,16 @@ pub struct Watching {
     /// What happens when more is lost: the training ends with the model as it is, or as it was at the last look within the budget
     #[arg(
         long,
-        value_enum,
+        value_parser = word::<WhenForgotten>(["stop", "roll-back"]),
         default_value = "stop",
         requires = "forget_at_most",
         help_heading = "While it trains"
     )]
-    when_forgotten: Then,
+    when_forgotten: WhenForgotten,
     /// Folder for steps and probes as they come: steps.jsonl, probes.jsonl, an event file for TensorBoard, and at the end
     /// probes.html with the curves
     #[arg(long, value_name = "FOLDER", help_heading = "While it trains")]
     pub log: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Then {
-    Stop,
-    RollBack,
 }
 
 impl Watching {
@@ -92,6 +90,7 @@ impl Watching {
         checkpoint: &Checkpoint,
         data: &Scored,
         seed: u64,
+        skip_unusable: bool,
     ) -> Result<Option<Watch>> {
         if self.probe.is_empty() && self.target_probe.is_empty() {
             if self.forget_at_most.is_some() {
@@ -107,7 +106,7 @@ impl Watching {
         let named = named.chain(self.probe.iter().map(|text| (text, Role::NonTarget)));
         let mut sets = vec![ProbeSet::of_training(data, seed, self.probe_items)];
         for (text, role) in named {
-            sets.push(self.set(cx, checkpoint, text, role)?);
+            sets.push(self.set(cx, checkpoint, text, role, skip_unusable)?);
         }
         let watch = Watch {
             sets,
@@ -115,10 +114,7 @@ impl Watching {
             share: self.probe_share,
             max_new_tokens: self.probe_max_new_tokens,
             forget_at_most: self.forget_at_most,
-            when_forgotten: match self.when_forgotten {
-                Then::Stop => WhenForgotten::Stop,
-                Then::RollBack => WhenForgotten::RollBack,
-            },
+            when_forgotten: self.when_forgotten,
         };
         watch.check()?;
         Ok(Some(watch))
@@ -130,6 +126,7 @@ impl Watching {
         checkpoint: &Checkpoint,
         text: &str,
         role: Role,
+        skip: bool,
     ) -> Result<ProbeSet> {
         let Some((name, file)) =
             text.split_once('=').filter(|(name, file)| !name.is_empty() && !file.is_empty())
@@ -143,21 +140,36 @@ impl Watching {
         };
         let tokenizer = cx.tokenizer(checkpoint)?;
         let context = checkpoint.config()?.max_position_embeddings;
-        match read_items(&file) {
-            Ok(mut items) => {
-                items.truncate(self.probe_items);
-                ProbeSet::of_items(name, role, &items, &tokenizer, context)
-            }
-            Err(_) => {
-                let mut examples = Dataset::read(&file)?.examples;
-                examples.truncate(self.probe_items);
-                cx.progress.note(&format!(
-                    "{} holds no items that can be graded: the answers of probe set {name} are only scored",
-                    file.display()
-                ));
-                ProbeSet::of_examples(name, role, examples, &tokenizer, context)
-            }
-        }
+        let is_item = |row: &DataRow| row.fields.get("check").is_some_and(Value::is_object);
+        let (mut set, mut unusable) = if rows(&file)?.iter().any(is_item) {
+            let (mut items, unusable) = data::items(&file, skip)?;
+            items.truncate(self.probe_items);
+            let set = |skip| ProbeSet::of_items(name, role, &items, &tokenizer, context, skip);
+            (set(skip).map_err(|error| skippable(error, &file, set(true)))?, unusable)
+        } else {
+            let data = match skip {
+                true => Dataset::read_usable(&file)?,
+                false => Dataset::read(&file)
+                    .map_err(|error| skippable(error, &file, Dataset::read_usable(&file)))?,
+            };
+            let Dataset { mut examples, unusable, unread, .. } = data;
+            data::note_columns(cx, &file, &unread);
+            examples.truncate(self.probe_items);
+            cx.progress.note(&format!(
+                "{} holds no items that can be graded: the answers of probe set {name} are only scored",
+                file.display()
+            ));
+            let set = |skip| {
+                ProbeSet::of_examples(name, role, examples.clone(), &tokenizer, context, skip)
+            };
+            let set = set(skip).map_err(|error| skippable(error, &file, set(true)))?;
+            cx.mention_unread(&tokenizer, &examples);
+            (set, unusable)
+        };
+        unusable.append(&mut set.unusable);
+        data::note_unusable(cx, &unusable);
+        set.unusable = unusable;
+        Ok(set)
     }
 }
 
@@ -166,29 +178,18 @@ pub fn print(rows: &[Row], stopped: Option<&Stopped>) {
     let Some(last) = rows.last().map(|row| row.step) else {
         return;
     };
-    let shown = |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
-    say!(
-        "\n{:16} {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}",
-        "probe",
-        "step",
-        "loss",
-        "KL",
-        "score",
-        "skill",
-        "form"
-    );
-    for row in rows.iter().filter(|row| row.step == 0 || row.step == last) {
-        say!(
-            "{:16} {:>6}  {:>6}  {:>6}  {:>6}  {:>6}  {:>6}",
-            row.probe,
-            row.step,
-            shown(row.loss),
-            shown(row.kl),
-            shown(row.score),
-            shown(row.skill),
-            shown(row.form)
-        );
-    }
+    let ends: Vec<&Row> = rows.iter().filter(|row| row.step == 0 || row.step == last).collect();
+    let table = Table::default()
+        .rows(&ends)
+        .column("probe", |row| &row.probe)
+        .column("step", |row| row.step)
+        .column("loss", |row| Cell::number(row.loss, 3))
+        .column("KL", |row| Cell::number(row.kl, 3))
+        .column("score", |row| Cell::number(row.score, 3))
+        .column("skill", |row| Cell::number(row.skill, 3))
+        .column("form", |row| Cell::number(row.form, 3))
+        .table();
+    show!("\n{}", table.lines());
     if let Some(stopped) = stopped {
         let then = match stopped.back_to {
             Some(step) => format!("went back to step {step}"),

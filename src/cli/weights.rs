@@ -1,11 +1,12 @@
-use super::terminal::say;
+use super::terminal::{say, show};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
-use unforget::display::Card;
+use unforget::display::InfoCard;
 use unforget::error::{Error, Result};
 use unforget::ledger::Ledger;
 use unforget::select::{Needs, Normalizer, PRESETS, Signals, TokenClass, Weighting};
+use unforget::table::{Cell, Table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -129,22 +130,16 @@ impl Weights {
             if weighting.needs().online() {
                 say!("\nBefore the first step, the whole record taken as one batch:");
             }
-            say!(
-                "\n{:<16} {:>10} {:>10} {:>8} {:>12}",
-                "class",
-                "tokens",
-                "kept",
-                "",
-                "mean weight"
-            );
-            for row in &kept {
-                let mean = row.mean_weight.map_or("–".into(), |mean| format!("{mean:.4}"));
-                let share = match row.tokens {
-                    0 => "–".into(),
-                    tokens => format!("{:.2} %", 100.0 * row.kept as f64 / tokens as f64),
-                };
-                say!("{:<16} {:>10} {:>10} {share:>8} {mean:>12}", row.class, row.tokens, row.kept);
-            }
+            let share = |row: &Kept| (row.tokens > 0).then(|| row.kept as f64 / row.tokens as f64);
+            let table = Table::default()
+                .rows(&kept)
+                .column("class", |row| row.class)
+                .column("tokens", |row| row.tokens)
+                .column("kept", |row| row.kept)
+                .column("kept %", |row| Cell::number(share(row).map(|share| 100.0 * share), 2))
+                .column("mean weight", |row| Cell::number(row.mean_weight, 4))
+                .table();
+            show!("\n{}", table.lines());
         }
         Ok(())
     }
@@ -180,7 +175,7 @@ impl Weights {
 
 fn describe(weighting: &Weighting) {
     say!("{:<12}{weighting}", "rule");
-    for (name, value) in Card::from(weighting).rows {
+    for (name, value) in InfoCard::from(weighting).rows {
         say!("{name:<12}{value}");
     }
 }

@@ -7,6 +7,7 @@
 //! A trap: a file that was cut off is refused, and so is one whose content contradicts itself; but where a length within a packed file
 //! (parquet, or Arrow with compression) was changed, the decoders may ask for more memory than there is, which ends the program.
 
+use crate::store::hex;
 use flate2::read::MultiGzDecoder;
 use polars_arrow::array::{
     Array, BinaryArray, BinaryViewArray, BooleanArray, DictionaryArray, FixedSizeBinaryArray,
@@ -281,7 +282,7 @@ fn decimal(digits: i128, scale: usize) -> Value {
 fn bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => Value::from(text),
-        Err(_) => Value::from(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>()),
+        Err(_) => Value::from(hex(bytes)),
     }
 }
 

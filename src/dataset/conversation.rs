@@ -246,7 +246,7 @@ fn conversation(row: &Row) -> Found<Said> {
             let pair = Conversation::pair(text(row, question)?, text(row, answer)?);
             let read = match answer {
                 // an item, and how it is graded
-                "truth" => vec![question, answer, "check", "style"],
+                "truth" => vec![question, answer, "check", "style", "system"],
                 _ => vec![question, answer, "system"],
             };
             return Ok(Said::of(with_system(row, pair.messages)?, &read));
@@ -310,9 +310,16 @@ fn document(row: &Row) -> Found<Said> {
 
 /// The messages, after what a column of its own has the system say.
 fn with_system(row: &Row, mut messages: Vec<Message>) -> Found<Conversation> {
-    let given = messages.first().is_some_and(|first| first.role == Role::System);
-    if !given && let Some(system) = optional(row, "system")? {
-        messages.insert(0, Message::system(system));
+    let given = messages.first().filter(|first| first.role == Role::System);
+    match (given, optional(row, "system")?) {
+        (None, Some(system)) => messages.insert(0, Message::system(system)),
+        (Some(given), Some(system)) if given.content != system => {
+            return Err(
+                "has a system message and another one in the column system; keep one of them"
+                    .into(),
+            );
+        }
+        _ => {}
     }
     Ok(Conversation::new(messages))
 }
@@ -412,6 +419,17 @@ fn message(message: &Value, place: &str) -> Found<Message> {
     let fields = message.as_object().ok_or_else(|| lacks("role", "from"))?;
     let held = |key: &&str| fields.get(*key).filter(|value| !value.is_null());
     let value = ["content", "value"].iter().find_map(held);
+    // of two names for one thing none is left behind
+    let twice = |one: &str, other: &str| {
+        format!("expected {place} to have {one} or {other}, not both with other values")
+    };
+    if held(&"value").is_some_and(|other| value != Some(other)) {
+        return Err(twice("content", "value"));
+    }
+    let from = held(&"from").and_then(Value::as_str).filter(|_| source == "role");
+    if from.is_some_and(|from| Role::parse(from) != Some(role)) {
+        return Err(twice("role", "from"));
+    }
     let content = match value {
         None => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -39,6 +39,10 @@
 //!
 //! A trap: a table has every column in every row, so that what a row lacks is null there. Null is read as absent, everywhere.
 
+#[cfg(feature = "tables")]
+mod arrow;
+#[cfg(not(feature = "tables"))]
+#[path = "without_arrow.rs"]
 mod arrow;
 mod conversation;
 mod source;
@@ -49,11 +53,11 @@ mod text;
 use crate::chat::Conversation;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::store::bytes_hash;
 use crate::task::Item;
 use conversation::Said;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use source::{Format, Source};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -107,6 +111,49 @@ pub struct Unusable {
     pub id: String,
     /// Why.
     pub problem: String,
+}
+
+impl Unusable {
+    /// An error of a row of `path` with the way out: `option` leaves such rows out. `usable` is what that would give; where it is an error, too,
+    /// as of a damaged file, that is no way out.
+    pub fn skippable<T>(error: Error, path: &Path, option: &str, usable: Result<T>) -> Error {
+        let way_out = format!("({option} leaves such rows out and counts them)");
+        match error {
+            error if usable.is_err() => error,
+            Error::Row { path, line, problem } => {
+                Error::row(path, line, format!("{problem} {way_out}"))
+            }
+            Error::Invalid { what, problem } if what.starts_with("example ") => {
+                let place = path.display().to_string();
+                Error::invalid(place, format!("{what}: {problem}\n{way_out}"))
+            }
+            // a template that refuses a conversation
+            Error::File { path, problem } if problem.contains("(example ") => {
+                Error::file(path, format!("{problem}\n{way_out}"))
+            }
+            other => other,
+        }
+    }
+
+    /// What a person is told of rows that are left out; `None` where there are none.
+    pub fn told(unusable: &[Self]) -> Option<String> {
+        const SHOWN: usize = 5;
+        if unusable.is_empty() {
+            return None;
+        }
+        let mut text = format!("{} rows cannot be used and are left out:", unusable.len());
+        for Self { id, problem } in unusable.iter().take(SHOWN) {
+            let line = problem.lines().next().unwrap_or_default();
+            text += &match line.contains(id.as_str()) {
+                true => format!("\n  {line}"),
+                false => format!("\n  {id}: {line}"),
+            };
+        }
+        if unusable.len() > SHOWN {
+            text += &format!("\n  and {} more", unusable.len() - SHOWN);
+        }
+        Some(text)
+    }
 }
 
 /// The examples of a data set.
@@ -177,7 +224,7 @@ impl Dataset {
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let source = Source::file(path);
         let rows = parse_rows(bytes, path)?;
-        Self::of(source, rows, sha256(bytes))
+        Self::of(source, rows, bytes_hash(bytes))
     }
 
     /// As [`Dataset::read`], for tables whose columns have other names: the texts of the column `prompt` are what is asked, those of `completion`
@@ -370,16 +417,11 @@ pub fn items_to_jsonl(items: &[Item]) -> Result<String> {
     Ok(text)
 }
 
-/// SHA-256 of `bytes`, in hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The hash of a file, or that of the hashes of several, each on a line.
 fn hash_of(hashes: &[String]) -> String {
     match hashes {
         [one] => one.clone(),
-        several => sha256((several.join("\n") + "\n").as_bytes()),
+        several => bytes_hash((several.join("\n") + "\n").as_bytes()),
     }
 }
 
@@ -389,7 +431,7 @@ fn read_files(source: &Source) -> Result<(Vec<Row>, Vec<String>)> {
     let mut hashes = Vec::new();
     for file in &source.files {
         let bytes = std::fs::read(file).map_err(Error::io("reading the data set", file))?;
-        hashes.push(sha256(&bytes));
+        hashes.push(bytes_hash(&bytes));
         rows.append(&mut parse_rows(&bytes, file)?);
     }
     if source.files.len() > 1 {
@@ -472,7 +514,7 @@ impl Problems {
                 others.iter().take(SHOWN).map(|(number, _)| number.to_string()).collect();
             let more = if others.len() > SHOWN { ", …" } else { "" };
             problem += &format!(
-                "\n{} of {rows} rows cannot be used, the others are {}{more}",
+                "; {} of {rows} rows cannot be used, the others are {}{more}",
                 self.0.len(),
                 numbers.join(", ")
             );

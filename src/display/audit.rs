@@ -1,82 +1,56 @@
 //! The authors' numbers: rows of the paper's tables against what follows from them, and facts of an audit.
 
-use super::{Card, Media, Show};
-use crate::audit::{Fact, Table2, Table2Row, Verdict};
-use crate::report::grid::{Grid, NOTHING, minus};
+use super::{InfoCard, Media, Show};
+use crate::audit::{AuditVerdict, Fact, Table2, Table2Row, facts_table};
+use crate::table::{Cell, NOTHING, Table, minus};
 
-fn change(value: Option<f64>) -> String {
-    value.map_or(NOTHING.to_owned(), |value| minus(&format!("{value:.2}")))
+fn change(value: impl Into<Option<f64>>) -> Cell {
+    Cell::number(value, 2)
 }
 
-fn yes(follows: bool) -> String {
-    if follows { "yes" } else { "no" }.to_owned()
+fn yes(follows: bool) -> &'static str {
+    if follows { "yes" } else { "no" }
 }
 
 impl Show for Table2 {
     fn media(&self) -> Media {
-        let row = |row: &Table2Row| {
-            vec![
-                row.title(),
-                change(Some(row.printed_transfer)),
-                change(row.transfer()),
-                yes(row.transfer_follows()),
-                change(Some(row.printed_improvement)),
-                change(row.improvement()),
-                yes(row.improvement_follows()),
-            ]
-        };
-        Grid {
-            title: format!(
-                "{} of {} printed BWT follow from the accuracies",
-                self.transfers_that_follow(),
-                self.rows.len()
-            ),
-            legend:
-                "Percent. Printed: in Table 2. Comes out: from the accuracies that Table 12 prints."
-                    .to_owned(),
-            columns: [
-                "model, target, arm",
-                "BWT printed",
-                "comes out",
-                "follows",
-                "TI printed",
-                "comes out",
-                "follows",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            rows: self.rows.iter().map(row).collect(),
-        }
-        .media()
+        let title = format!(
+            "{} of {} printed BWT follow from the accuracies",
+            self.transfers_that_follow(),
+            self.rows.len()
+        );
+        Table::new(title)
+            .legend("Percent. Printed: in Table 2. Comes out: from the accuracies that Table 12 prints.")
+            .rows(&self.rows)
+            .column("model, target, arm", Table2Row::title)
+            .column("BWT printed", |row| change(row.printed_transfer))
+            .column("comes out", |row| change(row.transfer()))
+            .column("follows", |row| yes(row.transfer_follows()))
+            .column("TI printed", |row| change(row.printed_improvement))
+            .column("comes out", |row| change(row.improvement()))
+            .column("follows", |row| yes(row.improvement_follows()))
+            .table()
+            .media()
     }
 }
 
 impl Show for Table2Row {
     fn media(&self) -> Media {
-        let changes = self.changes();
-        let task = |(at, name): (usize, &&str)| {
-            let what = if *name == self.target { "TI" } else { "BWT" };
-            vec![
-                (*name).to_owned(),
-                format!("{:.4}", self.before[at]),
-                format!("{:.4}", self.after[at]),
-                change(changes[at]),
-                what.to_owned(),
-            ]
-        };
-        Grid {
-            title: self.title(),
-            legend: format!(
+        let part = |name: &str| if name == self.target { "TI" } else { "BWT" };
+        Table::new(self.title())
+            .legend(format!(
                 "BWT, the mean of the four: {}, printed {}. TI: {}, printed {}.",
-                change(self.transfer()),
-                change(Some(self.printed_transfer)),
-                change(self.improvement()),
-                change(Some(self.printed_improvement))
-            ),
-            columns: ["task", "before", "after", "change %", "part of"].map(str::to_owned).to_vec(),
-            rows: Self::TASKS.iter().enumerate().map(task).collect(),
-        }
-        .media()
+                change(self.transfer()).shown(),
+                change(self.printed_transfer).shown(),
+                change(self.improvement()).shown(),
+                change(self.printed_improvement).shown()
+            ))
+            .column("task", Self::TASKS)
+            .column("before", self.before.map(|share| Cell::number(share, 4)))
+            .column("after", self.after.map(|share| Cell::number(share, 4)))
+            .column("change %", self.changes().map(change))
+            .column("part of", Self::TASKS.map(part))
+            .media()
     }
 }
 
@@ -93,29 +67,21 @@ impl Show for Fact {
         if !self.note.is_empty() {
             rows.push(("note", self.note.clone()));
         }
-        Card::of(&self.what, &rows).media()
+        InfoCard::of(&self.what, &rows).media()
     }
 }
 
 /// Facts in short: what is stated, what comes out, and how many follow.
 impl Show for Vec<Fact> {
     fn media(&self) -> Media {
-        let follow = self.iter().filter(|fact| fact.verdict == Verdict::Follows).count();
-        let row = |fact: &Fact| {
-            vec![
-                fact.what.clone(),
-                minus(&fact.expected),
-                minus(fact.recomputed.as_deref().unwrap_or(NOTHING)),
-                fact.verdict.words().to_owned(),
-            ]
-        };
-        Grid {
-            title: format!("{follow} of {} facts follow", self.len()),
-            legend: String::new(),
-            columns: ["fact", "stated", "comes out", "verdict"].map(str::to_owned).to_vec(),
-            rows: self.iter().map(row).collect(),
-        }
-        .media()
+        let follow = self.iter().filter(|fact| fact.verdict == AuditVerdict::Follows).count();
+        let columns = [
+            ("fact", "fact"),
+            ("stated", "stated"),
+            ("comes out", "recomputed"),
+            ("verdict", "verdict"),
+        ];
+        facts_table(self).view(format!("{follow} of {} facts follow", self.len()), &columns).media()
     }
 }
 

@@ -5,13 +5,13 @@ use crate::dataset::{Dataset, Example};
 use crate::experiment::Recipe;
 use crate::experiment::results::Run;
 use crate::model::Checkpoint;
-use crate::report::grid::significant;
 use crate::self_output::Pool;
+use crate::table::significant;
 use crate::task::{Item, Score};
 
 /// A heading, rows of a name and a value, and perhaps texts below them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Card {
+pub struct InfoCard {
     /// What it is.
     pub title: String,
     /// Name and value.
@@ -23,7 +23,7 @@ pub struct Card {
 /// Characters of a text that a card shows.
 const LONGEST: usize = 1200;
 
-impl Card {
+impl InfoCard {
     /// A card of rows alone.
     pub fn of(title: &str, rows: &[(&str, String)]) -> Self {
         let rows = rows.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
@@ -53,7 +53,7 @@ impl Card {
     }
 }
 
-impl Show for Card {
+impl Show for InfoCard {
     fn media(&self) -> Media {
         let width = self.rows.iter().map(|(name, _)| name.chars().count()).max();
         let width = width.unwrap_or(0);
@@ -83,7 +83,7 @@ impl Show for Card {
     }
 }
 
-impl From<&Checkpoint> for Card {
+impl From<&Checkpoint> for InfoCard {
     fn from(checkpoint: &Checkpoint) -> Self {
         let parts = checkpoint.model.components().rev().take(2);
         let folder: Vec<_> = parts.map(|part| part.as_os_str().to_string_lossy()).collect();
@@ -115,7 +115,7 @@ impl From<&Checkpoint> for Card {
     }
 }
 
-impl From<&Dataset> for Card {
+impl From<&Dataset> for InfoCard {
     fn from(data: &Dataset) -> Self {
         let card = Self::new(format!("data set {}", data.name))
             .row("examples", data.len())
@@ -127,20 +127,20 @@ impl From<&Dataset> for Card {
     }
 }
 
-impl Card {
+impl InfoCard {
     fn conversation(self, example: &Example) -> Self {
         let messages = example.conversation.messages.iter();
         messages.fold(self, |card, message| card.text(message.role.name(), &message.content))
     }
 }
 
-impl From<&Item> for Card {
+impl From<&Item> for InfoCard {
     fn from(item: &Item) -> Self {
         Self::new(&item.id).text("question", &item.prompt).text("given answer", &item.truth)
     }
 }
 
-impl From<&[Item]> for Card {
+impl From<&[Item]> for InfoCard {
     fn from(items: &[Item]) -> Self {
         let Some(first) = items.first() else {
             return Self::new("no items");
@@ -153,7 +153,7 @@ impl From<&[Item]> for Card {
     }
 }
 
-impl From<&Pool> for Card {
+impl From<&Pool> for InfoCard {
     fn from(pool: &Pool) -> Self {
         let right =
             |item: &&crate::self_output::PoolItem| item.candidates.iter().any(|c| c.accepted());
@@ -173,7 +173,7 @@ impl From<&Pool> for Card {
     }
 }
 
-impl From<&Score> for Card {
+impl From<&Score> for InfoCard {
     fn from(score: &Score) -> Self {
         let card = Self::new(if score.value == 1.0 { "right" } else { "not right" })
             .row("score", significant(score.value))
@@ -185,7 +185,7 @@ impl From<&Score> for Card {
     }
 }
 
-impl From<&Recipe> for Card {
+impl From<&Recipe> for InfoCard {
     fn from(recipe: &Recipe) -> Self {
         let list = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(", ");
         Self::new(format!("recipe {}", recipe.name))
@@ -208,7 +208,7 @@ impl From<&Recipe> for Card {
     }
 }
 
-impl From<&Run> for Card {
+impl From<&Run> for InfoCard {
     fn from(run: &Run) -> Self {
         let share = |value: f64| format!("{:.1} %", 100.0 * value);
         let card = Self::new(format!("run of {}", run.arm))
@@ -226,7 +226,7 @@ macro_rules! shown_as_cards {
     ($($thing:ty),*) => {$(
         impl Show for $thing {
             fn media(&self) -> Media {
-                Card::from(self).media()
+                InfoCard::from(self).media()
             }
         }
     )*};
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_card_says_the_same_in_text_and_escaped_in_html() {
-        let card = Card::new("a < b").row("name", "<i>").text("text", "x & y");
+        let card = InfoCard::new("a < b").row("name", "<i>").text("text", "x & y");
         let media = card.media();
         let html = media.html.unwrap();
         assert!(
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_long_text_says_how_much_is_not_shown() {
-        let card = Card::new("t").text("text", &"é".repeat(LONGEST + 7));
+        let card = InfoCard::new("t").text("text", &"é".repeat(LONGEST + 7));
         assert!(card.texts[0].1.ends_with("… (7 characters more)"));
     }
 

@@ -5,8 +5,8 @@
 
 use super::{Media, Show, escaped};
 use crate::experiment::results::{TokenExample, TokenView};
-use crate::report::grid::significant;
-use crate::report::palette;
+use crate::plot::palette::{self, VERMILION};
+use crate::table::significant;
 
 /// The perplexity that gets the full color, as in the report.
 const HOTTEST: f64 = 1000.0;
@@ -49,7 +49,7 @@ fn html(token: &TokenView) -> String {
         token.style.then(|| "the writer's style".to_owned()),
     ];
     let hover = hover.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let style = format!("background:rgba(213,94,0,{:.2})", 0.85 * heat);
+    let style = format!("background:{}", VERMILION.css(0.85 * heat));
     let span = format!("<span style=\"{style}\" title=\"{hover}\">{shown}</span>");
     match token.learned {
         true => span,

@@ -1,6 +1,7 @@
 //! The steps of a lesson: what was read, what is learned of it, and what came out.
 
-use super::{Card, Media, Show};
+use super::{InfoCard, Media, Show};
+use crate::answers::Change;
 use crate::answers::{Answers, Comparison, Tasks};
 use crate::context::Context;
 use crate::error::Error;
@@ -8,15 +9,14 @@ use crate::evaluate::TaskScore;
 use crate::exercise::Judgment;
 use crate::masked::Masked;
 use crate::metric::PAPER_THRESHOLD;
-use crate::report::grid::{Grid, significant};
-use crate::report::table::{share, signed};
 use crate::scored::Scored;
-use crate::stats::{Estimate, Verdict};
+use crate::stats::{self, Verdict};
+use crate::table::{Cell, Table, significant};
 
 impl Show for Scored {
     fn media(&self) -> Media {
         let tokens: usize = self.sequences.iter().map(|s| s.completion.learned()).sum();
-        Card::of(
+        InfoCard::of(
             &format!("{}, as the model reads it", self.name),
             &[
                 ("items", self.sequences.len().to_string()),
@@ -35,7 +35,7 @@ impl Show for Scored {
 impl Show for Masked {
     fn media(&self) -> Media {
         let counts = self.counts();
-        Card::of(
+        InfoCard::of(
             &format!("{}, learned by the rule {}", self.scored.name, self.rule),
             &[
                 ("answer tokens", counts.completion.to_string()),
@@ -51,7 +51,7 @@ impl Show for Tasks {
     fn media(&self) -> Media {
         let rows =
             self.all().map(|task| (task.name.as_str(), format!("{} items", task.items.len())));
-        Card::of("tasks, the target first", &rows.collect::<Vec<_>>()).media()
+        InfoCard::of("tasks, the target first", &rows.collect::<Vec<_>>()).media()
     }
 }
 
@@ -61,70 +61,60 @@ impl Show for Answers {
         let row = |task: &TaskScore| (task.task.clone(), format!("{:.1} %", 100.0 * task.value()));
         let rows: Vec<(String, String)> = scores.tasks.iter().map(row).collect();
         let rows = rows.iter().map(|(task, share)| (task.as_str(), share.clone()));
-        Card::of(&format!("right answers of {}", self.name), &rows.collect::<Vec<_>>()).media()
+        InfoCard::of(&format!("right answers of {}", self.name), &rows.collect::<Vec<_>>()).media()
     }
 }
 
 impl Comparison {
     /// One row for each model, base first.
-    pub fn grid(&self) -> Grid {
-        let base = |first: usize, last: usize| {
-            let tasks = self.base.tasks.get(first..last).unwrap_or_default();
-            let values: Vec<f64> = tasks.iter().map(|task| task.value()).collect();
-            share(crate::stats::mean(&values).map(|value| Estimate { value, se: None }))
+    pub fn table(&self) -> Table {
+        let base = |tasks: &[TaskScore]| {
+            let values: Vec<f64> = tasks.iter().map(TaskScore::value).collect();
+            Cell::percent(stats::mean(&values))
         };
-        let count = self.base.tasks.len();
-        let nothing = || crate::report::grid::NOTHING.to_owned();
-        let mut rows = vec![vec![
-            self.base.name.clone(),
-            base(0, 1),
-            nothing(),
-            base(1, count),
-            nothing(),
-            nothing(),
-        ]];
-        rows.extend(self.changes.iter().map(|change| {
-            let percent = |of: &crate::stats::Comparison| {
-                share(Some(Estimate { value: of.second / 100.0, se: None }))
-            };
-            let points = |of: &crate::stats::Comparison| signed(Some(of.difference));
-            let other = change.non_target.as_ref();
-            vec![
-                change.name.clone(),
-                percent(&change.target),
-                points(&change.target),
-                other.map_or_else(nothing, percent),
-                other.map_or_else(nothing, points),
-                match change.kept() {
-                    Verdict::Yes => "no".into(),
-                    Verdict::No => "yes".into(),
-                    Verdict::CannotTell => "cannot tell".into(),
-                },
-            ]
-        }));
-        let names: Vec<&str> = self.base.tasks.iter().map(|task| task.task.as_str()).collect();
-        let (target, others) = names.split_first().unwrap_or((&"", &[]));
-        Grid {
-            title: format!("Target {target} against {}", others.join(", ")),
-            legend: "Percent of right answers, and points of change against base ± one standard error over the items, paired. Forgets: whether more than 2 \
-                     points are lost on the other tasks."
-                .to_owned(),
-            columns: ["model", "target %", "points", "others %", "points", "forgets"].map(str::to_owned).to_vec(),
-            rows,
-        }
+        let (target, others) = self.base.tasks.split_at(self.base.tasks.len().min(1));
+        let names = |tasks: &[TaskScore]| {
+            tasks.iter().map(|task| task.task.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let percent = |of: &stats::Comparison| Cell::percent(of.second / 100.0);
+        let points = |of: &stats::Comparison| Cell::change(of.difference);
+        let rows: Vec<Option<&Change>> =
+            std::iter::once(None).chain(self.changes.iter().map(Some)).collect();
+        Table::new(format!("Target {} against {}", names(target), names(others)))
+            .legend(
+                "Percent of right answers, and points of change against base ± one standard error over the items, paired. Forgets: whether more than 2 \
+                 points are lost on the other tasks.",
+            )
+            .rows(&rows)
+            .column("model", |row| row.map_or(&self.base.name, |change| &change.name))
+            .column("target %", |row| row.map_or_else(|| base(target), |of| percent(&of.target)))
+            .column("points", |row| row.map(|of| points(&of.target)))
+            .column("others %", |row| match row {
+                None => base(others),
+                Some(of) => of.non_target.as_ref().map(percent).into(),
+            })
+            .column("points", |row| row.and_then(|of| of.non_target.as_ref().map(points)))
+            .column("forgets", |row| {
+                row.map(|of| match of.kept() {
+                    Verdict::Yes => "no",
+                    Verdict::No => "yes",
+                    Verdict::CannotTell => "cannot tell",
+                })
+            })
+            .table()
     }
 }
 
 impl Show for Comparison {
     fn media(&self) -> Media {
-        self.grid().media()
+        self.table().media()
     }
 }
 
 impl Show for Judgment {
     fn media(&self) -> Media {
         let mark = if self.right { "✓ right" } else { "✗ not yet" };
-        let media = Card::of(mark, &[("", self.why.clone())]).media();
+        let media = InfoCard::of(mark, &[("", self.why.clone())]).media();
         Media { html: media.html.map(|html| code_marked(&html)), ..media }
     }
 }
@@ -144,11 +134,11 @@ fn code_marked(html: &str) -> String {
 
 impl Show for Context {
     fn media(&self) -> Media {
-        Card::of(
+        InfoCard::of(
             "ready",
             &[
                 ("unforget", env!("CARGO_PKG_VERSION").to_owned()),
-                ("computes on", format!("{:?}", self.device.location())),
+                ("computes on", self.device_name()),
             ],
         )
         .media()

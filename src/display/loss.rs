@@ -1,89 +1,65 @@
 //! What was lost: of each task how much is form and how much is skill, and single items before and after.
 
-use super::card::Card;
+use super::card::InfoCard;
 use super::{Media, Show};
 use crate::analysis::{LostPart, Nudged, Regression, TaskChange, TaskChanges};
 use crate::report::forgetting::p_value;
-use crate::report::grid::{Grid, NOTHING};
-use crate::report::table::{percent, plus, signed};
 use crate::stats::{self, holm};
+use crate::table::{Cell, Table};
 
 impl TaskChanges {
     /// One row for each task: how many items went which way, and how much of the change is skill and how much is form.
-    pub fn grid(&self) -> Grid {
+    pub fn table(&self) -> Table {
         let exact = |task: &TaskChange| task.items.map_or(1.0, |items| items.exact());
         let adjusted = holm(&self.tasks.iter().map(exact).collect::<Vec<_>>());
-        let rows = self.tasks.iter().zip(adjusted).map(|(task, p)| {
-            let count = |value: fn(&stats::mcnemar::Discordant) -> usize| {
-                let count = task.items.as_ref().map(value);
-                count.map_or(NOTHING.to_owned(), |count| count.to_string())
-            };
-            vec![
-                task.task.clone(),
-                percent(Some(task.base)),
-                percent(Some(task.tuned)),
-                signed(Some(task.points)),
-                plus(task.skill.value),
-                plus(task.form.value),
-                percent(Some(task.form_kept)),
-                count(|items| items.lost),
-                count(|items| items.gained),
-                p_value(p),
-            ]
-        });
-        Grid {
-            title: format!("What {} lost of each task, the target first", self.name),
-            legend: "points: change against base ± one standard error over the items, paired; skill: the part of it that remains when a right answer counts in any form; form: the rest. kept %: \
-                     answers in the form that was asked for. lost, gained: items that were right and are wrong, and the other way. p: McNemar's exact test of these two counts, adjusted by \
-                     Holm for all tasks."
-                .to_owned(),
-            columns: ["task", "base %", "now %", "points", "skill", "form", "kept %", "lost", "gained", "p"]
-                .map(str::to_owned)
-                .to_vec(),
-            rows: rows.collect(),
-        }
+        Table::new(format!("What {} lost of each task, the target first", self.name))
+            .legend(
+                "points: change against base ± one standard error over the items, paired; skill: the part of it that remains when a right answer counts in any form; form: the rest. kept %: \
+                 answers in the form that was asked for. lost, gained: items that were right and are wrong, and the other way. p: McNemar's exact test of these two counts, adjusted by \
+                 Holm for all tasks.",
+            )
+            .rows(&self.tasks)
+            .column("task", |task| &task.task)
+            .column("base %", |task| Cell::percent(task.base))
+            .column("now %", |task| Cell::percent(task.tuned))
+            .column("points", |task| Cell::change(task.points))
+            .column("skill", |task| Cell::points(task.skill.value))
+            .column("form", |task| Cell::points(task.form.value))
+            .column("kept %", |task| Cell::percent(task.form_kept))
+            .column("lost", |task| task.items.map(|items| items.lost))
+            .column("gained", |task| task.items.map(|items| items.gained))
+            .table()
+            .column("p", adjusted.into_iter().map(p_value))
     }
 
     /// One row for each task that should not be lost: its change in points and relative to base, and the mean of each. The second mean is the paper's BWT.
-    pub fn transfer(&self) -> Grid {
-        let cell = |value: Option<f64>| value.map_or(NOTHING.to_owned(), plus);
-        let mut rows: Vec<Vec<String>> = self
-            .others()
-            .iter()
-            .map(|task| {
-                vec![
-                    task.task.clone(),
-                    percent(Some(task.base)),
-                    percent(Some(task.tuned)),
-                    plus(task.points.value),
-                    cell(task.relative()),
-                ]
+    pub fn transfer(&self) -> Table {
+        // the mean is the last row
+        let rows: Vec<Option<&TaskChange>> = self.others().iter().map(Some).chain([None]).collect();
+        Table::new(format!("Backward transfer of {}", self.name))
+            .legend("points: now − base. relative %: the same divided by base, so that the same points weigh more where base is low. The mean of the last column is the paper's BWT.")
+            .rows(&rows)
+            .column("task", |row| row.map_or("mean", |task| &task.task))
+            .column("base %", |row| Cell::percent(row.map(|task| task.base)))
+            .column("now %", |row| Cell::percent(row.map(|task| task.tuned)))
+            .column("points", |row| {
+                let mean = || self.backward_transfer_points();
+                Cell::points(row.map_or_else(mean, |task| Some(task.points.value)))
             })
-            .collect();
-        rows.push(vec![
-            "mean".to_owned(),
-            NOTHING.to_owned(),
-            NOTHING.to_owned(),
-            cell(self.backward_transfer_points()),
-            cell(self.backward_transfer()),
-        ]);
-        Grid {
-            title: format!("Backward transfer of {}", self.name),
-            legend: "points: now − base. relative %: the same divided by base, so that the same points weigh more where base is low. The mean of the last column is the paper's BWT."
-                .to_owned(),
-            columns: ["task", "base %", "now %", "points", "relative %"].map(str::to_owned).to_vec(),
-            rows,
-        }
+            .column("relative %", |row| {
+                Cell::points(row.map_or_else(|| self.backward_transfer(), TaskChange::relative))
+            })
+            .table()
     }
 }
 
 impl Show for TaskChanges {
     fn media(&self) -> Media {
-        self.grid().media()
+        self.table().media()
     }
 }
 
-impl From<&Regression> for Card {
+impl From<&Regression> for InfoCard {
     fn from(lost: &Regression) -> Self {
         let part = match lost.lost() {
             LostPart::Form => "its form is lost, the answer is still there",
@@ -98,7 +74,7 @@ impl From<&Regression> for Card {
 
 impl Show for Regression {
     fn media(&self) -> Media {
-        Card::from(self).media()
+        InfoCard::from(self).media()
     }
 }
 
@@ -106,13 +82,13 @@ impl Show for Vec<Regression> {
     /// How many there are of each kind, and the first.
     fn media(&self) -> Media {
         let Some(first) = self.first() else {
-            return Card::of("nothing was forgotten", &[]).media();
+            return InfoCard::of("nothing was forgotten", &[]).media();
         };
         let form = self.iter().filter(|one| one.lost() == LostPart::Form).count();
-        let mut card = Card::new(format!("{} items were right and are wrong", self.len()))
+        let mut card = InfoCard::new(format!("{} items were right and are wrong", self.len()))
             .row("in form", form)
             .row("in skill", self.len() - form);
-        let first = Card::from(first);
+        let first = InfoCard::from(first);
         card.rows.push(("the first".to_owned(), first.title));
         card.rows.extend(first.rows);
         card.texts = first.texts;
@@ -123,40 +99,30 @@ impl Show for Vec<Regression> {
 impl Show for Vec<TaskChanges> {
     /// One row for each model: its losses on the other tasks together.
     fn media(&self) -> Media {
-        let row = |one: &TaskChanges| {
-            let mean = |value: fn(&TaskChange) -> f64| {
-                let each: Vec<f64> = one.others().iter().map(value).collect();
-                stats::mean(&each).map_or(NOTHING.to_owned(), plus)
-            };
-            let count = |value: fn(&stats::mcnemar::Discordant) -> usize| {
-                let counts = one.others().iter().filter_map(|task| task.items.as_ref());
-                counts.map(value).sum::<usize>().to_string()
-            };
-            vec![
-                one.name.clone(),
-                mean(|task| task.points.value),
-                mean(|task| task.skill.value),
-                mean(|task| task.form.value),
-                count(|items| items.lost),
-                count(|items| items.gained),
-            ]
+        let mean = |one: &TaskChanges, value: fn(&TaskChange) -> f64| {
+            Cell::points(stats::mean(&one.others().iter().map(value).collect::<Vec<_>>()))
         };
-        Grid {
-            title: "What each model lost of the other tasks".to_owned(),
-            legend: "points, skill and form: means over the tasks. lost, gained: items of all of them together.".to_owned(),
-            columns: ["model", "points", "skill", "form", "lost", "gained"]
-                .map(str::to_owned)
-                .to_vec(),
-            rows: self.iter().map(row).collect(),
-        }
-        .media()
+        let count = |one: &TaskChanges, value: fn(&stats::mcnemar::Discordant) -> usize| {
+            one.others().iter().filter_map(|task| task.items.as_ref()).map(value).sum::<usize>()
+        };
+        Table::new("What each model lost of the other tasks")
+            .legend("points, skill and form: means over the tasks. lost, gained: items of all of them together.")
+            .rows(self)
+            .column("model", |one| &one.name)
+            .column("points", |one| mean(one, |task| task.points.value))
+            .column("skill", |one| mean(one, |task| task.skill.value))
+            .column("form", |one| mean(one, |task| task.form.value))
+            .column("lost", |one| count(one, |items| items.lost))
+            .column("gained", |one| count(one, |items| items.gained))
+            .table()
+            .media()
     }
 }
 
 impl Show for Nudged {
     /// How many were right, and the first of which something was given.
     fn media(&self) -> Media {
-        let card = Card::new(format!(
+        let card = InfoCard::new(format!(
             "{} of {} answers are right with {} given",
             self.right(),
             self.items.len(),
@@ -203,10 +169,10 @@ mod tests {
         let before = scores(&[(1.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]);
         let after = scores(&[(0.0, 1.0), (0.0, 0.0), (0.0, 0.0), (1.0, 1.0)]);
         let found = changes(&before, &after).unwrap();
-        let row = &found.grid().rows[1];
-        assert_eq!(row[3..9], ["−50.0 ± 28.9", "−25.0", "−25.0", "75.0", "2", "0"]);
-        let mean = found.transfer().rows.pop().unwrap();
-        assert_eq!(mean[3..], ["−50.0", "−66.7"]);
+        let text = found.table().lines();
+        let row = "−50.0 ± 28.9  −25.0  −25.0    75.0     2       0";
+        assert!(text.lines().nth(2).unwrap().contains(row), "{text}");
+        assert!(found.transfer().lines().ends_with("−50.0       −66.7\n"));
         let text = vec![found].media().text;
         assert!(text.contains("−50.0  −25.0  −25.0"), "{text}");
     }

@@ -32,8 +32,8 @@ mod table;
 mod training;
 mod weighed;
 
-pub use card::Card;
-pub use movement::{blocks_grid, fronts_figure, movements_grid, spectrum_figure};
+pub use card::InfoCard;
+pub use movement::{blocks_table, fronts_figure, movements_table, spectrum_figure};
 pub use surprise::{spikes_figure, surprise_figure};
 pub use weighed::weight_figure;
 

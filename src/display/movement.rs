@@ -3,14 +3,12 @@
 use super::{Media, Show};
 use crate::analysis::{Front, Movement, Place, by_block};
 use crate::error::{Error, Result};
+use crate::plot::palette::{BASE, GRAY, look};
+use crate::plot::{self, Axis, Measured, Panel, Plot, Spectra};
 use crate::report::figure::Figure;
-use crate::report::grid::Grid;
-use crate::report::palette::{BASE, Look, look};
-use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
-use crate::report::spectrum::{self, Spectra};
-use crate::report::table::{frame, numbers, percent, signed, text};
 use crate::select::canonical;
 use crate::stats::Estimate;
+use crate::table::{Cell, Table};
 use crate::weight_change::THRESHOLD;
 
 /// The arm that a name for people means: `STM 2.5` is `stm(2.5)`, and has its color.
@@ -18,58 +16,37 @@ fn arm(name: &str) -> String {
     canonical(&name.to_lowercase().replace([' ', '-'], "_"))
 }
 
-fn number(value: Option<f64>, decimals: usize) -> String {
-    value.map_or(crate::report::grid::NOTHING.to_owned(), |value| format!("{value:.decimals$}"))
-}
-
 /// One row for each model: the paper's Table 7, with ranks of which the threshold is said.
-pub fn movements_grid(all: &[Movement]) -> Grid {
-    let row = |one: &Movement| {
+pub fn movements_table(all: &[Movement]) -> Table {
+    let largest = |one: &Movement| {
         let spectra = one.layers.iter().filter_map(|layer| layer.singular_values.as_ref());
-        let largest = spectra.filter_map(|values| values.first().copied()).reduce(f64::max);
-        vec![
-            one.name.clone(),
-            number(Some(one.norm()), 2),
-            percent(Some(one.relative)),
-            number(largest, 2),
-            number(one.effective_rank(), 1),
-            number(one.relative_rank(), 1),
-            number(one.entropy_rank(), 1),
-        ]
+        spectra.filter_map(|values| values.first().copied()).reduce(f64::max)
     };
-    Grid {
-        title: "How far the weights moved, and in how many directions".to_owned(),
-        legend: format!(
+    Table::new("How far the weights moved, and in how many directions")
+        .legend(format!(
             "‖Δ‖: Frobenius norm of the change of all adapted layers together; relative: to the weights' own norm. largest: singular value of any layer. Ranks are means over layers: singular \
              values above {THRESHOLD}, above a tenth of the layer's largest, and exp(entropy) of their shares of the sum."
-        ),
-        columns: [
-            "model".to_owned(),
-            "‖Δ‖".to_owned(),
-            "relative %".to_owned(),
-            "largest".to_owned(),
-            format!("rank > {THRESHOLD}"),
-            "rank > max/10".to_owned(),
-            "entropy rank".to_owned(),
-        ]
-        .to_vec(),
-        rows: all.iter().map(row).collect(),
-    }
+        ))
+        .rows(all)
+        .column("model", |one| &one.name)
+        .column("‖Δ‖", |one| Cell::number(one.norm(), 2))
+        .column("relative %", |one| Cell::percent(one.relative))
+        .column("largest", |one| Cell::number(largest(one), 2))
+        .column(format!("rank > {THRESHOLD}"), |one| Cell::number(one.effective_rank(), 1))
+        .column("rank > max/10", |one| Cell::number(one.relative_rank(), 1))
+        .column("entropy rank", |one| Cell::number(one.entropy_rank(), 1))
+        .table()
 }
 
 /// One row for each block, one column for each model.
-pub fn blocks_grid(all: &[Movement]) -> Grid {
-    let names = all.iter().map(|one| one.name.clone());
-    let rows = by_block(all).into_iter().enumerate().map(|(block, norms)| {
-        let cells = norms.iter().map(|norm| number(Some(*norm), 2));
-        std::iter::once(block.to_string()).chain(cells).collect()
-    });
-    Grid {
-        title: "Where the weights moved: norm of the change of each block".to_owned(),
-        legend: "Block 0 reads the embeddings. The squares of a column add up to the square of the whole.".to_owned(),
-        columns: std::iter::once("block".to_owned()).chain(names).collect(),
-        rows: rows.collect(),
-    }
+pub fn blocks_table(all: &[Movement]) -> Table {
+    let blocks = by_block(all);
+    let table = Table::new("Where the weights moved: norm of the change of each block")
+        .legend("Block 0 reads the embeddings. The squares of a column add up to the square of the whole.")
+        .column("block", (0..blocks.len()).map(|block| block.to_string()));
+    all.iter().enumerate().fold(table, |table, (at, one)| {
+        table.column(&one.name, blocks.iter().map(|norms| Cell::number(norms[at], 2)))
+    })
 }
 
 /// Singular values of the change of one projection, such as `q_proj`, block by block: the paper's Figure 14.
@@ -85,58 +62,55 @@ pub fn spectrum_figure(all: &[Movement], projection: &str) -> Result<Figure> {
         let problem = format!("no layer's path ends in `{projection}`");
         return Err(Error::invalid("projection", problem));
     }
-    let rows = || {
-        spectra.iter().flat_map(|one| {
+    let rows: Vec<(&str, usize, usize, f64)> = spectra
+        .iter()
+        .flat_map(|one| {
             let blocks = one.blocks.iter().enumerate();
             blocks.flat_map(move |(block, values)| {
                 let values = values.iter().enumerate();
-                values.map(move |(at, value)| (&one.arm, block, at, *value))
+                values.map(move |(at, value)| (&*one.arm, block, at, *value))
             })
         })
-    };
+        .collect();
     Ok(Figure {
         name: "spectrum",
-        plot: spectrum::plot(projection, &spectra, "Of scale · B A, the largest first."),
-        table: frame(vec![
-            text("arm", rows().map(|row| row.0.clone())),
-            numbers("block", rows().map(|row| Some(row.1 as f64))),
-            numbers("number", rows().map(|row| Some(row.2 as f64 + 1.0))),
-            numbers("value", rows().map(|row| Some(row.3))),
-        ])?,
+        plot: plot::spectrum(projection, &spectra).note("Of scale · B A, the largest first."),
+        table: Table::default()
+            .rows(&rows)
+            .file("arm", |row| row.0)
+            .file("block", |row| row.1 as f64)
+            .file("number", |row| row.2 as f64 + 1.0)
+            .file("value", |row| row.3)
+            .table(),
     })
 }
 
 impl Show for Vec<Movement> {
     fn media(&self) -> Media {
-        movements_grid(self).media()
+        movements_table(self).media()
     }
 }
 
 impl Front {
     /// One row for each part of the change.
-    pub fn grid(&self) -> Grid {
-        let row = |place: &Place| {
-            let others = place.change.non_target.as_ref();
-            vec![
-                format!("{:.2}", place.scale),
-                number(Some(place.norm), 2),
-                signed(Some(place.change.target.difference)),
-                signed(others.map(|others| others.difference)),
-            ]
-        };
-        Grid {
-            title: format!("{}, a part of its change put on", self.name),
-            legend: "scale: how much of the change is put on; 0 is base, 1 the tuned model. ‖Δ‖: norm of what is put on. Points of change against base ± one standard error over the items, paired."
-                .to_owned(),
-            columns: ["scale", "‖Δ‖", "target points", "others points"].map(str::to_owned).to_vec(),
-            rows: self.places.iter().map(row).collect(),
-        }
+    pub fn table(&self) -> Table {
+        let title = format!("{}, a part of its change put on", self.name);
+        Table::new(title)
+            .legend("scale: how much of the change is put on; 0 is base, 1 the tuned model. ‖Δ‖: norm of what is put on. Points of change against base ± one standard error over the items, paired.")
+            .rows(&self.places)
+            .column("scale", |place| format!("{:.2}", place.scale))
+            .column("‖Δ‖", |place| Cell::number(place.norm, 2))
+            .column("target points", |place| Cell::change(place.change.target.difference))
+            .column("others points", |place| {
+                Cell::change(place.change.non_target.as_ref().map(|others| others.difference))
+            })
+            .table()
     }
 }
 
 impl Show for Front {
     fn media(&self) -> Media {
-        self.grid().media()
+        self.table().media()
     }
 }
 
@@ -156,76 +130,47 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
     let target = |place: &Place| Some(place.change.target.difference);
     let others = |place: &Place| place.change.non_target.as_ref().map(|change| change.difference);
     let panel = |name: &str, value: &dyn Fn(&Place) -> Option<Estimate>| {
-        let mut layers =
-            vec![Layer::Level { y: 0.0, label: BASE.to_owned(), color: look(BASE, &names).color }];
-        let mut ends = vec![0.0];
-        for (front, arm) in fronts.iter().zip(&names) {
-            let Look { color, mark } = look(arm, &names);
-            let found: Vec<(f64, Estimate)> =
-                front.places.iter().filter_map(|place| Some((place.norm, value(place)?))).collect();
-            let points: Vec<(f64, f64)> = found.iter().map(|(x, y)| (*x, y.value)).collect();
-            layers.push(Layer::Line {
-                // a part of nothing is base
-                points: std::iter::once((0.0, 0.0)).chain(points.iter().copied()).collect(),
-                color,
-                width: 1.5,
-                opacity: 0.7,
-                dashed: false,
-            });
-            for (x, estimate) in &found {
-                let se = estimate.se.unwrap_or(0.0);
-                let y = (estimate.value - se, estimate.value + se);
-                ends.extend([y.0, y.1]);
-                layers.push(Layer::Spread { at: (*x, estimate.value), x: (*x, *x), y, color });
-            }
-            layers.push(Layer::Marks { points, color, mark, size: 5.5, filled: true });
-        }
-        Panel {
-            heading: None,
-            x: Axis {
-                label: "norm of the change that is put on".to_owned(),
-                from: 0.0,
-                to: 1.05 * longest.max(1e-6),
-                log: false,
-            },
-            y: Axis::around(&format!("{name}, points"), ends.into_iter(), 6.0),
-            layers,
-        }
+        let found = |front: &Front| -> Vec<Measured> {
+            let places = front.places.iter();
+            places.filter_map(|at| Some(Measured::estimate(at.norm, value(at)?))).collect()
+        };
+        let ends = fronts.iter().flat_map(found).flat_map(|at| at.ends()).chain([0.0]);
+        let panel = Panel::new(
+            Axis::new("norm of the change that is put on", 0.0, 1.05 * longest.max(1e-6)),
+            Axis::around(format!("{name}, points"), ends, 6.0),
+        );
+        fronts.iter().zip(&names).fold(panel.level(0.0, BASE, GRAY), |panel, (front, arm)| {
+            let (look, found) = (look(arm, &names), found(front));
+            let points = || found.iter().map(Measured::at);
+            // a part of nothing is base
+            panel
+                .line([(0.0, 0.0)].into_iter().chain(points()), look.stroke(1.5).opacity(0.7))
+                .error_bars(&found, look.color)
+                .marks(points(), look, 5.5)
+        })
     };
     let worst = |front: &Front| {
         let lost = front.places.iter().map(|place| place.change.lost());
         lost.fold(0.0, f64::max)
     };
     let title = fronts.iter().map(|front| format!("{} loses {:.0}", front.name, worst(front)));
-    let plot = Plot {
-        title: format!(
-            "On the other tasks, {} points at most",
-            title.collect::<Vec<_>>().join(" and ")
-        ),
-        note: "Each curve is one training of which more and more is put on, from nothing to all; bars: one standard error over the items.".to_owned(),
-        panels: vec![panel("other tasks", &others), panel("target", &target)],
-        legend: fronts
-            .iter()
-            .zip(&names)
-            .map(|(front, arm)| Key {
-                line: true,
-                ..look(arm, &names).key(front.name.clone())
-            })
-            .collect(),
-        size: (960, 560),
-    };
-    let of = |value: &dyn Fn(&Place) -> Option<f64>| -> Vec<Option<f64>> {
-        all().map(|(_, place)| value(place)).collect()
-    };
-    let column =
-        |name: &str, value: &dyn Fn(&Place) -> Option<f64>| numbers(name, of(value).into_iter());
-    let table = frame(vec![
-        text("model", all().map(|(front, _)| front.name.clone())),
-        column("scale", &|place| Some(place.scale)),
-        column("norm", &|place| Some(place.norm)),
-        column("target_points", &|place| Some(place.change.gained())),
-        column("other_points", &|place| Some(-place.change.lost())),
-    ])?;
+    let title = title.collect::<Vec<_>>().join(" and ");
+    let keys =
+        fronts.iter().zip(&names).map(|(front, arm)| look(arm, &names).line_key(&front.name));
+    let plot = Plot::new(format!("On the other tasks, {title} points at most"))
+        .note("Each curve is one training of which more and more is put on, from nothing to all; bars: one standard error over the items.")
+        .panels([panel("other tasks", &others), panel("target", &target)])
+        .legend(keys)
+        .size(960, 560);
+    let rows: Vec<(&Front, &Place)> = all().collect();
+    let table = Table::default()
+        .rows(&rows)
+        .file("model", |(front, _)| &front.name)
+        .file("scale", |(_, place)| place.scale)
+        .file("norm", |(_, place)| place.norm)
+        .file("target_points", |(_, place)| place.change.gained())
+        .file("other_points", |(_, place)| -place.change.lost())
+        .table();
     Ok(Figure { name: "fronts", plot, table })
 }
 
@@ -254,8 +199,19 @@ mod tests {
         let names = ["ground truth", "STM 2.5", "self-output", "random mask"];
         assert_eq!(names.map(arm), ["ground_truth", "stm(2.5)", "self_output", "random_mask"]);
         let all = [movement("ground truth", 1.0), movement("STM 2.5", 0.5)];
-        assert_eq!(movements_grid(&all).rows[1][1..4], ["2.50", "4.0", "2.00"]);
-        assert_eq!(blocks_grid(&all).rows[0], ["0", "5.00", "2.50"]);
+        assert_eq!(
+            movements_table(&all)
+                .lines()
+                .lines()
+                .nth(2)
+                .unwrap()
+                .split_whitespace()
+                .skip(2)
+                .take(3)
+                .collect::<Vec<_>>(),
+            ["2.50", "4.0", "2.00"]
+        );
+        assert!(blocks_table(&all).lines().ends_with("0              5.00     2.50\n"));
         assert_eq!(spectrum_figure(&all, "q_proj").unwrap().table.height(), 4);
         assert!(spectrum_figure(&all, "z_proj").is_err());
     }
@@ -274,7 +230,7 @@ mod tests {
             Comparison::of_scores(&before, &[&after]).unwrap().of("tuned").unwrap().clone();
         let place = Place { scale: 0.5, norm: 2.0, change };
         let front = Front { name: "ground truth".to_owned(), places: vec![place] };
-        assert_eq!(front.grid().rows[0][..2], ["0.50", "2.00"]);
+        assert!(front.table().lines().contains("\n0.50   2.00  "));
         let figure = fronts_figure(&[front]).unwrap();
         assert!(figure.plot.title.contains("ground truth loses 33"), "{}", figure.plot.title);
         assert!(figure.media().svg.unwrap().starts_with("<svg"));

@@ -1,11 +1,11 @@
 //! Rules of token weights: what one is and needs, the published ones, and where their weight lies.
 
-use super::{Card, Media, Show};
+use super::{InfoCard, Media, Show};
 use crate::analysis::Spread;
-use crate::report::grid::{Grid, NOTHING};
 use crate::select::{Normalizer, Preset, Weighting};
+use crate::table::{Cell, Table};
 
-impl From<&Weighting> for Card {
+impl From<&Weighting> for InfoCard {
     fn from(rule: &Weighting) -> Self {
         let needs = rule.needs();
         let mut rows: Vec<(&str, String)> = Vec::new();
@@ -58,65 +58,46 @@ impl From<&Weighting> for Card {
 
 impl Show for Weighting {
     fn media(&self) -> Media {
-        Card::from(self).media()
+        InfoCard::from(self).media()
     }
 }
 
 /// The published rules, a row for each; a page that shows HTML has the weight of a token beside them.
 impl Show for [Preset] {
     fn media(&self) -> Media {
-        type Column = (&'static str, fn(&Preset) -> String);
-        let grid = |columns: &[Column]| Grid {
-            title: format!("{} published rules and controls", self.len()),
-            legend: "What stands in braces is given in the call.".to_owned(),
-            columns: columns.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            rows: self
-                .iter()
-                .map(|preset| columns.iter().map(|(_, of)| of(preset)).collect())
-                .collect(),
+        let table = |with_weights: bool| {
+            let mut table = Table::new(format!("{} published rules and controls", self.len()))
+                .legend("What stands in braces is given in the call.")
+                .rows(self)
+                .column("rule", Preset::signature);
+            if with_weights {
+                table = table.column("weight of a token", |preset| preset.expression);
+            }
+            table.column("from", |preset| preset.source).table().media()
         };
-        let rule: Column = ("rule", Preset::signature);
-        let from: Column = ("from", |preset| preset.source.to_owned());
-        let weight: Column = ("weight of a token", |preset| preset.expression.to_owned());
-        Media { text: grid(&[rule, from]).media().text, ..grid(&[rule, weight, from]).media() }
+        Media { text: table(false).text, ..table(true) }
     }
 }
 
 impl Show for Spread {
     fn media(&self) -> Media {
-        let percent = |share: f64| format!("{:.1}", 100.0 * share);
-        let rows = self.rows.iter().map(|row| {
-            let mut cells = vec![
-                row.rule.clone(),
-                percent(row.learned as f64 / row.tokens.max(1) as f64),
-                format!("{:.3}", row.per_token()),
-                percent(row.surprising),
-                row.style.map_or(NOTHING.to_owned(), percent),
-            ];
-            cells.extend(row.classes.map(percent));
-            cells
-        });
         let tokens = self.rows.first().map_or(0, |row| row.tokens);
-        Grid {
-            title: format!("Where the weight of each rule lies, {tokens} answer tokens"),
-            legend: "Learned: tokens with any weight. Mean weight: of a token; it is 1 where all are learned. Then the share of all weight that lies on tokens \
-                     of a perplexity above 2.5, on those of the writer's own style, on words, on numbers and on the rest."
-                .to_owned(),
-            columns: [
-                "rule",
-                "learned %",
-                "mean weight",
-                "above 2.5 %",
-                "style %",
-                "words %",
-                "numbers %",
-                "rest %",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            rows: rows.collect(),
-        }
-        .media()
+        Table::new(format!("Where the weight of each rule lies, {tokens} answer tokens"))
+            .legend(
+                "Learned: tokens with any weight. Mean weight: of a token; it is 1 where all are learned. Then the share of all weight that lies on tokens \
+                 of a perplexity above 2.5, on those of the writer's own style, on words, on numbers and on the rest.",
+            )
+            .rows(&self.rows)
+            .column("rule", |row| &row.rule)
+            .column("learned %", |row| Cell::percent(row.learned as f64 / row.tokens.max(1) as f64))
+            .column("mean weight", |row| Cell::number(row.per_token(), 3))
+            .column("above 2.5 %", |row| Cell::percent(row.surprising))
+            .column("style %", |row| Cell::percent(row.style))
+            .column("words %", |row| Cell::percent(row.classes[0]))
+            .column("numbers %", |row| Cell::percent(row.classes[1]))
+            .column("rest %", |row| Cell::percent(row.classes[2]))
+            .table()
+            .media()
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a run was made from, and in what two runs differ.
 
-use super::{Card as Lines, Media, Show};
+use super::{InfoCard, Media, Show};
 use crate::adapter::PeftAdapter;
-use crate::card::{Card, Difference};
-use crate::report::grid::{Grid, NOTHING};
+use crate::card::RunCard;
+use crate::provenance::Difference;
+use crate::table::Table;
 use serde_json::Value;
 
 /// Hexadecimal digits of a hash that tell it from others.
@@ -14,7 +15,7 @@ fn short(hash: &str) -> String {
 }
 
 /// What does not depend on the machine: recipe, data, mask and hashes. Where and when it was computed the file says, and `unforget card`.
-impl Show for Card {
+impl Show for RunCard {
     fn media(&self) -> Media {
         let mut rows: Vec<(&str, String)> = Vec::new();
         let verb = self.run.split('/').next().unwrap_or_default();
@@ -30,8 +31,11 @@ impl Show for Card {
         for (name, hash) in &self.weights.files {
             rows.push(("weights", format!("{name} {}", short(hash))));
         }
-        rows.push(("tokenizer", short(&self.tokenizer)));
-        rows.push(("chat template", self.template.as_deref().map_or("none".to_owned(), short)));
+        rows.push(("tokenizer", short(&self.tokenization.tokenizer)));
+        rows.push((
+            "chat template",
+            self.tokenization.template.as_deref().map_or("none".to_owned(), short),
+        ));
         for (name, bulk) in &self.data {
             let count = format!("{} {name}, {}", bulk.count, short(&bulk.hash));
             rows.push(("data", count));
@@ -56,40 +60,34 @@ impl Show for Card {
         let versions: Vec<String> =
             self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         rows.push(("versions", versions.join(", ")));
-        Lines::of(&format!("card of a {verb} run"), &rows).media()
+        InfoCard::of(&format!("card of a {verb} run"), &rows).media()
     }
 }
 
 /// Of hashes only that they differ: what they are depends on the processor where a model computed them.
 impl Show for Vec<Difference> {
     fn media(&self) -> Media {
-        let value = |value: &Option<Value>, hash: &str| match value {
-            None => NOTHING.to_owned(),
-            Some(Value::String(text)) if text.len() == 64 => hash.to_owned(),
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
+        let value = |value: &Option<Value>, hash: &str| {
+            value.as_ref().map(|value| match value {
+                Value::String(text) if text.len() == 64 => hash.to_owned(),
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            })
         };
-        let row = |difference: &Difference| {
-            vec![
-                difference.field.clone(),
-                value(&difference.first, "a hash"),
-                value(&difference.second, "another"),
-            ]
-        };
-        Grid {
-            title: format!("{} fields differ", self.len()),
-            legend: String::new(),
-            columns: ["field", "first", "second"].map(str::to_owned).to_vec(),
-            rows: self.iter().map(row).collect(),
-        }
-        .media()
+        Table::new(format!("{} fields differ", self.len()))
+            .rows(self)
+            .column("field", |difference| &difference.field)
+            .column("first", |difference| value(&difference.first, "a hash"))
+            .column("second", |difference| value(&difference.second, "another"))
+            .table()
+            .media()
     }
 }
 
 impl Show for PeftAdapter {
     fn media(&self) -> Media {
         let config = &self.config;
-        Lines::of(
+        InfoCard::of(
             "adapter in PEFT's format",
             &[
                 ("layers", self.layers().to_string()),
@@ -112,7 +110,7 @@ mod tests {
     #[test]
     fn a_difference_shows_both_sides_but_no_hash() {
         let (one, other) = ("01".repeat(32), "02".repeat(32));
-        let found: Vec<Difference> = crate::card::differences(
+        let found: Vec<Difference> = crate::provenance::differences(
             &json!({"rate": 1e-3, "hash": one}),
             &json!({"rate": 3e-3, "hash": other}),
         );

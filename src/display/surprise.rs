@@ -2,40 +2,36 @@
 
 use super::heat_map::visible;
 use super::{Media, Show};
-use crate::analysis::{Kind, Kinds, Peak, Peaks, Perplexities};
+use crate::analysis::OfAnswers;
+use crate::analysis::{Kind, Kinds, Peaks, Perplexities};
 use crate::error::{Error, Result};
+use crate::experiment::results::TokenExample;
 use crate::metric::PAPER_THRESHOLD;
+use crate::plot::palette::{GRAY, look};
+use crate::plot::{Axis, Panel, Plot};
 use crate::report::figure::{self, Figure};
-use crate::report::grid::{Grid, NOTHING, significant};
-use crate::report::palette::{BASE, look};
-use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
-use crate::report::table::{frame, numbers, text};
-use crate::scored::{Scored, TokenExample};
+use crate::scored::Scored;
+use crate::table::{Cell, Table};
 
 impl Show for Peaks {
     fn media(&self) -> Media {
-        let row = |peak: &Peak| {
-            vec![
-                quoted(&peak.text),
-                quoted(&peak.before),
-                significant(peak.perplexity),
-                peak.rank.map_or(NOTHING.to_owned(), |rank| rank.to_string()),
-                peak.class.name().to_owned(),
-                if peak.style { "yes" } else { "" }.to_owned(),
-            ]
-        };
-        Grid {
-            title: format!(
-                "{}: {} tokens carry {:.0} % of the answer's surprise",
-                self.item,
-                self.tokens.len(),
-                100.0 * self.surprisal
-            ),
-            legend: "after: what stands before the token. likelier: tokens that the model thought more probable. style: of the writer's own manner.".to_owned(),
-            columns: words(&["token", "after", "perplexity", "likelier", "class", "style"]),
-            rows: self.tokens.iter().map(row).collect(),
-        }
-        .media()
+        let title = format!(
+            "{}: {} tokens carry {:.0} % of the answer's surprise",
+            self.item,
+            self.tokens.len(),
+            100.0 * self.surprisal
+        );
+        Table::new(title)
+            .legend("after: what stands before the token. likelier: tokens that the model thought more probable. style: of the writer's own manner.")
+            .rows(&self.tokens)
+            .column("token", |peak| quoted(&peak.text))
+            .column("after", |peak| quoted(&peak.before))
+            .column("perplexity", |peak| peak.perplexity)
+            .column("likelier", |peak| peak.rank.map(u64::from))
+            .column("class", |peak| peak.class.name())
+            .column("style", |peak| Cell::yes(peak.style))
+            .table()
+            .media()
     }
 }
 
@@ -44,72 +40,49 @@ fn quoted(text: &str) -> String {
     format!("‹{}›", visible(text).replace('\n', ""))
 }
 
-fn words<const N: usize>(words: &[&str; N]) -> Vec<String> {
-    words.map(str::to_owned).to_vec()
-}
-
 impl Show for Perplexities {
     fn media(&self) -> Media {
-        let known = |value: Option<f64>| value.map_or(NOTHING.to_owned(), significant);
-        let row = |row: &crate::analysis::OfAnswers| {
-            let summary = &row.summary;
-            let above = summary.above.iter().find(|above| above.perplexity == PAPER_THRESHOLD);
-            vec![
-                row.name.clone(),
-                summary.examples.to_string(),
-                summary.completion_tokens.to_string(),
-                known(summary.perplexity_given_prompt),
-                known(summary.perplexity_of_text_alone),
-                known(summary.perplexity_per_token),
-                above.map_or(NOTHING.to_owned(), |above| format!("{:.1}", 100.0 * above.share)),
-            ]
+        let above = |row: &OfAnswers| {
+            let above = row.summary.above.iter().find(|above| above.perplexity == PAPER_THRESHOLD);
+            Cell::percent(above.map(|above| above.share))
         };
-        Grid {
-            title: "How surprising the answers are".to_owned(),
-            legend: "given the question: mean over answers of exp(mean surprisal given question and template, end of turn included), the paper's Table 1. text alone: the \
-                     same of the bare text. per token: exp of the mean over all tokens given the question, so that long answers count for more."
-                .to_owned(),
-            columns: words(&["answers", "items", "tokens", "given the question", "text alone", "per token", ">2.5 %"]),
-            rows: self.rows.iter().map(row).collect(),
-        }
-        .media()
+        Table::new("How surprising the answers are")
+            .legend(
+                "given the question: mean over answers of exp(mean surprisal given question and template, end of turn included), the paper's Table 1. text alone: the \
+                 same of the bare text. per token: exp of the mean over all tokens given the question, so that long answers count for more.",
+            )
+            .rows(&self.rows)
+            .column("answers", |row| &row.name)
+            .column("items", |row| row.summary.examples)
+            .column("tokens", |row| row.summary.completion_tokens)
+            .column("given the question", |row| row.summary.perplexity_given_prompt)
+            .column("text alone", |row| row.summary.perplexity_of_text_alone)
+            .column("per token", |row| row.summary.perplexity_per_token)
+            .column(">2.5 %", above)
+            .table()
+            .media()
     }
 }
 
 impl Show for Kinds {
     fn media(&self) -> Media {
         let all = self.all();
-        let percent = |part: f64, whole: f64| match whole > 0.0 {
-            true => format!("{:.1}", 100.0 * part / whole),
-            false => NOTHING.to_owned(),
-        };
-        let row = |kind: &Kind| {
-            vec![
-                kind.name.clone(),
-                kind.tokens.to_string(),
-                percent(kind.tokens as f64, all.tokens as f64),
-                percent(kind.counted as f64, kind.tokens as f64),
-                percent(kind.counted as f64, all.counted as f64),
-                percent(kind.surprisal, all.surprisal),
-            ]
-        };
-        Grid {
-            title: format!("Kinds of tokens in the answers: {}", self.name),
-            legend: format!(
+        let percent = |part: f64, whole: f64| Cell::percent((whole > 0.0).then(|| part / whole));
+        let rows: Vec<&Kind> = self.rows.iter().chain([&all]).collect();
+        Table::new(format!("Kinds of tokens in the answers: {}", self.name))
+            .legend(format!(
                 "share: of all tokens. {0} %: of this kind's tokens. of all {0}: of all tokens that are {0}. surprise: of the summed surprisal.",
                 self.counted
-            ),
-            columns: vec![
-                "kind".to_owned(),
-                "tokens".to_owned(),
-                "share %".to_owned(),
-                format!("{} %", self.counted),
-                format!("of all {} %", self.counted),
-                "surprise %".to_owned(),
-            ],
-            rows: self.rows.iter().chain([&all]).map(row).collect(),
-        }
-        .media()
+            ))
+            .rows(&rows)
+            .column("kind", |kind| &kind.name)
+            .column("tokens", |kind| kind.tokens)
+            .column("share %", |kind| percent(kind.tokens as f64, all.tokens as f64))
+            .column(format!("{} %", self.counted), |kind| percent(kind.counted as f64, kind.tokens as f64))
+            .column(format!("of all {} %", self.counted), |kind| percent(kind.counted as f64, all.counted as f64))
+            .column("surprise %", |kind| percent(kind.surprisal, all.surprisal))
+            .table()
+            .media()
     }
 }
 
@@ -163,75 +136,41 @@ pub fn surprise_figure(readings: &[&Scored]) -> Result<Figure> {
         .collect();
     let names: Vec<String> = curves.iter().map(|(name, _)| arm(name)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut layers = vec![Layer::Upright {
-        x: PAPER_THRESHOLD,
-        label: format!("the paper's {PAPER_THRESHOLD}"),
-        color: look(BASE, &[]).color,
-    }];
-    let mut legend = Vec::new();
-    for ((name, shares), arm) in curves.iter().zip(&names) {
-        let look = look(arm, &names);
-        let points: Vec<(f64, f64)> = places.iter().copied().zip(shares.iter().copied()).collect();
-        let marked = points.iter().copied().skip(9).step_by(10).collect();
-        layers.push(Layer::Line {
-            points,
-            color: look.color,
-            width: 2.0,
-            opacity: 1.0,
-            dashed: false,
-        });
-        layers.push(Layer::Marks {
-            points: marked,
-            color: look.color,
-            mark: look.mark,
-            size: 4.5,
-            filled: true,
-        });
-        legend.push(Key {
-            label: name.clone(),
-            color: look.color,
-            mark: Some(look.mark),
-            line: true,
-            dashed: false,
-        });
-    }
     let above = |(reading, (name, _)): (&&Scored, &(String, Vec<f64>))| {
         let shares = [PAPER_THRESHOLD, 1000.0].map(|p| 100.0 * reading.share_above(p));
         format!("{name} {:.1} and {:.1} %", shares[0], shares[1])
     };
     let above: Vec<String> = readings.iter().zip(&curves).map(above).collect();
     let top = curves.iter().flat_map(|(_, shares)| shares).copied().fold(1.0, f64::max);
-    let plot = Plot {
-        title: format!("Tokens above a perplexity of 2.5 and of 1000: {}", above.join("; ")),
-        note: "Share of the answers' tokens whose perplexity under base, given the question, is above that on the axis.".to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis {
-                label: "token perplexity".to_owned(),
-                from: 1.0,
-                to: HIGHEST,
-                log: true,
-            },
-            y: Axis {
-                label: "tokens above it, percent".to_owned(),
-                from: 0.0,
-                to: 1.05 * top,
-                log: false,
-            },
-            layers,
-        }],
-        legend,
-        size: (960, 420),
-    };
-    let rows = || {
-        curves
-            .iter()
-            .flat_map(|(name, shares)| shares.iter().zip(&places).map(move |pair| (name, pair)))
-    };
-    let table = frame(vec![
-        text("answers", rows().map(|(name, _)| name.clone())),
-        numbers("perplexity", rows().map(|(_, (_, place))| Some(*place))),
-        numbers("percent_above", rows().map(|(_, (share, _))| Some(*share))),
-    ])?;
+    let panel = Panel::new(
+        Axis::log("token perplexity", 1.0, HIGHEST),
+        Axis::new("tokens above it, percent", 0.0, 1.05 * top),
+    )
+    .upright(PAPER_THRESHOLD, format!("the paper's {PAPER_THRESHOLD}"), GRAY);
+    let panel = curves.iter().zip(&names).fold(panel, |panel, ((_, shares), arm)| {
+        let look = look(arm, &names);
+        let points = || places.iter().copied().zip(shares.iter().copied());
+        let marked = points().skip(9).step_by(10);
+        panel.line(points(), look.stroke(2.0)).marks(marked, look, 4.5)
+    });
+    let keys = curves.iter().zip(&names);
+    let keys = keys.map(|((name, _), arm)| look(arm, &names).line_key(name));
+    let plot = Plot::new(format!("Tokens above a perplexity of 2.5 and of 1000: {}", above.join("; ")))
+        .note("Share of the answers' tokens whose perplexity under base, given the question, is above that on the axis.")
+        .panel(panel)
+        .legend(keys)
+        .size(960, 420);
+    let rows: Vec<(&str, f64, f64)> = curves
+        .iter()
+        .flat_map(|(name, shares)| {
+            shares.iter().zip(&places).map(|(share, place)| (name.as_str(), *place, *share))
+        })
+        .collect();
+    let table = Table::default()
+        .rows(&rows)
+        .file("answers", |row| row.0)
+        .file("perplexity", |row| row.1)
+        .file("percent_above", |row| row.2)
+        .table();
     Ok(Figure { name: "surprise", plot, table })
 }

@@ -2,11 +2,10 @@
 
 use super::{Media, Show};
 use crate::error::Result;
+use crate::plot::palette::BLUE;
+use crate::plot::{self, Plot};
 use crate::report::figure::Figure;
-use crate::report::grid::significant;
-use crate::report::palette::look;
-use crate::report::plot::{Axis, Layer, Panel, Plot};
-use crate::report::table::{frame, numbers};
+use crate::table::{Table, significant};
 use crate::train::Step;
 use crate::verbs::Tuned;
 
@@ -32,36 +31,15 @@ pub fn loss_figure(steps: &[Step]) -> Result<Figure> {
         _ => "No step has a finite loss".to_owned(),
     };
     let learned: usize = steps.iter().map(|step| step.learned).sum();
-    let axis = |label: &str, to: f64| Axis {
-        label: label.to_owned(),
-        from: 0.0,
-        to: to.max(1e-3),
-        log: false,
-    };
-    let plot = Plot {
-        title,
-        note: format!(
+    let panel = plot::loss_panel(steps.len() as f64, top);
+    let plot = Plot::new(title)
+        .note(format!(
             "Mean over the tokens that are learned ({learned} over all steps), so masking hard tokens lowers it by itself."
-        ),
-        panels: vec![Panel {
-            heading: None,
-            x: axis("optimizer step", steps.len() as f64),
-            y: axis("loss, nats per learned token", 1.05 * top),
-            layers: vec![Layer::Line {
-                points: losses.clone(),
-                color: look("stm(2.5)", &["stm(2.5)"]).color,
-                width: 2.0,
-                opacity: 1.0,
-                dashed: false,
-            }],
-        }],
-        legend: Vec::new(),
-        size: (720, 320),
-    };
-    let table = frame(vec![
-        numbers("step", losses.iter().map(|point| Some(point.0))),
-        numbers("loss", losses.iter().map(|point| Some(point.1))),
-    ])?;
+        ))
+        .panel(panel.line(losses.clone(), BLUE.stroke(2.0)))
+        .size(720, 320);
+    let table =
+        Table::default().rows(&losses).file("step", |at| at.0).file("loss", |at| at.1).table();
     Ok(Figure { name: "loss", plot, table })
 }
 

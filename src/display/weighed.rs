@@ -5,11 +5,10 @@ use super::{Media, Show, escaped};
 use crate::analysis::weights_by_perplexity;
 use crate::error::Result;
 use crate::masked::{Masked, Weighed};
+use crate::plot::palette::{self, BLUE, GRAY, look};
+use crate::plot::{Axis, Look, Panel, Plot};
 use crate::report::figure::Figure;
-use crate::report::grid::significant;
-use crate::report::palette::{self, look};
-use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
-use crate::report::table::{frame, numbers, text};
+use crate::table::{Table, significant};
 
 /// The deeper a token's ground, the more it weighs; the largest weight of the answer has the full color.
 impl Show for Weighed {
@@ -42,8 +41,8 @@ impl Show for Weighed {
                 .map_or(String::new(), |p| format!(", perplexity {}", significant(p)));
             let depth = if most > 0.0 { weight / most } else { 0.0 };
             let span = format!(
-                "<span style=\"background:rgba(0,114,178,{:.2})\" title=\"weight {weight:.3}{perplexity}\">{ink}</span>",
-                0.55 * depth
+                "<span style=\"background:{}\" title=\"weight {weight:.3}{perplexity}\">{ink}</span>",
+                BLUE.css(f64::from(0.55 * depth))
             );
             html += &match *weight == 0.0 {
                 true => format!("<s>{span}</s>"),
@@ -68,71 +67,31 @@ impl Show for Weighed {
 pub fn weight_figure(lessons: &[&Masked]) -> Result<Figure> {
     let all = weights_by_perplexity(lessons);
     let names: Vec<&str> = all.iter().map(|bins| bins.rule.as_str()).collect();
-    let looks: Vec<palette::Look> = names.iter().map(|name| look(name, &names)).collect();
+    let looks: Vec<Look> = names.iter().map(|name| look(name, &names)).collect();
     let points = || all.iter().flat_map(|bins| &bins.points);
     let end = |of: fn(&(f64, f64)) -> f64, least: f64| points().map(of).fold(least, f64::max);
-    let mut layers = vec![Layer::Upright {
-        x: crate::metric::PAPER_THRESHOLD,
-        label: "2.5".to_owned(),
-        color: look(palette::BASE, &[]).color,
-    }];
-    for (bins, look) in all.iter().zip(&looks) {
-        layers.push(Layer::Line {
-            points: bins.points.clone(),
-            color: look.color,
-            width: 2.0,
-            opacity: 1.0,
-            dashed: false,
-        });
-        layers.push(Layer::Marks {
-            points: bins.points.clone(),
-            color: look.color,
-            mark: look.mark,
-            size: 3.0,
-            filled: true,
-        });
-    }
-    let key = |(name, look): (&&str, &palette::Look)| Key {
-        label: (*name).to_owned(),
-        color: look.color,
-        mark: Some(look.mark),
-        line: true,
-        dashed: false,
-    };
-    let plot = Plot {
-        title: "Every rule is a curve over the same axis".to_owned(),
-        note: "Mean weight of the answer tokens of about the same perplexity under the base model; ranges of fewer than five tokens are left out.".to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis {
-                label: "perplexity of the token".to_owned(),
-                from: 1.0,
-                to: 1.1 * end(|point| point.0, 10.0),
-                log: true,
-            },
-            y: Axis {
-                label: "mean weight".to_owned(),
-                from: 0.0,
-                to: 1.05 * end(|point| point.1, 1e-3),
-                log: false,
-            },
-            layers,
-        }],
-        legend: names.iter().zip(&looks).map(key).collect(),
-        size: (720, 380),
-    };
-    let rows = || {
-        let of = |bins: &'_ crate::analysis::Bins| {
-            let rule = bins.rule.clone();
-            bins.points.clone().into_iter().map(move |point| (rule.clone(), point))
-        };
-        all.iter().flat_map(of)
-    };
-    let table = frame(vec![
-        text("rule", rows().map(|row| row.0)),
-        numbers("perplexity", rows().map(|row| Some(row.1.0))),
-        numbers("weight", rows().map(|row| Some(row.1.1))),
-    ])?;
+    let panel = Panel::new(
+        Axis::log("perplexity of the token", 1.0, 1.1 * end(|point| point.0, 10.0)),
+        Axis::new("mean weight", 0.0, 1.05 * end(|point| point.1, 1e-3)),
+    )
+    .upright(crate::metric::PAPER_THRESHOLD, "2.5", GRAY);
+    let panel = all.iter().zip(&looks).fold(panel, |panel, (bins, look)| {
+        let points = bins.points.iter().copied();
+        panel.line(points.clone(), look.stroke(2.0)).marks(points, *look, 3.0)
+    });
+    let plot = Plot::new("Every rule is a curve over the same axis")
+        .note("Mean weight of the answer tokens of about the same perplexity under the base model; ranges of fewer than five tokens are left out.")
+        .panel(panel)
+        .legend(names.iter().zip(&looks).map(|(name, look)| look.line_key(*name)))
+        .size(720, 380);
+    let rows: Vec<(&str, (f64, f64))> =
+        all.iter().flat_map(|bins| bins.points.iter().map(|point| (&*bins.rule, *point))).collect();
+    let table = Table::default()
+        .rows(&rows)
+        .file("rule", |row| row.0)
+        .file("perplexity", |row| row.1.0)
+        .file("weight", |row| row.1.1)
+        .table();
     Ok(Figure { name: "weights", plot, table })
 }
 

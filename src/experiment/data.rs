@@ -1,8 +1,10 @@
 //! The training data of each arm.
 
+use super::recipe::SKIP;
 use super::results::{ClassShare, DataSummary, ThresholdPoint, TokenExample};
 use super::{Arm, Recipe, Source};
 use crate::context::Context;
+use crate::dataset::Unusable;
 use crate::error::{Error, Result};
 use crate::ledger::{self, Ledger, Origin, Tally};
 use crate::masked::Masked;
@@ -15,6 +17,7 @@ use crate::tokens::TooLong;
 use crate::train::TrainConfig;
 use crate::verbs::{self, Training};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The answers of one source, and how they came to be.
@@ -58,7 +61,8 @@ impl Data {
         base: &Checkpoint,
         sources: &BTreeMap<Source, bool>,
     ) -> Result<Self> {
-        let items = recipe.items(&recipe.target, "train", recipe.sizes.train)?;
+        let (items, unusable) = recipe.usable_items(&recipe.target, "train", recipe.sizes.train)?;
+        Unusable::told(&unusable).inspect(|text| cx.progress.note(text));
         // a rule that cannot be trained is refused before anything is computed
         recipe.arms.iter().try_for_each(Arm::check)?;
         let own = sources.keys().any(|source| source.of_self_output());
@@ -80,6 +84,7 @@ impl Data {
                     Set::make(cx, recipe, base, source, chosen)?.with_pool(&items, pool)
                 }
             };
+            let set = set.with_unusable(&unusable);
             let set = match compared {
                 true => set.with_reference(cx, recipe, base)?,
                 false => set,
@@ -184,16 +189,14 @@ impl Set {
             too_long: TooLong::Refuse,
             skip_unusable: recipe.skip_unusable,
         };
-        let rendered = Scored::of_items(&label, &answered, &cx.tokenizer(base)?, rendering)?;
-        if let Some(first) = rendered.unusable.first() {
-            let ids = rendered.unusable.iter().take(5).map(|of| of.id.as_str());
-            cx.progress.note(&format!(
-                "{label}: {} of {} items cannot be used and are left out: {} ({})",
-                rendered.unusable.len(),
-                answered.len(),
-                ids.collect::<Vec<_>>().join(", "),
-                first.problem
-            ));
+        let tokenizer = cx.tokenizer(base)?;
+        let render = |how| Scored::of_items(&label, &answered, &tokenizer, how);
+        let rendered = render(rendering).map_err(|error| {
+            let usable = render(Rendering { skip_unusable: true, ..rendering });
+            Unusable::skippable(error, Path::new(&label), SKIP, usable)
+        })?;
+        if let Some(text) = Unusable::told(&rendered.unusable) {
+            cx.progress.note(&format!("{label}: {text}"));
         }
         let scored = verbs::score_rendered(cx, base, rendered)?;
         let ledger = ledger_of(cx, base, &scored)?;
@@ -211,6 +214,13 @@ impl Set {
     /// The same with what it was chosen from.
     fn with_pool(self, asked: &[Item], pool: Option<&Pool>) -> Self {
         Self { asked: asked.len(), pool: pool.map(PoolSummary::from), ..self }
+    }
+
+    /// The same with rows that could not be read as items.
+    fn with_unusable(self, unread: &[Unusable]) -> Self {
+        let mut scored = Scored::clone(&self.scored);
+        scored.unusable.splice(0..0, unread.iter().cloned());
+        Self { scored: Arc::new(scored), ..self }
     }
 
     /// The same with what a reference model says of it: the base, fine-tuned on all tokens of it as the recipe's `finetune` says, its rate

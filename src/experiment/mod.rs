@@ -13,7 +13,7 @@ mod source;
 mod unit;
 
 pub use arm::{Arm, Variant};
-pub use recipe::{DataSizes, RENAMED, Recipe, read_split, renamed_keys};
+pub use recipe::{DataSizes, RENAMED, Recipe, read_split, renamed_keys, split_file};
 pub use run::{Experiment, run};
 pub(crate) use run::{Trial, chosen, side_by_side};
 pub use source::Source;

@@ -1,7 +1,7 @@
 use super::{Arm, Variant};
 use crate::answers::{Task, Tasks};
 use crate::context::Context;
-use crate::dataset::{read_items, read_usable_items};
+use crate::dataset::{Unusable, read_items, read_usable_items};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::generate::Sampling;
@@ -95,6 +95,9 @@ pub struct Recipe {
     /// Other ways of training, for arms that name one: `stm(2.5)@dora`.
     pub variants: BTreeMap<String, Variant>,
 }
+
+/// The key that leaves out rows that cannot be used.
+pub(super) const SKIP: &str = "skip_unusable = true in the recipe";
 
 fn is_false(value: &bool) -> bool {
     !value
@@ -409,8 +412,12 @@ impl Recipe {
                 true => Role::Target,
                 false => Role::NonTarget,
             };
-            let items = self.items(task, "validation", self.probe_items())?;
-            sets.push(ProbeSet::of_items(task, role, &items, &tokenizer, context)?);
+            let (items, mut unusable) =
+                self.usable_items(task, "validation", self.probe_items())?;
+            let skip = self.skip_unusable;
+            let mut set = ProbeSet::of_items(task, role, &items, &tokenizer, context, skip)?;
+            unusable.append(&mut set.unusable);
+            sets.push(ProbeSet { unusable, ..set });
         }
         let preset = Watch::default();
         let watch = Watch {
@@ -445,15 +452,25 @@ impl Recipe {
 
     /// The first items of a split of a task. But for those of `train`, which are learned, they are scored as `choices` says.
     pub fn items(&self, task: &str, split: &str, count: usize) -> Result<Vec<Item>> {
+        Ok(self.usable_items(task, split, count)?.0)
+    }
+
+    /// The same, with the rows of the split that were left out, as `skip_unusable` says.
+    pub fn usable_items(
+        &self,
+        task: &str,
+        split: &str,
+        count: usize,
+    ) -> Result<(Vec<Item>, Vec<Unusable>)> {
         let folder =
             if self.tasks == "lab" { crate::lab::folder()? } else { PathBuf::from(&self.tasks) };
-        let items = read_split_as(&folder, task, split, count, self.skip_unusable)?;
+        let (items, unusable) = read_split_as(&folder, task, split, count, self.skip_unusable)?;
         let Some(measure) = self.choices.filter(|_| split != "train") else {
-            return Ok(items);
+            return Ok((items, unusable));
         };
         let scored =
             |item: Item| item.by_likelihood(measure, self.apply_chat_template).unwrap_or(item);
-        Ok(items.into_iter().map(scored).collect())
+        Ok((items.into_iter().map(scored).collect(), unusable))
     }
 }
 
@@ -500,7 +517,23 @@ impl std::str::FromStr for Recipe {
 /// # Errors
 /// There is no such file, it holds fewer items, or one that cannot be used.
 pub fn read_split(folder: &Path, task: &str, split: &str, count: usize) -> Result<Vec<Item>> {
-    read_split_as(folder, task, split, count, false)
+    Ok(read_split_as(folder, task, split, count, false)?.0)
+}
+
+/// The file of a split of a task.
+///
+/// # Errors
+/// There is none.
+pub fn split_file(folder: &Path, task: &str, split: &str) -> Result<PathBuf> {
+    let file = folder.join(task).join(format!("{split}.jsonl"));
+    match file.is_file() {
+        true => Ok(file),
+        false => Err(Error::missing(
+            format!("{split} split of `{task}`"),
+            file,
+            "a task is a folder with train.jsonl, validation.jsonl and test.jsonl",
+        )),
+    }
 }
 
 /// The same; `skip` leaves items out that cannot be used.
@@ -510,18 +543,15 @@ fn read_split_as(
     split: &str,
     count: usize,
     skip: bool,
-) -> Result<Vec<Item>> {
-    let file = folder.join(task).join(format!("{split}.jsonl"));
-    if !file.is_file() {
-        return Err(Error::missing(
-            format!("{split} split of `{task}`"),
-            file,
-            "a task is a folder with train.jsonl, validation.jsonl and test.jsonl",
-        ));
-    }
-    let mut items = match skip {
-        true => read_usable_items(&file)?.0,
-        false => read_items(&file)?,
+) -> Result<(Vec<Item>, Vec<Unusable>)> {
+    let file = split_file(folder, task, split)?;
+    let (mut items, unusable) = match skip {
+        true => read_usable_items(&file)?,
+        false => {
+            let items = read_items(&file);
+            let error = |e| Unusable::skippable(e, &file, SKIP, read_usable_items(&file));
+            (items.map_err(error)?, Vec::new())
+        }
     };
     if items.len() < count {
         let problem =
@@ -530,7 +560,7 @@ fn read_split_as(
     }
     items.truncate(count);
     stats::distinct(&format!("ids in {}", file.display()), items.iter().map(|item| &item.id))?;
-    Ok(items)
+    Ok((items, unusable))
 }
 
 /// `given` over `defaults`; keys that the defaults do not have are refused, but for those of optional fields.

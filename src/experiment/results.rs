@@ -96,7 +96,7 @@ pub struct DataSummary {
     pub asked: usize,
     /// Items kept.
     pub kept: usize,
-    /// Ids of items that were left out because they cannot be rendered, as the recipe's `skip_unusable` says.
+    /// Ids of items, or places of rows, that were left out because they cannot be used, as the recipe's `skip_unusable` says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unusable: Vec<String>,
     /// Answers sampled to make them (0 for ground truth).

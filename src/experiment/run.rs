@@ -3,6 +3,8 @@ use super::results::{DataSummary, Results, Run, TaskScore, TokenExample};
 use super::{Arm, Recipe, Source};
 use crate::answers::{Task, Tasks};
 use crate::context::Context;
+use crate::dataset::Unusable;
+
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::masked::{Masked, Prepared};
@@ -71,7 +73,15 @@ impl<'a> Experiment<'a> {
                 "none of the recipe's tasks has questions with options to score; leave it out";
             return Err(Error::invalid("choices", problem));
         }
-        let validation = recipe.items(&recipe.target, "validation", recipe.sizes.validation)?;
+        let usable = |task: &String, split, count| -> Result<Vec<Item>> {
+            let (items, unusable) = recipe.usable_items(task, split, count)?;
+            Unusable::told(&unusable).inspect(|text| cx.progress.note(text));
+            Ok(items)
+        };
+        for task in recipe.non_target.iter().chain([&recipe.target]) {
+            usable(task, "test", recipe.sizes.test)?;
+        }
+        let validation = usable(&recipe.target, "validation", recipe.sizes.validation)?;
         Ok(Self {
             cx,
             validation: Task::new(&recipe.target, validation),

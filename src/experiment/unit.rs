@@ -116,7 +116,8 @@ impl Unit {
     /// Its name for the folder in which it is recorded.
     pub fn name(&self) -> String {
         match self {
-            Self::Base => "base".into(),
+            // not `base`, by which commands find the evaluation itself
+            Self::Base => "evaluate-base".into(),
             _ => format!("{}-{}", self.kind(), self.label()),
         }
     }

@@ -5,8 +5,6 @@ use crate::dataset::{Example, Kind};
 use crate::error::{Error, Result};
 use crate::select::LossMask;
 use crate::tokens::{Sequence, Tokenizer};
-use polars::prelude::{Column, DataFrame, ListBuilderTrait, ListPrimitiveChunkedBuilder};
-use polars::prelude::{DataType, Int64Type, IntoSeries};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -149,8 +147,11 @@ pub fn messages(
     Ok(Messages { messages })
 }
 
+#[cfg(feature = "tables")]
 /// The pre-tokenized form as a table, for Parquet.
-pub fn frame(rows: &[Labelled]) -> Result<DataFrame> {
+pub fn frame(rows: &[Labelled]) -> Result<polars::prelude::DataFrame> {
+    use polars::prelude::{Column, DataFrame, ListBuilderTrait, ListPrimitiveChunkedBuilder};
+    use polars::prelude::{DataType, Int64Type, IntoSeries};
     let values = rows.iter().map(|row| row.labels.len()).sum();
     let column = |name: &str, row: &dyn Fn(&Labelled) -> Vec<i64>| -> Column {
         let mut list = ListPrimitiveChunkedBuilder::<Int64Type>::new(

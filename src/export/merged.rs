@@ -3,10 +3,11 @@
 use super::tensors::{Planned, bytes_of, write};
 use crate::adapter::PeftAdapter;
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::gguf::Gguf;
+use crate::hub::MORE_TEMPLATES;
 use crate::model::{Checkpoint, PROJECTIONS, Projection, Stored, not_finite, own_head};
 use crate::store::MARK;
-use crate::tokens::Tokenizer;
 use fancy_regex::Regex;
 use serde::Serialize;
 use std::path::Path;
@@ -96,7 +97,7 @@ pub fn merged(checkpoint: &Checkpoint, out: &Path, shard: u64) -> Result<Merged>
 
 /// Has `config.json` say that the head is a tensor of its own; everything else stays as it is.
 fn untie(config: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(config).map_err(Error::io("reading", config))?;
+    let text = read_text(config, "reading")?;
     let field = Regex::new(r#"("tie_word_embeddings"\s*:\s*)true"#)
         .map_err(Error::library("reading a pattern"))?;
     let changed = match field.is_match(&text).unwrap_or(false) {
@@ -177,7 +178,7 @@ pub(crate) fn copy_beside(from: &Path, to: &Path) -> Result<Vec<String>> {
             copy(&path, &to.join(&name), &name)?;
         }
     }
-    let more = Tokenizer::MORE_TEMPLATES;
+    let more = MORE_TEMPLATES;
     if from.join(more).is_dir() {
         let folder = to.join(more);
         std::fs::create_dir_all(&folder).map_err(Error::io("making", &folder))?;

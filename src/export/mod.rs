@@ -6,9 +6,11 @@ mod merged;
 pub(crate) mod svd;
 mod tensors;
 
+#[cfg(feature = "tables")]
+pub use labels::frame;
 pub use labels::{
-    IGNORED, Labelled, Messages, Segment, Segments, Weighed, end_is_masked, frame, labelled,
-    messages, segments,
+    IGNORED, Labelled, Messages, Segment, Segments, Weighed, end_is_masked, labelled, messages,
+    segments,
 };
 pub use lora::{Approximated, as_lora};
 pub(crate) use merged::copy_beside;

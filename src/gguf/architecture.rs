@@ -1,10 +1,7 @@
 //! Architectures: what the file calls a tensor and a size, what transformers calls them, and what the file does not say.
 
 use super::header::Header;
-use crate::error::{Error, Result};
-use candle_core::Tensor;
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// The factors by which Llama 3's rotary frequencies are divided.
 pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
@@ -173,33 +170,29 @@ impl Architecture {
         Some(format!("model.layers.{block}.{part}.{end}"))
     }
 
-    /// The numbers of the tensor that is called `name` in the file as transformers has them.
-    pub fn to_transformers(
-        self,
-        name: &str,
-        tensor: Tensor,
-        header: &Header,
-        path: &Path,
-    ) -> Result<Tensor> {
+    /// Whether the tensor that is called `name` in the file has 1 added to each number.
+    pub fn one_added(self, name: &str) -> bool {
         let part = name.rsplit('.').nth(1).unwrap_or_default();
-        if self.blocks == Blocks::Gemma && part.ends_with("_norm") {
-            return Ok((tensor - 1.0)?);
-        }
+        self.blocks == Blocks::Gemma && part.ends_with("_norm")
+    }
+
+    /// For each of `rows` rows as transformers has them the row in the file, where the order is another.
+    pub fn order(self, name: &str, rows: usize, header: &Header) -> Read<Option<Vec<u32>>> {
+        let part = name.rsplit('.').nth(1).unwrap_or_default();
         if !self.permuted || !["attn_q", "attn_k"].contains(&part) {
-            return Ok(tensor);
+            return Ok(None);
         }
-        let wrong = |problem| Error::file(path, problem);
-        let heads = self.heads(header).map_err(wrong)?;
+        let heads = self.heads(header)?;
         let heads = if part == "attn_q" { heads.0 } else { heads.1 };
-        let rows = tensor.dims()[0];
         if !rows.is_multiple_of(2 * heads) {
-            let problem =
-                format!("{name} has {rows} rows, which {heads} heads do not share in pairs");
-            return Err(wrong(problem));
+            return Err(format!(
+                "{name} has {rows} rows, which {heads} heads do not share in pairs"
+            ));
         }
-        let inner = tensor.elem_count() / rows;
-        let pairs = tensor.reshape((heads, rows / heads / 2, 2, inner))?.transpose(1, 2)?;
-        Ok(pairs.contiguous()?.reshape(tensor.dims())?)
+        // of a head, the first of each pair and then the second
+        let (head, pairs) = (rows / heads, rows / heads / 2);
+        let file = |row: usize| row / head * head + row % pairs * 2 + row % head / pairs;
+        Ok(Some((0..rows).map(|row| file(row) as u32).collect()))
     }
 
     fn need(self, header: &Header, name: &str) -> Read<u64> {
@@ -269,7 +262,7 @@ impl Architecture {
         if self.model_type != "qwen2" && self.model_type != "mistral" {
             let bias = |name: &str| header.tensors.contains_key(&format!("blk.0.{name}.bias"));
             config["attention_bias"] = bias("attn_q").into();
-            if self.name == "llama" {
+            if ["llama", "smollm3", "granite"].contains(&self.name) {
                 config["mlp_bias"] = bias("ffn_gate").into();
             }
         }

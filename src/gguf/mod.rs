@@ -15,17 +15,22 @@
 //! order; Gemma's have 1 added to each norm; and much is not in the file, such as Gemma's rotary base of windowed layers. The tensors come out in
 //! the order and the meaning that transformers gives them, so that an adapter fits the model's folder as well.
 //!
-//! Weights are unpacked when a model is loaded, one tensor after another. They then take as much memory as those of a folder do: blocks do not
-//! stay packed in memory.
+//! Matrices stay in their blocks in memory ([`Gguf::blocks`]), and are unpacked part by part while a product runs, so that a model takes
+//! about as much memory as its file. Norms and biases are unpacked when they are read.
 //!
 //! candle has a reader for the format, too. This crate has its own because candle's divides by an alignment of 0, takes 32 bytes for a byte of an
-//! array, multiplies sizes without looking for overflow, and does not say which tensor is of a kind that it does not know. Its
-//! unpacking of blocks is what is used here.
+//! array, multiplies sizes without looking for overflow, and does not say which tensor is of a kind that it does not know. What it unpacks is
+//! what is unpacked here, to the bit.
 
 mod architecture;
+mod blocks;
 mod header;
 mod kind;
 mod tokenizer;
+
+pub use blocks::Blocks;
+#[cfg(test)]
+pub(crate) use blocks::tests as blocks_of_tests;
 
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -236,36 +241,90 @@ impl Gguf {
         })
     }
 
+    /// Bytes that the tensors take in a processor's memory: matrices as in the file, all else in f32.
+    pub fn bytes_in_memory(&self) -> u64 {
+        let tensors = self.names.iter().filter_map(|(_, own)| self.header.tensors.get(own));
+        let bytes = |tensor: &TensorAt| match tensor.shape.len() {
+            2 => tensor.bytes as u64,
+            _ => 4 * tensor.shape.iter().product::<usize>() as u64,
+        };
+        tensors.map(bytes).sum()
+    }
+
     /// The tensor called `name` in Hugging Face's layout, unpacked to f32, its rows and numbers as transformers has them.
     ///
     /// # Errors
     /// When there is none, or it cannot be read.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        let own = self.names.get(name);
-        let found = own.and_then(|own| self.header.tensors.get_key_value(own));
-        let Some((own, tensor)) = found else {
-            return Err(self.wrong(format!("has no tensor for {name}")));
-        };
+        let (own, tensor) = self.find(name)?;
         let unpacked = self.unpacked(own, tensor)?;
-        self.architecture.to_transformers(own, unpacked, &self.header, &self.path)
+        let unpacked = match self.order(own, tensor)? {
+            None => unpacked,
+            Some(order) => {
+                let count = order.len();
+                unpacked.index_select(&Tensor::from_vec(order, count, &Device::Cpu)?, 0)?
+            }
+        };
+        Ok(if self.architecture.one_added(own) { (unpacked - 1.0)? } else { unpacked })
     }
 
-    fn unpacked(&self, name: &str, tensor: &TensorAt) -> Result<Tensor> {
+    /// The matrix called `name` in Hugging Face's layout, in the blocks of the file, its rows as transformers has them; `None` if it is no matrix, or
+    /// plain f32.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn blocks(&self, name: &str) -> Result<Option<Blocks>> {
+        let (own, tensor) = self.find(name)?;
+        let [rows, columns] = tensor.shape[..] else {
+            return Ok(None);
+        };
+        if tensor.kind.name == "F32" || self.architecture.one_added(own) {
+            return Ok(None);
+        }
+        let (bytes, order) = (self.bytes(tensor)?, self.order(own, tensor)?);
+        let blocks = Blocks::new(tensor.kind, (rows, columns), bytes, order.as_deref());
+        match blocks.is_finite() {
+            true => Ok(Some(blocks)),
+            false => Err(self.not_finite(own)),
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<(&String, &TensorAt)> {
+        let own = self.names.get(name);
+        let found = own.and_then(|own| self.header.tensors.get_key_value(own));
+        found.ok_or_else(|| self.wrong(format!("has no tensor for {name}")))
+    }
+
+    /// The order in which transformers has the rows, where it is another.
+    fn order(&self, name: &str, tensor: &TensorAt) -> Result<Option<Vec<u32>>> {
+        let order = self.architecture.order(name, tensor.shape[0], &self.header);
+        order.map_err(|problem| self.wrong(problem))
+    }
+
+    fn bytes(&self, tensor: &TensorAt) -> Result<Vec<u8>> {
         let mut file =
             File::open(&self.path).map_err(Error::io("reading the model", &self.path))?;
         let mut bytes = vec![0; tensor.bytes];
         file.seek(SeekFrom::Start(self.header.data + tensor.offset))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(Error::io("reading the model", &self.path))?;
-        let tensor = tensor.kind.unpack(bytes, &tensor.shape)?;
-        // finite only if each number is, or too large to be weights
-        let sum = tensor.sum_all()?.to_scalar::<f32>()?;
-        if !sum.is_finite() {
-            return Err(self.wrong(format!(
-                "{name} holds a number that is not finite; the weights are broken, get or make them again"
-            )));
+        Ok(bytes)
+    }
+
+    fn unpacked(&self, name: &str, tensor: &TensorAt) -> Result<Tensor> {
+        let bytes = self.bytes(tensor)?;
+        let mut values = vec![0f32; tensor.shape.iter().product()];
+        tensor.kind.unpack_into(&bytes, &mut values);
+        match values.iter().fold(true, |all, value| all & value.is_finite()) {
+            true => Ok(Tensor::from_vec(values, tensor.shape.as_slice(), &Device::Cpu)?),
+            false => Err(self.not_finite(name)),
         }
-        Ok(tensor)
+    }
+
+    fn not_finite(&self, name: &str) -> Error {
+        self.wrong(format!(
+            "{name} holds a number that is not finite; the weights are broken, get or make them again"
+        ))
     }
 
     /// The tensor called `name` on `device`, as [`Gguf::tensor`] has it but of `dtype`.

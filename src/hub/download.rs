@@ -4,10 +4,13 @@
 //! fetched again: a cut connection, now or in an earlier call, goes on where it was (`Range`). Only content that has the hash gets
 //! its name in `blobs/`, the link in `snapshots/COMMIT/`, and, when all files are there, `refs/REVISION`.
 
-use super::{Hub, INDEX, Kind, ModelId, Token, WEIGHTS, is_inside, lacking, shards};
+use super::{
+    GENERATION, Hub, INDEX, Kind, MORE_TEMPLATES, ModelId, TOKENIZER_FILES, Token, WEIGHTS,
+    is_inside, lacking, shards,
+};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::store::{file_hash, write_atomic};
+use crate::store::{file_hash, hex, read_pieces, write_atomic};
 use sha1::{Digest, Sha1};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -16,32 +19,23 @@ use std::time::Duration;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-/// Small files that say how the weights are to be used; those that a model does not have are left out.
-const BESIDE: [&str; 8] = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-];
-
 /// Makes the model whole in the cache.
 pub(super) fn fetch(hub: &Hub, kind: Kind, id: &ModelId, progress: &Progress) -> Result<PathBuf> {
     let folder = hub.cache.join(id.folder());
     let fetching = Fetching { hub, kind, id, progress, agent: agent(hub), folder };
     let listing = fetching.listing()?;
     let snapshot = fetching.folder.join("snapshots").join(&listing.commit);
-    let beside = match kind {
-        Kind::Model => &BESIDE[..],
-        Kind::Adapter => &kind.needed()[..],
-    };
-    for name in beside {
-        if listing.has(name) {
-            fetching.file(&listing.commit, &snapshot, name)?;
+    let beside = |name: &str| match kind {
+        Kind::Model => {
+            let template = Path::new(name).parent() == Some(Path::new(MORE_TEMPLATES));
+            ["config.json", GENERATION].contains(&name)
+                || TOKENIZER_FILES.contains(&name)
+                || template
         }
+        Kind::Adapter => kind.needed().contains(&name),
+    };
+    for name in listing.files.iter().filter(|name| beside(name)) {
+        fetching.file(&listing.commit, &snapshot, name)?;
     }
     if kind == Kind::Adapter {
         // both files are there
@@ -486,18 +480,11 @@ fn make_parent(path: &Path) -> Result<()> {
 /// The hash that git gives a file: SHA-1 over its length and content.
 fn git_hash(path: &Path) -> Result<String> {
     let io = |error| Error::io("reading", path)(error);
-    let mut file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
+    let length = fs::metadata(path).map_err(io)?.len();
     let mut hasher = Sha1::new();
     hasher.update(format!("blob {length}\0"));
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(io)? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    read_pieces(path, |piece| hasher.update(piece)).map_err(io)?;
+    Ok(hex(&hasher.finalize()))
 }
 
 fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {

@@ -33,11 +33,28 @@
 mod download;
 
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::progress::Progress;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
+
+/// Files of a model's folder that decide what ids a text has, with those in [`MORE_TEMPLATES`]: they are fetched with the weights, and a result
+/// depends on them. All but the first may be absent. Others there, such as a README, change no result.
+pub const TOKENIZER_FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+];
+
+/// A folder beside them, with chat templates that have a name.
+pub const MORE_TEMPLATES: &str = "additional_chat_templates";
+
+/// The file that says which ids end an answer; those of `config.json` do, too.
+pub const GENERATION: &str = "generation_config.json";
 
 /// A model's name on the hub.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -493,7 +510,7 @@ fn lacking(kind: Kind, folder: &Path) -> Result<Vec<String>> {
 
 /// The shards that an index of weights names.
 fn shards(index: &Path) -> Result<BTreeSet<String>> {
-    let text = std::fs::read_to_string(index).map_err(Error::io("reading the index", index))?;
+    let text = read_text(index, "reading the index")?;
     let json: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| Error::file(index, format!("is no JSON ({error}); delete it")))?;
     let names = json["weight_map"].as_object().into_iter().flatten();

@@ -24,7 +24,7 @@ const GROUPS: [(&str, [&str; 12]); 5] = [
         ],
     ),
     (
-        "a color",
+        "a colour", // as the data are spelled
         [
             "red", "blue", "green", "yellow", "black", "white", "brown", "pink", "grey", "purple",
             "gold", "silver",

@@ -29,78 +29,17 @@ mod read;
 mod tally;
 mod write;
 
-pub use origin::{Origin, Stamp};
+pub use origin::Origin;
 pub use read::Ledger;
 pub use tally::{ClassShare, Tally, ThresholdPoint};
 pub use write::{Writer, output, write};
 
 use crate::error::{Error, Result};
-use crate::perplexity::{TokenScores, given_prompt};
+use crate::perplexity::TokenScores;
 use crate::select::TokenClass;
 use crate::tokens::Sequence;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
-use serde::Serialize;
 use std::ops::Range;
-
-/// The perplexities for which a [`Summary`] says how many tokens are above.
-pub const LEVELS: [f64; 6] = [1.5, 2.5, 10.0, 25.0, 100.0, 1000.0];
-
-/// A scored data set in a few numbers. Means are `None` where there is nothing to average.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
-    /// Sequences.
-    pub examples: usize,
-    /// Tokens, prompts included.
-    pub tokens: usize,
-    /// Tokens that the assistant wrote.
-    pub completion_tokens: usize,
-    /// Mean over examples of the completion's perplexity given its prompt (the paper's Table 1).
-    pub perplexity_given_prompt: Option<f64>,
-    /// Mean over examples of the bare answer's perplexity, without prompt or template (the paper's selector and Figure 2).
-    pub perplexity_of_text_alone: Option<f64>,
-    /// `exp` of the mean surprisal over all completion tokens: tokens weighed alike, not texts.
-    pub perplexity_per_token: Option<f64>,
-    /// Share of the completion tokens whose perplexity is above each of [`LEVELS`].
-    pub above: Vec<Above>,
-}
-
-/// How many tokens are above a level.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Above {
-    /// The perplexity.
-    pub perplexity: f64,
-    /// Share of the completion tokens above it.
-    pub share: f64,
-}
-
-impl Summary {
-    /// Sums up; `text_alone` has the perplexity of each bare answer.
-    pub fn of(sequences: &[Sequence], scores: &[TokenScores], text_alone: &[Option<f64>]) -> Self {
-        let mut surprisals: Vec<f64> = Vec::new();
-        for (sequence, scores) in sequences.iter().zip(scores) {
-            let known = sequence.completion.positions();
-            surprisals.extend(known.filter_map(|at| Some(-f64::from(scores.log_prob[at]?))));
-        }
-        let share = |level: f64| {
-            let above = surprisals.iter().filter(|nats| **nats > level.ln());
-            above.count() as f64 / surprisals.len().max(1) as f64
-        };
-        Self {
-            examples: sequences.len(),
-            tokens: sequences.iter().map(Sequence::len).sum(),
-            completion_tokens: sequences.iter().map(|s| s.completion.learned()).sum(),
-            perplexity_given_prompt: mean(given_prompt(sequences, scores).into_iter().flatten()),
-            perplexity_of_text_alone: mean(text_alone.iter().copied().flatten()),
-            perplexity_per_token: mean(surprisals.iter().copied()).map(f64::exp),
-            above: LEVELS.map(|perplexity| Above { perplexity, share: share(perplexity) }).to_vec(),
-        }
-    }
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let values: Vec<f64> = values.collect();
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
 
 /// Most rows of a row group, which is what is read at one time.
 pub const BLOCK: usize = 1 << 17;
@@ -162,18 +101,6 @@ impl<'a> Rows<'a> {
         );
         Err(Error::invalid("ledger", problem))
     }
-}
-
-/// Where `spans` of `answer`, in bytes, stand in the tokens of `sequence`; nowhere if the answer does not stand in its text as it is.
-pub fn marked(sequence: &Sequence, answer: &str, spans: &[(usize, usize)]) -> Vec<bool> {
-    let Some(offset) = sequence.text.rfind(answer) else {
-        return vec![false; sequence.len()];
-    };
-    let marked = |span: &Range<usize>| {
-        let mut spans = spans.iter();
-        spans.any(|(from, to)| span.start < offset + to && offset + from < span.end)
-    };
-    sequence.spans.iter().map(marked).collect()
 }
 
 /// The rows as a frame, in the order of the sequences.
@@ -277,6 +204,7 @@ fn characters_before(text: &str) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::perplexity::Summary;
     use crate::select::LossMask;
     use crate::tokens::Form;
 
@@ -340,8 +268,8 @@ mod tests {
     #[test]
     fn style_is_marked_where_the_answer_stands() {
         // "ja" is the token 2; its second letter is marked
-        assert_eq!(marked(&sequence(), "ja", &[(1, 2)]), [false, false, true, false]);
-        assert_eq!(marked(&sequence(), "nein", &[(0, 4)]), [false; 4]);
+        assert_eq!(sequence().marked("ja", &[(1, 2)]), [false, false, true, false]);
+        assert_eq!(sequence().marked("nein", &[(0, 4)]), [false; 4]);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-use crate::card::{template_hash, written_date};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Checkpoint;
-use crate::store::{bytes_hash, file_hash};
-use crate::tokens::{DateTime, Sequence, TemplateOptions, Tokenizer};
+use crate::provenance::{Difference, FileStamp, Tokenization, VERSION, differences};
+use crate::store::bytes_hash;
+use crate::tokens::{Sequence, Tokenizer};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::path::PathBuf;
 
 /// The form of ledgers that this version writes and reads.
 const FORMAT: u32 = 1;
@@ -21,67 +21,36 @@ pub struct Origin {
     /// Folder of the scored model.
     pub model: PathBuf,
     /// Its weights and configuration, and its adapter's, by file.
-    pub weights: BTreeMap<PathBuf, Stamp>,
+    pub weights: Files,
     /// How much of the adapter was put on, if not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter_scale: Option<f64>,
     /// The same files of the model that was asked beside it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub reference: BTreeMap<PathBuf, Stamp>,
-    /// SHA-256 of tokenizer and special tokens, template included.
-    pub tokenizer: String,
-    /// SHA-256 of the chat template.
-    pub template: Option<String>,
-    /// Variables that the chat template was given.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub template_args: BTreeMap<String, serde_json::Value>,
-    /// The date that the chat template wrote, if it writes one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template_date: Option<DateTime>,
+    pub reference: Files,
+    /// What made token ids of the texts.
+    #[serde(flatten)]
+    pub tokenization: Tokenization,
     /// The files of the data set; none where it was made on the way, such as sampled answers.
-    pub data: BTreeMap<PathBuf, Stamp>,
+    pub data: Files,
     /// SHA-256 of the names and token ids that were scored.
     pub sequences: String,
     /// The rule of the weights.
     pub rule: Option<String>,
 }
 
-/// One file as it was.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// Of its bytes, in hexadecimal.
-    pub sha256: String,
-    /// Its length in bytes.
-    pub length: u64,
-    /// When it was changed last, in nanoseconds since 1970: a file of the same length and time is not read again.
-    pub modified: Option<u64>,
-}
+type Files = BTreeMap<PathBuf, FileStamp>;
 
-impl Stamp {
-    fn of(cx: &Context, path: &Path) -> Result<Self> {
-        let (length, modified) = seen(path)?;
-        Ok(Self { sha256: cx.hash(path.to_path_buf())?, length, modified })
-    }
-
-    /// The file's hash now, if it is another one. `None` also where there is no such file any more.
-    fn changed(&self, path: &Path) -> Result<Option<String>> {
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let (length, modified) = seen(path)?;
-        if modified.is_some() && (length, modified) == (self.length, self.modified) {
-            return Ok(None);
-        }
-        let now = file_hash(path)?;
-        Ok((now != self.sha256).then_some(now))
-    }
-}
-
-fn seen(path: &Path) -> Result<(u64, Option<u64>)> {
-    let seen = std::fs::metadata(path).map_err(Error::io("looking at", path))?;
-    let since = seen.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Ok((seen.len(), since.and_then(|since| since.as_nanos().try_into().ok())))
-}
+/// What an origin says, in the order in which differences are told, and what a person calls it.
+const PARTS: [(&str, &str); 7] = [
+    ("template", "the chat template"),
+    ("template_args", "variables of the chat template"),
+    ("template_date", "date in the chat template's texts"),
+    ("tokenizer", "the tokenizer"),
+    ("model", "the model"),
+    ("reference", "the reference model"),
+    ("data", "the data"),
+];
 
 impl Origin {
     /// What a ledger of `sequences`, rendered from the files `data` and scored under `checkpoint`, is made from; `reference` is the other model
@@ -100,11 +69,10 @@ impl Origin {
         let stamps = |files: Vec<PathBuf>| {
             let stamp = |file: PathBuf| {
                 let file = std::path::absolute(&file).unwrap_or(file);
-                Ok((file.clone(), Stamp::of(cx, &file)?))
+                Ok((file.clone(), FileStamp::of(cx, &file)?))
             };
-            files.into_iter().map(stamp).collect::<Result<BTreeMap<_, _>>>()
+            files.into_iter().map(stamp).collect::<Result<Files>>()
         };
-        let tokenizer = checkpoint.tokenizer()?;
         let mut ids = Vec::new();
         for sequence in sequences {
             ids.extend(sequence.id.as_bytes());
@@ -114,19 +82,16 @@ impl Origin {
         }
         Ok(Self {
             format: FORMAT,
-            unforget: env!("CARGO_PKG_VERSION").into(),
+            unforget: VERSION.into(),
             model: std::path::absolute(&checkpoint.model)
                 .unwrap_or_else(|_| checkpoint.model.clone()),
             weights: stamps(checkpoint.weight_files()?)?,
             adapter_scale: checkpoint.adapter_scale.map(|scale| scale.get()),
             reference: match reference {
                 Some(reference) => stamps(reference.weight_files()?)?,
-                None => BTreeMap::new(),
+                None => Files::new(),
             },
-            tokenizer: tokenizer.fingerprint().to_string(),
-            template: template_hash(tokenizer.template()),
-            template_args: checkpoint.template.args.clone(),
-            template_date: written_date(tokenizer.template())?,
+            tokenization: Tokenization::of(&checkpoint.tokenizer()?, &checkpoint.template)?,
             data: stamps(data.to_vec())?,
             sequences: bytes_hash(&ids),
             rule,
@@ -135,7 +100,7 @@ impl Origin {
 
     /// Reads what stands in a file; says what is wrong with it.
     pub(super) fn parse(text: &str) -> std::result::Result<Self, String> {
-        let format = serde_json::from_str::<serde_json::Value>(text).ok();
+        let format = serde_json::from_str::<Value>(text).ok();
         let format = format.and_then(|value| value.get("format")?.as_u64());
         if format != Some(u64::from(FORMAT)) {
             return Err(format!("was written in another form than this version's ({FORMAT})"));
@@ -164,68 +129,72 @@ impl Origin {
                 }
             }
         }
-        if self.model.is_file() || self.model.join("tokenizer.json").is_file() {
-            // on the day of the ledger, which another day does not spoil
-            let options =
-                TemplateOptions { date: self.template_date, args: self.template_args.clone() };
-            let tokenizer = Tokenizer::open(&self.model)?.with_options(&options)?;
-            let place = self.model.display();
-            if template_hash(tokenizer.template()) != self.template {
-                return Ok(Some(format!("the chat template in {place} has changed")));
-            }
-            if tokenizer.fingerprint() != self.tokenizer {
-                return Ok(Some(format!("the tokenizer in {place} has changed")));
-            }
+        if !self.model.is_file() && !self.model.join("tokenizer.json").is_file() {
+            return Ok(None);
         }
-        Ok(None)
+        // on the day of the ledger, which another day does not spoil
+        let options = self.tokenization.options();
+        let tokenizer = Tokenizer::open(&self.model)?.with_options(&options)?;
+        let now = Self { tokenization: Tokenization::of(&tokenizer, &options)?, ..self.clone() };
+        Ok(self
+            .difference(&now, &[])
+            .map(|(what, _)| format!("{what} in {} has changed", self.model.display())))
     }
 
-    /// In what `other` was made from something else, in words; `None` if in nothing. Where files lie makes no difference.
-    pub fn differs(&self, other: &Self) -> Option<String> {
-        self.scorer_differs(other).or_else(|| {
-            (self.sequences != other.sequences).then(|| "other files of the data".to_string())
+    /// In what `other` was made from something else, in words; `None` if in nothing. Where files lie makes no difference, nor do the parts `but`
+    /// of [`PARTS`].
+    pub(super) fn differs(&self, other: &Self, but: &[&str]) -> Option<String> {
+        let (what, Difference { field, first, second }) = self.difference(other, but)?;
+        let text = |value: &Option<Value>| match value {
+            Some(Value::String(text)) => text.clone(),
+            value => value.clone().unwrap_or_default().to_string(),
+        };
+        let (one, two) = (text(&first), text(&second));
+        Some(match field.as_str() {
+            "template_args" => {
+                format!("other {what} ({one}, here {two}; --template-arg sets them)")
+            }
+            "template_date" => {
+                format!(
+                    "another {what} ({one}, here {two}; --template-date {one} asks for it again)"
+                )
+            }
+            _ => format!("other files of {what}"),
         })
     }
 
-    /// The same without the data.
-    pub(super) fn scorer_differs(&self, other: &Self) -> Option<String> {
-        let hashes =
-            |files: &BTreeMap<PathBuf, Stamp>| -> Vec<(Option<std::ffi::OsString>, String)> {
-                let named = files
-                    .iter()
-                    .map(|(path, stamp)| (path.file_name().map(Into::into), stamp.sha256.clone()));
-                let mut named: Vec<_> = named.collect();
-                named.sort();
-                named
+    /// The first part in which `other` says something else, and what it is called.
+    fn difference(&self, other: &Self, but: &[&str]) -> Option<(&'static str, Difference)> {
+        let found = differences(&self.parts(), &other.parts());
+        // without a date the tokenizer's hash differs, too
+        let dated = |value: &Option<Value>| value.as_ref().is_some_and(Value::is_string);
+        PARTS.into_iter().filter(|(part, _)| !but.contains(part)).find_map(|(part, what)| {
+            let found = found.iter().find(|found| found.field == part)?;
+            let told = part != "template_date" || dated(&found.first) && dated(&found.second);
+            told.then(|| (what, found.clone()))
+        })
+    }
+
+    /// What it says of what it was made from, each of [`PARTS`] as one value.
+    fn parts(&self) -> Value {
+        let hashes = |files: &Files| -> Vec<(String, String)> {
+            let name = |path: &PathBuf| {
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
             };
-        if self.template == other.template && self.template_args != other.template_args {
-            let args = |origin: &Self| serde_json::to_string(&origin.template_args);
-            return Some(format!(
-                "other variables of the chat template ({}, here {}; --template-arg sets them)",
-                args(self).unwrap_or_default(),
-                args(other).unwrap_or_default()
-            ));
-        }
-        if let (true, Some(one), Some(two)) =
-            (self.template == other.template, self.template_date, other.template_date)
-            && one != two
-        {
-            return Some(format!(
-                "another date in the chat template's texts ({one}, here {two}; --template-date {one} asks for it again)"
-            ));
-        }
-        let checks = [
-            ("the chat template", self.template != other.template),
-            ("the tokenizer", self.tokenizer != other.tokenizer),
-            (
-                "the model",
-                hashes(&self.weights) != hashes(&other.weights)
-                    || self.adapter_scale != other.adapter_scale,
-            ),
-            ("the reference model", hashes(&self.reference) != hashes(&other.reference)),
-        ];
-        checks
-            .into_iter()
-            .find_map(|(what, differs)| differs.then(|| format!("other files of {what}")))
+            let mut named: Vec<_> =
+                files.iter().map(|(path, stamp)| (name(path), stamp.sha256.clone())).collect();
+            named.sort();
+            named
+        };
+        let Tokenization { tokenizer, template, template_args, template_date } = &self.tokenization;
+        json!({
+            "template": template,
+            "template_args": json!(template_args).to_string(),
+            "template_date": template_date,
+            "tokenizer": tokenizer,
+            "model": [json!(hashes(&self.weights)), json!(self.adapter_scale)],
+            "reference": hashes(&self.reference),
+            "data": self.sequences,
+        })
     }
 }

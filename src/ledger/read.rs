@@ -1,10 +1,10 @@
 use super::Origin;
-use super::write::KEY;
+use super::write::{KEY, KIND};
 use crate::error::{Error, Result};
+use crate::files::packed_at;
 use crate::select::{LossMask, ModelSignals, Signals, TokenClass};
-use crate::store::check_written;
+use crate::store::{check_marked, check_written, same};
 use polars::prelude::{DataFrame, FileMetadataRef, ParquetReader, SerReader};
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ impl Ledger {
     pub fn made_from(path: &Path, origin: &Origin) -> Result<Self> {
         let ledger = Self::read(&[path])?;
         for file in &ledger.files {
-            if let Some(what) = file.origin.differs(origin) {
+            if let Some(what) = file.origin.differs(origin, &[]) {
                 let problem = format!("was made with {what} than those asked for; {WAY_OUT}");
                 return Err(Error::file(&file.path, problem));
             }
@@ -66,9 +66,7 @@ impl Ledger {
     /// Whether it was scored by `origin`'s model, tokenizer and template, whatever reference model was asked beside it.
     pub(super) fn check_scorer(&self, origin: &Origin) -> Result<()> {
         for file in &self.files {
-            let mut asked = origin.clone();
-            asked.reference.clone_from(&file.origin.reference);
-            if let Some(what) = file.origin.scorer_differs(&asked) {
+            if let Some(what) = file.origin.differs(origin, &["reference", "data"]) {
                 let problem = format!("was made with {what} than those asked for; {WAY_OUT}");
                 return Err(Error::file(&file.path, problem));
             }
@@ -79,11 +77,13 @@ impl Ledger {
     /// Reads what stands at the end of each file.
     fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
         let mut files: Vec<Part> = Vec::new();
-        let mut known = HashSet::new();
         for path in paths {
+            if !check_written(path.as_ref())? {
+                check_marked(path.as_ref(), KIND)?;
+            }
             for file in list(path.as_ref())? {
                 // however it is named: its tokens would be counted twice
-                if !known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
+                if files.iter().any(|known| same(&known.path, &file)) {
                     let problem = "is named twice; name each ledger once";
                     return Err(Error::file(&file, problem));
                 }
@@ -94,7 +94,7 @@ impl Ledger {
             return Err(Error::invalid("ledger", "no file is named"));
         };
         for file in &files {
-            if let Some(what) = first.origin.scorer_differs(&file.origin) {
+            if let Some(what) = first.origin.differs(&file.origin, &["data"]) {
                 let problem = format!(
                     "was made with {what} than {}, so the two cannot be taken together; {WAY_OUT}",
                     first.path.display()
@@ -183,7 +183,6 @@ impl Ledger {
 
 impl Part {
     fn open(path: PathBuf) -> Result<Self> {
-        check_written(&path)?;
         let mut reader = ParquetReader::new(open(&path)?);
         let metadata = reader.get_metadata().map_err(|error| unreadable(&path, &error))?.clone();
         let schema = reader.schema().map_err(|error| unreadable(&path, &error))?;
@@ -211,7 +210,8 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn unreadable(path: &Path, error: &polars::error::PolarsError) -> Error {
-    Error::file(path, format!("not a Parquet file that can be read: {error}"))
+    let problem = || format!("not a Parquet file that can be read: {error}");
+    Error::file(path, packed_at(path).unwrap_or_else(problem))
 }
 
 /// The file itself, or the Parquet files in a folder in the order of their names.

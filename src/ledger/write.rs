@@ -14,6 +14,9 @@ const FILE: usize = 8 * BLOCK;
 /// The key of the origin in a file's metadata.
 pub(super) const KEY: &str = "unforget";
 
+/// What a folder that is a ledger is called in its mark.
+pub(super) const KIND: &str = "ledger";
+
 /// Writes a ledger: `out` is one file if its name ends with `.parquet`, else a folder of files of about a million rows. `add` is
 /// given the writer and adds all rows. Nothing has changed at `out` if that fails.
 ///
@@ -24,14 +27,16 @@ pub fn write(
     origin: &Origin,
     add: impl FnOnce(&mut Writer<'_>) -> Result<()>,
 ) -> Result<()> {
+    let output = output("out", out);
     if out.extension().is_some_and(|ending| ending == "parquet") {
-        return write_atomic_with(out, |file| {
+        let file = |file: &mut BufWriter<File>| {
             let mut writer = Writer::new(origin, Place::One(file))?;
             add(&mut writer)?;
             writer.finish()
-        });
+        };
+        return output.write(|| write_atomic_with(out, file));
     }
-    output("out", out).make(|folder| {
+    output.make(|folder| {
         let mut writer = Writer::new(origin, Place::Folder(folder.to_path_buf()))?;
         add(&mut writer)?;
         writer.finish()
@@ -51,7 +56,7 @@ pub fn output(option: &str, out: &Path) -> Output {
     }
     let mut files = std::fs::read_dir(out).into_iter().flatten();
     let older = files.all(|file| file.is_ok_and(|file| ours(&file.path())));
-    Output::folder(option, out, "ledger").older(older)
+    Output::folder(option, out, KIND).older(older)
 }
 
 /// A ledger under way. Made by [`write()`].

@@ -1,15 +1,17 @@
+mod gradient;
+
+pub use gradient::{Anchor, BatchLoss, BatchRow, Gradient};
+
 use super::batch::Batch;
 use super::block::{Block, Drop, Dropout, Pass, projection_sizes};
 use super::cache::Cache;
 use super::config::ModelConfig;
-use super::loss::{BatchLoss, BatchRow};
 use super::projection::Projection;
 use super::rope_scaling::RopeParameters;
 use super::weights::{EMBEDDING, HEAD, Shelf};
 use crate::error::{Error, Result};
 use crate::ops::{self, Divergence, Gradients, NormWeight, Rope, RopeTable, TokenLoss, Weight};
 use crate::rng::Rng;
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
 
@@ -30,17 +32,6 @@ pub struct Decoder {
     device: Device,
     /// What is trained, by name, in a fixed order.
     trainable: Vec<(String, Var)>,
-}
-
-/// The gradient of one batch.
-#[derive(Debug)]
-pub struct Gradient {
-    /// Loss and the predicted tokens' facts.
-    pub loss: TokenLoss,
-    /// Divergence of each predicted token from the anchor, in nats; empty without one.
-    pub kl: Vec<f32>,
-    /// One for each of [`Decoder::trainable`], in that order; `None` where none arrived.
-    pub gradients: Vec<Option<Tensor>>,
 }
 
 impl Decoder {
@@ -443,166 +434,6 @@ impl Decoder {
         Ok(self.final_norm(&self.select(&x, &batch.rows)?)?)
     }
 
-    /// Loss and gradient of one batch.
-    ///
-    /// With `replay`, blocks are computed again in the backward pass instead of kept: the same bits for about a third more time and
-    /// a fraction of the memory.
-    pub fn gradient(
-        &self,
-        batch: &Batch,
-        replay: bool,
-        dropout: Option<&Dropout>,
-    ) -> Result<Gradient> {
-        self.gradient_by(batch, replay, dropout, None)
-    }
-
-    /// As [`Decoder::gradient`], of another loss than the weighted surprisal; the batch's weights then only say which tokens are
-    /// predicted.
-    pub fn gradient_of(
-        &self,
-        batch: &Batch,
-        replay: bool,
-        dropout: Option<&Dropout>,
-        loss: &BatchLoss<'_>,
-    ) -> Result<Gradient> {
-        self.gradient_by(batch, replay, dropout, Some(loss))
-    }
-
-    fn gradient_by(
-        &self,
-        batch: &Batch,
-        replay: bool,
-        dropout: Option<&Dropout>,
-        of: Option<&BatchLoss<'_>>,
-    ) -> Result<Gradient> {
-        let pass = self.pass(&batch.starts, batch.longest());
-        let drop = |layer| Drop { dropout, layer };
-        if batch.rows.is_empty() {
-            let gradients = self.trainable.iter().map(|_| None).collect();
-            return Ok(Gradient { loss: TokenLoss::default(), kl: Vec::new(), gradients });
-        }
-        let embedded = self.embed(&batch.ids)?;
-        let (loss, kl, grads) = if replay {
-            let bare = self.detached()?;
-            let mut inputs = Vec::with_capacity(self.layers.len());
-            let mut x = embedded.detach();
-            for (layer, block) in bare.layers.iter().enumerate() {
-                let next = pass.block(block, &x, &drop(layer))?;
-                inputs.push(std::mem::replace(&mut x, next));
-            }
-            let top = Var::from_tensor(&x)?;
-            let (loss, kl, mut grads) = self.loss_and_seed(top.as_tensor(), batch, of)?;
-            let mut dx = take(&mut grads, &top)?;
-            for (layer, block) in self.layers.iter().enumerate().rev() {
-                let input = Var::from_tensor(&inputs.pop().expect("one input for each block"))?;
-                let y = pass.block(block, input.as_tensor(), &drop(layer))?;
-                let mut more = ops::seed_gradient(&y, &dx)?.backward()?;
-                dx = take(&mut more, &input)?;
-                grads.extend(more)?;
-            }
-            if embedded.track_op() {
-                grads.extend(ops::seed_gradient(&embedded, &dx)?.backward()?)?;
-            }
-            (loss, kl, grads)
-        } else {
-            let mut x = embedded;
-            for (layer, block) in self.layers.iter().enumerate() {
-                x = pass.block(block, &x, &drop(layer))?;
-            }
-            self.loss_and_seed(&x, batch, of)?
-        };
-        self.refuse_frozen_gradients(&grads)?;
-        let gradients = self.trainable.iter().map(|(_, var)| grads.get(var).cloned()).collect();
-        Ok(Gradient { loss, kl, gradients })
-    }
-
-    /// Loss on top of the last block's output, divergences from the anchor, and the gradients that flow back from both.
-    fn loss_and_seed(
-        &self,
-        x: &Tensor,
-        batch: &Batch,
-        of: Option<&BatchLoss<'_>>,
-    ) -> Result<(TokenLoss, Vec<f32>, GradStore)> {
-        let normed = self.final_norm(&self.select(x, &batch.rows)?)?;
-        let head = self.head();
-        let want = if head.track_op() { Gradients::HiddenAndHead } else { Gradients::Hidden };
-        let (targets, cap) = (&batch.targets, self.config.final_logit_softcapping);
-        let (mut loss, kl) = match of {
-            None => {
-                let loss = ops::token_loss(&normed, head, targets, &batch.weights, cap, want)?;
-                (loss, Vec::new())
-            }
-            Some(of) => self.loss_of(&normed, batch, of, want)?,
-        };
-        let seed = loss.hidden_gradient.take().expect("asked for");
-        let mut grads = ops::seed_gradient(&normed, &seed)?.backward()?;
-        if let (Some(more), Weight::Dense(head)) = (loss.head_gradient.take(), head) {
-            let sum = match grads.remove(head) {
-                Some(grad) => (grad + more)?,
-                None => more,
-            };
-            grads.insert(head, sum);
-        }
-        Ok((loss, kl, grads))
-    }
-
-    /// The loss that `of` asks for, at the normed hidden states of the predicted tokens.
-    fn loss_of(
-        &self,
-        normed: &Tensor,
-        batch: &Batch,
-        of: &BatchLoss<'_>,
-        want: Gradients,
-    ) -> Result<(TokenLoss, Vec<f32>)> {
-        let (head, cap) = (self.head(), self.config.final_logit_softcapping);
-        let mut kl_weights = Vec::new();
-        let rows = |facts: &TokenLoss| -> Result<Vec<ops::RowLoss>> {
-            let rows: Vec<BatchRow> = (of.rows)(facts)?;
-            kl_weights = rows.iter().map(|row| row.kl_weight).collect();
-            Ok(rows.into_iter().map(|row| row.loss).collect())
-        };
-        let mut loss =
-            ops::token_loss_by(normed, head, &batch.targets, cap, want, of.top_entropy, rows)?;
-        let Some(anchor) = of.anchor else {
-            return Ok((loss, Vec::new()));
-        };
-        let reference = anchor.reference.detached()?;
-        let kl = ops::token_kl(
-            normed,
-            head,
-            &reference.predicted(batch, None)?,
-            reference.head(),
-            &kl_weights,
-            cap,
-            anchor.divergence,
-            want,
-        )?;
-        let sum = |a: Option<Tensor>, b: Option<Tensor>| match (a, b) {
-            (Some(a), Some(b)) => (a + b).map(Some),
-            (a, b) => Ok(a.or(b)),
-        };
-        loss.loss += kl.loss;
-        loss.hidden_gradient = sum(loss.hidden_gradient, kl.hidden_gradient)?;
-        loss.head_gradient = sum(loss.head_gradient, kl.head_gradient)?;
-        Ok((loss, kl.kl))
-    }
-
-    /// A frozen weight with a gradient would be a broken invariant: memory and time lost in silence.
-    fn refuse_frozen_gradients(&self, grads: &GradStore) -> Result<()> {
-        for (name, projection) in self.projections() {
-            if let Weight::Dense(weight) = &projection.weight
-                && !weight.is_variable()
-                && grads.get(weight).is_some()
-            {
-                return Err(candle_core::Error::Msg(format!(
-                    "{name} is frozen and got a gradient"
-                ))
-                .into());
-            }
-        }
-        Ok(())
-    }
-
     /// Reads prompts and returns what each row remembers, with the logits of the token after each prompt, `(prompts, vocabulary)`.
     pub fn prefill(&self, prompts: &[&[u32]]) -> Result<(Vec<Cache>, Tensor)> {
         if let Some(at) = prompts.iter().position(|ids| ids.is_empty()) {
@@ -723,11 +554,4 @@ fn ropes(config: &ModelConfig) -> Vec<Arc<Rope>> {
             }
         })
         .collect()
-}
-
-/// Removes the gradient of a block's input, which always has one.
-fn take(grads: &mut GradStore, input: &Var) -> Result<Tensor> {
-    grads.remove(input).ok_or_else(|| {
-        candle_core::Error::Msg("a block passed no gradient to its input".into()).into()
-    })
 }

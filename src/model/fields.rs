@@ -1,5 +1,10 @@
 use serde_json::{Map, Value};
 
+/// A layer that sees a window only, as `layer_types` names it.
+pub(super) const WINDOWED: &str = "sliding_attention";
+/// A layer that sees everything before it.
+pub(super) const WHOLE: &str = "full_attention";
+
 /// The fields of a JSON object, read by name with errors that name them. Absent is what `default` says; so is null, except where
 /// `or_null` tells the two apart.
 #[derive(Clone, Copy)]

@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 /// In what products with frozen weights are computed on a processor: blocks' linear layers and the head. All else is f32.
 ///
-/// In bf16 weights are rounded to bf16, which changes nothing where the checkpoint has them so, and take half of f32's memory. Sums are f32 in each. Results of
+/// In bf16 weights are rounded to bf16, which changes nothing where the checkpoint has them so, and take half of f32's memory; those in the blocks of a
+/// GGUF file are rounded while they are multiplied, and take what they take in the file. Sums are f32 in each. Results of
 /// two precisions, or of two processors' instructions, differ in their last bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -48,7 +48,7 @@ impl Projection {
         }
     }
 
-    /// The weight with its update folded in, outside any graph; of a weight in bf16 panels in f32.
+    /// The weight with its update folded in, outside any graph; of a weight in blocks or panels in f32.
     pub fn merged_weight(&self) -> Result<Tensor> {
         let weight = self.weight.dense()?;
         let Some(update) = &self.adapted else {
@@ -122,13 +122,13 @@ impl Projection {
 
     /// The layer for inference, outside any graph, a copy where training would change it: the update folded in.
     ///
-    /// On a weight in bf16 panels a LoRA stays apart, as bf16 would lose it; a DoRA is folded in and computed in f32.
+    /// On a weight in blocks or panels a LoRA stays apart, as bf16 would lose it and f32 would take several times the memory; a DoRA is folded in and
+    /// computed in f32.
     pub fn merged(&self) -> Result<Self> {
-        let apart = |update: &AdaptedWeight| update.magnitude.is_none();
-        match (&self.weight, &self.adapted) {
-            (Weight::Panels(_), None) => self.snapshot(),
-            (Weight::Panels(_), Some(update)) if apart(update) => self.snapshot(),
-            _ => Ok(Self::new(self.merged_weight()?, self.bias.as_ref().map(Tensor::detach))),
+        let apart = self.adapted.as_ref().is_none_or(|update| update.magnitude.is_none());
+        match self.weight.is_packed() && apart {
+            true => self.snapshot(),
+            false => Ok(Self::new(self.merged_weight()?, self.bias.as_ref().map(Tensor::detach))),
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::fields::Fields;
+use super::fields::{Fields, WHOLE, WINDOWED};
 use serde_json::{Map, Value, json};
 
 /// Base and stretching of rotary frequencies.
@@ -51,7 +51,7 @@ pub enum RopeScaling {
 
 type Parsed<T> = Result<T, String>;
 
-const BY_LAYER: [&str; 2] = [super::settings::WHOLE, super::settings::WINDOWED];
+const BY_LAYER: [&str; 2] = [WHOLE, WINDOWED];
 
 /// The object called `name`; nothing if it is absent, null or empty.
 fn object<'a>(config: &Fields<'a>, name: &str) -> Parsed<Option<&'a Map<String, Value>>> {

@@ -1,13 +1,8 @@
 use super::config::{Layers, ModelConfig};
-use super::fields::Fields;
+use super::fields::{Fields, WHOLE, WINDOWED};
 use serde_json::{Value, json};
 
 type Parsed<T> = Result<T, String>;
-
-/// A layer that sees a window only, as `layer_types` names it.
-pub(super) const WINDOWED: &str = "sliding_attention";
-/// A layer that sees everything before it.
-pub(super) const WHOLE: &str = "full_attention";
 
 /// What some families' `config.json` says and others' does not: how it is read into a [`ModelConfig`] and written again. A family's
 /// description lists its settings in the order in which they are read.

@@ -1,7 +1,8 @@
 //! Safetensors and GGUF files read one tensor at a time.
 
 use crate::error::{Error, Result};
-use crate::gguf::Gguf;
+use crate::files::packed_at;
+use crate::gguf::{Blocks, Gguf};
 use crate::store::check_written;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -121,20 +122,40 @@ impl Stored {
         }
     }
 
+    /// The tensor called `name` as it is stored, of a GGUF file in f32; `None` if its type holds no plain numbers.
+    pub fn as_stored(&self, name: &str, entry: &Entry) -> Result<Option<Tensor>> {
+        match (&self.gguf, float(&entry.dtype)) {
+            (Some(gguf), _) => gguf.tensor(name).map(Some),
+            (None, None) => Ok(None),
+            (None, Some(dtype)) => {
+                let bytes = self.bytes(name, entry)?;
+                Ok(Some(Tensor::from_raw_buffer(&bytes, dtype, &entry.shape, &Device::Cpu)?))
+            }
+        }
+    }
+
+    /// Whether they are in a GGUF file, whose types here are not those of its blocks.
+    pub fn in_blocks(&self) -> bool {
+        self.gguf.is_some()
+    }
+
+    /// The matrix called `name` in the blocks of a GGUF file; `None` if it is in none.
+    pub fn blocks(&self, name: &str) -> Result<Option<Blocks>> {
+        match &self.gguf {
+            Some(gguf) => gguf.blocks(name),
+            None => Ok(None),
+        }
+    }
+
     /// Its numbers in f32.
     pub fn tensor(&self, name: &str, entry: &Entry) -> Result<Tensor> {
-        if let Some(gguf) = &self.gguf {
-            return gguf.tensor(name);
-        }
-        let Some(dtype) = float(&entry.dtype) else {
+        let Some(tensor) = self.as_stored(name, entry)? else {
             let problem = format!(
                 "{name} holds {}; an adapter can be folded into floating-point weights only, so take the model before it was quantized",
                 entry.dtype
             );
             return Err(Error::file(self.file(entry), problem));
         };
-        let bytes = self.bytes(name, entry)?;
-        let tensor = Tensor::from_raw_buffer(&bytes, dtype, &entry.shape, &Device::Cpu)?;
         Ok(tensor.to_dtype(DType::F32)?)
     }
 }
@@ -152,7 +173,10 @@ pub(crate) fn float(dtype: &str) -> Option<DType> {
 
 /// The tensors named in the header of `path`, each with the place in the file from which its offsets count.
 fn headers(path: &Path) -> Result<Vec<(String, (Header, u64))>> {
-    let broken = || Error::file(path, "not a whole safetensors file; copy or download it again");
+    let broken = || {
+        let problem = "not a whole safetensors file; copy or download it again";
+        Error::file(path, packed_at(path).unwrap_or_else(|| problem.into()))
+    };
     let mut file = File::open(path).map_err(Error::io("reading the weights", path))?;
     let size = file.metadata().map_err(Error::io("reading the weights", path))?.len();
     let mut eight = [0; 8];

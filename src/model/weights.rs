@@ -1,61 +1,18 @@
 //! Scored `model.safetensors`, whole or in shards.
 
-use super::stored::{BROKEN, Stored, not_finite};
+use super::stored::{BROKEN, Stored, float, not_finite};
 use crate::error::{Error, Result};
-use crate::files::read_text;
+use crate::files::{packed, read_text};
 use crate::gguf::Gguf;
 use crate::ops::{Panels, Weight};
 use candle_core::{DType, Device, Tensor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The embedding, as checkpoints name it.
 pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
 /// The output head, where it is not the embedding.
 pub(super) const HEAD: &str = "lm_head.weight";
-
-/// Whether tensors of this type hold plain numbers. Shorter ones mean nothing without the scales that go with them.
-fn plain(dtype: DType) -> bool {
-    [DType::F64, DType::F32, DType::BF16, DType::F16].contains(&dtype)
-}
-
-/// All tensors of a checkpoint by name, on `device`, those that hold plain numbers (f64, f32, bf16, f16) as `dtype` if one is given.
-///
-/// Others stay as they are, and [`Shelf::take`] refuses them.
-pub(super) fn read(
-    folder: &Path,
-    device: &Device,
-    dtype: Option<DType>,
-) -> Result<BTreeMap<String, Tensor>> {
-    let mut tensors = BTreeMap::new();
-    if let Some(gguf) = Gguf::at(folder)? {
-        for (name, ..) in gguf.tensors() {
-            tensors.insert(
-                name.to_string(),
-                gguf.tensor_as(name, device, dtype.unwrap_or(DType::F32))?,
-            );
-        }
-        return Ok(tensors);
-    }
-    for file in files(folder)? {
-        for (name, tensor) in read_finite(&file, device)? {
-            let wide = tensor.dtype() == DType::F64;
-            let tensor = match dtype {
-                Some(dtype) if plain(tensor.dtype()) => tensor.to_dtype(dtype)?,
-                _ => tensor,
-            };
-            // of the others each number has its place in f32 and bf16
-            if wide
-                && !tensor.abs()?.max_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?.is_finite()
-            {
-                let problem = format!("{name} holds numbers that are too large for f32");
-                return Err(Error::file(file, problem));
-            }
-            tensors.insert(name, tensor);
-        }
-    }
-    Ok(tensors)
-}
 
 /// The tensors of one safetensors file as they are stored.
 pub(crate) fn read_file(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
@@ -65,7 +22,8 @@ pub(crate) fn read_file(path: &Path, device: &Device) -> Result<BTreeMap<String,
 
 fn parse(bytes: &[u8], path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     let broken = |e: &dyn std::fmt::Display| {
-        Error::file(path, format!("not a whole safetensors file ({e}); copy or download it again"))
+        let problem = format!("not a whole safetensors file ({e}); copy or download it again");
+        Error::file(path, packed(bytes).unwrap_or(problem))
     };
     match candle_core::safetensors::load_buffer(bytes, device) {
         Ok(tensors) => Ok(tensors.into_iter().collect()),
@@ -203,16 +161,24 @@ pub(super) fn from_pickle(from: &Path, to: &Path) -> String {
 
 /// Whether the weights in `stored` have a head that differs from the embedding.
 pub(crate) fn own_head(stored: &Stored) -> Result<bool> {
-    let (Some(embedding), Some(head)) = (stored.get(EMBEDDING), stored.get(HEAD)) else {
-        return Ok(false);
+    match stored.get(EMBEDDING).is_some() && stored.get(HEAD).is_some() {
+        true => not_the_same(stored, EMBEDDING, HEAD),
+        false => Ok(false),
+    }
+}
+
+/// Whether two of the tensors are there and not the same numbers.
+fn not_the_same(stored: &Stored, a: &str, b: &str) -> Result<bool> {
+    let (Some(first), Some(second)) = (stored.get(a), stored.get(b)) else {
+        return Ok(true);
     };
-    if embedding.dtype == head.dtype
-        && stored.bytes(EMBEDDING, embedding)? == stored.bytes(HEAD, head)?
-    {
+    if first.dtype == second.dtype && stored.bytes(a, first)? == stored.bytes(b, second)? {
         return Ok(false);
     }
-    let (embedding, head) = (stored.tensor(EMBEDDING, embedding)?, stored.tensor(HEAD, head)?);
-    differ(&embedding, &head)
+    if float(&first.dtype).is_none() || float(&second.dtype).is_none() {
+        return Ok(true);
+    }
+    differ(&stored.tensor(a, first)?, &stored.tensor(b, second)?)
 }
 
 /// Whether two tensors are not the same numbers.
@@ -221,8 +187,12 @@ pub(super) fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
 }
 
 /// Takes tensors out of a checkpoint by name and shape, and lists every misfit at once.
+///
+/// Those of files are read when they are taken, one after another, so that nothing is in memory twice.
 pub(super) struct Shelf {
-    tensors: BTreeMap<String, Tensor>,
+    source: Source,
+    /// Names of those that were not taken.
+    left: BTreeSet<String>,
     problems: Vec<String>,
     device: Device,
     dtype: DType,
@@ -230,67 +200,133 @@ pub(super) struct Shelf {
     terms: Option<usize>,
 }
 
+enum Source {
+    Memory(BTreeMap<String, Tensor>),
+    Files(Stored),
+}
+
 impl Shelf {
+    /// Tensors that are there.
     pub fn new(tensors: BTreeMap<String, Tensor>, device: &Device, dtype: DType) -> Self {
-        Self { tensors, problems: Vec::new(), device: device.clone(), dtype, terms: None }
+        let left = tensors.keys().cloned().collect();
+        let (source, device) = (Source::Memory(tensors), device.clone());
+        Self { source, left, problems: Vec::new(), device, dtype, terms: None }
     }
 
-    /// The same shelf, which gives the weights of products in bf16 panels of so many terms.
-    pub fn in_panels(self, terms: usize) -> Self {
-        Self { terms: Some(terms), ..self }
+    /// The tensors of the model in `folder`, f32 on a CPU and bf16 elsewhere; weights of products stay in the blocks of a GGUF file, or are in bf16
+    /// panels of so many terms.
+    pub fn open(folder: &Path, device: &Device, terms: Option<usize>) -> Result<Self> {
+        let stored = Stored::open(&files(folder)?)?;
+        let left = stored.entries().map(|(name, _)| name.to_string()).collect();
+        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
+        let (source, device) = (Source::Files(stored), device.clone());
+        Ok(Self { source, left, problems: Vec::new(), device, dtype, terms })
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.left.contains(name)
+    }
+
+    /// The tensor called `name` as it is stored, its numbers checked; `None` if its type holds no plain numbers.
+    fn read(&self, name: &str) -> Result<Option<Tensor>> {
+        let stored = match &self.source {
+            Source::Memory(tensors) => return Ok(tensors.get(name).cloned()),
+            Source::Files(stored) => stored,
+        };
+        let Some(entry) = stored.get(name) else {
+            return Ok(None);
+        };
+        let Some(tensor) = stored.as_stored(name, entry)? else {
+            return Ok(None);
+        };
+        // of the others each number has its place in f32 and bf16
+        if tensor.dtype() == DType::F64
+            && tensor.elem_count() > 0
+            && !tensor.abs()?.max_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?.is_finite()
+        {
+            let problem = format!("{name} holds numbers that are too large for f32");
+            return Err(Error::file(stored.file(entry), problem));
+        }
+        Ok(Some(tensor))
+    }
+
+    /// Takes `name` off the shelf if it is there, has that shape and holds plain numbers, else notes the problem.
+    fn fits(&mut self, name: &str, shape: &[usize]) -> bool {
+        let found = match &self.source {
+            Source::Memory(tensors) => tensors
+                .get(name)
+                .map(|tensor| (tensor.dims(), tensor.dtype().as_str().to_uppercase())),
+            Source::Files(stored) => {
+                stored.get(name).map(|entry| (entry.shape.as_slice(), entry.dtype.clone()))
+            }
+        };
+        let problem = match found.filter(|_| self.left.contains(name)) {
+            Some((found, dtype)) if found == shape && float(&dtype).is_some() => {
+                self.left.remove(name);
+                return true;
+            }
+            Some((found, dtype)) if found == shape => format!(
+                "{name}: holds {dtype}, needed f32, bf16 or f16; quantized weights are not known here"
+            ),
+            Some((found, _)) => format!("{name}: shape {found:?}, config.json needs {shape:?}"),
+            None => format!("{name}: missing"),
+        };
+        self.left.remove(name);
+        self.problems.push(problem);
+        false
+    }
+
+    fn placeholder(&self) -> Result<Tensor> {
+        Ok(Tensor::zeros((), self.dtype, &self.device)?)
     }
 
     /// The tensor called `name`; where it is missing or misshapen a placeholder, and a problem is noted.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        match self.tensors.remove(name) {
-            Some(tensor) if tensor.dims() == shape && plain(tensor.dtype()) => {
-                return Ok(tensor.to_dtype(self.dtype)?);
-            }
-            Some(tensor) if tensor.dims() == shape => self.problems.push(format!(
-                "{name}: holds {:?}, needed f32, bf16 or f16; quantized weights are not known here",
-                tensor.dtype()
-            )),
-            Some(tensor) => {
-                self.problems.push(format!(
-                    "{name}: shape {:?}, config.json needs {shape:?}",
-                    tensor.dims()
-                ));
-            }
-            None => self.problems.push(format!("{name}: missing")),
+        if !self.fits(name, shape) {
+            return self.placeholder();
         }
-        Ok(Tensor::zeros((), self.dtype, &self.device)?)
+        match self.read(name)? {
+            Some(tensor) => Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?),
+            None => self.placeholder(),
+        }
     }
 
     /// As [`Shelf::take`], the weight of a product.
     pub fn take_weight(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
-        let stored = self.tensors.get(name).filter(|stored| stored.dims() == shape);
-        match (self.terms, stored) {
-            (Some(terms), Some(stored)) if plain(stored.dtype()) => {
-                let panels = Panels::new(stored, terms)?;
-                self.tensors.remove(name);
-                Ok(Weight::Panels(panels))
+        if !self.fits(name, shape) {
+            return Ok(self.placeholder()?.into());
+        }
+        if let (Source::Files(stored), true) = (&self.source, self.device.is_cpu())
+            && let Some(blocks) = stored.blocks(name)?
+        {
+            return Ok(match self.terms {
+                None => Weight::Blocks(blocks),
+                Some(terms) => Weight::Panels(Panels::of_blocks(blocks, terms)?),
+            });
+        }
+        match (self.read(name)?, self.terms) {
+            (None, _) => Ok(self.placeholder()?.into()),
+            (Some(tensor), Some(terms)) => Ok(Weight::Panels(Panels::new(&tensor, terms)?)),
+            (Some(tensor), None) => {
+                Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?.into())
             }
-            _ => Ok(self.take(name, shape)?.into()),
         }
     }
 
     /// Whether two of the tensors are not the same numbers.
     pub fn differ(&self, a: &str, b: &str) -> Result<bool> {
-        match (self.tensors.get(a), self.tensors.get(b)) {
-            (Some(a), Some(b)) if !plain(a.dtype()) || !plain(b.dtype()) => Ok(true),
-            (Some(a), Some(b)) if a.dtype() == b.dtype() => differ(a, b),
-            (Some(a), Some(b)) => differ(&a.to_dtype(self.dtype)?, &b.to_dtype(self.dtype)?),
+        if let Source::Files(stored) = &self.source {
+            return not_the_same(stored, a, b);
+        }
+        match (self.read(a)?, self.read(b)?) {
+            (Some(a), Some(b)) => differ(&a, &b),
             _ => Ok(true),
         }
     }
 
     /// Removes a tensor that nothing needs.
     pub fn drop(&mut self, name: &str) {
-        self.tensors.remove(name);
+        self.left.remove(name);
     }
 
     /// Notes a misfit.
@@ -301,7 +337,7 @@ impl Shelf {
     /// All is well, or every problem in one error.
     pub fn finish(mut self, folder: &Path) -> Result<()> {
         // old checkpoints carry the rotary frequencies, which the config gives
-        let left = self.tensors.into_keys().filter(|name| !name.ends_with("rotary_emb.inv_freq"));
+        let left = self.left.into_iter().filter(|name| !name.ends_with("rotary_emb.inv_freq"));
         self.problems.extend(left.map(|name| format!("{name}: not part of this architecture")));
         if self.problems.is_empty() {
             return Ok(());

@@ -9,29 +9,29 @@ use std::path::{Path, PathBuf};
 
 /// A notebook; what it holds beside cells is kept as it was.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Document {
+pub struct Notebook {
     /// The file.
     pub path: PathBuf,
     /// All cells, in order.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<NotebookCell>,
     rest: Map<String, Value>,
 }
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cell {
+pub struct NotebookCell {
     /// Whether it is run.
     pub code: bool,
     /// Its text.
     pub source: String,
     /// What it showed; only code shows something.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<CellOutput>,
     rest: Map<String, Value>,
 }
 
 /// One thing that a cell showed.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Output {
+pub enum CellOutput {
     /// Printed text; `error` tells stderr from stdout.
     Printed {
         /// Whether it went to stderr.
@@ -50,7 +50,7 @@ pub enum Output {
     },
 }
 
-impl Document {
+impl Notebook {
     /// Reads a notebook.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Document {
             return Err("has no list of cells".into());
         };
         let cell = |(at, cell): (usize, Value)| {
-            Cell::parse(cell).map_err(|problem| format!("cell {}: {problem}", at + 1))
+            NotebookCell::parse(cell).map_err(|problem| format!("cell {}: {problem}", at + 1))
         };
         Ok(Self {
             path: PathBuf::new(),
@@ -89,7 +89,7 @@ impl Document {
     /// The notebook as Jupyter writes it: keys sorted, one blank a level.
     pub fn text(&self) -> String {
         let mut all = self.rest.clone();
-        all.insert("cells".into(), self.cells.iter().map(Cell::json).collect());
+        all.insert("cells".into(), self.cells.iter().map(NotebookCell::json).collect());
         let mut value = Value::Object(all);
         value.sort_all_objects();
         let mut text = Vec::new();
@@ -147,7 +147,7 @@ fn list(text: &str) -> Value {
     text.split_inclusive('\n').map(Value::from).collect()
 }
 
-impl Cell {
+impl NotebookCell {
     fn parse(cell: Value) -> std::result::Result<Self, String> {
         let Value::Object(mut rest) = cell else {
             return Err("is no object".into());
@@ -155,7 +155,9 @@ impl Cell {
         let source = lines(rest.remove("source")).ok_or("has no source")?;
         let code = rest.get("cell_type").and_then(Value::as_str) == Some("code");
         let outputs = match rest.remove("outputs") {
-            Some(Value::Array(outputs)) => outputs.into_iter().filter_map(Output::parse).collect(),
+            Some(Value::Array(outputs)) => {
+                outputs.into_iter().filter_map(CellOutput::parse).collect()
+            }
             _ => Vec::new(),
         };
         rest.remove("execution_count");
@@ -167,7 +169,7 @@ impl Cell {
         cell.insert("source".into(), list(&self.source));
         if self.code {
             cell.insert("execution_count".into(), Value::Null);
-            cell.insert("outputs".into(), self.outputs.iter().map(Output::json).collect());
+            cell.insert("outputs".into(), self.outputs.iter().map(CellOutput::json).collect());
         }
         Value::Object(cell)
     }
@@ -178,7 +180,7 @@ impl Cell {
     }
 }
 
-impl Output {
+impl CellOutput {
     /// From what a notebook keeps, or from the content of a kernel's message with its type added as `output_type`.
     pub(super) fn parse(output: Value) -> Option<Self> {
         let Value::Object(mut output) = output else {
@@ -296,27 +298,27 @@ mod tests {
 
     #[test]
     fn a_notebook_is_written_as_it_was_read_without_counts() {
-        let document = Document::parse(SMALL).unwrap();
+        let document = Notebook::parse(SMALL).unwrap();
         assert_eq!(document.cells[0].source, "# One\ntwo");
         let text = document.text();
         assert!(text.contains("\"execution_count\": null") && text.ends_with("}\n"), "{text}");
         assert!(text.contains("\"kernelspec\"") && text.contains("\"id\": \"b\""), "{text}");
-        assert_eq!(Document::parse(&text).unwrap(), document);
+        assert_eq!(Notebook::parse(&text).unwrap(), document);
         let cell = text.find("\"cell_type\"").unwrap();
         assert!(cell < text.find("\"id\"").unwrap(), "keys are sorted: {text}");
     }
 
     #[test]
     fn progress_is_not_kept_and_colors_are_not_shown() {
-        let outputs = Document::parse(SMALL).unwrap().cells[1].outputs.clone();
-        let kept: Vec<Output> = outputs.into_iter().filter_map(Output::kept).collect();
-        assert_eq!(kept[0], Output::Printed { error: false, text: "kept\n".into() });
-        assert_eq!(kept[2], Output::Failed { message: "E".into(), lines: vec!["red".into()] });
+        let outputs = Notebook::parse(SMALL).unwrap().cells[1].outputs.clone();
+        let kept: Vec<CellOutput> = outputs.into_iter().filter_map(CellOutput::kept).collect();
+        assert_eq!(kept[0], CellOutput::Printed { error: false, text: "kept\n".into() });
+        assert_eq!(kept[2], CellOutput::Failed { message: "E".into(), lines: vec!["red".into()] });
     }
 
     #[test]
     fn the_program_has_the_code_and_not_the_commands() {
-        let program = Document::parse(SMALL).unwrap().program();
+        let program = Notebook::parse(SMALL).unwrap().program();
         assert!(program.contains("let x: i32 = 1;\n&x\n;"), "{program}");
         assert!(!program.contains(":version") && !program.contains("# One"), "{program}");
     }
@@ -324,7 +326,7 @@ mod tests {
     #[test]
     fn what_is_no_notebook_is_said_to_be_none() {
         let check = |text: &str, part: &str| {
-            let problem = Document::parse(text).unwrap_err();
+            let problem = Notebook::parse(text).unwrap_err();
             assert!(problem.contains(part), "{problem}");
         };
         check("[]", "is no notebook");

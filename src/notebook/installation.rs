@@ -46,7 +46,7 @@ pub struct Installation {
 
 /// One thing that is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct Requirement {
     /// What it is.
     pub name: &'static str,
     /// Where it is, if it is there.
@@ -98,9 +98,9 @@ impl Installation {
     ///
     /// # Errors
     /// What cargo built cannot be looked at.
-    pub fn parts(&self) -> Result<Vec<Part>> {
+    pub fn parts(&self) -> Result<Vec<Requirement>> {
         let shown = |path: PathBuf| path.display().to_string();
-        let part = |name, found: Option<String>, otherwise: String| Part {
+        let part = |name, found: Option<String>, otherwise: String| Requirement {
             name,
             found,
             otherwise,
@@ -132,7 +132,7 @@ impl Installation {
                 format!("will be written into {}", self.config.display()),
             ),
         ];
-        parts.push(Part {
+        parts.push(Requirement {
             for_browser: true,
             ..part(
                 "kernelspec",
@@ -143,7 +143,7 @@ impl Installation {
                 ),
             )
         });
-        parts.push(Part {
+        parts.push(Requirement {
             for_browser: true,
             ..part(
                 "jupyter",

@@ -1,6 +1,6 @@
 //! A Jupyter kernel that runs: started, asked to run cells, stopped.
 
-use super::document::Output;
+use super::document::CellOutput;
 use super::wire::{Kind, Socket, signature};
 use crate::error::{Error, Result};
 use crate::interruption;
@@ -135,19 +135,19 @@ impl Kernel {
     /// Runs a cell and waits until it is done; `limit` is the longest time. `hear` is told of every output as it comes; printed text comes by lines.
     ///
     /// # Errors
-    /// The kernel ends, somebody asks to stop, or the time is over: then the cell is interrupted, and what it computed is kept. A cell that fails is no error here: it has an [`Output::Failed`].
+    /// The kernel ends, somebody asks to stop, or the time is over: then the cell is interrupted, and what it computed is kept. A cell that fails is no error here: it has an [`CellOutput::Failed`].
     pub fn execute(
         &mut self,
         code: &str,
         limit: Duration,
-        hear: &mut dyn FnMut(&Output),
-    ) -> Result<Vec<Output>> {
+        hear: &mut dyn FnMut(&CellOutput),
+    ) -> Result<Vec<CellOutput>> {
         while self.published.try_recv().is_ok() {}
         let content = json!({
             "code": code, "silent": false, "store_history": false, "allow_stdin": false, "stop_on_error": true, "user_expressions": {},
         });
         let asked = self.ask("execute_request", &content)?;
-        let mut outputs: Vec<Output> = Vec::new();
+        let mut outputs: Vec<CellOutput> = Vec::new();
         self.until_idle(&asked, limit, &mut |message| {
             let Some(output) = message.output() else {
                 return;
@@ -155,8 +155,8 @@ impl Kernel {
             hear(&output);
             match (outputs.last_mut(), output) {
                 (
-                    Some(Output::Printed { error, text }),
-                    Output::Printed { error: other, text: more },
+                    Some(CellOutput::Printed { error, text }),
+                    CellOutput::Printed { error: other, text: more },
                 ) if *error == other => {
                     text.push_str(&more);
                 }
@@ -314,13 +314,13 @@ impl Message {
         })
     }
 
-    fn output(&self) -> Option<Output> {
+    fn output(&self) -> Option<CellOutput> {
         let Value::Object(content) = &self.content else {
             return None;
         };
         let mut output: Map<String, Value> = content.clone();
         output.insert("output_type".into(), self.kind.as_str().into());
-        Output::parse(Value::Object(output))
+        CellOutput::parse(Value::Object(output))
     }
 }
 

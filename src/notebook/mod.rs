@@ -5,7 +5,7 @@
 //! tensors of two cells could bear the same number and gradients go wrong in silence. So cells see one shared library instead, made from
 //! what `cargo build --release` built ([`Library`]), and a configuration of ours tells the kernel where it is ([`Installation`]).
 //!
-//! [`Document`] is a notebook's file, [`Kernel`] a kernel that runs, [`run()`] runs the one in the other.
+//! [`Notebook`] is a notebook's file, [`Kernel`] a kernel that runs, [`run()`] runs the one in the other.
 
 mod document;
 mod installation;
@@ -14,8 +14,8 @@ mod library;
 mod run;
 mod wire;
 
-pub use document::{Cell, Document, Output};
-pub use installation::{Installation, Part};
+pub use document::{CellOutput, Notebook, NotebookCell};
+pub use installation::{Installation, Requirement};
 pub use kernel::Kernel;
 pub use library::{Build, Library};
 pub use run::{Ran, run, verify};

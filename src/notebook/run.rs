@@ -1,6 +1,6 @@
 //! Runs a notebook in a real kernel, and compares what it shows with what it showed.
 
-use super::document::{Document, Output};
+use super::document::{CellOutput, Notebook};
 use super::installation::Installation;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone)]
 pub struct Ran {
     /// The notebook with what its cells showed.
-    pub document: Document,
+    pub document: Notebook,
     /// Cells of code.
     pub cells: usize,
     /// From the start of the kernel to the last cell.
@@ -25,7 +25,7 @@ pub struct Ran {
 /// # Errors
 /// A cell fails, panics, or prints anything to stderr: a kernel counts a panic and a failed `?` as success, so that what is printed decides.
 pub fn run(installation: &Installation, path: &Path, limit: Duration) -> Result<Ran> {
-    let mut document = Document::read(path)?;
+    let mut document = Notebook::read(path)?;
     let began = Instant::now();
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -42,18 +42,20 @@ pub fn run(installation: &Installation, path: &Path, limit: Duration) -> Result<
         if let Some(problem) = problem(&outputs) {
             return Err(named(problem));
         }
-        cell.outputs = outputs.into_iter().filter_map(Output::kept).collect();
+        cell.outputs = outputs.into_iter().filter_map(CellOutput::kept).collect();
         cells += 1;
     }
     Ok(Ran { cells, took: began.elapsed(), ready: kernel.ready, document })
 }
 
 /// What went wrong in a cell, if something did.
-fn problem(outputs: &[Output]) -> Option<String> {
+fn problem(outputs: &[CellOutput]) -> Option<String> {
     outputs.iter().find_map(|output| match output {
-        Output::Failed { message, lines } if lines.is_empty() => Some(message.clone()),
-        Output::Failed { lines, .. } => Some(lines.join("\n")),
-        Output::Printed { error: true, text } => Some(format!("wrote to stderr: {}", text.trim())),
+        CellOutput::Failed { message, lines } if lines.is_empty() => Some(message.clone()),
+        CellOutput::Failed { lines, .. } => Some(lines.join("\n")),
+        CellOutput::Printed { error: true, text } => {
+            Some(format!("wrote to stderr: {}", text.trim()))
+        }
         _ => None,
     })
 }
@@ -63,7 +65,7 @@ fn problem(outputs: &[Output]) -> Option<String> {
 ///
 /// # Errors
 /// The first cell that shows something else.
-pub fn verify(kept: &Document, now: &Document) -> Result<()> {
+pub fn verify(kept: &Notebook, now: &Notebook) -> Result<()> {
     let pairs = kept.cells.iter().zip(&now.cells).enumerate();
     for (at, (kept, now)) in pairs {
         let (kept_text, now_text) = (seen(&kept.outputs), seen(&now.outputs));
@@ -81,11 +83,11 @@ pub fn verify(kept: &Document, now: &Document) -> Result<()> {
 }
 
 /// What is compared of a cell's outputs.
-fn seen(outputs: &[Output]) -> String {
-    let one = |output: &Output| match output {
-        Output::Printed { text, .. } => text.clone(),
-        Output::Shown(data) => shown(data),
-        Output::Failed { message, .. } => format!("failed: {message}"),
+fn seen(outputs: &[CellOutput]) -> String {
+    let one = |output: &CellOutput| match output {
+        CellOutput::Printed { text, .. } => text.clone(),
+        CellOutput::Shown(data) => shown(data),
+        CellOutput::Failed { message, .. } => format!("failed: {message}"),
     };
     outputs.iter().map(one).collect::<Vec<_>>().join("\n")
 }
@@ -164,13 +166,13 @@ mod tests {
 
     #[test]
     fn stderr_and_errors_are_problems_and_stdout_is_none() {
-        let printed = |error, text: &str| Output::Printed { error, text: text.into() };
-        assert_eq!(problem(&[printed(false, "fine"), Output::Shown(Map::new())]), None);
+        let printed = |error, text: &str| CellOutput::Printed { error, text: text.into() };
+        assert_eq!(problem(&[printed(false, "fine"), CellOutput::Shown(Map::new())]), None);
         let stderr =
             problem(&[printed(false, "fine"), printed(true, "thread 'main' panicked\n")]).unwrap();
         assert!(stderr.contains("panicked"), "{stderr}");
         let failed =
-            Output::Failed { message: "E0308".into(), lines: vec!["a".into(), "b".into()] };
+            CellOutput::Failed { message: "E0308".into(), lines: vec!["a".into(), "b".into()] };
         assert_eq!(problem(&[failed]).unwrap(), "a\nb");
     }
 }

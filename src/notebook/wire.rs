@@ -3,6 +3,7 @@
 //!
 //! A hundred lines stand here in the place of an asynchronous runtime, which is what the ZeroMQ crate needs and nothing else here does.
 
+use crate::store::hex;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -145,7 +146,7 @@ pub(super) fn signature(key: &[u8], parts: &[&[u8]]) -> String {
     let keyed = |pad: u8| Sha256::new_with_prefix(block.map(|byte| byte ^ pad));
     let inner = parts.iter().fold(keyed(0x36), |hash, part| hash.chain_update(part)).finalize();
     let outer = keyed(0x5c).chain_update(inner).finalize();
-    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&outer)
 }
 
 #[cfg(test)]

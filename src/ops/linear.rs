@@ -1,5 +1,5 @@
 use super::host::{Matrix, Write, floats, multiplied, product, values};
-use super::{Panels, Weight, fused};
+use super::{Weight, fused};
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape,
@@ -17,7 +17,7 @@ pub fn linear(x: &Tensor, weight: impl Into<Weight>) -> Result<Tensor> {
             x.apply_op2(&weight.contiguous()?, Linear { frozen: None })
         }
         Weight::Dense(weight) => x.apply_op1(Linear { frozen: Some(weight.contiguous()?) }),
-        Weight::Panels(panels) => x.apply_op1(LinearInBf16(panels)),
+        packed => x.apply_op1(LinearOfPacked(packed)),
     }
 }
 
@@ -173,26 +173,24 @@ impl CustomOp2 for Linear {
     }
 }
 
-/// `x Wᵀ` with a frozen weight in bf16.
-struct LinearInBf16(Panels);
+/// `x Wᵀ` with a frozen weight in blocks or panels.
+struct LinearOfPacked(Weight);
 
-impl CustomOp1 for LinearInBf16 {
+impl CustomOp1 for LinearOfPacked {
     fn name(&self) -> &'static str {
-        "linear-in-bf16"
+        "linear-of-packed"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (out, inner) = self.0.dims2();
-        let (rows, _, _) = shapes(lx.shape(), &Shape::from((out, inner)))?;
-        let mut y = vec![0f32; rows * out];
-        self.0.forward(floats(x, lx)?, &mut y);
+        let weight = self.0.host()?;
+        let (rows, out, _) = shapes(lx.shape(), &Shape::from(weight.dims2()))?;
+        let y = weight.forward(floats(x, lx)?, rows);
         Ok((CpuStorage::F32(y), Shape::from((rows, out))))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
-        let mut dx = vec![0f32; x.elem_count()];
-        self.0.backward(&values(&grad)?, &mut dx);
+        let dx = self.0.host()?.backward(&values(&grad)?, x.dim(0)?);
         Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
     }
 }

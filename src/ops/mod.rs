@@ -14,7 +14,8 @@
 //! | [`token_kl`] | head and divergence from another model in chunks, over all tokens or the most probable ones | the hidden states; the head if asked |
 //! | [`seed_gradient`] | none | starts a backward pass from a known gradient |
 //!
-//! A frozen weight may be held in bf16 ([`Weight::Panels`]), for products of processors that multiply bf16 by an instruction of their own.
+//! A frozen weight may stay in the blocks of a GGUF file ([`Weight::Blocks`]), and be held in bf16 ([`Weight::Panels`]) for products of processors
+//! that multiply bf16 by an instruction of their own.
 //!
 //! On a CPU in f32 they are fused and run on the current rayon pool. Everywhere else, and in f64, they are composed of candle
 //! operations that do keep their gradients; the tests hold the two against each other.
@@ -30,6 +31,7 @@
 //! ```
 
 mod attention;
+mod blocks;
 mod gated;
 mod host;
 mod linear;

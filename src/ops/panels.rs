@@ -4,11 +4,13 @@
 //! rounded: to one bf16 number, or to the sum of two, which keeps 16 bits.
 //!
 //! The weight `W (out × inner)` lies in panels of [`WIDE`] rows of `W`, pairs along `inner` side by side, in the order in which the forward
-//! product `x Wᵀ` reads it. The product `dy W` of the backward pass turns a part of a panel at a time.
+//! product `x Wᵀ` reads it. The product `dy W` of the backward pass turns a part of a panel at a time. A weight in the blocks of a GGUF file stays in
+//! them, and each product packs a panel of it at a time.
 //!
 //! A value of a product depends on its row and its column alone: not on the other rows, and not on the number of threads.
 
 use super::host::vectorised;
+use crate::gguf::Blocks;
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::{Arc, OnceLock};
@@ -21,6 +23,9 @@ const HIGH: usize = 6;
 const DEEP: usize = 448;
 /// Rows and terms of activations that a task goes through with one part of a panel.
 const ROWS: usize = 40 * HIGH;
+
+/// Terms of an activation.
+const TERMS: std::ops::RangeInclusive<usize> = 1..=2;
 
 /// What multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,13 +77,22 @@ pub struct Panels {
 struct Packed {
     out: usize,
     inner: usize,
+    values: Values,
+}
+
+enum Values {
     /// `[out / WIDE][inner / 2][WIDE]`, the first of a pair in the low half; what is beyond `out` or `inner` is 0.
-    values: Vec<u32>,
+    Panels(Vec<u32>),
+    /// Each number is rounded to bf16 when its panel is packed.
+    Blocks(Blocks),
 }
 
 impl std::fmt::Debug for Packed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "bf16 {} × {}", self.out, self.inner)
+        match &self.values {
+            Values::Panels(_) => write!(f, "bf16 {} × {}", self.out, self.inner),
+            Values::Blocks(blocks) => write!(f, "bf16 of {blocks:?}"),
+        }
     }
 }
 
@@ -105,7 +119,7 @@ impl Panels {
     /// Packs `weight (out, in)`, rounding what is not bf16 to it; activations become the sum of `terms` bf16 numbers, 1 or 2.
     pub fn new(weight: &Tensor, terms: usize) -> Result<Self> {
         let (out, inner) = weight.dims2()?;
-        if !(1..=2).contains(&terms) || !weight.device().is_cpu() || inner == 0 || out == 0 {
+        if !TERMS.contains(&terms) || !weight.device().is_cpu() || inner == 0 || out == 0 {
             bail!("no panels of {terms} terms from {weight:?}")
         }
         let weight = match weight.dtype() {
@@ -123,6 +137,17 @@ impl Panels {
             }
             _ => bail!("panels are made of numbers on the CPU"),
         };
+        let values = Values::Panels(values);
+        Ok(Self { packed: Arc::new(Packed { out, inner, values }), terms, engine: engine() })
+    }
+
+    /// As [`Panels::new`], of a weight that stays in its blocks.
+    pub fn of_blocks(blocks: Blocks, terms: usize) -> Result<Self> {
+        let (out, inner) = blocks.dims2();
+        if !TERMS.contains(&terms) || inner == 0 || out == 0 {
+            bail!("no panels of {terms} terms from {blocks:?}")
+        }
+        let values = Values::Blocks(blocks);
         Ok(Self { packed: Arc::new(Packed { out, inner, values }), terms, engine: engine() })
     }
 
@@ -135,7 +160,7 @@ impl Panels {
         self.packed.inner.div_ceil(2)
     }
 
-    /// The weight in f32, `(out, in)`: the same numbers.
+    /// The weight in f32, `(out, in)`: the same numbers, those of blocks before they are rounded.
     pub fn dense(&self) -> Result<Tensor> {
         let ids: Vec<u32> = (0..self.packed.out as u32).collect();
         self.rows(&ids)
@@ -144,6 +169,10 @@ impl Panels {
     /// Some rows of the weight in f32, `(ids, in)`.
     pub fn rows(&self, ids: &[u32]) -> Result<Tensor> {
         let Packed { out, inner, ref values } = *self.packed;
+        let values = match values {
+            Values::Panels(values) => values,
+            Values::Blocks(blocks) => return blocks.select(ids),
+        };
         if let Some(id) = ids.iter().find(|id| **id as usize >= out) {
             bail!("row {id} of a weight of {out}")
         }
@@ -171,47 +200,104 @@ impl Panels {
         let x = Rounded::new(x, inner, self.terms);
         let to = Destination { start: y.as_mut_ptr(), values: y.len(), row: out };
         let panels = out.div_ceil(WIDE);
-        let high = (ROWS / self.terms).max(HIGH);
-        split((rows, high), panels, rows * out * inner, |rows, panels| {
-            for from in (0..pairs).step_by(DEEP) {
-                for panel in panels.clone() {
-                    let b = &values[(panel * pairs + from) * WIDE..];
-                    let part = Part {
-                        from,
-                        pairs: DEEP.min(pairs - from),
-                        column: panel * WIDE,
-                        columns: WIDE.min(out - panel * WIDE),
-                    };
-                    self.part(&x, rows.clone(), b, &part, &to);
+        let part = |panel: usize, from: usize| Part {
+            from,
+            pairs: DEEP.min(pairs - from),
+            column: panel * WIDE,
+            columns: WIDE.min(out - panel * WIDE),
+        };
+        match values {
+            Values::Panels(values) => {
+                let high = (ROWS / self.terms).max(HIGH);
+                split((rows, high), panels, rows * out * inner, |rows, panels| {
+                    for from in (0..pairs).step_by(DEEP) {
+                        for panel in panels.clone() {
+                            let b = &values[(panel * pairs + from) * WIDE..];
+                            self.part(&x, rows.clone(), b, &part(panel, from), &to);
+                        }
+                    }
+                });
+            }
+            // a panel is packed once for all rows
+            Values::Blocks(blocks) => {
+                split((rows, rows.max(1)), panels, rows * out * inner, |rows, panels| {
+                    let mut packed = vec![0u32; pairs * WIDE];
+                    let mut scratch = Scratch::new(inner, 16);
+                    for panel in panels {
+                        self.pack(blocks, panel * WIDE, &mut scratch, &mut packed);
+                        for from in (0..pairs).step_by(DEEP) {
+                            let b = &packed[from * WIDE..];
+                            self.part(&x, rows.clone(), b, &part(panel, from), &to);
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// `dx (rows × inner) = dy W`, on the current rayon pool.
+    pub(super) fn backward(&self, dy: &[f32], dx: &mut [f32]) {
+        let Packed { out, inner, ref values } = *self.packed;
+        let rows = dy.len() / out;
+        assert!(dy.len() == rows * out && dx.len() == rows * inner, "a product outside its slices");
+        let dy = Rounded::new(dy, out, self.terms);
+        let to = Destination { start: dx.as_mut_ptr(), values: dx.len(), row: inner };
+        // columns that are turned together
+        let wide = match values {
+            Values::Panels(_) => WIDE,
+            Values::Blocks(blocks) => blocks.block().max(WIDE),
+        };
+        // a panel is turned once for all rows
+        let high = rows.max(1);
+        split((rows, high), inner.div_ceil(wide), rows * out * inner, |rows, strips| {
+            let mut turned = vec![0u32; DEEP * wide];
+            let mut scratch = Scratch::new(wide, 2);
+            for first in strips.map(|at| at * wide) {
+                for from in (0..dy.pairs).step_by(DEEP) {
+                    match values {
+                        Values::Panels(values) => self.turn(values, from, first, &mut turned),
+                        Values::Blocks(blocks) => {
+                            let columns = first..inner.min(first + wide);
+                            pair_rows(blocks, from, columns, &mut scratch, &mut turned);
+                        }
+                    }
+                    let columns = (first..inner.min(first + wide)).step_by(WIDE);
+                    for (column, turned) in columns.zip(turned.chunks_exact(DEEP * WIDE)) {
+                        let part = Part {
+                            from,
+                            pairs: DEEP.min(dy.pairs - from),
+                            column,
+                            columns: WIDE.min(inner - column),
+                        };
+                        self.part(&dy, rows.clone(), turned, &part, &to);
+                    }
                 }
             }
         });
     }
 
-    /// `dx (rows × inner) = dy W`, on the current rayon pool.
-    pub(super) fn backward(&self, dy: &[f32], dx: &mut [f32]) {
-        let Packed { out, inner, .. } = *self.packed;
-        let rows = dy.len() / out;
-        assert!(dy.len() == rows * out && dx.len() == rows * inner, "a product outside its slices");
-        let dy = Rounded::new(dy, out, self.terms);
-        let to = Destination { start: dx.as_mut_ptr(), values: dx.len(), row: inner };
-        // a panel is turned once for all rows
-        let high = rows.max(1);
-        split((rows, high), inner.div_ceil(WIDE), rows * out * inner, |rows, columns| {
-            let mut turned = vec![0u32; DEEP * WIDE];
-            for column in columns.map(|at| at * WIDE) {
-                for from in (0..dy.pairs).step_by(DEEP) {
-                    self.turn(from, column, &mut turned);
-                    let part = Part {
-                        from,
-                        pairs: DEEP.min(dy.pairs - from),
-                        column,
-                        columns: WIDE.min(inner - column),
-                    };
-                    self.part(&dy, rows.clone(), &turned, &part, &to);
+    /// Packs [`WIDE`] rows of a weight in blocks, `first` on, into a panel; rows beyond the last are 0.
+    fn pack(&self, blocks: &Blocks, first: usize, scratch: &mut Scratch, packed: &mut [u32]) {
+        let ((out, inner), pairs) = (blocks.dims2(), self.pairs());
+        for part in 0..WIDE / 16 {
+            for (at, to) in scratch.pairs.chunks_exact_mut(pairs).enumerate() {
+                let row = first + part * 16 + at;
+                if row < out {
+                    blocks.unpack(row, 0..inner, &mut scratch.numbers[..inner]);
+                    vectorised(|| round_row(&scratch.numbers[..inner], to, 1));
+                } else {
+                    to.fill(0);
                 }
             }
-        });
+            match self.engine {
+                // SAFETY: this engine is chosen only where its instructions were found.
+                #[cfg(target_arch = "x86_64")]
+                Engine::Avx512 => unsafe {
+                    avx512::interleave(&scratch.pairs, pairs, part * 16, packed)
+                },
+                Engine::Plain => interleave(&scratch.pairs, pairs, part * 16, packed),
+            }
+        }
     }
 
     /// Adds the products of some pairs to a column of tiles; the first pairs overwrite.
@@ -243,8 +329,8 @@ impl Panels {
     }
 
     /// Turns 64 columns of `W`, `column` on, into a panel of pairs along `out`, from pair `from` on: `[DEEP][WIDE]`.
-    fn turn(&self, from: usize, column: usize, turned: &mut [u32]) {
-        let (&Packed { out, ref values, .. }, pairs) = (&*self.packed, self.pairs());
+    fn turn(&self, values: &[u32], from: usize, column: usize, turned: &mut [u32]) {
+        let (out, pairs) = (self.packed.out, self.pairs());
         let panels = from / (WIDE / 2)..out.div_ceil(WIDE).min((from + DEEP) / (WIDE / 2));
         let many = (WIDE / 2).min(pairs - column / 2);
         for (panel, to) in panels.zip(turned.chunks_exact_mut(WIDE / 2 * WIDE)) {
@@ -256,6 +342,57 @@ impl Panels {
                 Engine::Plain => turn(source, to),
             }
         }
+    }
+}
+
+/// Room for rows of a weight in blocks while they are packed.
+struct Scratch {
+    /// One or two rows in f32.
+    numbers: Vec<f32>,
+    /// Rows of pairs.
+    pairs: Vec<u32>,
+}
+
+impl Scratch {
+    fn new(columns: usize, rows: usize) -> Self {
+        Self { numbers: vec![0f32; 2 * columns], pairs: vec![0u32; rows * columns.div_ceil(2)] }
+    }
+}
+
+/// `to[pair][column + row]` = `rows[row][pair]` of 16 rows.
+fn interleave(rows: &[u32], pairs: usize, column: usize, to: &mut [u32]) {
+    for (row, values) in rows.chunks_exact(pairs).enumerate() {
+        for (value, to) in values.iter().zip(to.chunks_exact_mut(WIDE)) {
+            to[column + row] = *value;
+        }
+    }
+}
+
+/// Packs some columns of a weight in blocks into panels of pairs along its rows, from pair `from` on: `[columns / WIDE][DEEP][WIDE]`.
+fn pair_rows(
+    blocks: &Blocks,
+    from: usize,
+    columns: std::ops::Range<usize>,
+    scratch: &mut Scratch,
+    to: &mut [u32],
+) {
+    let (out, many) = (blocks.dims2().0, columns.len());
+    let (first, second) = scratch.numbers[..2 * many].split_at_mut(many);
+    for at in 0..DEEP.min(out.div_ceil(2) - from) {
+        let row = 2 * (from + at);
+        blocks.unpack(row, columns.clone(), first);
+        match row + 1 < out {
+            true => blocks.unpack(row + 1, columns.clone(), second),
+            false => second.fill(0.0),
+        }
+        vectorised(|| {
+            let parts = first.chunks(WIDE).zip(second.chunks(WIDE));
+            for ((a, b), to) in parts.zip(to.chunks_exact_mut(DEEP * WIDE)) {
+                for ((to, a), b) in to[at * WIDE..][..WIDE].iter_mut().zip(a).zip(b) {
+                    *to = pair(rounded(*a), rounded(*b));
+                }
+            }
+        });
     }
 }
 
@@ -519,6 +656,59 @@ mod avx512 {
                     };
                     _mm512_mask_storeu_ps(place, mask, sum);
                 }
+            }
+        }
+    }
+
+    /// As [`super::interleave`].
+    ///
+    /// # Safety
+    /// The processor has the feature.
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn interleave(rows: &[u32], pairs: usize, column: usize, to: &mut [u32]) {
+        assert!(rows.len() >= 16 * pairs && to.len() >= pairs * WIDE && column + 16 <= WIDE);
+        let whole = pairs / 16 * 16;
+        for first in (0..whole).step_by(16) {
+            // SAFETY: 16 values of a row, which has `whole` at least.
+            let r: [__m512i; 16] = std::array::from_fn(|row| unsafe {
+                _mm512_loadu_si512(rows.as_ptr().add(row * pairs + first).cast())
+            });
+            // 16 × 16: first in pairs of rows, then of pairs, then the quarters
+            let mut t = [_mm512_setzero_si512(); 16];
+            for i in 0..8 {
+                t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+                t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+            }
+            let mut u = [_mm512_setzero_si512(); 16];
+            for i in 0..4 {
+                for half in 0..2 {
+                    let (a, b) = (t[4 * i + half], t[4 * i + 2 + half]);
+                    u[4 * i + 2 * half] = _mm512_unpacklo_epi64(a, b);
+                    u[4 * i + 2 * half + 1] = _mm512_unpackhi_epi64(a, b);
+                }
+            }
+            // u[4 i + c] has of rows 4 i to 4 i + 3 the columns c, 4 + c, 8 + c, 12 + c, a quarter each
+            for c in 0..4 {
+                let ab_low = _mm512_shuffle_i32x4::<0b10_00_10_00>(u[c], u[4 + c]);
+                let ab_high = _mm512_shuffle_i32x4::<0b11_01_11_01>(u[c], u[4 + c]);
+                let cd_low = _mm512_shuffle_i32x4::<0b10_00_10_00>(u[8 + c], u[12 + c]);
+                let cd_high = _mm512_shuffle_i32x4::<0b11_01_11_01>(u[8 + c], u[12 + c]);
+                let columns = [
+                    (c, _mm512_shuffle_i32x4::<0b10_00_10_00>(ab_low, cd_low)),
+                    (8 + c, _mm512_shuffle_i32x4::<0b11_01_11_01>(ab_low, cd_low)),
+                    (4 + c, _mm512_shuffle_i32x4::<0b10_00_10_00>(ab_high, cd_high)),
+                    (12 + c, _mm512_shuffle_i32x4::<0b11_01_11_01>(ab_high, cd_high)),
+                ];
+                for (n, vector) in columns {
+                    let at = (first + n) * WIDE + column;
+                    // SAFETY: 16 values of 64, of a pair below `pairs`.
+                    unsafe { _mm512_storeu_si512(to.as_mut_ptr().add(at).cast(), vector) }
+                }
+            }
+        }
+        for pair in whole..pairs {
+            for row in 0..16 {
+                to[pair * WIDE + column + row] = rows[row * pairs + pair];
             }
         }
     }

@@ -70,8 +70,8 @@ pub fn token_kl(
             weights.len()
         )
     }
-    if matches!(head, Weight::Panels(_)) && want == Gradients::HiddenAndHead {
-        bail!("a head in bf16 is frozen")
+    if head.is_packed() && want == Gradients::HiddenAndHead {
+        bail!("a head in blocks or panels is frozen")
     }
     let plain = |tensor: &Tensor| tensor.detach().contiguous();
     let (hidden, head) = (plain(hidden)?, head.plain()?);

@@ -45,14 +45,14 @@ pub struct RowLoss {
 /// Logits that exist at one time, so that a large vocabulary never makes a large tensor.
 const LOGITS_AT_ONCE: usize = 1 << 20;
 
-/// The same of a head in bf16, which is read once for each chunk: with fewer rows reading it would take longer than multiplying.
-const LOGITS_AT_ONCE_IN_BF16: usize = 1 << 24;
+/// The same of a head in blocks or panels, which is read once for each chunk: with fewer rows reading it would take longer than multiplying.
+const LOGITS_AT_ONCE_OF_PACKED: usize = 1 << 24;
 
 /// Rows of `rows` whose logits exist at one time.
 pub(super) fn rows_at_once(head: &Weight, vocabulary: usize, rows: usize) -> usize {
     let logits = match head {
         Weight::Dense(_) => LOGITS_AT_ONCE,
-        Weight::Panels(_) => LOGITS_AT_ONCE_IN_BF16,
+        _ => LOGITS_AT_ONCE_OF_PACKED,
     };
     (logits / vocabulary).clamp(16, rows.max(16))
 }
@@ -86,8 +86,8 @@ pub fn token_loss(
     if let Some(id) = targets.iter().find(|id| **id as usize >= vocabulary) {
         bail!("target {id} is outside the vocabulary of {vocabulary}")
     }
-    if matches!(head, Weight::Panels(_)) && want == Gradients::HiddenAndHead {
-        bail!("a head in bf16 is frozen")
+    if head.is_packed() && want == Gradients::HiddenAndHead {
+        bail!("a head in blocks or panels is frozen")
     }
     let (hidden, head) = (hidden.detach().contiguous()?, head.plain()?);
     let chunk = rows_at_once(&head, vocabulary, rows);
@@ -192,7 +192,7 @@ pub fn top_entropy(
         let hidden = hidden.narrow(0, from, chunk.min(rows - from))?;
         let logits = match &head {
             Weight::Dense(head) => hidden.contiguous()?.matmul(&head.t()?)?,
-            Weight::Panels(_) => linear(&hidden, &head)?,
+            packed => linear(&hidden, packed)?,
         };
         let logits = soft_cap(&logits.to_dtype(DType::F32)?, cap)?;
         let mut logits = logits.flatten_all()?.to_vec1::<f32>()?;

@@ -1,13 +1,17 @@
 use super::host::{Matrix, Values, Write, multiplied, product, values};
-use super::{Panels, fused};
+use super::{Panels, blocks, fused};
+use crate::gguf::Blocks;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
-/// The weight of a linear layer, `(out, in)`: a tensor, or in bf16 for products of the processor's own. Clones share it.
+/// The weight of a linear layer, `(out, in)`: a tensor, in the blocks of a GGUF file, or in panels for the processor's own products of bf16. Clones
+/// share it.
 #[derive(Debug, Clone)]
 pub enum Weight {
     /// Any device and precision; perhaps a variable.
     Dense(Tensor),
-    /// Frozen, on a CPU, multiplied with activations in f32.
+    /// Frozen, on a CPU, multiplied in f32 with activations in f32, and unpacked meanwhile.
+    Blocks(Blocks),
+    /// Frozen, on a CPU, multiplied in bf16 with activations in f32.
     Panels(Panels),
 }
 
@@ -40,15 +44,16 @@ impl Weight {
     pub fn dims2(&self) -> Result<(usize, usize)> {
         match self {
             Self::Dense(tensor) => tensor.dims2(),
+            Self::Blocks(blocks) => Ok(blocks.dims2()),
             Self::Panels(panels) => Ok(panels.dims2()),
         }
     }
 
-    /// Of what goes in and comes out; panels take and give f32.
+    /// Of what goes in and comes out; blocks and panels take and give f32.
     pub fn dtype(&self) -> DType {
         match self {
             Self::Dense(tensor) => tensor.dtype(),
-            Self::Panels(_) => DType::F32,
+            Self::Blocks(_) | Self::Panels(_) => DType::F32,
         }
     }
 
@@ -56,7 +61,7 @@ impl Weight {
     pub fn device(&self) -> &Device {
         match self {
             Self::Dense(tensor) => tensor.device(),
-            Self::Panels(_) => &Device::Cpu,
+            Self::Blocks(_) | Self::Panels(_) => &Device::Cpu,
         }
     }
 
@@ -74,14 +79,20 @@ impl Weight {
     pub fn detach(&self) -> Self {
         match self {
             Self::Dense(tensor) => Self::Dense(tensor.detach()),
-            Self::Panels(panels) => Self::Panels(panels.clone()),
+            frozen => frozen.clone(),
         }
     }
 
-    /// Its numbers as a tensor, outside any graph: shared, or in f32 from panels, which loses nothing.
+    /// Whether it is kept apart from what training changes: it is frozen, and a sum with it would be as large as an f32 weight.
+    pub fn is_packed(&self) -> bool {
+        !matches!(self, Self::Dense(_))
+    }
+
+    /// Its numbers as a tensor, outside any graph: shared, or in f32 from blocks and panels, which loses nothing.
     pub fn dense(&self) -> Result<Tensor> {
         match self {
             Self::Dense(tensor) => Ok(tensor.detach()),
+            Self::Blocks(blocks) => blocks.dense(),
             Self::Panels(panels) => panels.dense(),
         }
     }
@@ -92,6 +103,7 @@ impl Weight {
             Self::Dense(tensor) => {
                 tensor.index_select(&Tensor::from_slice(ids, ids.len(), tensor.device())?, 0)
             }
+            Self::Blocks(blocks) => blocks.select(ids),
             Self::Panels(panels) => panels.rows(ids),
         }
     }
@@ -100,14 +112,16 @@ impl Weight {
     pub(super) fn host(&self) -> Result<HostWeight<'_>> {
         match self {
             Self::Dense(tensor) => Ok(HostWeight::Dense(values(tensor)?, tensor.dims2()?)),
+            Self::Blocks(blocks) => Ok(HostWeight::Blocks(blocks)),
             Self::Panels(panels) => Ok(HostWeight::Panels(panels)),
         }
     }
 
-    /// As a tensor, for operators composed of candle's; they have no use for panels.
+    /// As a tensor, for operators composed of candle's; they have no use for blocks and panels.
     pub(super) fn tensor(&self) -> Result<&Tensor> {
         match self {
             Self::Dense(tensor) => Ok(tensor),
+            Self::Blocks(_) => bail!("a weight in blocks multiplies f32 on the CPU only"),
             Self::Panels(_) => bail!("a weight in bf16 panels multiplies f32 on the CPU only"),
         }
     }
@@ -116,13 +130,13 @@ impl Weight {
     pub(super) fn plain(&self) -> Result<Self> {
         match self {
             Self::Dense(tensor) => Ok(Self::Dense(tensor.detach().contiguous()?)),
-            Self::Panels(panels) => Ok(Self::Panels(panels.clone())),
+            frozen => Ok(frozen.clone()),
         }
     }
 
     /// Whether `x` can be multiplied by the fused operators.
     pub(super) fn fused(&self, x: &Tensor) -> Result<bool> {
-        if let (Self::Panels(_), false) = (self, fused(x)) {
+        if !fused(x) {
             self.tensor()?;
         }
         Ok(fused(x))
@@ -132,6 +146,7 @@ impl Weight {
 /// A weight borrowed for products of slices.
 pub(super) enum HostWeight<'a> {
     Dense(Values<'a>, (usize, usize)),
+    Blocks(&'a Blocks),
     Panels(&'a Panels),
 }
 
@@ -139,6 +154,7 @@ impl HostWeight<'_> {
     pub fn dims2(&self) -> (usize, usize) {
         match self {
             Self::Dense(_, shape) => *shape,
+            Self::Blocks(blocks) => blocks.dims2(),
             Self::Panels(panels) => panels.dims2(),
         }
     }
@@ -151,6 +167,7 @@ impl HostWeight<'_> {
                 let shape = (y.len() / out, *out, *inner);
                 product(shape, y, *out, x, w.t(), 1.0, Write::Overwrite, true);
             }
+            Self::Blocks(blocks) => blocks::forward(blocks, x, y),
             Self::Panels(panels) => panels.forward(x, y),
         }
     }
@@ -163,6 +180,7 @@ impl HostWeight<'_> {
                 let shape = (dx.len() / inner, *inner, *out);
                 product(shape, dx, *inner, dy, w, 1.0, Write::Overwrite, true);
             }
+            Self::Blocks(blocks) => blocks::backward(blocks, dy, dx),
             Self::Panels(panels) => panels.backward(dy, dx),
         }
     }
@@ -174,9 +192,9 @@ impl HostWeight<'_> {
                 let (x, w) = (Matrix::rows(x, *inner), Matrix::rows(w, *inner));
                 multiplied((rows, *out, *inner), x, w.t(), 1.0)
             }
-            Self::Panels(panels) => {
-                let mut y = vec![0f32; rows * panels.dims2().0];
-                panels.forward(x, &mut y);
+            _ => {
+                let mut y = vec![0f32; rows * self.dims2().0];
+                self.forward_into(x, &mut y);
                 y
             }
         }
@@ -189,9 +207,9 @@ impl HostWeight<'_> {
                 let (dy, w) = (Matrix::rows(dy, *out), Matrix::rows(w, *inner));
                 multiplied((rows, *inner, *out), dy, w, 1.0)
             }
-            Self::Panels(panels) => {
-                let mut dx = vec![0f32; rows * panels.dims2().1];
-                panels.backward(dy, &mut dx);
+            _ => {
+                let mut dx = vec![0f32; rows * self.dims2().1];
+                self.backward_into(dy, &mut dx);
                 dx
             }
         }

@@ -6,17 +6,16 @@
 //! interval and no p value. A hypothesis is supported here if every statement of it holds, contradicted if one holds the other way round and none
 //! as stated. What holds for a model of a million parameters need not hold for one of billions, nor the reverse.
 
-use super::sheet::{Cell, Sheet};
 use super::{Desk, Made, continual, diversity, recipe_names};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, Run};
+use crate::plot::palette::{BASE, label};
 use crate::report::forgetting::{TaskGroup, p_value, pairs, pairs_of, range};
-use crate::report::grid::significant;
-use crate::report::palette::{BASE, label};
 use crate::report::{self, summary};
 use crate::stats::{
     Block, Bootstrap, Comparison, Crossed, Design, Estimate, Interval, Pair, Verdict, holm,
 };
+use crate::table::{Table, significant};
 use crate::weight_change::entropy_rank;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -612,46 +611,38 @@ impl Judgment {
 }
 
 /// For reading: the verdicts, then every statement.
-pub fn sheets(claims: &[Claim]) -> Vec<Sheet> {
+pub fn tables(claims: &[Claim]) -> Vec<Table> {
     let count = |claim: &Claim, verdict: Verdict| {
-        Cell::from(claim.statements.iter().filter(|s| s.holds == verdict).count())
+        claim.statements.iter().filter(|statement| statement.holds == verdict).count()
     };
-    let verdicts = Sheet::new("verdicts", "The paper's hypotheses at lab scale", "id", claims.iter().map(|claim| claim.id.to_owned()))
+    let verdicts = Table::new("The paper's hypotheses at lab scale")
+        .named("verdicts")
         .legend(
             "Statements that hold, whose opposite holds, and of which these data cannot tell. A verdict is about a model of a million parameters on synthetic tasks.",
         )
-        .column("verdict", claims.iter().map(|claim| Cell::from(claim.verdict.words())))
-        .column("hold", claims.iter().map(|claim| count(claim, Verdict::Yes)))
-        .column("opposite", claims.iter().map(|claim| count(claim, Verdict::No)))
-        .column("cannot tell", claims.iter().map(|claim| count(claim, Verdict::CannotTell)))
-        .column("paper", claims.iter().map(|claim| Cell::from(claim.paper)));
-    let mut all = vec![verdicts];
-    for claim in claims {
-        let of = &claim.statements;
-        all.push(
-            Sheet::new(
-                &claim.id.to_lowercase(),
-                &format!("{}: {} {}.", claim.id, claim.hypothesis, capital(claim.verdict.words())),
-                "statement",
-                of.iter().map(|statement| statement.text.clone()),
-            )
-            .column("holds", of.iter().map(|statement| Cell::from(statement.holds.to_string())))
-            .column(
-                "value",
-                of.iter().map(|statement| Cell::from(significant(statement.value.value))),
-            )
-            .column("interval", of.iter().map(|statement| Cell::from(between(statement))))
-            .column("unit", of.iter().map(|statement| Cell::from(statement.unit)))
-            .column(
-                "p",
-                of.iter().map(|statement| {
-                    Cell::from(statement.p_adjusted.map_or(String::new(), p_value))
-                }),
-            )
-            .column("recipe", of.iter().map(|statement| Cell::from(statement.recipe.as_str()))),
-        );
-    }
-    all
+        .rows(claims)
+        .column("id", |claim| claim.id)
+        .column("verdict", |claim| claim.verdict.words())
+        .column("hold", |claim| count(claim, Verdict::Yes))
+        .column("opposite", |claim| count(claim, Verdict::No))
+        .column("cannot tell", |claim| count(claim, Verdict::CannotTell))
+        .column("paper", |claim| claim.paper)
+        .table();
+    let statements = |claim: &Claim| {
+        let verdict = capital(claim.verdict.words());
+        Table::new(format!("{}: {} {verdict}.", claim.id, claim.hypothesis))
+            .named(claim.id.to_lowercase())
+            .rows(&claim.statements)
+            .column("statement", |statement| &statement.text)
+            .column("holds", |statement| statement.holds.to_string())
+            .column("value", |statement| significant(statement.value.value))
+            .column("interval", between)
+            .column("unit", |statement| statement.unit)
+            .column("p", |statement| statement.p_adjusted.map_or(String::new(), p_value))
+            .column("recipe", |statement| &statement.recipe)
+            .table()
+    };
+    std::iter::once(verdicts).chain(claims.iter().map(statements)).collect()
 }
 
 fn between(statement: &Statement) -> String {
@@ -675,8 +666,7 @@ pub fn write(claims: &[Claim], folder: &Path, desk: &Desk) -> Result<Vec<PathBuf
     const NOTE: &str = "Made by `unforget claims`, not typed. A statement is a difference with a direction, or that nothing that matters is lost; all were written down before anything was \
                         computed. p: adjusted by Holm's method for all statements together; without one, the interval alone decides. Intervals are of 95 %, of 90 % where the statement is that \
                         nothing is lost.";
-    let sheets = sheets(claims);
-    let tables: Vec<String> = sheets.iter().map(Sheet::markdown).collect();
+    let tables: Vec<String> = tables(claims).iter().map(Table::markdown).collect();
     let markdown = format!("# Claims and evidence\n\n{NOTE}\n\n{}", tables.join("\n"));
     let json = serde_json::to_vec_pretty(claims).map_err(Error::library("writing the claims"))?;
     Ok(vec![
@@ -743,7 +733,7 @@ mod tests {
         let cpu = crate::model::DeviceChoice::Cpu;
         let cx = crate::context::Context::new(store, cpu, crate::progress::Progress::quiet());
         let cx = cx.unwrap();
-        let desk = Desk::new(&cx, crate::paper::Options::default());
+        let desk = Desk::new(&cx, crate::paper::ExhibitOptions::default());
         for file in write(&claims, folder.path(), &desk).unwrap() {
             if file.ends_with("made.json") {
                 assert!(!Made::read(folder.path()).unwrap().recipes.is_empty());

@@ -5,14 +5,14 @@
 //! did to what was learned before.
 
 use super::outcome::is_base;
-use super::printed;
-use super::sheet::{Cell, Sheet};
-use super::{Desk, Shown};
+use super::{Desk, Shown, printed};
 use crate::error::Result;
-use crate::experiment::{Experiment, Recipe, results::Results, results::TaskScore};
-use crate::report::palette::{BASE, label};
+use crate::experiment::results::{Results, TaskScore};
+use crate::experiment::{Experiment, Recipe};
+use crate::plot::palette::{BASE, label};
 use crate::report::summary;
 use crate::stats::{self, Estimate};
+use crate::table::{Cell, Table};
 use crate::verbs;
 
 /// The targets, in the order in which they are trained for.
@@ -101,18 +101,17 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
         .first()
         .map(|course| course.stages[0].iter().map(|score| score.task.clone()).collect())
         .unwrap_or_default();
-    let name = |(arm, stage): &(&str, usize)| match stage {
-        0 => BASE.to_owned(),
-        _ => label(arm),
-    };
-    let mut sheet = Sheet::new("courses", "First algebra, then code: R, a row after each stage", "arm", keys.iter().map(name))
+    let mut table = Table::new("First algebra, then code: R, a row after each stage")
+        .named("courses")
         .legend(
             "Percent, mean over seeds ± its standard error over seeds. The adapter of the first stage is folded into the weights; the data of the second is scored and sampled by \
              the model as it is by then.",
         )
-        .column("stage", keys.iter().map(|(_, stage)| Cell::from(stage_names[*stage])));
+        .rows(&keys)
+        .column("arm", |(arm, stage)| if *stage == 0 { BASE.to_owned() } else { label(arm) })
+        .column("stage", |(_, stage)| stage_names[*stage]);
     for task in &tasks {
-        let cells = keys.iter().map(|(arm, stage)| {
+        table = table.column(format!("{task} ({})", printed::benchmark(task)), |(arm, stage)| {
             let values: Vec<f64> = of_arm(arm)
                 .into_iter()
                 .filter_map(|course| of_task(course, task).get(*stage).copied())
@@ -123,7 +122,6 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
             }
             Cell::share(estimate)
         });
-        sheet = sheet.column(&format!("{task} ({})", printed::benchmark(task)), cells);
     }
     let transfer = |arm: &&str| {
         let values: Vec<f64> = of_arm(arm)
@@ -149,26 +147,28 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
             .collect();
         Cell::change(mean(values))
     };
-    let transfers = Sheet::new("transfer", "What the second stage did to the first", "arm", arms.iter().map(|arm| label(arm)))
+    let transfers = Table::new("What the second stage did to the first")
+        .named("transfer")
         .legend(
             "Points, mean over seeds ± its standard error over seeds. backward transfer: algebra after code less algebra after algebra (Lopez-Paz and Ranzato 2017). both \
              targets: mean gain on the two over base, at the end.",
         )
-        .column("backward transfer", arms.iter().map(transfer))
-        .column("both targets", arms.iter().map(gain));
+        .rows(&arms)
+        .column("arm", |arm| label(arm))
+        .column("backward transfer", transfer)
+        .column("both targets", gain)
+        .table();
     let rows = printed::of("table-19", "MATH, then MBPP")?;
-    let mut paper = Sheet::new(
-        "printed",
-        "What the paper prints: STM on Llama 8B, MATH, then MBPP",
-        "stage",
-        ["base", "after MATH", "after MBPP"].map(String::from),
-    );
-    for task in ["MATH", "MBPP", "GSM8K", "ARC", "BIRD"] {
-        let cells = ["base", "after MATH", "after MBPP"].map(|stage| {
+    let paper = Table::new("What the paper prints: STM on Llama 8B, MATH, then MBPP")
+        .named("printed")
+        .rows(&["base", "after MATH", "after MBPP"])
+        .column("stage", |stage| *stage);
+    let paper = ["MATH", "MBPP", "GSM8K", "ARC", "BIRD"].into_iter().fold(paper, |paper, task| {
+        paper.column(task, |stage| {
             let quantity = format!("{task} {stage}");
-            Cell::number(rows.iter().find(|row| row.quantity == quantity).map(|row| row.value), 2)
-        });
-        paper = paper.column(task, cells);
-    }
-    Ok(Shown { sheets: vec![sheet, transfers, paper], figures: Vec::new() })
+            let row = rows.iter().find(|row| row.quantity == quantity);
+            Cell::number(row.map(|row| row.value), 2)
+        })
+    });
+    Ok(Shown { tables: vec![table.table(), transfers, paper.table()], figures: Vec::new() })
 }

@@ -1,18 +1,18 @@
 //! Figures 4 and 7: how training goes, epoch by epoch.
 
-use super::printed;
-use super::sheet::{Cell, Sheet};
-use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::{Arm, Experiment};
 use crate::metric::PAPER_THRESHOLD;
 use crate::model::Checkpoint;
+use crate::plot::palette::{BASE, label, look};
+use crate::plot::{Axis, Measured, Panel, Plot, line_keys};
 use crate::report::figure::Figure;
-use crate::report::palette::{BASE, label, look};
-use crate::report::plot::{Axis, Key, Layer, Panel, Plot};
 use crate::report::summary;
 use crate::scored::Scored;
-use crate::stats::{self, Estimate, Spread};
+use crate::stats::{self, Estimate};
+use crate::table::{Cell, Table};
+
+use super::{Desk, Shown, printed};
 use crate::verbs::{self, Training};
 
 /// Figure 4.
@@ -72,12 +72,10 @@ fn shown(desk: &Desk, exhibit: &'static str, model: &str) -> Result<Shown> {
         }
         curves.push((arm, seeds));
     }
-    let sheet = table(&curves, exhibit, model)?;
+    let table = table(&curves, exhibit, model)?;
     let plot = plot(&curves, &recipe.target, recipe.learning_rates[0]);
-    Ok(Shown {
-        figures: vec![Figure { name: "convergence", plot, table: sheet.frame()? }],
-        sheets: vec![sheet],
-    })
+    let figures = vec![Figure { name: "convergence", plot, table: table.clone() }];
+    Ok(Shown { figures, tables: vec![table] })
 }
 
 /// The validation questions with their reference answers, and what base says of them.
@@ -132,7 +130,7 @@ fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { value: stats::mean(values)?, se: stats::standard_error(values) })
 }
 
-fn table(curves: &[(&Arm, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Result<Sheet> {
+fn table(curves: &[(&Arm, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Result<Table> {
     let keys: Vec<(usize, usize)> = curves
         .iter()
         .enumerate()
@@ -140,34 +138,34 @@ fn table(curves: &[(&Arm, Vec<Vec<Point>>)], exhibit: &str, model: &str) -> Resu
             (0..seeds.first().map_or(0, Vec::len)).map(move |epoch| (arm, epoch))
         })
         .collect();
-    let cells = |value: fn(&Point) -> Option<f64>, decimals: usize| {
-        let keys = keys.iter();
-        keys.map(move |&(arm, epoch)| {
-            Cell::number(stats::mean(&at(&curves[arm].1, epoch, value)), decimals)
-        })
+    let values = |(arm, epoch): &(usize, usize), value: fn(&Point) -> Option<f64>| {
+        at(&curves[*arm].1, *epoch, value)
+    };
+    let mean = |key: &(usize, usize), value: fn(&Point) -> Option<f64>| {
+        Cell::number(stats::mean(&values(key, value)), 3)
     };
     let printed = printed::of(exhibit, "MBPP")?;
-    let paper = keys.iter().map(|&(arm, epoch)| {
-        let (arm, quantity) = (curves[arm].0.to_string(), format!("MBPP after epoch {epoch}"));
+    let paper = |(arm, epoch): &(usize, usize)| {
+        let (arm, quantity) = (curves[*arm].0.to_string(), format!("MBPP after epoch {epoch}"));
         let row = printed.iter().find(|row| row.arm == arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
-    });
-    let name = |(arm, _): &(usize, usize)| label(&curves[*arm].0.to_string());
-    Ok(Sheet::new("convergence", "Epoch by epoch, means over seeds", "arm", keys.iter().map(name))
+    };
+    Ok(Table::new("Epoch by epoch, means over seeds")
+        .named("convergence")
         .legend(
             "target: test score ± its standard error over seeds. validation loss: nats for each token of the reference answers to the validation questions, for every arm alike; \
              low: of the tokens that base gives a perplexity of at most 2.5. The paper takes each arm's own validation answers instead, so its losses do not compare. training \
              loss: of the epoch's steps, over learned tokens. The paper's accuracies are read off its figure.",
         )
-        .column("epoch", keys.iter().map(|key| Cell::from(key.1)))
-        .column(
-            "target %",
-            keys.iter().map(|&(arm, epoch)| Cell::share(estimate(&at(&curves[arm].1, epoch, |p| Some(p.target))))),
-        )
-        .column("validation loss", cells(|point| Some(point.loss), 3))
-        .column("low", cells(|point| Some(point.loss_of_low), 3))
-        .column("training loss", cells(|point| point.training, 3))
-        .column(&format!("MBPP, {model}"), paper))
+        .rows(&keys)
+        .column("arm", |(arm, _)| label(&curves[*arm].0.to_string()))
+        .column("epoch", |(_, epoch)| *epoch)
+        .column("target %", |key| Cell::share(estimate(&values(key, |point| Some(point.target)))))
+        .column("validation loss", |key| mean(key, |point| Some(point.loss)))
+        .column("low", |key| mean(key, |point| Some(point.loss_of_low)))
+        .column("training loss", |key| mean(key, |point| point.training))
+        .column(format!("MBPP, {model}"), paper)
+        .table())
 }
 
 fn plot(curves: &[(&Arm, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {
@@ -181,48 +179,22 @@ fn plot(curves: &[(&Arm, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {
     ];
     let epochs = curves.iter().flat_map(|(_, seeds)| seeds).map(Vec::len).max().unwrap_or(1);
     let panel = |(axis, value, least): (&str, Value, f64)| {
-        let mut layers = Vec::new();
-        let mut all = Vec::new();
-        for ((_, seeds), name) in curves.iter().zip(&names) {
-            let color = look(name, &names).color;
-            let spreads: Vec<(f64, f64, Spread)> = (0..epochs)
-                .filter_map(|epoch| {
-                    let values = at(seeds, epoch, value);
-                    Some((epoch as f64, stats::mean(&values)?, Spread::of(&values)?))
-                })
-                .collect();
-            all.extend(spreads.iter().flat_map(|(_, _, spread)| [spread.min, spread.max]));
-            for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
-                layers.push(Layer::Line {
-                    points: spreads.iter().map(|(x, _, spread)| (*x, end(spread))).collect(),
-                    color,
-                    width: 1.0,
-                    opacity: 0.3,
-                    dashed: false,
-                });
-            }
-            let points: Vec<(f64, f64)> = spreads.iter().map(|(x, mean, _)| (*x, *mean)).collect();
-            layers.push(Layer::Line {
-                points: points.clone(),
-                color,
-                width: 2.0,
-                opacity: 1.0,
-                dashed: false,
-            });
-            layers.push(Layer::Marks {
-                points,
-                color,
-                mark: look(name, &names).mark,
-                size: 4.0,
-                filled: true,
-            });
-        }
-        Panel {
-            heading: None,
-            x: Axis { label: "epoch".to_owned(), from: -0.2, to: epochs as f64 - 0.8, log: false },
-            y: Axis::around(axis, all.into_iter(), least),
-            layers,
-        }
+        let curves: Vec<Vec<Measured>> = curves
+            .iter()
+            .map(|(_, seeds)| {
+                let mean = |epoch| Measured::over_seeds(epoch as f64, &at(seeds, epoch, value));
+                (0..epochs).filter_map(mean).collect()
+            })
+            .collect();
+        let ends = curves.iter().flatten().flat_map(Measured::ends);
+        let panel = Panel::new(
+            Axis::new("epoch", -0.2, epochs as f64 - 0.8),
+            Axis::around(axis, ends, least),
+        );
+        curves.iter().zip(&names).fold(panel, |panel, (curve, name)| {
+            let look = look(name, &names);
+            panel.seeds(curve, look.color).marks(curve.iter().map(Measured::at), look, 4.0)
+        })
     };
     let last = |seeds: &[Vec<Point>]| {
         100.0 * stats::mean(&at(seeds, epochs - 1, |p| Some(p.target))).unwrap_or(f64::NAN)
@@ -231,24 +203,13 @@ fn plot(curves: &[(&Arm, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {
         .iter()
         .map(|(arm, seeds)| format!("{} {:.1} %", label(&arm.to_string()), last(seeds)))
         .collect();
-    Plot {
-        title: format!(
-            "Target {target} after {} epochs: {}",
-            epochs.saturating_sub(1),
-            ends.join(", ")
-        ),
-        note: format!("Mean over seeds at the rate {rate:e}; thin lines: lowest and highest seed."),
-        panels: panels.into_iter().map(panel).collect(),
-        legend: names
-            .iter()
-            .map(|name| Key {
-                label: label(name),
-                color: look(name, &names).color,
-                mark: Some(look(name, &names).mark),
-                line: true,
-                dashed: false,
-            })
-            .collect(),
-        size: (960, 960),
-    }
+    Plot::new(format!(
+        "Target {target} after {} epochs: {}",
+        epochs.saturating_sub(1),
+        ends.join(", ")
+    ))
+    .note(format!("Mean over seeds at the rate {rate:e}; thin lines: lowest and highest seed."))
+    .panels(panels.map(panel))
+    .legend(line_keys(&names, &names))
+    .size(960, 960)
 }

@@ -2,8 +2,11 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::experiment::{DataSizes, Experiment, Recipe, results::Results};
+use crate::experiment::results::Results;
+use crate::experiment::{DataSizes, Experiment, Recipe};
+use crate::report::summary::ResultsSummary;
 use crate::tokens::TemplateOptions;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -30,8 +33,8 @@ const RECIPES: [(&str, &str); 17] = [
 ];
 
 /// What may be changed for all recipes at once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExhibitOptions {
     /// Seeds 1 to this instead of the recipes' own.
     pub seeds: Option<u64>,
     /// One seed, two rates and few items: to see whether everything works, not what comes out.
@@ -39,6 +42,7 @@ pub struct Options {
     /// Another model than the lab's: a folder or a name of the hub.
     pub model: Option<String>,
     /// What that model's chat template is given beside the messages.
+    #[serde(default, skip_serializing_if = "TemplateOptions::is_empty")]
     pub template: TemplateOptions,
 }
 
@@ -46,8 +50,9 @@ pub struct Options {
 pub struct Desk<'a> {
     /// Store, device, progress.
     pub cx: &'a Context,
-    options: Options,
+    options: ExhibitOptions,
     results: RefCell<BTreeMap<(String, String), Rc<Results>>>,
+    summaries: RefCell<BTreeMap<(String, String), Rc<ResultsSummary>>>,
 }
 
 /// The text of a recipe: what `unforget table N --recipe` prints.
@@ -69,12 +74,12 @@ pub fn recipe_names() -> impl Iterator<Item = &'static str> {
 
 impl<'a> Desk<'a> {
     /// An empty desk; nothing is computed before it is asked for.
-    pub fn new(cx: &'a Context, options: Options) -> Self {
-        Self { cx, options, results: RefCell::default() }
+    pub fn new(cx: &'a Context, options: ExhibitOptions) -> Self {
+        Self { cx, options, results: RefCell::default(), summaries: RefCell::default() }
     }
 
     /// What is changed for all recipes.
-    pub fn options(&self) -> &Options {
+    pub fn options(&self) -> &ExhibitOptions {
         &self.options
     }
 
@@ -125,6 +130,18 @@ impl<'a> Desk<'a> {
         self.results.borrow_mut().insert(key, results.clone());
         Ok(results)
     }
+
+    /// The same with each arm's summary.
+    pub fn summary(&self, name: &str, target: Option<&str>) -> Result<Rc<ResultsSummary>> {
+        let results = self.results(name, target)?;
+        let key = (name.to_owned(), results.target.clone());
+        if let Some(known) = self.summaries.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let summary = Rc::new(ResultsSummary::of(results)?);
+        self.summaries.borrow_mut().insert(key, summary.clone());
+        Ok(summary)
+    }
 }
 
 /// The two middle rates of some.
@@ -172,7 +189,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let cx = Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap();
         let desk = |quick, seeds| {
-            let options = Options { quick, seeds, model: None, ..Options::default() };
+            let options = ExhibitOptions { quick, seeds, model: None, ..ExhibitOptions::default() };
             Desk::new(&cx, options)
         };
         assert_eq!(desk(false, Some(2)).recipe("table-2", None).unwrap().seeds, [1, 2]);

@@ -1,15 +1,15 @@
 //! Table 6: how different the answers of a tuned model still are.
 
 use super::outcome::beside;
-use super::sheet::{Cell, Sheet};
 use super::{Desk, Shown};
 use crate::diversity::self_bleu;
 use crate::error::Result;
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
-use crate::report::palette::{BASE, label};
+use crate::plot::palette::{BASE, label};
 use crate::self_output::{Conditioning, Pool, SelfOutput};
-use crate::stats::{self, Block, Estimate};
+use crate::stats::{self, Block};
+use crate::table::{Cell, Table};
 use crate::verbs;
 
 /// Answers to each question, as in the paper.
@@ -84,8 +84,7 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
     let all = measured(desk)?;
     let mean = |alike: &Alike| -> Result<Cell> {
         let block = Block { weight: 1.0, rows: alike.rows.clone() };
-        let Estimate { value, se } = stats::crossed(&[block])?;
-        Ok(Cell::Estimate { value, se, signed: false })
+        Ok(Cell::estimate(stats::crossed(&[block])?))
     };
     let deviation = |alike: &Alike| {
         let values = alike.rows.concat();
@@ -93,23 +92,25 @@ pub(super) fn table(desk: &Desk) -> Result<Shown> {
         let squares: Vec<f64> = values.iter().map(|value| (value - center).powi(2)).collect();
         stats::mean(&squares).map(f64::sqrt)
     };
-    let cells = all.iter().map(mean).collect::<Result<Vec<_>>>()?;
+    let means = all.iter().map(mean).collect::<Result<Vec<_>>>()?;
     let arms: Vec<&str> = all.iter().map(|alike| alike.arm.as_str()).collect();
-    let mut sheet = Sheet::new(
-        "self-bleu",
-        "How alike four answers to one question are, on a task that was not trained for",
-        "arm",
-        arms.iter().map(|arm| label(arm)),
-    )
-    .legend(&format!(
-        "{ANSWERS} answers to each question of {TASK} at temperature 0.7 and top-p 0.95. self-BLEU: mean over the answers of each one's BLEU-4 with the others as references, 0 to \
-         100, as sacrebleu computes it on words and signs with exponential smoothing; ± one standard error over questions and seeds; sd: over questions. The paper says neither \
-         words, length nor smoothing of its self-BLEU."
-    ))
-    .column("seeds", all.iter().map(|alike| Cell::from(if alike.arm == BASE { 0 } else { alike.rows.len() })))
-    .column("self-BLEU", cells)
-    .column("sd", all.iter().map(|alike| Cell::number(deviation(alike), 1)))
-    .column("right %", all.iter().map(|alike| Cell::number(stats::mean(&alike.right).map(|share| 100.0 * share), 1)));
-    beside(&mut sheet, "table-6", "MBPP", &arms, &["self-BLEU", "self-BLEU sd", "MATH right"])?;
-    Ok(Shown { sheets: vec![sheet], figures: Vec::new() })
+    let table = Table::new("How alike four answers to one question are, on a task that was not trained for")
+        .named("self-bleu")
+        .legend(format!(
+            "{ANSWERS} answers to each question of {TASK} at temperature 0.7 and top-p 0.95. self-BLEU: mean over the answers of each one's BLEU-4 with the others as references, 0 to \
+             100, as sacrebleu computes it on words and signs with exponential smoothing; ± one standard error over questions and seeds; sd: over questions. The paper says neither \
+             words, length nor smoothing of its self-BLEU."
+        ))
+        .rows(&all)
+        .column("arm", |alike| label(&alike.arm))
+        .column("seeds", |alike| if alike.arm == BASE { 0 } else { alike.rows.len() })
+        .table()
+        .column("self-BLEU", means)
+        .rows(&all)
+        .column("sd", |alike| Cell::number(deviation(alike), 1))
+        .column("right %", |alike| Cell::percent(stats::mean(&alike.right)))
+        .table();
+    let table =
+        beside(table, "table-6", "MBPP", &arms, &["self-BLEU", "self-BLEU sd", "MATH right"])?;
+    Ok(Shown { tables: vec![table], figures: Vec::new() })
 }

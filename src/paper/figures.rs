@@ -1,20 +1,19 @@
 //! The paper's figures, each with the table it is drawn from.
 
-use super::outcome::percent;
+use super::outcome::{beside, names};
 use super::printed::{self, benchmark};
-use super::sheet::{Cell, Sheet};
 use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run, TokenExample};
 use crate::metric::PAPER_THRESHOLD;
+use crate::plot::palette::{BASE, GRAY, INK, STM, label, look};
+use crate::plot::{self, Axis, Look, Measured, Panel, Plot, Spectra, Spikes, keys};
 use crate::report::figure::Figure;
-use crate::report::palette::{BASE, Look, label, look};
-use crate::report::plot::{Axis, INK, Key, Layer, Panel, Plot};
-use crate::report::spectrum::{self, Spectra};
-use crate::report::summary::{self, Row};
-use crate::report::table::plus;
+use crate::report::summary::{self, ArmChange, ArmSummary};
+use crate::report::tables::{arm, with_scores};
 use crate::select::TokenClass;
 use crate::stats;
+use crate::table::{Cell, Table, plus};
 use crate::weight_change::{THRESHOLD, effective_rank, entropy_rank};
 
 /// Items shown in Figures 1 and 3.
@@ -22,8 +21,9 @@ const ITEMS: usize = 1;
 /// Tokens whose variance the paper prints for Figure 3.
 const FIRST: usize = 20;
 
-fn shown(sheet: Sheet, name: &'static str, plot: Plot) -> Result<Shown> {
-    Ok(Shown { figures: vec![Figure { name, plot, table: sheet.frame()? }], sheets: vec![sheet] })
+fn shown(table: Table, name: &'static str, plot: Plot) -> Shown {
+    let figures = vec![Figure { name, plot, table: table.clone() }];
+    Shown { figures, tables: vec![table] }
 }
 
 /// Figure 1: the tokens that surprise the model, in brackets.
@@ -39,16 +39,16 @@ pub(super) fn item(desk: &Desk) -> Result<Shown> {
             .collect::<String>()
             .replace('\n', " ⏎ ")
     };
-    let sheet = Sheet::new(
-        "item",
-        "One question's answers; in brackets the tokens of perplexity 2.5 or more",
-        "answers",
-        examples.iter().map(|example| label(&example.arm)),
-    )
-    .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
-    .column("above", examples.iter().map(|example| Cell::from(above(example))))
-    .column("text", examples.iter().map(|example| Cell::from(text(example))));
-    Ok(Shown { sheets: vec![sheet], figures: Vec::new() })
+    let table =
+        Table::new("One question's answers; in brackets the tokens of perplexity 2.5 or more")
+            .named("item")
+            .rows(&examples)
+            .column("answers", |example| arm(&example.arm))
+            .column("tokens", |example| surprisals(example).len())
+            .column("above", above)
+            .column("text", text)
+            .table();
+    Ok(Shown { tables: vec![table], figures: Vec::new() })
 }
 
 fn surprisals(example: &TokenExample) -> Vec<f64> {
@@ -73,157 +73,107 @@ pub(super) fn spikes(desk: &Desk) -> Result<Shown> {
         variance(&values[..values.len().min(FIRST)])
     };
     let names: Vec<&str> = examples.iter().map(|example| example.arm.as_str()).collect();
-    let mut sheet = Sheet::new(
-        "spikes",
-        "Surprisal of one question's answers",
-        "answers",
-        names.iter().map(|arm| label(arm)),
-    )
-    .legend("In nats. variance: population variance over the first 20 tokens.")
-    .column("tokens", examples.iter().map(|example| Cell::from(surprisals(example).len())))
-    .column("above ln 2.5", examples.iter().map(|example| Cell::from(above(example))))
-    .column(
-        "highest",
-        examples
-            .iter()
-            .map(|example| Cell::number(surprisals(example).into_iter().reduce(f64::max), 2)),
-    )
-    .column("variance", examples.iter().map(|example| Cell::number(first(example), 2)));
-    super::outcome::beside(&mut sheet, "figure-3", "MATH", &names, &["variance of first 20"])?;
-    let highest = examples.iter().flat_map(surprisals).fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
-    let longest = examples.iter().map(|example| surprisals(example).len()).max().unwrap_or(1);
-    let panel = |example: &TokenExample| {
-        let color = look(&example.arm, &names).color;
-        let bars = surprisals(example);
-        let bars =
-            bars.iter().enumerate().map(|(at, nats)| (at as f64 + 0.1, at as f64 + 0.9, *nats));
-        Panel {
-            heading: Some((label(&example.arm), color)),
-            x: Axis {
-                label: "token of the answer".to_owned(),
-                from: 0.0,
-                to: 1.14 * longest as f64,
-                log: false,
-            },
-            y: Axis {
-                label: "surprisal, nats".to_owned(),
-                from: 0.0,
-                to: 1.05 * highest,
-                log: false,
-            },
-            layers: vec![
-                Layer::Bars { bars: bars.collect(), color },
-                Layer::Level {
-                    y: PAPER_THRESHOLD.ln(),
-                    label: format!("perplexity {PAPER_THRESHOLD}"),
-                    color: INK,
-                },
-            ],
-        }
-    };
+    let table = Table::new("Surprisal of one question's answers")
+        .named("spikes")
+        .legend("In nats. variance: population variance over the first 20 tokens.")
+        .rows(&examples)
+        .column("answers", |example| arm(&example.arm))
+        .column("tokens", |example| surprisals(example).len())
+        .column("above ln 2.5", above)
+        .column("highest", |example| {
+            Cell::number(surprisals(example).into_iter().reduce(f64::max), 2)
+        })
+        .column("variance", |example| Cell::number(first(example), 2))
+        .table();
+    let table = beside(table, "figure-3", "MATH", &names, &["variance of first 20"])?;
     let counts: Vec<String> = examples
         .iter()
         .map(|example| {
             format!("{} {} of {}", label(&example.arm), above(example), surprisals(example).len())
         })
         .collect();
-    let plot = Plot {
-        title: format!("Tokens of perplexity 2.5 or more: {}", counts.join(", ")),
-        note: "Surprisal of each token of the answer under base, given its question.".to_owned(),
-        panels: examples.iter().map(panel).collect(),
-        legend: Vec::new(),
-        size: (960, 120 + 190 * examples.len() as u32),
+    let panel = |example: &TokenExample| Spikes {
+        heading: label(&example.arm),
+        color: look(&example.arm, &names).color,
+        nats: surprisals(example),
     };
-    shown(sheet, "spikes", plot)
+    let title = format!("Tokens of perplexity 2.5 or more: {}", counts.join(", "));
+    let panels: Vec<Spikes> = examples.iter().map(panel).collect();
+    let plot = plot::spikes(title, &panels)
+        .note("Surprisal of each token of the answer under base, given its question.");
+    Ok(shown(table, "spikes", plot))
 }
 
 /// Figure 2.
 pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
     let all: Vec<_> = ["code", "algebra"]
         .into_iter()
-        .map(|target| desk.results("table-2", Some(target)))
+        .map(|target| desk.summary("table-2", Some(target)))
         .collect::<Result<_>>()?;
-    let mut points: Vec<(String, Row, f64)> = Vec::new();
-    for results in &all {
-        for row in
-            summary::rows(results)?.into_iter().skip(1).filter(|row| row.masked_share == Some(0.0))
-        {
+    let mut points: Vec<(&str, &ArmSummary, f64)> = Vec::new();
+    for summary in &all {
+        let results = &summary.results;
+        let whole = summary.arms.iter().skip(1).filter(|row| row.masked_share == Some(0.0));
+        for row in whole {
             let runs = results.runs.iter().filter(|run| run.arm == row.arm && run.chosen);
             let losses: Vec<f64> = runs.filter_map(|run| stats::mean(&run.losses)).collect();
-            points.push((results.target.clone(), row, stats::mean(&losses).unwrap_or(f64::NAN)));
+            points.push((&results.target, row, stats::mean(&losses).unwrap_or(f64::NAN)));
         }
     }
-    let sheet = Sheet::new(
-        "perplexity-and-forgetting",
-        "Perplexity of the training answers against what training on them does to the other tasks",
-        "arm",
-        points.iter().map(|(_, row, _)| label(&row.arm)),
-    )
-    .legend(
-        "perplexity: under base, mean over examples, of the bare text as in the paper's figure, and given the prompt as in its Table 1. loss: mean over all steps. Arms that mask tokens \
-         are left out, since the perplexity of all tokens is not what they learn.",
-    )
-    .column("target", points.iter().map(|(target, ..)| Cell::from(target.as_str())))
-    .column("ppl alone", points.iter().map(|(_, row, _)| Cell::number(row.perplexity_of_text_alone, 2)))
-    .column("ppl | prompt", points.iter().map(|(_, row, _)| Cell::number(row.perplexity_given_prompt, 2)))
-    .column("BWT %", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.backward_transfer))))
-    .column("others points", points.iter().map(|(_, row, _)| Cell::change(row.change.as_ref().and_then(|c| c.non_target_points))))
-    .column("loss", points.iter().map(|(.., loss)| Cell::number(Some(*loss), 3)));
-    let names: Vec<&str> = all.first().map(|results| summary::arms(results)).unwrap_or_default();
-    let place = |row: &Row| {
+    let change = |row: &ArmSummary, of: fn(&ArmChange) -> Option<stats::Estimate>| {
+        Cell::change(row.change.as_ref().and_then(of))
+    };
+    let table = Table::new("Perplexity of the training answers against what training on them does to the other tasks")
+        .named("perplexity-and-forgetting")
+        .legend(
+            "perplexity: under base, mean over examples, of the bare text as in the paper's figure, and given the prompt as in its Table 1. loss: mean over all steps. Arms that mask tokens \
+             are left out, since the perplexity of all tokens is not what they learn.",
+        )
+        .rows(&points)
+        .column("arm", |(_, row, _)| arm(&row.arm))
+        .column("target", |(target, ..)| *target)
+        .column("ppl alone", |(_, row, _)| Cell::number(row.perplexity_of_text_alone, 2))
+        .column("ppl | prompt", |(_, row, _)| Cell::number(row.perplexity_given_prompt, 2))
+        .column("BWT %", |(_, row, _)| change(row, |of| of.backward_transfer))
+        .column("others points", |(_, row, _)| change(row, |of| of.non_target_points))
+        .column("loss", |(.., loss)| Cell::number(*loss, 3))
+        .table();
+    let names: Vec<&str> = all.first().map(|of| summary::arms(&of.results)).unwrap_or_default();
+    let place = |row: &ArmSummary| {
         row.perplexity_of_text_alone.zip(row.change.as_ref()?.non_target_points.map(|e| e.value))
     };
-    let layers = points.iter().filter_map(|(target, row, _)| {
-        let Look { color, mark } = look(&row.arm, &names);
-        Some(Layer::Marks {
-            points: vec![place(row)?],
-            color,
-            mark,
-            size: 7.0,
-            // the two targets are told apart by filling
-            filled: target == "code",
-        })
-    });
     let places: Vec<(f64, f64)> = points.iter().filter_map(|(_, row, _)| place(row)).collect();
+    let x = places.iter().map(|place| place.0);
+    let y = places.iter().map(|place| place.1);
+    let mut panel = Panel::new(
+        Axis::around("perplexity of the bare answers under base", x, 1.0),
+        Axis::around("change on the other tasks, points", y, 2.0),
+    )
+    .level(0.0, BASE, GRAY);
     let mut shown_names: Vec<&str> = Vec::new();
-    for (_, row, _) in &points {
+    for (target, row, _) in &points {
+        let look = look(&row.arm, &names);
+        // the two targets are told apart by filling
+        panel = match *target == "code" {
+            true => panel.marks(place(row), look, 7.0),
+            false => panel.open_marks(place(row), look, 7.0),
+        };
         if !shown_names.contains(&row.arm.as_str()) {
             shown_names.push(&row.arm);
         }
     }
-    let plot = Plot {
-        title: "Perplexity of the answers against the change on the other tasks".to_owned(),
-        note: "Each arm at its chosen rate. Filled: target code; open: target algebra.".to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis::around(
-                "perplexity of the bare answers under base",
-                places.iter().map(|place| place.0),
-                1.0,
-            ),
-            y: Axis::around(
-                "change on the other tasks, points",
-                places.iter().map(|place| place.1),
-                2.0,
-            ),
-            layers: std::iter::once(Layer::Level {
-                y: 0.0,
-                label: BASE.to_owned(),
-                color: look(BASE, &names).color,
-            })
-            .chain(layers)
-            .collect(),
-        }],
-        legend: shown_names.iter().map(|name| look(name, &names).key(label(name))).collect(),
-        size: (960, 520),
-    };
-    let mut made = shown(sheet, "perplexity_and_forgetting", plot)?;
-    made.sheets.push(printed_points()?);
+    let plot = Plot::new("Perplexity of the answers against the change on the other tasks")
+        .note("Each arm at its chosen rate. Filled: target code; open: target algebra.")
+        .panel(panel)
+        .legend(keys(&shown_names, &names))
+        .size(960, 520);
+    let mut made = shown(table, "perplexity_and_forgetting", plot);
+    made.tables.push(printed_points()?);
     Ok(made)
 }
 
 /// The paper's twelve points.
-fn printed_points() -> Result<Sheet> {
+fn printed_points() -> Result<Table> {
     let rows = printed::of("figure-2", "MBPP")?;
     let names: Vec<&str> =
         rows.iter().filter(|row| row.quantity == "BWT").map(|row| row.arm.as_str()).collect();
@@ -231,14 +181,13 @@ fn printed_points() -> Result<Sheet> {
         let row = rows.iter().find(|row| row.arm == **arm && row.quantity == quantity);
         Cell::number(row.map(|row| row.value), 2)
     };
-    Ok(Sheet::new(
-        "printed",
-        "What the paper draws (read off the figure)",
-        "answers",
-        names.iter().map(|arm| label(arm)),
-    )
-    .column("ppl alone", names.iter().map(|arm| value(arm, "perplexity of text alone")))
-    .column("BWT %", names.iter().map(|arm| value(arm, "BWT"))))
+    Ok(Table::new("What the paper draws (read off the figure)")
+        .named("printed")
+        .rows(&names)
+        .column("answers", |arm| label(arm))
+        .column("ppl alone", |arm| value(arm, "perplexity of text alone"))
+        .column("BWT %", |arm| value(arm, "BWT"))
+        .table())
 }
 
 /// Figure 5.
@@ -252,85 +201,52 @@ pub(super) fn masked_share_again(desk: &Desk) -> Result<Shown> {
 }
 
 fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
-    let results = desk.results(recipe, None)?;
-    let mut rows = summary::rows(&results)?;
-    rows.remove(0);
+    let summary = desk.summary(recipe, None)?;
+    let base = &summary.arms[0];
+    let mut rows = summary.arms[1..].to_vec();
     rows.retain(|row| row.masked_share.is_some());
     rows.sort_by(|a, b| a.masked_share.unwrap_or(0.0).total_cmp(&b.masked_share.unwrap_or(0.0)));
-    let base = summary::rows(&results)?.remove(0);
     let title = format!(
         "Score on each task against the share of the ground truth's tokens that is masked, target {}",
-        results.target
+        summary.results.target
     );
-    let mut sheet =
-        Sheet::new("masked-share", &title, "arm", rows.iter().map(|row| label(&row.arm)))
-            .legend("Percent ± one standard error over items and seeds.")
-            .column("masked %", rows.iter().map(|row| percent(row.masked_share)));
-    for (at, task) in base.tasks.iter().enumerate() {
-        sheet =
-            sheet.column(&task.task, rows.iter().map(|row| Cell::share(Some(row.tasks[at].score))));
-    }
-    let color = look("stm(2.5)", &["stm(2.5)"]).color;
-    let grey = look(BASE, &[]).color;
+    let table = Table::new(&title)
+        .named("masked-share")
+        .legend("Percent ± one standard error over items and seeds.")
+        .rows(&rows)
+        .column("arm", |row| arm(&row.arm))
+        .column("masked %", |row| Cell::percent(row.masked_share))
+        .table();
+    let table = with_scores(table, &rows, str::to_owned);
     let panel = |at: usize| {
         let task = &base.tasks[at];
-        let points: Vec<(f64, f64)> = rows
-            .iter()
-            .map(|row| (100.0 * row.masked_share.unwrap_or(0.0), 100.0 * row.tasks[at].score.value))
-            .collect();
         let level = 100.0 * task.score.value;
-        let mut layers = vec![Layer::Level { y: level, label: BASE.to_owned(), color: grey }];
-        for row in &rows {
-            let score = row.tasks[at].score.times(100.0);
-            let (x, se) = (100.0 * row.masked_share.unwrap_or(0.0), score.se.unwrap_or(0.0));
-            layers.push(Layer::Spread {
-                at: (x, score.value),
-                x: (x, x),
-                y: (score.value - se, score.value + se),
-                color,
-            });
-        }
-        layers.push(Layer::Line {
-            points: points.clone(),
-            color,
-            width: 1.5,
-            opacity: 0.7,
-            dashed: false,
-        });
-        layers.push(Layer::Marks {
-            points: points.clone(),
-            color,
-            mark: look("stm(2.5)", &["stm(2.5)"]).mark,
-            size: 4.5,
-            filled: true,
-        });
+        let scores: Vec<Measured> = rows
+            .iter()
+            .map(|row| {
+                let masked = 100.0 * row.masked_share.unwrap_or(0.0);
+                Measured::estimate(masked, row.tasks[at].score.times(100.0))
+            })
+            .collect();
+        let points = || scores.iter().map(Measured::at);
+        let last = points().map(|point| point.0).fold(1.0, f64::max);
         // the axis holds the bars too
-        let ends = rows.iter().flat_map(|row| {
-            let score = row.tasks[at].score.times(100.0);
-            let se = score.se.unwrap_or(0.0);
-            [score.value - se, score.value + se]
-        });
-        let ys = ends.chain([level]);
-        Panel {
-            heading: Some((format!("{} ({})", task.task, benchmark(&task.task)), INK)),
-            x: Axis {
-                label: "completion tokens masked, percent".to_owned(),
-                from: -1.0,
-                to: 1.05 * points.iter().map(|point| point.0).fold(1.0, f64::max),
-                log: false,
-            },
-            y: Axis::around("score, percent", ys, 6.0),
-            layers,
-        }
+        let ends = scores.iter().flat_map(Measured::ends).chain([level]);
+        Panel::new(
+            Axis::new("completion tokens masked, percent", -1.0, 1.05 * last),
+            Axis::around("score, percent", ends, 6.0),
+        )
+        .heading(format!("{} ({})", task.task, benchmark(&task.task)), INK)
+        .level(level, BASE, GRAY)
+        .error_bars(&scores, STM.color)
+        .line(points(), STM.stroke(1.5).opacity(0.7))
+        .marks(points(), STM, 4.5)
     };
-    let plot = Plot {
-        title,
-        note: "Each threshold at its best validated rate; bars: one standard error; left end: nothing masked.".to_owned(),
-        panels: (0..base.tasks.len()).map(panel).collect(),
-        legend: Vec::new(),
-        size: (960, 200 * base.tasks.len() as u32 + 80),
-    };
-    shown(sheet, "masked_share", plot)
+    let plot = Plot::new(title)
+        .note("Each threshold at its best validated rate; bars: one standard error; left end: nothing masked.")
+        .panels((0..base.tasks.len()).map(panel))
+        .size(960, 200 * base.tasks.len() as u32 + 80);
+    Ok(shown(table, "masked_share", plot))
 }
 
 /// Figure 8.
@@ -366,74 +282,58 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
         of_kind.fold((0.0, 0.0), |sum, share| (sum.0 + share.share, sum.1 + share.high))
     };
     let names: Vec<&str> = data.iter().map(|data| data.arm.as_str()).collect();
-    let mut sheet = Sheet::new("classes", "Kinds of tokens in the answers of algebra (the paper's MATH)", "answers", names.iter().map(|arm| label(arm)))
+    let mut table = Table::new("Kinds of tokens in the answers of algebra (the paper's MATH)")
+        .named("classes")
         .legend(
             "Percent of all answer tokens. A token with a letter is a word, one with a digit and no letter a number, any other a symbol: white space and the end of the turn too. The paper \
              does not say where its lines are. above 2.5: of that kind and of perplexity above 2.5 under base.",
-        );
+        )
+        .rows(&data)
+        .column("answers", |data| arm(&data.arm));
     let mut quantities = Vec::new();
     for (name, class) in NAMES {
-        sheet =
-            sheet.column(name, data.iter().map(|data| percent(Some(share(data, class).0)))).column(
-                &format!("{name} above 2.5"),
-                data.iter().map(|data| percent(Some(share(data, class).1))),
-            );
-        quantities.extend([name.to_owned(), format!("{name} above 2.5")]);
+        let above = format!("{name} above 2.5");
+        table = table
+            .column(name, |data| Cell::percent(share(data, class).0))
+            .column(&above, |data| Cell::percent(share(data, class).1));
+        quantities.extend([name.to_owned(), above]);
     }
     let quantities: Vec<&str> = quantities.iter().map(String::as_str).collect();
-    super::outcome::beside(&mut sheet, exhibit, "MATH", &names, &quantities)?;
+    let table = beside(table.table(), exhibit, "MATH", &names, &quantities)?;
     let panel = |(name, class): (&str, Option<TokenClass>)| {
-        let mut layers = Vec::new();
-        for (at, data) in data.iter().enumerate() {
+        let arms: Vec<String> = names.iter().map(|arm| label(arm)).collect();
+        let panel = Panel::new(
+            Axis::new(arms.join(", then "), 0.0, data.len() as f64),
+            Axis::new("percent of tokens", 0.0, 60.0),
+        );
+        data.iter().enumerate().fold(panel.heading(name, INK), |panel, (at, data)| {
             let (all, high) = share(data, class);
-            let color = look(&data.arm, &names).color;
             let x = at as f64;
-            layers.push(Layer::Bars {
-                bars: vec![(x + 0.1, x + 0.5, 100.0 * all)],
-                color: look(BASE, &names).color,
-            });
-            layers.push(Layer::Bars { bars: vec![(x + 0.5, x + 0.9, 100.0 * high)], color });
-        }
-        Panel {
-            heading: Some((name.to_owned(), INK)),
-            x: Axis {
-                label: names.iter().map(|arm| label(arm)).collect::<Vec<_>>().join(", then "),
-                from: 0.0,
-                to: data.len() as f64,
-                log: false,
-            },
-            y: Axis { label: "percent of tokens".to_owned(), from: 0.0, to: 60.0, log: false },
-            layers,
-        }
+            panel
+                .bars([(x + 0.1, x + 0.5, 100.0 * all)], GRAY)
+                .bars([(x + 0.5, x + 0.9, 100.0 * high)], look(&data.arm, &names).color)
+        })
     };
     let high = |arm: &str| {
         let data = data.iter().find(|data| data.arm == arm);
         100.0 * data.map_or(0.0, |data| data.share_above_2_5)
     };
-    let mut legend = vec![Key {
-        label: "all of the kind".to_owned(),
-        color: look(BASE, &names).color,
-        mark: Some(look("ground_truth", &names).mark),
-        line: false,
-        dashed: false,
-    }];
-    legend.extend(names.iter().map(|name| Key {
-        label: format!("above 2.5, {}", label(name)),
-        mark: Some(look("ground_truth", &names).mark),
-        ..look(name, &names).key(label(name))
-    }));
-    let plot = Plot {
-        title: format!(
-            "{:.1} % of the ground truth's tokens and {:.1} % of Self-Output's surprise the model",
-            high("ground_truth"),
-            high("self_output")
-        ),
-        note: "Grey: share of the kind among all answer tokens; colored: those of perplexity above 2.5.".to_owned(),
-        panels: NAMES.map(panel).to_vec(),
-        legend,
-        size: (960, 620),
-    };
-    shown(sheet, "token_classes", plot)
+    let square = |color| Look { color, ..look("ground_truth", &names) };
+    let key =
+        |name: &&str| square(look(name, &names).color).key(format!("above 2.5, {}", label(name)));
+    let plot = Plot::new(format!(
+        "{:.1} % of the ground truth's tokens and {:.1} % of Self-Output's surprise the model",
+        high("ground_truth"),
+        high("self_output")
+    ))
+    .note(
+        "Grey: share of the kind among all answer tokens; colored: those of perplexity above 2.5.",
+    )
+    .panels(NAMES.map(panel))
+    .legend([square(GRAY).key("all of the kind")])
+    .legend(names.iter().map(key))
+    .size(960, 620);
+    Ok(shown(table, "token_classes", plot))
 }
 
 /// Figure 11.
@@ -449,83 +349,55 @@ pub(super) fn regularisation_others(desk: &Desk) -> Result<Shown> {
 fn regularisation(
     desk: &Desk,
     what: &str,
-    value: fn(&Row) -> Option<stats::Estimate>,
+    value: fn(&ArmSummary) -> Option<stats::Estimate>,
 ) -> Result<Shown> {
-    let results = desk.results("table-8", None)?;
-    let rows = summary::rows(&results)?;
-    let names: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
-    let sheet = Sheet::new(
-        "regularisation",
-        &format!("Regularised training: score on the {what}"),
-        "arm",
-        names.iter().map(|arm| label(arm)),
-    )
-    .legend(
-        "Percent ± one standard error over items and seeds, each arm at its best validated rate.",
-    )
-    .column("score %", rows.iter().map(|row| Cell::share(value(row))));
-    let values: Vec<f64> = rows.iter().filter_map(|row| Some(100.0 * value(row)?.value)).collect();
+    let summary = desk.summary("table-8", None)?;
+    let rows = &summary.arms;
+    let names = names(rows);
+    let table = Table::new(format!("Regularised training: score on the {what}"))
+        .named("regularisation")
+        .legend("Percent ± one standard error over items and seeds, each arm at its best validated rate.")
+        .rows(rows)
+        .column("arm", |row| arm(&row.arm))
+        .column("score %", |row| Cell::share(value(row)))
+        .table();
+    let base = rows.iter().find_map(|row| Some(100.0 * value(row)?.value)).unwrap_or(0.0);
+    let scores: Vec<(&str, Measured)> = rows
+        .iter()
+        .enumerate()
+        .filter_map(|(at, row)| {
+            Some((row.arm.as_str(), Measured::estimate(at as f64, value(row)?.times(100.0))))
+        })
+        .collect();
     // the axis holds the bars too
-    let ends = rows.iter().filter_map(&value).flat_map(|score| {
-        let (score, se) = (score.times(100.0), 100.0 * score.se.unwrap_or(0.0));
-        [score.value - se, score.value + se]
-    });
-    let mut layers = vec![Layer::Level {
-        y: values.first().copied().unwrap_or(0.0),
-        label: BASE.to_owned(),
-        color: look(BASE, &names).color,
-    }];
-    for (at, row) in rows.iter().enumerate().skip(1) {
-        let Some(score) = value(row).map(|score| score.times(100.0)) else {
-            continue;
-        };
-        let Look { color, mark } = look(&row.arm, &names);
-        let (x, se) = (at as f64, score.se.unwrap_or(0.0));
-        layers.push(Layer::Spread {
-            at: (x, score.value),
-            x: (x, x),
-            y: (score.value - se, score.value + se),
-            color,
+    let ends = scores.iter().flat_map(|(_, score)| score.ends());
+    let panel = Panel::new(
+        Axis::new("arm", 0.0, rows.len() as f64),
+        Axis::around("score, percent", ends, 4.0),
+    );
+    let panel = scores
+        .iter()
+        .filter(|(_, score)| score.x > 0.0)
+        .fold(panel.level(base, BASE, GRAY), |panel, (arm, score)| {
+            panel.interval(*score, look(arm, &names))
         });
-        layers.push(Layer::Marks {
-            points: vec![(x, score.value)],
-            color,
-            mark,
-            size: 6.0,
-            filled: true,
-        });
-    }
     let change = |arm: &str| {
         let row = rows.iter().find(|row| row.arm == arm);
-        row.and_then(|row| Some(100.0 * value(row)?.value)).unwrap_or(f64::NAN)
-            - values.first().copied().unwrap_or(0.0)
+        row.and_then(|row| Some(100.0 * value(row)?.value)).unwrap_or(f64::NAN) - base
     };
     let best = names
         .iter()
         .filter(|name| name.starts_with("ground_truth@"))
         .max_by(|a, b| change(a).total_cmp(&change(b)));
-    let plot = Plot {
-        title: format!(
-            "On the {what} the best regularised ground truth changes by {} points, STM by {}",
-            best.map_or("–".to_owned(), |best| plus(change(best))),
-            plus(change("stm(2.5)"))
-        ),
-        note: "Each arm at its best validated rate, in the recipe's order; bars: one standard error. The paper draws parallel coordinates over decay, dropout and step.".to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis {
-                label: "arm".to_owned(),
-                from: 0.0,
-                to: rows.len() as f64,
-                log: false,
-            },
-            y: Axis::around("score, percent", ends, 4.0),
-            layers,
-        }],
-        legend: names.iter().skip(1).map(|name| look(name, &names).key(label(name))).collect(),
-        size: (960, 480),
-    };
-    shown(sheet, "regularisation", plot)
+    let plot = Plot::new(format!(
+        "On the {what} the best regularised ground truth changes by {} points, STM by {}",
+        best.map_or("–".to_owned(), |best| plus(change(best))),
+        plus(change("stm(2.5)"))
+    ))
+    .note("Each arm at its best validated rate, in the recipe's order; bars: one standard error. The paper draws parallel coordinates over decay, dropout and step.")
+    .panel(panel)
+    .legend(keys(&names[1..], &names));
+    Ok(shown(table, "regularisation", plot))
 }
 
 /// The projection whose layers the paper draws.
@@ -572,26 +444,27 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
         stats::mean(&values)
     };
     let count = |values: &[f64]| Some(effective_rank(values, THRESHOLD) as f64);
-    let mut sheet = Sheet::new(
-        "effective-ranks",
-        &format!("Directions of the change of {PROJECTION}, all arms at the rate {rate:e}"),
-        "arm",
-        keys.iter().map(|(_, arm)| label(names[*arm])),
-    )
-    .legend(&format!(
-        "Means over seeds. rank: singular values of scale · B A above {THRESHOLD}; entropy rank: exp of the entropy of their shares of the sum, which needs no threshold. The paper names no threshold."
-    ))
-    .column("block", keys.iter().map(|(block, _)| Cell::from(*block)))
-    .column("rank", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &count), 1)))
-    .column("entropy rank", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &entropy_rank), 2)))
-    .column("largest", keys.iter().map(|(block, arm)| Cell::number(mean(*block, *arm, &|values| values.first().copied()), 3)));
+    let mut table = Table::new(format!("Directions of the change of {PROJECTION}, all arms at the rate {rate:e}"))
+        .named("effective-ranks")
+        .legend(format!(
+            "Means over seeds. rank: singular values of scale · B A above {THRESHOLD}; entropy rank: exp of the entropy of their shares of the sum, which needs no threshold. The paper names no threshold."
+        ))
+        .rows(&keys)
+        .column("arm", |(_, arm)| label(names[*arm]))
+        .column("block", |(block, _)| *block)
+        .column("rank", |(block, arm)| Cell::number(mean(*block, *arm, &count), 1))
+        .column("entropy rank", |(block, arm)| Cell::number(mean(*block, *arm, &entropy_rank), 2))
+        .column("largest", |(block, arm)| {
+            Cell::number(mean(*block, *arm, &|values| values.first().copied()), 3)
+        })
+        .table();
     let whole = |arm: usize| {
         let values: Vec<f64> =
             (0..blocks).filter_map(|block| mean(block, arm, &entropy_rank)).collect();
         stats::mean(&values)
     };
     for row in printed::of("figure-13", "MBPP")? {
-        sheet.note(&format!(
+        table.note(&format!(
             "{}, {}: {:.1} ({}).",
             row.model,
             label(&row.arm),
@@ -599,36 +472,32 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
             row.note
         ));
     }
-    let mut layers = Vec::new();
-    let mut highest: f64 = 1.0;
     let wide = 0.8 / arms.len().max(1) as f64;
-    for (block, arm) in &keys {
-        let Some(rank) = mean(*block, *arm, &entropy_rank) else {
-            continue;
-        };
-        highest = highest.max(rank);
-        let from = *block as f64 + 0.1 + wide * *arm as f64;
-        layers.push(Layer::Bars {
-            bars: vec![(from, from + 0.9 * wide, rank)],
-            color: look(names[*arm], &names).color,
-        });
-    }
+    let bars: Vec<(usize, (f64, f64, f64))> = keys
+        .iter()
+        .filter_map(|(block, arm)| {
+            let rank = mean(*block, *arm, &entropy_rank)?;
+            let from = *block as f64 + 0.1 + wide * *arm as f64;
+            Some((*arm, (from, from + 0.9 * wide, rank)))
+        })
+        .collect();
+    let highest = bars.iter().map(|(_, bar)| bar.2).fold(1.0, f64::max);
+    let panel = Panel::new(
+        Axis::new("block", 0.0, blocks.max(1) as f64),
+        Axis::new("entropy rank", 0.0, 1.1 * highest),
+    );
+    let panel = bars
+        .into_iter()
+        .fold(panel, |panel, (arm, bar)| panel.bars([bar], look(names[arm], &names).color));
     let means: Vec<String> = (0..arms.len())
         .filter_map(|arm| Some(format!("{} {:.1}", label(names[arm]), whole(arm)?)))
         .collect();
-    let plot = Plot {
-        title: format!("Mean entropy rank of the change of {PROJECTION}: {}", means.join(", ")),
-        note: format!("All arms at the rate {rate:e}; means over seeds."),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis { label: "block".to_owned(), from: 0.0, to: blocks.max(1) as f64, log: false },
-            y: Axis { label: "entropy rank".to_owned(), from: 0.0, to: 1.1 * highest, log: false },
-            layers,
-        }],
-        legend: names.iter().map(|name| look(name, &names).key(label(name))).collect(),
-        size: (960, 480),
-    };
-    shown(sheet, "effective_ranks", plot)
+    let plot =
+        Plot::new(format!("Mean entropy rank of the change of {PROJECTION}: {}", means.join(", ")))
+            .note(format!("All arms at the rate {rate:e}; means over seeds."))
+            .panel(panel)
+            .legend(plot::keys(&names, &names));
+    Ok(shown(table, "effective_ranks", plot))
 }
 
 /// Figure 14.
@@ -648,20 +517,17 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
         arms.iter().flat_map(|(_, runs)| spectra(runs, 0)).map(<[f64]>::len).max().unwrap_or(0);
     let keys: Vec<(usize, usize)> =
         (0..blocks).flat_map(|block| (0..count).map(move |at| (block, at))).collect();
-    let mut sheet = Sheet::new(
-        "singular-values",
-        &format!("Singular values of the change of {PROJECTION}, all arms at the rate {rate:e}"),
-        "block",
-        keys.iter().map(|(block, _)| block.to_string()),
-    )
+    let table = Table::new(format!(
+        "Singular values of the change of {PROJECTION}, all arms at the rate {rate:e}"
+    ))
+    .named("singular-values")
     .legend("Of scale · B A, means over seeds, the largest first.")
-    .column("number", keys.iter().map(|(_, at)| Cell::from(at + 1)));
-    for (arm, name) in names.iter().enumerate() {
-        sheet = sheet.column(
-            &label(name),
-            keys.iter().map(|(block, at)| Cell::number(mean(arm, *block, *at), 4)),
-        );
-    }
+    .rows(&keys)
+    .column("block", |(block, _)| block.to_string())
+    .column("number", |(_, at)| at + 1);
+    let table = names.iter().enumerate().fold(table, |table, (arm, name)| {
+        table.column(label(name), |(block, at)| Cell::number(mean(arm, *block, *at), 4))
+    });
     let all: Vec<Spectra> = names
         .iter()
         .enumerate()
@@ -672,7 +538,7 @@ pub(super) fn singular_values(desk: &Desk) -> Result<Shown> {
                 .collect(),
         })
         .collect();
-    let note = format!("All arms at the rate {rate:e}; means over seeds.");
-    let plot = spectrum::plot(PROJECTION, &all, &note);
-    shown(sheet, "singular_values", plot)
+    let plot = plot::spectrum(PROJECTION, &all)
+        .note(format!("All arms at the rate {rate:e}; means over seeds."));
+    Ok(shown(table.table(), "singular_values", plot))
 }

@@ -1,11 +1,11 @@
 //! What a table or figure was made of, written beside it, so that a stale one is found without computing it again.
 
-use super::{Desk, Options, recipe_text};
+use super::{Desk, ExhibitOptions, recipe_text};
 use crate::error::{Error, Result};
 use crate::experiment::Recipe;
+use crate::provenance::VERSION;
 use crate::report;
 use crate::store::file_hash;
-use crate::tokens::TemplateOptions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,15 +21,9 @@ pub struct Made {
     pub exhibit: String,
     /// The text of every recipe that it uses, by name.
     pub recipes: BTreeMap<String, String>,
-    /// Seeds 1 to this instead of the recipes' own.
-    pub seeds: Option<u64>,
-    /// One seed, two rates and few items.
-    pub quick: bool,
-    /// Another model than the lab's.
-    pub model: Option<String>,
-    /// What its chat template was given beside the messages.
-    #[serde(default, skip_serializing_if = "TemplateOptions::is_empty")]
-    pub template: TemplateOptions,
+    /// What was changed for all recipes.
+    #[serde(flatten)]
+    pub options: ExhibitOptions,
     /// SHA-256 of the lab's list of hashes: model, tokenizer and tasks.
     pub lab: String,
     /// Version of this crate.
@@ -44,18 +38,14 @@ impl Made {
     /// # Errors
     /// A recipe that is not known, or a lab that is not there.
     pub fn of(exhibit: &str, recipes: &[&str], desk: &Desk) -> Result<Self> {
-        let Options { seeds, quick, model, template } = desk.options().clone();
         let text = |name: &&str| Ok((name.to_string(), recipe_text(name)?.to_owned()));
         Ok(Self {
             exhibit: exhibit.to_owned(),
             recipes: recipes.iter().map(text).collect::<Result<_>>()?,
-            seeds,
-            quick,
-            model,
-            template,
-            lab: file_hash(&crate::lab::folder()?.join("hashes.txt"))?,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: format!("{:?}", desk.cx.device.location()),
+            options: desk.options().clone(),
+            lab: hash_of_lab()?,
+            version: VERSION.to_owned(),
+            device: desk.cx.device_name(),
         })
     }
 
@@ -86,7 +76,7 @@ impl Made {
     /// A lab that is not there.
     pub fn stale(&self) -> Result<Option<String>> {
         let again = |why: &str| Some(format!("{} is stale: {why}", self.exhibit));
-        if self.quick || self.model.is_some() {
+        if self.options.quick || self.options.model.is_some() {
             return Ok(again("it was made with --quick or with another model"));
         }
         for (name, text) in &self.recipes {
@@ -96,12 +86,16 @@ impl Made {
                 return Ok(again(&format!("its recipe `{name}` has changed")));
             }
         }
-        let lab = file_hash(&crate::lab::folder()?.join("hashes.txt"))?;
-        if self.lab != lab {
+        if self.lab != hash_of_lab()? {
             return Ok(again("the lab's model, tokenizer or tasks have changed"));
         }
         Ok(None)
     }
+}
+
+/// SHA-256 of the lab's list of hashes.
+fn hash_of_lab() -> Result<String> {
+    file_hash(&crate::lab::folder()?.join("hashes.txt"))
 }
 
 /// What is stale among the exhibits in the folders of `folder`, a sentence each; folders without `made.json` are none of ours.

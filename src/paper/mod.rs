@@ -5,12 +5,12 @@
 //! set side by side to compare directions, not sizes; [`claims`] does that for each of the paper's hypotheses.
 //!
 //! ```no_run
-//! use unforget::paper::{Desk, Options, named};
+//! use unforget::paper::{Desk, ExhibitOptions, named};
 //! use unforget::prelude::*;
-//! let cx = Context::new(Store::choose(None)?, DeviceChoice::Cpu, Progress::quiet())?;
-//! let desk = Desk::new(&cx, Options { quick: true, ..Options::default() });
-//! for sheet in named("table-3")?.compute(&desk)?.sheets {
-//!     println!("{}", sheet.grid().text(120));
+//! let cx = Context::in_notebook()?;
+//! let desk = Desk::new(&cx, ExhibitOptions { quick: true, ..ExhibitOptions::default() });
+//! for table in named("table-3")?.compute(&desk)?.tables {
+//!     println!("{}", table.text(120));
 //! }
 //! # Ok::<(), Error>(())
 //! ```
@@ -27,15 +27,15 @@ mod figures;
 mod made;
 mod outcome;
 pub mod printed;
-mod sheet;
 mod tables;
 
-pub use desk::{Desk, Options, recipe_names, recipe_text};
+pub use desk::{Desk, ExhibitOptions, recipe_names, recipe_text};
 pub use made::{Made, stale};
-pub use sheet::{Cell, Sheet};
 
 use crate::error::{Error, Result};
-use crate::report::{self, figure::Figure};
+use crate::report;
+use crate::report::figure::Figure;
+use crate::table::Table;
 use std::path::{Path, PathBuf};
 
 /// A table or figure.
@@ -59,7 +59,7 @@ enum How {
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
     /// Tables, the main one first.
-    pub sheets: Vec<Sheet>,
+    pub tables: Vec<Table>,
     /// Figures, each with the table it is drawn from.
     pub figures: Vec<Figure>,
 }
@@ -123,18 +123,12 @@ impl Shown {
         for figure in &self.figures {
             let name = figure.name;
             page.push_str(&format!("![{}]({name}.svg)\n\n", figure.plot.title));
-            report::put(folder, &format!("{name}.svg"), figure.plot.svg()?.as_bytes())?;
-            report::put_with(folder, &format!("{name}.png"), |path| figure.plot.write_png(path))?;
-            report::put(folder, &format!("{name}.csv"), &report::csv(&figure.table)?)?;
+            report::put_figure(folder, figure)?;
         }
-        for sheet in &self.sheets {
-            page.push_str(&sheet.markdown());
+        for table in &self.tables {
+            page.push_str(&table.markdown());
             page.push('\n');
-            report::put(
-                folder,
-                &format!("tables/{}.csv", sheet.name),
-                &report::csv(&sheet.frame()?)?,
-            )?;
+            report::put(folder, &format!("tables/{}.csv", table.name), &table.csv()?)?;
         }
         Made::of(exhibit.id, exhibit.recipe.as_slice(), desk)?.write(folder)?;
         report::put(folder, "README.md", page.as_bytes())
@@ -155,7 +149,7 @@ const EXHIBITS: [Exhibit; 37] = [
     ),
     Exhibit::new("table-7", "How far the weights moved", "table-7", tables::norms),
     Exhibit::new("table-8", "Plain regularisation", "table-8", tables::regularisation),
-    Exhibit::new("table-9", "OnlineRule instructions", "table-5", tables::instructions),
+    Exhibit::new("table-9", "Following instructions", "table-5", tables::instructions),
     Exhibit::not_here(
         "table-10",
         "Safety (AdvBench)",

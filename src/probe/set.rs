@@ -1,4 +1,4 @@
-use crate::dataset::Example;
+use crate::dataset::{Example, Unusable};
 use crate::error::{Error, Result};
 use crate::perplexity::TokenScores;
 use crate::rng::Rng;
@@ -33,6 +33,9 @@ pub struct ProbeSet {
     pub scored: Vec<ProbeExample>,
     /// Questions that are asked, and graded.
     pub items: Vec<Item>,
+    /// Rows that cannot be used and were left out: for the run's card.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<Unusable>,
 }
 
 /// A rendered example of which each token of the completion is scored.
@@ -53,34 +56,36 @@ pub struct ClassLoss {
     pub loss: f64,
 }
 
-/// Everything that fits; what does not is refused.
-fn whole(context: usize) -> Rendering {
-    Rendering { context, too_long: TooLong::Refuse, skip_unusable: false }
+/// What does not fit is refused; `skip` leaves out what cannot be rendered.
+fn rendering(context: usize, skip: bool) -> Rendering {
+    Rendering { context, too_long: TooLong::Refuse, skip_unusable: skip }
 }
 
 impl ProbeSet {
-    /// A benchmark: its questions are asked and graded, and its reference answers scored.
+    /// A benchmark: its questions are asked and graded, and its reference answers scored. `skip` leaves out and lists what cannot be rendered.
     pub fn of_items(
         name: &str,
         role: Role,
         items: &[Item],
         tokenizer: &Tokenizer,
         context: usize,
+        skip: bool,
     ) -> Result<Self> {
-        let rendered = Scored::of_items(name, items, tokenizer, whole(context))?;
+        let rendered = Scored::of_items(name, items, tokenizer, rendering(context, skip))?;
         let set = Self::of_scored(name, role, &rendered);
         Ok(Self { items: rendered.items, ..set })
     }
 
-    /// Conversations whose answers are scored.
+    /// Conversations whose answers are scored. `skip` leaves out and lists what cannot be rendered.
     pub fn of_examples(
         name: &str,
         role: Role,
         examples: Vec<Example>,
         tokenizer: &Tokenizer,
         context: usize,
+        skip: bool,
     ) -> Result<Self> {
-        let rendered = Scored::rendered(name, examples, tokenizer, whole(context))?;
+        let rendered = Scored::rendered(name, examples, tokenizer, rendering(context, skip))?;
         Ok(Self::of_scored(name, role, &rendered))
     }
 
@@ -90,18 +95,21 @@ impl ProbeSet {
         let mut drawn = Rng::new(seed, "training-probe").distinct(all, count.min(all));
         drawn.sort_unstable();
         let example = |at: &usize| ProbeExample::new(&data.sequences[*at], &data.classes[*at]);
-        Self {
-            name: "training".into(),
-            role: Role::Training,
-            scored: drawn.iter().map(example).collect(),
-            items: Vec::new(),
-        }
+        let scored = drawn.iter().map(example).collect();
+        Self { scored, ..Self::new("training", Role::Training) }
     }
 
     fn of_scored(name: &str, role: Role, rendered: &Scored) -> Self {
         let pairs = rendered.sequences.iter().zip(&rendered.classes);
         let scored = pairs.map(|(sequence, classes)| ProbeExample::new(sequence, classes));
-        Self { name: name.to_string(), role, scored: scored.collect(), items: Vec::new() }
+        let unusable = rendered.unusable.clone();
+        Self { scored: scored.collect(), unusable, ..Self::new(name, role) }
+    }
+
+    /// A set without examples.
+    pub fn new(name: &str, role: Role) -> Self {
+        let name = name.to_string();
+        Self { name, role, scored: Vec::new(), items: Vec::new(), unusable: Vec::new() }
     }
 
     /// Refuses a set that says nothing, or asks what this machine cannot grade.

@@ -1,13 +1,12 @@
 //! Every arm against every other, on the same items: which differences are there, and what it would take to see a smaller one.
 
-use super::forgetting::{Row, TaskGroup, design, number, p_value, pairs, range};
-use super::grid::{Grid, NOTHING};
-use super::palette::{BASE, label};
+use super::forgetting::{ForgettingRow, TaskGroup, design, p_value, pairs, range};
 use super::summary::arms;
-use super::table::plus;
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
+use crate::plot::palette::{BASE, label};
 use crate::stats::{Adjusted, Comparison, Test};
+use crate::table::{Cell, Table};
 
 /// `second` − `first`, each an arm at its chosen rate or `base`.
 ///
@@ -46,13 +45,13 @@ pub fn family(results: &Results, of: TaskGroup) -> Result<Vec<(String, String, C
 ///
 /// # Errors
 /// As [`family`].
-pub fn rows(results: &Results, of: TaskGroup) -> Result<Vec<Row>> {
+pub fn rows(results: &Results, of: TaskGroup) -> Result<Vec<ForgettingRow>> {
     let found = family(results, of)?;
     let comparisons: Vec<&Comparison> = found.iter().map(|(.., comparison)| comparison).collect();
     let adjusted = Adjusted::of(&comparisons, &design(results)?);
     let pairs = found.into_iter().zip(adjusted);
     Ok(pairs
-        .map(|((arm, against, comparison), adjusted)| Row {
+        .map(|((arm, against, comparison), adjusted)| ForgettingRow {
             arm,
             against,
             of,
@@ -66,34 +65,14 @@ pub fn rows(results: &Results, of: TaskGroup) -> Result<Vec<Row>> {
 ///
 /// # Errors
 /// As [`rows`].
-pub fn grid(results: &Results, of: TaskGroup) -> Result<Grid> {
+pub fn table(results: &Results, of: TaskGroup) -> Result<Table> {
     let rows = rows(results, of)?;
-    let counted = |row: &Row| match row.comparison.test {
-        Test::McNemar(counts) => Some([counts.gained.to_string(), counts.lost.to_string()]),
+    let counted = |row: &ForgettingRow| match row.comparison.test {
+        Test::McNemar(counts) => Some(counts),
         _ => None,
     };
     // one seed of one task, or several: it is the same for all pairs
     let counts = rows.iter().any(|row| counted(row).is_some());
-    let cells = |row: &Row| {
-        let mut cells = vec![
-            format!("{} − {}", label(&row.arm), label(&row.against)),
-            plus(row.comparison.difference.value),
-            range(row.comparison.interval),
-        ];
-        if counts {
-            cells.extend(counted(row).unwrap_or([NOTHING, NOTHING].map(str::to_owned)));
-        }
-        cells.extend([
-            p_value(row.comparison.p),
-            p_value(row.adjusted.p),
-            match row.adjusted.differs {
-                true => "yes".to_owned(),
-                false => "cannot tell".to_owned(),
-            },
-            number(row.comparison.smallest_effect),
-        ]);
-        cells
-    };
     let tasks = match of {
         TaskGroup::Target => results.target.clone(),
         TaskGroup::NonTarget => "the mean of the other tasks".to_owned(),
@@ -109,20 +88,29 @@ pub fn grid(results: &Results, of: TaskGroup) -> Result<Grid> {
         true => " right: items that only the first answers rightly; wrong: only the second.",
         false => "",
     };
-    let columns = ["arms", "points", "95 %"]
-        .into_iter()
-        .chain(["right", "wrong"].into_iter().filter(|_| counts))
-        .chain(["p", "Holm", "differ", "least"]);
-    Ok(Grid {
-        title: format!("Every two arms on {tasks}, {seeds}"),
-        legend: format!(
-            "points: the first − the second, paired by item. 95 %: where the difference lies, over {over}.{items} p: by {}. Holm: p adjusted for all pairs of the table. differ: if that is at \
-             most 0.05 and the interval leaves out 0. least: the smallest difference that these items and seeds find with a probability of 80 %.",
-            tests.join(" or ")
-        ),
-        columns: columns.map(str::to_owned).collect(),
-        rows: rows.iter().map(cells).collect(),
-    })
+    let title = format!("Every two arms on {tasks}, {seeds}");
+    let legend = format!(
+        "points: the first − the second, paired by item. 95 %: where the difference lies, over {over}.{items} p: by {}. Holm: p adjusted for all pairs of the table. differ: if that is at \
+         most 0.05 and the interval leaves out 0. least: the smallest difference that these items and seeds find with a probability of 80 %.",
+        tests.join(" or ")
+    );
+    let mut table = Table::new(title)
+        .legend(legend)
+        .rows(&rows)
+        .column("arms", |row| format!("{} − {}", label(&row.arm), label(&row.against)))
+        .column("points", |row| Cell::points(row.comparison.difference.value))
+        .column("95 %", |row| range(row.comparison.interval));
+    if counts {
+        table = table
+            .column("right", |row| counted(row).map(|counts| counts.gained))
+            .column("wrong", |row| counted(row).map(|counts| counts.lost));
+    }
+    Ok(table
+        .column("p", |row| p_value(row.comparison.p))
+        .column("Holm", |row| p_value(row.adjusted.p))
+        .column("differ", |row| if row.adjusted.differs { "yes" } else { "cannot tell" })
+        .column("least", |row| Cell::number(row.comparison.smallest_effect, 1))
+        .table())
 }
 
 #[cfg(test)]
@@ -137,7 +125,7 @@ mod tests {
         let rows = rows(&results, TaskGroup::NonTarget).unwrap();
         assert_eq!(rows.len(), count * (count - 1) / 2);
         assert!(rows.iter().all(|row| row.adjusted.p >= row.comparison.p));
-        let text = grid(&results, TaskGroup::NonTarget).unwrap().text(super::super::table::WIDTH);
+        let text = table(&results, TaskGroup::NonTarget).unwrap().text(crate::table::WIDTH);
         assert!(text.contains("seeds") && text.contains("− ground truth"), "{text}");
     }
 

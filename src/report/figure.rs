@@ -1,15 +1,17 @@
 //! The experiment as figures. Each title is a sentence made from the numbers, so it is true of them; each figure is drawn from the
 //! table that is saved beside it.
 
-use super::palette::{self, BASE, Look, label, look};
-use super::plot::{Axis, Color, INK, Key, Layer, Mark, Panel, Plot};
-use super::summary::{self, Row, arms};
-use super::table::{counts, frame, front_point, numbers, percent, plus, rate, text};
+use super::summary::{self, ArmSummary, arms};
+use super::tables::{self, FrontPoint, front_point};
 use crate::error::Result;
 use crate::experiment::results::{Results, Run, ThresholdPoint, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
+use crate::plot::palette::{BASE, GRAY, INK, OCHER, VIOLET, label, look};
+use crate::plot::{
+    self, Axis, Color, Key, Mark, Measured, Panel, Plot, ShareCurve, Spikes, line_keys,
+};
 use crate::stats::{self, Spread};
-use polars::prelude::DataFrame;
+use crate::table::{Cell, Table, plus};
 
 /// A figure with the numbers it shows.
 #[derive(Debug, Clone)]
@@ -19,18 +21,15 @@ pub struct Figure {
     /// The picture.
     pub plot: Plot,
     /// What is drawn, one row for each mark or bar.
-    pub table: DataFrame,
-}
-
-/// Every figure that the results have numbers for.
-pub fn all(results: &Results) -> Result<Vec<Figure>> {
-    let figures = [front(results)?, spikes(results)?, thresholds(results)?, losses(results)?];
-    let probes = super::probes::figures(&super::probes::Watched::of(results))?;
-    Ok(figures.into_iter().flatten().chain(probes).collect())
+    pub table: Table,
 }
 
 /// Target against non-target score: one mark for each arm and rate, the mean over seeds; `None` without tested runs.
 pub fn front(results: &Results) -> Result<Option<Figure>> {
+    front_of(results, &summary::rows(results)?)
+}
+
+pub(super) fn front_of(results: &Results, summaries: &[ArmSummary]) -> Result<Option<Figure>> {
     let all = arms(results);
     let mut points = Vec::new();
     for arm in &all {
@@ -45,93 +44,69 @@ pub fn front(results: &Results) -> Result<Option<Figure>> {
             points.extend(FrontMark::of(results, arm, learning_rate));
         }
     }
-    let base = summary::rows(results)?.into_iter().next();
-    let base =
-        base.and_then(|base| Some((100.0 * base.target.value, 100.0 * base.non_target?.value)));
+    let base = summaries
+        .first()
+        .and_then(|base| Some((100.0 * base.target.value, 100.0 * base.non_target?.value)));
     let Some(base) = base.filter(|_| !points.is_empty()) else {
         return Ok(None);
     };
-    let grey = look(BASE, &all).color;
-    let mut layers = vec![
-        Layer::Upright { x: base.0, label: BASE.to_owned(), color: grey },
-        Layer::Level { y: base.1, label: BASE.to_owned(), color: grey },
-    ];
-    let mut legend =
-        vec![Key { label: BASE.to_owned(), color: grey, mark: None, line: true, dashed: true }];
+    let ends = |of: fn(&FrontMark) -> Spread| {
+        points.iter().map(of).flat_map(|spread| [spread.min, spread.max])
+    };
+    let xs = ends(|point| point.target).chain([base.0]);
+    let ys = ends(|point| point.non_target).chain([base.1]);
+    let x = Axis::around(format!("target score ({}), percent", results.target), xs, 4.0);
+    let y = Axis::around("mean non-target score, percent", ys, 4.0);
+    let mut panel = Panel::new(x.within(0.0, 100.0), y.within(0.0, 100.0))
+        .upright(base.0, BASE, GRAY)
+        .level(base.1, BASE, GRAY);
+    let mut legend = vec![Key::line(BASE, GRAY.stroke(1.5).dashed())];
     for arm in &all {
         let own: Vec<&FrontMark> = points.iter().filter(|point| point.arm == *arm).collect();
         if own.is_empty() {
             continue;
         }
-        let Look { color, mark } = look(arm, &all);
-        layers.push(Layer::Line {
-            points: own.iter().map(|point| point.at()).collect(),
-            color,
-            width: 1.5,
-            opacity: 0.7,
-            dashed: false,
-        });
+        let look = look(arm, &all);
+        panel = panel.line(own.iter().map(|point| point.center), look.stroke(1.5).opacity(0.7));
         for point in &own {
-            let (x, y) = (
-                (point.target.min, point.target.max),
-                (point.non_target.min, point.non_target.max),
-            );
-            layers.push(Layer::Spread { at: point.at(), x, y, color });
+            let (x, y) = (point.target, point.non_target);
+            panel = panel.spread(point.center, (x.min, x.max), (y.min, y.max), look.color);
         }
         let mut name = label(arm);
         for point in &own {
-            let size = if point.chosen { 7.0 } else { 4.5 };
-            layers.push(Layer::Marks {
-                points: vec![point.at()],
-                color,
-                mark,
-                size,
-                filled: point.chosen,
-            });
+            panel = match point.chosen {
+                true => panel.marks([point.center], look, 7.0),
+                false => panel.open_marks([point.center], look, 4.5),
+            };
             if point.chosen {
-                name = format!("{name}, {}", rate(point.learning_rate));
+                name = format!("{name}, {:e}", point.learning_rate);
             }
         }
-        legend.push(Key { label: name, color, mark: Some(mark), line: true, dashed: false });
+        legend.push(look.line_key(name));
     }
-    let xs = points.iter().flat_map(|point| [point.target.min, point.target.max]).chain([base.0]);
-    let ys = points
-        .iter()
-        .flat_map(|point| [point.non_target.min, point.non_target.max])
-        .chain([base.1]);
-    let plot = Plot {
-        title: front_title(&summary::rows(results)?),
-        note: "Mark: mean over seeds at one learning rate; bars: lowest and highest seed. Large and filled: the chosen rate, named in the legend. Right is \
-               better at the target, up is less forgetting."
-            .to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis::around(&format!("target score ({}), percent", results.target), xs, 4.0).within(0.0, 100.0),
-            y: Axis::around("mean non-target score, percent", ys, 4.0).within(0.0, 100.0),
-            layers,
-        }],
-        legend,
-        size: (960, 600),
-    };
-    let of = |value: fn(&FrontMark) -> f64| points.iter().map(move |point| Some(value(point)));
-    let table = frame(vec![
-        text("arm", points.iter().map(|point| point.arm.clone()).chain([BASE.to_owned()])),
-        numbers("learning_rate", of(|point| point.learning_rate).chain([None])),
-        counts("seeds", points.iter().map(|point| point.seeds).chain([0])),
-        text(
-            "chosen",
-            points
-                .iter()
-                .map(|point| if point.chosen { "yes" } else { "no" }.to_owned())
-                .chain([String::new()]),
-        ),
-        numbers("target_percent", of(|point| point.center.0).chain([Some(base.0)])),
-        numbers("target_percent_min", of(|point| point.target.min).chain([None])),
-        numbers("target_percent_max", of(|point| point.target.max).chain([None])),
-        numbers("non_target_percent", of(|point| point.center.1).chain([Some(base.1)])),
-        numbers("non_target_percent_min", of(|point| point.non_target.min).chain([None])),
-        numbers("non_target_percent_max", of(|point| point.non_target.max).chain([None])),
-    ])?;
+    let plot = Plot::new(front_title(summaries))
+        .note(
+            "Mark: mean over seeds at one learning rate; bars: lowest and highest seed. Large and filled: the chosen rate, named in the legend. Right is \
+             better at the target, up is less forgetting.",
+        )
+        .panel(panel)
+        .legend(legend)
+        .size(960, 600);
+    // base is the last row
+    let marks: Vec<Option<&FrontMark>> = points.iter().map(Some).chain([None]).collect();
+    let table = Table::default()
+        .rows(&marks)
+        .file("arm", |mark| mark.map_or(BASE, |mark| &mark.arm))
+        .file("learning_rate", |mark| mark.map(|mark| mark.learning_rate))
+        .file("seeds", |mark| mark.map_or(0, |mark| mark.seeds))
+        .file("chosen", |mark| mark.map_or("", |mark| if mark.chosen { "yes" } else { "no" }))
+        .file("target_percent", |mark| mark.map_or(base.0, |mark| mark.center.0))
+        .file("target_percent_min", |mark| mark.map(|mark| mark.target.min))
+        .file("target_percent_max", |mark| mark.map(|mark| mark.target.max))
+        .file("non_target_percent", |mark| mark.map_or(base.1, |mark| mark.center.1))
+        .file("non_target_percent_min", |mark| mark.map(|mark| mark.non_target.min))
+        .file("non_target_percent_max", |mark| mark.map(|mark| mark.non_target.max))
+        .table();
     Ok(Some(Figure { name: "front", plot, table }))
 }
 
@@ -151,7 +126,7 @@ impl FrontMark {
         let runs: Vec<&Run> = summary::tested(results)
             .filter(|run| run.arm == arm && run.learning_rate == learning_rate)
             .collect();
-        let values = |value: fn(&super::table::FrontPoint) -> Option<f64>| -> Option<Vec<f64>> {
+        let values = |value: fn(&FrontPoint) -> Option<f64>| -> Option<Vec<f64>> {
             runs.iter().map(|run| Some(100.0 * value(&front_point(results, run))?)).collect()
         };
         let (target, non_target) =
@@ -166,14 +141,10 @@ impl FrontMark {
             non_target: Spread::of(&non_target)?,
         })
     }
-
-    fn at(&self) -> (f64, f64) {
-        self.center
-    }
 }
 
 /// Says which arms forget most and least if their difference is clear, else that it is not.
-fn front_title(rows: &[Row]) -> String {
+fn front_title(rows: &[ArmSummary]) -> String {
     const NEUTRAL: &str = "Target against non-target score, by arm and learning rate";
     let changes = rows.iter().filter_map(|row| {
         let change = row.change.as_ref()?;
@@ -212,66 +183,28 @@ pub fn spikes(results: &Results) -> Result<Option<Figure>> {
 /// Answers to one question token by token, one above the other; `all` are the arms that they are among.
 pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
     let item = shown.first().map_or("", |example| example.item.as_str());
-    let highest = shown
-        .iter()
-        .flat_map(|example| surprisals(example))
-        .fold(PAPER_THRESHOLD.ln() * 1.5, f64::max);
-    let longest = shown.iter().map(|example| surprisals(example).count()).max().unwrap_or(1);
     let panel = |example: &&TokenExample| {
-        let color = look(&example.arm, all).color;
-        let bars = surprisals(example)
-            .enumerate()
-            .map(|(index, height)| (index as f64 + 0.1, index as f64 + 0.9, height));
-        Panel {
-            heading: Some((
-                format!(
-                    "{}: {} of {} tokens above {PAPER_THRESHOLD}",
-                    label(&example.arm),
-                    above(example),
-                    surprisals(example).count()
-                ),
-                color,
-            )),
-            x: Axis {
-                label: "token of the answer".to_owned(),
-                from: 0.0,
-                // Room for the threshold's name beside the bars.
-                to: 1.14 * longest as f64,
-                log: false,
-            },
-            y: Axis {
-                label: "surprisal, nats".to_owned(),
-                from: 0.0,
-                to: 1.05 * highest,
-                log: false,
-            },
-            layers: vec![
-                Layer::Bars { bars: bars.collect(), color },
-                Layer::Level {
-                    y: PAPER_THRESHOLD.ln(),
-                    label: format!("perplexity {PAPER_THRESHOLD}"),
-                    color: INK,
-                },
-            ],
+        let nats: Vec<f64> = surprisals(example).collect();
+        let count = format!("{} of {} tokens", above(example), nats.len());
+        Spikes {
+            heading: format!("{}: {count} above {PAPER_THRESHOLD}", label(&example.arm)),
+            color: look(&example.arm, all).color,
+            nats,
         }
     };
     let shares = shown.iter().map(|example| {
         let share = above(example) as f64 / surprisals(example).count().max(1) as f64;
-        format!("{} % for {}", percent(Some(share)), label(&example.arm))
+        format!("{} % for {}", Cell::percent(share).shown(), label(&example.arm))
     });
-    let plot = Plot {
-        title: format!(
-            "Tokens above perplexity {PAPER_THRESHOLD} in one answer: {}",
-            shares.collect::<Vec<_>>().join(", ")
-        ),
-        note: format!(
-            "Training item {}. Surprisal under base, given the prompt; perplexity is its exponential. Arms with the same text are shown once.",
-            item
-        ),
-        panels: shown.iter().map(panel).collect(),
-        legend: Vec::new(),
-        size: (960, 120 + 190 * shown.len() as u32),
-    };
+    let title = format!(
+        "Tokens above perplexity {PAPER_THRESHOLD} in one answer: {}",
+        shares.collect::<Vec<_>>().join(", ")
+    );
+    let note = format!(
+        "Training item {item}. Surprisal under base, given the prompt; perplexity is its exponential. Arms with the same text are shown once."
+    );
+    let panels: Vec<Spikes> = shown.iter().map(panel).collect();
+    let plot = plot::spikes(title, &panels).note(note);
     let tokens: Vec<(&TokenExample, usize, &TokenView)> = shown
         .iter()
         .flat_map(|example| {
@@ -283,14 +216,15 @@ pub fn spikes_of(shown: &[&TokenExample], all: &[&str]) -> Result<Figure> {
                 .map(move |(index, token)| (*example, index, token))
         })
         .collect();
-    let table = frame(vec![
-        text("arm", tokens.iter().map(|(example, ..)| example.arm.clone())),
-        text("item", tokens.iter().map(|(example, ..)| example.item.clone())),
-        counts("position", tokens.iter().map(|(_, index, _)| *index)),
-        text("token", tokens.iter().map(|(.., token)| token.text.clone())),
-        numbers("perplexity", tokens.iter().map(|(.., token)| token.perplexity)),
-        numbers("surprisal", tokens.iter().map(|(.., token)| token.perplexity.map(f64::ln))),
-    ])?;
+    let table = Table::default()
+        .rows(&tokens)
+        .file("arm", |(example, ..)| &example.arm)
+        .file("item", |(example, ..)| &example.item)
+        .file("position", |(_, index, _)| *index)
+        .file("token", |(.., token)| &token.text)
+        .file("perplexity", |(.., token)| token.perplexity)
+        .file("surprisal", |(.., token)| token.perplexity.map(f64::ln))
+        .table();
     Ok(Figure { name: "spikes", plot, table })
 }
 
@@ -340,116 +274,73 @@ pub fn threshold_curves(
     all: &[ThresholdPoint],
     random: &[ThresholdPoint],
 ) -> Result<Option<Figure>> {
-    let mut points: Vec<_> =
+    let sorted = |points: &mut Vec<&ThresholdPoint>| {
+        points.sort_by(|one, other| one.threshold.total_cmp(&other.threshold));
+    };
+    let mut points: Vec<&ThresholdPoint> =
         all.iter().filter(|point| point.threshold > 0.0 && point.threshold.is_finite()).collect();
-    points.sort_by(|one, other| one.threshold.total_cmp(&other.threshold));
+    let mut by_chance: Vec<&ThresholdPoint> = random.iter().collect();
+    sorted(&mut points);
+    sorted(&mut by_chance);
     let (Some(first), Some(last)) = (points.first(), points.last()) else {
         return Ok(None);
     };
     if first.threshold == last.threshold {
         return Ok(None);
     }
-    type Curve<'a> = (&'static str, Look, bool, Vec<(f64, f64)>);
-    let curve = |value: fn(&ThresholdPoint) -> Option<f64>| -> Vec<(f64, f64)> {
-        points.iter().filter_map(|point| Some((point.threshold, 100.0 * value(point)?))).collect()
-    };
-    let curves: [Curve; 4] = [
-        (
-            "completion tokens masked",
-            Look { color: INK, mark: Mark::Circle },
-            false,
-            curve(|point| Some(point.masked)),
-        ),
-        (
-            "surprisal they carry",
-            Look { color: INK, mark: Mark::Square },
-            true,
-            curve(|point| Some(point.surprisal_masked)),
-        ),
-        (
-            "precision: masked tokens that are style",
-            Look { color: PRECISION, mark: Mark::Up },
-            false,
-            curve(|point| point.precision),
-        ),
-        (
-            "recall: style tokens that are masked",
-            Look { color: RECALL, mark: Mark::Down },
-            false,
-            curve(|point| point.recall),
-        ),
-    ];
-    let mut layers = vec![Layer::Upright {
-        x: PAPER_THRESHOLD,
-        label: format!("the paper's {PAPER_THRESHOLD}"),
-        color: palette::look(BASE, &[]).color,
-    }];
-    let mut legend = Vec::new();
-    for (name, Look { color, mark }, dashed, points) in
-        curves.iter().filter(|curve| !curve.3.is_empty()).cloned()
-    {
-        layers.push(Layer::Line {
-            points: points.clone(),
-            color,
-            width: 2.0,
-            opacity: 1.0,
-            dashed,
-        });
-        layers.push(Layer::Marks { points, color, mark, size: 4.5, filled: true });
-        legend.push(Key { label: name.to_owned(), color, mark: Some(mark), line: true, dashed });
-    }
     type Value = fn(&ThresholdPoint) -> Option<f64>;
-    let by_chance: [(&str, Color, Value); 2] = [
-        ("precision by chance", PRECISION, |point| point.precision),
-        ("recall by chance", RECALL, |point| point.recall),
-    ];
-    for (name, color, value) in by_chance {
-        let place = |point: &ThresholdPoint| Some((point.threshold, 100.0 * value(point)?));
-        let mut points: Vec<(f64, f64)> = random.iter().filter_map(place).collect();
-        points.sort_by(|one, other| one.0.total_cmp(&other.0));
-        if points.is_empty() {
-            continue;
+    let shares = |label: &str, of: &[&ThresholdPoint], value: Value, stroke, mark| {
+        let share = |point: &&ThresholdPoint| Some((point.threshold, 100.0 * value(point)?));
+        ShareCurve {
+            label: label.into(),
+            stroke,
+            mark,
+            points: of.iter().filter_map(share).collect(),
         }
-        layers.push(Layer::Line { points, color, width: 1.5, opacity: 0.8, dashed: true });
-        legend.push(Key { label: name.to_owned(), color, mark: None, line: true, dashed: true });
-    }
+    };
+    let (precision, recall): (Value, Value) = (|point| point.precision, |point| point.recall);
+    let line = |color: Color| color.stroke(2.0);
+    let chance = |color: Color| color.stroke(1.5).opacity(0.8).dashed();
+    let masked = "completion tokens masked";
+    let style = "precision: masked tokens that are style";
+    let found = "recall: style tokens that are masked";
+    let curves = [
+        shares(masked, &points, |at| Some(at.masked), line(INK), Some(Mark::Circle)),
+        shares(
+            "surprisal they carry",
+            &points,
+            |at| Some(at.surprisal_masked),
+            line(INK).dashed(),
+            Some(Mark::Square),
+        ),
+        shares(style, &points, precision, line(OCHER), Some(Mark::Up)),
+        shares(found, &points, recall, line(VIOLET), Some(Mark::Down)),
+        shares("precision by chance", &by_chance, precision, chance(OCHER), None),
+        shares("recall by chance", &by_chance, recall, chance(VIOLET), None),
+    ];
     let at = points.iter().min_by(|one, other| {
         let off = |threshold: f64| (threshold.ln() - PAPER_THRESHOLD.ln()).abs();
         off(one.threshold).total_cmp(&off(other.threshold))
     });
     let at = at.unwrap_or(first);
     let style = at.precision.map_or(String::new(), |precision| {
-        format!("; {} % of them are the writer's style", percent(Some(precision)))
+        format!("; {} % of them are the writer's style", Cell::percent(precision).shown())
     });
-    let plot = Plot {
-        title: format!(
-            "Masking above {} leaves out {} % of the ground truth's tokens and {} % of its surprisal{style}",
-            at.threshold,
-            percent(Some(at.masked)),
-            percent(Some(at.surprisal_masked))
-        ),
-        note: "Share against the threshold of the token perplexity under base; a token above it is not learned.".to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis { label: "threshold of the token perplexity".to_owned(), from: first.threshold, to: last.threshold, log: true },
-            y: Axis { label: "share, percent".to_owned(), from: 0.0, to: 100.0, log: false },
-            layers,
-        }],
-        legend,
-        size: (960, 480),
-    };
-    Ok(Some(Figure { name: "thresholds", plot, table: super::table::of_thresholds(all)? }))
+    let title = format!(
+        "Masking above {} leaves out {} % of the ground truth's tokens and {} % of its surprisal{style}",
+        at.threshold,
+        Cell::percent(at.masked).shown(),
+        Cell::percent(at.surprisal_masked).shown()
+    );
+    let note = "Share against the threshold of the token perplexity under base; a token above it is not learned.";
+    let plot = plot::thresholds(title, (first.threshold, last.threshold), &curves).note(note);
+    Ok(Some(Figure { name: "thresholds", plot, table: tables::thresholds(all) }))
 }
-
-const PRECISION: Color = Color(0xb0, 0x7a, 0x00);
-const RECALL: Color = Color(0x5b, 0x3c, 0xa8);
 
 /// Training loss of each arm at its chosen rate; `None` without losses.
 pub fn losses(results: &Results) -> Result<Option<Figure>> {
     let all = arms(results);
-    let mut rows: Vec<(String, f64, f64, Spread)> = Vec::new();
-    let mut legend = Vec::new();
-    let mut layers = Vec::new();
+    let mut curves: Vec<(&str, Vec<Measured>)> = Vec::new();
     let mut ends: Vec<(String, f64)> = Vec::new();
     let mut diverged: Vec<String> = Vec::new();
     for arm in &all {
@@ -459,31 +350,13 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
         if curve.is_empty() {
             continue;
         }
-        let Look { color, mark } = look(arm, &all);
-        for end in [|spread: &Spread| spread.min, |spread: &Spread| spread.max] {
-            let points = curve.iter().map(|(step, _, spread)| (*step, end(spread))).collect();
-            layers.push(Layer::Line { points, color, width: 1.0, opacity: 0.3, dashed: false });
-        }
-        let points: Vec<(f64, f64)> = curve.iter().map(|(step, loss, _)| (*step, *loss)).collect();
-        // A few marks tell the curves apart without color.
-        let some: Vec<(f64, f64)> = points
-            .iter()
-            .copied()
-            .skip(points.len() / 12)
-            .step_by((points.len() / 5).max(1))
-            .collect();
-        layers.push(Layer::Line { points, color, width: 2.0, opacity: 1.0, dashed: false });
-        layers.push(Layer::Marks { points: some, color, mark, size: 4.5, filled: true });
-        legend.push(Key { label: label(arm), color, mark: Some(mark), line: true, dashed: false });
         match last_tenth(&runs) {
             Some(last) => ends.push((label(arm), last)),
             None => diverged.push(label(arm)),
         }
-        rows.extend(
-            curve.into_iter().map(|(step, loss, spread)| ((*arm).to_owned(), step, loss, spread)),
-        );
+        curves.push((arm, curve));
     }
-    if rows.is_empty() {
+    if curves.is_empty() {
         return Ok(None);
     }
     ends.sort_by(|one, other| one.1.total_cmp(&other.1));
@@ -496,34 +369,38 @@ pub fn losses(results: &Results) -> Result<Option<Figure>> {
     if !diverged.is_empty() {
         title = format!("{title}; no finite loss at the end for {}", diverged.join(", "));
     }
-    let top = rows.iter().map(|row| row.3.max).fold(0.0, f64::max);
-    let steps = rows.iter().map(|row| row.1).fold(1.0, f64::max);
-    let plot = Plot {
-        title,
-        note: "Mean over the tokens that are learned, so masking hard tokens lowers it by itself. Line: mean over seeds at the chosen rate; thin: lowest and \
-               highest seed; steps are averaged in groups."
-            .to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis { label: "optimizer step".to_owned(), from: 0.0, to: steps, log: false },
-            y: Axis { label: "loss, nats per learned token".to_owned(), from: 0.0, to: (1.05 * top).max(1e-3), log: false },
-            layers,
-        }],
-        legend,
-        size: (960, 520),
-    };
-    let table = frame(vec![
-        text("arm", rows.iter().map(|row| row.0.clone())),
-        numbers("step", rows.iter().map(|row| Some(row.1))),
-        numbers("loss", rows.iter().map(|row| Some(row.2))),
-        numbers("loss_min", rows.iter().map(|row| Some(row.3.min))),
-        numbers("loss_max", rows.iter().map(|row| Some(row.3.max))),
-    ])?;
+    let points = || curves.iter().flat_map(|(_, curve)| curve);
+    let top = points().map(|point| point.high).fold(0.0, f64::max);
+    let steps = points().map(|point| point.x).fold(1.0, f64::max);
+    let panel = curves.iter().fold(plot::loss_panel(steps, top), |panel, (arm, curve)| {
+        let look = look(arm, &all);
+        // A few marks tell the curves apart without color.
+        let some = curve.iter().skip(curve.len() / 12).step_by((curve.len() / 5).max(1));
+        panel.seeds(curve, look.color).marks(some.map(Measured::at), look, 4.5)
+    });
+    let plot = Plot::new(title)
+        .note(
+            "Mean over the tokens that are learned, so masking hard tokens lowers it by itself. Line: mean over seeds at the chosen rate; thin: lowest and \
+             highest seed; steps are averaged in groups.",
+        )
+        .panel(panel)
+        .legend(line_keys(&curves.iter().map(|(arm, _)| *arm).collect::<Vec<_>>(), &all))
+        .size(960, 520);
+    let rows: Vec<(&str, &Measured)> =
+        curves.iter().flat_map(|(arm, curve)| curve.iter().map(|point| (*arm, point))).collect();
+    let table = Table::default()
+        .rows(&rows)
+        .file("arm", |row| row.0)
+        .file("step", |row| row.1.x)
+        .file("loss", |row| row.1.y)
+        .file("loss_min", |row| row.1.low)
+        .file("loss_max", |row| row.1.high)
+        .table();
     Ok(Some(Figure { name: "losses", plot, table }))
 }
 
 /// Middle step, mean over seeds, and spread over seeds, of at most 60 groups of neighboring steps; losses that are not finite are left out.
-fn loss_curve(runs: &[&Run]) -> Vec<(f64, f64, Spread)> {
+fn loss_curve(runs: &[&Run]) -> Vec<Measured> {
     let steps = runs.iter().map(|run| run.losses.len()).min().unwrap_or(0);
     let group = steps.div_ceil(60).max(1);
     let mut curve = Vec::new();
@@ -540,9 +417,7 @@ fn loss_curve(runs: &[&Run]) -> Vec<(f64, f64, Spread)> {
                 stats::mean(&finite)
             })
             .collect();
-        if let (Some(loss), Some(spread)) = (stats::mean(&seeds), Spread::of(&seeds)) {
-            curve.push(((start + 1 + end) as f64 / 2.0, loss, spread));
-        }
+        curve.extend(Measured::over_seeds((start + 1 + end) as f64 / 2.0, &seeds));
     }
     curve
 }
@@ -582,17 +457,6 @@ mod tests {
         let shown: Vec<&str> =
             spike_examples(&results).unwrap().iter().map(|example| example.arm.as_str()).collect();
         assert_eq!(shown, ["ground_truth", "self_output"]);
-    }
-
-    #[test]
-    fn what_is_not_there_is_not_drawn() {
-        let mut results = sample::results();
-        results.thresholds.clear();
-        results.examples.clear();
-        let names: Vec<&str> = all(&results).unwrap().iter().map(|figure| figure.name).collect();
-        assert_eq!(names, ["front", "losses"]);
-        results.runs.clear();
-        assert!(all(&results).unwrap().is_empty());
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! "Does it forget? Does it learn?": each arm against base and against the ground truth, with what may be concluded.
 
-use super::grid::{Grid, NOTHING, minus};
-use super::palette::{BASE, label};
 use super::summary::{arms, chosen};
-use super::table::{counts, frame, numbers, plus, text};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, Run, TaskScore};
+use crate::plot::palette::{BASE, label};
 use crate::select::canonical;
 use crate::stats::{Adjusted, Comparison, Design, Interval, Pair, Test, Verdict};
-use polars::prelude::DataFrame;
+use crate::table::{Cell, Table, plus};
 
 /// The arm that the others are compared with beside base.
 const TRUTH: &str = "ground_truth";
@@ -24,7 +22,7 @@ pub enum TaskGroup {
 
 /// One arm at its chosen rate against another, or against base.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct ForgettingRow {
     /// The arm.
     pub arm: String,
     /// `base`, or the arm that it is compared with.
@@ -41,7 +39,7 @@ pub struct Row {
 ///
 /// Runs are compared with base item by item, and with the ground truth's run of the same seed; an arm without such a seed is left
 /// out there, as are tasks of a single item, with which nothing can be told. Errors: scores that are not of the same items as base's.
-pub fn rows(results: &Results) -> Result<Vec<Row>> {
+pub fn rows(results: &Results) -> Result<Vec<ForgettingRow>> {
     let mut rows = Vec::new();
     for of in [TaskGroup::NonTarget, TaskGroup::Target] {
         for against in [BASE, TRUTH] {
@@ -56,7 +54,7 @@ pub(super) fn design(results: &Results) -> Result<Design> {
     Design::with_margin(results.margin)
 }
 
-fn family(results: &Results, of: TaskGroup, against: &str) -> Result<Vec<Row>> {
+fn family(results: &Results, of: TaskGroup, against: &str) -> Result<Vec<ForgettingRow>> {
     let design = design(results)?;
     let mut found: Vec<(&str, Comparison)> = Vec::new();
     for arm in arms(results) {
@@ -68,7 +66,7 @@ fn family(results: &Results, of: TaskGroup, against: &str) -> Result<Vec<Row>> {
     }
     let comparisons: Vec<&Comparison> = found.iter().map(|(_, comparison)| comparison).collect();
     let adjusted = Adjusted::of(&comparisons, &design);
-    let row = |((arm, comparison), adjusted): ((&str, Comparison), Adjusted)| Row {
+    let row = |((arm, comparison), adjusted): ((&str, Comparison), Adjusted)| ForgettingRow {
         arm: arm.to_owned(),
         against: against.to_owned(),
         of,
@@ -152,73 +150,60 @@ fn side_by_side<'a>(results: &'a Results, first: &str, second: &str) -> Result<V
 }
 
 /// The two tables for reading, of those `rows` that there are.
-pub fn grids(results: &Results, rows: &[Row]) -> Vec<Grid> {
-    let margin = results.margin;
-    let titles = [
-        (
-            TaskGroup::NonTarget,
-            format!("Does it forget? Non-target mean; a loss below {margin} points counts as none"),
-            "does not forget",
-        ),
-        (TaskGroup::Target, format!("Does it learn? Target ({})", results.target), "learns"),
-    ];
-    let against = |of: TaskGroup, against: &str, arm: &str| {
-        rows.iter().find(|row| row.of == of && row.against == against && row.arm == arm)
-    };
-    let mut grids = Vec::new();
-    for (of, title, claim) in titles {
-        let base = rows.iter().filter(|row| row.of == of && row.against == BASE);
-        let cells = |row: &Row| {
-            let verdict = match of {
-                TaskGroup::NonTarget => row.adjusted.not_lower,
-                TaskGroup::Target => learns(row),
-            };
-            let mut cells = vec![label(&row.arm)];
-            cells.extend(difference(Some(row)));
-            cells.push(verdict.to_string());
-            cells.push(number(row.comparison.smallest_effect));
-            cells.extend(difference(against(of, TRUTH, &row.arm)));
-            cells
-        };
-        let rows: Vec<Vec<String>> = base.clone().map(cells).collect();
-        let columns = ["arm", "points", "95 %", "p", claim, "least", "vs truth", "95 %", "p"];
-        grids.push(Grid {
-            title,
-            legend: legend(of, margin, base.clone().map(|row| row.comparison.test)),
-            columns: columns.map(str::to_owned).to_vec(),
-            rows,
-        });
-    }
-    grids
+pub fn tables(results: &Results, rows: &[ForgettingRow]) -> [Table; 2] {
+    [TaskGroup::NonTarget, TaskGroup::Target].map(|of| of_rows(results, of, rows))
 }
 
-/// The one of [`grids`] that is about these tasks.
+/// The one of [`tables`] that is about these tasks.
 ///
 /// # Errors
 /// As [`rows`].
-pub fn grid(results: &Results, of: TaskGroup) -> Result<Grid> {
-    let mut grids = grids(results, &rows(results)?);
-    let at = usize::from(of == TaskGroup::Target);
-    Ok(grids.swap_remove(at))
+pub fn table(results: &Results, of: TaskGroup) -> Result<Table> {
+    let rows = [family(results, of, BASE)?, family(results, of, TRUTH)?].concat();
+    Ok(of_rows(results, of, &rows))
+}
+
+fn of_rows(results: &Results, of: TaskGroup, rows: &[ForgettingRow]) -> Table {
+    let margin = results.margin;
+    let (title, claim) = match of {
+        TaskGroup::NonTarget => (
+            format!("Does it forget? Non-target mean; a loss below {margin} points counts as none"),
+            "does not forget",
+        ),
+        TaskGroup::Target => (format!("Does it learn? Target ({})", results.target), "learns"),
+    };
+    let against =
+        |name: &'static str| rows.iter().filter(move |row| row.of == of && row.against == name);
+    // each arm against base, and against the ground truth
+    let pairs: Vec<(&ForgettingRow, Option<&ForgettingRow>)> =
+        against(BASE).map(|row| (row, against(TRUTH).find(|other| other.arm == row.arm))).collect();
+    let points = |row: &ForgettingRow| Cell::points(row.comparison.difference.value);
+    let interval = |row: &ForgettingRow| range(row.comparison.interval);
+    let p = |row: &ForgettingRow| p_value(row.adjusted.p);
+    Table::new(title)
+        .legend(legend(of, margin, pairs.iter().map(|(row, _)| row.comparison.test)))
+        .rows(&pairs)
+        .column("arm", |(row, _)| label(&row.arm))
+        .column("points", |(row, _)| points(row))
+        .column("95 %", |(row, _)| interval(row))
+        .column("p", |(row, _)| p(row))
+        .column(claim, |(row, _)| match of {
+            TaskGroup::NonTarget => row.adjusted.not_lower.to_string(),
+            TaskGroup::Target => learns(row).to_string(),
+        })
+        .column("least", |(row, _)| Cell::number(row.comparison.smallest_effect, 1))
+        .column("vs truth", |(_, truth)| truth.map(points))
+        .column("95 %", |(_, truth)| truth.map(interval))
+        .column("p", |(_, truth)| truth.map(p))
+        .table()
 }
 
 /// Whether the target score rose: yes, no (it fell), or these data cannot tell.
-fn learns(row: &Row) -> Verdict {
+fn learns(row: &ForgettingRow) -> Verdict {
     match (row.adjusted.differs, row.comparison.difference.value > 0.0) {
         (true, true) => Verdict::Yes,
         (true, false) => Verdict::No,
         _ => Verdict::CannotTell,
-    }
-}
-
-fn difference(row: Option<&Row>) -> [String; 3] {
-    match row {
-        None => [NOTHING, NOTHING, NOTHING].map(str::to_owned),
-        Some(row) => [
-            plus(row.comparison.difference.value),
-            range(row.comparison.interval),
-            p_value(row.adjusted.p),
-        ],
     }
 }
 
@@ -260,46 +245,38 @@ pub fn p_value(p: f64) -> String {
     }
 }
 
-/// One decimal, or nothing.
-pub fn number(value: Option<f64>) -> String {
-    value.map_or(NOTHING.to_owned(), |value| minus(&format!("{value:.1}")))
-}
-
 /// Every comparison with everything that led to it.
-pub fn forgetting_frame(results: &Results) -> Result<DataFrame> {
-    let rows = rows(results)?;
-    let of = |row: &Row| match row.of {
-        TaskGroup::NonTarget => "non-target mean".to_owned(),
-        TaskGroup::Target => results.target.clone(),
-    };
-    let value = |name: &str, value: fn(&Row) -> Option<f64>| numbers(name, rows.iter().map(value));
-    let word = |name: &str, value: &dyn Fn(&Row) -> String| text(name, rows.iter().map(value));
-    frame(vec![
-        word("arm", &|row| row.arm.clone()),
-        word("against", &|row| row.against.clone()),
-        word("tasks", &of),
-        counts("seeds", rows.iter().map(|row| row.comparison.seeds)),
-        counts("items", rows.iter().map(|row| row.comparison.items)),
-        value("points", |row| Some(row.comparison.difference.value)),
-        value("points_se", |row| row.comparison.difference.se),
-        value("degrees_of_freedom", |row| row.comparison.degrees_of_freedom),
-        value("low", |row| Some(row.comparison.interval.low)),
-        value("high", |row| Some(row.comparison.interval.high)),
-        value("bootstrap_low", |row| Some(row.comparison.bootstrap.low)),
-        value("bootstrap_high", |row| Some(row.comparison.bootstrap.high)),
-        value("student_low", |row| Some(row.comparison.student?.low)),
-        value("student_high", |row| Some(row.comparison.student?.high)),
-        word("test", &|row| row.comparison.test.to_string()),
-        value("p", |row| Some(row.comparison.p)),
-        value("p_holm", |row| Some(row.adjusted.p)),
-        numbers("margin", rows.iter().map(|_| Some(results.margin))),
-        value("p_not_lower", |row| Some(row.comparison.equivalence.lower)),
-        value("p_not_higher", |row| Some(row.comparison.equivalence.higher)),
-        value("p_not_lower_holm", |row| Some(row.adjusted.not_lower_p)),
-        word("not_lower", &|row| row.adjusted.not_lower.to_string()),
-        word("equal", &|row| row.comparison.equal.to_string()),
-        value("smallest_effect", |row| row.comparison.smallest_effect),
-    ])
+pub fn comparisons(results: &Results, rows: &[ForgettingRow]) -> Table {
+    Table::default()
+        .named("forgetting")
+        .rows(rows)
+        .file("arm", |row| &row.arm)
+        .file("against", |row| &row.against)
+        .file("tasks", |row| match row.of {
+            TaskGroup::NonTarget => "non-target mean",
+            TaskGroup::Target => results.target.as_str(),
+        })
+        .file("seeds", |row| row.comparison.seeds)
+        .file("items", |row| row.comparison.items)
+        .file("points", |row| Cell::change(row.comparison.difference))
+        .file("degrees_of_freedom", |row| row.comparison.degrees_of_freedom)
+        .file("low", |row| row.comparison.interval.low)
+        .file("high", |row| row.comparison.interval.high)
+        .file("bootstrap_low", |row| row.comparison.bootstrap.low)
+        .file("bootstrap_high", |row| row.comparison.bootstrap.high)
+        .file("student_low", |row| row.comparison.student.map(|student| student.low))
+        .file("student_high", |row| row.comparison.student.map(|student| student.high))
+        .file("test", |row| row.comparison.test.to_string())
+        .file("p", |row| row.comparison.p)
+        .file("p_holm", |row| row.adjusted.p)
+        .file("margin", |_| results.margin)
+        .file("p_not_lower", |row| row.comparison.equivalence.lower)
+        .file("p_not_higher", |row| row.comparison.equivalence.higher)
+        .file("p_not_lower_holm", |row| row.adjusted.not_lower_p)
+        .file("not_lower", |row| row.adjusted.not_lower.to_string())
+        .file("equal", |row| row.comparison.equal.to_string())
+        .file("smallest_effect", |row| row.comparison.smallest_effect)
+        .table()
 }
 
 #[cfg(test)]
@@ -307,7 +284,7 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    fn found(results: &Results) -> Vec<Row> {
+    fn found(results: &Results) -> Vec<ForgettingRow> {
         rows(results).unwrap()
     }
 
@@ -371,14 +348,14 @@ mod tests {
         let mut results = sample::results();
         let yes = |results: &Results| {
             let rows = found(results);
-            let kept = |row: &&Row| row.adjusted.not_lower == Verdict::Yes;
+            let kept = |row: &&ForgettingRow| row.adjusted.not_lower == Verdict::Yes;
             rows.iter().filter(kept).count()
         };
         let narrow = yes(&results);
         results.margin = 60.0;
         assert!(yes(&results) > narrow);
-        let grids = grids(&results, &found(&results));
-        assert!(grids[0].title.contains("60 points") && grids[0].legend.contains("60 points"));
+        let [table, _] = tables(&results, &found(&results));
+        assert!(table.title.contains("60 points") && table.legend.contains("60 points"));
         results.margin = -1.0;
         assert!(rows(&results).unwrap_err().to_string().contains("margin"));
     }

@@ -1,13 +1,12 @@
 //! The experiment as one page for a browser: no network, light and dark, wide and narrow, mouse and keyboard.
 
+use super::Provenance;
 use super::figure::Figure;
-use super::grid::{Grid, significant};
-use super::palette::label;
-use super::plot::{INK, PAPER};
-use super::{Provenance, table};
 use crate::error::{Error, Result};
 use crate::experiment::results::{Results, TokenExample, TokenView};
 use crate::metric::PAPER_THRESHOLD;
+use crate::plot::palette::{INK, PAPER, label};
+use crate::table::{Printed, Table, significant};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
@@ -16,8 +15,14 @@ const TEMPLATE: &str = include_str!("report.html");
 /// The perplexity that gets the full color of the heat map.
 const HOTTEST: f64 = 1000.0;
 
-/// The whole page. Errors: results that cannot be tabulated, see [`table::grids`].
-pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> Result<String> {
+/// The whole page.
+pub fn page(
+    results: &Results,
+    shown: &[Table],
+    front: &Table,
+    provenance: &Provenance,
+    figures: &[Figure],
+) -> Result<String> {
     let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
     let values = context! {
         provenance => Serde(provenance),
@@ -26,9 +31,9 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
         non_target => Serde(&results.non_target),
         base_items => results.base.iter().map(|task| task.items.len()).collect::<Vec<_>>(),
         seeds => seeds(results),
-        took => duration(provenance.seconds),
-        grids => Serde(table::grids(results)?),
-        front => Serde(table::front_grid(results)),
+        took => duration(provenance.times.seconds),
+        tables => Serde(shown.iter().map(Table::printed).collect::<Vec<_>>()),
+        front => Serde(front.printed()),
         figures => Serde(figures?),
         items => Serde(items(results)),
         threshold => PAPER_THRESHOLD,
@@ -39,7 +44,7 @@ pub fn page(results: &Results, provenance: &Provenance, figures: &[Figure]) -> R
 }
 
 /// A page from its template; what others wrote is text in it, not markup.
-pub(super) fn filled(name: &str, template: &str, values: Value) -> Result<String> {
+pub(crate) fn filled(name: &str, template: &str, values: Value) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -49,7 +54,7 @@ pub(super) fn filled(name: &str, template: &str, values: Value) -> Result<String
 }
 
 /// A page of figures, each with its table folded below it, and of tables, in plain HTML that needs no network.
-pub fn figures(title: &str, figures: &[Figure], grids: &[Grid]) -> Result<String> {
+pub fn figures(title: &str, figures: &[Figure], tables: &[Table]) -> Result<String> {
     const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <head>
@@ -88,52 +93,51 @@ figure { margin: 2rem 0; } figure svg { max-width: 100%; height: auto; }
 </details>
 </figure>
 {%- endfor %}
-{%- for grid in grids %}
-<h2>{{ grid.title }}</h2>
-<div class="scroll" tabindex="0" role="region" aria-label="{{ grid.title }}">
+{%- for table in tables %}
+<h2>{{ table.title }}</h2>
+<div class="scroll" tabindex="0" role="region" aria-label="{{ table.title }}">
 <table>
-<thead><tr>{% for column in grid.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for column in table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
-{%- for row in grid.rows %}
+{%- for row in table.rows %}
 <tr>{% for cell in row %}{% if loop.first %}<th scope="row">{{ cell }}</th>{% else %}<td>{{ cell }}</td>{% endif %}{% endfor %}</tr>
 {%- endfor %}
 </tbody>
 </table>
 </div>
-<p>{{ grid.legend }}</p>
+<p>{{ table.legend }}</p>
 {%- endfor %}
 </body>
 </html>
 "#;
     let figures: Result<Vec<Picture>> = figures.iter().map(Picture::of).collect();
-    let values = context! { title => title, figures => Serde(figures?), grids => Serde(grids) };
+    let tables: Vec<Printed> = tables.iter().map(Table::printed).collect();
+    let values = context! { title => title, figures => Serde(figures?), tables => Serde(tables) };
     filled("tables.html", PAGE, values)
 }
 
 /// A figure inside the page.
 #[derive(Serialize)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     name: &'static str,
     title: String,
     svg: String,
     /// The table, for who cannot see the picture.
-    table: Grid,
+    table: Printed,
 }
 
 impl Picture {
-    pub(super) fn of(figure: &Figure) -> Result<Self> {
+    pub(crate) fn of(figure: &Figure) -> Result<Self> {
         // Black and white become the page's own ink and paper, so that the picture follows light and dark.
-        let hex =
-            |color: super::plot::Color| format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2);
         let svg = figure.plot.svg()?;
-        let svg = svg.replace(&format!("fill=\"{}\"", hex(INK)), "class=\"ink-fill\"");
-        let svg = svg.replace(&format!("stroke=\"{}\"", hex(INK)), "class=\"ink-line\"");
-        let svg = svg.replace(&format!("fill=\"{}\"", hex(PAPER)), "class=\"paper-fill\"");
+        let svg = svg.replace(&format!("fill=\"{}\"", INK.hex()), "class=\"ink-fill\"");
+        let svg = svg.replace(&format!("stroke=\"{}\"", INK.hex()), "class=\"ink-line\"");
+        let svg = svg.replace(&format!("fill=\"{}\"", PAPER.hex()), "class=\"paper-fill\"");
         Ok(Self {
             name: figure.name,
             title: figure.plot.title.clone(),
             svg,
-            table: Grid::of(&figure.plot.title, &figure.table),
+            table: Table::of(&figure.plot.title, &figure.table.frame()?).printed(),
         })
     }
 }
@@ -226,11 +230,13 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{figure, sample};
+    use crate::report::{Report, sample, tables};
 
     fn made() -> String {
-        let results = sample::results();
-        page(&results, &sample::provenance(), &figure::all(&results).unwrap()).unwrap()
+        let report = Report::of(sample::results()).unwrap();
+        let (results, figures) = (&report.summary.results, report.figures().unwrap());
+        let front = tables::front(results);
+        page(results, &report.tables(), &front, &sample::provenance(), &figures).unwrap()
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Where each arm's change against base lies: intervals as a figure, with the margin of what counts as none.
 
 use super::figure::Figure;
-use super::forgetting::{Row, TaskGroup, rows};
-use super::palette::{BASE, Look, label, look};
-use super::plot::{Axis, INK, Layer, Panel, Plot};
+use super::forgetting::{ForgettingRow, TaskGroup, rows};
 use super::summary::arms;
-use super::table::{counts, frame, numbers, text};
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
+use crate::plot::palette::{BASE, GRAY, INK, label, look};
+use crate::plot::{Axis, Measured, Panel, Plot, keys};
 use crate::select::canonical;
 use crate::stats::{self, Verdict};
+use crate::table::Table;
 
 /// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.
 ///
@@ -24,7 +24,7 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
         let problem = format!("there is no `{unknown}`, only {}", names.join(", "));
         return Err(Error::invalid("arm", problem));
     }
-    let found: Vec<Vec<Row>> = all
+    let found: Vec<Vec<ForgettingRow>> = all
         .iter()
         .map(|results| {
             let rows = rows(results)?.into_iter();
@@ -33,41 +33,36 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
                 .collect())
         })
         .collect::<Result<_>>()?;
-    let mut layers =
-        vec![Layer::Level { y: 0.0, label: BASE.to_owned(), color: look(BASE, &names).color }];
+    // arm by arm, each with its place among them
+    let drawn: Vec<(usize, &ForgettingRow)> = shown
+        .iter()
+        .enumerate()
+        .flat_map(|(at, name)| {
+            found.iter().flatten().filter(move |row| row.arm == *name).map(move |row| (at, row))
+        })
+        .collect();
+    let all = || drawn.iter().map(|(_, row)| *row);
+    let ends = all().flat_map(|row| [row.comparison.interval.low, row.comparison.interval.high]);
+    let y = Axis::around("change, points", ends.chain([0.0, -last.margin]), 4.0);
+    let most = all().map(|row| row.comparison.seeds).max().unwrap_or(1);
+    // room for the names of the lines beside the bars
+    let x = Axis::new("seeds", 0.5, most as f64 + 1.3);
+    let mut panel = Panel::new(x, y).level(0.0, BASE, GRAY);
     if of == TaskGroup::NonTarget {
-        layers.push(Layer::Level {
-            y: -last.margin,
-            label: format!("a loss of {} points", last.margin),
-            color: INK,
-        });
+        panel = panel.level(-last.margin, format!("a loss of {} points", last.margin), INK);
     }
-    let mut drawn: Vec<&Row> = Vec::new();
-    for (at, name) in shown.iter().enumerate() {
-        let Look { color, mark } = look(name, &names);
+    for (at, row) in &drawn {
         // side by side around the number of seeds
-        let beside = 0.12 * (at as f64 - (shown.len() as f64 - 1.0) / 2.0);
-        for row in found.iter().flatten().filter(|row| row.arm == *name) {
-            let x = row.comparison.seeds as f64 + beside;
-            let (y, interval) = (row.comparison.difference.value, row.comparison.interval);
-            layers.push(Layer::Spread {
-                at: (x, y),
-                x: (x, x),
-                y: (interval.low, interval.high),
-                color,
-            });
-            layers.push(Layer::Marks {
-                points: vec![(x, y)],
-                color,
-                mark,
-                size: 6.0,
-                filled: true,
-            });
-            drawn.push(row);
-        }
+        let beside = 0.12 * (*at as f64 - (shown.len() as f64 - 1.0) / 2.0);
+        let stats::Comparison { seeds, difference, interval, .. } = &row.comparison;
+        let change = Measured {
+            x: *seeds as f64 + beside,
+            y: difference.value,
+            low: interval.low,
+            high: interval.high,
+        };
+        panel = panel.interval(change, look(&row.arm, &names));
     }
-    let ends =
-        drawn.iter().flat_map(|row| [row.comparison.interval.low, row.comparison.interval.high]);
     let kept: Vec<String> = found
         .last()
         .into_iter()
@@ -89,37 +84,21 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
             kept.join(" and ")
         ),
     };
-    let most = drawn.iter().map(|row| row.comparison.seeds).max();
-    let plot = Plot {
-        title,
-        note: "Mark: change against base; bar: 95 % interval, over items with one seed and over items and seeds with more.".to_owned(),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis {
-                label: "seeds".to_owned(),
-                from: 0.5,
-                // room for the names of the lines beside the bars
-                to: most.unwrap_or(1) as f64 + 1.3,
-                log: false,
-            },
-            y: Axis::around("change, points", ends.chain([0.0, -last.margin]), 4.0),
-            layers,
-        }],
-        legend: shown
-            .iter()
-            .map(|name| look(name, &names).key(label(name)))
-            .collect(),
-        size: (720, 380),
-    };
-    let of_rows = |value: fn(&Row) -> f64| drawn.iter().map(move |row| Some(value(row)));
-    let table = frame(vec![
-        text("arm", drawn.iter().map(|row| row.arm.clone())),
-        counts("seeds", drawn.iter().map(|row| row.comparison.seeds)),
-        counts("items", drawn.iter().map(|row| row.comparison.items)),
-        numbers("points", of_rows(|row| row.comparison.difference.value)),
-        numbers("low", of_rows(|row| row.comparison.interval.low)),
-        numbers("high", of_rows(|row| row.comparison.interval.high)),
-    ])?;
+    let plot = Plot::new(title)
+        .note("Mark: change against base; bar: 95 % interval, over items with one seed and over items and seeds with more.")
+        .panel(panel)
+        .legend(keys(&shown, &names))
+        .size(720, 380);
+    let drawn: Vec<&ForgettingRow> = all().collect();
+    let table = Table::default()
+        .rows(&drawn)
+        .file("arm", |row| &row.arm)
+        .file("seeds", |row| row.comparison.seeds)
+        .file("items", |row| row.comparison.items)
+        .file("points", |row| row.comparison.difference.value)
+        .file("low", |row| row.comparison.interval.low)
+        .file("high", |row| row.comparison.interval.high)
+        .table();
     Ok(Figure { name: "intervals", plot, table })
 }
 

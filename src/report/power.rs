@@ -1,12 +1,12 @@
 //! What a number of questions can show at all, as a figure.
 
 use super::figure::Figure;
-use super::palette::look;
-use super::plot::{Axis, INK, Layer, Panel, Plot};
-use super::table::{frame, numbers};
 use crate::error::{Error, Result};
+use crate::plot::palette::{BLUE, INK};
+use crate::plot::{Axis, Panel, Plot};
 use crate::stats::Design;
 use crate::stats::power::{needed_items, smallest_difference};
+use crate::table::Table;
 
 /// The smallest difference that McNemar's test finds, against the number of items, where two models disagree on the share `discordant` of them;
 /// with the margin of `design` and the `items` there are.
@@ -32,7 +32,6 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
     let points: Vec<(f64, f64)> =
         (0..=60).map(count).filter_map(|items| Some((items as f64, found(items)?))).collect();
     let highest = points.iter().map(|point| point.1).fold(2.0 * margin, f64::max);
-    let color = look("stm(2.5)", &["stm(2.5)"]).color;
     let say = |items: usize| match found(items) {
         Some(points) => format!("{points:.1} points"),
         None => format!("nothing where models disagree on {:.0} %", 100.0 * discordant),
@@ -46,39 +45,26 @@ pub fn figure(discordant: f64, items: usize, design: &Design) -> Result<Figure> 
             say(items)
         ),
     };
-    let mut layers = vec![
-        Layer::Level { y: margin, label: format!("{margin} points"), color: INK },
-        Layer::Upright { x: items as f64, label: format!("{items} questions"), color: INK },
-        Layer::Line { points: points.clone(), color, width: 2.0, opacity: 1.0, dashed: false },
-    ];
+    let mut panel = Panel::new(
+        Axis::log("questions", from, most),
+        Axis::new("smallest difference, points", 0.0, 1.05 * highest),
+    )
+    .level(margin, format!("{margin} points"), INK)
+    .upright(items as f64, format!("{items} questions"), INK)
+    .line(points.clone(), BLUE.stroke(2.0));
     if let Some(needed) = needed.filter(|needed| *needed != items) {
-        layers.push(Layer::Upright { x: needed as f64, label: format!("{needed}"), color: INK });
+        panel = panel.upright(needed as f64, needed.to_string(), INK);
     }
-    let plot = Plot {
-        title,
-        note: format!(
+    let plot = Plot::new(title)
+        .note(format!(
             "The smallest difference between two models that McNemar's test finds with a probability of {:.0} %, if they disagree on {:.0} % of the questions (Connor 1987).",
             100.0 * design.power,
             100.0 * discordant
-        ),
-        panels: vec![Panel {
-            heading: None,
-            x: Axis { label: "questions".to_owned(), from, to: most, log: true },
-            y: Axis {
-                label: "smallest difference, points".to_owned(),
-                from: 0.0,
-                to: 1.05 * highest,
-                log: false,
-            },
-            layers,
-        }],
-        legend: Vec::new(),
-        size: (720, 360),
-    };
-    let table = frame(vec![
-        numbers("items", points.iter().map(|point| Some(point.0))),
-        numbers("points", points.iter().map(|point| Some(point.1))),
-    ])?;
+        ))
+        .panel(panel)
+        .size(720, 360);
+    let table =
+        Table::default().rows(&points).file("items", |at| at.0).file("points", |at| at.1).table();
     Ok(Figure { name: "power", plot, table })
 }
 
@@ -95,8 +81,8 @@ mod tests {
             figure.plot.title
         );
         // more items never find less
-        let points = figure.table.column("points").unwrap().f64().unwrap();
-        let points: Vec<f64> = points.into_no_null_iter().collect();
+        let points = figure.table.cells("points").unwrap().iter();
+        let points: Vec<f64> = points.map(|cell| cell.value().unwrap().value).collect();
         assert!(points.windows(2).all(|pair| pair[1] <= pair[0]));
     }
 

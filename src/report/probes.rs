@@ -1,17 +1,17 @@
 //! What the probe sets said while models were trained: what is learned and what is forgotten, step by step.
 
-use super::figure::Figure;
-use super::grid::{Grid, NOTHING};
-use super::palette::{Look, label, look};
-use super::plot::{Axis, INK, Key, Layer, Panel, Plot};
-use super::summary::arms;
-use super::table::{counts, frame, numbers, text};
 use crate::error::Result;
 use crate::experiment::results::Results;
+use crate::plot::palette::{INK, label, look};
+use crate::plot::{Axis, Look, Measured, Panel, Plot, line_keys};
 use crate::probe::{Role, Row};
 use crate::select::TokenClass;
-use crate::stats::{self, Spread};
-use polars::prelude::DataFrame;
+use crate::stats;
+
+use super::figure::Figure;
+use super::summary::arms;
+use super::tables::arm;
+use crate::table::{Cell, Table};
 
 /// The trainings of one arm that were watched.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ impl<'a> Watched<'a> {
     }
 
     /// At each step the mean and the spread over those seeds that have a value there; `value` is given a seed's rows of one step.
-    fn curve(&self, value: impl Fn(&[&Row]) -> Option<f64>) -> Vec<(f64, f64, Spread)> {
+    fn curve(&self, value: impl Fn(&[&Row]) -> Option<f64>) -> Vec<Measured> {
         let mut steps: Vec<usize> =
             self.seeds.iter().flat_map(|rows| rows.iter().map(|row| row.step)).collect();
         steps.sort_unstable();
@@ -45,7 +45,7 @@ impl<'a> Watched<'a> {
                 value(&rows.iter().filter(|row| row.step == *step).collect::<Vec<_>>())
             };
             let values: Vec<f64> = self.seeds.iter().filter_map(of_seed).collect();
-            Some((*step as f64, stats::mean(&values)?, Spread::of(&values)?))
+            Measured::over_seeds(*step as f64, &values)
         };
         steps.iter().filter_map(at).collect()
     }
@@ -58,11 +58,8 @@ struct Quantity {
     /// Whether it is a share in percent.
     percent: bool,
     /// Of each arm that has it, in the order of the arms.
-    curves: Vec<Option<Curve>>,
+    curves: Vec<Option<Vec<Measured>>>,
 }
-
-/// Step, mean and spread over seeds.
-type Curve = Vec<(f64, f64, Spread)>;
 
 impl Quantity {
     fn of(
@@ -74,7 +71,7 @@ impl Quantity {
     ) -> Option<Self> {
         let curves =
             watched.iter().map(|arm| Some(arm.curve(&value)).filter(|curve| !curve.is_empty()));
-        let curves: Vec<Option<Curve>> = curves.collect();
+        let curves: Vec<Option<Vec<Measured>>> = curves.collect();
         curves.iter().any(Option::is_some).then(|| Self {
             heading: heading.into(),
             axis,
@@ -105,50 +102,28 @@ impl Quantity {
     }
 
     fn panel(&self, looks: &[Look]) -> Panel {
-        let mut layers = Vec::new();
-        for (curve, Look { color, mark }) in self.curves.iter().zip(looks) {
-            let Some(curve) = curve else { continue };
-            let points = |value: fn(&(f64, f64, Spread)) -> f64| -> Vec<(f64, f64)> {
-                curve.iter().map(|point| (point.0, value(point))).collect()
-            };
-            let line = |points, width, opacity| Layer::Line {
-                points,
-                color: *color,
-                width,
-                opacity,
-                dashed: false,
-            };
-            layers.push(line(points(|point| point.2.min), 1.0, 0.3));
-            layers.push(line(points(|point| point.2.max), 1.0, 0.3));
-            layers.push(line(points(|point| point.1), 2.0, 1.0));
-            layers.push(Layer::Marks {
-                points: points(|point| point.1),
-                color: *color,
-                mark: *mark,
-                size: 4.0,
-                filled: true,
-            });
-        }
         let all = || self.curves.iter().flatten().flatten();
-        let last = all().map(|point| point.0).fold(1.0, f64::max);
-        let values = all().flat_map(|point| [point.2.min, point.2.max]);
+        let last = all().map(|point| point.x).fold(1.0, f64::max);
+        let values = all().flat_map(Measured::ends);
         let y = match self.percent {
             true => Axis::around(self.axis, values, 4.0).within(0.0, 100.0),
             false => Axis::around(self.axis, values, 1e-3).within(0.0, f64::INFINITY),
         };
-        Panel {
-            heading: Some((self.heading.clone(), INK)),
-            x: Axis { label: "optimizer step".into(), from: 0.0, to: 1.02 * last, log: false },
-            y,
-            layers,
-        }
+        let panel = Panel::new(Axis::new("optimiser step", 0.0, 1.02 * last), y);
+        let curves = self.curves.iter().zip(looks);
+        curves.fold(panel.heading(&self.heading, INK), |panel, (curve, look)| match curve {
+            Some(curve) => {
+                panel.seeds(curve, look.color).marks(curve.iter().map(Measured::at), *look, 4.0)
+            }
+            None => panel,
+        })
     }
 
     /// Base and end of each arm.
     fn ends(&self) -> Vec<Option<(f64, f64)>> {
-        let ends = |curve: &Option<Curve>| {
+        let ends = |curve: &Option<Vec<Measured>>| {
             let curve = curve.as_ref()?;
-            Some((curve.first()?.1, curve.last()?.1))
+            Some((curve.first()?.y, curve.last()?.y))
         };
         self.curves.iter().map(ends).collect()
     }
@@ -174,7 +149,7 @@ fn curves(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
     let plot = plot(watched, &shown, title, 200);
     Ok(match shown.is_empty() {
         true => None,
-        false => Some(Figure { name: "probes", plot, table: probes_frame(watched)? }),
+        false => Some(Figure { name: "probes", plot, table: looks(watched) }),
     })
 }
 
@@ -220,26 +195,17 @@ fn classes(watched: &[Watched<'_>]) -> Result<Option<Figure>> {
         None => format!("Loss of the classes of tokens in {what}"),
     };
     let plot = plot(watched, &shown, title, 130);
-    Ok(Some(Figure { name: "probe_classes", plot, table: classes_frame(watched)? }))
+    Ok(Some(Figure { name: "probe_classes", plot, table: classes_table(watched) }))
 }
 
 fn plot(watched: &[Watched<'_>], shown: &[Quantity], title: String, height: u32) -> Plot {
     let arms: Vec<&str> = watched.iter().map(|arm| arm.arm).collect();
     let looks: Vec<Look> = arms.iter().map(|arm| look(arm, &arms)).collect();
-    let key = |(arm, Look { color, mark }): (&&str, &Look)| Key {
-        label: label(arm),
-        color: *color,
-        mark: Some(*mark),
-        line: true,
-        dashed: false,
-    };
-    Plot {
-        title,
-        note: "Step 0 is the base model. Mark: a look at the probe sets, mean over seeds; thin: lowest and highest seed.".into(),
-        panels: shown.iter().map(|quantity| quantity.panel(&looks)).collect(),
-        legend: arms.iter().zip(&looks).map(key).collect(),
-        size: (960, 150 + height * shown.len() as u32),
-    }
+    Plot::new(title)
+        .note("Step 0 is the base model. Mark: a look at the probe sets, mean over seeds; thin: lowest and highest seed.")
+        .panels(shown.iter().map(|quantity| quantity.panel(&looks)))
+        .legend(line_keys(&arms, &arms))
+        .size(960, 150 + height * shown.len() as u32)
 }
 
 /// Says of several arms which ends where on the non-target sets; of one, where it goes.
@@ -288,8 +254,19 @@ fn title(
     }
 }
 
+/// One probe set of one arm: base and end of each of its quantities, means over seeds.
+struct Ends<'a> {
+    arm: &'a str,
+    probe: &'a str,
+    role: Role,
+    looks: usize,
+    score: Option<(f64, f64)>,
+    loss: Option<(f64, f64)>,
+    kl: Option<(f64, f64)>,
+}
+
 /// Base and end of every probe set, for reading; means over seeds.
-pub fn grid(watched: &[Watched<'_>]) -> Grid {
+pub fn ends(watched: &[Watched<'_>]) -> Table {
     let mut rows = Vec::new();
     for arm in watched {
         let mut sets: Vec<(&str, Role)> = Vec::new();
@@ -299,67 +276,72 @@ pub fn grid(watched: &[Watched<'_>]) -> Grid {
             }
         }
         for (probe, role) in sets {
+            let curve = |value: fn(&Row) -> Option<f64>| {
+                arm.curve(|rows| value(rows.iter().find(|row| row.probe == probe)?))
+            };
             let ends = |value: fn(&Row) -> Option<f64>| {
                 let curve = arm.curve(|rows| value(rows.iter().find(|row| row.probe == probe)?));
-                Some((curve.first()?.1, curve.last()?.1))
+                Some((curve.first()?.y, curve.last()?.y))
             };
-            let pair = |ends: Option<(f64, f64)>, scale: f64, digits: usize| match ends {
-                Some((base, end)) => [base, end].map(|value| format!("{:.digits$}", scale * value)),
-                None => [NOTHING, NOTHING].map(String::from),
-            };
-            let role = match role {
-                Role::Training => "training",
-                Role::Target => "target",
-                Role::NonTarget => "non-target",
-            };
-            let looks =
-                arm.curve(|rows| rows.iter().any(|row| row.probe == probe).then_some(0.0)).len();
-            let mut cells =
-                vec![label(arm.arm), probe.to_string(), role.to_string(), looks.to_string()];
-            cells.extend(pair(ends(|row| row.score), 100.0, 1));
-            cells.extend(pair(ends(|row| row.loss), 1.0, 3));
-            cells.push(ends(|row| row.kl).map_or(NOTHING.into(), |(_, end)| format!("{end:.4}")));
-            rows.push(cells);
+            rows.push(Ends {
+                arm: arm.arm,
+                probe,
+                role,
+                looks: curve(|_| Some(0.0)).len(),
+                score: ends(|row| row.score),
+                loss: ends(|row| row.loss),
+                kl: ends(|row| row.kl),
+            });
         }
     }
-    let columns =
-        ["arm", "probe set", "role", "looks", "base %", "end %", "base loss", "end loss", "KL"];
-    Grid {
-        title: "What the probe sets said while models were trained, each arm at its chosen rate".into(),
-        legend: "Means over seeds. %: right answers in the right form. loss: mean surprisal of the given answers' tokens, in nats. KL: mean divergence KL(base ‖ model) \
-                 at the training answers' tokens after the last step, in nats."
-            .into(),
-        columns: columns.map(String::from).to_vec(),
-        rows,
-    }
+    Table::new("What the probe sets said while models were trained, each arm at its chosen rate")
+        .legend(
+            "Means over seeds. %: right answers in the right form. loss: mean surprisal of the given answers' tokens, in nats. KL: mean divergence KL(base ‖ model) \
+             at the training answers' tokens after the last step, in nats.",
+        )
+        .rows(&rows)
+        .column("arm", |row| label(row.arm))
+        .column("probe set", |row| row.probe)
+        .column("role", |row| match row.role {
+            Role::Training => "training",
+            Role::Target => "target",
+            Role::NonTarget => "non-target",
+        })
+        .column("looks", |row| row.looks)
+        .column("base %", |row| Cell::percent(row.score.map(|ends| ends.0)))
+        .column("end %", |row| Cell::percent(row.score.map(|ends| ends.1)))
+        .column("base loss", |row| Cell::number(row.loss.map(|ends| ends.0), 3))
+        .column("end loss", |row| Cell::number(row.loss.map(|ends| ends.1), 3))
+        .column("KL", |row| Cell::number(row.kl.map(|ends| ends.1), 4))
+        .table()
 }
 
 /// Every probe set of every seed at every look.
-pub fn probes_frame(watched: &[Watched<'_>]) -> Result<DataFrame> {
-    let all = rows(watched);
-    let number = |value: fn(&Row) -> Option<f64>| all.iter().map(move |(.., row)| value(row));
+pub fn looks(watched: &[Watched<'_>]) -> Table {
     let role = |role: Role| match role {
         Role::Training => "training",
         Role::Target => "target",
         Role::NonTarget => "non_target",
     };
-    frame(vec![
-        text("arm", all.iter().map(|(arm, ..)| arm.to_string())),
-        counts("seed", all.iter().map(|(_, seed, _)| *seed)),
-        counts("step", all.iter().map(|(.., row)| row.step)),
-        text("probe", all.iter().map(|(.., row)| row.probe.clone())),
-        text("role", all.iter().map(|(.., row)| role(row.role).to_string())),
-        counts("examples", all.iter().map(|(.., row)| row.examples)),
-        numbers("loss", number(|row| row.loss)),
-        numbers("kl", number(|row| row.kl)),
-        numbers("score", number(|row| row.score)),
-        numbers("skill", number(|row| row.skill)),
-        numbers("form", number(|row| row.form)),
-    ])
+    Table::default()
+        .named("probes")
+        .rows(&rows(watched))
+        .file("arm", |(name, ..)| arm(name))
+        .file("seed", |(_, seed, _)| *seed)
+        .file("step", |(.., row)| row.step)
+        .file("probe", |(.., row)| &row.probe)
+        .file("role", |(.., row)| role(row.role))
+        .file("examples", |(.., row)| row.examples)
+        .file("loss", |(.., row)| row.loss)
+        .file("kl", |(.., row)| row.kl)
+        .file("score", |(.., row)| row.score)
+        .file("skill", |(.., row)| row.skill)
+        .file("form", |(.., row)| row.form)
+        .table()
 }
 
 /// The same, class by class.
-fn classes_frame(watched: &[Watched<'_>]) -> Result<DataFrame> {
+fn classes_table(watched: &[Watched<'_>]) -> Table {
     let all = rows(watched);
     let all: Vec<_> = all
         .iter()
@@ -367,15 +349,16 @@ fn classes_frame(watched: &[Watched<'_>]) -> Result<DataFrame> {
             row.classes.iter().map(move |class| (*arm, *seed, *row, class))
         })
         .collect();
-    frame(vec![
-        text("arm", all.iter().map(|(arm, ..)| arm.to_string())),
-        counts("seed", all.iter().map(|(_, seed, ..)| *seed)),
-        counts("step", all.iter().map(|(.., row, _)| row.step)),
-        text("probe", all.iter().map(|(.., row, _)| row.probe.clone())),
-        text("class", all.iter().map(|(.., (name, _))| name.to_string())),
-        counts("tokens", all.iter().map(|(.., (_, class))| class.tokens)),
-        numbers("loss", all.iter().map(|(.., (_, class))| Some(class.loss))),
-    ])
+    Table::default()
+        .rows(&all)
+        .file("arm", |(name, ..)| arm(name))
+        .file("seed", |(_, seed, ..)| *seed)
+        .file("step", |(.., row, _)| row.step)
+        .file("probe", |(.., row, _)| &row.probe)
+        .file("class", |(.., (name, _))| *name)
+        .file("tokens", |(.., (_, class))| class.tokens)
+        .file("loss", |(.., (_, class))| class.loss)
+        .table()
 }
 
 /// Arm, place of the seed among the arm's, and row.
@@ -392,7 +375,7 @@ fn rows<'a>(watched: &[Watched<'a>]) -> Vec<(&'a str, usize, &'a Row)> {
 mod tests {
     use super::*;
     use crate::probe::ClassLoss;
-    use crate::report::{figure, html, sample, table};
+    use crate::report::{Report, html, sample};
 
     /// One look at a training set, a target and two others.
     fn look_at(step: usize, target: f64, others: [f64; 2], kl: f64) -> Vec<Row> {
@@ -441,7 +424,8 @@ mod tests {
         let target = Quantity::of_role("target", Role::Target, &watched).unwrap();
         let last = *target.curves[0].as_ref().unwrap().last().unwrap();
         // 0.70, 0.68 and 0.66
-        assert!((last.1 - 68.0).abs() < 1e-9 && (last.2.min - 66.0).abs() < 1e-9, "{last:?}");
+        assert!((last.y - 68.0).abs() < 1e-9, "{last:?}");
+        assert!((last.low - 66.0).abs() < 1e-9, "{last:?}");
         let others = Quantity::of_role("others", Role::NonTarget, &watched).unwrap();
         let (base, end) = others.ends()[0].unwrap();
         assert!((base - 70.0).abs() < 1e-9 && (end - 55.0).abs() < 1e-9, "{base} {end}");
@@ -471,11 +455,13 @@ mod tests {
         for figure in &figures {
             assert!(!figure.plot.svg().unwrap().contains("NaN"));
         }
-        let all = figure::all(&results).unwrap();
-        let page = html::page(&results, &sample::provenance(), &all).unwrap();
+        let report = Report::of(results.clone()).unwrap();
+        let (tables, figures) = (report.tables(), report.figures().unwrap());
+        let page = html::page(&results, &tables, &tables[0], &sample::provenance(), &figures);
+        let page = page.unwrap();
         assert_eq!(page.matches("<svg ").count(), 6);
         assert!(page.contains("drift on training data"));
-        let printed = table::print(&results);
+        let printed = report.text();
         assert!(printed.contains("What the probe sets said"), "{printed}");
         assert!(printed.contains("non-target") && printed.contains("0.2000"), "{printed}");
     }
@@ -493,8 +479,8 @@ mod tests {
             "While training, the target probe goes from 1.000 to 0.900 nats, the mean of the non-target probes goes from 1.000 to 0.900 nats, the drift from the base goes from 0.000 to 0.300 nats"
         );
         assert!(super::figures(&[]).unwrap().is_empty());
-        let grid = grid(&watched);
-        assert_eq!(grid.rows[0][4], NOTHING);
-        assert_eq!(grid.rows[0][8], "0.3000");
+        let ends = ends(&watched);
+        assert!(ends.cells("base %").unwrap()[0].is_nothing());
+        assert_eq!(ends.cells("KL").unwrap()[0].shown(), "0.3000");
     }
 }

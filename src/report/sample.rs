@@ -2,6 +2,7 @@
 
 use super::Provenance;
 use crate::experiment::results::*;
+use crate::provenance::{Computation, Times};
 use crate::rng::Rng;
 use crate::task::Form;
 
@@ -186,10 +187,13 @@ pub fn provenance() -> Provenance {
         recipe_toml: "name = \"made up\"\nrates = [1e-4, 3e-4, 1e-3]\nnote = \"<b>&</b>\"\n"
             .to_owned(),
         crate_version: "0.1.0".to_owned(),
-        device: "cpu".to_owned(),
-        threads: 2,
-        started: "2026-01-01T00:00:00Z".to_owned(),
-        seconds: 754.0,
+        computation: Computation {
+            device: "cpu".to_owned(),
+            dtype: None,
+            instructions: None,
+            threads: 2,
+        },
+        times: Times { started: "2026-01-01T00:00:00Z".to_owned(), seconds: 754.0 },
         notes: vec!["No number in this report was measured.".to_owned()],
     }
 }

@@ -6,10 +6,27 @@ use crate::metric;
 use crate::stats::{self, Block, Estimate, Spread};
 use crate::task::Form;
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+/// What an experiment found, and what it comes to for each arm: computed once, for all that is shown of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultsSummary {
+    /// The results, whole.
+    pub results: Rc<Results>,
+    /// Base and each arm at its chosen rate; see [`rows`].
+    pub arms: Vec<ArmSummary>,
+}
+
+impl ResultsSummary {
+    /// Errors: as [`rows`].
+    pub fn of(results: Rc<Results>) -> Result<Self> {
+        Ok(Self { arms: rows(&results)?, results })
+    }
+}
 
 /// The base model, or one arm at its chosen rate, over all seeds. Scores are shares; changes are against base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct ArmSummary {
     /// `base`, or the arm's short name.
     pub arm: String,
     /// Peak learning rate; `None` for base.
@@ -25,7 +42,7 @@ pub struct Row {
     /// Lowest and highest mean non-target score of a seed.
     pub non_target_spread: Option<Spread>,
     /// What the training changed; `None` for base.
-    pub change: Option<Change>,
+    pub change: Option<ArmChange>,
     /// Share of target answers that keep the form they were asked for in.
     pub target_form_kept: f64,
     /// The same on the non-target tasks, each task weighed alike.
@@ -44,7 +61,7 @@ pub struct Row {
 
 /// What training changed, with paired errors over the same items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Change {
+pub struct ArmChange {
     /// Target score, in points.
     pub target_points: Estimate,
     /// The paper's TI, in percent; `None` where base scores 0.
@@ -68,7 +85,7 @@ pub struct TaskRow {
     pub score: Estimate,
     /// Lenient score: a right answer in any form, a share.
     pub skill: Estimate,
-    /// Change of the score in points; `None` for base.
+    /// ArmChange of the score in points; `None` for base.
     pub points: Option<Estimate>,
     /// Share of answers that keep the form.
     pub form_kept: f64,
@@ -78,12 +95,12 @@ pub struct TaskRow {
 ///
 /// An arm none of whose tested runs is marked as chosen is left out. Errors: scores that are not of the same tasks and items as base, and a
 /// seed that stands there twice.
-pub fn rows(results: &Results) -> Result<Vec<Row>> {
-    let mut rows = vec![Row::of(results, None, &[])?];
+pub fn rows(results: &Results) -> Result<Vec<ArmSummary>> {
+    let mut rows = vec![ArmSummary::of(results, None, &[])?];
     for arm in arms(results) {
         let runs = chosen(results, arm)?;
         if !runs.is_empty() {
-            rows.push(Row::of(results, Some(arm), &runs)?);
+            rows.push(ArmSummary::of(results, Some(arm), &runs)?);
         }
     }
     Ok(rows)
@@ -134,7 +151,7 @@ pub(crate) fn chosen<'a>(results: &'a Results, arm: &str) -> Result<Vec<&'a Run>
     Ok(runs)
 }
 
-impl Row {
+impl ArmSummary {
     /// Base for `arm` `None`, else the mean over `runs`.
     fn of(results: &Results, arm: Option<&str>, runs: &[&Run]) -> Result<Self> {
         let tasks = aligned(results, runs)?;
@@ -148,7 +165,7 @@ impl Row {
         };
         let change = match arm {
             None => None,
-            Some(_) => Some(Change {
+            Some(_) => Some(ArmChange {
                 target_points: stats::crossed(&[
                     target.block(100.0, |base, tuned| tuned.value - base.value)
                 ])?,
@@ -176,7 +193,7 @@ impl Row {
         };
         let rows: Result<Vec<TaskRow>> = tasks.iter().map(|task| task.row(arm.is_some())).collect();
         Ok(Self {
-            arm: arm.unwrap_or(super::palette::BASE).to_owned(),
+            arm: arm.unwrap_or(crate::plot::palette::BASE).to_owned(),
             learning_rate: runs.first().map(|run| run.learning_rate),
             seeds: runs.len(),
             target: stats::crossed(&[target.block(1.0, |_, tuned| tuned.value)])?,
@@ -296,7 +313,7 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    fn row(rows: &[Row], arm: &str) -> Row {
+    fn row(rows: &[ArmSummary], arm: &str) -> ArmSummary {
         rows.iter().find(|row| row.arm == arm).expect("the arm is in the sample").clone()
     }
 

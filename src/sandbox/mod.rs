@@ -100,7 +100,7 @@ pub enum Outcome {
 
 /// How a job went, and why in one phrase.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Execution {
     /// How it went.
     pub outcome: Outcome,
     /// One phrase without a full stop.
@@ -119,7 +119,7 @@ impl Python {
     /// # Errors
     /// [`Error::Invalid`] if the job's own tests cannot be run, [`Error::Io`] if the machine cannot start processes. Nothing that the
     /// solution does is an error.
-    pub fn check(&self, job: &Job, limits: &Limits) -> Result<Verdict> {
+    pub fn check(&self, job: &Job, limits: &Limits) -> Result<Execution> {
         if job.tests.is_empty() {
             return Err(Error::invalid("tests", "there are none, so nothing can pass"));
         }
@@ -165,7 +165,7 @@ impl Python {
         let spent = |left: bool, ended: &system::Ended| {
             left && ended.signal.is_some() && ended.cpu_seconds >= limits.cpu_seconds as f64 / 2.0
         };
-        let verdict = |outcome, why: String| Ok(Verdict { outcome, why });
+        let verdict = |outcome, why: String| Ok(Execution { outcome, why });
         let (kind, why) = match said {
             Some(said) => said,
             None if text.is_none() => {

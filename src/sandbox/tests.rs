@@ -18,7 +18,7 @@ fn short() -> Limits {
     Limits { cpu_seconds: 2, wall_seconds: 40, ..Limits::default() }
 }
 
-fn verdict(solution: &str, tests: &[&str]) -> Option<Verdict> {
+fn verdict(solution: &str, tests: &[&str]) -> Option<Execution> {
     let job = Job {
         solution: solution.into(),
         tests: tests.iter().map(|test| test.to_string()).collect(),

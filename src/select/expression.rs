@@ -1,10 +1,37 @@
 //! The tree of an expression: what a weight is made of, how it is written, and what it needs.
 
+use super::TokenClass;
 use super::preset::{PRESETS, Preset};
 use super::signal::{Quantity, Scorer, Signal};
-use super::{Needs, TokenClass};
 use crate::error::{Error, Result};
+use serde::Serialize;
 use std::fmt;
+
+/// What a [`Weighting`](super::Weighting) is computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Needs {
+    /// Scores of the model before fine-tuning.
+    pub base: bool,
+    /// Scores of the model as it is in training.
+    pub current: bool,
+    /// Scores of another model.
+    pub reference: bool,
+    /// The entropy of the most probable tokens, of one of these models.
+    pub top_entropy: bool,
+    /// The classes of the tokens.
+    pub class: bool,
+    /// All examples of one optimizer step together, and no others.
+    pub batch: bool,
+    /// All examples of the data set together.
+    pub whole_set: bool,
+}
+
+impl Needs {
+    /// Whether the weights change in training: those of an *offline* rule are computed once, before it.
+    pub fn online(self) -> bool {
+        self.current || self.batch
+    }
+}
 
 /// What the weights are: 1 where a mask keeps, or numbers.
 #[derive(Debug, Clone, PartialEq)]

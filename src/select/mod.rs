@@ -112,10 +112,11 @@ mod weighting;
 mod tests;
 
 pub use class::TokenClass;
+pub use expression::Needs;
 pub use mask::{Counts, LossMask, low_perplexity};
 pub use normalizer::Normalizer;
 pub use preset::{Bounds, PRESETS, Parameter, Preset};
 pub use signal::{ModelSignals, Signals, TOP};
 pub use span::carry_over;
 pub use spelling::{canonical, respelled};
-pub use weighting::{Needs, Weighting, churn};
+pub use weighting::{Weighting, churn};

@@ -1,4 +1,4 @@
-use super::expression::{Expression, Mask};
+use super::expression::{Expression, Mask, Needs};
 use super::preset::Preset;
 use super::{LossMask, Normalizer, Signals, evaluate, parse};
 use crate::error::{Error, Result};
@@ -30,32 +30,6 @@ pub struct Weighting {
     expression: Expression,
     normalizer: Option<Normalizer>,
     every: Option<usize>,
-}
-
-/// What a [`Weighting`] is computed from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Needs {
-    /// Scores of the model before fine-tuning.
-    pub base: bool,
-    /// Scores of the model as it is in training.
-    pub current: bool,
-    /// Scores of another model.
-    pub reference: bool,
-    /// The entropy of the most probable tokens, of one of these models.
-    pub top_entropy: bool,
-    /// The classes of the tokens.
-    pub class: bool,
-    /// All examples of one optimizer step together, and no others.
-    pub batch: bool,
-    /// All examples of the data set together.
-    pub whole_set: bool,
-}
-
-impl Needs {
-    /// Whether the weights change in training: those of an *offline* rule are computed once, before it.
-    pub fn online(self) -> bool {
-        self.current || self.batch
-    }
 }
 
 impl From<Expression> for Weighting {

@@ -145,7 +145,7 @@ fn sign_of_life(path: &Path, token: &str) -> bool {
 
 /// Makes the file `path` with `text` in it, whole; false if it is there.
 fn link_new(path: &Path, text: &[u8]) -> Result<bool> {
-    let (part, mut file) = disk::part_beside(path)?;
+    let (part, mut file) = disk::part_beside(path).map_err(Error::io("locking", path))?;
     let written = file.write_all(text).map_err(Error::io("writing", path));
     drop(file);
     let linked = written.and_then(|()| match std::fs::hard_link(&part, path) {
@@ -216,7 +216,9 @@ impl Seen {
     pub fn bury(&self, folder: &Path) -> Result<()> {
         let path = folder.join(FILE);
         let mine = match Self::in_folder(folder)? {
-            Some(now) if now.holder == self.holder => disk::part_beside(&path)?.0,
+            Some(now) if now.holder == self.holder => {
+                disk::part_beside(&path).map_err(Error::io("removing", &path))?.0
+            }
             _ => return Ok(()),
         };
         match std::fs::rename(&path, &mine) {

@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all, and the lock of a folder.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufWriter, ErrorKind, Seek, Write};
+use std::io::{BufWriter, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub fn write_atomic_with(
 ) -> Result<()> {
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(Error::io("making", folder))?;
-    let (part, file) = part_beside(path)?;
+    let (part, file) = part_beside(path).map_err(Error::io("writing", path))?;
     let written = (|| {
         let mut writer = BufWriter::new(file);
         write(&mut writer)?;
@@ -118,6 +118,20 @@ pub(super) fn warn(path: &Path, what: &str) {
     let _ = writeln!(std::io::stderr(), "warning: {path} {what}");
 }
 
+/// Hands the file's bytes to `see`, piece by piece.
+pub(crate) fn read_pieces(path: &Path, mut see: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => see(&buffer[..read]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Flushes every file and folder below `folder` to the disk, `folder` included.
 pub(super) fn sync_tree(folder: &Path) -> Result<()> {
     for (path, kind) in list(folder)? {
@@ -187,16 +201,22 @@ fn part_name(path: &Path, number: usize) -> PathBuf {
 }
 
 /// A new file beside `path`. Threads of one process, and processes on different machines, may write at once.
-pub(super) fn part_beside(path: &Path) -> Result<(PathBuf, File)> {
+pub(super) fn part_beside(path: &Path) -> std::io::Result<(PathBuf, File)> {
     let mut number = 0;
     loop {
         let part = part_name(path, number);
         match File::create_new(&part) {
-            Ok(file) => return Ok((part, file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(Error::io("writing", path)(error)),
+            made => return Ok((part, made?)),
         }
     }
+}
+
+/// Whether a file or folder could be made at `path`, whose folder is there: leaves nothing behind.
+pub(super) fn try_beside(path: &Path) -> std::io::Result<()> {
+    let (part, file) = part_beside(path)?;
+    drop(file);
+    fs::remove_file(part)
 }
 
 /// A new, empty folder beside `path`.

@@ -1,8 +1,6 @@
 //! The inputs of a result, and the hash that names its folder.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -10,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::disk::read_pieces;
 use crate::error::{Error, Result};
 
 /// Everything a result depends on, by name. Equal inputs have equal hashes, in whatever order they were given.
@@ -48,22 +47,6 @@ impl Fingerprint {
         }
     }
 
-    /// Adds the content of a file, by its hash.
-    ///
-    /// # Errors
-    /// Those of [`Fingerprint::with`] and [`file_hash`].
-    pub fn with_file(self, name: &str, path: &Path) -> Result<Self> {
-        self.with(name, &file_hash(path)?)
-    }
-
-    /// Adds the content of a folder, by its hash.
-    ///
-    /// # Errors
-    /// Those of [`Fingerprint::with`] and [`folder_hash`].
-    pub fn with_folder(self, name: &str, path: &Path) -> Result<Self> {
-        self.with(name, &folder_hash(path)?)
-    }
-
     /// The inputs by name, in the order of names.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.inputs.iter().map(|(name, value)| (name.as_str(), value))
@@ -74,9 +57,16 @@ impl Fingerprint {
     /// # Errors
     /// When there is no such input, or it is of another kind.
     pub fn input<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let value = self.inputs.get(name);
-        let value = value.ok_or_else(|| Error::invalid(name, "is none of the run's inputs"))?;
-        T::deserialize(value).map_err(|error| {
+        let found = self.find(name)?;
+        found.ok_or_else(|| Error::invalid(name, "is none of the run's inputs"))
+    }
+
+    /// The same; `None` when there is no such input.
+    ///
+    /// # Errors
+    /// When it is of another kind.
+    pub fn find<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        self.inputs.get(name).map(T::deserialize).transpose().map_err(|error| {
             Error::invalid(name, format!("does not read as this version's: {error}"))
         })
     }
@@ -84,7 +74,7 @@ impl Fingerprint {
     /// The first 16 hexadecimal digits of the SHA-256 of the inputs as JSON with sorted keys and no spaces.
     pub fn hash(&self) -> String {
         let json = serde_json::to_string(&self.inputs).expect("a JSON value can be written");
-        let mut digits = hex(&Sha256::digest(json));
+        let mut digits = bytes_hash(json.as_bytes());
         digits.truncate(16);
         digits
     }
@@ -116,73 +106,14 @@ pub fn bytes_hash(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// SHA-256 of a file's bytes, 64 hexadecimal digits; reads in pieces.
+/// SHA-256 of a file's bytes, 64 hexadecimal digits.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read.
 pub fn file_hash(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io("reading", path))?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hasher.finalize())),
-            Ok(read) => hasher.update(&buffer[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("reading", path)(error)),
-        }
-    }
-}
-
-/// SHA-256 over the names and contents of all files in a folder and its folders.
-///
-/// Names are relative and sorted, so the hash does not depend on where the folder lies. Files and folders whose names begin
-/// with a dot are left out; links are followed, since the Hugging Face cache is made of them.
-///
-/// # Errors
-/// [`Error::Missing`] when there is no such folder, [`Error::Io`] when something in it cannot be read.
-pub fn folder_hash(path: &Path) -> Result<String> {
-    if !path.is_dir() {
-        return Err(Error::missing("folder", path, "check the path"));
-    }
-    let mut hasher = Sha256::new();
-    hash_folder(path, "", 0, &mut hasher)?;
+    read_pieces(path, |piece| hasher.update(piece)).map_err(Error::io("reading", path))?;
     Ok(hex(&hasher.finalize()))
-}
-
-fn hash_folder(folder: &Path, prefix: &str, depth: usize, hasher: &mut Sha256) -> Result<()> {
-    // A link may lead back up.
-    if depth > 16 {
-        return Err(Error::file(
-            folder,
-            "folders lie more than 16 deep; does a link lead in a circle?",
-        ));
-    }
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io("listing", folder))? {
-        let entry = entry.map_err(Error::io("listing", folder))?;
-        let name = entry.file_name().into_string().map_err(|name| {
-            Error::file(folder, format!("holds a file whose name is not text: {name:?}"))
-        })?;
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
-    for name in names {
-        let path = folder.join(&name);
-        let relative = format!("{prefix}{name}");
-        if path.is_dir() {
-            hash_folder(&path, &format!("{relative}/"), depth + 1, hasher)?;
-        } else {
-            // Neither a name nor a hash holds a zero byte, so the pieces cannot be read another way.
-            hasher.update(relative.as_bytes());
-            hasher.update([0]);
-            hasher.update(file_hash(&path)?);
-            hasher.update([0]);
-        }
-    }
-    Ok(())
 }
 
 /// The crate's JSON keeps the order of maps as written; a hash must not depend on it.
@@ -198,7 +129,8 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -256,11 +188,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let path = folder.path().join("abc");
         // FIPS 180-2, appendix B.1 and B.3: "abc", and a million times "a".
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         fs::write(&path, "abc").expect("scratch is writable");
-        assert_eq!(
-            file_hash(&path)?,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!((file_hash(&path)?, bytes_hash(b"abc")), (abc.into(), abc.into()));
         fs::write(&path, "a".repeat(1_000_000)).expect("scratch is writable");
         assert_eq!(
             file_hash(&path)?,
@@ -268,50 +198,6 @@ mod tests {
         );
         let missing = file_hash(&folder.path().join("nothing")).expect_err("there is no such file");
         assert!(missing.to_string().contains("nothing"), "{missing}");
-        Ok(())
-    }
-
-    #[test]
-    fn a_folder_hashes_by_names_and_contents_alone() -> Result<()> {
-        let build = |files: &[(&str, &str)]| {
-            let folder = tempfile::tempdir().expect("a scratch folder");
-            for (name, content) in files {
-                let path = folder.path().join(name);
-                fs::create_dir_all(path.parent().expect("a file lies in a folder"))
-                    .expect("scratch is writable");
-                fs::write(path, content).expect("scratch is writable");
-            }
-            folder
-        };
-        let hash = |files: &[(&str, &str)]| folder_hash(build(files).path());
-        let base = hash(&[("a", "1"), ("sub/b", "2")])?;
-        assert_eq!(base, hash(&[("sub/b", "2"), ("a", "1"), (".git/index", "x")])?);
-        for other in [
-            &[("a", "1"), ("sub/b", "3")][..],
-            &[("a", "1"), ("sub/c", "2")],
-            &[("a", "1"), ("b", "2")],
-            &[("a", "1")],
-        ] {
-            assert_ne!(base, hash(other)?, "{other:?}");
-        }
-        assert!(matches!(folder_hash(Path::new("no/such/folder")), Err(Error::Missing { .. })));
-        Ok(())
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn links_are_followed_and_a_circle_of_them_ends() -> Result<()> {
-        let folder = tempfile::tempdir().expect("a scratch folder");
-        let blobs = tempfile::tempdir().expect("a scratch folder");
-        let plain = tempfile::tempdir().expect("a scratch folder");
-        fs::write(blobs.path().join("0123"), "weights").expect("scratch is writable");
-        fs::write(plain.path().join("model"), "weights").expect("scratch is writable");
-        std::os::unix::fs::symlink(blobs.path().join("0123"), folder.path().join("model"))
-            .expect("links can be made");
-        assert_eq!(folder_hash(folder.path())?, folder_hash(plain.path())?);
-        std::os::unix::fs::symlink(folder.path(), folder.path().join("again"))
-            .expect("links can be made");
-        assert!(matches!(folder_hash(folder.path()), Err(Error::File { .. })));
         Ok(())
     }
 }

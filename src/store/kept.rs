@@ -13,7 +13,7 @@ const SHORT: usize = 4;
 
 /// A folder of the store that [`Entry::run`](super::Entry::run) made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredRun {
     folder: PathBuf,
 }
 
@@ -23,11 +23,11 @@ impl Store {
     ///
     /// # Errors
     /// When there is none, or more than one; the message lists them.
-    pub fn find(&self, name: &str) -> Result<Kept> {
+    pub fn find(&self, name: &str) -> Result<StoredRun> {
         let folder = Path::new(name);
         for folder in [folder.to_path_buf(), self.root.join(folder)] {
             if folder.join(INPUTS).is_file() {
-                return Ok(Kept { folder });
+                return Ok(StoredRun { folder });
             }
         }
         let (verb, key) = match name.trim_end_matches('/').split_once('/') {
@@ -49,7 +49,7 @@ impl Store {
         let best = found.iter().map(|(rank, _)| *rank).min();
         found.retain(|(rank, _)| Some(*rank) == best);
         match found.len() {
-            1 => Ok(Kept { folder: found.remove(0).1 }),
+            1 => Ok(StoredRun { folder: found.remove(0).1 }),
             0 if folder.is_dir() => Err(Error::file(
                 folder,
                 "is no run of a store: a run's folder holds inputs.json, as those under finetune/ and evaluate/ of the store do",
@@ -76,7 +76,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn kept<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let kept = Kept { folder: self.root.join(name) };
+        let kept = StoredRun { folder: self.root.join(name) };
         match self.is_finished(Path::new(name)) && kept.damaged()?.is_empty() {
             true => kept.result().map(Some),
             false => Ok(None),
@@ -116,7 +116,7 @@ pub(super) fn short(folder: &Path) -> String {
     format!("{}/{}", name(folder.parent()), name(Some(folder)))
 }
 
-impl Kept {
+impl StoredRun {
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -210,16 +210,17 @@ fn refuse(run: &Path, damaged: &[String]) -> Result<()> {
 }
 
 /// Refuses `path` if it lies in the folder of a finished run and a file there or below is not as the run wrote it. What lies elsewhere is
-/// none of the store's.
+/// none of the store's: says whether it lies in one.
 ///
 /// For paths that somebody gives, such as an adapter's: what a verb finds by its inputs is checked, and made again, by [`Entry::run`](super::Entry::run).
 ///
 /// # Errors
 /// As said, and when a file cannot be read.
-pub fn check_written(path: &Path) -> Result<()> {
+pub fn check_written(path: &Path) -> Result<bool> {
     /// Folders that a file of a run may lie deep in it.
     const DEEP: usize = 3;
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let path = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let Ok(path) = path else { return Ok(false) };
     for run in path.ancestors().take(DEEP + 1) {
         if [RESULT, INPUTS, manifest::FILE].iter().all(|name| run.join(name).is_file()) {
             let below = path.strip_prefix(run).unwrap_or(Path::new(""));
@@ -228,10 +229,10 @@ pub fn check_written(path: &Path) -> Result<()> {
                 Some(manifest) => manifest.misfits(run, &below)?,
                 None => vec![manifest::FILE.into()],
             };
-            return refuse(run, &damaged);
+            return refuse(run, &damaged).map(|()| true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 #[cfg(test)]

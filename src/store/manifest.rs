@@ -3,8 +3,7 @@
 //! XXH3 finds what a disk or a careless hand does to a file at the speed of reading it. It is no defense against somebody who means harm: cards hold SHA-256.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -33,25 +32,14 @@ struct Sum {
 }
 
 impl Manifest {
-    /// Of the files that lie in `folder` and its folders now. Names that begin with a dot, checkpoints, and what the store keeps for itself are left out.
+    /// Of the files that lie in `folder` and its folders now, as [`files_below`] lists them.
     pub fn of(folder: &Path, inputs: &str) -> Result<Self> {
-        fn add(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Sum>) -> Result<()> {
-            for (path, kind) in disk::list(folder)? {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if name.starts_with('.') || prefix.is_empty() && is_own(&name) {
-                    continue;
-                }
-                let name = format!("{prefix}{name}");
-                if kind.is_dir() {
-                    add(&path, &format!("{name}/"), files)?;
-                } else if let Some(sum) = Sum::of(&path)? {
-                    files.insert(name, sum);
-                }
-            }
-            Ok(())
-        }
         let mut files = BTreeMap::new();
-        add(folder, "", &mut files)?;
+        for name in files_below(folder, "")? {
+            if let Some(sum) = Sum::of(&folder.join(&name))? {
+                files.insert(name, sum);
+            }
+        }
         Ok(Self { inputs: inputs.to_string(), files })
     }
 
@@ -97,6 +85,25 @@ impl Manifest {
     }
 }
 
+/// The files of a run in `folder` and its folders, each name after `prefix`. Names that begin with a dot, checkpoints, and what the store keeps for
+/// itself are left out.
+pub(super) fn files_below(folder: &Path, prefix: &str) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for (path, kind) in disk::list(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') || prefix.is_empty() && is_own(&name) {
+            continue;
+        }
+        let name = format!("{prefix}{name}");
+        if kind.is_dir() {
+            files.extend(files_below(&path, &format!("{name}/"))?);
+        } else {
+            files.push(name);
+        }
+    }
+    Ok(files)
+}
+
 /// Whether `name`, at the top of an entry, is the store's own and changes after the manifest is made.
 fn is_own(name: &str) -> bool {
     [FILE, super::LOCK, super::TIME].contains(&name) || name.starts_with(super::CHECKPOINT)
@@ -105,23 +112,15 @@ fn is_own(name: &str) -> bool {
 impl Sum {
     /// `None` when there is no such file.
     fn of(path: &Path) -> Result<Option<Self>> {
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("reading", path)(error)),
-        };
         let (mut hasher, mut length) = (Xxh3::new(), 0);
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok(Some(Self { length, xxh3: hex(hasher.digest()) })),
-                Ok(read) => {
-                    hasher.update(&buffer[..read]);
-                    length += read as u64;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("reading", path)(error)),
-            }
+        let read = disk::read_pieces(path, |piece| {
+            hasher.update(piece);
+            length += piece.len() as u64;
+        });
+        match read {
+            Ok(()) => Ok(Some(Self { length, xxh3: hex(hasher.digest()) })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("reading", path)(error)),
         }
     }
 }

@@ -67,6 +67,7 @@ impl Plan {
     /// # Errors
     /// The recipe makes no sense, or the model or an item cannot be read.
     pub fn of(cx: &Context, recipe: &Recipe, device: &str) -> Result<Self> {
+        let recipe = &dated(cx, recipe)?;
         let experiment = Experiment::open(cx, recipe)?;
         let mut steps: Vec<Step> = Vec::new();
         for (index, (unit, needs)) in recipe.units().into_iter().enumerate() {
@@ -185,4 +186,15 @@ impl Plan {
             Error::invalid("--index", format!("there is no unit {index}, only 0 to {last}"))
         })
     }
+}
+
+/// The recipe with the date of today, if its texts depend on it: a plan may take days.
+fn dated(cx: &Context, recipe: &Recipe) -> Result<Recipe> {
+    let mut recipe = recipe.clone();
+    if recipe.template_date.is_none() {
+        let base = recipe.base(&cx.progress)?;
+        let date = base.tokenizer()?.template().and_then(|template| template.date());
+        recipe.template_date = date.map(|date| date.parse()).transpose()?;
+    }
+    Ok(recipe)
 }

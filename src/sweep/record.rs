@@ -1,10 +1,10 @@
 //! What is known of a unit: that it is done, and how often it was tried.
 
 use super::plan::Step;
-use crate::card::utc;
 use crate::cluster::Place;
 use crate::error::{Error, Result};
 use crate::experiment::results::Run;
+use crate::provenance::utc;
 use crate::store::{Store, Work};
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;

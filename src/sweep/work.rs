@@ -89,7 +89,7 @@ fn perform(
         }
     };
     if inputs.hash() != step.hash {
-        let problem = "is made from something else than was planned: the model, the items, this program or what this machine can compute differ; make the plan again with `unforget sweep plan`";
+        let problem = "is made from something else than was planned: the model, the items, this program or what this machine can compute differ (machines with and without bf16 instructions need `precision = \"f32\"` in the recipe); make the plan again with `unforget sweep plan`";
         return Err(Error::invalid(format!("unit {} ({})", step.index, step.unit), problem));
     }
     let entry = cx.store.entry(UNIT, &step.unit.name(), &inputs)?;

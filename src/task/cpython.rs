@@ -1,9 +1,10 @@
-//! Grading Python by running it, confined: see [`crate::sandbox`].
+//! Grading Python by running it, confined: see [`crate::sandbox`]. [`src/benchmark/mbpp.rs`](crate::benchmark::mbpp) and
+//! [`src/benchmark/humaneval.rs`](crate::benchmark::humaneval) ask for it.
 
 use super::Found;
 use super::fence::{self, PYTHON};
 use crate::error::Result;
-use crate::sandbox::{Job, Limits, Outcome, Python, Verdict};
+use crate::sandbox::{Execution, Job, Limits, Outcome, Python};
 use serde::{Deserialize, Serialize};
 
 /// How the code is found in an answer.
@@ -52,7 +53,7 @@ impl Program<'_> {
             _ => answer.trim_end().to_string(),
         });
         let verdict = if first.trim().is_empty() {
-            Verdict { outcome: Outcome::Unreadable, why: "there is none".into() }
+            Execution { outcome: Outcome::Unreadable, why: "there is none".into() }
         } else {
             self.run(&self.source(&first, self.extraction))?
         };
@@ -114,7 +115,7 @@ impl Program<'_> {
         }
     }
 
-    fn run(&self, source: &str) -> Result<Verdict> {
+    fn run(&self, source: &str) -> Result<Execution> {
         let job = Job {
             solution: source.to_string(),
             before: self.before.to_vec(),

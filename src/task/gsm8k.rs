@@ -1,4 +1,4 @@
-//! Grading the number that ends a worked solution of GSM8K.
+//! Grading the number that ends a worked solution of GSM8K, which [`src/benchmark/gsm8k.rs`](crate::benchmark::gsm8k) asks.
 //!
 //! A trap: the published parsers disagree. On `#### 18.0`, `#### $18` and `so it is 18.` the paper's reads `18.0`, `18` and
 //! nothing; lm-evaluation-harness's strict one reads `18.0`, nothing and nothing.

@@ -1,4 +1,5 @@
-//! Grading the label of one option, as in ARC and MMLU.
+//! Grading the label of one option. [`src/benchmark/arc.rs`](crate::benchmark::arc) and
+//! [`src/benchmark/mmlu.rs`](crate::benchmark::mmlu) ask for one.
 //!
 //! The prompt asks for the label, so a label counts before an option's words: of the blood groups O, A, B and AB, `B` is the second.
 //! What names several options without a choice between them is no answer, and an option that is denied is not named.

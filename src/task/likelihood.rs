@@ -1,4 +1,5 @@
-//! Options by their likelihood: lm-evaluation-harness's `multiple_choice`.
+//! Options by their likelihood: lm-evaluation-harness's `multiple_choice`. [`src/benchmark/arc.rs`](crate::benchmark::arc) and
+//! [`src/benchmark/mmlu.rs`](crate::benchmark::mmlu) make such items.
 //!
 //! The rules are those of its version 0.4.13, `ConfigurableTask.process_results` and `construct_requests` in `lm_eval/api/task.py`. Of
 //! options that are equally probable the first one is taken.

@@ -1,4 +1,4 @@
-//! What a benchmark asks, and how an answer is graded.
+//! How an answer is graded. [`crate::benchmark`] says what is asked.
 //!
 //! An [`Item`] is one question with its reference answer and what is needed to grade an answer. [`Item::grade`] returns a
 //! [`Score`] that tells a wrong answer from a lost form: much of what is called forgetting may be lost form.
@@ -29,7 +29,12 @@ mod likelihood;
 mod math;
 pub mod minipy;
 mod number;
+#[cfg(feature = "sql")]
 mod query;
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(not(feature = "sql"))]
+#[path = "without_sql.rs"]
 mod sql;
 mod text;
 
@@ -358,6 +363,7 @@ impl Check {
     pub fn ready(&self) -> Result<()> {
         match self {
             Self::Python { .. } => sandbox::Python::find().map(|_| ()),
+            Self::Sql { .. } | Self::Database { .. } => sql::ready(),
             _ => Ok(()),
         }
     }

@@ -1,8 +1,20 @@
 //! Finding the query in an answer.
 
 use super::fence::{Block, SQL};
-use super::sql::problem;
-use rusqlite::Connection;
+use rusqlite::{Connection, Error};
+
+/// What went wrong, in words.
+pub(super) fn problem(error: Error) -> String {
+    match error {
+        Error::SqliteFailure(code, _) if code.code == rusqlite::ErrorCode::OperationInterrupted => {
+            "it takes too long".to_owned()
+        }
+        Error::SqliteFailure(_, Some(message)) => message,
+        Error::SqlInputError { msg, .. } => msg,
+        Error::MultipleStatement => "it is more than one statement".to_owned(),
+        other => other.to_string(),
+    }
+}
 
 /// The last of the blocks that holds a query, else the first bare one that begins a line, the last one between single back-ticks or
 /// the first within a line, else what begins like one or the last block that may be SQL.

@@ -1,4 +1,5 @@
-//! Grading a query by running it on SQLite: on a database that a script makes in memory, or on a file, as BIRD and Spider do.
+//! Grading a query by running it on SQLite: on a database that a script makes in memory, or on a file, for the questions
+//! of [`src/benchmark/bird.rs`](crate::benchmark::bird) and [`src/benchmark/spider.rs`](crate::benchmark::spider).
 //!
 //! A query may only read: an authorizer refuses everything else (`ATTACH`, `PRAGMA`, `load_extension`, whatever writes), and a file is
 //! opened read-only and immutable. What takes too long is ended after a fixed number of SQLite's steps, so that a grade does not
@@ -7,13 +8,13 @@
 //! A trap: rows are compared by three rules, see [`same`].
 
 use super::fence::{self, Block, SQL};
-use super::query::{self, begins_with, is_query, statement_end};
+use super::query::{self, begins_with, is_query, problem, statement_end};
 use super::text::short;
 use super::{Found, Grading, RowRule};
 use rusqlite::hooks::{AuthAction, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Error, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use std::cmp::Ordering;
 use std::path::Path;
 
@@ -43,6 +44,11 @@ const OF_SCRIPT: Limits = Limits { steps: 2_000, rows: 10_000, bytes: None, leng
 /// Half a minute or so, as in the official evaluations.
 const OF_FILE: Limits =
     Limits { steps: 1_000_000, rows: 500_000, bytes: Some(200_000_000), length: 10_000_000 };
+
+/// SQLite is part of this build.
+pub(super) fn ready() -> crate::error::Result<()> {
+    Ok(())
+}
 
 /// Whether the reference query runs at all; else what SQLite says.
 pub(super) fn runs(source: Source<'_>, gold: &str) -> Result<(), String> {
@@ -188,19 +194,6 @@ fn spider_query(query: &str) -> String {
         }
     }
     out
-}
-
-/// What went wrong, in words.
-pub(super) fn problem(error: Error) -> String {
-    match error {
-        Error::SqliteFailure(code, _) if code.code == rusqlite::ErrorCode::OperationInterrupted => {
-            "it takes too long".to_owned()
-        }
-        Error::SqliteFailure(_, Some(message)) => message,
-        Error::SqlInputError { msg, .. } => msg,
-        Error::MultipleStatement => "it is more than one statement".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// Lets a query read and call functions, and nothing else.

@@ -12,12 +12,14 @@
 //! the beginning of the ids of the whole. Where they are not, there is an error, not a shifted mask.
 
 mod added;
+mod asked;
 mod date;
 mod sequence;
 mod template;
 mod tokenizer;
 mod train;
 mod turn;
+mod unread;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,5 @@ pub use sequence::{
     sequence, sequences, usable_sequences,
 };
 pub use template::{ChatTemplate, Rendered, TemplateOptions};
-pub use tokenizer::{Encoding, SpecialToken, Tokenizer};
+pub use tokenizer::{Encoding, SpecialToken, Tokenizer, TurnEnd};
 pub use train::{BpeTraining, train_bpe};
-pub use turn::TurnEnd;

@@ -330,6 +330,18 @@ impl Sequence {
         self.end_of_turn = None;
     }
 
+    /// Where `spans` of `answer`, in bytes, stand in the tokens; nowhere if the answer does not stand in the text as it is.
+    pub fn marked(&self, answer: &str, spans: &[(usize, usize)]) -> Vec<bool> {
+        let Some(offset) = self.text.rfind(answer) else {
+            return vec![false; self.len()];
+        };
+        let marked = |span: &Range<usize>| {
+            let mut spans = spans.iter();
+            spans.any(|(from, to)| span.start < offset + to && offset + from < span.end)
+        };
+        self.spans.iter().map(marked).collect()
+    }
+
     /// What kind of text each token is; the token that ends a turn is known by its number, special tokens by `tokenizer`.
     pub fn classes(&self, tokenizer: &Tokenizer) -> Vec<TokenClass> {
         let class = |(at, id): (usize, &u32)| {
@@ -546,6 +558,10 @@ fn check_written(template: &ChatTemplate, conversation: &Conversation, text: &st
             return refuse(keys.iter().find(named).unwrap_or(&keys[0]));
         }
     }
+    if let Some(at) = unwritten(template, conversation, text) {
+        let (number, count) = (at + 1, messages.len());
+        return refuse(&format!("content of message {number} of {count} ({})", messages[at].role));
+    }
     for key in ["tools", "documents"] {
         let given = variables.get(key).and_then(|list| list.as_array());
         if given.is_none_or(Vec::is_empty) {
@@ -558,6 +574,29 @@ fn check_written(template: &ChatTemplate, conversation: &Conversation, text: &st
         }
     }
     Ok(())
+}
+
+/// The first message that is no answer, and with another content of which the template writes the same text.
+fn unwritten(template: &ChatTemplate, conversation: &Conversation, text: &str) -> Option<usize> {
+    /// Shorter ones may stand in a text by chance.
+    const LONG: usize = 16;
+    let Conversation { messages, variables } = conversation;
+    let other = |at: usize| {
+        let mut messages = messages.clone();
+        let message = &mut messages[at];
+        message.content.push_str(" zqx");
+        if let Some(content) = message.given.get_mut("content") {
+            *content = message.content.as_str().into();
+        }
+        template.render_with(&messages, variables, false)
+    };
+    messages.iter().enumerate().position(|(at, message)| {
+        let said = message.content.trim();
+        let written = said.len() >= LONG && text.contains(said);
+        // answers and parts are looked for elsewhere
+        let asked = message.role != Role::Assistant && message.parts().is_none();
+        asked && !said.is_empty() && !written && other(at).is_ok_and(|other| other == text)
+    })
 }
 
 /// How far `mark` reaches in the text behind an answer; 0 if it does not stand there.

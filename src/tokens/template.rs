@@ -6,6 +6,7 @@
 //! wrote and which Jinja does not know, is understood too.
 
 use super::DateTime;
+use super::asked::Asked;
 use crate::chat::Message;
 use crate::error::{Error, Result};
 use minijinja::value::{Kwargs, Serde, Value};
@@ -241,7 +242,18 @@ impl ChatTemplate {
         variables: &Map<String, Json>,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        self.run(messages, variables, add_generation_prompt, ["", ""])
+        self.run(messages, variables, add_generation_prompt, ["", ""], None)
+    }
+
+    /// Which keys of `messages` and of these variables the template asks for.
+    pub(super) fn asked(
+        &self,
+        messages: &[Message],
+        variables: &Map<String, Json>,
+    ) -> Result<Asked> {
+        let asked = Asked::default();
+        self.run(messages, variables, false, ["", ""], Some(&asked))?;
+        Ok(asked)
     }
 
     /// Renders `messages` with these variables and without an opening at the end, and says what the template marks as the assistant's.
@@ -250,7 +262,7 @@ impl ChatTemplate {
         messages: &[Message],
         variables: &Map<String, Json>,
     ) -> Result<Rendered> {
-        let marked = self.run(messages, variables, false, [START_MARK, END_MARK])?;
+        let marked = self.run(messages, variables, false, [START_MARK, END_MARK], None)?;
         let (mut text, mut generation) = (String::with_capacity(marked.len()), Vec::new());
         let mut open = None;
         for character in marked.chars() {
@@ -280,10 +292,12 @@ impl ChatTemplate {
         variables: &Map<String, Json>,
         add_generation_prompt: bool,
         marks: [&str; 2],
+        asked: Option<&Asked>,
     ) -> Result<String> {
         let seen: Vec<Json> = messages.iter().map(seen).collect();
-        let run =
-            |messages: &[Json]| self.run_once(messages, variables, add_generation_prompt, marks);
+        let run = |messages: &[Json]| {
+            self.run_once(messages, variables, add_generation_prompt, marks, asked)
+        };
         let parts: Vec<&str> = messages.iter().filter_map(Message::parts).flatten().collect();
         if parts.is_empty() {
             return run(&seen);
@@ -317,6 +331,9 @@ impl ChatTemplate {
             None => Ok(seen.clone()),
         };
         let joined: Vec<Json> = messages.iter().zip(&seen).map(single).collect::<Result<_>>()?;
+        if let Some(asked) = asked {
+            asked.forget();
+        }
         run(&joined)
     }
 
@@ -326,7 +343,12 @@ impl ChatTemplate {
         variables: &Map<String, Json>,
         add_generation_prompt: bool,
         marks: [&str; 2],
+        asked: Option<&Asked>,
     ) -> Result<String> {
+        let value = |json: &Json, path: &str| match asked {
+            Some(asked) => asked.watch(json, path),
+            None => Value::from(Serde(json)),
+        };
         let mut context: BTreeMap<&str, Value> = self
             .special
             .iter()
@@ -334,11 +356,14 @@ impl ChatTemplate {
             .collect();
         let args = self.options.args.iter();
         context.extend(args.map(|(name, value)| (name.as_str(), Value::from(Serde(value)))));
-        context.insert("messages", Value::from(Serde(messages)));
+        let given = messages.iter().map(|message| {
+            value(message, message.get("role").and_then(Json::as_str).unwrap_or_default())
+        });
+        context.insert("messages", given.collect());
         context.insert("tools", Value::from(()));
         context.insert("documents", Value::from(()));
-        for (name, value) in variables {
-            context.insert(name, Value::from(Serde(value)));
+        for (name, given) in variables {
+            context.insert(name, value(given, name));
         }
         context.insert("add_generation_prompt", Value::from(add_generation_prompt));
         context.insert(START, Value::from(marks[0]));

@@ -1,11 +1,12 @@
 //! A model folder's tokenizer.
 
 use super::added::{self, Files};
-use super::{ChatTemplate, TemplateOptions, TurnEnd};
-use crate::dataset::sha256;
+use super::{ChatTemplate, TemplateOptions};
 use crate::error::{Error, Result};
 use crate::files::read_text;
 use crate::gguf::Gguf;
+use crate::hub::MORE_TEMPLATES;
+use crate::store::bytes_hash;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -37,6 +38,17 @@ pub struct Tokenizer {
     pub(super) end: Arc<OnceLock<Option<TurnEnd>>>,
 }
 
+/// How an answer ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// With one token: a special token, or another that was added to the vocabulary.
+    Token(SpecialToken),
+    /// With a text that is cut into this many tokens, so that none of them says that the answer has ended.
+    Text(String, usize),
+    /// With nothing.
+    Nothing,
+}
+
 /// A special token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialToken {
@@ -57,13 +69,6 @@ pub struct Encoding {
 }
 
 impl Tokenizer {
-    /// The files of a model folder that are read beside the folder [`Tokenizer::MORE_TEMPLATES`]; all but the first may be absent.
-    pub const FILES: [&str; 5] =
-        ["tokenizer.json", added::CONFIG, added::MAP, added::ADDED, "chat_template.jinja"];
-
-    /// The folder with templates that have a name.
-    pub const MORE_TEMPLATES: &str = "additional_chat_templates";
-
     /// Opens the tokenizer in the model folder `folder`, or in a GGUF file.
     pub fn open(folder: &Path) -> Result<Self> {
         Self::open_as(&tokenizer_in(folder), None)
@@ -94,7 +99,7 @@ impl Tokenizer {
         }
         let bytes = match &gguf {
             Some(gguf) => gguf.tokenizer()?.to_vec(),
-            None => std::fs::read(file).map_err(Error::io("reading the tokenizer", file))?,
+            None => read_text(file, "reading the tokenizer")?.into_bytes(),
         };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
             .map_err(|error| Error::file(file, format!("is not a tokenizer: {error}")))?;
@@ -176,7 +181,7 @@ impl Tokenizer {
                 .filter(|length| (1.0..1e9).contains(length))
                 .map(|length| length as usize),
             byte_level: decoder.contains("\"ByteLevel\""),
-            identity: sha256(&identity),
+            identity: bytes_hash(&identity),
             fingerprint: String::new(),
             rows: None,
             end: Arc::default(),
@@ -208,7 +213,7 @@ impl Tokenizer {
             (_, date, _) => {
                 let args = serde_json::to_string(&options.args);
                 let args = args.map_err(Error::library("reading the template's variables"))?;
-                sha256(
+                bytes_hash(
                     format!("{}\0{}\0{args}", self.identity, date.unwrap_or_default()).as_bytes(),
                 )
             }
@@ -450,7 +455,7 @@ fn template_sources(
     if path.is_file() {
         read("default".into(), path)?;
     }
-    let more = folder.join(Tokenizer::MORE_TEMPLATES);
+    let more = folder.join(MORE_TEMPLATES);
     if more.is_dir() {
         for entry in std::fs::read_dir(&more).map_err(Error::io("listing", &more))? {
             let path = entry.map_err(Error::io("listing", &more))?.path();

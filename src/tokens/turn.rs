@@ -1,18 +1,7 @@
 //! How an answer begins and ends in a chat template, and what of it a trainer should know.
 
-use super::{SpecialToken, Tokenizer};
+use super::{SpecialToken, Tokenizer, TurnEnd};
 use crate::chat::Message;
-
-/// How an answer ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TurnEnd {
-    /// With one token: a special token, or another that was added to the vocabulary.
-    Token(SpecialToken),
-    /// With a text that is cut into this many tokens, so that none of them says that the answer has ended.
-    Text(String, usize),
-    /// With nothing.
-    Nothing,
-}
 
 /// Stands for an answer. No template has it in its own words.
 const ANSWER: &str = "zqx";

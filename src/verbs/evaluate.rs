@@ -6,6 +6,7 @@ use crate::evaluate::{self, Graded};
 use crate::generate::Sampling;
 use crate::model::Checkpoint;
 use crate::stats;
+use crate::task::Item;
 
 /// Asks the model every question once, greedily, and grades its answers. `name` is what the model is called in tables.
 ///
@@ -38,7 +39,9 @@ pub fn ask(
     }
     let items = tasks.iter().flat_map(|task| &task.items);
     let of_model = cx.fingerprint_of_answers(checkpoint, items)?;
-    let inputs = of_model.with("tasks", tasks)?.with("sampling", sampling)?;
+    let named: Vec<(&str, &[Item])> =
+        tasks.iter().map(|task| (task.name.as_str(), task.items.as_slice())).collect();
+    let inputs = of_model.with("tasks", &named)?.with("sampling", sampling)?;
     let (graded, _) = kept(cx, ("evaluate", label), checkpoint, &inputs, |work, _| {
         let model = cx.open(checkpoint)?;
         let total = tasks.iter().map(|task| task.items.len()).sum();

@@ -24,7 +24,7 @@ pub fn self_output(
 /// The same, each question shown with its reference answer: *Rephrase*.
 ///
 /// # Errors
-/// As [`self_output`].
+/// As [`self_output()`].
 pub fn rephrase(
     cx: &Context,
     checkpoint: &Checkpoint,

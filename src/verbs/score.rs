@@ -1,6 +1,6 @@
 use super::kept;
 use crate::context::Context;
-use crate::dataset::{Dataset, Example};
+use crate::dataset::{Dataset, Example, Unusable};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::perplexity::{self, TokenScores};
@@ -14,7 +14,9 @@ use std::collections::HashMap;
 /// # Errors
 /// There is no item, the model cannot be read, or an item does not fit its context.
 pub fn score(cx: &Context, checkpoint: &Checkpoint, name: &str, items: &[Item]) -> Result<Scored> {
-    let rendered = Scored::of_items(name, items, &cx.tokenizer(checkpoint)?, whole(checkpoint)?)?;
+    let tokenizer = cx.tokenizer(checkpoint)?;
+    let rendered = Scored::of_items(name, items, &tokenizer, whole(checkpoint)?)?;
+    cx.mention_unread(&tokenizer, &rendered.examples);
     score_rendered(cx, checkpoint, rendered)
 }
 
@@ -26,6 +28,7 @@ pub fn score_data(cx: &Context, checkpoint: &Checkpoint, data: &Dataset) -> Resu
     let tokenizer = cx.tokenizer(checkpoint)?;
     let rendered =
         Scored::rendered(&data.name, data.examples.clone(), &tokenizer, whole(checkpoint)?)?;
+    cx.mention_unread(&tokenizer, &rendered.examples);
     score_rendered(cx, checkpoint, rendered)
 }
 
@@ -40,7 +43,8 @@ fn whole(checkpoint: &Checkpoint) -> Result<Rendering> {
 /// # Errors
 /// The model cannot be read, or gives a token no probability.
 pub fn score_rendered(cx: &Context, checkpoint: &Checkpoint, rendered: Scored) -> Result<Scored> {
-    let scores = token_scores(cx, checkpoint, &rendered.name, &rendered.ids())?;
+    let Scored { name, unusable, .. } = &rendered;
+    let scores = usable_scores(cx, checkpoint, name, &rendered.ids(), unusable)?;
     rendered.with_scores(scores, checkpoint)
 }
 
@@ -82,8 +86,12 @@ pub fn score_against(
         );
         return Err(Error::invalid(&long.id, problem));
     }
+    if !alike {
+        cx.mention_unread(&own, &scored.examples);
+    }
     let ids: Vec<&[u32]> = read.iter().map(|sequence| sequence.ids.as_slice()).collect();
-    let scores = token_scores(cx, scorer, &format!("{}-reference", scored.name), &ids)?;
+    let label = format!("{}-reference", scored.name);
+    let scores = usable_scores(cx, scorer, &label, &ids, &scored.unusable)?;
     for (sequence, scores) in read.iter().zip(&scores) {
         scores.check(scorer, &sequence.id)?;
     }
@@ -118,7 +126,8 @@ pub fn text_alone(
     };
     let ids = scored.answers().into_iter().map(ids).collect::<Result<Vec<_>>>()?;
     let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-    let scores = token_scores(cx, checkpoint, &format!("{}-text-alone", scored.name), &ids)?;
+    let label = format!("{}-text-alone", scored.name);
+    let scores = usable_scores(cx, checkpoint, &label, &ids, &scored.unusable)?;
     for (sequence, scores) in scored.sequences.iter().zip(&scores) {
         scores.check(checkpoint, &sequence.id)?;
     }
@@ -136,7 +145,21 @@ pub fn token_scores(
     label: &str,
     sequences: &[&[u32]],
 ) -> Result<Vec<TokenScores>> {
-    let inputs = cx.fingerprint(checkpoint)?.with("sequences", sequences)?;
+    usable_scores(cx, checkpoint, label, sequences, &[])
+}
+
+/// The same of what is left of data of which `unusable` could not be used: the run's card counts that.
+fn usable_scores(
+    cx: &Context,
+    checkpoint: &Checkpoint,
+    label: &str,
+    sequences: &[&[u32]],
+    unusable: &[Unusable],
+) -> Result<Vec<TokenScores>> {
+    let mut inputs = cx.fingerprint(checkpoint)?.with("sequences", sequences)?;
+    if !unusable.is_empty() {
+        inputs = inputs.with("unusable", unusable)?;
+    }
     let (scores, _) = kept(cx, ("scores", label), checkpoint, &inputs, |_, _| {
         let model = cx.open(checkpoint)?;
         let bar = cx.progress.bar(&format!("scoring {label}"), sequences.len());

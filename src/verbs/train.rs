@@ -8,6 +8,7 @@ use crate::interruption;
 use crate::masked::{Masked, Prepared};
 use crate::model::{Checkpoint, Precision, write_tuned};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
+use crate::provenance::MaskRecord;
 use crate::select::Weighting;
 use crate::store::fault;
 use crate::tokens::Sequence;
@@ -71,44 +72,6 @@ pub struct Training<'a> {
     pub unusable: &'a [Unusable],
     /// Keeps the model after each epoch, too. For a LoRA or DoRA.
     pub keep_epochs: bool,
-}
-
-/// How the weights of a training's data were made: `mask.json` beside the result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MaskOrigin {
-    /// The rule.
-    pub rule: Weighting,
-    /// Seed of what it drew.
-    pub seed: u64,
-    /// For each example, the ranges of tokens that are its completion: first, and the one after the last.
-    pub completion: Vec<Vec<(usize, usize)>>,
-    /// What the data themselves said of how much each token is learned; empty where they said nothing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub given: Vec<Vec<f32>>,
-}
-
-impl MaskOrigin {
-    /// The file beside the result.
-    pub const FILE: &str = "mask.json";
-
-    fn new(rule: &Weighting, seed: u64, sequences: &[Sequence]) -> Self {
-        let ranges = |sequence: &Sequence| {
-            let mut ranges: Vec<(usize, usize)> = Vec::new();
-            for at in sequence.completion.positions() {
-                match ranges.last_mut() {
-                    Some((_, end)) if *end == at => *end += 1,
-                    _ => ranges.push((at, at + 1)),
-                }
-            }
-            ranges
-        };
-        let mut given: Vec<Vec<f32>> = sequences.iter().map(|of| of.weights.clone()).collect();
-        if given.iter().all(Vec::is_empty) {
-            given.clear();
-        }
-        let completion = sequences.iter().map(ranges).collect();
-        Self { rule: rule.clone(), seed, completion, given }
-    }
 }
 
 impl<'a> Training<'a> {
@@ -216,10 +179,7 @@ pub fn train(
         let named = reweigh.map(|(_, name)| name.to_string());
         card.training(data, rule.map(|(rule, _)| rule.to_string()).or(named));
         if let Some((rule, sequences)) = rule {
-            let origin = MaskOrigin::new(rule, config.seed, sequences);
-            let text =
-                serde_json::to_vec(&origin).map_err(Error::library("packing the mask's origin"))?;
-            work.write(MaskOrigin::FILE, &text)?;
+            MaskRecord::new(rule, config.seed, sequences).write(work)?;
         }
         let model = cx.load_base(base)?;
         let before = model.decoder.detached()?;

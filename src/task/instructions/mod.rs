@@ -1,4 +1,4 @@
-//! Grading the verifiable instructions of IFEval.
+//! Grading the verifiable instructions of IFEval, which [`src/benchmark/ifeval.rs`](crate::benchmark::ifeval) asks.
 //!
 //! Each of the 25 kinds has a rule that a program can check, as lm-evaluation-harness checks it. An answer is judged twice:
 //! strictly, as it is, and loosely, where it is enough that one of eight versions of it passes (without its first line, its last

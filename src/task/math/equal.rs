@@ -1,8 +1,9 @@
 //! Whether two answers say the same.
 
+mod region;
+
 use super::expression::{Expr, Operator};
 use super::read::{base_named, is_function, is_text_command, is_word_command, plain, read};
-use super::region;
 use super::units;
 use super::value::{Domain, Evaluator, Point, Value, hash};
 use num_rational::BigRational;

@@ -1,4 +1,4 @@
-//! Grading an answer of mathematics: is it the same as the reference?
+//! Grading an answer of mathematics: is it the same as the reference? [`src/benchmark/math.rs`](crate::benchmark::math) asks for one.
 //!
 //! Both are read as LaTeX ([`read`]) and compared ([`equal`]) by value: rationals exactly, everything else at several points with
 //! sixteen digits. So `\frac{\sqrt2}{2}` equals `\dfrac1{\sqrt 2}`, and `(x+1)^2` equals `x^2+2x+1`.
@@ -10,7 +10,6 @@ mod complex;
 mod equal;
 mod expression;
 mod read;
-mod region;
 #[cfg(test)]
 mod tests;
 mod units;

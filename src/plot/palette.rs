@@ -4,50 +4,44 @@
 //! darker or lighter where needed to stand out on both white and black. Every arm also has its own mark, so that nothing
 //! depends on color alone.
 
-use super::plot::{Color, Key, Mark};
+use super::color::{Color, Look, Mark};
+
+/// Text and axes.
+pub const INK: Color = Color(0x1a, 0x1a, 0x1a);
+/// The background.
+pub const PAPER: Color = Color(0xff, 0xff, 0xff);
+/// The base model, and what others are compared with.
+pub const GRAY: Color = Color(0x76, 0x76, 0x76);
+/// What surprises: the ground truth, and the heat of a token.
+pub const VERMILION: Color = Color(0xd5, 0x5e, 0x00);
+/// The paper's own rule, and whatever is shown alone.
+pub const BLUE: Color = Color(0x00, 0x72, 0xb2);
+/// Precision against a known style.
+pub const OCHER: Color = Color(0xb0, 0x7a, 0x00);
+/// Recall against a known style.
+pub const VIOLET: Color = Color(0x5b, 0x3c, 0xa8);
 
 /// The base model's name among the arms.
 pub const BASE: &str = "base";
 
-/// How an arm looks.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Look {
-    /// Its color.
-    pub color: Color,
-    /// Its mark.
-    pub mark: Mark,
-}
-
-impl Look {
-    /// Its entry in a legend: the mark alone.
-    pub fn key(self, label: String) -> Key {
-        Key { label, color: self.color, mark: Some(self.mark), line: false, dashed: false }
-    }
-}
-
-const GREY: Color = Color(0x76, 0x76, 0x76);
-
 const KNOWN: [(&str, Look); 7] = [
-    (BASE, Look { color: GREY, mark: Mark::Plus }),
-    ("ground_truth", Look { color: Color(0xd5, 0x5e, 0x00), mark: Mark::Square }),
-    (
-        "ground_truth_on_self_output_items",
-        Look { color: Color(0xe0, 0x97, 0x00), mark: Mark::Diamond },
-    ),
-    ("self_output", Look { color: Color(0x00, 0x9e, 0x73), mark: Mark::Up }),
-    ("rephrase", Look { color: Color(0x4a, 0xa8, 0xe0), mark: Mark::Down }),
-    ("random_mask", Look { color: Color(0xcc, 0x79, 0xa7), mark: Mark::Cross }),
-    ("lowest_mask", Look { color: Color(0x8c, 0x8c, 0x1f), mark: Mark::Right }),
+    (BASE, Look::new(GRAY, Mark::Plus)),
+    ("ground_truth", Look::new(VERMILION, Mark::Square)),
+    ("ground_truth_on_self_output_items", Look::new(Color(0xe0, 0x97, 0x00), Mark::Diamond)),
+    ("self_output", Look::new(Color(0x00, 0x9e, 0x73), Mark::Up)),
+    ("rephrase", Look::new(Color(0x4a, 0xa8, 0xe0), Mark::Down)),
+    ("random_mask", Look::new(Color(0xcc, 0x79, 0xa7), Mark::Cross)),
+    ("lowest_mask", Look::new(Color(0x8c, 0x8c, 0x1f), Mark::Right)),
 ];
 
 /// The paper's own threshold has the first look; other thresholds and arms that are not known follow.
-const STM: Look = Look { color: Color(0x00, 0x72, 0xb2), mark: Mark::Circle };
+pub const STM: Look = Look::new(BLUE, Mark::Circle);
 const OTHERS: [Look; 5] = [
-    Look { color: Color(0x77, 0x77, 0xdd), mark: Mark::Circle },
-    Look { color: Color(0x44, 0xaa, 0x99), mark: Mark::Square },
-    Look { color: Color(0xa5, 0x67, 0x3f), mark: Mark::Diamond },
-    Look { color: Color(0xaa, 0x44, 0x77), mark: Mark::Up },
-    Look { color: Color(0x6f, 0x8f, 0x5f), mark: Mark::Down },
+    Look::new(Color(0x77, 0x77, 0xdd), Mark::Circle),
+    Look::new(Color(0x44, 0xaa, 0x99), Mark::Square),
+    Look::new(Color(0xa5, 0x67, 0x3f), Mark::Diamond),
+    Look::new(Color(0xaa, 0x44, 0x77), Mark::Up),
+    Look::new(Color(0x6f, 0x8f, 0x5f), Mark::Down),
 ];
 
 /// How `arm` looks among `arms` (all arms of the experiment, in the order of the recipe).

@@ -1,8 +1,6 @@
 //! Sets of real numbers: intervals, unions of them, and inequalities that bound a letter.
 
-use super::equal::{Comparison, is_constant, is_name, is_quantity};
-use super::expression::{Expr, Operator};
-use super::value::Value;
+use super::{Comparison, Expr, Operator, Value, is_constant, is_name, is_quantity};
 
 /// Most intervals of a set that is compared.
 const MOST_SPANS: usize = 100;
