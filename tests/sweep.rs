@@ -222,6 +222,17 @@ fn one_call_and_units_one_by_one_give_the_same_bytes() {
     assert!(units.tries().values().all(|tries| *tries == 1), "{:?}", units.tries());
     let gathered = units.json("sweep gather --json");
     assert_eq!(without_seconds(gathered), without_seconds(expected));
+    // from elsewhere the plan's folder says which store it is of, and from where its paths count
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut plans = std::fs::read_dir(units.path("unforget-store/sweep")).unwrap();
+    let plan = plans.next().unwrap().unwrap().path();
+    let gather = format!("sweep gather {} --json", plan.display());
+    let output = units.command(&gather).current_dir(elsewhere.path()).output().unwrap();
+    assert!(output.status.success(), "{}", Place::said(&output));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), units.works("sweep gather --json"));
+    assert!(elsewhere.path().join("results/tiny/results.json").is_file());
+    let error = units.refused(&format!("{gather} --store elsewhere"));
+    assert!(error.contains("the plan is of the store"), "{error}");
     assert_eq!(units.made(), whole.made());
     let table = |place: &Place, call| place.works(call);
     assert_eq!(table(&units, "sweep gather recipe.toml"), table(&whole, "run recipe.toml"));

@@ -188,19 +188,29 @@ fn planned(common: &Common, file: &Path, template: &Template) -> Result<Plan> {
 }
 
 impl Which {
-    fn plan(&self, common: &Common) -> Result<Plan> {
-        let Some(path) = &self.plan else { return Plan::only(&store(common)?) };
-        if path.is_dir() {
-            let absolute = std::path::absolute(path).map_err(Error::io("looking for", path))?;
-            return Plan::read(&absolute);
+    /// The plan, and the store that it is of.
+    fn plan(&self, common: &Common) -> Result<(Plan, Store)> {
+        let Some(path) = &self.plan else {
+            let store = store(common)?;
+            return Ok((Plan::only(&store)?, store));
+        };
+        if !path.is_dir() {
+            return Ok((planned(common, path, &self.template)?, store(common)?));
         }
-        planned(common, path, &self.template)
+        let plan = Plan::read(&std::path::absolute(path).map_err(Error::io("looking for", path))?)?;
+        let root = plan.folder().ancestors().nth(2).unwrap_or(Path::new("/"));
+        let is_root = |given: &Path| given.canonicalize().ok() == root.canonicalize().ok();
+        if !common.store.as_deref().is_none_or(is_root) {
+            let problem = format!("the plan is of the store {}; leave it out", root.display());
+            return Err(Error::invalid("--store", problem));
+        }
+        let store = Store::open(root)?;
+        Ok((plan, store))
     }
 }
 
 /// The context in which the units of `plan` are done: from the folder from which its paths count.
-fn at_work(common: &Common, plan: &Plan) -> Result<Context> {
-    let store = store(common)?;
+fn at_work(common: &Common, plan: &Plan, store: Store) -> Result<Context> {
     let _ = std::env::set_current_dir(&plan.place.folder);
     let mut cx = Context::new(store, plan.place.device.parse::<DeviceChoice>()?, progress(common))?;
     if let Some(workers) = common.workers {
@@ -236,7 +246,7 @@ impl MakePlan {
 
 impl Submit {
     fn run(&self, common: &Common) -> Result<()> {
-        let plan = self.which.plan(common)?;
+        let (plan, store) = self.which.plan(common)?;
         let given = &self.slurm;
         let options = slurm::Options {
             partition: given.partition.clone(),
@@ -253,14 +263,13 @@ impl Submit {
                 return Err(Error::invalid("--engine local", problem));
             }
             plan.write()?;
-            return sweep::local(&at_work(common, &plan)?, &plan);
+            return sweep::local(&at_work(common, &plan, store)?, &plan);
         }
         let program =
             std::env::current_exe().map_err(Error::io("looking for", Path::new("unforget")))?;
-        let store = store(common)?;
         if self.print {
             plan.write()?;
-            show!("{}", slurm::print(&store, &plan, &program, &options));
+            show!("{}", slurm::print(&plan, &program, &options));
             return Ok(());
         }
         match slurm::submit(&store, &plan, &program, &options)? {
@@ -279,8 +288,8 @@ impl Submit {
 impl Work {
     fn run(&self, common: &Common) -> Result<()> {
         interruption::heed_the_cluster();
-        let plan = self.which.plan(common)?;
-        let cx = at_work(common, &plan)?;
+        let (plan, store) = self.which.plan(common)?;
+        let cx = at_work(common, &plan, store)?;
         let step = plan.step(self.index)?;
         let done = sweep::work(&cx, &plan, self.index, self.wait)?;
         tell!("unit {} ({}) is done: {}", step.index, step.unit, done.made.join(", "));
@@ -290,8 +299,8 @@ impl Work {
 
 impl Status {
     fn run(&self, common: &Common) -> Result<()> {
-        let plan = self.which.plan(common)?;
-        let status = plan.status(&store(common)?)?;
+        let (plan, store) = self.which.plan(common)?;
+        let status = plan.status(&store)?;
         if self.json {
             let units = plan.steps.iter().zip(&status.states).map(|(step, state)| {
                 json!({ "index": step.index, "unit": step.unit.to_string(), "state": state })
@@ -318,12 +327,19 @@ impl Status {
 
 impl Gather {
     fn run(&self, common: &Common) -> Result<()> {
-        let plan = self.which.plan(common)?;
+        let (plan, store) = self.which.plan(common)?;
         let file = self.which.plan.as_ref().filter(|path| path.is_file());
         let output = self.output.checked(common, &plan.recipe, file)?;
         let device = plan.place.device.parse::<DeviceChoice>()?;
-        let cx = Context::looking_on(store(common)?, device, progress(common), HINT)?;
-        self.output.write(&cx, &plan.recipe, output, || sweep::gather(&cx, &plan))
+        let cx = Context::looking_on(store, device, progress(common), HINT)?;
+        self.output.write(&cx, &plan.recipe, output, || {
+            // the recipe's paths count from the plan's folder, the results' from here
+            let here = std::env::current_dir().map_err(Error::io("looking for", Path::new(".")))?;
+            let _ = std::env::set_current_dir(&plan.place.folder);
+            let results = sweep::gather(&cx, &plan);
+            std::env::set_current_dir(&here).map_err(Error::io("going back to", &here))?;
+            results
+        })
     }
 }
 

@@ -72,29 +72,15 @@ impl Unit {
         self.arm().is_some()
     }
 
+    /// Whether what a stopped try computed is kept. The others begin again.
+    pub(crate) fn keeps_parts(&self) -> bool {
+        matches!(self, Self::Train { .. } | Self::Reference { .. } | Self::Pool { .. })
+    }
+
     pub(crate) fn arm(&self) -> Option<&Arm> {
         match self {
             Self::Train { arm, .. } | Self::Evaluate { arm, .. } => Some(arm),
             _ => None,
-        }
-    }
-
-    /// The kinds and labels of the entries that it makes; what is behind the label is the hash of what they are made from, known when that is there.
-    pub fn makes(&self) -> Vec<String> {
-        let of = |source: &Source| source.name().replace('_', "-");
-        match self {
-            Self::Base => vec!["evaluate/base".into()],
-            Self::Pool { source } => vec![format!("pool/{}", of(source))],
-            Self::Score { source } => {
-                let label = of(source);
-                let text = format!("scores/{label}-text-alone");
-                vec![format!("scores/{label}"), format!("ledger/{label}"), text]
-            }
-            Self::Reference { source } => {
-                vec!["finetune/reference".into(), format!("scores/{}-reference", of(source))]
-            }
-            Self::Train { .. } => vec![format!("finetune/{}", self.label())],
-            Self::Evaluate { .. } => vec![format!("evaluate/{}", self.label())],
         }
     }
 

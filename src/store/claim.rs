@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -63,7 +63,6 @@ struct Holder {
 pub(super) struct Claim {
     path: PathBuf,
     token: String,
-    lost: Arc<AtomicBool>,
     stop: Arc<(Mutex<bool>, Condvar)>,
     heart: Option<std::thread::JoinHandle<()>>,
 }
@@ -82,26 +81,24 @@ impl Claim {
         if !link_new(&path, &text)? {
             return Ok(None);
         }
-        let (lost, stop) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
         let started = {
-            let (path, token, lost) = (path.clone(), token.clone(), lost.clone());
-            let stop: Arc<(Mutex<bool>, Condvar)> = Arc::clone(&stop);
+            let (path, token, stop) = (path.clone(), token.clone(), stop.clone());
             let beat = move || {
                 let (ended, woken) = &*stop;
                 let mut over = ended.lock().unwrap_or_else(|broken| broken.into_inner());
                 while !*over {
                     let waited = woken.wait_timeout(over, timing.beat);
                     over = waited.unwrap_or_else(|broken| broken.into_inner()).0;
-                    if !*over && !sign_of_life(&path, &token) {
-                        lost.store(true, Ordering::Relaxed);
-                        return;
+                    if !*over {
+                        sign_of_life(&path, &token);
                     }
                 }
             };
             let thread = std::thread::Builder::new().name("heart".into());
             thread.spawn(beat)
         };
-        let mut claim = Self { path, token, lost, stop, heart: None };
+        let mut claim = Self { path, token, stop, heart: None };
         // a claim without a heart is given back at once
         let heart = started.map_err(Error::io("starting a thread for", &claim.path))?;
         claim.heart = Some(heart);
@@ -110,7 +107,7 @@ impl Claim {
 
     /// Whether the claim is still this one's: others may have taken it for dead.
     pub fn is_held(&self) -> bool {
-        !self.lost.load(Ordering::Relaxed) && holds(&self.path, &self.token)
+        holds(&self.path, &self.token)
     }
 }
 
@@ -129,17 +126,12 @@ fn holds(path: &Path, token: &str) -> bool {
     Seen::at(path).is_ok_and(|seen| seen.is_some_and(|seen| seen.is(token)))
 }
 
-/// Sets the claim's time anew; whether it is still this one's. A disk that does not answer is no reason to give up.
-fn sign_of_life(path: &Path, token: &str) -> bool {
-    match Seen::at(path) {
-        Ok(Some(seen)) if seen.is(token) => {
-            if let Ok(file) = OpenOptions::new().write(true).open(path) {
-                let _ = file.set_modified(SystemTime::now());
-            }
-            true
-        }
-        Ok(_) => false,
-        Err(_) => true,
+/// Sets the claim's time anew, if it is still this one's. A disk that does not answer now may answer at the next beat.
+fn sign_of_life(path: &Path, token: &str) {
+    if holds(path, token)
+        && let Ok(file) = OpenOptions::new().write(true).open(path)
+    {
+        let _ = file.set_modified(SystemTime::now());
     }
 }
 
@@ -273,5 +265,57 @@ impl Watch {
             Some(runs) => !runs,
             None => silence >= self.timing.dead,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAST: Timing = Timing {
+        beat: Duration::from_millis(20),
+        silent: Duration::from_millis(200),
+        dead: Duration::from_millis(400),
+    };
+
+    #[test]
+    fn a_claim_that_was_taken_for_dead_is_lost_and_takes_no_other_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let claim = Claim::make(folder, FAST).unwrap().unwrap();
+        assert!(claim.is_held() && Claim::make(folder, FAST).unwrap().is_none());
+        let seen = Seen::in_folder(folder).unwrap().unwrap();
+        seen.bury(folder).unwrap();
+        assert!(!claim.is_held());
+        let next = Claim::make(folder, FAST).unwrap().unwrap();
+        // somebody who is late with the same judgment
+        seen.bury(folder).unwrap();
+        assert!(next.is_held());
+        drop(claim);
+        assert!(next.is_held());
+        drop(next);
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_a_heart_that_does_not_beat_is_dead_however_old_its_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let far = r#"{"token":"x","place":{"host":"far","kernel":"another","pid":1,"began":1}}"#;
+        std::fs::write(&path, far).unwrap();
+        let beats_at = |seconds| {
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        };
+        let mut watch = Watch::new(FAST);
+        let mut dead = || watch.is_dead(&Seen::in_folder(folder.path()).unwrap().unwrap());
+        for beat in [5, 4, 9] {
+            beats_at(beat);
+            assert!(!dead(), "its clock may be anything");
+            std::thread::sleep(FAST.dead);
+        }
+        assert!(dead());
+        beats_at(10);
+        assert!(!dead());
     }
 }

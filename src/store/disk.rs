@@ -153,7 +153,11 @@ pub(super) fn remove_leftovers(folder: &Path) -> Result<()> {
         if part && kind.is_dir() {
             remove_folder(&path)?;
         } else if part {
-            fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+            match fs::remove_file(&path) {
+                // another machine that wanted the claim has taken its part away
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.map_err(Error::io("removing", &path))?,
+            }
         } else if kind.is_dir() {
             remove_leftovers(&path)?;
         }

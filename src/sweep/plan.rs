@@ -28,8 +28,6 @@ pub struct Step {
     pub unit: Unit,
     /// Numbers of the units that must be done before.
     pub needs: Vec<usize>,
-    /// Kinds and labels of the entries that it makes.
-    pub makes: Vec<String>,
     /// Hash of what it is made from.
     pub hash: String,
     /// What it is made from, where that was looked at.
@@ -73,8 +71,8 @@ impl Plan {
         for (index, (unit, needs)) in recipe.units().into_iter().enumerate() {
             let hashes: Vec<String> = needs.iter().map(|at| steps[*at].hash.clone()).collect();
             let inputs = experiment.inputs(&unit, &hashes)?;
-            let (makes, hash) = (unit.makes(), inputs.hash());
-            steps.push(Step { index, unit, needs, makes, hash, inputs: Some(inputs) });
+            let hash = inputs.hash();
+            steps.push(Step { index, unit, needs, hash, inputs: Some(inputs) });
         }
         let folder = std::env::current_dir().map_err(Error::io("looking for", Path::new(".")))?;
         let place = Place { device: device.to_owned(), folder };

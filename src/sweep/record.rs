@@ -32,8 +32,6 @@ pub enum Outcome {
     Failed,
     /// It was asked to stop, and kept what it had.
     Stopped,
-    /// Its time was up, and Slurm was asked to begin it again.
-    Requeued,
 }
 
 /// One try at a unit.

@@ -162,8 +162,8 @@ pub fn submit(
         return Ok(None);
     }
     std::fs::create_dir_all(plan.logs()).map_err(Error::io("making", &plan.logs()))?;
-    let script = script(store, plan, program, options);
-    let command = command(store, plan, options);
+    let script = script(plan, program, options);
+    let command = command(plan, options);
     let mut submission = Submission { arrays: Vec::new(), command };
     for group in &groups {
         let after = group.after.iter().map(|at| submission.arrays[*at].job.clone());
@@ -184,10 +184,10 @@ pub fn submit(
 }
 
 /// What [`submit`] would do for a plan of which nothing is done, as a script for a shell.
-pub fn print(store: &Store, plan: &Plan, program: &Path, options: &Options) -> String {
+pub fn print(plan: &Plan, program: &Path, options: &Options) -> String {
     let wanted = vec![true; plan.steps.len()];
     let groups = plan.groups(&wanted, &BTreeMap::new());
-    let script = script(store, plan, program, options);
+    let script = script(plan, program, options);
     let mut text = format!("#!/bin/bash\nset -e\nmkdir -p {}\n", quoted_path(&plan.logs()));
     for (at, group) in groups.iter().enumerate() {
         let after: Vec<String> = group.after.iter().map(|at| format!("$job{at}")).collect();
@@ -229,25 +229,22 @@ fn arguments(plan: &Plan, options: &Options, group: &Group, after: &[String]) ->
 }
 
 /// What each task runs. It becomes the program, so that the signal reaches that.
-fn script(store: &Store, plan: &Plan, program: &Path, options: &Options) -> String {
+fn script(plan: &Plan, program: &Path, options: &Options) -> String {
     let workers = options.cpus.map(|cpus| format!(" --workers {cpus}")).unwrap_or_default();
     format!(
-        "#!/bin/bash\nexec {} sweep work {} --index \"$SLURM_ARRAY_TASK_ID\" --store {}{workers}\n",
+        "#!/bin/bash\nexec {} sweep work {} --index \"$SLURM_ARRAY_TASK_ID\"{workers}\n",
         quoted_path(program),
         quoted_path(plan.folder()),
-        quoted_path(store.root()),
     )
 }
 
 /// The call of [`submit`].
-fn command(store: &Store, plan: &Plan, options: &Options) -> String {
+fn command(plan: &Plan, options: &Options) -> String {
     let mut words =
         vec!["unforget", "sweep", "submit"].into_iter().map(String::from).collect::<Vec<_>>();
     words.push(plan.folder().display().to_string());
     words.extend(["--engine", "slurm"].map(String::from));
     words.extend(options.as_given());
-    words.push("--store".into());
-    words.push(store.root().display().to_string());
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 

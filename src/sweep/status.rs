@@ -213,7 +213,7 @@ impl Step {
             let of = &last.place;
             return Ok(match last.outcome {
                 Some(Outcome::Failed) => State::Failed(last.problem.clone()),
-                Some(Outcome::Requeued | Outcome::Stopped) => {
+                Some(Outcome::Stopped) => {
                     State::Stopped(account(format!("{of} was asked to stop at {}", last.ended)))
                 }
                 // it was done, and its record is gone or was changed
@@ -224,14 +224,14 @@ impl Step {
                 ))),
             });
         }
-        if let (Some(task), true) = (&slurm.task, slurm.answers) {
-            return Ok(State::Vanished(account(format!(
-                "{task} is not in the queue and never began this unit: it was canceled, or could not begin it (see its log)"
-            ))));
+        if let Some(needed) = self.needs.iter().find(|at| !done[**at]) {
+            return Ok(State::Waiting(*needed));
         }
-        Ok(match self.needs.iter().find(|at| !done[**at]) {
-            Some(needed) => State::Waiting(*needed),
-            None => State::Open,
+        Ok(match (&slurm.task, slurm.answers) {
+            (Some(task), true) => State::Vanished(account(format!(
+                "{task} is not in the queue and never began this unit: it was canceled, or could not begin it (see its log)"
+            ))),
+            _ => State::Open,
         })
     }
 }

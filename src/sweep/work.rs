@@ -22,10 +22,14 @@ pub fn work(cx: &Context, plan: &Plan, index: usize, wait: bool) -> Result<Done>
     let step = plan.step(index)?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(cx.workers);
     let threads = threads.build().map_err(Error::library("starting the threads"))?;
-    threads.install(|| {
+    let done = threads.install(|| {
         await_needs(cx, plan, step, wait)?;
         perform(cx, plan, step, None)
-    })
+    });
+    if matches!(done, Err(Error::Interrupted)) && interruption::is_time_up() {
+        requeue(cx, step);
+    }
+    done
 }
 
 fn await_needs(cx: &Context, plan: &Plan, step: &Step, wait: bool) -> Result<()> {
@@ -123,7 +127,6 @@ fn perform(
             }
             Err(error) => {
                 let outcome = match error {
-                    Error::Interrupted if requeue(cx) => Outcome::Requeued,
                     Error::Interrupted => Outcome::Stopped,
                     _ => Outcome::Failed,
                 };
@@ -135,22 +138,20 @@ fn perform(
     })
 }
 
-/// Asks Slurm to begin this task again, if its time is up; whether it will.
-fn requeue(cx: &Context) -> bool {
-    let Some(job) = Job::mine().filter(|_| interruption::is_time_up()) else { return false };
-    let asked = std::process::Command::new("scontrol").args(["requeue", &job.id]).output();
-    match asked {
-        Ok(output) if output.status.success() => true,
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            cx.progress.note(&format!("Slurm does not begin this task again: {said}"));
-            false
-        }
-        Err(error) => {
-            cx.progress.note(&format!("Slurm cannot be asked to begin this task again: {error}"));
-            false
-        }
+/// Asks Slurm to begin this task again.
+fn requeue(cx: &Context, step: &Step) {
+    let Some(job) = Job::mine() else { return };
+    if job.restarts > 0 && !step.unit.keeps_parts() {
+        let problem = "its time was up again, and it keeps no parts; submit it with more --time";
+        return cx.progress.note(&format!("unit {} is not begun again: {problem}", step.index));
     }
+    let asked = std::process::Command::new("scontrol").args(["requeue", &job.id]).output();
+    let problem = match asked {
+        Ok(output) if output.status.success() => return,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    cx.progress.note(&format!("Slurm does not begin this task again: {problem}"));
 }
 
 /// Does all units in this process: data one after the other, then arms side by side.
