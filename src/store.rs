@@ -44,6 +44,7 @@ mod disk;
 pub(crate) mod fault;
 mod fingerprint;
 mod kept;
+mod lock;
 mod manifest;
 mod output;
 mod work;
@@ -57,11 +58,13 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 #[cfg(feature = "download")]
 pub(crate) use disk::read_pieces;
-pub(crate) use disk::{Lock, worker};
 pub use disk::{write_atomic, write_atomic_with};
 pub(crate) use fingerprint::hex;
 pub use fingerprint::{Fingerprint, bytes_hash, file_hash};
 pub use kept::{StoredRun, check_written};
+pub(crate) use lock::Lock;
+#[cfg(feature = "tables")]
+pub(crate) use lock::worker;
 use manifest::Manifest;
 pub use output::{MARK, Output, check_marked, marked_hash, same};
 pub use work::{Lines, Work};
@@ -297,7 +300,7 @@ impl Entry {
         if !self.folder.is_dir() {
             return Ok(());
         }
-        let _lock = disk::Lock::take(&self.folder, false)?;
+        let _lock = Lock::take(&self.folder, false)?;
         // The result goes first: a removal that is cut short must not leave a finished entry without its files.
         let result = self.folder.join(RESULT);
         if result.exists() {
@@ -320,7 +323,7 @@ impl Entry {
             return Err(Error::missing("finished result", &self.folder, hint));
         }
         std::fs::create_dir_all(&self.folder).map_err(Error::io("making", &self.folder))?;
-        let lock = disk::Lock::take(&self.folder, when_busy == WhenBusy::Wait)?;
+        let lock = Lock::take(&self.folder, when_busy == WhenBusy::Wait)?;
         // Whoever held the lock before may have finished.
         match self.look()? {
             Found::Unfinished => {}

@@ -355,7 +355,10 @@ fn what_is_gone_or_has_changed_is_told_and_mended() {
     let made = made["made"][0].as_str().unwrap().to_owned();
     std::fs::remove_dir_all(place.path("unforget-store").join(&made)).unwrap();
     let status = place.works("sweep status recipe.toml");
-    assert!(status.contains(&format!("gone: {made} not in the store any more")), "{status}");
+    assert!(
+        status.contains(&format!("gone: {made} not in the store as it was written")),
+        "{status}"
+    );
     let error = place.refused("sweep gather recipe.toml");
     // the training, and the evaluation that asked for it
     assert!(error.contains("2 of 14 units are not done"), "{error}");
@@ -487,6 +490,54 @@ fn scripts_for_slurm_hold_each_unit_once_and_wait_for_what_they_need() {
     assert!(checked.unwrap_or(true), "{text}");
     let error = place.refused("sweep submit recipe.toml --engine local --gpus 1");
     assert!(error.contains("--engine local"), "{error}");
+}
+
+/// Commands of Slurm that say what a cluster would say; the real ones are in `slurm.rs`.
+#[cfg(unix)]
+#[test]
+fn what_slurm_lost_is_told_and_only_that_is_given_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut place = Place::new(TINY);
+    let bin = place.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for (name, script) in [
+        ("sbatch", "cat > /dev/null; echo \"$@\" >> bin/calls; wc -l < bin/calls"),
+        ("squeue", "case \"$*\" in *'--jobs 2') printf '2|2|PENDING\\n2|4|RUNNING\\n';; esac"),
+        ("sacct", "printf '1_0|CANCELLED by 0\\n2_3|NODE_FAIL\\n'"),
+    ] {
+        let file = bin.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    place.variables.push(("PATH".into(), path));
+    place.works(&place.work(SCORE));
+    let submit = "sweep submit recipe.toml --engine slurm --throttle 2 --account lab";
+    place.works(submit);
+    let calls = || std::fs::read_to_string(bin.join("calls")).unwrap();
+    assert_eq!(calls().lines().count(), 5, "{}", calls());
+
+    let states = place.states();
+    let words = ["vanished", "done", "queued", "vanished", "queued", "vanished", "waiting"];
+    assert_eq!(states[..7], words, "{states:?}");
+    let status = place.works("sweep status recipe.toml");
+    for part in [
+        "1_0 is not in the queue and never began this unit",
+        "Slurm says CANCELLED",
+        "Slurm says NODE_FAIL",
+        "queued: pending as 2_2",
+        "waiting: for unit 2",
+        "next: unforget sweep submit ",
+        " --account lab --throttle 2",
+    ] {
+        assert!(status.contains(part), "{part}: {status}");
+    }
+    place.works(submit);
+    let again: Vec<String> = calls().lines().skip(5).map(str::to_owned).collect();
+    assert!(again[0].contains("--array=0%2") && again[1].contains("--array=3,5%2"), "{again:?}");
+    // what needs those that are queued waits for their array, too
+    assert!(again[2].contains("--array=6-9%2"), "{again:?}");
+    assert!(again[2].contains("--dependency=afterany:7:2"), "{again:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The right to work in a folder that several machines see.
 //!
-//! A lock of the kernel ([`Lock`](super::disk)) holds on one machine, and on a network file system only as far as that passes it on. So whoever works in a
+//! A lock of the kernel ([`Lock`](super::lock)) holds on one machine, and on a network file system only as far as that passes it on. So whoever works in a
 //! folder has a file there as well, its claim. What is relied on, on NFS (version 3 and later), Lustre, GPFS or a local disk alike:
 //!
 //! - `link` fails if the name is there. A lost answer of the server is told by the link count of the file that was linked. Where there are no hard

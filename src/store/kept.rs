@@ -76,15 +76,20 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn kept<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let kept = StoredRun { folder: self.root.join(name) };
-        match self.is_finished(Path::new(name)) && kept.damaged()?.is_empty() {
-            true => kept.result().map(Some),
+        match self.is_whole(name)? {
+            true => StoredRun { folder: self.root.join(name) }.result().map(Some),
             false => Ok(None),
         }
     }
 
+    /// Whether the result called `verb/label-hash` is finished, and every file as it was written: they are read.
+    pub(crate) fn is_whole(&self, name: &str) -> Result<bool> {
+        let kept = StoredRun { folder: self.root.join(name) };
+        Ok(self.is_finished(name) && kept.damaged()?.is_empty())
+    }
+
     /// Whether the result called `verb/label-hash` is finished; its files are not looked at.
-    pub(crate) fn is_finished(&self, name: &Path) -> bool {
+    pub(crate) fn is_finished(&self, name: &str) -> bool {
         self.root.join(name).join(RESULT).is_file()
     }
 

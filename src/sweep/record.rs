@@ -9,7 +9,7 @@ use crate::store::{Store, Work};
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// The result of a unit.
@@ -135,9 +135,19 @@ impl Step {
 }
 
 impl Done {
-    /// Entries that it made and that are not there any more, or not finished.
+    /// Entries that it made and that are not there any more.
     pub fn gone(&self, store: &Store) -> Vec<String> {
-        let there = |name: &String| store.is_finished(Path::new(name));
-        self.made.iter().filter(|name| !there(name)).cloned().collect()
+        self.made.iter().filter(|name| !store.is_finished(name)).cloned().collect()
+    }
+
+    /// The same, and those with a file that is not as it was written: all are read.
+    pub(super) fn damaged(&self, store: &Store) -> Result<Vec<String>> {
+        let mut damaged = Vec::new();
+        for name in &self.made {
+            if !store.is_whole(name)? {
+                damaged.push(name.clone());
+            }
+        }
+        Ok(damaged)
     }
 }

@@ -127,7 +127,7 @@ pub fn submit(
 ) -> Result<Option<Submission>> {
     plan.write()?;
     let _lock = Lock::take(plan.folder(), true)?;
-    let states = plan.status(store)?.states;
+    let states = plan.status_by(store, |made| made.damaged(store))?.states;
     // of units in the queue, the job
     let mut queued: BTreeMap<usize, String> = BTreeMap::new();
     let earlier = Submission::read(plan)?;

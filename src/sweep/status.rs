@@ -1,7 +1,7 @@
 //! How far a plan is, and what mends it. Marks in the store decide; Slurm is asked for what waits and why something vanished.
 
 use super::plan::{Plan, Step};
-use super::record::Outcome;
+use super::record::{Done, Outcome};
 use super::submission::{Submission, quoted};
 use crate::cluster::{self, Place};
 use crate::error::Result;
@@ -76,7 +76,9 @@ impl fmt::Display for State {
         f.write_str(self.name())?;
         match self {
             Self::Done | Self::Open => Ok(()),
-            Self::Gone(made) => write!(f, ": {} not in the store any more", made.join(", ")),
+            Self::Gone(made) => {
+                write!(f, ": {} not in the store as it was written", made.join(", "))
+            }
             Self::Running(place) => write!(f, ": {place}"),
             Self::Waiting(unit) => write!(f, ": for unit {unit}"),
             Self::Queued(why) | Self::Failed(why) | Self::Stopped(why) | Self::Vanished(why) => {
@@ -87,16 +89,25 @@ impl fmt::Display for State {
 }
 
 impl Plan {
-    /// How far it is.
+    /// How far it is. The files of entries are not read.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn status(&self, store: &Store) -> Result<Status> {
+        self.status_by(store, |made| Ok(made.gone(store)))
+    }
+
+    /// How far it is; `gone` says what a unit made that is not there.
+    pub(super) fn status_by(
+        &self,
+        store: &Store,
+        gone: impl Fn(&Done) -> Result<Vec<String>>,
+    ) -> Result<Status> {
         let mut done = Vec::new();
         for step in &self.steps {
             done.push(match step.done(store)? {
                 None => None,
-                Some(made) => Some(match made.gone(store) {
+                Some(made) => Some(match gone(&made)? {
                     gone if gone.is_empty() => State::Done,
                     gone => State::Gone(gone),
                 }),

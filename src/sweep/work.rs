@@ -98,7 +98,7 @@ fn perform(
     }
     let entry = cx.store.entry(UNIT, &step.unit.name(), &inputs)?;
     if let Some(done) = entry.result::<Done>()? {
-        if done.gone(&cx.store).is_empty() {
+        if done.damaged(&cx.store)?.is_empty() {
             return Ok(done);
         }
         entry.remove()?;
@@ -192,7 +192,7 @@ pub fn gather(cx: &Context, plan: &Plan) -> Result<Results> {
     let mut open = Vec::new();
     for step in &plan.steps {
         match step.done(&cx.store)? {
-            Some(done) if done.gone(&cx.store).is_empty() => {}
+            Some(done) if done.damaged(&cx.store)?.is_empty() => {}
             _ => open.push(step),
         }
     }
