@@ -1,10 +1,15 @@
 //! What a model is asked, what it answered, item by item, and how it did.
 //!
-//! [`verbs::evaluate`](crate::verbs::evaluate) makes [`Answers`]; [`compare`] sets their [`Scores`] beside those of the model that others were made from.
+//! [`verbs::evaluate`](crate::verbs::evaluate) makes [`Answers`]; [`compare`] sets their [`Scores`] beside those of the model that others were made from;
+//! [`BeforeAfter`] shows one question with its answers.
 
+mod before_after;
 mod comparison;
+mod row;
 
+pub use before_after::{BeforeAfter, GivenAnswer, first_difference};
 pub use comparison::{Change, Comparison, compare, paired};
+pub use row::{AnswerRow, Asked};
 
 use crate::error::{Error, Result};
 use crate::evaluate::{Graded, TaskScore};

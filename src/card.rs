@@ -42,7 +42,8 @@ pub struct RunCard {
     /// What made token ids of the texts.
     #[serde(flatten)]
     pub tokenization: Tokenization,
-    /// What was said of the chat template, such as that nothing ends an answer; see [`Tokenizer::advice`](crate::tokens::Tokenizer::advice).
+    /// What was said of the chat template, such as that nothing ends an answer ([`Tokenizer::advice`](crate::tokens::Tokenizer::advice)), and of a training that has
+    /// diverged ([`divergence`](crate::train::divergence)).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// What was scored, answered or learned, by the names of the inputs.
@@ -210,6 +211,11 @@ impl Draft {
     pub fn training(&mut self, data: &[Example], rule: Option<String>) {
         self.card.data.insert("data".into(), DataDigest::of_training(data));
         self.card.mask = Some(MaskDigest::of(data, rule));
+    }
+
+    /// Notes what is wrong with the result.
+    pub fn warn(&mut self, warning: String) {
+        self.card.warnings.push(warning);
     }
 
     /// Writes the card beside what `work` has made, as its last file.

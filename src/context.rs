@@ -10,7 +10,7 @@ use crate::task::{Item, graders};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
 use candle_core::{Device, DeviceLocation};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
@@ -40,6 +40,8 @@ pub struct Context {
     looked_at: Mutex<HashSet<Checkpoint>>,
     /// What was said already.
     said: Mutex<HashSet<String>>,
+    /// Folders of the store whose results were used, made now or before.
+    used: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// Hash of each file, with the size and time for which it holds.
@@ -71,6 +73,7 @@ impl Context {
             hashes: Mutex::default(),
             looked_at: Mutex::default(),
             said: Mutex::default(),
+            used: Mutex::default(),
         })
     }
 
@@ -191,6 +194,17 @@ impl Context {
             "warning: {reader} {}{more}, which the data have: the model does not see it; write it into the content, take it out of the data, or take a model whose template reads it",
             named.join(", ")
         ));
+    }
+
+    /// Notes that a result of the store was used.
+    pub(crate) fn use_result(&self, folder: &Path) {
+        let mut used = self.used.lock().unwrap_or_else(|broken| broken.into_inner());
+        used.insert(folder.to_path_buf());
+    }
+
+    /// The folders of all results that were used since the last call of this.
+    pub(crate) fn take_used(&self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut *self.used.lock().unwrap_or_else(|broken| broken.into_inner()))
     }
 
     fn say_once(&self, line: &str) {

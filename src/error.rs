@@ -15,7 +15,10 @@ use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Short for a result with the crate's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+///
+/// Another error can be named, so that code which means the standard library's `Result` compiles where this one is in scope: a notebook's kernel
+/// wraps cells in such code.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, named for what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +120,32 @@ pub enum Error {
 #[derive(Debug, Clone, Copy)]
 pub struct Plain<T>(pub T);
 
+/// For a message about `name`, which is none of `known`: which there are, and the nearest.
+///
+/// ```
+/// let there = unforget::error::there_are("coode", ["code", "algebra"]);
+/// assert_eq!(there, "there are code, algebra; did you mean `code`?");
+/// ```
+pub fn there_are<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> String {
+    let known: Vec<S> = known.into_iter().collect();
+    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    let all = Word(known.join(", ")).to_string();
+    match nearest(name, &known) {
+        Some(near) if known.len() > 1 => {
+            format!("there are {all}; did you mean `{}`?", Word(near))
+        }
+        Some(_) => format!("there is {all}"),
+        None => "there is none".to_owned(),
+    }
+}
+
+/// The name that is most like `name`; two letters turned round are one mistake.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let like = |known: &str| (strsim::normalized_damerau_levenshtein(known, name) * 1e6) as u64;
+    // of equals, the first
+    known.iter().rev().max_by_key(|known| like(known)).copied()
+}
+
 /// As [`Plain`], within a line: line ends and tabs are escapes, too.
 #[derive(Debug, Clone, Copy)]
 pub struct Word<T>(pub T);
@@ -181,9 +210,9 @@ impl fmt::Display for Error {
             Self::Training { step, problem } => {
                 write!(f, "training stopped at step {step}: {problem}")
             }
-            Self::Interrupted => f.write_str(
-                "interrupted; what was computed is kept: run it again and it goes on there",
-            ),
+            Self::Interrupted => {
+                f.write_str("interrupted; what was computed is saved: run it again to resume")
+            }
             Self::Device { device, problem } => write!(f, "device {}: {problem}", Word(device)),
             Self::Busy { path, holder } => write!(
                 f,

@@ -5,10 +5,12 @@
 
 mod likelihood;
 
+use crate::chat::Conversation;
 use crate::context::LoadedModel;
 use crate::error::{Error, Result};
 use crate::generate::{Finish, Sampling, generate};
 use crate::task::{Form, Item, Likelihood, Score};
+use crate::tokens::{self, Tokenizer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +90,20 @@ pub fn answer(
         false => written.next(),
     };
     Ok(items.iter().filter_map(one).collect())
+}
+
+/// Tokens of the context that asking the item takes, without the answer: what is read, and where it is answered in writing one more.
+///
+/// # Errors
+/// The item has no question that the tokenizer's template can put.
+pub fn length(tokenizer: &Tokenizer, item: &Item) -> Result<usize> {
+    match item.check.by_likelihood() {
+        true => likelihood::longest(tokenizer, item),
+        false => {
+            let question = Conversation::question(item.prompt.clone());
+            Ok(tokens::prompt(tokenizer, &question.messages)?.ids.len() + 1)
+        }
+    }
 }
 
 /// The most probable option of each item, none of which is answered in writing.

@@ -1,4 +1,4 @@
-//! Exercises of the notebooks: what has to hold stands in the cell, computed from what a reader's lines gave, not written down beforehand.
+//! Exercises of the notebooks: the cell says what has to hold, computed from what a reader's lines gave, not written down beforehand.
 //!
 //! ```
 //! use unforget::exercise::check;

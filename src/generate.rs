@@ -1,6 +1,6 @@
 //! Sampling: many answers to many prompts.
 //!
-//! The answers of one prompt share its prefill and its memory; each row has a length of its own, so finished rows leave the batch
+//! The answers of one prompt share its prefill and its memory; each row has its own length, so finished rows leave the batch
 //! and waiting prompts take their place. Every `(prompt, sample)` has its own random stream, and the log-probability of each
 //! sampled token under the model itself (temperature 1, nothing cut) is kept.
 

@@ -163,6 +163,8 @@ pub mod samples;
 
 pub mod verbs;
 
+pub mod influence;
+
 pub mod verify;
 
 pub mod lab;

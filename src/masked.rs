@@ -182,7 +182,7 @@ impl Masked {
         let changed = self.weights != self.drawn(&signals, *seed)?;
         if changed && online {
             let problem = format!(
-                "were changed, but `{rule}` makes them anew while the model learns; write a rule that gives them"
+                "were changed, but `{rule}` recomputes them while the model learns; write a rule that gives them"
             );
             return Err(Error::invalid("weights of the masked data", problem));
         }

@@ -1,7 +1,7 @@
 //! The field's formulas, on plain numbers.
 //!
 //! Scores are shares between 0 and 1; a *change* is tuned against base. Relative changes are the paper's (arXiv 2501.14315): they
-//! are in percent and are not defined where the base scores 0, which is said by `None`. Changes in points are defined everywhere:
+//! are in percent and are `None` where the base scores 0. Changes in points are defined everywhere:
 //! they do not let a task with a low base dominate the mean.
 //!
 //! ```

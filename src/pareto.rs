@@ -47,6 +47,28 @@ pub fn area(points: &[(f64, f64)], reference: (f64, f64)) -> f64 {
     sum
 }
 
+/// The highest second coordinate among points whose first is at least `least`: what is kept at most where so much is gained. `None` where no point
+/// reaches so far.
+///
+/// ```
+/// use unforget::pareto::highest_from;
+/// let points = [(0.0, 0.0), (4.0, -3.0), (6.0, -9.0)];
+/// assert_eq!(highest_from(&points, 2.0), Some(-3.0));
+/// assert_eq!(highest_from(&points, 7.0), None);
+/// ```
+pub fn highest_from(points: &[(f64, f64)], least: f64) -> Option<f64> {
+    let reach = points.iter().filter(|(x, y)| *x >= least && y.is_finite());
+    reach.map(|(_, y)| *y).max_by(f64::total_cmp)
+}
+
+/// The largest first coordinate that points of both sets reach: min(max x of the one, max x of the other). `None` where a set is empty.
+pub fn reached_by_both(one: &[(f64, f64)], other: &[(f64, f64)]) -> Option<f64> {
+    let farthest = |points: &[(f64, f64)]| {
+        points.iter().map(|(x, _)| *x).filter(|x| x.is_finite()).max_by(f64::total_cmp)
+    };
+    Some(farthest(one)?.min(farthest(other)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +87,23 @@ mod tests {
         // (.5 − .2) (.9 − .1) + (.7 − .5) (.6 − .1); the last two are below the reference
         assert!((area(&points, (0.2, 0.1)) - 0.34).abs() < 1e-12);
         assert_eq!(area(&points, (1.0, 1.0)), 0.0);
+    }
+
+    /// By hand: gains of two arms at three rates, against what they keep. Both reach a gain of 4; there the first keeps −1 (at its gain of 5),
+    /// the second −6 (at its gain of 4).
+    #[test]
+    fn what_is_kept_at_an_equal_gain_is_compared() {
+        let (one, other) =
+            ([(1.0, 0.0), (5.0, -1.0), (3.0, -0.5)], [(2.0, -2.0), (4.0, -6.0), (-9.0, -40.0)]);
+        let gain = reached_by_both(&one, &other).unwrap();
+        assert_eq!(gain, 4.0);
+        assert_eq!(highest_from(&one, gain), Some(-1.0));
+        assert_eq!(highest_from(&other, gain), Some(-6.0));
+        // above (0, 0): the first has nothing, as it keeps less than 0 wherever it gains more than 1
+        assert_eq!(area(&one, (0.0, 0.0)), 0.0);
+        assert_eq!(area(&[(2.0, 1.0), (5.0, 0.5), (-1.0, 9.0)], (0.0, 0.0)), 2.0 * 1.0 + 3.0 * 0.5);
+        assert_eq!((reached_by_both(&one, &[]), highest_from(&[], 0.0)), (None, None));
+        assert_eq!(highest_from(&[(5.0, f64::NAN)], 0.0), None);
     }
 
     #[test]

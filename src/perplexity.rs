@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 use crate::interruption;
 use crate::model::{Batch, Checkpoint, Decoder};
 use crate::select::ModelSignals;
+use crate::stats;
+use crate::table::{Cell, significant};
 use crate::tokens::{Sequence, Tokenizer};
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +162,59 @@ pub fn of_text_alone(
 /// The perplexities for which a [`Summary`] says how many tokens are above.
 pub const LEVELS: [f64; 6] = [1.5, 2.5, 10.0, 25.0, 100.0, 1000.0];
 
+/// How the perplexities of examples are spread.
+///
+/// Their mean says what is usual only as long as no few examples make it: one answer that a model finds impossible has a perplexity of
+/// millions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quantiles {
+    /// The mean.
+    pub mean: f64,
+    /// The median.
+    pub median: f64,
+    /// The quantile at 5 %.
+    pub q05: f64,
+    /// The quantile at 95 %.
+    pub q95: f64,
+}
+
+impl Quantiles {
+    /// A mean of more than this many medians is made by few examples.
+    pub const TYPICAL: f64 = 10.0;
+
+    /// Of these perplexities; `None` where there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = values.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let mean = stats::mean(&sorted)?;
+        let [median, q05, q95] = [0.5, 0.05, 0.95].map(|share| stats::quantile(&sorted, share));
+        Some(Self { mean, median, q05, q95 })
+    }
+
+    /// Whether the mean says what is usual.
+    pub fn mean_is_typical(&self) -> bool {
+        self.mean <= Self::TYPICAL * self.median
+    }
+}
+
+/// A mean perplexity of examples as people read it: the median, named so, where a few examples make the mean.
+///
+/// ```
+/// use unforget::perplexity::usual;
+/// assert_eq!(usual(4.8, Some(3.1)).shown(), "4.80");
+/// assert_eq!(usual(128_608.84, Some(3.1)).shown(), "median 3.100");
+/// ```
+pub fn usual(mean: impl Into<Option<f64>>, median: Option<f64>) -> Cell {
+    let mean = mean.into();
+    let cell = Cell::number(mean, 2);
+    match (mean, median) {
+        (Some(mean), Some(median)) if mean.is_nan() || mean > Quantiles::TYPICAL * median => {
+            cell.read(format!("median {}", significant(median)))
+        }
+        _ => cell,
+    }
+}
+
 /// A scored data set in a few numbers. Means are `None` where there is nothing to average.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
@@ -173,6 +228,10 @@ pub struct Summary {
     pub perplexity_given_prompt: Option<f64>,
     /// Mean over examples of the bare answer's perplexity, without prompt or template (the paper's selector and Figure 2).
     pub perplexity_of_text_alone: Option<f64>,
+    /// How the first is spread over the examples.
+    pub spread_given_prompt: Option<Quantiles>,
+    /// How the second is.
+    pub spread_of_text_alone: Option<Quantiles>,
     /// `exp` of the mean surprisal over all completion tokens: tokens weighed alike, not texts.
     pub perplexity_per_token: Option<f64>,
     /// Share of the completion tokens whose perplexity is above each of [`LEVELS`].
@@ -200,12 +259,15 @@ impl Summary {
             let above = surprisals.iter().filter(|nats| **nats > level.ln());
             above.count() as f64 / surprisals.len().max(1) as f64
         };
+        let given_prompt = given_prompt(sequences, scores);
         Self {
             examples: sequences.len(),
             tokens: sequences.iter().map(Sequence::len).sum(),
             completion_tokens: sequences.iter().map(|s| s.completion.learned()).sum(),
-            perplexity_given_prompt: mean(given_prompt(sequences, scores).into_iter().flatten()),
+            perplexity_given_prompt: mean(given_prompt.iter().copied().flatten()),
             perplexity_of_text_alone: mean(text_alone.iter().copied().flatten()),
+            spread_given_prompt: Quantiles::of(given_prompt.iter().copied().flatten()),
+            spread_of_text_alone: Quantiles::of(text_alone.iter().copied().flatten()),
             perplexity_per_token: mean(surprisals.iter().copied()).map(f64::exp),
             above: LEVELS.map(|perplexity| Above { perplexity, share: share(perplexity) }).to_vec(),
         }
@@ -215,4 +277,25 @@ impl Summary {
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_that_few_examples_make_is_not_taken_for_usual() {
+        // np.quantile([1, 2, 3, 4, 5], [.05, .95]) is 1.2, 4.8
+        let spread = Quantiles::of([3.0, 1.0, 5.0, 2.0, 4.0]).unwrap();
+        assert_eq!((spread.mean, spread.median), (3.0, 3.0));
+        assert!((spread.q05 - 1.2).abs() < 1e-12 && (spread.q95 - 4.8).abs() < 1e-12);
+        assert!(spread.mean_is_typical());
+        let mut values = vec![3.0; 30];
+        values[7] = 5e6;
+        let spread = Quantiles::of(values).unwrap();
+        assert!(!spread.mean_is_typical(), "{spread:?}");
+        assert_eq!(usual(spread.mean, Some(spread.median)).shown(), "median 3.000");
+        assert_eq!(usual(f64::INFINITY, Some(3.0)).shown(), "median 3.000");
+        assert_eq!(Quantiles::of([]), None);
+    }
 }

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! Thirty names and two crates, and no more: what a page needs beside them it names itself, such as `use unforget::analysis::Kinds;`.
+//! `help("Scored")` shows what a name is and what can be called on it, `help("")` all names.
 //!
-//! A kept variable of a notebook has its type written: the kernel cannot look into this crate to find it.
+//! A notebook writes the type of every variable that later cells use: `let truth: Scored = ...`. The kernel cannot look into this crate to find it.
 
 pub use crate::answers::{Answers, Comparison, Tasks, compare};
 pub use crate::context::Context;
-pub use crate::display::Show;
+pub use crate::display::{Show, help};
 pub use crate::error::{Error, Result};
 pub use crate::exercise::Judgment;
 pub use crate::experiment::results::Results;

@@ -1,7 +1,7 @@
 //! What a result was made from and how: the parts of which cards, ledgers, reports and exhibits are put together, so that each thing is
 //! hashed, written and compared in one way.
 //!
-//! | part | says | stands in |
+//! | part | says | is found in |
 //! |---|---|---|
 //! | [`HashedFiles`] | which weights and which adapter | `card.json` |
 //! | [`FileStamp`] | which file, and how to see without reading it that it is the same | ledgers |

@@ -17,7 +17,7 @@
 //! # Ok::<(), unforget::error::Error>(())
 //! ```
 
-use crate::error::{Error, Result, Word};
+use crate::error::{Error, Plain, Result, Word};
 use crate::stats::Estimate;
 use minijinja::HtmlEscape;
 use polars::prelude::{
@@ -33,6 +33,17 @@ pub const NOTHING: &str = "–";
 /// Blanks between two columns.
 const GAP: usize = 2;
 
+const GREEN: &str = "\u{1b}[32m";
+const RED: &str = "\u{1b}[31m";
+const YELLOW: &str = "\u{1b}[33m";
+const BOLD: &str = "\u{1b}[1m";
+const PLAIN_AGAIN: &str = "\u{1b}[0m";
+
+/// `text` in a color that ends with it.
+fn painted(text: &str, color: &str) -> String {
+    format!("{color}{text}{PLAIN_AGAIN}")
+}
+
 /// A table; its first column names the rows.
 ///
 /// As JSON it is what people read of it, with numbers in full: name, title, legend, columns and rows.
@@ -45,6 +56,26 @@ pub struct Table {
     /// What a reader has to know to read it.
     pub legend: String,
     columns: Vec<Column>,
+    /// Headings of the columns that a narrow terminal shows first.
+    first: Vec<String>,
+}
+
+/// How a table is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Characters in a line.
+    pub width: usize,
+    /// Whether columns are left out where not all fit, those of [`Table::first`] last; else they continue in a second table.
+    pub fit: bool,
+    /// Whether signs and verdicts are colored.
+    pub color: bool,
+}
+
+impl Layout {
+    /// All columns, without colors.
+    pub fn plain(width: usize) -> Self {
+        Self { width, fit: false, color: false }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -148,6 +179,19 @@ impl Cell {
     /// Whether people read words, which need not be the value.
     fn is_words(&self) -> bool {
         matches!(self.value, Value::Text(_)) || matches!(self.look, Look::Words(_))
+    }
+
+    /// The color of a change by its sign as it is read, and of a verdict.
+    fn color(&self) -> Option<&'static str> {
+        let shown = self.shown();
+        match (&self.look, shown.as_str()) {
+            (_, "yes" | "holds") => Some(GREEN),
+            (_, "no" | "contradicted" | "contradicted here") => Some(RED),
+            (_, "cannot tell") => Some(YELLOW),
+            (Look::Number { signed: true, .. }, _) if shown.starts_with('+') => Some(GREEN),
+            (Look::Number { signed: true, .. }, _) if shown.starts_with('−') => Some(RED),
+            _ => None,
+        }
     }
 
     /// The number that files hold.
@@ -320,6 +364,12 @@ impl Table {
         self
     }
 
+    /// The same with the columns that a terminal too narrow for all of them shows first, the most important one in front; the others follow in
+    /// their order.
+    pub fn first(self, headings: &[&str]) -> Self {
+        Self { first: headings.iter().map(|heading| (*heading).to_owned()).collect(), ..self }
+    }
+
     /// The same without columns in which no row has a value.
     pub fn without_empty(mut self) -> Self {
         self.columns.retain(|column| !column.cells.iter().all(Cell::is_nothing));
@@ -369,15 +419,97 @@ impl Table {
     /// For a terminal, no line longer than `width` unless a single column is: what is too wide becomes several tables one under the other,
     /// each with the first column.
     pub fn text(&self, width: usize) -> String {
-        self.printed().in_one_line().text(width)
+        self.text_in(Layout::plain(width))
+    }
+
+    /// The same in a layout. Its control characters are only those of its colors.
+    pub fn text_in(&self, layout: Layout) -> String {
+        let Layout { width, color, .. } = layout;
+        let wrapped = |text: &str| wrap(&Plain(text).to_string(), width);
+        let (printed, widths) = self.measured();
+        let (parts, left_out) = self.parts(&printed, &widths, layout);
+        let title = wrapped(&self.title);
+        let mut out = if color { painted(&title, BOLD) } else { title } + "\n";
+        for part in parts {
+            let total = part.iter().map(|&column| widths[column] + GAP).sum::<usize>();
+            let rule = "─".repeat(total.saturating_sub(GAP));
+            let rows = self.drawn(&printed, &part, &widths, color);
+            let heading = line(&printed.columns, &part, &widths, |_| None);
+            out.push_str(&format!("{rule}\n{heading}\n{rule}\n{}\n{rule}\n", rows.join("\n")));
+        }
+        out + &left_out.map_or(String::new(), |text| wrap(&text, width) + "\n")
+            + &if self.legend.is_empty() { String::new() } else { wrapped(&self.legend) + "\n" }
     }
 
     /// For a terminal, without title, legend and rules: a line for the headings and one for each row.
     pub fn lines(&self) -> String {
+        self.lines_in(Layout::plain(usize::MAX))
+    }
+
+    /// The same in a layout.
+    pub fn lines_in(&self, layout: Layout) -> String {
+        let (printed, widths) = self.measured();
+        let (parts, left_out) = self.parts(&printed, &widths, Layout { fit: true, ..layout });
+        let part = parts.into_iter().next().unwrap_or_default();
+        let mut lines = vec![line(&printed.columns, &part, &widths, |_| None)];
+        lines.extend(self.drawn(&printed, &part, &widths, layout.color));
+        lines.extend(left_out.map(|text| wrap(&text, layout.width)));
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// What people read, each cell in one line, and how wide each column is.
+    fn measured(&self) -> (Printed, Vec<usize>) {
         let printed = self.printed().in_one_line();
-        let (widths, all) = (printed.widths(), (0..printed.columns.len()).collect::<Vec<_>>());
-        let rows = [&printed.columns].into_iter().chain(&printed.rows);
-        rows.map(|row| line(row, &all, &widths) + "\n").collect()
+        let widths = printed.widths();
+        (printed, widths)
+    }
+
+    /// Which columns stand together, and which are left out, in words.
+    fn parts(
+        &self,
+        printed: &Printed,
+        widths: &[usize],
+        layout: Layout,
+    ) -> (Vec<Vec<usize>>, Option<String>) {
+        if !layout.fit {
+            return (parts(widths, layout.width), None);
+        }
+        // columns of the same heading go together
+        let named = self.first.iter().flat_map(|heading| {
+            let columns = printed.columns.iter().enumerate();
+            columns.filter(move |(_, column)| *column == heading).map(|(at, _)| at)
+        });
+        let mut order: Vec<usize> = [0].into_iter().chain(named).chain(0..widths.len()).collect();
+        let (mut shown, mut used) = (Vec::new(), 0);
+        order.retain(|column| *column < widths.len());
+        for column in order {
+            let wide = if shown.is_empty() { widths[column] } else { GAP + widths[column] };
+            if !shown.contains(&column) && (shown.is_empty() || used + wide <= layout.width) {
+                shown.push(column);
+                used += wide;
+            }
+        }
+        shown.sort_unstable();
+        let left_out: Vec<&str> = (0..widths.len())
+            .filter(|column| !shown.contains(column))
+            .map(|column| printed.columns[column].as_str())
+            .collect();
+        let words = format!("columns left out: {} (all with --wide)", left_out.join(", "));
+        (vec![shown], (!left_out.is_empty()).then_some(words))
+    }
+
+    /// The rows with the columns of `part`.
+    fn drawn(
+        &self,
+        printed: &Printed,
+        part: &[usize],
+        widths: &[usize],
+        color: bool,
+    ) -> Vec<String> {
+        let columns: Vec<&Column> = self.read().collect();
+        let rows = printed.rows.iter().enumerate();
+        let color = |at: usize, column: usize| columns[column].cells[at].color().filter(|_| color);
+        rows.map(|(at, row)| line(row, part, widths, |column| color(at, column))).collect()
     }
 
     /// As a Markdown table with its title and legend.
@@ -576,24 +708,6 @@ impl Printed {
         self
     }
 
-    fn text(&self, width: usize) -> String {
-        let widths = self.widths();
-        let mut out = wrap(&self.title, width);
-        out.push('\n');
-        for part in parts(&widths, width) {
-            let total = part.iter().map(|&column| widths[column] + GAP).sum::<usize>();
-            let rule = "─".repeat(total.saturating_sub(GAP));
-            let rows: Vec<String> = self.rows.iter().map(|row| line(row, &part, &widths)).collect();
-            let heading = line(&self.columns, &part, &widths);
-            out.push_str(&format!("{rule}\n{heading}\n{rule}\n{}\n{rule}\n", rows.join("\n")));
-        }
-        if !self.legend.is_empty() {
-            out.push_str(&wrap(&self.legend, width));
-            out.push('\n');
-        }
-        out
-    }
-
     fn widths(&self) -> Vec<usize> {
         let width = |column: usize| {
             let cells = self.rows.iter().chain([&self.columns]);
@@ -603,15 +717,21 @@ impl Printed {
     }
 }
 
-/// Some of a row's cells, the first to the left, the others to the right.
-fn line(cells: &[String], part: &[usize], widths: &[usize]) -> String {
+/// Some of a row's cells, the first to the left, the others to the right, each in the color of its column.
+fn line(
+    cells: &[String],
+    part: &[usize],
+    widths: &[usize],
+    color: impl Fn(usize) -> Option<&'static str>,
+) -> String {
     let mut line = String::new();
     for (place, &column) in part.iter().enumerate() {
-        let blanks = widths[column] - cells[column].chars().count();
-        let (before, after) = if place == 0 { (0, blanks) } else { (GAP + blanks, 0) };
-        line.extend(std::iter::repeat_n(' ', before));
-        line.push_str(&cells[column]);
-        line.extend(std::iter::repeat_n(' ', after));
+        let blanks = " ".repeat(widths[column] - cells[column].chars().count());
+        let cell = match color(column) {
+            Some(color) => painted(&cells[column], color),
+            None => cells[column].clone(),
+        };
+        line += &if place == 0 { cell + &blanks } else { " ".repeat(GAP) + &blanks + &cell };
     }
     line.trim_end().to_owned()
 }
@@ -636,7 +756,7 @@ fn parts(widths: &[usize], width: usize) -> Vec<Vec<usize>> {
 }
 
 /// `text` in lines of at most `width` characters, broken between words.
-fn wrap(text: &str, width: usize) -> String {
+pub fn wrap(text: &str, width: usize) -> String {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();
@@ -754,6 +874,44 @@ mod tests {
             assert!(text.contains(cell), "{cell} is missing in\n{text}");
         }
         assert_eq!(text.matches("base").count(), 2);
+    }
+
+    #[test]
+    fn a_layout_that_fits_leaves_columns_out_by_their_rank_and_names_them() {
+        let fit = |width| Layout { width, fit: true, color: false };
+        let table = wide().first(&["x", "other"]);
+        let text = table.text_in(fit(14));
+        assert!(text.contains("\narm   other  x\n"), "{text}");
+        assert!(text.contains("columns left\nout: target\n(all with\n--wide)\n"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 14), "{text}");
+        let lines = table.lines_in(fit(8));
+        assert!(lines.starts_with("arm   x\nbase  –\n"), "{lines}");
+        // what fits is the same table
+        assert_eq!(table.text_in(fit(80)), table.text(80));
+        assert_eq!(table.lines_in(fit(80)), table.lines());
+    }
+
+    #[test]
+    fn signs_and_verdicts_have_colors_and_nothing_else_steers_a_terminal() {
+        let changes =
+            [2.0, -2.0, 0.01].map(|change| Cell::change(Estimate { value: change, se: None }));
+        let table = Table::new("a\u{1b}[2J")
+            .legend("\u{9b}2J")
+            .column("arm\u{7}", ["x\u{1b}c", "y", "z"])
+            .column("points", changes)
+            .column("verdict", ["yes", "no", "cannot tell"]);
+        let layout = Layout { width: 80, fit: true, color: true };
+        let text = table.text_in(layout);
+        for part in ["\u{1b}[32m+2.0\u{1b}[0m", "\u{1b}[31m−2.0\u{1b}[0m", " 0.0 "] {
+            assert!(text.contains(part), "{part:?} is not in {text:?}");
+        }
+        for part in ["\u{1b}[32myes", "\u{1b}[31mno\u{1b}", "\u{1b}[33mcannot tell"] {
+            assert!(text.contains(part), "{part:?} is not in {text:?}");
+        }
+        let colors = [GREEN, RED, YELLOW, BOLD, PLAIN_AGAIN];
+        let bare = colors.iter().fold(text, |text, color| text.replace(color, ""));
+        assert!(bare.chars().all(|c| c == '\n' || !c.is_control()), "{bare:?}");
+        assert_eq!(bare, table.text(80));
     }
 
     #[test]

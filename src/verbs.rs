@@ -45,5 +45,6 @@ pub(crate) fn kept<T: Serialize + DeserializeOwned>(
         card.write(work)?;
         Ok(made)
     })?;
+    cx.use_result(entry.folder());
     Ok((made, entry.folder().to_path_buf()))
 }

@@ -1,7 +1,7 @@
 //! A part of a run made again, and held against what the store says of it.
 //!
 //! What the run was made from is looked at first: the inputs by the hash in the folder's name, the model's and the adapter's files by those on the
-//! run's [`RunCard`], and what it wrote. Then a part is computed anew: the first steps of a training and the mask it learned by, the first
+//! run's [`RunCard`], and what it wrote. Then a part is computed again: the first steps of a training and the mask it learned by, the first
 //! answers of an evaluation, or the scores of the first sequences.
 //!
 //! On the processor that made the run, with the same versions, numbers must be the same to the last bit. Elsewhere they must agree within a

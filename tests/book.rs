@@ -18,7 +18,28 @@ fn no_result_in_the_book_is_stale() {
 }
 
 #[test]
+fn every_chapter_shows_a_figure_or_an_example() {
+    let chapters = root().join("book/src");
+    let summary = std::fs::read_to_string(chapters.join("SUMMARY.md")).unwrap();
+    let (written, _) = summary.split_once("# Notebooks").unwrap();
+    // what only lists words, and the page that draws by itself
+    let other = ["decisions.md", "lab-log.md", "glossary.md", "reading-group.md", "threshold.md"];
+    for line in written.lines() {
+        let Some((_, name)) = line.trim().rsplit_once('(') else { continue };
+        let name = name.trim_end_matches(')');
+        let text = std::fs::read_to_string(chapters.join(name)).unwrap();
+        let shows =
+            ["![", "```", "{{#include figures/", "|--:|"].iter().any(|mark| text.contains(mark));
+        assert!(
+            shows || other.contains(&name),
+            "{name} has neither figure nor example nor numbers"
+        );
+    }
+}
+
+#[test]
 fn every_result_is_a_page_of_the_book() {
+    let gallery = std::fs::read_to_string(root().join("book/src/results/README.md")).unwrap();
     let summary = std::fs::read_to_string(root().join("book/src/SUMMARY.md")).unwrap();
     for entry in std::fs::read_dir(root().join("book/src/results")).unwrap() {
         let place = entry.unwrap().path();
@@ -26,7 +47,22 @@ fn every_result_is_a_page_of_the_book() {
         if place.is_dir() {
             let listed = summary.contains(&format!("results/{name}/"));
             assert!(listed, "results/{name} is not in SUMMARY.md");
+            assert!(
+                gallery.contains(&format!("{name}/index.html")),
+                "{name} is not in the gallery"
+            );
         }
+    }
+}
+
+#[test]
+fn figures_and_short_tables_show_what_is_kept() {
+    for (name, text) in unforget::book::front(root()).unwrap() {
+        let file = root().join("book/src/figures").join(name);
+        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(kept == text, "{}: `unforget book --check` writes it again", file.display());
+        let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+        assert!(name != "one-rate.md" || readme.contains(&text), "the README's table is another");
     }
 }
 
@@ -97,6 +133,39 @@ fn the_site_works_in_a_browser() {
     let figures = fact("figures");
     let (all, drawn) = figures.split_once(" drawn ").unwrap();
     assert!(all == drawn && all != "0", "{figures}");
+    let thumbnails = fact("thumbnails");
+    let (all, drawn) = thumbnails.split_once(" drawn ").unwrap();
+    assert!(all == drawn && all != "0", "{thumbnails}");
+    let marks: Vec<i64> = fact("mark").split(' ').map(|n| n.parse().unwrap()).collect();
+    assert!(marks[0] < marks[1] && marks[1] < marks[2], "the curve's mark follows: {marks:?}");
+    for width in ["1280", "390"] {
+        let fold = fact(&format!("fold{width}"));
+        let numbers: Vec<f64> = fold.split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert!(numbers[0] > 0.6 * numbers[1], "{width}: of the first figure is seen {fold}");
+        assert!(numbers[2] <= 1.0, "{width}: the page scrolls sideways: {fold}");
+    }
+    for theme in ["light", "navy"] {
+        let contrast: f64 = fact(&format!("contrast_{theme}")).parse().unwrap();
+        assert!(contrast >= 4.5, "{theme}: {contrast}");
+    }
     assert!(fact("search").parse::<usize>().unwrap() > 0);
     assert_eq!(console, Vec::<&str>::new(), "nothing is said on the console");
+}
+
+/// A front door: short, narrow enough to read as text, with every picture and page that it names.
+#[test]
+fn the_readme_is_short_and_its_links_lead_somewhere() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 130, "{} lines", readme.lines().count());
+    let long = readme.lines().find(|line| line.chars().count() > 100);
+    assert_eq!(long, None);
+    let mut count = 0;
+    for (_, rest) in readme.match_indices("](").map(|(at, _)| readme.split_at(at + 2)) {
+        let target = rest.split(')').next().unwrap();
+        if !target.contains(':') {
+            assert!(root().join(target).exists(), "{target} is not there");
+            count += 1;
+        }
+    }
+    assert!(count > 8);
 }

@@ -748,6 +748,20 @@ fn an_experiment_that_was_killed_ends_in_the_same_tables_and_can_be_reported_aga
     for name in ["report.html", "results.json", "tables/summary.csv"] {
         assert!(read(&format!("second/{name}")) == read(&format!("third/{name}")), "{name}");
     }
+
+    // every answer of base and of six runs to the four questions of two tasks, and a page of them
+    let printed = place.works("report second --out fourth --samples").stdout;
+    assert!(printed.contains("samples.html"), "{printed}");
+    let page = String::from_utf8(read("fourth/samples.html")).unwrap();
+    let data = &page[page.find("id=\"data\">").unwrap() + 10..];
+    let data: Value = serde_json::from_str(&data[..data.find("</script>").unwrap()]).unwrap();
+    assert_eq!(data["items"].as_array().unwrap().len(), 2 * 4);
+    let runs = data["runs"].as_array().unwrap();
+    assert!(
+        runs.len() == 6 && runs.iter().all(|run| run["answers"].as_array().unwrap().len() == 8)
+    );
+    std::fs::remove_file(place.path("second/tables/answers.parquet")).unwrap();
+    place.refuses("report second --out fifth --samples", &["hold no answers", "unforget run"]);
 }
 
 #[test]
@@ -804,7 +818,10 @@ fn a_published_benchmark_is_asked_in_either_words() {
     ] {
         // The harness shows three solved tasks, which are longer than this model's context.
         if options.contains("harness") {
-            place.refuses(&format!("{call} {options}"), &["item ", "context is 512", "--prompts"]);
+            place.refuses(
+                &format!("{call} {options}"),
+                &["context of 512 tokens", "--too-long", "--prompts"],
+            );
             continue;
         }
         let outcome = place.works(&format!("{call} {options}"));

@@ -48,6 +48,20 @@ fn every_cell_of_every_notebook_compiles() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
+/// A reader of a page sees what it does; what checks it is one folded cell before the summary.
+#[test]
+fn pages_fold_their_claims_away() {
+    let pages = notebook::notebooks(&folder()).unwrap();
+    for document in pages.iter().map(|path| Notebook::read(path).unwrap()) {
+        let claims = document.cells.iter().filter(|cell| cell.hidden()).count();
+        assert!(claims <= 1, "{}", document.path.display());
+        for cell in document.cells.iter().filter(|cell| cell.code && !cell.hidden()) {
+            let open = cell.source.lines().find(|line| line.starts_with("assert"));
+            assert_eq!(open, None, "{}: `{}`", document.path.display(), cell.title());
+        }
+    }
+}
+
 #[test]
 fn notebooks_name_our_kernel_and_keep_what_they_showed() {
     for document in all() {
@@ -306,6 +320,11 @@ fn what_goes_wrong_in_a_cell_is_one_readable_paragraph() {
     );
     let claim = said("assert!(1 + 1 == 3, \"sums are {}\", 2);");
     assert!(claim.contains("the cell stopped: sums are 2"), "{claim}");
+    // the first mistake of every newcomer: a kept variable without its type
+    let untyped = said("let three = Recipe::quick();");
+    assert!(untyped.contains("`three`") && untyped.contains("explicit type"), "{untyped}");
+    assert!(!untyped.contains("generic argument") && untyped.lines().count() <= 4, "{untyped}");
+    assert!(said("help(\"Scored\")").contains("mask(&self, rule: &str)"));
     // older variables and names stay
     assert!(said("let two: i32 = 2;\nRecipe::quick()").contains("recipe lab-quick"));
     assert_eq!(said("two"), "\"2\"");

@@ -168,6 +168,60 @@ fn a_recipe_is_a_loop_over_the_steps_of_a_notebook() {
     assert_ne!(masks[0], masks[1], "chance draws by the seed");
 }
 
+/// With one rate for all, every arm is trained at it with every seed, and validation still chooses among the arm's own rates. What each model answered is
+/// kept row by row, and the seconds are those of the work, not of the call.
+#[test]
+fn one_rate_for_all_is_run_with_every_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let cx = context(folder.path());
+    let quick = Recipe::quick();
+    let recipe = Recipe {
+        arms: ["ground_truth", "stm(2.5)"].map(|arm| arm.parse().unwrap()).to_vec(),
+        non_target: vec!["word".into()],
+        learning_rates: vec![1e-4],
+        common_learning_rate: Some(1e-3),
+        seeds: vec![1, 2],
+        sizes: DataSizes { train: 4, validation: 2, test: 2 },
+        finetune: TrainConfig { num_epochs: 1, batch_size: 4, ..quick.finetune.clone() },
+        max_new_tokens: 8,
+        ..quick
+    };
+    let results = Experiment::prepare(&cx, &recipe).unwrap().run().unwrap();
+    let made: Vec<(&str, f64, u64, bool)> = results
+        .runs
+        .iter()
+        .map(|run| (run.arm.as_str(), run.learning_rate, run.seed, run.chosen))
+        .collect();
+    let of = |arm| {
+        [(arm, 1e-4, 1, true), (arm, 1e-4, 2, true), (arm, 1e-3, 1, false), (arm, 1e-3, 2, false)]
+    };
+    assert_eq!(made, [of("ground_truth"), of("stm(2.5)")].concat());
+    assert_eq!(results.common_learning_rate, Some(1e-3));
+    // base and eight runs, two items of two tasks each
+    assert_eq!(results.answers.len(), 9 * 4);
+    let right =
+        |at: usize| results.answers[4 * at..4 * at + 4].iter().map(|row| row.value).sum::<f64>();
+    let scored = |test: &[unforget::experiment::results::TaskScore]| {
+        test.iter().flat_map(|task| &task.items).map(|item| item.value).sum::<f64>()
+    };
+    assert_eq!(right(0), scored(&results.base));
+    for (at, run) in results.runs.iter().enumerate() {
+        let row = &results.answers[4 * (at + 1)];
+        assert_eq!(
+            (&*row.model, row.learning_rate, row.seed),
+            (&*run.arm, Some(run.learning_rate), Some(run.seed))
+        );
+        assert_eq!(right(at + 1), scored(&run.test));
+    }
+    let seconds = results.seconds.unwrap();
+    assert!(seconds > 0.0);
+    let again = Experiment::prepare(&cx, &recipe).unwrap().run().unwrap();
+    assert_eq!(again.seconds, Some(seconds));
+    // the book-keeping of one experiment is not another's
+    let fewer = Recipe { arms: recipe.arms[..1].to_vec(), ..recipe };
+    assert!(Experiment::prepare(&cx, &fewer).unwrap().run().unwrap().seconds.unwrap() < seconds);
+}
+
 #[test]
 fn the_papers_rule_is_one_value() {
     let built = Weighting::stm(2.5).unwrap();

@@ -95,6 +95,7 @@ fn of_finetune() -> Vec<Switch> {
         switch("schedule", |config| config.schedule = Schedule::Trapezoid { decay: 0.5 }),
         switch("warmup_steps", |config| config.warmup_steps = 3),
         switch("num_epochs", |config| config.num_epochs = 1),
+        switch("max_steps", |config| config.max_steps = Some(3)),
         switch("batch_size", |config| config.batch_size = 1),
         Switch {
             moves: false,
@@ -234,6 +235,7 @@ fn every_switch_of_a_training_moves_its_loss_in_notebooks_and_in_recipes() {
                 schedule,
                 warmup_steps,
                 num_epochs,
+                max_steps,
                 batch_size,
                 max_tokens_per_forward,
                 normalizer,
@@ -392,7 +394,8 @@ fn finetune(folder: &Path, more: &[&str]) -> Value {
 
 fn command(folder: &Path, more: &[&str]) -> Command {
     let data = unforget::lab::folder().unwrap().canonicalize().unwrap().join("code/train.jsonl");
-    let mut arguments: Vec<String> = ["finetune", "--quiet", "--json"].map(str::to_owned).into();
+    let mut arguments: Vec<String> =
+        ["finetune", "--quiet", "--json", "--replace"].map(str::to_owned).into();
     let base = [
         ("--model", "lab"),
         ("--data", data.to_str().unwrap()),
@@ -405,7 +408,10 @@ fn command(folder: &Path, more: &[&str]) -> Command {
         ("--batch-size", "2"),
         ("--seed", "1"),
     ];
-    for (name, value) in base.into_iter().filter(|(name, _)| !more.contains(name)) {
+    // the two exclude each other
+    let instead = |name: &&str| *name == "--num-epochs" && more.contains(&"--max-steps");
+    for (name, value) in base.into_iter().filter(|(name, _)| !more.contains(name) && !instead(name))
+    {
         arguments.extend([name.to_owned(), value.to_owned()]);
     }
     let masks = ["--weights", "--threshold", "--mask"];
@@ -451,6 +457,9 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
         ("--tokens", Elsewhere),
         ("--workers", Stays(&["--workers", "1"])),
         ("--quiet", Elsewhere),
+        ("--wide", Elsewhere),
+        ("--replace", Elsewhere),
+        ("--color", Elsewhere),
         ("--json", Elsewhere),
         ("--help", Elsewhere),
         ("--limit", Moves(&["--limit", "3"], None)),
@@ -468,6 +477,7 @@ fn every_option_of_finetune_moves_its_loss_or_says_that_it_does_not() {
             Moves(&["--learning-rate", "0.003"], Some(|c| c.learning_rate = 0.003)),
         ),
         ("--num-epochs", Moves(&["--num-epochs", "1"], Some(|c| c.num_epochs = 1))),
+        ("--max-steps", Moves(&["--max-steps", "3"], Some(|c| c.max_steps = Some(3)))),
         ("--batch-size", Moves(&["--batch-size", "1"], Some(|c| c.batch_size = 1))),
         (
             "--schedule",
@@ -585,6 +595,7 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
     let of_measuring = BTreeSet::from([
         "name",
         "non_target",
+        "common_learning_rate",
         "seeds_at_every_rate",
         "thresholds",
         "margin",
@@ -605,6 +616,7 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
             non_target,
             arms,
             learning_rates,
+            common_learning_rate,
             seeds,
             seeds_at_every_rate,
             thresholds,
@@ -667,7 +679,8 @@ fn every_key_of_a_recipe_is_a_training_s_or_says_what_else_it_is() {
     for (key, change) in moving {
         assert!(moved(&before, &changed(change)), "{key}");
     }
-    let staying: [Change<'_>; 6] = [
+    let staying: [Change<'_>; 7] = [
+        ("common_learning_rate", &|recipe| recipe.common_learning_rate = Some(1e-3)),
         ("choices", &|recipe| {
             recipe.non_target = vec!["choice".into()];
             recipe.choices = Some(Accuracy::Acc);

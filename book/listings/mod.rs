@@ -1,10 +1,13 @@
 //! The book's code, a file for each chapter. The chapters show it by anchor; here it is compiled and run with the tests.
 
 mod forgetting;
+mod gradient;
 mod lora;
 mod masking;
 mod own_answers;
 mod perplexity;
+mod readme;
+mod sixty_lines;
 
 use unforget::context::Context;
 use unforget::error::Result;

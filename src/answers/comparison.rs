@@ -20,6 +20,9 @@ pub struct Comparison {
 pub struct Change {
     /// The model.
     pub name: String,
+    /// Its scores.
+    #[serde(skip)]
+    pub scores: Scores,
     /// On the target.
     pub target: stats::Comparison,
     /// In the mean over the other tasks; `None` where there is none.
@@ -88,6 +91,7 @@ impl Comparison {
             let target = between(0..1)?.ok_or_else(|| Error::invalid("scores", "hold no task"))?;
             Ok(Change {
                 name: tuned.name.clone(),
+                scores: (*tuned).clone(),
                 target,
                 non_target: between(1..base.tasks.len())?,
             })

@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(files.len(), 4 + 2 * 3);
         let page = std::fs::read_to_string(&files[0]).unwrap();
         assert!(page.contains("&lt;a model&gt;") && !page.contains("<a model>"));
-        assert_eq!(page.matches("<svg ").count(), 2);
+        assert_eq!(page.matches("<svg ").count(), 4);
         let json = std::fs::read(folder.path().join("facts.json")).unwrap();
         assert_eq!(serde_json::from_slice::<Audit>(&json).unwrap(), sample());
         let csv = std::fs::read_to_string(folder.path().join("facts.csv")).unwrap();

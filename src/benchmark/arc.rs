@@ -12,7 +12,7 @@
 //!
 //! Traps:
 //! - 22 rows of the test split label their options 1 to 4, though the paper's prompt asks for one of ABCD. The harness's prompt letters
-//!   them anew.
+//!   them again.
 //! - Some rows have three options or five; the harness's prompt says four.
 //! - In some copies `choices` is a list of `{text, label}`.
 //! - In the paper's prompt the end of the question and `Choices:` touch, as in its code.

@@ -12,7 +12,7 @@
 //!
 //! Traps:
 //! - The paper does not use it. Its prompt here is the sentence of the paper's MBPP prompt, less the test cases, which are not shown.
-//! - The harness has two tasks: in `humaneval` the answer goes on where the head ends, `humaneval_instruct` is for chat models. A chat
+//! - The harness has two tasks: in `humaneval` the answer continues the head, `humaneval_instruct` is for chat models. A chat
 //!   model that is asked for the former often writes a fenced block, which by the harness's rule is no continuation and scores 0.
 //! - The tests of tasks 32, 38 and 50 call helpers that stand in the prompt, so a block with the function alone needs the prompt before it.
 //!

@@ -12,7 +12,7 @@
 //! - MATH has no `answer`, which is then the *last* `\boxed{}` of `solution`; its `level` is `Level 2`, and its `type` the subject.
 //! - The paper's training prompt is another one than its evaluation prompt, the only one we have: its ground truth teaches another
 //!   form than the one that is asked for.
-//! - The paper's rule takes the line behind the *first* `Answer:`, also where that stands in the middle of a sentence.
+//! - The paper's rule takes the line behind the *first* `Answer:`, even in the middle of a sentence.
 //! - Answers are compared by value here, by a language model in the paper, by SymPy in the harness. `0.33` is not `\frac13`.
 //!
 //! The harness's four examples are in `math_examples.txt`. Graded as [`Check::Math`], by

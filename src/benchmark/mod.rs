@@ -18,7 +18,7 @@ pub mod humaneval;
 pub mod mbpp;
 
 use crate::dataset::{self, Row, Unusable};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, there_are};
 use crate::store::bytes_hash;
 use crate::task::{Accuracy, Check, Extraction, Grading, Item, Take};
 use serde::{Deserialize, Serialize};
@@ -125,8 +125,8 @@ impl Benchmark {
     /// Lists the names there are.
     pub fn named(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|b| b.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::invalid("benchmark", format!("none is called {name:?}; there are {names}"))
+            let known = there_are(name, Self::ALL.map(Self::name));
+            Error::invalid("benchmark", format!("none is called {name:?}; {known}"))
         })
     }
 

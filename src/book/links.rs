@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// Links to files or anchors that are not there, as `page: link`; links that leave the site are not followed, nor those to the API reference in
-/// `api/` where it was not built.
+/// Links to files or anchors that are not there, as `page: link`; links that leave the site are not followed.
 ///
 /// # Errors
 /// A folder or file that cannot be read.
@@ -20,19 +19,14 @@ pub fn broken(site: &Path) -> Result<Vec<String>> {
     };
     let mut files = BTreeSet::new();
     walk(site, &mut files)?;
-    let mut pages = BTreeMap::new();
-    for path in files.iter().filter(|path| path.extension().is_some_and(|end| end == "html")) {
-        // the API reference is rustdoc's own, checked by rustdoc
-        if path.strip_prefix(site).is_ok_and(|path| path.starts_with("api")) {
-            continue;
-        }
-        let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    let mut read = BTreeMap::new();
+    for path in pages(site)? {
+        let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
         let ids: BTreeSet<String> = found(&anchor, &text).into_iter().collect();
-        pages.insert(path.clone(), (found(&link, &text), ids));
+        read.insert(path, (found(&link, &text), ids));
     }
-    let api = site.join("api");
     let mut wrong = Vec::new();
-    for (page, (links, ids)) in &pages {
+    for (page, (links, ids)) in &read {
         for target in links {
             let (place, anchor) = target.split_once('#').unwrap_or((target, ""));
             let place = place.split('?').next().unwrap_or_default();
@@ -40,13 +34,10 @@ pub fn broken(site: &Path) -> Result<Vec<String>> {
                 continue;
             }
             let file = normal(&page.parent().unwrap_or(site).join(place));
-            if file.starts_with(&api) && !api.is_dir() {
-                continue;
-            }
             let file = if file.is_dir() { file.join("index.html") } else { file };
             let there = place.is_empty() || files.contains(&file);
             let known =
-                if place.is_empty() { Some(ids) } else { pages.get(&file).map(|(_, ids)| ids) };
+                if place.is_empty() { Some(ids) } else { read.get(&file).map(|(_, ids)| ids) };
             let marked = anchor.is_empty() || known.is_none_or(|ids| ids.contains(anchor));
             // mdBook's page for a missing address is written for the site's root
             if !(there && marked) && page.file_name().is_some_and(|name| name != "404.html") {
@@ -56,6 +47,17 @@ pub fn broken(site: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(wrong)
+}
+
+/// The pages of a site, but for the API reference, which rustdoc makes and checks.
+pub(super) fn pages(site: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = BTreeSet::new();
+    walk(site, &mut files)?;
+    let page = |path: &PathBuf| {
+        path.extension().is_some_and(|end| end == "html")
+            && !path.strip_prefix(site).is_ok_and(|path| path.starts_with("api"))
+    };
+    Ok(files.into_iter().filter(page).collect())
 }
 
 fn walk(folder: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> {

@@ -1,12 +1,17 @@
 //! The book: what mdBook needs beside the chapters, and what is checked of it.
 //!
-//! [`prepare`] turns executed notebooks into pages and computes what the threshold page draws; tables and figures of results are in the chapters'
-//! folder as `unforget table`, `figure` and `claims` wrote them, and a stale one is an error. [`broken_links`] follows every link of the finished site.
+//! [`prepare`] turns executed notebooks into pages, draws the figures that chapters show, and computes what the threshold page needs. Tables and
+//! figures of results are in the chapters' folder as `unforget table`, `figure` and `claims` wrote them, and a stale one is an error.
+//! [`finish`] fits mdBook's pages to their themes, and [`broken_links`] follows every link of the finished site.
 
+mod finish;
+mod front;
+mod kept;
 mod links;
 mod page;
 mod threshold;
 
+pub use finish::finish;
 pub use links::broken as broken_links;
 
 use crate::context::Context;
@@ -19,8 +24,8 @@ use std::path::{Path, PathBuf};
 /// Where the book's chapters are, from the project's root.
 pub const CHAPTERS: &str = "book/src";
 
-/// Writes what the chapters do not hold themselves: `notebooks/NAME.md` from every notebook of `root/notebooks`, and `threshold-data.js`. Returns
-/// the files.
+/// Writes what the chapters do not hold themselves: `notebooks/NAME.md` from every notebook of `root/notebooks`, the figures and short tables in
+/// `figures/`, and `threshold-data.js`. Returns the files.
 ///
 /// # Errors
 /// A table or figure that is stale (each is named, with the command that makes it again), a notebook that is malformed, was committed without
@@ -52,8 +57,19 @@ pub fn prepare(cx: &Context, root: &Path) -> Result<Vec<PathBuf>> {
         }
         files.push(report::put(&chapters, &name, page.as_bytes())?);
     }
+    for (name, text) in front(root)? {
+        files.push(report::put(&chapters, &format!("figures/{name}"), text.as_bytes())?);
+    }
     let data = threshold::data(cx, &chapters.join("results"))?;
     let script = format!("window.unforgetThresholds = {data};\n");
     files.push(report::put(&chapters, "threshold-data.js", script.as_bytes())?);
     Ok(files)
+}
+
+/// The figures and short tables that chapters and README show, from the results that are kept: each with its name in `book/src/figures`.
+///
+/// # Errors
+/// A table that is missing, or lacks a row or a column.
+pub fn front(root: &Path) -> Result<Vec<(&'static str, String)>> {
+    front::files(&root.join(CHAPTERS).join("results"))
 }

@@ -14,6 +14,9 @@ pub(super) fn page(notebook: &Notebook) -> std::result::Result<String, String> {
     let mut outputs = 0;
     for (at, cell) in notebook.cells.iter().enumerate() {
         let source = cell.source.trim_end();
+        if cell.hidden() {
+            continue;
+        }
         if !cell.code {
             let _ = write!(page, "{}\n\n", in_the_book(source));
             continue;
@@ -105,6 +108,16 @@ mod tests {
         let want = "# Title\nwords\n\n```rust\nlet x = 1;\n```\n\n````text\na\n```\n````\n\n<div class=\"cell-output\">\n<table>\n</table>\n</div>\n\n\
                     ![a  picture](data:image/png;base64,QUJD)\n\n";
         assert_eq!(page.unwrap(), want);
+    }
+
+    #[test]
+    fn code_that_editors_fold_away_is_left_out() {
+        let output = json!([{"output_type": "stream", "name": "stdout", "text": "shown"}]);
+        let page = page_of(json!([
+            {"cell_type": "code", "source": "1", "outputs": output},
+            {"cell_type": "code", "source": "assert!(true);", "outputs": output, "metadata": {"jupyter": {"source_hidden": true}}},
+        ]));
+        assert_eq!(page.unwrap(), "```rust\n1\n```\n\n```text\nshown\n```\n\n");
     }
 
     #[test]

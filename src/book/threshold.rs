@@ -1,9 +1,9 @@
 //! What the page with the slider draws: real tokens with their perplexities, and what was measured at each threshold.
 
+use super::kept::Kept;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::experiment::{Arm, DataSizes, Experiment, Recipe, Source};
-use polars::prelude::{Column, CsvReadOptions, DataFrame, DataType, SerReader};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,10 +49,10 @@ pub fn data(cx: &Context, results: &Path) -> Result<Value> {
 /// Ground truth (no threshold) and each STM at each rate: threshold, masked percent, rate, whether that rate was chosen, seeds, points on the target and
 /// on the others with their standard errors.
 fn measured(outcome: &Path, rates: &Path) -> Result<Vec<Value>> {
-    let shares = Table::read(outcome)?;
+    let shares = Kept::read(outcome)?;
     let (arms, masked) = (shares.words("arm")?, shares.numbers("masked %")?);
     let masked: BTreeMap<String, Option<f64>> = arms.into_iter().zip(masked).collect();
-    let runs = Table::read(rates)?;
+    let runs = Kept::read(rates)?;
     let (arms, rate, chosen) = (runs.words("arm")?, runs.numbers("rate")?, runs.words("chosen")?);
     let names = ["seeds", "target points", "target points se", "others points", "others points se"];
     let columns = names.iter().map(|name| runs.numbers(name)).collect::<Result<Vec<_>>>()?;
@@ -73,42 +73,6 @@ fn measured(outcome: &Path, rates: &Path) -> Result<Vec<Value>> {
         return Err(Error::invalid(rates.display().to_string(), problem));
     }
     Ok(rows)
-}
-
-/// A table that a command wrote.
-struct Table {
-    name: String,
-    frame: DataFrame,
-}
-
-impl Table {
-    fn read(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let options = CsvReadOptions::default().with_has_header(true);
-        let frame = options
-            .try_into_reader_with_file_path(Some(path.to_path_buf()))
-            .and_then(|reader| reader.finish())
-            .map_err(|problem| Error::invalid(&name, problem.to_string()))?;
-        Ok(Self { name, frame })
-    }
-
-    fn column(&self, name: &str, kind: &DataType) -> Result<Column> {
-        let column = self.frame.column(name).and_then(|column| column.cast(kind));
-        column.map_err(|problem| Error::invalid(&self.name, problem.to_string()))
-    }
-
-    /// A missing word is an empty one.
-    fn words(&self, name: &str) -> Result<Vec<String>> {
-        let column = self.column(name, &DataType::String)?;
-        let words = column.str().map_err(|e| Error::invalid(&self.name, e.to_string()))?;
-        Ok(words.iter().map(|word| word.unwrap_or_default().to_owned()).collect())
-    }
-
-    fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>> {
-        let column = self.column(name, &DataType::Float64)?;
-        let numbers = column.f64().map_err(|e| Error::invalid(&self.name, e.to_string()))?;
-        Ok(numbers.to_vec())
-    }
 }
 
 #[cfg(test)]

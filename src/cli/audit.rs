@@ -1,5 +1,5 @@
 use super::output::Reads;
-use super::terminal::{say, show};
+use super::terminal::{layout, say, show};
 use super::{Common, print_json};
 use clap::Args;
 use std::path::PathBuf;
@@ -7,7 +7,6 @@ use unforget::audit::{self, AuditOptions, AuditPart};
 use unforget::error::Result;
 use unforget::progress::Progress;
 use unforget::store::Output;
-use unforget::table::WIDTH;
 
 const EXAMPLES: &str = "\
 The exit code is 0 when every file is there and has its schema. A number that does not follow is a result, not an error.
@@ -31,7 +30,7 @@ pub struct AuditFiles {
     /// Only these parts, separated by commas [default: all]
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     only: Vec<String>,
-    /// A file with the task numbers of MBPP's test split, such as MBPP+, where the copy lacks it
+    /// A file with the task numbers of MBPP's test split, such as MBPP+, if the copy lacks it
     #[arg(long, value_name = "FILE")]
     mbpp_test: Option<PathBuf>,
     /// Folder for the report: report.html, facts.csv, .parquet and .json, figures
@@ -67,7 +66,7 @@ impl AuditFiles {
         };
         match self.json {
             true => print_json(&audit)?,
-            false => show!("{}", audit.text(WIDTH)),
+            false => show!("{}", audit.text(layout().width)),
         }
         if let (Some(page), false) = (files.first(), self.json) {
             say!("\nreport: {}", page.display());

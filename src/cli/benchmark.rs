@@ -12,49 +12,49 @@ use unforget::task::{Accuracy, Grading, Item, Take};
 /// Options that name benchmarks.
 #[derive(Args)]
 pub struct Benchmarks {
-    /// A published benchmark with its file, or a folder with it: arc, bird, gsm8k, humaneval, ifeval, math, mbpp, mmlu, spider; may be given several times
+    /// A published benchmark with its file or folder: arc, bird, gsm8k, humaneval, ifeval, math, mbpp, mmlu or spider. Repeat for several
     #[arg(long, value_name = "NAME[=FILE]")]
     pub benchmark: Vec<String>,
-    /// File or folder of benchmarks that are given without one; of several, the folder with a folder for each
+    /// File or folder of benchmarks named without one; for several, the folder that has a folder for each
     #[arg(long, value_name = "FILE_OR_FOLDER", requires = "benchmark")]
     data: Option<PathBuf>,
-    /// Whose words a benchmark's question is put in [default: paper]
+    /// Whose wording to ask a benchmark's questions in [default: paper]
     #[arg(long, value_parser = word::<Prompts>([
         means("paper", "As the paper's code"),
         means("harness", "As lm-evaluation-harness"),
         means("official", "As the benchmark's authors"),
     ]))]
     prompts: Option<Prompts>,
-    /// Whose rule says what is taken for the answer to a benchmark's question
+    /// Whose rule finds the answer in what the model wrote
     #[arg(long, default_value = "robust", value_parser = word::<Grading>([
         means("robust", "What is marked as the answer in any usual way, compared by value"),
         means("paper", "As the paper's code"),
         means("harness", "As lm-evaluation-harness"),
     ]))]
     grading: Grading,
-    /// Which of several marked answers counts, with --grading robust
+    /// With --grading robust, which of several marked answers counts
     #[arg(long, default_value = "last", value_parser = word::<Take>([
         means("first", "The first one"),
         means("last", "The last one"),
     ]))]
     take: Take,
-    /// Score questions with options (ARC, MMLU, tasks and items that ask for a letter) by the likelihood of each option, as lm-evaluation-harness does; nothing is written
+    /// Score questions with options (ARC, MMLU, tasks and items that ask for a letter) by the likelihood of each option, as lm-evaluation-harness does; the model writes nothing
     #[arg(long, value_name = "MEASURE", value_parser = word::<Accuracy>([
         means("acc", "The most probable option counts"),
         means("acc_norm", "The one with the largest log-likelihood for each of its characters"),
         means("acc_bytes", "The one with the largest log-likelihood for each of its bytes"),
     ]))]
     choices: Option<Accuracy>,
-    /// With --choices, put the question by the model's chat template [default: without, as lm-evaluation-harness]
+    /// With --choices, ask through the model's chat template [default: without, as lm-evaluation-harness]
     #[arg(long, requires = "choices")]
     apply_chat_template: bool,
-    /// With --choices, this many examples before each question of MMLU: the first of its subject in the file or folder `dev` beside the questions
+    /// With --choices, put N examples before each question of MMLU: the first of its subject in the file or folder `dev` beside the questions
     #[arg(long, value_name = "N", requires = "choices", default_value_t = 0)]
     num_fewshot: usize,
-    /// Only a benchmark's rows with this value in this column, such as db_id=superhero; may be given several times
+    /// Use only rows with this value in this column, such as db_id=superhero. Repeat for several columns
     #[arg(long, value_name = "COLUMN=VALUE", requires = "benchmark")]
     only: Vec<String>,
-    /// Leave out rows that cannot be used, such as one whose reference no answer can match, name them and count them, instead of stopping
+    /// Skip unusable rows, such as one whose reference no answer can match, and report them, instead of stopping
     #[arg(long)]
     pub skip_unusable: bool,
 }

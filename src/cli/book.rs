@@ -23,19 +23,19 @@ Examples:
 #[derive(Args)]
 #[command(after_help = AFTER)]
 pub struct Book {
-    /// Folder of the finished site
+    /// Folder for the finished site
     #[arg(long, value_name = "FOLDER", default_value = "target/book")]
     out: PathBuf,
     /// The mdBook program
     #[arg(long, value_name = "PROGRAM", default_value = "mdbook")]
     mdbook: PathBuf,
-    /// Make the API reference too
+    /// Build the API reference too
     #[arg(long)]
     api: bool,
     /// Prepare the pages and stop
     #[arg(long, conflicts_with = "refresh")]
     check: bool,
-    /// First compute all tables, figures and claims again, and run all notebooks and keep what they show
+    /// First recompute all tables, figures and claims, and rerun all notebooks and save their outputs
     #[arg(long)]
     refresh: bool,
 }
@@ -87,6 +87,7 @@ impl Book {
             succeed("cargo doc", doc, "run it alone to see why")?;
             copy(&target_folder(root)?.join("doc"), &out.join("api"))?;
         }
+        book::finish(&out)?;
         let broken = book::broken_links(&out)?;
         if !broken.is_empty() {
             return Err(Error::invalid("links of the book", broken.join("; ")));

@@ -13,7 +13,7 @@ const CARD_EXAMPLES: &str = "\
 Examples:
   What a run was made from (its folder in the store, or the beginning of its label or hash):
     unforget card finetune/train-3f1c
-  In what two runs differ, field by field:
+  How two runs differ, field by field:
     unforget card stm_2.5-0.001-1 stm_2.5-0.003-1 --json
 
 Every result in the store has a card: recipe; hashes of weights, tokenizer, chat template, data, mask and files; versions, device, dtype,
@@ -26,7 +26,7 @@ is `unforget compare`'s to say.";
 pub struct ShowCard {
     /// A run: its folder, verb/label-hash in the store, or the beginning of its label or hash
     run: String,
-    /// Another run, to show in what they differ
+    /// Another run, to show how they differ
     other: Option<String>,
     /// Print as JSON
     #[arg(long)]
@@ -113,19 +113,19 @@ within 0.001 of the larger one (0.03 with a GPU), or --tolerance. The exit code 
 pub struct Verify {
     /// A run: its folder, verb/label-hash in the store, or the beginning of its label or hash
     run: String,
-    /// Optimizer steps of a training that are made again, from the first on; 0 for all
+    /// Repeat the first N optimizer steps of a training; 0 for all
     #[arg(long, value_name = "N", default_value_t = Replay::default().steps)]
     steps: usize,
-    /// Items of each task that are answered again, or sequences that are scored again; 0 for all
+    /// Repeat the first N items of each task, or sequences; 0 for all
     #[arg(long, value_name = "N", default_value_t = Replay::default().items)]
     items: usize,
-    /// Largest relative difference of numbers that counts as none; 0 for the last bit
+    /// Largest relative difference that counts as equal; 0 for equal to the last bit
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     tolerance: Option<f64>,
-    /// Where the model's folder is, if it has moved
+    /// The model's folder, if it has moved
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
-    /// Where the adapter on it is, if it has moved
+    /// The adapter's folder, if it has moved
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     /// Print as JSON

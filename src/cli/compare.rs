@@ -1,16 +1,16 @@
 use super::report::read as read_results;
-use super::terminal::show;
+use super::terminal::print_table;
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use unforget::error::{Error, Result};
+use unforget::error::{Error, Result, there_are};
 use unforget::experiment::results::Results;
 use unforget::report::forgetting::{p_value, pairs_of, range};
 use unforget::report::summary::arms;
 use unforget::samples::{self, Measure};
 use unforget::select::canonical;
 use unforget::stats::{Adjusted, Comparison, Design, Pair, Test};
-use unforget::table::{Cell, Table, WIDTH};
+use unforget::table::{Cell, Table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,18 +27,18 @@ Examples:
 pub struct Compare {
     /// Samples of the first model, a file or a folder; with --results, an arm or `base`
     first: String,
-    /// The same of the second model; what is printed is second − first
+    /// The same for the second model; differences are second − first
     second: String,
     /// Compare two arms of these results: results.json, or the folder that holds it
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["measure", "filter"])]
     results: Option<PathBuf>,
-    /// Points that would not matter [default: the recipe's with --results, else 2]
+    /// Change in points that would not matter [default: the recipe's with --results, else 2]
     #[arg(long, value_name = "POINTS")]
     margin: Option<f64>,
-    /// The measure that is compared [default: the first that each row names]
+    /// Measure to compare [default: the first that each row names]
     #[arg(long, value_name = "NAME")]
     measure: Option<String>,
-    /// The filter, of sample files with several rows for one item
+    /// Filter to compare, where a sample file has several rows for an item
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
     /// Print everything as JSON
@@ -103,7 +103,7 @@ impl Compare {
             let (first, second) = (&self.first, &self.second);
             return super::print_json(&Document { first, second, design, comparisons: lines });
         }
-        show!("{}", self.table(&lines, &design).text(WIDTH));
+        print_table(&self.table(&lines, &design));
         Ok(())
     }
 
@@ -147,8 +147,8 @@ impl Compare {
             [("first", &self.first, &first), ("second", &self.second, &second)]
         {
             if !known.contains(&name.as_str()) {
-                let problem =
-                    format!("no arm `{typed}` in these results; there are: {}", known.join(", "));
+                let known = there_are(typed, &known);
+                let problem = format!("no arm `{typed}` in these results; {known}");
                 return Err(Error::invalid(what, problem));
             }
         }
@@ -211,6 +211,7 @@ impl Compare {
             .column("n differ", |line| line.comparison.items_to_differ)
             .column("n equal", |line| line.comparison.items_to_equal)
             .table()
+            .first(&["points", "95 %", "not worse", "p", "lost", "gained", "equal"])
             .without_empty()
     }
 }

@@ -23,7 +23,7 @@ pub enum WhenTooLong {
     Refuse,
     /// Leave them out, and name them
     Drop,
-    /// Cut off their end, and name them
+    /// Cut them to fit, and name them
     Truncate,
 }
 

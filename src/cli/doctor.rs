@@ -27,7 +27,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {
-    /// Also look at this model: how its chat template ends an answer, whether it opens a thinking block or writes a date, how much memory it takes and
+    /// Also check this model: how its chat template ends an answer, whether it opens a thinking block or writes a date, how much memory it takes and
     /// how fast it is here, which is measured
     #[arg(long, value_name = "FOLDER")]
     model: Option<String>,

@@ -1,23 +1,24 @@
 use super::Common;
 use super::benchmark::Benchmarks;
-use super::data::{self, tell_unusable};
+use super::data::{self, WhenTooLong, tell_unusable};
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::{say, show, tell};
+use super::terminal::{print_lines, say, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use unforget::answers::Task;
 use unforget::card::written_options;
 use unforget::error::{Error, Result, Word};
-use unforget::evaluate::{Graded, ItemScore, TaskScore};
-use unforget::experiment::split_file;
+use unforget::evaluate::{self, Graded, ItemScore, TaskScore};
+use unforget::experiment::{split_file, task_names};
 use unforget::generate::Sampling;
 use unforget::samples::{self, Evaluated, Evaluation};
 use unforget::stats;
 use unforget::store::Output;
 use unforget::table::{Cell, NOTHING, Table};
 use unforget::task::{Accuracy, Check, Form, Item};
+use unforget::tokens::Tokenizer;
 use unforget::verbs;
 
 const EXAMPLES: &str = "\
@@ -26,9 +27,9 @@ Examples:
     unforget evaluate --model lab --task code,algebra,word --show 2
   The same with an adapter on it:
     unforget evaluate --model lab --adapter adapter --task code,algebra,word
-  The whole front between the base and the tuned model:
+  The whole range between the base and the tuned model:
     unforget evaluate --model lab --adapter adapter --adapter-scale 0,0.25,0.5,0.75,1 --task code,algebra,word
-  Grade a model on the first 200 questions of two published benchmarks, and keep every answer:
+  Grade a model on the first 200 questions of two published benchmarks, and save every answer:
     unforget evaluate --model gemma-2-2b-it --benchmark gsm8k=gsm8k/test.jsonl --benchmark arc=arc/test.jsonl --limit 200 --out samples
   The first 20 tasks of MBPP's test split:
     unforget evaluate --model gemma-2-2b-it --benchmark mbpp=mbpp.jsonl --limit 20
@@ -47,7 +48,7 @@ pub struct Evaluate {
     /// Adapter in PEFT's format, a folder or owner/name on the hub, put on the model
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
-    /// How much of the adapter's change of the weights is put on: 0 is the base, 1 the tuned model. Several with commas
+    /// Scale of the adapter's change of the weights: 0 is the base, 1 the tuned model. Several with commas
     #[arg(
         long,
         value_name = "SCALE",
@@ -57,7 +58,7 @@ pub struct Evaluate {
     )]
     adapter_scale: Vec<f64>,
     /// Tasks of the lab, or of the folder given with --tasks; several with commas
-    #[arg(long, value_delimiter = ',', required_unless_present_any = ["items", "benchmark"])]
+    #[arg(long, value_delimiter = ',')]
     task: Vec<String>,
     /// Folder with <task>/<split>.jsonl [default: the lab's]
     #[arg(long, value_name = "FOLDER")]
@@ -65,10 +66,10 @@ pub struct Evaluate {
     /// train, validation or test
     #[arg(long, default_value = "test")]
     split: String,
-    /// First items of each task; 0 for all [default: 100, or all where there are fewer]
+    /// Ask only the first N items of each task; 0 for all [default: 100]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// A file of items in this crate's form, instead of tasks
+    /// A file of items in this crate's format, instead of tasks
     #[arg(long, value_name = "FILE", conflicts_with_all = ["task", "tasks"])]
     items: Option<PathBuf>,
     #[command(flatten)]
@@ -78,10 +79,13 @@ pub struct Evaluate {
     /// Longest answer in tokens [default: 128, for benchmarks as the paper has it]
     #[arg(long)]
     max_new_tokens: Option<usize>,
-    /// Write every answer with its grade, and the results, in the form of lm-evaluation-harness
+    /// What to do with questions that leave no room for an answer in the model's context; truncate cuts off their beginning
+    #[arg(long, value_enum, default_value = "refuse")]
+    too_long: WhenTooLong,
+    /// Write results and every answer with its grade, in the format of lm-evaluation-harness
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Print this many answers of each task with their grades
+    /// Print the first N answers of each task with their grades
     #[arg(long, value_name = "N", default_value_t = 0)]
     show: usize,
     /// Print grades and answers as JSON
@@ -102,8 +106,11 @@ impl Evaluate {
         let cx = common.context()?;
         let mut checkpoint = self.template.checkpoint(&cx, &self.model)?;
         checkpoint.adapter = super::adapter_folder(&cx, self.adapter.as_deref())?;
-        let (asked, refused) =
-            gradable(self.asked(cx.tokenizer(&checkpoint)?.template().is_some())?);
+        let tokenizer = cx.tokenizer(&checkpoint)?;
+        let mut asked = self.asked(tokenizer.template().is_some())?;
+        let context = checkpoint.config()?.max_position_embeddings;
+        asked.iter_mut().try_for_each(|task| self.fit(task, &tokenizer, context))?;
+        let (asked, refused) = gradable(asked);
         if asked.is_empty() {
             return refused.map_or(Ok(()), Err);
         }
@@ -175,7 +182,7 @@ impl Evaluate {
             return refused.map_or(Ok(()), Err);
         }
         let lines = tasks.iter().zip(&graded).map(|(task, rows)| Line::of(None, &task.name, rows));
-        show!("{}", table(&lines.collect::<Vec<_>>()).lines());
+        print_lines(&table(&lines.collect::<Vec<_>>()));
         for (Task { items, .. }, rows) in tasks.iter().zip(&graded) {
             for (item, row) in items.iter().zip(rows).take(self.show) {
                 say!(
@@ -205,7 +212,52 @@ impl Evaluate {
             let tasks = tasks.iter().zip(graded);
             tasks.map(|(task, rows)| Line::of(Some(*scale), &task.name, rows))
         });
-        show!("{}", table(&lines.collect::<Vec<_>>()).lines());
+        print_lines(&table(&lines.collect::<Vec<_>>()));
+        Ok(())
+    }
+
+    /// Has the items of a task fit the context, as --too-long says.
+    fn fit(&self, task: &mut Asked, tokenizer: &Tokenizer, context: usize) -> Result<()> {
+        let mut long = Vec::new();
+        let mut kept = Vec::new();
+        for item in std::mem::take(&mut task.items) {
+            // what cannot be asked at all is said where it is asked
+            if evaluate::length(tokenizer, &item).is_ok_and(|length| length > context) {
+                long.push(item.id.clone());
+                if self.too_long == WhenTooLong::Truncate {
+                    kept.push(shortened(item, tokenizer, context, task.max_new_tokens)?);
+                }
+            } else {
+                kept.push(item);
+            }
+        }
+        task.items = kept;
+        if long.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = long.iter().map(String::as_str).collect();
+        let (count, of, names) = (long.len(), task.items.len(), data::first_names(&ids));
+        let what = match self.too_long {
+            WhenTooLong::Refuse => {
+                let problem = format!(
+                    "{count} of {} questions leave no room for an answer in the context of {context} tokens: {names}; --too-long drop leaves them out, truncate cuts off their beginning, and --prompts may ask in fewer words",
+                    of + count
+                );
+                return Err(Error::invalid(format!("task {}", task.name), problem));
+            }
+            WhenTooLong::Drop if of == 0 => {
+                let problem =
+                    format!("every question is longer than {context} tokens, so nothing is left");
+                return Err(Error::invalid(format!("task {}", task.name), problem));
+            }
+            WhenTooLong::Drop => "are left out, so that this is no score of all",
+            WhenTooLong::Truncate => "lose their beginning",
+        };
+        tell!(
+            "{}: {count} questions leave no room for an answer in the context of {context} tokens and {what}: {names}",
+            Word(&task.name)
+        );
+        task.config["too_long"] = serde_json::json!({"items": long, "what": what});
         Ok(())
     }
 
@@ -215,6 +267,15 @@ impl Evaluate {
 
     /// Everything that is asked of a model that has a chat template or none: tasks, a file of items, benchmarks.
     fn asked(&self, chat: bool) -> Result<Vec<Asked>> {
+        if self.task.is_empty() && self.items.is_none() && self.benchmarks.benchmark.is_empty() {
+            let folder = self.tasks.clone().map_or_else(unforget::lab::folder, Ok)?;
+            let problem = format!(
+                "name a --task (of {}: {}), a --benchmark, or a file of --items; --tasks is the folder that tasks are in",
+                folder.display(),
+                task_names(&folder).join(", ")
+            );
+            return Err(Error::invalid("what to evaluate", problem));
+        }
         let mut asked = Vec::new();
         if let Some(file) = &self.items {
             let stem = file.file_stem().unwrap_or_default();
@@ -282,6 +343,37 @@ impl Evaluate {
         let items = items.into_iter().map(|item| self.benchmarks.scored(item)).collect();
         Asked { name: name.to_owned(), of, shots: 0, items, max_new_tokens: 128, config }
     }
+}
+
+/// The item without the beginning of its question, as lm-evaluation-harness cuts one: what is left fits the context with an answer of the longest
+/// length, or of a quarter of the context if that is longer.
+fn shortened(
+    mut item: Item,
+    tokenizer: &Tokenizer,
+    context: usize,
+    max_new_tokens: usize,
+) -> Result<Item> {
+    /// Tokens may come out otherwise where a text is cut.
+    const TRIES: usize = 8;
+    let answer = match item.check.by_likelihood() {
+        true => 0,
+        false => max_new_tokens.min(context / 4),
+    };
+    for _ in 0..TRIES {
+        let length = evaluate::length(tokenizer, &item)? + answer;
+        let Some(over) = length.checked_sub(context).filter(|over| *over > 0) else {
+            return Ok(item);
+        };
+        let ids = tokenizer.encode(&item.prompt, false)?.ids;
+        if over >= ids.len() {
+            break;
+        }
+        item.prompt = tokenizer.decode(&ids[over..])?;
+    }
+    let problem = format!(
+        "cannot be cut to fit the context of {context} tokens; leave it out with --too-long drop"
+    );
+    Err(Error::invalid(format!("item {}", item.id), problem))
 }
 
 /// One task that was graded, with the scale of the adapter where several were tried.

@@ -1,7 +1,8 @@
 use super::Common;
+use super::ending::{self, Ending};
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::{show, tell};
+use super::terminal::tell;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
@@ -21,7 +22,7 @@ pub struct Lab {
     /// Seeds at each arm's chosen rate
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
-    /// One seed, two rates, fewer items: under a minute
+    /// Four arms at one rate, one seed, fewer items, on one screen: under a minute
     #[arg(long)]
     quick: bool,
     /// The task to train for: code or algebra
@@ -33,6 +34,9 @@ pub struct Lab {
     output: Output,
 }
 
+/// What to look at after the lab.
+const TRY_NEXT: (&str, &str) = ("unforget notebook", "the same step by step");
+
 const EXAMPLES: &str = "\
 Example: a file my.toml with the four lines
     name = \"my-comparison\"
@@ -42,8 +46,8 @@ Example: a file my.toml with the four lines
 and
     unforget run my.toml
 
-results/my-comparison/results.json then holds the whole recipe with every key. A call that was stopped goes on where it was \
-when it is made again.";
+results/my-comparison/results.json then holds the whole recipe with every key. The same call resumes \
+what was stopped.";
 
 /// `unforget run`
 #[derive(Args)]
@@ -63,9 +67,18 @@ pub struct Output {
     /// Folder for tables, figures and the report [default: results/<name of the recipe>]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Print the results as JSON instead of a table
+    /// Print every table, the main one last
     #[arg(long)]
+    all: bool,
+    /// Print the results as JSON instead of a table
+    #[arg(long, conflicts_with = "all")]
     json: bool,
+}
+
+impl Output {
+    pub fn ending(&self, ending: Ending) -> Ending {
+        if self.all { Ending::All } else { ending }
+    }
 }
 
 impl Lab {
@@ -79,7 +92,11 @@ impl Lab {
         }
         recipe.precision = common.precision()?.or(recipe.precision);
         let recipe = self.template.apply(recipe.with_target(&self.target)?)?;
-        self.output.run(common, &recipe, None)
+        let (ending, next): (_, &[_]) = match self.quick {
+            true => (Ending::Screen, &[("unforget lab", "more arms, rates and seeds"), TRY_NEXT]),
+            false => (Ending::Main, &[TRY_NEXT]),
+        };
+        self.output.run(common, &recipe, None, (self.output.ending(ending), next))
     }
 }
 
@@ -91,15 +108,22 @@ impl RunRecipe {
             tell!("{}: `{old}` is called `{new}` now", self.recipe.display());
         }
         recipe.precision = common.precision()?.or(recipe.precision);
-        self.output.run(common, &recipe, Some(&self.recipe))
+        let ending = self.output.ending(Ending::Main);
+        self.output.run(common, &recipe, Some(&self.recipe), (ending, &[]))
     }
 }
 
 impl Output {
-    fn run(&self, common: &Common, recipe: &Recipe, file: Option<&PathBuf>) -> Result<()> {
+    fn run(
+        &self,
+        common: &Common,
+        recipe: &Recipe,
+        file: Option<&PathBuf>,
+        ending: (Ending, &[(&str, &str)]),
+    ) -> Result<()> {
         let output = self.checked(common, recipe, file)?;
         let cx = common.context()?;
-        self.write(&cx, recipe, output, || sweep::run(&cx, recipe, &common.device))
+        self.write(&cx, recipe, output, ending, || sweep::run(&cx, recipe, &common.device))
     }
 
     /// The folder for results, which takes nothing of what the call reads.
@@ -131,6 +155,7 @@ impl Output {
         cx: &Context,
         recipe: &Recipe,
         output: store::Output,
+        (ending, next): (Ending, &[(&str, &str)]),
         compute: impl FnOnce() -> Result<Results>,
     ) -> Result<()> {
         let (started, clock) = (Instant::now(), SystemTime::now());
@@ -146,14 +171,15 @@ impl Output {
         };
         let report = Report::of(results)?;
         let files = output.write(|| report.write(&provenance, &self.folder(recipe)))?;
+        let page = files.first().map(PathBuf::as_path);
         if self.json {
             super::print_json(&*report.summary.results)?;
-        } else {
-            show!("{}", report.text());
+            if let Some(page) = page {
+                cx.progress.note(&format!("page: {}", page.display()));
+            }
+            return Ok(());
         }
-        if let Some(page) = files.first() {
-            cx.progress.note(&format!("report: {}", page.display()));
-        }
+        ending::print(&report, ending, page, next);
         Ok(())
     }
 }

@@ -3,10 +3,12 @@ use super::data::{
     Asked, Reference, WhenTooLong, check_asked, check_offline, first_names, scored_for, weighting,
 };
 use super::output::Reads;
+use super::replace::{Replace, model_in_a_word};
 use super::template::Template;
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
+use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,10 +62,12 @@ struct Merged {
     /// Folder for the merged model
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    #[command(flatten)]
+    replace: Replace,
     /// Largest file of weights, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = export::SHARD)]
     shard: u64,
-    /// Print what was done as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
 }
@@ -79,6 +83,8 @@ struct Lora {
     /// Folder for the plain LoRA
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    #[command(flatten)]
+    replace: Replace,
     /// Rank of the plain LoRA; a larger one loses less [default: the adapter's own]
     #[arg(long, value_name = "N")]
     rank: Option<usize>,
@@ -126,16 +132,16 @@ struct Masks {
     /// Longest example in tokens [default: the model's context]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// What to do with longer examples
+    /// What to do with longer examples; truncate cuts off their end
     #[arg(long, value_enum, default_value = "refuse")]
     too_long: WhenTooLong,
-    /// Leave out rows that cannot be used, such as an empty answer, name them and count them, instead of stopping
+    /// Skip unusable rows, such as an empty answer, and report them, instead of stopping
     #[arg(long)]
     skip_unusable: bool,
-    /// Leave out, and name, examples whose pieces a trainer would split into other tokens (segments, swift), instead of stopping
+    /// Skip and report examples whose pieces a trainer would split into other tokens (segments, swift), instead of stopping
     #[arg(long)]
     leave_out: bool,
-    /// Print what was done as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
 }
@@ -182,9 +188,12 @@ impl Merged {
             return Err(Error::invalid("--shard", "must be at least 1"));
         }
         let out = folder(common, &self.model, &self.adapter, &self.out, "model")?;
-        let checkpoint = adapted(&common.context()?, &self.model, &self.adapter)?;
+        let cx = common.context()?;
+        let checkpoint = adapted(&cx, &self.model, &self.adapter)?;
+        let made = json!({"export": "merged", "model": model_in_a_word(&cx, &checkpoint)?, "shard": self.shard});
+        self.replace.check(&out, &made)?;
         let mut written = None;
-        out.make(|folder| {
+        out.make_from(Some(&made), |folder| {
             written = Some(export::merged(&checkpoint, folder, self.shard)?);
             Ok(())
         })?;
@@ -208,6 +217,8 @@ impl Lora {
         let out = folder(common, &self.model, &self.adapter, &self.out, "adapter")?;
         let cx = common.context()?;
         let checkpoint = adapted(&cx, &self.model, &self.adapter)?;
+        let made = json!({"export": "lora", "model": model_in_a_word(&cx, &checkpoint)?, "rank": self.rank});
+        self.replace.check(&out, &made)?;
         let layers = checkpoint
             .adapter
             .as_deref()
@@ -218,7 +229,7 @@ impl Lora {
             bar.set(1 + count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
         };
         let mut layers = Vec::new();
-        out.make(|folder| {
+        out.make_from(Some(&made), |folder| {
             layers = export::as_lora(&checkpoint, folder, self.rank, done)?;
             Ok(())
         })?;
@@ -233,7 +244,7 @@ impl Lora {
             .column("change", |layer| percent(layer.change))
             .column("lost of it", |layer| percent(layer.error))
             .table();
-        show!("{}", table.lines());
+        print_lines(&table);
         let worst = layers.iter().map(|layer| layer.error).fold(0.0, f64::max);
         say!(
             "change: of the weight's norm; lost of it: what the plain LoRA misses, {} at most",

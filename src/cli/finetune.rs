@@ -2,25 +2,29 @@ use super::data::{
     Asked, Reference, WhenTooLong, check_asked, check_known, check_scored, scored_for, weighting,
 };
 use super::output::Reads;
+use super::replace::{Replace, model_in_a_word};
 use super::template::Template;
-use super::terminal::{say, tell};
+use super::terminal::say;
 use super::watching::Watching;
 use super::{Common, word};
 use clap::Args;
 use serde::Serialize;
-use std::ffi::OsString;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unforget::adapter::LoraConfig;
+use unforget::context::Context;
 use unforget::error::{Error, Result};
 use unforget::ledger::{Ledger, Origin};
 use unforget::masked::{Masked, Prepared};
+use unforget::model::Checkpoint;
 use unforget::ops::KlDirection;
 use unforget::optimizer::{AdamWConfig, Schedule};
 use unforget::probe::{Row, Stopped};
+use unforget::provenance::{DataDigest, MaskDigest};
 use unforget::report;
 use unforget::select::Weighting;
-use unforget::store::Output;
+use unforget::store::{Output, bytes_hash};
 use unforget::train::{Method, Normalizer, Objective, TrainConfig};
 use unforget::verbs::{self, Training, Tuned};
 
@@ -43,7 +47,8 @@ Examples:
   Every token, three epochs at a rate of 1e-4:
     unforget finetune --model my-model --data my-data.jsonl --num-epochs 3 --learning-rate 1e-4 --out adapter
 
-See `unforget perplexity --help` for what a data set can be. The adapter is in PEFT's format. A call that was stopped goes on where it was when it is made again.";
+See `unforget perplexity --help` for what a data set can be. The adapter is in PEFT's format. The same call resumes what was stopped. In a folder that holds another call's adapter nothing is replaced \
+unless --replace says so.";
 
 /// `unforget finetune`
 #[derive(Args)]
@@ -58,6 +63,8 @@ pub struct FinetuneModel {
     /// Folder for the adapter, or for the model with --full
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    #[command(flatten)]
+    replace: Replace,
     /// Only the first N examples
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -71,7 +78,7 @@ pub struct FinetuneModel {
         help_heading = "Tokens to learn"
     )]
     threshold: Option<f64>,
-    /// Leave as many tokens out as --threshold T would, but others: drawn at random (random:T), or those of lowest perplexity
+    /// Mask as many tokens as --threshold T would, but others: at random (random:T), or those of lowest perplexity
     /// (lowest:T)
     #[arg(long, value_name = "KIND:T", help_heading = "Tokens to learn")]
     mask: Option<String>,
@@ -83,8 +90,8 @@ pub struct FinetuneModel {
         help_heading = "Tokens to learn"
     )]
     weights: Option<String>,
-    /// A ledger of these data and this model that `unforget perplexity --out` wrote, wherever it was scored: nothing is scored again, and a reference
-    /// model that was asked then is known
+    /// Take token perplexities from this ledger of the same data and model, which `unforget perplexity --out` wrote, instead of scoring again; it
+    /// may hold a reference model's, too
     #[arg(
         long,
         value_name = "LEDGER",
@@ -99,14 +106,14 @@ pub struct FinetuneModel {
     /// Longest example in tokens [default: the model's context]
     #[arg(long, value_name = "N", help_heading = "Tokens to learn")]
     max_length: Option<usize>,
-    /// What to do with longer examples
+    /// What to do with longer examples; truncate cuts off their end
     #[arg(long, value_enum, default_value = "refuse", help_heading = "Tokens to learn")]
     too_long: WhenTooLong,
-    /// Leave out rows that cannot be used, such as an empty answer, name them and count them, instead of stopping
+    /// Skip unusable rows, such as an empty answer, and report them, instead of stopping
     #[arg(long, help_heading = "Tokens to learn")]
     skip_unusable: bool,
 
-    /// Where values that are not given come from: the paper's (rate 2e-5, linear, batch 4, dropout 0.05), or those for the lab's
+    /// Default values: the paper's (rate 2e-5, linear, batch 4, dropout 0.05), or those for the lab's
     /// small model (rate 1e-3, cosine, batch 16) [default: lab for --model lab, else paper]
     #[arg(long, value_parser = ["paper", "lab"], help_heading = "Training")]
     preset: Option<String>,
@@ -116,23 +123,26 @@ pub struct FinetuneModel {
     /// Passes over the data
     #[arg(long, value_name = "N", help_heading = "Training")]
     num_epochs: Option<usize>,
+    /// End after N optimizer steps, over which the schedule goes, however many passes they are
+    #[arg(long, value_name = "N", conflicts_with = "num_epochs", help_heading = "Training")]
+    max_steps: Option<usize>,
     /// Examples of one optimizer step
     #[arg(long, value_name = "N", help_heading = "Training")]
     batch_size: Option<usize>,
-    /// How the rate goes over the steps
+    /// How the rate changes over the steps
     #[arg(long, value_parser = word::<Schedule>(["constant", "linear", "cosine"]), help_heading = "Training")]
     schedule: Option<Schedule>,
     /// Steps over which the rate rises from 0
     #[arg(long, value_name = "N", help_heading = "Training")]
     warmup_steps: Option<usize>,
-    /// What a step's loss is divided by: learned tokens, all completion tokens, the sum of the weights, or examples. Wins over what
-    /// --weights says [default: as --weights says or its method was published, else learned tokens]
+    /// Divisor of a step's loss: learned tokens, all completion tokens, the sum of the weights, or examples. Overrides
+    /// --weights [default: as --weights says or its method was published, else learned tokens]
     #[arg(long, value_parser = word::<Normalizer>(Normalizer::NAMES.map(|(name, _)| name)), help_heading = "Training")]
     normalizer: Option<Normalizer>,
     /// Largest norm of a step's gradient
     #[arg(long, value_name = "NORM", allow_negative_numbers = true, help_heading = "Training")]
     max_grad_norm: Option<f64>,
-    /// Leave gradients as long as they are
+    /// Do not clip gradients
     #[arg(long, conflicts_with = "max_grad_norm", help_heading = "Training")]
     no_max_grad_norm: bool,
     /// Decoupled weight decay, multiplied by the learning rate
@@ -141,11 +151,17 @@ pub struct FinetuneModel {
     /// Seed of the adapter's start, the order of examples, dropout and random masks
     #[arg(long, value_name = "N", help_heading = "Training")]
     seed: Option<u64>,
-    /// Compute blocks again in the backward pass instead of keeping them: less memory, more time, same bits
-    #[arg(long, value_name = "true|false", help_heading = "Training")]
+    /// Recompute blocks in the backward pass instead of storing them: less memory, more time, same bits
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        help_heading = "Training"
+    )]
     gradient_checkpointing: Option<bool>,
 
-    /// What is minimized at each learned token of probability p: surprisal (-ln p), probability:Q ((1 - p^Q) / Q), or
+    /// Loss of each learned token of probability p: surprisal (-ln p), probability:Q ((1 - p^Q) / Q), or
     /// psft:EPSILON[:STEPS] (a token pulls until p has grown by 1 + EPSILON over the base model's, or over that of the last multiple of
     /// STEPS)
     #[arg(long, value_name = "NAME", help_heading = "Staying close to the base")]
@@ -158,7 +174,7 @@ pub struct FinetuneModel {
         help_heading = "Staying close to the base"
     )]
     kl: Option<f64>,
-    /// The divergence over the base's N most probable tokens and all others as one [default: the whole vocabulary]
+    /// Compute the divergence over the base's N most probable tokens, with all others as one [default: the whole vocabulary]
     #[arg(long, value_name = "N", requires = "kl", help_heading = "Staying close to the base")]
     kl_top: Option<usize>,
     /// KL(base || model), or KL(model || base) [default: forward]
@@ -187,17 +203,17 @@ pub struct FinetuneModel {
     /// Numerator of the adapter's scale alpha / rank
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Adapter")]
     alpha: Option<f64>,
-    /// Share of its input that the adapter does not see while training
+    /// Dropout on the adapter's input while training
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "Adapter")]
     dropout: Option<f64>,
-    /// DoRA: the adapter turns the rows of a weight, their lengths are trained apart
+    /// DoRA: the adapter turns the rows of a weight, and their lengths are trained separately
     #[arg(long, help_heading = "Adapter")]
     dora: bool,
-    /// Train every weight, no adapter
+    /// Train every weight instead of an adapter
     #[arg(long, conflicts_with_all = ["rank", "alpha", "dropout", "dora"], help_heading = "Adapter")]
     full: bool,
 
-    /// Print what was done as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
 }
@@ -224,39 +240,15 @@ struct Printed<'a> {
     tokens_per_second: Option<f64>,
     seconds: f64,
     relative_weight_change: f64,
+    /// What is wrong with the training.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     #[serde(skip_serializing_if = "<[Row]>::is_empty")]
     probes: &'a [Row],
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<&'a Stopped>,
     config: &'a TrainConfig,
     out: &'a Path,
-}
-
-/// Options of `finetune` that have another name today.
-const RENAMED: [(&str, &str); 5] = [
-    ("--epochs", "--num-epochs"),
-    ("--batch", "--batch-size"),
-    ("--clip", "--max-grad-norm"),
-    ("--no-clip", "--no-max-grad-norm"),
-    ("--replay", "--gradient-checkpointing"),
-];
-
-/// The command line with the names that options have today; says which it was given by an earlier one.
-pub fn renamed(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let all: Vec<OsString> = arguments.collect();
-    if !all.iter().any(|argument| argument == "finetune") {
-        return all;
-    }
-    let today = |argument: OsString| {
-        let text = argument.to_string_lossy();
-        let (name, value) = text.split_once('=').map_or((&*text, None), |(a, b)| (a, Some(b)));
-        let Some((old, new)) = RENAMED.iter().find(|(old, _)| *old == name) else {
-            return argument;
-        };
-        tell!("{old} is called {new} now");
-        value.map_or(OsString::from(new), |value| format!("{new}={value}").into())
-    };
-    all.into_iter().map(today).collect()
 }
 
 impl FinetuneModel {
@@ -307,6 +299,8 @@ impl FinetuneModel {
             ..Training::of(&prepared)
         };
         let (out, log) = (&outputs[0], outputs.get(1));
+        let made = self.made(&cx, &checkpoint, &prepared, &training)?;
+        self.replace.check(out, &made)?;
         let train = || {
             let tuned = verbs::train(&cx, &checkpoint, &data.name, &training)?;
             if let Some(folder) = &self.watching.log {
@@ -317,8 +311,28 @@ impl FinetuneModel {
         };
         let tuned = log.map_or_else(train, |log| log.write(train))?;
         let from = tuned.checkpoint.adapter.as_ref().unwrap_or(&tuned.checkpoint.model);
-        out.make(|folder| copy_files(from, folder))?;
+        out.make_from(Some(&made), |folder| copy_files(from, folder))?;
         self.print(&tuned, &prepared)
+    }
+
+    /// From what the adapter or model is made.
+    fn made(
+        &self,
+        cx: &Context,
+        checkpoint: &Checkpoint,
+        prepared: &Prepared<'_>,
+        training: &Training<'_>,
+    ) -> Result<Value> {
+        let watch = training.watch.map(serde_json::to_vec).transpose();
+        let watch = watch.map_err(Error::library("naming what is watched"))?;
+        Ok(json!({
+            "model": model_in_a_word(cx, checkpoint)?,
+            "data": DataDigest::of_training(training.data),
+            "weights": MaskDigest::of(training.data, Some(prepared.weights().to_string())),
+            "config": prepared.config,
+            "precision": cx.precision_of(checkpoint).name(),
+            "watched": watch.map(|bytes| bytes_hash(&bytes)),
+        }))
     }
 
     fn config(&self) -> TrainConfig {
@@ -341,6 +355,7 @@ impl FinetuneModel {
             schedule: self.schedule.unwrap_or(preset.schedule),
             warmup_steps: self.warmup_steps.unwrap_or(preset.warmup_steps),
             num_epochs: self.num_epochs.unwrap_or(preset.num_epochs),
+            max_steps: self.max_steps.or(preset.max_steps),
             batch_size: self.batch_size.unwrap_or(preset.batch_size),
             normalizer: self.normalizer.or(preset.normalizer),
             max_grad_norm: if self.no_max_grad_norm {
@@ -384,6 +399,7 @@ impl FinetuneModel {
             tokens_per_second: (tuned.seconds > 0.0).then(|| tokens as f64 / tuned.seconds),
             seconds: tuned.seconds,
             relative_weight_change: tuned.relative_weight_change,
+            warnings: tuned.diverged().into_iter().collect(),
             probes: &tuned.probes,
             stopped: tuned.stopped.as_ref(),
             config,

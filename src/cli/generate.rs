@@ -47,7 +47,7 @@ const NONE_RIGHT: &str = "pool-none-right.jsonl";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Generate {
-    /// What the model is shown: the question, or the question with its reference answer
+    /// What the model sees: the question, or the question with its reference answer
     kind: Kind,
     /// Model folder in Hugging Face layout, GGUF file, owner/name[@revision] of the hub, or `lab`
     #[arg(long, value_name = "FOLDER")]
@@ -58,31 +58,31 @@ pub struct Generate {
     /// The items: a .jsonl file, or any other form of a data set
     #[arg(long, value_name = "FILE")]
     items: PathBuf,
-    /// Leave out items that cannot be used, such as one whose reference no answer can match, name them and count them, instead of stopping
+    /// Skip unusable items, such as one whose reference no answer can match, and report them, instead of stopping
     #[arg(long)]
     skip_unusable: bool,
     /// Only the first N items
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Answers to each item [default: 32 for self-output, 1 for rephrase, as in the paper]
+    /// Answers to sample per item [default: 32 for self-output, 1 for rephrase, as in the paper]
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// What logits are divided by; 0 takes the most probable token
+    /// Sampling temperature; 0 always takes the most probable token
     #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
     temperature: f64,
-    /// Draw from the most probable tokens that together have this probability
+    /// Sample from the most probable tokens that together have this probability (nucleus)
     #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
     top_p: f64,
-    /// Draw from this many most probable tokens only
+    /// Sample from this many most probable tokens only
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
     /// Longest answer in tokens
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: usize,
-    /// Seed of all draws
+    /// Seed of the sampling
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Of the right answers, the one whose perplexity is lowest: given the prompt, or of its text alone
+    /// Choose the correct answer of lowest perplexity: given the prompt, or of its text alone
     #[arg(
         long,
         value_parser = word::<Conditioning>([

@@ -21,16 +21,16 @@ Examples:
 pub struct Items {
     #[command(flatten)]
     benchmarks: Benchmarks,
-    /// train, validation or test: which file of a folder is read
+    /// Which file of a folder to read: train, validation or test
     #[arg(long, default_value = "test")]
     split: String,
-    /// The items are for a base model, which has no chat template: lm-evaluation-harness asks it for code in other words
+    /// For a base model without chat template, which lm-evaluation-harness asks for code in other words
     #[arg(long)]
     base: bool,
-    /// Leave out this many items at the beginning
+    /// Skip this many items at the beginning
     #[arg(long, default_value_t = 0)]
     skip: usize,
-    /// Items to write [default: all]
+    /// Number of items to write [default: all]
     #[arg(long)]
     limit: Option<usize>,
     /// File to write, such as tasks/gsm8k/test.jsonl

@@ -10,9 +10,9 @@ use unforget::store::Output;
 /// `unforget make-lab`
 #[derive(Args)]
 pub struct MakeLab {
-    /// Folder to make it in; a stopped call goes on where it was
+    /// Folder to make it in; the same call resumes what was stopped
     folder: PathBuf,
-    /// A recipe of pre-training in TOML; keys that it leaves out have the shipped model's values
+    /// A pre-training recipe in TOML; missing keys have the shipped model's values
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
     /// Only the benchmarks, no model

@@ -1,5 +1,5 @@
 use super::Common;
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ Memory does not grow with the ledger but for 4 bytes a completion token, of whic
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct QueryLedger {
-    /// Files, or folders of files, that `unforget perplexity --out` wrote; they are taken together
+    /// Files or folders that `unforget perplexity --out` wrote, queried together
     #[arg(required = true, value_name = "LEDGER")]
     ledgers: Vec<PathBuf>,
     /// Thresholds of the token perplexity
@@ -133,6 +133,7 @@ fn print(of: &Printed) {
         .column("quantile", |of| of.quantile.to_string())
         .column("perplexity", |of| number(of.perplexity));
     for table in [thresholds.table(), classes.table(), quantiles.table()] {
-        show!("\n{}", table.lines());
+        say!();
+        print_lines(&table);
     }
 }

@@ -7,11 +7,14 @@ mod card;
 mod compare;
 mod data;
 mod doctor;
+mod ending;
 mod evaluate;
 mod experiment;
 mod export;
 mod finetune;
 mod generate;
+mod habits;
+mod influence;
 mod items;
 mod lab;
 mod ledger;
@@ -19,6 +22,7 @@ mod notebook;
 mod output;
 mod paper;
 mod perplexity;
+mod replace;
 mod report;
 mod sweep;
 mod template;
@@ -27,13 +31,13 @@ mod watching;
 mod weights;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unforget::context::Context;
-use unforget::error::{Error, Result};
+use unforget::error::{Error, Plain, Result};
 use unforget::model::{DeviceChoice, Precision};
 use unforget::progress::Progress;
 use unforget::store::Store;
@@ -53,28 +57,33 @@ struct Cli {
 /// Options of every verb.
 #[derive(Args)]
 struct Common {
-    /// Folder of cached results; finished ones are returned at once, unfinished ones go on
+    /// Folder of cached results; finished ones are reused, unfinished ones resume
     #[arg(long, global = true, value_name = "FOLDER", env = "UNFORGET_STORE")]
     store: Option<PathBuf>,
     /// Where to compute: cpu, cuda, cuda:N (the N-th NVIDIA GPU, from 0) or metal
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
-    /// In what products with frozen weights are computed on a processor: f32, bf16x2 (activations in two bf16 terms) or bf16; without an
-    /// instruction for bf16 (see doctor) all are f32 [default: the recipe's, else bf16x2 where the
-    /// model's weights are bf16 and f32 where they are not]
+    /// Precision of products with frozen weights on a CPU: f32, bf16x2 (activations in two bf16 terms) or bf16; f32 where the CPU has no
+    /// instruction for bf16 (see doctor) [default: the recipe's, else bf16x2 for a model in bf16 and f32 for others]
     #[arg(long, global = true, value_name = "PRECISION")]
     precision: Option<String>,
     /// Runs computed side by side on a CPU, each on one thread [default: the number of processors]
     #[arg(long, global = true, value_name = "N")]
     workers: Option<usize>,
-    /// No progress on stderr
+    /// Show no progress
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// All columns of tables, as a file or a pipe gets them [default: those that fit the terminal, or COLUMNS]
+    #[arg(long, global = true)]
+    wide: bool,
+    /// Colors for signs, verdicts and headings
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
+    color: terminal::Color,
 }
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Run the whole comparison on the lab model that ships with the crate: table, figures, report
+    /// Run the whole comparison on the lab model that ships with the crate; start with `lab --quick`
     Lab(experiment::Lab),
     /// Run an experiment described in a TOML file
     Run(experiment::RunRecipe),
@@ -84,25 +93,28 @@ enum Verb {
     Table(paper::Table),
     /// Compute a figure of the paper at lab scale
     Figure(paper::Figure),
-    /// Judge each of the paper's hypotheses at lab scale: recipe, statistic, interval, verdict
+    /// Test each of the paper's hypotheses at lab scale: recipe, statistic, interval, verdict
     Claims(paper::Claims),
     /// Score every token of a data set: how surprising it is to a model
     Perplexity(perplexity::Perplexity),
+    /// Say what learning each token of some answers would do to other data: which tokens do the damage
+    Influence(influence::InfluenceOfTokens),
     /// Query scored tokens: what thresholds mask, classes, quantiles
     Ledger(ledger::QueryLedger),
-    /// Let a model write the training answers: its own right ones, or the given ones in its words
+    /// Let a model write the training answers: its own correct ones, or the given ones in its words
     Generate(generate::Generate),
-    /// Read a rule of token weights: what it is, what it needs, and what it keeps of a scored data set
+    /// Explain a rule of token weights: what it means, what it needs, and what it keeps of a scored data set
     Weights(weights::Weights),
     /// Fine-tune a model on a data set, on all tokens or on those of low perplexity
+    #[command(alias = "train")]
     Finetune(Box<finetune::FinetuneModel>),
     /// Grade a model's answers on benchmarks
     Evaluate(evaluate::Evaluate),
-    /// Compare two models on the same items: how much changed, whether it is there, whether it is small enough to be none
+    /// Compare two models on the same items: the change, whether it is real, and whether it is small enough to ignore
     Compare(compare::Compare),
-    /// Show what a run was made from, or in what two runs differ
+    /// Show what a run was made from, or how two runs differ
     Card(card::ShowCard),
-    /// Make a part of a run again and hold it against what the store says
+    /// Repeat a part of a run and compare it with the store
     Verify(card::Verify),
     /// Write a published benchmark as a file of items, which recipes and other verbs can use as a task
     Items(items::Items),
@@ -112,13 +124,13 @@ enum Verb {
     Report(report::WriteReport),
     /// Recompute the numbers of the paper from the files its authors published
     Audit(audit::AuditFiles),
-    /// Build the book: notebooks as pages, results as computed, every link followed
+    /// Build the book: notebooks as pages, results as computed, every link checked
     Book(book::Book),
     /// Open the notebooks in Jupyter with the Rust kernel set up, or run them without a browser
     Notebook(notebook::Notebook),
-    /// Make the lab from nothing: its benchmarks, tokenizer and model
+    /// Build the lab from scratch: its benchmarks, tokenizer and model
     MakeLab(lab::MakeLab),
-    /// Say what this machine has and lacks
+    /// Check what this machine has and lacks
     Doctor(doctor::Doctor),
 }
 
@@ -210,25 +222,54 @@ pub fn main() -> ExitCode {
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
     end_with_the_reader();
+    unforget::interruption::end_soon();
     let result = check_names().and_then(|()| {
-        match Cli::try_parse_from(finetune::renamed(std::env::args_os())) {
-            Ok(cli) => run(cli).map(|()| ExitCode::SUCCESS),
-            Err(other) => {
-                let (text, code) = (other.render().to_string(), u8::from(other.use_stderr()) * 2);
-                match other.use_stderr() {
-                    true => tell!("{}", text.trim_end()),
-                    false => say!("{}", text.trim_end()),
-                }
-                Ok(ExitCode::from(code))
+        match Cli::try_parse_from(habits::renamed(std::env::args_os())) {
+            Ok(cli) => {
+                terminal::set_layout(cli.common.color, cli.common.wide);
+                run(cli).map(|()| ExitCode::SUCCESS)
             }
+            Err(other) => Ok(no_call(&other)),
         }
     });
-    let code = result.unwrap_or_else(|error| {
-        tell!("error: {error}");
-        ExitCode::FAILURE
+    let code = result.unwrap_or_else(|error| match error {
+        Error::Interrupted => {
+            tell!("{}", unforget::interruption::RESUMES);
+            ExitCode::from(130)
+        }
+        error => {
+            tell!("error: {error}");
+            ExitCode::FAILURE
+        }
     });
     terminal::end_if_lost(std::io::stdout().flush());
     code
+}
+
+/// Prints the help that was asked for, or why the arguments are no call.
+fn no_call(other: &clap::Error) -> ExitCode {
+    let text = other.render().to_string();
+    let text = text.trim_end();
+    if other.use_stderr() {
+        tell!(
+            "{text}{}",
+            habits::tip(other).map_or(String::new(), |tip| format!("\n\n  tip: {tip}"))
+        );
+        return ExitCode::from(2);
+    }
+    // what was asked for is not parsed where help is
+    let mut words = std::env::args().skip_while(|word| !word.starts_with("--color"));
+    let color = words.next().and_then(|word| match word.split_once('=') {
+        Some((_, when)) => Some(when.to_owned()),
+        None => words.next(),
+    });
+    let color = color.and_then(|when| terminal::Color::from_str(&when, true).ok());
+    match color.unwrap_or(terminal::Color::Auto).wanted() {
+        // an environment variable that the help quotes may hold anything
+        true => terminal::print_painted(&terminal::painted_help(&Plain(text).to_string())),
+        false => say!("{text}"),
+    }
+    ExitCode::SUCCESS
 }
 
 fn run(cli: Cli) -> Result<()> {
@@ -240,6 +281,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Figure(verb) => verb.run(&cli.common),
         Verb::Claims(verb) => verb.run(&cli.common),
         Verb::Perplexity(verb) => verb.run(&cli.common),
+        Verb::Influence(verb) => verb.run(&cli.common),
         Verb::Ledger(verb) => verb.run(&cli.common),
         Verb::Generate(verb) => verb.run(&cli.common),
         Verb::Weights(verb) => verb.run(),

@@ -20,25 +20,25 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Notebook {
-    /// Say what is there and what is missing, change nothing
+    /// Report what is installed and what is missing; change nothing
     #[arg(long, group = "what")]
     check: bool,
-    /// Put there what is missing, open nothing
+    /// Install what is missing; open nothing
     #[arg(long, group = "what")]
     prepare: bool,
-    /// Take away what this command put on the machine
+    /// Remove what this command installed
     #[arg(long, group = "what")]
     remove: bool,
     /// Run notebooks in a real kernel; fails at the first cell that fails or prints to stderr
     #[arg(long, group = "what")]
     run: bool,
-    /// As --run, and keep what the cells show in the files
+    /// As --run, and save the outputs in the notebooks
     #[arg(long, group = "what")]
     refresh: bool,
-    /// As --run, and compare what the cells show with what is kept, times and paths left out
+    /// As --run, and compare the outputs with the saved ones, except times and paths
     #[arg(long, group = "what")]
     verify: bool,
-    /// With --run, --refresh and --verify: the longest time of one cell, in seconds
+    /// With --run, --refresh and --verify: time limit of a cell, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     limit: u64,
     /// With --run, --refresh and --verify: which notebooks [default: all of notebooks/ and notebooks/solutions/]

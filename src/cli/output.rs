@@ -137,6 +137,13 @@ mod tests {
             "finetune --model model --data data.jsonl --target-probe a=probe.jsonl --out new --log OUT",
             &[("--data", "data.jsonl"), ("--target-probe", "probe.jsonl")],
         ),
+        row(
+            "influence",
+            "out",
+            Within("tokens.csv"),
+            "influence --model model --data data.jsonl --others probe.jsonl --out OUT",
+            &[("--data", "data.jsonl"), ("--others", "probe.jsonl")],
+        ),
         row("evaluate", "out", Adds, "evaluate --model model --items data.jsonl --out OUT", &[]),
         row(
             "items",
@@ -217,6 +224,9 @@ mod tests {
         ("perplexity", "data"),
         ("perplexity", "reference"),
         ("perplexity", "reference_adapter"),
+        ("influence", "model"),
+        ("influence", "data"),
+        ("influence", "others"),
         ("ledger", "ledgers"),
         ("generate", "model"),
         ("generate", "adapter"),

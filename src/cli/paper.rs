@@ -1,6 +1,6 @@
 use super::output::Reads;
 use super::template::Template;
-use super::terminal::{say, show};
+use super::terminal::{print_table, say, show};
 use super::{Common, print_json};
 use clap::Args;
 use serde_json::json;
@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use unforget::error::Result;
 use unforget::paper::{self, Desk, Exhibit, ExhibitOptions, Made, claims};
 use unforget::store::Output;
-use unforget::table::WIDTH;
 
 const TABLES: &str = "\
 Examples:
@@ -18,13 +17,13 @@ Examples:
   unforget table 3 --recipe      its recipe, for `unforget run`
   unforget table all --out results/paper
 
-Whatever another table has computed is not computed again, and a call that was stopped goes on where it was.";
+Results that another table has computed are reused, and the same call resumes what was stopped.";
 
 /// `unforget table`
 #[derive(Args)]
 #[command(after_help = TABLES)]
 pub struct Table {
-    /// The table's number, `format` or `as-published` for ours, or `all`; without it, all are listed
+    /// Number of the table, `format` or `as-published` for ours, or `all`; without it, list them
     number: Option<String>,
     #[command(flatten)]
     options: PaperOptions,
@@ -33,7 +32,7 @@ pub struct Table {
 /// `unforget figure`
 #[derive(Args)]
 pub struct Figure {
-    /// The figure's number, or `all`; without it, all are listed
+    /// Number of the figure, or `all`; without it, list them
     number: Option<String>,
     #[command(flatten)]
     options: PaperOptions,
@@ -51,10 +50,10 @@ struct PaperOptions {
     /// Seeds 1 to N at each arm's chosen rate [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
-    /// One seed, two rates, few items: to see that it works
+    /// One seed, two rates, few items: a quick check that it works
     #[arg(long)]
     quick: bool,
-    /// Another model than the lab's: a folder, or owner/name of the hub; the tasks stay the lab's
+    /// Another model: a folder, or owner/name on the hub; the tasks stay the lab's
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     #[command(flatten)]
@@ -117,8 +116,9 @@ impl Claims {
         if self.options.json {
             return print_json(&found);
         }
-        for table in claims::tables(&found) {
-            say!("{}", table.text(WIDTH));
+        for table in &claims::tables(&found) {
+            print_table(table);
+            say!();
         }
         Ok(())
     }
@@ -201,7 +201,8 @@ impl PaperOptions {
             }
             say!("{}: {}\n", exhibit.heading(), exhibit.title);
             for table in &shown.tables {
-                say!("{}", table.text(WIDTH));
+                print_table(table);
+                say!();
             }
             for figure in &shown.figures {
                 say!("figure: {}", figure.plot.title);

@@ -12,8 +12,9 @@ use unforget::dataset::{files, read_items};
 use unforget::error::Result;
 use unforget::ledger::{self, Origin};
 use unforget::masked::Masked;
-use unforget::perplexity::Summary;
+use unforget::perplexity::{Quantiles, Summary};
 use unforget::scored::Scored;
+use unforget::table::{NOTHING, significant};
 use unforget::task::Item;
 use unforget::verbs;
 
@@ -51,10 +52,10 @@ pub struct Perplexity {
     /// Only the first N examples
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// What to do with examples that are longer than the model's context
+    /// What to do with examples longer than the model's context; truncate cuts off their end
     #[arg(long, value_enum, default_value = "refuse")]
     too_long: WhenTooLong,
-    /// Leave out rows that cannot be used, such as an empty answer, name them and count them, instead of stopping
+    /// Skip unusable rows, such as an empty answer, and report them, instead of stopping
     #[arg(long)]
     skip_unusable: bool,
     /// Give tokens of a perplexity above T the weight 0 in the file of tokens
@@ -63,7 +64,7 @@ pub struct Perplexity {
     /// The weights in the file of tokens, as an expression or a published method: see `unforget weights`
     #[arg(long, value_name = "EXPR", requires = "out", conflicts_with = "threshold")]
     weights: Option<String>,
-    /// Seed of what a rule draws
+    /// Seed of random rules
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
@@ -177,9 +178,22 @@ fn print_summary(summary: &Summary, data: &Scored, context: usize) {
     }
     say!("tokens                               {:>10}", summary.tokens);
     say!("completion tokens                    {:>10}", summary.completion_tokens);
-    say!("perplexity, mean over examples");
-    say!("  of the answer given its prompt     {:>10}", number(summary.perplexity_given_prompt));
-    say!("  of the answer's text alone         {:>10}", number(summary.perplexity_of_text_alone));
+    say!("perplexity over examples               median        5 %       95 %       mean");
+    for (what, spread) in [
+        ("of the answer given its prompt", summary.spread_given_prompt),
+        ("of the answer's text alone", summary.spread_of_text_alone),
+    ] {
+        let of = |value: fn(Quantiles) -> f64| {
+            spread.map_or(NOTHING.into(), |of| significant(value(of)))
+        };
+        let made_by_few = spread.filter(|spread| !spread.mean_is_typical());
+        let mean = match made_by_few {
+            Some(_) => "made by few".to_owned(),
+            None => of(|of| of.mean),
+        };
+        let (median, low, high) = (of(|of| of.median), of(|of| of.q05), of(|of| of.q95));
+        say!("  {what:<32} {median:>10} {low:>10} {high:>10} {mean:>10}");
+    }
     say!("perplexity per completion token      {:>10}", number(summary.perplexity_per_token));
     say!("completion tokens of a perplexity above");
     for above in &summary.above {

@@ -1,6 +1,7 @@
 use super::Common;
+use super::ending::{self, Ending};
 use super::output::Reads;
-use super::terminal::{say, show};
+use super::terminal::tell;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use unforget::error::{Error, Result};
@@ -12,7 +13,9 @@ Examples:
   Draw the lab's figures again, in the place of the old ones:
     unforget report results/lab
   Into another folder:
-    unforget report results/lab/results.json --out results/lab-again";
+    unforget report results/lab/results.json --out results/lab-again
+  A page of all answers beside it, to look for what was lost and gained:
+    unforget report results/lab --samples";
 
 /// `unforget report`
 #[derive(Args)]
@@ -23,6 +26,12 @@ pub struct WriteReport {
     /// Folder for tables, figures and the report [default: the folder of results.json]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Print every table, the main one last
+    #[arg(long)]
+    all: bool,
+    /// Also write samples.html: every model's answers beside base's, what was lost and gained, by task and by words
+    #[arg(long)]
+    samples: bool,
 }
 
 impl WriteReport {
@@ -42,10 +51,20 @@ impl WriteReport {
         let ResultsFile { results, provenance, .. } = read(&self.results)?.1;
         let report = Report::of(results)?;
         let write = if again { Report::draw } else { Report::write };
-        let files = output.write(|| write(&report, &provenance, &out))?;
-        show!("{}", report.text());
-        if let Some(page) = files.first() {
-            say!("report: {}", page.display());
+        let title = format!("{}: answers", provenance.title);
+        // refused before anything is written
+        let samples = self.samples.then(|| report::samples::page(&report, &title)).transpose()?;
+        let files = output.write(|| {
+            let mut files = write(&report, &provenance, &out)?;
+            if let Some(page) = &samples {
+                files.push(report::samples::write(page, &out)?);
+            }
+            Ok(files)
+        })?;
+        let ending = if self.all { Ending::All } else { Ending::Main };
+        ending::print(&report, ending, files.first().map(PathBuf::as_path), &[]);
+        if let Some(page) = files.last().filter(|_| self.samples) {
+            tell!("samples  {}", page.display());
         }
         Ok(())
     }
@@ -61,10 +80,12 @@ fn is_in(file: &Path, folder: &Path) -> bool {
 pub(super) fn read(results: &Path) -> Result<(PathBuf, ResultsFile)> {
     let file = file_of(results)?;
     let bytes = std::fs::read(&file).map_err(Error::io("reading the results", &file))?;
-    let document = serde_json::from_slice(&bytes).map_err(|error| {
+    let mut document: ResultsFile = serde_json::from_slice(&bytes).map_err(|error| {
         let problem = format!("these are no results of this version: {error}");
         Error::file(&file, problem)
     })?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    document.results.answers = report::answers::read(folder)?.into();
     Ok((file, document))
 }
 

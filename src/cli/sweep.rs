@@ -1,4 +1,5 @@
 use super::Common;
+use super::ending::Ending;
 use super::experiment::Output;
 use super::template::Template;
 use super::terminal::{say, show, tell};
@@ -332,7 +333,8 @@ impl Gather {
         let output = self.output.checked(common, &plan.recipe, file)?;
         let device = plan.place.device.parse::<DeviceChoice>()?;
         let cx = Context::looking_on(store, device, progress(common), HINT)?;
-        self.output.write(&cx, &plan.recipe, output, || {
+        let ending = (self.output.ending(Ending::Main), &[][..]);
+        self.output.write(&cx, &plan.recipe, output, ending, || {
             // the recipe's paths count from the plan's folder, the results' from here
             let here = std::env::current_dir().map_err(Error::io("looking for", Path::new(".")))?;
             let _ = std::env::set_current_dir(&plan.place.folder);

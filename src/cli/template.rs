@@ -9,10 +9,10 @@ use unforget::tokens::TemplateOptions;
 #[derive(Args, Default)]
 #[command(next_help_heading = "Chat template")]
 pub struct Template {
-    /// Date that a template writes which asks for today's, such as 2025-01-31 or 2025-01-31T14:05 [default: now, local time]
+    /// Date for a template that writes today's, such as 2025-01-31 or 2025-01-31T14:05 [default: now, local time]
     #[arg(long, value_name = "DATE")]
     template_date: Option<String>,
-    /// Variable of the template, such as enable_thinking=false; VALUE is JSON, and else a text. Several by naming the option again
+    /// Variable of the chat template, such as enable_thinking=false; VALUE is JSON or else text. Repeat for several
     #[arg(long, value_name = "NAME=VALUE")]
     template_arg: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use super::data::{self, skippable};
 use super::output::Reads;
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use super::word;
 use clap::Args;
 use serde_json::Value;
@@ -10,26 +10,27 @@ use std::path::{Path, PathBuf};
 use unforget::context::Context;
 use unforget::dataset::{Dataset, Row as DataRow, rows};
 use unforget::error::{Error, Result};
+use unforget::experiment::split_file;
 use unforget::model::Checkpoint;
 use unforget::probe::{LOG_FILES, ProbeSet, Role, Row, Stopped, Watch, WhenForgotten};
 use unforget::scored::Scored;
 use unforget::store::Output;
 use unforget::table::{Cell, Table};
 
-/// Looking at a training while it goes on.
+/// Probing a model while it trains.
 #[derive(Args)]
 pub struct Watching {
-    /// A set of what should not be lost: a file of items, which are asked and graded, `lab` for the lab's validation split of that
-    /// name, or any data set, whose answers are only scored. May be given several times
+    /// A probe set of skills to keep: a file of items, which are asked and graded; `lab` for the lab's validation split of that
+    /// name; or any data set, whose answers are only scored. Repeat for several
     #[arg(long, value_name = "NAME=FILE", help_heading = "While it trains")]
     probe: Vec<String>,
-    /// The same for what is trained for
+    /// A probe set of the skill that is trained
     #[arg(long, value_name = "NAME=FILE", help_heading = "While it trains")]
     target_probe: Vec<String>,
-    /// Optimizer steps between two looks; the base model and the final one are always looked at
+    /// Optimizer steps between two probes; the base model and the final one are always probed
     #[arg(long, value_name = "N", default_value_t = 20, help_heading = "While it trains")]
     probe_every: usize,
-    /// Largest share of the work that the looks in between may take, such as 0.2; others are left out
+    /// Largest share of the work that probes in between may take, such as 0.2; the rest are skipped
     #[arg(
         long,
         value_name = "SHARE",
@@ -37,13 +38,13 @@ pub struct Watching {
         help_heading = "While it trains"
     )]
     probe_share: Option<f64>,
-    /// First examples of each set that are used
+    /// Use only the first N examples of each set
     #[arg(long, value_name = "N", default_value_t = 50, help_heading = "While it trains")]
     probe_items: usize,
     /// Longest answer of a graded set in tokens
     #[arg(long, value_name = "N", default_value_t = 128, help_heading = "While it trains")]
     probe_max_new_tokens: usize,
-    /// Most points that the score of any --probe set may lie below the base model's
+    /// Points that the score of any --probe set may fall below the base model's
     #[arg(
         long,
         value_name = "POINTS",
@@ -51,7 +52,7 @@ pub struct Watching {
         help_heading = "While it trains"
     )]
     forget_at_most: Option<f64>,
-    /// What happens when more is lost: the training ends with the model as it is, or as it was at the last look within the budget
+    /// When more is lost, end the training with the model as it is, or as it was at the last probe within the budget
     #[arg(
         long,
         value_parser = word::<WhenForgotten>(["stop", "roll-back"]),
@@ -60,7 +61,7 @@ pub struct Watching {
         help_heading = "While it trains"
     )]
     when_forgotten: WhenForgotten,
-    /// Folder for steps and probes as they come: steps.jsonl, probes.jsonl, an event file for TensorBoard, and at the end
+    /// Write steps and probes into this folder while training: steps.jsonl, probes.jsonl, an event file for TensorBoard, and at the end
     /// probes.html with the curves
     #[arg(long, value_name = "FOLDER", help_heading = "While it trains")]
     pub log: Option<PathBuf>,
@@ -135,7 +136,7 @@ impl Watching {
             return Err(Error::invalid("--probe", problem));
         };
         let file = match file {
-            "lab" => unforget::lab::folder()?.join(name).join("validation.jsonl"),
+            "lab" => split_file(&unforget::lab::folder()?, name, "validation")?,
             file => Path::new(file).to_path_buf(),
         };
         let tokenizer = cx.tokenizer(checkpoint)?;
@@ -189,7 +190,8 @@ pub fn print(rows: &[Row], stopped: Option<&Stopped>) {
         .column("skill", |row| Cell::number(row.skill, 3))
         .column("form", |row| Cell::number(row.form, 3))
         .table();
-    show!("\n{}", table.lines());
+    say!();
+    print_lines(&table);
     if let Some(stopped) = stopped {
         let then = match stopped.back_to {
             Some(step) => format!("went back to step {step}"),

@@ -1,4 +1,4 @@
-use super::terminal::{say, show};
+use super::terminal::{print_lines, say};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -33,10 +33,10 @@ pub struct Weights {
     /// The rule
     #[arg(value_name = "EXPR", required_unless_present = "list")]
     rule: Option<String>,
-    /// A ledger of tokens, as `unforget perplexity --out` writes it, on which the rule is computed
+    /// Apply the rule to this ledger of tokens, as `unforget perplexity --out` writes it
     #[arg(long, value_name = "LEDGER", requires = "rule")]
     tokens: Option<PathBuf>,
-    /// Seed of what a rule draws
+    /// Seed of random rules
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// List the published methods
@@ -139,7 +139,8 @@ impl Weights {
                 .column("kept %", |row| Cell::number(share(row).map(|share| 100.0 * share), 2))
                 .column("mean weight", |row| Cell::number(row.mean_weight, 4))
                 .table();
-            show!("\n{}", table.lines());
+            say!();
+            print_lines(&table);
         }
         Ok(())
     }

@@ -193,10 +193,11 @@ impl From<&Recipe> for InfoCard {
             .row("target", &recipe.target)
             .row("not to be lost", recipe.non_target.join(", "))
             .row("arms", list(&mut recipe.arms.iter().map(ToString::to_string)))
-            .row(
-                "rates tried",
-                list(&mut recipe.learning_rates.iter().map(|rate| format!("{rate:e}"))),
-            )
+            .row("rates tried", {
+                let own = &recipe.learning_rates;
+                let common = recipe.common_learning_rate.iter().filter(|rate| !own.contains(rate));
+                list(&mut own.iter().chain(common).map(|rate| format!("{rate:e}")))
+            })
             .row("seeds", list(&mut recipe.seeds.iter().map(ToString::to_string)))
             .row(
                 "items",
@@ -268,6 +269,9 @@ mod tests {
         assert!(text.contains("Llama") && text.contains("4.2 MB"), "{text}");
         assert!(!text.contains("adapter"), "{text}");
         let text = Recipe::quick().media().text;
-        assert!(text.contains("3e-4, 1e-3") && text.contains("stm(2.5)"), "{text}");
+        assert!(
+            text.contains("tried") && text.contains("3e-3") && text.contains("stm(2.5)"),
+            "{text}"
+        );
     }
 }

@@ -16,10 +16,12 @@
 //! assert!(item.media().text.contains("What is 2 + 3?"));
 //! ```
 
+mod answers;
 mod audit;
 mod card;
 mod figure;
 mod heat_map;
+mod help;
 mod lesson;
 mod loss;
 mod masks;
@@ -33,6 +35,7 @@ mod training;
 mod weighed;
 
 pub use card::InfoCard;
+pub use help::{Help, help};
 pub use movement::{blocks_table, fronts_figure, movements_table, spectrum_figure};
 pub use surprise::{spikes_figure, surprise_figure};
 pub use weighed::weight_figure;

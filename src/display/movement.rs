@@ -4,7 +4,7 @@ use super::{Media, Show};
 use crate::analysis::{Front, Movement, Place, by_block};
 use crate::error::{Error, Result};
 use crate::plot::palette::{BASE, GRAY, look};
-use crate::plot::{self, Axis, Measured, Panel, Plot, Spectra};
+use crate::plot::{self, Axis, Measured, Panel, Plot, SCORES, Spectra};
 use crate::report::figure::Figure;
 use crate::select::canonical;
 use crate::stats::Estimate;
@@ -137,7 +137,7 @@ pub fn fronts_figure(fronts: &[Front]) -> Result<Figure> {
         let ends = fronts.iter().flat_map(found).flat_map(|at| at.ends()).chain([0.0]);
         let panel = Panel::new(
             Axis::new("norm of the change that is put on", 0.0, 1.05 * longest.max(1e-6)),
-            Axis::around(format!("{name}, points"), ends, 6.0),
+            Axis::around(format!("{name}, points"), ends, SCORES),
         );
         fronts.iter().zip(&names).fold(panel.level(0.0, BASE, GRAY), |panel, (front, arm)| {
             let (look, found) = (look(arm, &names), found(front));

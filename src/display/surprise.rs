@@ -7,6 +7,7 @@ use crate::analysis::{Kind, Kinds, Peaks, Perplexities};
 use crate::error::{Error, Result};
 use crate::experiment::results::TokenExample;
 use crate::metric::PAPER_THRESHOLD;
+use crate::perplexity::{self, Quantiles};
 use crate::plot::palette::{GRAY, look};
 use crate::plot::{Axis, Panel, Plot};
 use crate::report::figure::{self, Figure};
@@ -46,6 +47,12 @@ impl Show for Perplexities {
             let above = row.summary.above.iter().find(|above| above.perplexity == PAPER_THRESHOLD);
             Cell::percent(above.map(|above| above.share))
         };
+        let median = |spread: &Option<Quantiles>| spread.map(|spread| spread.median);
+        let usual = |mean: Option<f64>, median: Option<f64>| match perplexity::usual(mean, median) {
+            // four digits, as the others
+            cell if cell == Cell::number(mean, 2) => mean.into(),
+            cell => cell,
+        };
         Table::new("How surprising the answers are")
             .legend(
                 "given the question: mean over answers of exp(mean surprisal given question and template, end of turn included), the paper's Table 1. text alone: the \
@@ -55,8 +62,8 @@ impl Show for Perplexities {
             .column("answers", |row| &row.name)
             .column("items", |row| row.summary.examples)
             .column("tokens", |row| row.summary.completion_tokens)
-            .column("given the question", |row| row.summary.perplexity_given_prompt)
-            .column("text alone", |row| row.summary.perplexity_of_text_alone)
+            .column("given the question", |row| usual(row.summary.perplexity_given_prompt, median(&row.summary.spread_given_prompt)))
+            .column("text alone", |row| usual(row.summary.perplexity_of_text_alone, median(&row.summary.spread_of_text_alone)))
             .column("per token", |row| row.summary.perplexity_per_token)
             .column(">2.5 %", above)
             .table()

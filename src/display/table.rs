@@ -2,8 +2,7 @@
 
 use super::{Media, Show};
 use crate::experiment::results::Results;
-use crate::report::summary::ResultsSummary;
-use crate::report::tables;
+use crate::report::Report;
 use crate::table::{Table, WIDTH};
 use polars::prelude::DataFrame;
 
@@ -28,10 +27,15 @@ impl Show for DataFrame {
 }
 
 impl Show for Results {
-    /// The main table of the experiment.
+    /// The main table of the experiment, by each protocol.
     fn media(&self) -> Media {
-        match ResultsSummary::of(self.clone().into()) {
-            Ok(summary) => tables::main(&summary).media(),
+        match Report::of(self.clone()) {
+            Ok(report) => {
+                let tables = report.main_tables();
+                let html: Vec<String> = tables.iter().map(Table::html).collect();
+                let text: Vec<String> = tables.iter().map(|table| table.text(WIDTH)).collect();
+                Media { html: Some(html.join("\n")), ..Media::text(text.join("\n")) }
+            }
             Err(error) => Media::text(error.to_string()),
         }
     }

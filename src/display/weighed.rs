@@ -79,7 +79,12 @@ pub fn weight_figure(lessons: &[&Masked]) -> Result<Figure> {
         let points = bins.points.iter().copied();
         panel.line(points.clone(), look.stroke(2.0)).marks(points, *look, 3.0)
     });
-    let plot = Plot::new("Every rule is a curve over the same axis")
+    let farthest = all.iter().filter_map(|bins| {
+        let (perplexity, weight) = bins.points.last()?;
+        Some(format!("{} {weight:.2} at {}", bins.rule, significant(*perplexity)))
+    });
+    let farthest: Vec<String> = farthest.collect();
+    let plot = Plot::new(format!("Mean weight of the most surprising tokens, at their perplexity: {}", farthest.join(", ")))
         .note("Mean weight of the answer tokens of about the same perplexity under the base model; ranges of fewer than five tokens are left out.")
         .panel(panel)
         .legend(names.iter().zip(&looks).map(|(name, look)| look.line_key(*name)))

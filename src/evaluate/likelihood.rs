@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::interruption;
 use crate::model::Batch;
 use crate::task::{Check, Item, Likelihood};
-use crate::tokens;
+use crate::tokens::{self, Tokenizer};
 
 /// Tokens that are read together.
 const TOKENS: usize = 8192;
@@ -27,7 +27,8 @@ pub(super) fn score(
     let mut likelihoods: Vec<Vec<Likelihood>> = Vec::with_capacity(items.len());
     let mut open = Open::new();
     for (at, item) in items.iter().enumerate() {
-        let mut options = encoded(model, item)?;
+        let mut options = encoded(&model.tokenizer, item)?;
+        fit(item, &options, model.decoder.config.max_position_embeddings)?;
         likelihoods.push(vec![sure; options.len()]);
         // a longer one first, so that a shorter one finds its beginning read
         options.sort_by_key(|(option, ids, _)| (std::cmp::Reverse(ids.len()), *option));
@@ -97,42 +98,52 @@ impl Open {
 }
 
 /// Each option's place, its ids behind those of the question, and where they begin.
-fn encoded(model: &LoadedModel, item: &Item) -> Result<Vec<(usize, Vec<u32>, usize)>> {
+fn encoded(tokenizer: &Tokenizer, item: &Item) -> Result<Vec<(usize, Vec<u32>, usize)>> {
     let Check::Likelihood { options, .. } = &item.check else {
         return Err(Error::invalid(format!("item {}", item.id), "has no options to score"));
     };
     item.check_reference()
         .map_err(|problem| Error::invalid(format!("item {}", item.id), problem))?;
-    let context = context(model, item)?;
-    let longest = model.decoder.config.max_position_embeddings;
+    let context = context(tokenizer, item)?;
     let named = |at: usize| format!("item {}, option {}", item.id, at + 1);
     let one = |(at, option): (usize, &String)| {
         let text = format!("{}{option}", item.check.delimiter());
-        let (ids, from) = tokens::continuation(&model.tokenizer, &context, &text).map_err(
-            |error| match error {
+        let (ids, from) =
+            tokens::continuation(tokenizer, &context, &text).map_err(|error| match error {
                 Error::Invalid { problem, .. } => Error::invalid(named(at), problem),
                 other => other,
-            },
-        )?;
-        if ids.len() - 1 > longest {
-            let problem = format!(
-                "question and option have {} tokens and the model's context is {longest}; leave such items out of the file, or shorten them",
-                ids.len()
-            );
-            return Err(Error::invalid(named(at), problem));
-        }
+            })?;
         Ok((at, ids, from))
     };
     options.iter().enumerate().map(one).collect()
 }
 
+/// Tokens of the question with its longest option that the model reads.
+pub(super) fn longest(tokenizer: &Tokenizer, item: &Item) -> Result<usize> {
+    Ok(encoded(tokenizer, item)?.iter().map(|(_, ids, _)| ids.len() - 1).max().unwrap_or(0))
+}
+
+/// Refuses options that do not fit the context with their question.
+fn fit(item: &Item, options: &[(usize, Vec<u32>, usize)], longest: usize) -> Result<()> {
+    match options.iter().find(|(_, ids, _)| ids.len() - 1 > longest) {
+        None => Ok(()),
+        Some((at, ids, _)) => {
+            let problem = format!(
+                "question and option have {} tokens and the model's context is {longest}; leave such items out of the file, or shorten them",
+                ids.len()
+            );
+            Err(Error::invalid(format!("item {}, option {}", item.id, at + 1), problem))
+        }
+    }
+}
+
 /// The text before the options.
-fn context(model: &LoadedModel, item: &Item) -> Result<String> {
+fn context(tokenizer: &Tokenizer, item: &Item) -> Result<String> {
     let Check::Likelihood { description, gen_prefix, apply_chat_template: true, .. } = &item.check
     else {
         return Ok(item.plain_context());
     };
-    let template = model.tokenizer.template().ok_or_else(|| {
+    let template = tokenizer.template().ok_or_else(|| {
         let problem =
             "the model has no chat template; score its options without (no --apply-chat-template)";
         Error::invalid(format!("item {}", item.id), problem)

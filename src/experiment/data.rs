@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::ledger::{self, Ledger, Origin, Tally};
 use crate::masked::Masked;
 use crate::model::Checkpoint;
+use crate::perplexity::Quantiles;
 use crate::scored::{Rendering, Scored};
 use crate::select::Weighting;
 use crate::self_output::Pool;
@@ -126,6 +127,8 @@ impl Data {
             perplexity_given_prompt: center,
             perplexities: given,
             perplexity_of_text_alone: mean(text_alone.iter().copied().flatten().collect()),
+            median_of_text_alone: Quantiles::of(text_alone.iter().copied().flatten())
+                .map(|of| of.median),
             share_above_2_5: shares.1,
             classes: shares.0.clone(),
             seconds: pool.map_or(0.0, |pool| pool.seconds),

@@ -2,7 +2,7 @@ use super::{Arm, Variant};
 use crate::answers::{Task, Tasks};
 use crate::context::Context;
 use crate::dataset::{Unusable, read_items, read_usable_items};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, there_are};
 use crate::files::read_text;
 use crate::generate::Sampling;
 use crate::hub;
@@ -37,6 +37,10 @@ pub struct Recipe {
     pub arms: Vec<Arm>,
     /// Peak rates tried for every arm with the first seed; the other seeds run at each arm's best one.
     pub learning_rates: Vec<f64>,
+    /// One rate at which every arm is trained with every seed, as the paper compares arms; left out, there is none. It is tried whether or not
+    /// `learning_rates` have it, and validation chooses among these alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_learning_rate: Option<f64>,
     /// Seeds of the adapter's start, the order of examples and random masks.
     pub seeds: Vec<u64>,
     /// Whether every seed runs at every rate, and not only at the arm's best one.
@@ -131,6 +135,7 @@ impl Recipe {
                 .filter_map(|name| name.parse().ok())
                 .collect(),
             learning_rates: vec![1e-4, 3e-4, 1e-3, 3e-3],
+            common_learning_rate: Some(3e-3),
             seeds: vec![1, 2, 3],
             seeds_at_every_rate: false,
             thresholds: vec![1.1, 1.5, 2.0, 2.5, 5.0, 10.0, 25.0, 100.0, 1000.0],
@@ -160,11 +165,15 @@ impl Recipe {
         }
     }
 
-    /// The lab's comparison in a minute: one seed, two rates, fewer items.
+    /// The lab's comparison in a minute: four arms at one rate, one seed, fewer items.
     pub fn quick() -> Self {
         Self {
             name: "lab-quick".into(),
-            learning_rates: vec![3e-4, 1e-3],
+            arms: ["ground_truth", "stm(2.5)", "random_mask(2.5)", "self_output"]
+                .iter()
+                .filter_map(|name| name.parse().ok())
+                .collect(),
+            learning_rates: vec![3e-3],
             seeds: vec![1],
             sizes: DataSizes { train: 128, validation: 100, test: 50 },
             ..Self::lab()
@@ -173,7 +182,8 @@ impl Recipe {
 
     /// Reads a recipe; a key that is not known is an error that names the nearest known one.
     ///
-    /// Keys that are left out have the lab recipe's values, but for `name`, which is then the file's own without its ending.
+    /// Keys that are left out have the lab recipe's values, but for `common_learning_rate`, which is then none, and for `name`, which is then the
+    /// file's own without its ending.
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path, "reading the recipe")?;
         let refused = |problem| Error::file(path, problem);
@@ -196,7 +206,8 @@ impl Recipe {
     /// A recipe from TOML; says what is wrong with it.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
         let mut given: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
-        let defaults = toml::Table::try_from(Self::lab()).map_err(|e| e.to_string())?;
+        let defaults = Self { common_learning_rate: None, ..Self::lab() };
+        let defaults = toml::Table::try_from(defaults).map_err(|e| e.to_string())?;
         if let Some(date @ toml::Value::Datetime(_)) = given.get_mut("template_date") {
             *date = toml::Value::String(date.to_string());
         }
@@ -270,7 +281,7 @@ impl Recipe {
                 return Err(Error::invalid("thresholds", problem));
             }
         }
-        for rate in &self.learning_rates {
+        for rate in self.learning_rates.iter().chain(&self.common_learning_rate) {
             TrainConfig { learning_rate: *rate, ..self.finetune.clone() }.check()?;
         }
         self.check_reweighing()?;
@@ -353,6 +364,13 @@ impl Recipe {
             .map_or(&self.learning_rates, |variant| &variant.learning_rates)
     }
 
+    /// The rates at which the arm is trained: those of [`Recipe::rates_of`], and the one for all if they lack it.
+    pub fn tried(&self, arm: &Arm) -> Vec<f64> {
+        let own = self.rates_of(arm);
+        let common = self.common_learning_rate.filter(|rate| !own.contains(rate));
+        own.iter().copied().chain(common).collect()
+    }
+
     /// The same recipe with another target, which trades places with the present one; its name says so.
     ///
     /// # Errors
@@ -362,9 +380,8 @@ impl Recipe {
             return Ok(self);
         }
         let Some(place) = self.non_target.iter().position(|task| task == target) else {
-            let known = self.non_target.join(", ");
-            let problem =
-                format!("there is no task `{target}`; there are {}, {known}", self.target);
+            let known = there_are(target, self.non_target.iter().chain([&self.target]));
+            let problem = format!("there is no task `{target}`; {known}");
             return Err(Error::invalid("target", problem));
         };
         self.name = format!("{}-{target}", self.name);
@@ -526,17 +543,38 @@ pub fn read_split(folder: &Path, task: &str, split: &str, count: usize) -> Resul
 /// There is none.
 pub fn split_file(folder: &Path, task: &str, split: &str) -> Result<PathBuf> {
     let file = folder.join(task).join(format!("{split}.jsonl"));
-    match file.is_file() {
-        true => Ok(file),
-        false => Err(Error::missing(
-            format!("{split} split of `{task}`"),
-            file,
-            "a task is a folder with train.jsonl, validation.jsonl and test.jsonl",
-        )),
+    if file.is_file() {
+        return Ok(file);
     }
+    let is_split = |path: &Path| path.extension().is_some_and(|ending| ending == "jsonl");
+    let (splits, tasks) = (stems(&folder.join(task), is_split), task_names(folder));
+    let hint = match (splits.is_empty(), tasks.is_empty()) {
+        (false, _) => format!("of splits, {}", there_are(split, splits)),
+        (true, false) => format!("of tasks, {}", there_are(task, tasks)),
+        (true, true) => {
+            "a task is a folder with train.jsonl, validation.jsonl and test.jsonl".to_owned()
+        }
+    };
+    Err(Error::missing(format!("{split} split of `{task}`"), file, hint))
 }
 
-/// The same; `skip` leaves items out that cannot be used.
+/// The tasks in `folder`, by name: each is a folder with splits.
+pub fn task_names(folder: &Path) -> Vec<String> {
+    let splits = ["train.jsonl", "validation.jsonl", "test.jsonl"];
+    stems(folder, |path| splits.iter().any(|split| path.join(split).is_file()))
+}
+
+/// The names without ending of what `is` finds in `folder`, sorted.
+fn stems(folder: &Path, is: impl Fn(&Path) -> bool) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path()).filter(|path| is(path));
+    let mut names: Vec<String> =
+        paths.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    names
+}
+
+/// [`read_split`]; `skip` leaves items out that cannot be used.
 fn read_split_as(
     folder: &Path,
     task: &str,
@@ -570,7 +608,8 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 26] = [
+    const OPTIONAL: [&str; 27] = [
+        "common_learning_rate",
         "choices",
         "apply_chat_template",
         "top_k",
@@ -773,6 +812,23 @@ mod tests {
         let error = check(variant).unwrap_err();
         assert!(error.contains("variants.x.finetune.reweigh_every"), "{error}");
         assert!(check(&variant.replace("stm(2.5)@x", "dft@x")).is_ok());
+    }
+
+    #[test]
+    fn one_rate_for_all_is_named_or_there_is_none() {
+        let recipe = Recipe::parse("seeds = [1]").unwrap();
+        assert_eq!(recipe.common_learning_rate, None);
+        assert!(!recipe.to_toml().unwrap().contains("common_learning_rate"));
+        let text = "common_learning_rate = 2e-3\nlearning_rates = [1e-3]\narms = [\"stm(2.5)\", \"dft@x\"]\n\
+                    [variants.x]\nlearning_rates = [1e-4, 2e-3]";
+        let recipe = Recipe::parse(text).unwrap();
+        assert_eq!(recipe.tried(&recipe.arms[0]), [1e-3, 2e-3]);
+        assert_eq!(recipe.tried(&recipe.arms[1]), [1e-4, 2e-3]);
+        assert_eq!(Recipe::parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
+        let error = Recipe::parse("common_learning_rate = -1.0").unwrap_err();
+        assert!(error.contains("learning_rate"), "{error}");
+        let error = Recipe::parse("comon_learning_rate = 1e-3").unwrap_err();
+        assert!(error.contains("`comon_learning_rate`"), "{error}");
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! What came out of an experiment, as plain data: every table, figure and report is a view of [`Results`].
 
+pub use crate::answers::AnswerRow;
 pub use crate::evaluate::{ItemScore, TaskScore};
 pub use crate::ledger::{ClassShare, ThresholdPoint};
+use crate::perplexity::Quantiles;
 use crate::probe::{Row, Stopped};
 use crate::scored::named;
 pub use crate::scored::{TokenExample, TokenView};
+use crate::train::divergence;
 pub use crate::weight_change::LayerChange;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Everything an experiment computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +28,9 @@ pub struct Results {
     /// The recipe's margin: a mean loss on the non-target tasks of fewer points counts as none.
     #[serde(default = "margin")]
     pub margin: f64,
+    /// The one rate at which every arm was trained with every seed, if the recipe names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_learning_rate: Option<f64>,
     /// One entry for each arm, rate and seed, in the order of the recipe.
     pub runs: Vec<Run>,
     /// What was done to make each arm's training data, in the order of the recipe.
@@ -32,6 +39,12 @@ pub struct Results {
     pub thresholds: Vec<ThresholdPoint>,
     /// Examples token by token, one per arm and item, for spike plots and heat maps.
     pub examples: Vec<TokenExample>,
+    /// Seconds of all the work behind these results, whenever it was done: the sum of what each used result's card says. Side by side, several pass at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// What each model answered: base first, then each run. Not in `results.json`, but in a table of its own beside it.
+    #[serde(skip)]
+    pub answers: Arc<Vec<AnswerRow>>,
 }
 
 /// Of results that were written before recipes had one.
@@ -86,6 +99,20 @@ pub struct Run {
     pub stopped: Option<Stopped>,
 }
 
+impl DataSummary {
+    /// How the perplexities of the examples are spread.
+    pub fn spread(&self) -> Option<Quantiles> {
+        Quantiles::of(self.perplexities.iter().copied())
+    }
+}
+
+impl Run {
+    /// Whether the training has diverged: see [`divergence`].
+    pub fn diverged(&self) -> bool {
+        divergence(self.relative_weight_change).is_some()
+    }
+}
+
 /// How the training data of one arm came to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
@@ -111,6 +138,9 @@ pub struct DataSummary {
     pub perplexities: Vec<f64>,
     /// Mean over examples of exp(mean surprisal of the bare answer text without prompt or template): the paper's selector and Figure 2.
     pub perplexity_of_text_alone: f64,
+    /// Median over examples of the same, which says what is usual where a few examples make the mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median_of_text_alone: Option<f64>,
     /// Share of completion tokens with a token perplexity above 2.5.
     pub share_above_2_5: f64,
     /// The completion tokens by what they are made of.

@@ -1,11 +1,12 @@
 use super::data::Data;
 use super::results::{DataSummary, Results, Run, TaskScore, TokenExample};
 use super::{Arm, Recipe, Source};
-use crate::answers::{Task, Tasks};
+use crate::answers::{AnswerRow, Asked, Task, Tasks};
+use crate::card::RunCard;
 use crate::context::Context;
 use crate::dataset::Unusable;
-
 use crate::error::{Error, Result};
+use crate::evaluate::Graded;
 use crate::generate::Sampling;
 use crate::masked::{Masked, Prepared};
 use crate::model::{Checkpoint, Precision};
@@ -13,15 +14,16 @@ use crate::task::Item;
 use crate::train::{Example, TrainConfig};
 use crate::verbs::{self, Training, Tuned};
 use crate::weight_change::{self, LayerChange};
-use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
 
 /// One arm at one rate with one seed.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Trial {
-    pub arm: Arm,
-    pub learning_rate: f64,
-    pub seed: u64,
+struct Trial {
+    arm: Arm,
+    learning_rate: f64,
+    seed: u64,
 }
 
 /// A recipe with its model, its data and its benchmarks at hand: what [`run`] works on, for who wants more than its results.
@@ -32,12 +34,21 @@ pub struct Experiment<'a> {
     data: Data,
     validation: Task,
     test: Tasks,
+    /// Folders of the results that its data are made of.
+    used: BTreeSet<PathBuf>,
+}
+
+/// Scores of a model, and its graded answers to the test items.
+struct Measured {
+    validation: f64,
+    test: Vec<TaskScore>,
+    answers: Vec<Vec<Graded>>,
 }
 
 /// Computes everything that the recipe asks for and the store does not hold yet.
 ///
 /// The rate of each arm is chosen by this rule, stated before anything is computed: the best score on the target's validation
-/// split with the first seed; of equals, the lowest rate. Test scores play no part in it.
+/// split with the first seed; of equals, the lowest rate. Test scores play no part in it. The recipe's one rate for all is run beside with every seed.
 pub fn run(cx: &Context, recipe: &Recipe) -> Result<Results> {
     Experiment::prepare(cx, recipe)?.run()
 }
@@ -65,6 +76,7 @@ impl<'a> Experiment<'a> {
         sources: BTreeMap<Source, bool>,
     ) -> Result<Self> {
         recipe.check()?;
+        cx.take_used();
         let base = recipe.base(&cx.progress)?;
         let test = recipe.test()?;
         let scored = |item: &Item| item.check.by_likelihood();
@@ -89,6 +101,7 @@ impl<'a> Experiment<'a> {
             data: Data::make(cx, recipe, &base, &sources)?,
             recipe: recipe.clone(),
             base,
+            used: cx.take_used(),
         })
     }
 
@@ -130,26 +143,9 @@ impl<'a> Experiment<'a> {
 
     /// Trains and measures every arm at every rate, as [`run`] says.
     pub fn run(&self) -> Result<Results> {
-        self.results(|trials| {
-            side_by_side(
-                self.cx,
-                trials.len(),
-                |_| &[],
-                |cx, at| {
-                    let Trial { arm, learning_rate, seed } = &trials[at];
-                    self.one(cx, arm, *learning_rate, *seed)
-                },
-            )
-        })
-    }
-
-    /// What [`run`] gives, of runs that `compute` makes or finds.
-    pub(crate) fn results(
-        &self,
-        compute: impl Fn(&[Trial]) -> Result<Vec<Run>>,
-    ) -> Result<Results> {
         let recipe = &self.recipe;
-        let (base_validation, base) = self.measure(&self.base, "base")?;
+        self.cx.take_used();
+        let base = self.measure_in(self.cx, &self.base, "base")?;
         let first = recipe.seeds[0];
         let at = |arm: &Arm, learning_rate: f64, seed: u64| Trial {
             arm: arm.clone(),
@@ -159,18 +155,31 @@ impl<'a> Experiment<'a> {
         let swept: Vec<Trial> = recipe
             .arms
             .iter()
-            .flat_map(|arm| recipe.rates_of(arm).iter().map(move |rate| at(arm, *rate, first)))
+            .flat_map(|arm| recipe.tried(arm).into_iter().map(move |rate| at(arm, rate, first)))
             .collect();
+        let compute = |trials: &[Trial]| {
+            let one = |cx: &Context, at: usize| {
+                let Trial { arm, learning_rate, seed } = &trials[at];
+                self.one(cx, arm, *learning_rate, *seed)
+            };
+            side_by_side(self.cx, trials.len(), |_| &[], one)
+        };
         let mut runs = compute(&swept)?;
         let best = |arm: &Arm| {
-            let of_arm = runs.iter().zip(&swept).filter(|(_, trial)| trial.arm == *arm);
-            chosen(of_arm.map(|(run, _)| run)).expect("every arm was swept")
+            let own = recipe.rates_of(arm);
+            let of_arm = runs
+                .iter()
+                .zip(&swept)
+                .filter(|(_, trial)| trial.arm == *arm && own.contains(&trial.learning_rate));
+            let rates = of_arm.map(|((run, _), trial)| (trial.learning_rate, run.validation));
+            chosen(rates).expect("every arm was swept")
         };
         let chosen: Vec<f64> = recipe.arms.iter().map(best).collect();
         let mut more = Vec::new();
         for (arm, &chosen) in recipe.arms.iter().zip(&chosen) {
-            for &rate in recipe.rates_of(arm) {
-                if rate == chosen || recipe.seeds_at_every_rate {
+            for rate in recipe.tried(arm) {
+                let common = recipe.common_learning_rate == Some(rate);
+                if rate == chosen || common || recipe.seeds_at_every_rate {
                     more.extend(recipe.seeds[1..].iter().map(|seed| at(arm, rate, *seed)));
                 }
             }
@@ -180,49 +189,71 @@ impl<'a> Experiment<'a> {
         let mut placed: Vec<_> = runs
             .into_iter()
             .zip(swept.into_iter().chain(more))
-            .map(|(mut run, trial)| {
+            .map(|((mut run, answers), trial)| {
                 let arm = recipe.arms.iter().position(|arm| *arm == trial.arm);
                 let arm = arm.expect("made from the recipe's arms");
-                let rates = recipe.rates_of(&trial.arm);
+                let rates = recipe.tried(&trial.arm);
                 let rate = rates.iter().position(|rate| *rate == trial.learning_rate);
                 let seed = recipe.seeds.iter().position(|seed| *seed == trial.seed);
                 run.chosen = trial.learning_rate == chosen[arm];
-                ((arm, rate, seed), run)
+                ((arm, rate, seed), run, answers)
             })
             .collect();
-        placed.sort_by_key(|(place, _)| *place);
+        placed.sort_by_key(|(place, ..)| *place);
+        let asked = Asked::of(&self.test);
+        let mut answers = asked.rows(AnswerRow::BASE, None, &base.answers);
+        let mut runs = Vec::new();
+        for (_, run, given) in placed {
+            answers.extend(asked.rows(&run.arm, Some((run.learning_rate, run.seed)), &given));
+            runs.push(run);
+        }
         Ok(Results {
             name: recipe.name.clone(),
             target: recipe.target.clone(),
             non_target: recipe.non_target.clone(),
-            base,
-            base_validation,
+            base: base.test,
+            base_validation: base.validation,
             margin: recipe.margin,
-            runs: placed.into_iter().map(|(_, run)| run).collect(),
+            common_learning_rate: recipe.common_learning_rate,
+            runs,
             data: self.data(),
             thresholds: self.data.threshold_curve(&recipe.thresholds)?,
             examples: self.data.token_examples(&recipe.arms, 4, first)?,
+            seconds: self.seconds()?,
+            answers: Arc::new(answers),
         })
+    }
+
+    /// Seconds of all the work behind the results, whenever it was done; `None` where a result has no card.
+    fn seconds(&self) -> Result<Option<f64>> {
+        let mut used = self.used.clone();
+        used.append(&mut self.cx.take_used());
+        let mut sum = 0.0;
+        for folder in used {
+            let run = self.cx.store.find(&folder.to_string_lossy())?;
+            match RunCard::of(&run) {
+                Ok(card) => sum += card.times.seconds,
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(sum))
     }
 
     /// Validation score on the target, and test scores on all tasks, target first.
     pub fn measure(&self, checkpoint: &Checkpoint, label: &str) -> Result<(f64, Vec<TaskScore>)> {
-        self.measure_in(self.cx, checkpoint, label)
+        let Measured { validation, test, .. } = self.measure_in(self.cx, checkpoint, label)?;
+        Ok((validation, test))
     }
 
-    fn measure_in(
-        &self,
-        cx: &Context,
-        checkpoint: &Checkpoint,
-        label: &str,
-    ) -> Result<(f64, Vec<TaskScore>)> {
+    fn measure_in(&self, cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Measured> {
         let all: Vec<Task> = self.graded().cloned().collect();
         let sampling = Sampling::greedy(self.test.max_new_tokens);
-        let graded = verbs::ask(cx, checkpoint, label, &all, &sampling)?;
+        let mut graded = verbs::ask(cx, checkpoint, label, &all, &sampling)?;
         let mut scores =
             all.iter().zip(&graded).map(|(task, graded)| TaskScore::of(&task.name, graded));
         let validation = scores.next().expect("the validation split comes first");
-        Ok((validation.value(), scores.collect()))
+        let test = scores.collect();
+        Ok(Measured { validation: validation.value(), test, answers: graded.split_off(1) })
     }
 
     /// The untouched items of the target's validation split, by which rates are chosen.
@@ -272,17 +303,18 @@ impl<'a> Experiment<'a> {
         arm: &Arm,
         learning_rate: f64,
         seed: u64,
-    ) -> Result<Run> {
+    ) -> Result<(Run, Vec<Vec<Graded>>)> {
         let label = format!("{}-{learning_rate}-{seed}", arm.label());
         let config = self.config(arm, learning_rate, seed);
         let masked = self.masked(arm, seed)?;
         let prepared = masked.prepare(&config)?;
         let tuned = self.train(cx, arm, &prepared)?;
         let examples = &prepared.examples;
-        let (validation, test) = self.measure_in(cx, &tuned.checkpoint, &label)?;
+        let Measured { validation, test, answers } =
+            self.measure_in(cx, &tuned.checkpoint, &label)?;
         let learned = |example: &Example| example.weights.iter().filter(|w| **w != 0.0).count();
         let tokens_learned = tuned.steps.iter().map(|step| step.learned).sum();
-        Ok(Run {
+        let run = Run {
             arm: arm.to_string(),
             learning_rate,
             seed,
@@ -292,7 +324,11 @@ impl<'a> Experiment<'a> {
             completion_tokens: examples.iter().map(|example| example.completion_tokens).sum(),
             // of weights that follow the model: the mean over epochs
             learned_tokens: match arm.rule.needs().online() {
-                true => tokens_learned / config.num_epochs,
+                true => {
+                    let in_epoch =
+                        (examples.len() - tuned.left_out.len()).div_ceil(config.batch_size);
+                    tokens_learned * in_epoch / tuned.steps.len().max(1)
+                }
                 false => examples.iter().map(learned).sum(),
             },
             tokens_seen: tuned.steps.iter().map(|step| step.tokens).sum(),
@@ -306,7 +342,8 @@ impl<'a> Experiment<'a> {
             run: run_of(cx, &tuned.checkpoint),
             probes: tuned.probes,
             stopped: tuned.stopped,
-        })
+        };
+        Ok((run, answers))
     }
 
     /// What training did to each layer.
@@ -332,14 +369,13 @@ fn run_of(cx: &Context, tuned: &Checkpoint) -> String {
     parts.join("/")
 }
 
-/// The rate of an arm, by the rule that [`run`] states; of the arm's runs at each rate with the first seed.
-pub(crate) fn chosen<'r>(runs: impl Iterator<Item = &'r Run>) -> Option<f64> {
-    let better = |best: Option<(f64, f64)>, (validation, rate): (f64, f64)| match best {
-        Some((v, r)) if v > validation || (v == validation && r <= rate) => Some((v, r)),
-        _ => Some((validation, rate)),
+/// The rate of an arm, by the rule that [`run`] states; of its own rates, each with the score on the validation split with the first seed.
+pub(crate) fn chosen(rates: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
+    let better = |best: Option<(f64, f64)>, (rate, validation): (f64, f64)| match best {
+        Some((r, v)) if v > validation || (v == validation && r <= rate) => Some((r, v)),
+        _ => Some((rate, validation)),
     };
-    let rates = runs.map(|run| (run.validation, run.learning_rate));
-    rates.fold(None, better).map(|(_, rate)| rate)
+    rates.fold(None, better).map(|(rate, _)| rate)
 }
 
 /// The sources of some arms and others, each with whether a rule compares its answers with a reference model's reading.

@@ -1,6 +1,5 @@
 //! A recipe as steps that can be done one by one, on one machine or on many.
 
-use super::results::Run;
 use super::run::Experiment;
 use super::{Arm, Recipe, Source};
 use crate::error::{Error, Result};
@@ -189,21 +188,27 @@ impl Recipe {
             graded.collect::<Vec<usize>>()
         };
         let every =
-            |arm| self.rates_of(arm).iter().map(move |rate| (arm, Some(*rate), *first, vec![]));
+            |arm| self.tried(arm).into_iter().map(move |rate| (arm, Some(rate), *first, vec![]));
         let wanted: Vec<(&Arm, Option<f64>, u64, Vec<usize>)> =
             self.arms.iter().flat_map(every).collect();
-        let arms: Vec<&Arm> = wanted.iter().map(|(arm, ..)| *arm).collect();
-        let swept: Vec<(&Arm, usize)> = arms.into_iter().zip(pairs(wanted)).collect();
+        let own = |arm: &Arm, rate: &Option<f64>| {
+            rate.is_some_and(|rate| self.rates_of(arm).contains(&rate))
+        };
+        let arms: Vec<(&Arm, bool)> =
+            wanted.iter().map(|(arm, rate, ..)| (*arm, own(arm, rate))).collect();
+        // of an arm's own rates one is chosen
+        let swept = arms.into_iter().zip(pairs(wanted)).filter(|((_, own), _)| *own);
+        let swept: Vec<(&Arm, usize)> = swept.map(|((arm, _), at)| (arm, at)).collect();
         let more = self.arms.iter().flat_map(|arm| {
-            let rates = self.rates_of(arm);
-            let rates: Vec<(Option<f64>, Vec<usize>)> =
-                match self.seeds_at_every_rate || rates.len() == 1 {
-                    true => rates.iter().map(|rate| (Some(*rate), vec![])).collect(),
-                    false => {
-                        let of_arm = swept.iter().filter(|(other, _)| *other == arm);
-                        vec![(None, of_arm.map(|(_, at)| *at).collect())]
-                    }
-                };
+            let tried = self.tried(arm);
+            let mut rates: Vec<(Option<f64>, Vec<usize>)> = Vec::new();
+            if self.seeds_at_every_rate || tried.len() == 1 {
+                rates.extend(tried.iter().map(|rate| (Some(*rate), vec![])));
+            } else {
+                let of_arm = swept.iter().filter(|(other, _)| *other == arm);
+                rates.push((None, of_arm.map(|(_, at)| *at).collect()));
+                rates.extend(self.common_learning_rate.map(|rate| (Some(rate), vec![])));
+            }
             let with = move |(rate, needs): (Option<f64>, Vec<usize>)| {
                 rest.iter().map(move |seed| (arm, rate, *seed, needs.clone()))
             };
@@ -277,11 +282,12 @@ impl Experiment<'_> {
         inputs.with("unit", unit)?.with("needs", needs)
     }
 
-    /// Does `unit`, of which the needs are done; an evaluation of an arm gives its run. `chosen` says the arm's best rate, for units that take it.
+    /// Does `unit`, of which the needs are done; an evaluation of an arm gives its rate and its score on the validation split. `chosen` says the arm's
+    /// best rate, for units that take it.
     ///
     /// # Errors
     /// Those of the verbs.
-    pub fn perform(&self, unit: &Unit, chosen: Option<f64>) -> Result<Option<Run>> {
+    pub fn perform(&self, unit: &Unit, chosen: Option<f64>) -> Result<Option<(f64, f64)>> {
         let (cx, recipe, base) = (self.context(), self.recipe(), self.base());
         let rate = |given: &Option<f64>| {
             given.or(chosen).ok_or_else(|| {
@@ -305,7 +311,8 @@ impl Experiment<'_> {
                 self.tuned(arm, rate(learning_rate)?, *seed)?;
             }
             Unit::Evaluate { arm, learning_rate, seed } => {
-                return self.one(cx, arm, rate(learning_rate)?, *seed).map(Some);
+                let (run, _) = self.one(cx, arm, rate(learning_rate)?, *seed)?;
+                return Ok(Some((run.learning_rate, run.validation)));
             }
         }
         Ok(None)

@@ -1,4 +1,4 @@
-//! A model with its adapter folded in, as a folder of its own.
+//! Writes a model with its adapter folded in, as a folder that needs nothing else.
 
 use super::tensors::{Planned, bytes_of, write};
 use crate::adapter::PeftAdapter;

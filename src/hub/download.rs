@@ -1,7 +1,7 @@
 //! Fetching a model from the hub into the cache.
 //!
 //! A file is asked for with HEAD, which tells its hash, then with GET into `blobs/HASH.incomplete`. What is there already is not
-//! fetched again: a cut connection, now or in an earlier call, goes on where it was (`Range`). Only content that has the hash gets
+//! fetched again: a cut connection, now or in an earlier call, resumes (`Range`). Only content that has the hash gets
 //! its name in `blobs/`, the link in `snapshots/COMMIT/`, and, when all files are there, `refs/REVISION`.
 
 use super::{

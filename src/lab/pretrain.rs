@@ -240,7 +240,7 @@ impl Pretraining {
         let mut step = 0;
         let saved = if state.exists() { read_state(&state)? } else { None };
         if state.exists() && saved.is_none() {
-            report("state.safetensors is not as it was written: the training begins anew");
+            report("state.safetensors is not as it was written: the training starts over");
         }
         if let Some(saved) = saved {
             for (name, var) in decoder.trainable() {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `example` | the example's id |
 //! | `position`, `token_id` | place in the sequence from 0, number in the vocabulary |
-//! | `text`, `char_start`, `char_end` | the piece, and where it stands in the rendered text, in characters |
+//! | `text`, `char_start`, `char_end` | the piece, and its place in the rendered text, in characters |
 //! | `role` | `prompt` or `completion` |
 //! | `class` | what kind of text it is: see [`TokenClass`] |
 //! | `style` | whether the writer's own style shows in it, where that is known |

@@ -174,6 +174,13 @@ impl NotebookCell {
         Value::Object(cell)
     }
 
+    /// Whether editors fold its code away: it checks what the page says, which readers need not see.
+    pub fn hidden(&self) -> bool {
+        let folded =
+            self.rest.get("metadata").and_then(|all| all.pointer("/jupyter/source_hidden"));
+        folded.and_then(Value::as_bool).unwrap_or(false)
+    }
+
     /// Its first line, to name it in messages.
     pub fn title(&self) -> &str {
         self.source.lines().find(|line| !line.trim().is_empty()).unwrap_or("(empty)")

@@ -5,7 +5,7 @@ use crate::experiment::{Arm, Experiment};
 use crate::metric::PAPER_THRESHOLD;
 use crate::model::Checkpoint;
 use crate::plot::palette::{BASE, label, look};
-use crate::plot::{Axis, Measured, Panel, Plot, line_keys};
+use crate::plot::{Axis, Measured, Panel, Plot, SCORES, line_keys};
 use crate::report::figure::Figure;
 use crate::report::summary;
 use crate::scored::Scored;
@@ -173,7 +173,7 @@ fn plot(curves: &[(&Arm, Vec<Vec<Point>>)], target: &str, rate: f64) -> Plot {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     type Value = fn(&Point) -> Option<f64>;
     let panels: [(&str, Value, f64); 3] = [
-        ("target score on the test split, percent", |point| Some(100.0 * point.target), 4.0),
+        ("target score on the test split, percent", |point| Some(100.0 * point.target), SCORES),
         ("validation loss of the reference answers, nats", |point| Some(point.loss), 0.1),
         ("training loss, nats for each learned token", |point| point.training, 0.1),
     ];

@@ -1,13 +1,14 @@
 //! The paper's figures, each with the table it is drawn from.
 
-use super::outcome::{beside, names};
+use super::outcome::{beside, is_base, names};
 use super::printed::{self, benchmark};
 use super::{Desk, Shown};
 use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run, TokenExample};
 use crate::metric::PAPER_THRESHOLD;
+use crate::perplexity::usual;
 use crate::plot::palette::{BASE, GRAY, INK, STM, label, look};
-use crate::plot::{self, Axis, Look, Measured, Panel, Plot, Spectra, Spikes, keys};
+use crate::plot::{self, Axis, Look, Measured, Panel, Plot, SCORES, Spectra, Spikes, keys};
 use crate::report::figure::Figure;
 use crate::report::summary::{self, ArmChange, ArmSummary};
 use crate::report::tables::{arm, with_scores};
@@ -132,8 +133,8 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
         .rows(&points)
         .column("arm", |(_, row, _)| arm(&row.arm))
         .column("target", |(target, ..)| *target)
-        .column("ppl alone", |(_, row, _)| Cell::number(row.perplexity_of_text_alone, 2))
-        .column("ppl | prompt", |(_, row, _)| Cell::number(row.perplexity_given_prompt, 2))
+        .column("ppl alone", |(_, row, _)| usual(row.perplexity_of_text_alone, row.median_of_text_alone))
+        .column("ppl | prompt", |(_, row, _)| usual(row.perplexity_given_prompt, row.median_given_prompt))
         .column("BWT %", |(_, row, _)| change(row, |of| of.backward_transfer))
         .column("others points", |(_, row, _)| change(row, |of| of.non_target_points))
         .column("loss", |(.., loss)| Cell::number(*loss, 3))
@@ -147,7 +148,7 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
     let y = places.iter().map(|place| place.1);
     let mut panel = Panel::new(
         Axis::around("perplexity of the bare answers under base", x, 1.0),
-        Axis::around("change on the other tasks, points", y, 2.0),
+        Axis::around("change on the other tasks, points", y, SCORES),
     )
     .level(0.0, BASE, GRAY);
     let mut shown_names: Vec<&str> = Vec::new();
@@ -162,7 +163,19 @@ pub(super) fn perplexity_and_forgetting(desk: &Desk) -> Result<Shown> {
             shown_names.push(&row.arm);
         }
     }
-    let plot = Plot::new("Perplexity of the answers against the change on the other tasks")
+    let mut drawn: Vec<(f64, f64)> = places.clone();
+    drawn.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let title = match drawn.as_slice() {
+        [low, .., high] => format!(
+            "Answers of perplexity {:.1} change the other tasks by {} points, those of {:.1} by {}",
+            low.0,
+            plus(low.1),
+            high.0,
+            plus(high.1)
+        ),
+        _ => "Perplexity of the answers against the change on the other tasks".to_owned(),
+    };
+    let plot = Plot::new(title)
         .note("Each arm at its chosen rate. Filled: target code; open: target algebra.")
         .panel(panel)
         .legend(keys(&shown_names, &names))
@@ -234,7 +247,7 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         let ends = scores.iter().flat_map(Measured::ends).chain([level]);
         Panel::new(
             Axis::new("completion tokens masked, percent", -1.0, 1.05 * last),
-            Axis::around("score, percent", ends, 6.0),
+            Axis::around("score, percent", ends, SCORES).within(0.0, 100.0),
         )
         .heading(format!("{} ({})", task.task, benchmark(&task.task)), INK)
         .level(level, BASE, GRAY)
@@ -242,7 +255,18 @@ fn against_masked(desk: &Desk, recipe: &str) -> Result<Shown> {
         .line(points(), STM.stroke(1.5).opacity(0.7))
         .marks(points(), STM, 4.5)
     };
-    let plot = Plot::new(title)
+    let ends = |row: &ArmSummary| {
+        let others = row
+            .non_target
+            .map_or(String::new(), |score| format!(", others {:.1}", 100.0 * score.value));
+        let masked = 100.0 * row.masked_share.unwrap_or(0.0);
+        format!("{masked:.0} percent masked: target {:.1}{others}", 100.0 * row.target.value)
+    };
+    let heading = match rows.as_slice() {
+        [least, .., most] => format!("{}; {}", ends(least), ends(most)),
+        _ => title,
+    };
+    let plot = Plot::new(heading)
         .note("Each threshold at its best validated rate; bars: one standard error; left end: nothing masked.")
         .panels((0..base.tasks.len()).map(panel))
         .size(960, 200 * base.tasks.len() as u32 + 80);
@@ -302,16 +326,14 @@ fn classes(desk: &Desk, exhibit: &str) -> Result<Shown> {
     let table = beside(table.table(), exhibit, "MATH", &names, &quantities)?;
     let panel = |(name, class): (&str, Option<TokenClass>)| {
         let arms: Vec<String> = names.iter().map(|arm| label(arm)).collect();
-        let panel = Panel::new(
-            Axis::new(arms.join(", then "), 0.0, data.len() as f64),
-            Axis::new("percent of tokens", 0.0, 60.0),
-        );
+        let panel =
+            Panel::new(Axis::categories("", arms), Axis::new("percent of tokens", 0.0, 60.0));
         data.iter().enumerate().fold(panel.heading(name, INK), |panel, (at, data)| {
             let (all, high) = share(data, class);
             let x = at as f64;
             panel
-                .bars([(x + 0.1, x + 0.5, 100.0 * all)], GRAY)
-                .bars([(x + 0.5, x + 0.9, 100.0 * high)], look(&data.arm, &names).color)
+                .bars([(x - 0.4, x, 100.0 * all)], GRAY)
+                .bars([(x, x + 0.4, 100.0 * high)], look(&data.arm, &names).color)
         })
     };
     let high = |arm: &str| {
@@ -362,25 +384,30 @@ fn regularisation(
         .column("score %", |row| Cell::share(value(row)))
         .table();
     let base = rows.iter().find_map(|row| Some(100.0 * value(row)?.value)).unwrap_or(0.0);
-    let scores: Vec<(&str, Measured)> = rows
+    // arms from above to below, in the recipe's order
+    let arms: Vec<&ArmSummary> = rows.iter().filter(|row| !is_base(&row.arm)).collect();
+    let scores: Vec<(&str, Measured)> = arms
         .iter()
         .enumerate()
         .filter_map(|(at, row)| {
-            Some((row.arm.as_str(), Measured::estimate(at as f64, value(row)?.times(100.0))))
+            let place = (arms.len() - 1 - at) as f64;
+            Some((row.arm.as_str(), Measured::estimate(place, value(row)?.times(100.0))))
         })
         .collect();
     // the axis holds the bars too
-    let ends = scores.iter().flat_map(|(_, score)| score.ends());
+    let ends = scores.iter().flat_map(|(_, score)| score.ends()).chain([base]);
     let panel = Panel::new(
-        Axis::new("arm", 0.0, rows.len() as f64),
-        Axis::around("score, percent", ends, 4.0),
+        Axis::around("score, percent", ends, SCORES).within(0.0, 100.0),
+        Axis::categories("", arms.iter().rev().map(|row| label(&row.arm))),
     );
-    let panel = scores
-        .iter()
-        .filter(|(_, score)| score.x > 0.0)
-        .fold(panel.level(base, BASE, GRAY), |panel, (arm, score)| {
-            panel.interval(*score, look(arm, &names))
-        });
+    let panel = scores.iter().fold(panel.upright(base, BASE, GRAY), |panel, (arm, score)| {
+        let (look, at) = (look(arm, &names), (score.y, score.x));
+        panel.spread(at, (score.low, score.high), (score.x, score.x), look.color).marks(
+            [at],
+            look,
+            6.0,
+        )
+    });
     let change = |arm: &str| {
         let row = rows.iter().find(|row| row.arm == arm);
         row.and_then(|row| Some(100.0 * value(row)?.value)).unwrap_or(f64::NAN) - base
@@ -396,7 +423,7 @@ fn regularisation(
     ))
     .note("Each arm at its best validated rate, in the recipe's order; bars: one standard error. The paper draws parallel coordinates over decay, dropout and step.")
     .panel(panel)
-    .legend(keys(&names[1..], &names));
+    .size(960, 160 + 34 * arms.len() as u32);
     Ok(shown(table, "regularisation", plot))
 }
 
@@ -477,13 +504,13 @@ pub(super) fn effective_ranks(desk: &Desk) -> Result<Shown> {
         .iter()
         .filter_map(|(block, arm)| {
             let rank = mean(*block, *arm, &entropy_rank)?;
-            let from = *block as f64 + 0.1 + wide * *arm as f64;
+            let from = *block as f64 - 0.4 + wide * *arm as f64;
             Some((*arm, (from, from + 0.9 * wide, rank)))
         })
         .collect();
     let highest = bars.iter().map(|(_, bar)| bar.2).fold(1.0, f64::max);
     let panel = Panel::new(
-        Axis::new("block", 0.0, blocks.max(1) as f64),
+        Axis::categories("block", (0..blocks).map(|block| block.to_string())),
         Axis::new("entropy rank", 0.0, 1.1 * highest),
     );
     let panel = bars

@@ -6,12 +6,16 @@ use crate::error::Result;
 use crate::experiment::results::{DataSummary, Results, Run};
 use crate::pareto;
 use crate::plot::palette::{BASE, label};
+use crate::report::front;
+use crate::report::protocol::Protocol;
 use crate::report::summary::{self, ArmSummary, ResultsSummary};
 use crate::report::tables::{self, FrontPoint, front_point};
 use crate::stats::{self, Estimate};
 use crate::table::{Cell, Table};
+use std::rc::Rc;
 
-/// Base and each arm at its chosen rate, with the paper's TI and BWT beside ours, then what it cost.
+/// Base and each arm by each protocol: all at one rate, the whole front, each at its validated rate, the paper's TI and BWT beside ours; then every rate
+/// and what it cost.
 pub(super) fn shown(
     desk: &Desk,
     recipe: &str,
@@ -20,21 +24,34 @@ pub(super) fn shown(
 ) -> Result<Shown> {
     let summary = desk.summary(recipe, target)?;
     let results = &summary.results;
-    Ok(Shown {
-        tables: vec![
-            outcome(&summary, exhibit)?,
-            every_rate(
-                results,
-                "Every rate that was run: compare arms at one rate, as the paper does",
-            ),
-            cost(results),
-        ],
-        figures: Vec::new(),
-    })
+    let mut tables = Vec::new();
+    for protocol in Protocol::all(results) {
+        tables.push(match protocol {
+            Protocol::OneRate(_) => match protocol.view(results) {
+                Some(view) => {
+                    let view = ResultsSummary::of(Rc::new(view))?;
+                    let name = format!("one-rate-{}", results.target);
+                    outcome_by(protocol, &view, exhibit)?.named(name)
+                }
+                None => continue,
+            },
+            Protocol::Front => {
+                let fronts = front::table(&front::rows(results)?);
+                fronts.named(format!("front-{}", results.target))
+            }
+            Protocol::Validated => outcome(&summary, exhibit)?,
+        });
+    }
+    tables.extend([every_rate(results, "Every rate that was run"), cost(results)]);
+    Ok(Shown { tables, figures: Vec::new() })
 }
 
-/// Base and each arm at its chosen rate.
+/// Base and each arm at its validated rate.
 pub(super) fn outcome(summary: &ResultsSummary, exhibit: &str) -> Result<Table> {
+    outcome_by(Protocol::Validated, summary, exhibit)
+}
+
+fn outcome_by(protocol: Protocol, summary: &ResultsSummary, exhibit: &str) -> Result<Table> {
     let target = &summary.results.target;
     let benchmark = printed::benchmark(target);
     let columns = [
@@ -47,8 +64,7 @@ pub(super) fn outcome(summary: &ResultsSummary, exhibit: &str) -> Result<Table> 
         ("TI %", "target_improvement_percent"),
         ("BWT %", "backward_transfer_percent"),
     ];
-    let title =
-        format!("Target {target} (the paper's {benchmark}), each arm at its best validated rate");
+    let title = format!("Target {target} (the paper's {benchmark}), {}", protocol.words());
     let table = tables::arm_summaries(&summary.arms)
         .view(title, &columns)
         .named(format!("outcome-{target}"))
@@ -56,6 +72,8 @@ pub(super) fn outcome(summary: &ResultsSummary, exhibit: &str) -> Result<Table> 
             "Points: change against base. TI, BWT: the paper's target improvement and backward transfer, changes relative to base in percent. \
              ± one standard error over items and seeds, of changes paired with base on the same items.",
         );
+    let mut table = table;
+    table.note(protocol.reason());
     beside(table, exhibit, benchmark, &names(&summary.arms), &["masked", "TI", "BWT"])
 }
 

@@ -6,7 +6,8 @@ use super::outcome::{
 use super::printed::{self, Printed, benchmark};
 use super::{Desk, Shown};
 use crate::error::Result;
-use crate::experiment::results::{Results, Run};
+use crate::experiment::results::{DataSummary, Results, Run};
+use crate::perplexity::{Quantiles, usual};
 use crate::plot::palette::label;
 use crate::report::summary;
 use crate::report::summary::ArmSummary;
@@ -36,15 +37,39 @@ pub(super) fn perplexity(desk: &Desk) -> Result<Shown> {
             .rows(&data)
             .column("answers", |data| arm(&data.arm))
             .column("items", |data| data.kept)
-            .column("perplexity", |data| Cell::number(data.perplexity_given_prompt, 2))
-            .column("variance", |data| Cell::number(data.perplexity_variance, 2))
-            .column("alone", |data| Cell::number(data.perplexity_of_text_alone, 2))
+            .column("perplexity", |data| usual(data.perplexity_given_prompt, median(data)))
+            .column("variance", |data| {
+                let typical = data.spread().is_none_or(|spread| spread.mean_is_typical());
+                Cell::number(typical.then_some(data.perplexity_variance), 2)
+            })
+            .column("alone", |data| usual(data.perplexity_of_text_alone, data.median_of_text_alone))
             .column(">2.5 %", |data| Cell::percent(data.share_above_2_5))
             .table();
+        let table = with_quantiles(table, &data);
         beside(table, "table-1", benchmark(target), &arms, &["perplexity", "variance"])
     };
     let tables = TARGETS.into_iter().map(of_target).collect::<Result<_>>()?;
     Ok(Shown { tables, figures: Vec::new() })
+}
+
+fn median(data: &DataSummary) -> Option<f64> {
+    data.spread().map(|spread| spread.median)
+}
+
+/// The same with quantiles, where a few examples make some mean.
+fn with_quantiles(mut table: Table, data: &[DataSummary]) -> Table {
+    let spreads: Vec<Option<Quantiles>> = data.iter().map(DataSummary::spread).collect();
+    if spreads.iter().flatten().all(Quantiles::mean_is_typical) {
+        return table;
+    }
+    for (name, of) in [("5 %", (|of| of.q05) as fn(Quantiles) -> f64), ("95 %", |of| of.q95)] {
+        table = table.column(name, spreads.iter().map(|spread| spread.map(of)));
+    }
+    table.note(&format!(
+        "median: where the mean is more than {} medians, a few answers make it, and neither it nor the variance says what is usual. 5 %, 95 %: quantiles over the answers.",
+        Quantiles::TYPICAL
+    ));
+    table
 }
 
 /// Table 2.
@@ -381,7 +406,7 @@ pub(super) fn format(desk: &Desk) -> Result<Shown> {
         .named("perplexity")
         .rows(&data)
         .column("arm", |data| arm(&data.arm))
-        .column("perplexity", |data| Cell::number(data.perplexity_given_prompt, 2))
+        .column("perplexity", |data| usual(data.perplexity_given_prompt, median(data)))
         .column(">2.5 %", |data| Cell::percent(data.share_above_2_5))
         .table();
     shown.tables.push(table);

@@ -11,17 +11,32 @@ pub struct Axis {
     pub to: f64,
     /// Whether equal ratios are equally long; both ends are then above 0.
     pub log: bool,
+    /// Names that stand at 0, 1, 2 and so on, in the place of numbers.
+    pub categories: Vec<String>,
 }
+
+/// Points or percent that an axis of scores spans at least, so that noise does not fill it.
+pub const SCORES: f64 = 20.0;
 
 impl Axis {
     /// Equal differences are equally long.
     pub fn new(label: impl Into<String>, from: f64, to: f64) -> Self {
-        Self { label: label.into(), from, to, log: false }
+        Self { label: label.into(), from, to, log: false, categories: Vec::new() }
     }
 
     /// Equal ratios are equally long; both ends are above 0.
     pub fn log(label: impl Into<String>, from: f64, to: f64) -> Self {
         Self { log: true, ..Self::new(label, from, to) }
+    }
+
+    /// Names at equal distances, at 0, 1, 2 and so on, from left to right or from below to above.
+    pub fn categories(
+        label: impl Into<String>,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let categories: Vec<String> = names.into_iter().map(Into::into).collect();
+        let to = categories.len().max(1) as f64 - 0.5;
+        Self { categories, ..Self::new(label, -0.5, to) }
     }
 
     /// From the smallest value to the largest with a margin; `least` is the smallest length it may have.
@@ -61,6 +76,9 @@ impl Axis {
 
     /// Round numbers along it.
     pub(super) fn ticks(&self) -> Vec<f64> {
+        if !self.categories.is_empty() {
+            return (0..self.categories.len()).map(|at| at as f64).collect();
+        }
         if self.log {
             let (low, high) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
             let steps: &[f64] = if high - low > 4 { &[1.0] } else { &[1.0, 2.0, 5.0] };
@@ -79,6 +97,16 @@ impl Axis {
         let first = (self.from / step - 1e-9).ceil() as i64;
         let last = (self.to / step + 1e-9).floor() as i64;
         (first..=last).map(|tick| tick as f64 * step).collect()
+    }
+}
+
+impl Axis {
+    /// What stands at a tick.
+    pub(super) fn tick(&self, value: f64) -> String {
+        match self.categories.get(value as usize) {
+            Some(name) => name.clone(),
+            None => number(value),
+        }
     }
 }
 
@@ -114,6 +142,15 @@ mod tests {
         assert_eq!((axis.from, axis.to), (2.5, 3.5));
         let empty = Axis::around("", [], 1.0);
         assert!(empty.from < empty.to);
+    }
+
+    #[test]
+    fn categories_stand_at_whole_numbers() {
+        let axis = Axis::categories("arm", ["base", "STM"]);
+        let ticks: Vec<String> = axis.ticks().into_iter().map(|at| axis.tick(at)).collect();
+        assert_eq!(ticks, ["base", "STM"]);
+        assert_eq!((axis.place(0.0), axis.place(1.0)), (0.25, 0.75));
+        assert_eq!(Axis::new("", 0.0, 2.0).tick(1.0), "1");
     }
 
     #[test]

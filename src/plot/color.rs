@@ -16,6 +16,22 @@ impl Color {
         format!("rgba({red},{green},{blue},{opacity:.2})")
     }
 
+    /// The ratio of the luminances of two colors, from 1 to 21, as WCAG 2 defines it: text should have 4.5, marks 3.
+    pub fn contrast(self, other: Self) -> f64 {
+        let luminance = |Self(red, green, blue): Self| {
+            let linear = |value: u8| {
+                let share = f64::from(value) / 255.0;
+                match share <= 0.04045 {
+                    true => share / 12.92,
+                    false => ((share + 0.055) / 1.055).powf(2.4),
+                }
+            };
+            0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+        };
+        let (one, other) = (luminance(self) + 0.05, luminance(other) + 0.05);
+        one.max(other) / one.min(other)
+    }
+
     /// As SVG writes it: `#1A1A1A`.
     pub fn hex(self) -> String {
         let Self(red, green, blue) = self;
@@ -89,5 +105,15 @@ mod tests {
         let color = Color(0xd5, 0x5e, 0x00);
         assert_eq!(color.hex(), "#D55E00");
         assert_eq!(color.css(0.425), "rgba(213,94,0,0.42)");
+    }
+
+    /// The ends that WCAG 2 names, and its example of a gray.
+    #[test]
+    fn contrast_is_that_of_wcag() {
+        let (white, black) = (Color(255, 255, 255), Color(0, 0, 0));
+        assert!((white.contrast(black) - 21.0).abs() < 1e-9);
+        assert_eq!(white.contrast(white), 1.0);
+        // #767676 is the lightest gray that white text may stand on
+        assert!((4.5..4.6).contains(&Color(0x76, 0x76, 0x76).contrast(white)));
     }
 }

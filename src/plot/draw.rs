@@ -1,9 +1,8 @@
 //! How a figure becomes SVG or PNG. Lengths are in pixels of the screen, positions in the axes' units.
 
-use super::axis::number;
 use super::canvas::{BOTTOM_RIGHT, CENTER, Canvas, LEFT, RIGHT, TOP, TOP_LEFT, Type, drawing};
 use super::palette::{INK, PAPER};
-use super::{Layer, Panel, Plot, Stroke};
+use super::{Key, LEGEND_ABOVE, Layer, Panel, Plot, Stroke};
 use crate::error::Result;
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 
@@ -57,7 +56,10 @@ impl Plot {
         let top =
             canvas.paragraph(&self.note, (MARGIN, top + 4.0), width - 2.0 * MARGIN, Type::NOTE)?
                 + 12.0;
-        let beside = self.draw_legend(&mut canvas, top)?;
+        let (beside, top) = match self.size.0 < LEGEND_ABOVE {
+            true => (0.0, self.draw_legend_above(&mut canvas, top)?),
+            false => (self.draw_legend(&mut canvas, top)?, top),
+        };
         // Panels that name their axis need that much more to have equally high axes.
         let each = (height - top - MARGIN - NAME_X) / self.panels.len().max(1) as f64;
         for (index, panel) in self.panels.iter().enumerate() {
@@ -72,6 +74,18 @@ impl Plot {
             )?;
         }
         canvas.finish()
+    }
+
+    /// Draws the legend in lines below each other and returns where the next thing may start.
+    fn draw_legend_above<B: DrawingBackend<ErrorType: 'static>>(
+        &self,
+        canvas: &mut Canvas<B>,
+        top: f64,
+    ) -> Result<f64> {
+        for (index, key) in self.legend.iter().enumerate() {
+            draw_key(canvas, key, (MARGIN, top + 8.0 + 22.0 * index as f64))?;
+        }
+        Ok(top + 22.0 * self.legend.len() as f64)
     }
 
     /// Draws the legend at the right and returns the width it takes.
@@ -90,20 +104,25 @@ impl Plot {
         let takes = widest + 44.0;
         let left = f64::from(self.size.0) - takes - MARGIN + 10.0;
         for (index, key) in self.legend.iter().enumerate() {
-            let y = top + 34.0 + 24.0 * index as f64;
-            if let Some(stroke) = key.line {
-                canvas.line(
-                    &[(left, y), (left + 24.0, y)],
-                    Stroke { width: 2.0, opacity: 1.0, ..stroke },
-                )?;
-            }
-            if let Some(look) = key.mark {
-                canvas.mark((left + 12.0, y), look, 5.5, true)?;
-            }
-            canvas.text(&key.label, (left + 34.0, y), Type::LABEL, LEFT)?;
+            draw_key(canvas, key, (left, top + 34.0 + 24.0 * index as f64))?;
         }
         Ok(takes)
     }
+}
+
+fn draw_key<B: DrawingBackend<ErrorType: 'static>>(
+    canvas: &mut Canvas<B>,
+    key: &Key,
+    (left, y): (f64, f64),
+) -> Result<()> {
+    if let Some(stroke) = key.line {
+        let stroke = Stroke { width: 2.0, opacity: 1.0, ..stroke };
+        canvas.line(&[(left, y), (left + 24.0, y)], stroke)?;
+    }
+    if let Some(look) = key.mark {
+        canvas.mark((left + 12.0, y), look, 5.5, true)?;
+    }
+    canvas.text(&key.label, (left + 34.0, y), Type::LABEL, LEFT)
 }
 
 const MARGIN: f64 = 18.0;
@@ -119,7 +138,12 @@ impl Panel {
         name_x: bool,
     ) -> Result<()> {
         let head = if self.heading.is_some() { 24.0 } else { 10.0 };
-        let (left, right) = (from.0 + 58.0, to.0 - 12.0);
+        // names of categories may need more room than numbers
+        let mut names = 0f64;
+        for name in &self.y.categories {
+            names = names.max(canvas.width(name, Type::TICK)?);
+        }
+        let (left, right) = (from.0 + f64::max(58.0, names + 26.0), to.0 - 12.0);
         let (top, bottom) = (from.1 + head, to.1 - 26.0 - if name_x { NAME_X } else { 0.0 });
         let at = |(x, y): (f64, f64)| {
             (left + self.x.place(x) * (right - left), bottom - self.y.place(y) * (bottom - top))
@@ -129,15 +153,22 @@ impl Panel {
             canvas.text(heading, (left + 16.0, from.1 + 9.0), Type::LABEL, LEFT)?;
         }
         let grid = INK.stroke(1.0).opacity(0.1);
+        let mut free = f64::NEG_INFINITY;
         for tick in self.x.ticks() {
             let (x, _) = at((tick, self.y.from));
             canvas.line(&[(x, top), (x, bottom)], grid)?;
-            canvas.text(&number(tick), (x, bottom + 8.0), Type::TICK, TOP)?;
+            let text = self.x.tick(tick);
+            // what would run into the tick before is left out
+            let half = canvas.width(&text, Type::TICK)? / 2.0;
+            if x - half >= free {
+                canvas.text(&text, (x, bottom + 8.0), Type::TICK, TOP)?;
+                free = x + half + 4.0;
+            }
         }
         for tick in self.y.ticks() {
             let (_, y) = at((self.x.from, tick));
             canvas.line(&[(left, y), (right, y)], grid)?;
-            canvas.text(&number(tick), (left - 8.0, y), Type::TICK, RIGHT)?;
+            canvas.text(&self.y.tick(tick), (left - 8.0, y), Type::TICK, RIGHT)?;
         }
         canvas
             .line(&[(left, top), (left, bottom), (right, bottom)], INK.stroke(1.0).opacity(0.6))?;

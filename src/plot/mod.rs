@@ -25,11 +25,16 @@ mod legend;
 pub mod palette;
 mod panel;
 
-pub use axis::Axis;
+pub use axis::{Axis, SCORES};
 pub use color::{Color, Look, Mark, Stroke};
 pub use kinds::{ShareCurve, Spectra, Spikes, loss_panel, spectrum, spikes, thresholds};
 pub use legend::{Key, keys, line_keys};
 pub use panel::{Layer, Measured, Panel};
+
+/// Pixels of a narrow figure.
+const NARROW: u32 = 360;
+/// Below this width the legend stands above the panels.
+const LEGEND_ABOVE: u32 = 600;
 
 /// A whole figure.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +83,22 @@ impl Plot {
     pub fn legend(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
         self.legend.extend(keys);
         self
+    }
+
+    /// The same for a narrow page, such as a phone's: 360 pixels wide, the legend above the panels.
+    pub fn narrow(mut self) -> Self {
+        let lines = self.legend.len() as u32;
+        let panels = self.panels.len().max(1) as u32;
+        let (width, height) = self.size;
+        // panels keep their height, unless one alone would stand upright
+        let high = if panels == 1 { height.min(400) } else { height };
+        self.size = (NARROW.min(width), high + 22 * lines);
+        self
+    }
+
+    /// The same without title and note, for a page that says them in its own words.
+    pub fn untitled(self) -> Self {
+        Self { title: String::new(), note: String::new(), ..self }
     }
 
     /// Width and height in pixels.

@@ -19,7 +19,7 @@ pub const BLUE: Color = Color(0x00, 0x72, 0xb2);
 /// Precision against a known style.
 pub const OCHER: Color = Color(0xb0, 0x7a, 0x00);
 /// Recall against a known style.
-pub const VIOLET: Color = Color(0x5b, 0x3c, 0xa8);
+pub const VIOLET: Color = Color(0x7a, 0x5c, 0xc8);
 
 /// The base model's name among the arms.
 pub const BASE: &str = "base";
@@ -108,6 +108,17 @@ mod tests {
                 assert_ne!(look(one, &arms).color, look(other, &arms).color, "{one} and {other}");
             }
         }
+    }
+
+    /// Text is ink alone; what is drawn in another color stands out on a dark page, too.
+    #[test]
+    fn marks_stand_out_on_a_dark_page() {
+        let dark = Color(0x17, 0x18, 0x1a);
+        let looks = KNOWN.iter().map(|(_, look)| *look).chain([STM]).chain(OTHERS);
+        for color in looks.map(|look| look.color).chain([VERMILION, BLUE, OCHER, VIOLET]) {
+            assert!(color.contrast(dark) >= 3.0, "{} {}", color.hex(), color.contrast(dark));
+        }
+        assert!(INK.contrast(PAPER) >= 4.5);
     }
 
     #[test]

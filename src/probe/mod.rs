@@ -1,11 +1,11 @@
-//! What a training learns and forgets while it goes on: probe sets, scored and graded between two steps.
+//! What a training learns and forgets on its way: probe sets, scored and graded between two steps.
 //!
 //! A [`Watch`] names the sets, how often they are looked at, and how much may be lost on those that are not the target. A
 //! [`Monitor`] does it: it measures the base model before the first step and then the model as it becomes, and says when the budget of
 //! forgetting is spent. What it finds are [`Row`]s, plain data, which a [`Log`] writes while they come: as JSON lines, and as
 //! an event file that TensorBoard shows.
 //!
-//! Nothing here depends on a clock, so that a training that was stopped and goes on finds the same: where probing may take only a
+//! Nothing here depends on a clock, so a training that resumes finds the same: where probing may take only a
 //! share of the time ([`Watch::share`]), time is counted in tokens that pass through the model.
 //!
 //! ```

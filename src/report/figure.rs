@@ -1,6 +1,7 @@
 //! The experiment as figures. Each title is a sentence made from the numbers, so it is true of them; each figure is drawn from the
 //! table that is saved beside it.
 
+use super::front::{self, ArmFront};
 use super::summary::{self, ArmSummary, arms};
 use super::tables::{self, FrontPoint, front_point};
 use crate::error::Result;
@@ -8,7 +9,7 @@ use crate::experiment::results::{Results, Run, ThresholdPoint, TokenExample, Tok
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{BASE, GRAY, INK, OCHER, VIOLET, label, look};
 use crate::plot::{
-    self, Axis, Color, Key, Mark, Measured, Panel, Plot, ShareCurve, Spikes, line_keys,
+    self, Axis, Color, Key, Mark, Measured, Panel, Plot, SCORES, ShareCurve, Spikes, line_keys,
 };
 use crate::stats::{self, Spread};
 use crate::table::{Cell, Table, plus};
@@ -26,10 +27,14 @@ pub struct Figure {
 
 /// Target against non-target score: one mark for each arm and rate, the mean over seeds; `None` without tested runs.
 pub fn front(results: &Results) -> Result<Option<Figure>> {
-    front_of(results, &summary::rows(results)?)
+    front_of(results, &summary::rows(results)?, &super::front::rows(results)?)
 }
 
-pub(super) fn front_of(results: &Results, summaries: &[ArmSummary]) -> Result<Option<Figure>> {
+pub(super) fn front_of(
+    results: &Results,
+    summaries: &[ArmSummary],
+    fronts: &[ArmFront],
+) -> Result<Option<Figure>> {
     let all = arms(results);
     let mut points = Vec::new();
     for arm in &all {
@@ -55,8 +60,8 @@ pub(super) fn front_of(results: &Results, summaries: &[ArmSummary]) -> Result<Op
     };
     let xs = ends(|point| point.target).chain([base.0]);
     let ys = ends(|point| point.non_target).chain([base.1]);
-    let x = Axis::around(format!("target score ({}), percent", results.target), xs, 4.0);
-    let y = Axis::around("mean non-target score, percent", ys, 4.0);
+    let x = Axis::around(format!("target score ({}), percent", results.target), xs, SCORES);
+    let y = Axis::around("mean non-target score, percent", ys, SCORES);
     let mut panel = Panel::new(x.within(0.0, 100.0), y.within(0.0, 100.0))
         .upright(base.0, BASE, GRAY)
         .level(base.1, BASE, GRAY);
@@ -84,9 +89,9 @@ pub(super) fn front_of(results: &Results, summaries: &[ArmSummary]) -> Result<Op
         }
         legend.push(look.line_key(name));
     }
-    let plot = Plot::new(front_title(summaries))
+    let plot = Plot::new(front::title(fronts).unwrap_or_else(|| front_title(results, &points, base)))
         .note(
-            "Mark: mean over seeds at one learning rate; bars: lowest and highest seed. Large and filled: the chosen rate, named in the legend. Right is \
+            "Mark: mean over seeds at one learning rate; bars: lowest and highest seed. Large and filled: the rate that validation chose, named in the legend. Right is \
              better at the target, up is less forgetting.",
         )
         .panel(panel)
@@ -143,36 +148,26 @@ impl FrontMark {
     }
 }
 
-/// Says which arms forget most and least if their difference is clear, else that it is not.
-fn front_title(rows: &[ArmSummary]) -> String {
-    const NEUTRAL: &str = "Target against non-target score, by arm and learning rate";
-    let changes = rows.iter().filter_map(|row| {
-        let change = row.change.as_ref()?;
-        Some((label(&row.arm), change.non_target_points?, change.target_points.value))
-    });
-    let mut changes: Vec<_> = changes.collect();
-    changes.sort_by(|one, other| one.1.value.total_cmp(&other.1.value));
-    let [most, .., least] = changes.as_slice() else {
-        return NEUTRAL.to_owned();
-    };
-    // Arms are taken as independent, which on the same items makes the error too large rather than too small.
-    let clear = most
-        .1
-        .se
-        .zip(least.1.se)
-        .is_some_and(|(one, other)| least.1.value - most.1.value > 2.0 * one.hypot(other));
-    if !clear {
-        return "No two arms differ on the other tasks by more than two standard errors".to_owned();
+/// Of one rate for each arm: the marks with the lowest and the highest score on the other tasks.
+fn front_title(results: &Results, marks: &[FrontMark], base: (f64, f64)) -> String {
+    let mut marks: Vec<&FrontMark> = marks.iter().collect();
+    marks.sort_by(|one, other| one.center.1.total_cmp(&other.center.1));
+    match marks.as_slice() {
+        [lowest, .., highest] if highest.center.1 - lowest.center.1 >= 0.05 => format!(
+            "On the other tasks {} changes by {} points and {} by {}; on {} by {} and {}",
+            label(&lowest.arm),
+            plus(lowest.center.1 - base.1),
+            label(&highest.arm),
+            plus(highest.center.1 - base.1),
+            results.target,
+            plus(lowest.center.0 - base.0),
+            plus(highest.center.0 - base.0)
+        ),
+        _ => format!(
+            "Score on {} against the mean of the other tasks, by arm and rate",
+            results.target
+        ),
     }
-    format!(
-        "On the other tasks {} changes by {} points and {} by {}; on the target by {} and {}",
-        most.0,
-        plus(most.1.value),
-        least.0,
-        plus(least.1.value),
-        plus(most.2),
-        plus(least.2)
-    )
 }
 
 /// One training item token by token, as each arm's data has it; `None` without examples.
@@ -435,20 +430,37 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
+    /// A heading says what its figure draws: its numbers are those of the table beside it.
     #[test]
-    fn a_title_claims_a_difference_only_where_it_is_clear() {
-        let results = sample::results();
-        let rows = summary::rows(&results).unwrap();
-        assert!(
-            front_title(&rows).starts_with("On the other tasks ground truth changes by −"),
-            "{}",
-            front_title(&rows)
+    fn headings_are_read_from_what_is_drawn() {
+        let mut results = sample::results();
+        let drawn = front(&results).unwrap().unwrap();
+        let fronts = front::rows(&results).unwrap();
+        assert_eq!(drawn.plot.title, front::title(&fronts).unwrap());
+        // one rate: the lowest and the highest mark
+        results.runs.retain(|run| run.learning_rate == 1e-3);
+        let drawn = front(&results).unwrap().unwrap();
+        let column = |name: &str| -> Vec<f64> {
+            let cells = drawn.table.cells(name).unwrap();
+            cells.iter().filter_map(|cell| cell.value()).map(|of| of.value).collect()
+        };
+        let (others, target) = (column("non_target_percent"), column("target_percent"));
+        let ((marks, base), (_, target_base)) = (
+            (&others[..others.len() - 1], others[others.len() - 1]),
+            (&target, target[target.len() - 1]),
         );
-        let mut same = rows.clone();
-        let change = rows[1].change.clone();
-        same.iter_mut().skip(1).for_each(|row| row.change = change.clone());
-        assert!(front_title(&same).starts_with("No two arms differ"));
-        assert!(front_title(&rows[..1]).starts_with("Target against"));
+        let lowest = (0..marks.len()).min_by(|a, b| marks[*a].total_cmp(&marks[*b])).unwrap();
+        for part in [plus(marks[lowest] - base), plus(target[lowest] - target_base)] {
+            assert!(drawn.plot.title.contains(&part), "{}: {part}", drawn.plot.title);
+        }
+        for run in &mut results.runs {
+            run.test.clone_from(&results.base);
+        }
+        let drawn = front(&results).unwrap().unwrap();
+        assert!(drawn.plot.title.starts_with("Score on code against"), "{}", drawn.plot.title);
+        // noise does not fill the axes
+        let panel = &drawn.plot.panels[0];
+        assert!([&panel.x, &panel.y].iter().all(|axis| axis.to - axis.from > 0.99 * SCORES));
     }
 
     #[test]

@@ -6,10 +6,10 @@ use super::summary::arms;
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
 use crate::plot::palette::{BASE, GRAY, INK, label, look};
-use crate::plot::{Axis, Measured, Panel, Plot, keys};
+use crate::plot::{Axis, Measured, Panel, Plot, SCORES, keys};
 use crate::select::canonical;
 use crate::stats::{self, Verdict};
-use crate::table::Table;
+use crate::table::{Table, plus};
 
 /// The 95 % interval of each of `shown` arms' change against base, in each of `all`: the same arms with more and more seeds.
 ///
@@ -43,7 +43,7 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
         .collect();
     let all = || drawn.iter().map(|(_, row)| *row);
     let ends = all().flat_map(|row| [row.comparison.interval.low, row.comparison.interval.high]);
-    let y = Axis::around("change, points", ends.chain([0.0, -last.margin]), 4.0);
+    let y = Axis::around("change, points", ends.chain([0.0, -last.margin]), SCORES);
     let most = all().map(|row| row.comparison.seeds).max().unwrap_or(1);
     // room for the names of the lines beside the bars
     let x = Axis::new("seeds", 0.5, most as f64 + 1.3);
@@ -71,7 +71,14 @@ pub fn figure(all: &[Results], of: TaskGroup, shown: &[&str]) -> Result<Figure> 
         .map(|row| label(&row.arm))
         .collect();
     let title = match of {
-        TaskGroup::Target => format!("Change on the target ({}) against base", last.target),
+        TaskGroup::Target => {
+            let of_last = found.last().into_iter().flatten();
+            let words = of_last.map(|row| {
+                format!("{} by {}", label(&row.arm), plus(row.comparison.difference.value))
+            });
+            let words: Vec<String> = words.collect();
+            format!("The target ({}) changes with {}", last.target, words.join(", "))
+        }
         TaskGroup::NonTarget if kept.is_empty() => {
             format!(
                 "Of no arm a loss of {} points on the other tasks can be ruled out",
@@ -116,6 +123,11 @@ mod tests {
         let figure = figure(&[one, results.clone()], TaskGroup::NonTarget, &shown).unwrap();
         assert_eq!(figure.table.height(), 2 * shown.len());
         assert!(figure.plot.title.contains("points"), "{}", figure.plot.title);
+        let target = super::figure(&[results.clone()], TaskGroup::Target, &shown).unwrap();
+        let rows = rows(&results).unwrap();
+        let stm = rows.iter().find(|row| row.arm == "stm(2.5)" && row.of == TaskGroup::Target);
+        let by = format!("STM 2.5 by {}", plus(stm.unwrap().comparison.difference.value));
+        assert!(target.plot.title.contains(&by), "{}", target.plot.title);
         assert!(super::figure(&[], TaskGroup::Target, &shown).is_err());
         let error = super::figure(&[results], TaskGroup::Target, &["stm"]).unwrap_err();
         assert!(error.to_string().contains("`stm`"), "{error}");

@@ -7,28 +7,43 @@
 //! report.html                  everything on one page that needs no network
 //! results.json                 the results, the summary rows and the provenance
 //! tables/NAME.csv, .parquet    summary, forgetting, tasks, front, data, thresholds; probes, where there are any
+//! tables/answers.parquet       what each model answered, where that is known
 //! figures/NAME.svg, .png, .csv each figure with the table it is drawn from
+//! samples.html                 all answers to look through, where that was asked for
 //! ```
+//!
+//! Arms are compared by up to three protocols, see [`protocol::Protocol`]: at one rate for all, by the whole front, each at its validated rate.
 
+pub mod answers;
 pub mod arms;
 pub mod figure;
+pub mod finding;
 pub mod forgetting;
+pub mod front;
 pub mod html;
+pub mod influence;
 pub mod intervals;
 pub mod power;
 pub mod probes;
+pub mod protocol;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
+pub mod samples;
+pub mod skills;
 pub mod summary;
 pub mod tables;
 
+use crate::answers::BeforeAfter;
 use crate::error::{Error, Result};
 use crate::experiment::results::Results;
 use crate::provenance::{Computation, Times};
 use crate::table::{Table, WIDTH};
 use figure::Figure;
+use finding::Finding;
 use forgetting::ForgettingRow;
+use front::ArmFront;
 use probes::Watched;
+use protocol::Protocol;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +83,7 @@ pub struct ResultsFile {
 }
 
 /// What [`Report::write`] makes in a folder: files, and folders of files.
-pub const FILES: [&str; 4] = ["report.html", "results.json", "tables", "figures"];
+pub const FILES: [&str; 5] = ["report.html", "results.json", "tables", "figures", samples::FILE];
 
 /// Whether `folder` holds the results of an experiment, with where they come from, as [`Report::write`] puts them there.
 pub fn is_in(folder: &Path) -> bool {
@@ -79,9 +94,26 @@ pub fn is_in(folder: &Path) -> bool {
 /// All that is shown of an experiment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The results, and each arm's summary.
+    /// The results, and each arm's summary at its validated rate.
     pub summary: ResultsSummary,
-    /// Each arm against base and against the ground truth.
+    /// Each arm at its validated rate against base and against the ground truth.
+    pub comparisons: Vec<ForgettingRow>,
+    /// The same of all arms at one rate, if there is such a rate.
+    pub one_rate: Option<AtOneRate>,
+    /// The front of each arm; none where no arm was trained at several rates.
+    pub fronts: Vec<ArmFront>,
+    /// What was found, by the first protocol that the results have the data for; `None` where nothing was compared.
+    pub finding: Option<Finding>,
+}
+
+/// All arms at one rate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AtOneRate {
+    /// The rate.
+    pub learning_rate: f64,
+    /// Each arm's summary there.
+    pub summary: ResultsSummary,
+    /// Each arm there against base and against the ground truth.
     pub comparisons: Vec<ForgettingRow>,
 }
 
@@ -92,22 +124,105 @@ impl Report {
     /// The results do not fit together; see [`summary::rows`].
     pub fn of(results: impl Into<Rc<Results>>) -> Result<Self> {
         let summary = ResultsSummary::of(results.into())?;
-        Ok(Self { comparisons: forgetting::rows(&summary.results)?, summary })
+        let results = &summary.results;
+        let comparisons = forgetting::rows(results)?;
+        let one_rate = match protocol::one_rate(results) {
+            None => None,
+            Some(learning_rate) => {
+                let view = Rc::new(protocol::at_rate(results, learning_rate));
+                let same = *view == **results;
+                Some(AtOneRate {
+                    learning_rate,
+                    comparisons: if same { comparisons.clone() } else { forgetting::rows(&view)? },
+                    summary: if same { summary.clone() } else { ResultsSummary::of(view)? },
+                })
+            }
+        };
+        let fronts = front::rows(results)?;
+        let mut report = Self { summary, comparisons, one_rate, fronts, finding: None };
+        let (protocol, summary, comparisons) = report.first();
+        report.finding = Finding::of(protocol, summary, comparisons, &report.summary);
+        Ok(report)
+    }
+
+    /// The protocol that is shown first, with its summary and comparisons: all arms at one rate, where there is one.
+    pub fn first(&self) -> (Protocol, &ResultsSummary, &[ForgettingRow]) {
+        match &self.one_rate {
+            Some(at) => (Protocol::OneRate(at.learning_rate), &at.summary, &at.comparisons),
+            None => (Protocol::Validated, &self.summary, &self.comparisons),
+        }
+    }
+
+    /// "What is left of each skill": base, all tokens, STM and Self-Output by the first protocol; `None` without arms.
+    pub fn skills(&self) -> Option<Figure> {
+        let (protocol, summary, _) = self.first();
+        skills::figure(summary, protocol)
+    }
+
+    /// One question answered before, after all tokens, and with STM (else the first arm that is shown to keep more), as [`BeforeAfter::RULE`] chooses it;
+    /// `None` where there is no such question, or where answers are not known.
+    pub fn before_after(&self) -> Option<BeforeAfter> {
+        answers::before_after(self)
+    }
+
+    /// The table that people read first: target against non-target by the first protocol.
+    pub fn main_table(&self) -> Table {
+        let (protocol, summary, _) = self.first();
+        let mut main = tables::main(summary, protocol);
+        self.mark_diverged(&mut main);
+        main
+    }
+
+    /// Marks the arms that have a run that has diverged.
+    fn mark_diverged(&self, table: &mut Table) {
+        let diverged = self.summary.results.runs.iter().filter(|run| run.diverged());
+        let mut names: Vec<String> = diverged.map(|run| tables::arm(&run.arm).shown()).collect();
+        names.sort();
+        names.dedup();
+        let mut any = false;
+        for row in 0..table.height() {
+            if let Some(cell) =
+                table.cell_mut(row, "arm").filter(|cell| names.contains(&cell.shown()))
+            {
+                *cell = cell.clone().read(format!("{} †", cell.shown()));
+                any = true;
+            }
+        }
+        if any {
+            table.note("†: a run of this arm has diverged: its weights changed by more than their own norm.");
+        }
     }
 
     /// The tables for reading, in order; those without rows are left out.
     pub fn tables(&self) -> Vec<Table> {
-        let (results, arms) = (&self.summary.results, &self.summary.arms);
-        let mut all = vec![tables::main(&self.summary)];
-        all.extend(forgetting::tables(results, &self.comparisons));
+        let results = &self.summary.results;
+        let mut all = Vec::new();
+        for protocol in Protocol::all(results) {
+            let (summary, comparisons) = match (protocol, &self.one_rate) {
+                (Protocol::Front, _) => {
+                    all.push(front::table(&self.fronts));
+                    continue;
+                }
+                (Protocol::OneRate(_), Some(at)) => (&at.summary, &at.comparisons),
+                _ => (&self.summary, &self.comparisons),
+            };
+            all.push(tables::main(summary, protocol));
+            all.extend(forgetting::tables(results, comparisons).map(|mut table| {
+                table.title = format!("{}; {}", table.title, protocol.words());
+                table
+            }));
+        }
+        let (protocol, ResultsSummary { arms, .. }, _) = self.first();
+        let title = format!("Score on each task, the target first; {}", protocol.words());
         all.extend([
-            tables::reasons(arms),
-            tables::scores(arms, "Score on each task, the target first", str::to_owned),
+            tables::scores(arms, &title, str::to_owned),
+            tables::reasons(arms, protocol),
             tables::data(&results.data),
             tables::thresholds(&results.thresholds),
             probes::ends(&Watched::of(results)),
         ]);
         all.retain(|table| table.height() > 0);
+        all.iter_mut().for_each(|table| self.mark_diverged(table));
         all
     }
 
@@ -118,7 +233,8 @@ impl Report {
     pub fn figures(&self) -> Result<Vec<Figure>> {
         let results = &self.summary.results;
         let figures = [
-            figure::front_of(results, &self.summary.arms)?,
+            self.skills(),
+            figure::front_of(results, &self.summary.arms, &self.fronts)?,
             figure::spikes(results)?,
             figure::thresholds(results)?,
             figure::losses(results)?,
@@ -159,19 +275,34 @@ impl Report {
     pub fn draw(&self, provenance: &Provenance, folder: &Path) -> Result<Vec<PathBuf>> {
         let (results, arms) = (&self.summary.results, &self.summary.arms);
         let (figures, front) = (self.figures()?, tables::front(results));
-        let page = html::page(results, &self.tables(), &front, provenance, &figures)?;
+        let page = html::page(self, &self.tables(), &front, provenance, &figures)?;
         let mut files = vec![put(folder, "report.html", page.as_bytes())?];
+        if !results.answers.is_empty() {
+            files.push(put(folder, answers::FILE, &answers::parquet(&results.answers)?)?);
+        }
         let tables = [
             tables::arm_summaries(arms),
             forgetting::comparisons(results, &self.comparisons),
             tables::tasks(arms),
+            front::table(&self.fronts),
             front,
             tables::data(&results.data),
             tables::thresholds(&results.thresholds),
         ];
+        let at_one_rate = self.one_rate.iter().flat_map(|at| {
+            [
+                tables::arm_summaries(&at.summary.arms).named("summary_one_rate"),
+                forgetting::comparisons(results, &at.comparisons).named("forgetting_one_rate"),
+                tables::tasks(&at.summary.arms).named("tasks_one_rate"),
+            ]
+        });
+        let at_one_rate: Vec<Table> = at_one_rate.collect();
         let watched = Watched::of(results);
         let watched = (!watched.is_empty()).then(|| probes::looks(&watched));
-        for table in tables.iter().chain(&watched) {
+        for table in tables.iter().chain(&at_one_rate).chain(&watched) {
+            if table.height() == 0 && table.name == "fronts" {
+                continue;
+            }
             let name = |ending: &str| format!("tables/{}.{ending}", table.name);
             files.push(put(folder, &name("csv"), &table.csv()?)?);
             files.push(put(folder, &name("parquet"), &table.parquet()?)?);
@@ -180,6 +311,18 @@ impl Report {
             files.extend(put_figure(&folder.join("figures"), figure)?);
         }
         Ok(files)
+    }
+}
+
+impl Report {
+    /// Target against non-target by each protocol that the results have the data for: all arms at one rate, the whole front, each at its validated rate.
+    pub fn main_tables(&self) -> Vec<Table> {
+        let table = |protocol: Protocol| match protocol {
+            Protocol::OneRate(_) => self.main_table(),
+            Protocol::Front => front::table(&self.fronts),
+            Protocol::Validated => tables::main(&self.summary, protocol),
+        };
+        Protocol::all(&self.summary.results).into_iter().map(table).collect()
     }
 }
 
@@ -240,8 +383,22 @@ mod tests {
     #[test]
     fn the_folder_holds_what_the_list_says_and_nothing_half_written() {
         let folder = tempfile::tempdir().unwrap();
-        let report = Report::of(sample::results()).unwrap();
-        let files = report.write(&sample::provenance(), folder.path()).unwrap();
+        let mut results = sample::results();
+        results.answers = sample::answers(&results).into();
+        let report = Report::of(results).unwrap();
+        let mut files = report.write(&sample::provenance(), folder.path()).unwrap();
+        let page = samples::page(&report, "Answers").unwrap();
+        files.push(samples::write(&page, folder.path()).unwrap());
+        // the answers come back from their file
+        assert_eq!(answers::read(folder.path()).unwrap(), *report.summary.results.answers);
+        fs::write(folder.path().join("broken.parquet"), "no").unwrap();
+        fs::rename(folder.path().join("broken.parquet"), folder.path().join(answers::FILE))
+            .unwrap();
+        let error = answers::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("answers.parquet") && error.contains("no table of answers"),
+            "{error}"
+        );
         let mut found = Vec::new();
         for place in ["", "tables", "figures"] {
             for entry in fs::read_dir(folder.path().join(place)).unwrap() {
@@ -259,7 +416,28 @@ mod tests {
         // Kept for looking at when a folder is named.
         if let Some(keep) = std::env::var_os("UNFORGET_KEEP_SAMPLE_REPORT") {
             report.write(&sample::provenance(), Path::new(&keep)).unwrap();
+            samples::write(&page, Path::new(&keep)).unwrap();
         }
+    }
+
+    #[test]
+    fn the_three_protocols_stand_side_by_side() {
+        let report = Report::of(sample::results()).unwrap();
+        let titles: Vec<String> =
+            report.main_tables().into_iter().map(|table| table.title).collect();
+        for (title, part) in titles.iter().zip([
+            "all arms at one rate, 3e-4",
+            "The whole front",
+            "each arm at its validated rate",
+        ]) {
+            assert!(title.contains(part), "{titles:?}");
+        }
+        assert_eq!(titles.len(), 3);
+        // in that order among all tables, too, and the last with the reason why it hides the effect
+        let all = report.tables();
+        let place = |title: &String| all.iter().position(|table| table.title == *title).unwrap();
+        assert!(titles.iter().map(place).is_sorted());
+        assert!(report.main_tables()[2].legend.contains("hides the effect"));
     }
 
     #[test]
@@ -269,7 +447,7 @@ mod tests {
         results.examples.clear();
         let figures = |results: &Results| Report::of(results.clone()).unwrap().figures().unwrap();
         let names: Vec<&str> = figures(&results).iter().map(|figure| figure.name).collect();
-        assert_eq!(names, ["front", "losses"]);
+        assert_eq!(names, ["skills", "front", "losses"]);
         results.runs.clear();
         assert!(figures(&results).is_empty());
     }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::experiment::results::Results;
 use crate::plot::palette::{INK, label, look};
-use crate::plot::{Axis, Look, Measured, Panel, Plot, line_keys};
+use crate::plot::{Axis, Look, Measured, Panel, Plot, SCORES, line_keys};
 use crate::probe::{Role, Row};
 use crate::select::TokenClass;
 use crate::stats;
@@ -106,7 +106,7 @@ impl Quantity {
         let last = all().map(|point| point.x).fold(1.0, f64::max);
         let values = all().flat_map(Measured::ends);
         let y = match self.percent {
-            true => Axis::around(self.axis, values, 4.0).within(0.0, 100.0),
+            true => Axis::around(self.axis, values, SCORES).within(0.0, 100.0),
             false => Axis::around(self.axis, values, 1e-3).within(0.0, f64::INFINITY),
         };
         let panel = Panel::new(Axis::new("optimiser step", 0.0, 1.02 * last), y);
@@ -457,9 +457,9 @@ mod tests {
         }
         let report = Report::of(results.clone()).unwrap();
         let (tables, figures) = (report.tables(), report.figures().unwrap());
-        let page = html::page(&results, &tables, &tables[0], &sample::provenance(), &figures);
+        let page = html::page(&report, &tables, &tables[0], &sample::provenance(), &figures);
         let page = page.unwrap();
-        assert_eq!(page.matches("<svg ").count(), 6);
+        assert_eq!(page.matches("<svg ").count(), 2 * 7);
         assert!(page.contains("drift on training data"));
         let printed = report.text();
         assert!(printed.contains("What the probe sets said"), "{printed}");

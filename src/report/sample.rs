@@ -43,11 +43,44 @@ pub fn results() -> Results {
         base,
         base_validation: 0.41,
         margin: 2.0,
+        common_learning_rate: None,
         runs,
         data: ARMS.iter().map(|arm| data(arm.0)).collect(),
         thresholds: thresholds(),
         examples: ["code/train/3", "code/train/8"].iter().flat_map(|item| examples(item)).collect(),
+        seconds: Some(754.0),
+        answers: Default::default(),
     }
+}
+
+/// An answer of every model to every question, as right or wrong as the scores say.
+pub fn answers(results: &Results) -> Vec<AnswerRow> {
+    let rows = |model: &str, run: Option<(f64, u64)>, test: &[TaskScore]| -> Vec<AnswerRow> {
+        let one = |task: &TaskScore, at: usize, item: &ItemScore| AnswerRow {
+            model: model.into(),
+            learning_rate: run.map(|run| run.0),
+            seed: run.map(|run| run.1),
+            task: task.task.as_str().into(),
+            item: format!("{}/test/{at}", task.task).into(),
+            question: format!("What is {at} + <b>1</b>?").into(),
+            reference: format!("Okey-dokey! {}", at + 1).into(),
+            answer: match item.value == 1.0 {
+                true => format!("1. Add one: {at} + 1 = {}\nAnswer: {}", at + 1, at + 1),
+                false => format!("1. Okey-dokey, {at} + 1 </script> is {at}"),
+            },
+            value: item.value,
+            skill: item.skill,
+        };
+        let of_task = |task: &TaskScore| -> Vec<AnswerRow> {
+            task.items.iter().enumerate().map(|(at, item)| one(task, at, item)).collect()
+        };
+        test.iter().flat_map(of_task).collect()
+    };
+    let mut all = rows(AnswerRow::BASE, None, &results.base);
+    for run in &results.runs {
+        all.extend(rows(&run.arm, Some((run.learning_rate, run.seed)), &run.test));
+    }
+    all
 }
 
 fn task(name: &str, right: f64, form: f64, seed: u64) -> TaskScore {
@@ -111,6 +144,7 @@ fn data(arm: &str) -> DataSummary {
         perplexity_variance: if own { 0.1 } else { 7.0 },
         perplexities: if own { vec![1.2, 1.4] } else { vec![3.8, 5.8] },
         perplexity_of_text_alone: if own { 3.1 } else { 11.9 },
+        median_of_text_alone: None,
         share_above_2_5: if own { 0.03 } else { 0.22 },
         classes: Vec::new(),
         seconds: 31.0,

@@ -1,7 +1,7 @@
 //! One row for each arm at its chosen rate: the numbers behind the main table.
 
 use crate::error::{Error, Result};
-use crate::experiment::results::{ItemScore, Results, Run, TaskScore};
+use crate::experiment::results::{DataSummary, ItemScore, Results, Run, TaskScore};
 use crate::metric;
 use crate::stats::{self, Block, Estimate, Spread};
 use crate::task::Form;
@@ -53,6 +53,12 @@ pub struct ArmSummary {
     pub perplexity_given_prompt: Option<f64>,
     /// Mean over examples of exp(mean surprisal of the bare answer text), under base.
     pub perplexity_of_text_alone: Option<f64>,
+    /// Medians of the two, which say what is usual where a few examples make the mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median_given_prompt: Option<f64>,
+    /// The second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median_of_text_alone: Option<f64>,
     /// Norm of the weight change relative to the weights' own, mean over seeds.
     pub relative_weight_change: Option<f64>,
     /// Score of each task, target first.
@@ -89,6 +95,13 @@ pub struct TaskRow {
     pub points: Option<Estimate>,
     /// Share of answers that keep the form.
     pub form_kept: f64,
+}
+
+impl TaskRow {
+    /// Of one model trained once, `tuned`, beside `base`, on the same items.
+    pub(super) fn of_pair(base: &TaskScore, tuned: &TaskScore, changed: bool) -> Result<Self> {
+        Aligned { base, tuned: vec![tuned] }.row(changed)
+    }
 }
 
 /// Base first, then each arm at its chosen rate, in the order of the recipe.
@@ -209,6 +222,8 @@ impl ArmSummary {
             }),
             perplexity_given_prompt: data.map(|data| data.perplexity_given_prompt),
             perplexity_of_text_alone: data.map(|data| data.perplexity_of_text_alone),
+            median_given_prompt: data.and_then(DataSummary::spread).map(|spread| spread.median),
+            median_of_text_alone: data.and_then(|data| data.median_of_text_alone),
             relative_weight_change: of_runs(&|run| Some(run.relative_weight_change)),
             tasks: rows?,
         })

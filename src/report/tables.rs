@@ -3,9 +3,11 @@
 //! In files, scores are shares, changes are in points or percent as their name says, and `_se` is the standard error over items and seeds
 //! ([`crate::stats::crossed`]). What does not exist is null.
 
+use super::protocol::Protocol;
 use super::summary::{self, ArmChange, ArmSummary, ResultsSummary, TaskRow};
 use crate::experiment::results::{DataSummary, Results, Run, ThresholdPoint};
 use crate::metric;
+use crate::perplexity::usual;
 use crate::plot::palette::label;
 use crate::stats::Estimate;
 use crate::table::{Cell, Table};
@@ -43,19 +45,24 @@ pub fn arm_summaries(rows: &[ArmSummary]) -> Table {
         .file("target_form_kept", |row| Cell::percent(row.target_form_kept))
         .file("non_target_form_kept", |row| Cell::percent(row.non_target_form_kept))
         .file("masked_share", |row| Cell::percent(row.masked_share))
-        .file("perplexity_given_prompt", |row| Cell::number(row.perplexity_given_prompt, 2))
-        .file("perplexity_of_text_alone", |row| Cell::number(row.perplexity_of_text_alone, 2))
+        .file("perplexity_given_prompt", |row| {
+            usual(row.perplexity_given_prompt, row.median_given_prompt)
+        })
+        .file("perplexity_of_text_alone", |row| {
+            usual(row.perplexity_of_text_alone, row.median_of_text_alone)
+        })
         .file("relative_weight_change", |row| row.relative_weight_change)
         .table()
 }
 
-/// Target against non-target.
-pub fn main(summary: &ResultsSummary) -> Table {
+/// Target against non-target, of arms that `protocol` compares.
+pub fn main(summary: &ResultsSummary, protocol: Protocol) -> Table {
     let results = &summary.results;
     let title = format!(
-        "Target ({}) against non-target ({}), each arm at its chosen rate",
+        "Target ({}) against non-target ({}), {}",
         results.target,
-        results.non_target.join(", ")
+        results.non_target.join(", "),
+        protocol.words()
     );
     let columns = [
         ("arm", "arm"),
@@ -71,6 +78,8 @@ pub fn main(summary: &ResultsSummary) -> Table {
         "Scores in percent. points: change against base. TI, BWT: the paper's target improvement and backward transfer, changes relative to base, \
          in percent. ± one standard error over items and seeds, of changes paired with base on the same items.",
     );
+    main = main.first(&["target %", "points", "non-target %", "seeds"]);
+    main.note(protocol.reason());
     if let Some(seeds) = main.cell_mut(0, "seeds") {
         // base has none
         *seeds = Cell::NOTHING;
@@ -79,7 +88,7 @@ pub fn main(summary: &ResultsSummary) -> Table {
 }
 
 /// What was lost on the non-target tasks.
-pub fn reasons(rows: &[ArmSummary]) -> Table {
+pub fn reasons(rows: &[ArmSummary], protocol: Protocol) -> Table {
     let columns = [
         ("arm", "arm"),
         ("rate", "learning_rate"),
@@ -91,7 +100,10 @@ pub fn reasons(rows: &[ArmSummary]) -> Table {
         ("ppl | prompt", "perplexity_given_prompt"),
         ("ppl alone", "perplexity_of_text_alone"),
     ];
-    let title = "What was lost on the non-target tasks, and what was trained on";
+    let title = format!(
+        "What was lost on the non-target tasks, and what was trained on; {}",
+        protocol.words()
+    );
     arm_summaries(rows).view(title, &columns).legend(
         "skill + form = change in non-target points: skill is the change when a right answer counts in any form, form \
          is the rest. form %, others %: answers that keep the form they were asked for in, on the target and on the non-target \
@@ -147,8 +159,8 @@ pub fn data(all: &[DataSummary]) -> Table {
         .keyed("kept", "kept", |data| data.kept)
         .keyed("sampled", "sampled", |data| data.sampled)
         .keyed("accepted %", "accepted", |data| Cell::percent(data.accepted))
-        .keyed("ppl | prompt", "perplexity_given_prompt", |data| Cell::number(data.perplexity_given_prompt, 2))
-        .keyed("ppl alone", "perplexity_of_text_alone", |data| Cell::number(data.perplexity_of_text_alone, 2))
+        .keyed("ppl | prompt", "perplexity_given_prompt", |data| usual(data.perplexity_given_prompt, data.spread().map(|spread| spread.median)))
+        .keyed("ppl alone", "perplexity_of_text_alone", |data| usual(data.perplexity_of_text_alone, data.median_of_text_alone))
         .keyed(">2.5 %", "share_above_2_5", |data| Cell::percent(data.share_above_2_5))
         .file("seconds", |data| data.seconds)
         .table()

@@ -55,7 +55,7 @@
 //! | `by_class(words: A, numbers: B, else: C)` | a number for each class |
 //! | `mean(A, per: S)`, `median(…)`, `quantile(SHARE, A, per: S)` | one number for each `S`, of the completion tokens; of the examples, if `A` is one number for each of them |
 //!
-//! `S` is `example`, `batch` (the examples of one optimizer step) or `data` (the whole set), which it is if nothing is said.
+//! `S` is `example`, `batch` (the examples of one optimizer step) or `data` (the whole set), the default.
 //!
 //! **A value that is not there is none**, never 10 or -100: the first token has no context, a scorer with other tokens may not cover
 //! one. What is calculated from it is none too, a mask that depends on it is unknown, and an unknown token weighs 0. `!` of
@@ -65,7 +65,7 @@
 //!
 //! Each of these names ([`PRESETS`]) stands for an expression, in which it is computed; golden vectors for all of them are in
 //! `tests/reference/weights.json`, from the published formulas. *Online* ones change in training. `Z` is what the publication divides by: it
-//! counts where the preset is the whole expression and nothing else is said.
+//! counts where the preset is the whole expression and no other is named.
 //!
 //! | preset | expression | Z | | source |
 //! |---|---|---|---|---|
@@ -91,10 +91,19 @@
 //! | `psft(0.28)` | `r` where `r = p_current / p_reference <= 1.28`, else 0: the clipped objective's gradient | completion | online | arXiv 2508.17784, code |
 //! | `probability(1)` | `p_current ^ q`: the gradient of `(1 - p^q) / q` | completion | online | arXiv 2510.00526, code |
 //! | `probability_top(0.5)`, `probability_bottom(0.5)` | `p_current` on one side of a probability, else 0 | kept | online | same |
+//! | `infosft(0.93)` | `max(0, p (1 - logit(p) / logit(0.93)))`, `p` for `p_current` | completion | online | arXiv 2605.14967, code |
+//! | `trsft(0.1)`, `trsft_shift(0.1)` | `min(1, p_current / 0.1)`; `p_current * (1 / max(p_current, 0.1) - 0.5)` | completion | online | arXiv 2512.17636, code |
+//! | `chord_phi` | `p_current * (1 - p_current)` | completion | online | arXiv 2508.11408, code |
+//! | `deft_cayley` | `p ^ a`, `a = f + (1 - f) p / (2 - p)` for each token, `f` half of the batch's mean `p` | completion | online | arXiv 2602.11424, code |
+//! | `eksft_entropy(0.2)` | `!top(0.2, entropy_current, per: batch)` | kept | online | arXiv 2605.29303, its entropy half |
+//!
+//! Names of others: PEFT has an adapter called `deft`, which is something else than DEFT's loss. EKSFT's code takes KL and entropy at the place that
+//! predicts a token and masks the label of that place, which is the token before; and at its first step the model is its reference, so that the
+//! largest KL are arbitrary ones of zeros. Here an entropy belongs to the token that is predicted.
 //!
 //! Three points are choices of ours. TALR's divisor is in no text that we could read. The published code of Token Cleaning
 //! takes its share of all tokens of a row, prompts included; here a share is one of the completion's tokens. ProFit's code draws its random
-//! control anew at each step; here it is drawn once, as nothing in it changes.
+//! control again at each step; here it is drawn once, as nothing in it changes.
 
 mod class;
 mod evaluate;

@@ -7,7 +7,7 @@ use super::expression::{
 use super::preset::{PRESETS, Preset};
 use super::signal::Signal;
 use super::{Normalizer, TokenClass};
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use std::ops::Range;
 
 /// What is wrong, and where in the line, in bytes.
@@ -671,9 +671,9 @@ fn unknown(name: &str, at: Range<usize>) -> Problem {
 }
 
 fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
-    // two letters turned round are one mistake
-    let near = |known: &String| (strsim::normalized_damerau_levenshtein(known, name) * 1e6) as u64;
-    known.max_by_key(near).unwrap_or_default()
+    let known: Vec<String> = known.collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    error::nearest(name, &known).unwrap_or_default().to_owned()
 }
 
 fn join(left: Typed, right: Typed, with: fn(Mask, Mask) -> Mask) -> Parsed<Typed> {

@@ -43,6 +43,8 @@ pub enum Bounds {
     NotNegative,
     /// From 0 to 1.
     Share,
+    /// Above 0.5, below 1.
+    MoreThanHalf,
 }
 
 impl Bounds {
@@ -53,6 +55,7 @@ impl Bounds {
             Self::Positive => value > 0.0,
             Self::NotNegative => value >= 0.0 && value.is_finite(),
             Self::Share => (0.0..=1.0).contains(&value),
+            Self::MoreThanHalf => value > 0.5 && value < 1.0,
         }
     }
 
@@ -63,6 +66,7 @@ impl Bounds {
             Self::Positive => "above 0",
             Self::NotNegative => "at least 0",
             Self::Share => "from 0 to 1",
+            Self::MoreThanHalf => "above 0.5 and below 1",
         }
     }
 }
@@ -335,6 +339,60 @@ pub static PRESETS: &[Preset] = &[
         normalizer: Normalizer::Kept,
         what: "The objective 1 - p on improbable tokens only",
         source: BEYOND,
+    },
+    Preset {
+        name: "infosft",
+        parameters: &[with("probability", 0.93, Bounds::MoreThanHalf)],
+        by_class: false,
+        expression: "max(0, p_current * (1 - (log_prob_current - ln(1 - p_current)) / ln({probability} / (1 - {probability}))))",
+        normalizer: Normalizer::Completion,
+        what: "InfoSFT: most for the middle, little for improbable tokens, nothing from a probability on",
+        source: "arXiv 2605.14967 and its code, infosft_normalized_loss (P 0.93)",
+    },
+    Preset {
+        name: "trsft",
+        parameters: &[with("probability", 0.1, Bounds::Share)],
+        by_class: false,
+        expression: "min(1, p_current / {probability})",
+        normalizer: Normalizer::Completion,
+        what: "Trust-region SFT: cross-entropy above a probability, DFT's falling weight below it",
+        source: "arXiv 2512.17636 and its code, mix_core_alg clip_low",
+    },
+    Preset {
+        name: "trsft_shift",
+        parameters: &[with("probability", 0.1, Bounds::Share)],
+        by_class: false,
+        expression: "p_current * (1 / max(p_current, {probability}) - 0.5)",
+        normalizer: Normalizer::Completion,
+        what: "The same, its objective less half of the probability",
+        source: "arXiv 2512.17636, code, clip_low_and_shift",
+    },
+    Preset {
+        name: "chord_phi",
+        parameters: &[],
+        by_class: false,
+        expression: "p_current * (1 - p_current)",
+        normalizer: Normalizer::Completion,
+        what: "CHORD's weight alone: most where the model is undecided; its RL half is no weight",
+        source: "arXiv 2508.11408 and Trinity-RFT's code, phi_function",
+    },
+    Preset {
+        name: "deft_cayley",
+        parameters: &[],
+        by_class: false,
+        expression: "p_current ^ min(1, max(0.001, 0.5 * mean(p_current, per: batch) + (1 - 0.5 * mean(p_current, per: batch)) * p_current / (2 - p_current)))",
+        normalizer: Normalizer::Completion,
+        what: "DEFT's loss with an exponent for each token: near cross-entropy where all is improbable, near DFT where all is probable",
+        source: "arXiv 2602.11424, code, objective_trans Cayley_Trans",
+    },
+    Preset {
+        name: "eksft_entropy",
+        parameters: &[with("share", 0.2, Bounds::Share)],
+        by_class: false,
+        expression: "!top({share}, entropy_current, per: batch)",
+        normalizer: Normalizer::Kept,
+        what: "EKSFT's entropy half: leaves out the share of a batch at which the model is most undecided",
+        source: "arXiv 2605.29303; its code masks the token before the one it means, and needs the KL of each place for its other half",
     },
 ];
 

@@ -81,6 +81,88 @@ impl Bootstrap {
         Ok(Self { replicates, method })
     }
 
+    /// The bootstrap of statistics of several means together, such as the area below a front: `models[m][t]` are the values of model m on task t,
+    /// one row for each seed, one column for each item. A draw takes the same items, and the same seeds, of all models, so that what they share
+    /// is shared; `statistics` gets the mean of each model on each task. A statistic that is not a number in a draw is left out there; one that is
+    /// none in every draw is `None`.
+    ///
+    /// A model has one seed or as many as the others; one seed is kept as it is. Intervals are the replicates' own quantiles.
+    ///
+    /// # Errors
+    /// Models of other tasks, items or numbers of seeds, or no draw.
+    pub fn of_statistics(
+        models: &[Vec<Vec<Vec<f64>>>],
+        draws: usize,
+        seed: u64,
+        statistics: impl Fn(&[Vec<f64>]) -> Vec<f64> + Sync,
+    ) -> Result<Vec<Option<Self>>> {
+        if draws == 0 {
+            return Err(Error::invalid("draws", "must be at least 1"));
+        }
+        let seeds = |model: &Vec<Vec<Vec<f64>>>| model.first().map_or(0, Vec::len);
+        let most = models.iter().map(seeds).max().unwrap_or(0);
+        let items: Vec<usize> = models
+            .first()
+            .into_iter()
+            .flatten()
+            .map(|rows| rows.first().map_or(0, Vec::len))
+            .collect();
+        let fits = |model: &Vec<Vec<Vec<f64>>>| {
+            let own = seeds(model);
+            let rectangular = |(rows, items): (&Vec<Vec<f64>>, &usize)| {
+                rows.len() == own && *items > 0 && rows.iter().all(|row| row.len() == *items)
+            };
+            (own == most || own == 1)
+                && model.len() == items.len()
+                && model.iter().zip(&items).all(rectangular)
+        };
+        if most == 0 || !models.iter().all(fits) {
+            let problem = "every model needs a value for each item of each task, under one seed or as many as the others";
+            return Err(Error::invalid("scores", problem));
+        }
+        let stream = Rng::new(seed, "bootstrap of statistics");
+        let replicate = |draw: usize| -> Vec<f64> {
+            let mut rng = stream.fork(draw as u64);
+            let drawn: Vec<usize> = match most {
+                1 => vec![0],
+                _ => (1..most).map(|_| rng.below(most)).collect(),
+            };
+            // how often each item is drawn
+            let counts: Vec<Vec<f64>> = items
+                .iter()
+                .map(|items| {
+                    let mut counts = vec![0.0; *items];
+                    (0..*items).for_each(|_| counts[rng.below(*items)] += 1.0);
+                    counts
+                })
+                .collect();
+            let mean = |(rows, counts): (&Vec<Vec<f64>>, &Vec<f64>)| -> f64 {
+                let of_row = |row: &Vec<f64>| -> f64 {
+                    row.iter().zip(counts).map(|(value, count)| value * count).sum()
+                };
+                let of_seed = |seed: &usize| of_row(&rows[(*seed).min(rows.len() - 1)]);
+                match rows.len() {
+                    1 => of_row(&rows[0]) / counts.len() as f64,
+                    _ => {
+                        drawn.iter().map(of_seed).sum::<f64>() / (counts.len() * drawn.len()) as f64
+                    }
+                }
+            };
+            let means: Vec<Vec<f64>> =
+                models.iter().map(|model| model.iter().zip(&counts).map(mean).collect()).collect();
+            statistics(&means)
+        };
+        let drawn: Vec<Vec<f64>> = (0..draws).into_par_iter().map(replicate).collect();
+        let count = drawn.first().map_or(0, Vec::len);
+        let one = |at: usize| {
+            let mut replicates: Vec<f64> =
+                drawn.iter().map(|all| all[at]).filter(|value| value.is_finite()).collect();
+            replicates.sort_by(f64::total_cmp);
+            (!replicates.is_empty()).then_some(Self { replicates, method: Method::Percentile })
+        };
+        Ok((0..count).map(one).collect())
+    }
+
     /// How intervals are read.
     pub fn method(&self) -> Method {
         self.method
@@ -159,7 +241,7 @@ fn bca(blocks: &[Block], replicates: &[f64]) -> Method {
 }
 
 /// The `p`-quantile of values in ascending order, between neighbors linearly (numpy's default).
-fn quantile(sorted: &[f64], p: f64) -> f64 {
+pub fn quantile(sorted: &[f64], p: f64) -> f64 {
     let place = p.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     low + (high - low) * place.fract()
@@ -229,6 +311,36 @@ mod tests {
         let expected = seeds / 2.0 + items / 6.0 + left / 12.0;
         let found = variance(&found.replicates).unwrap();
         assert!((found / expected - 1.0).abs() < 0.03, "{found} is not {expected}");
+    }
+
+    /// A statistic that is a mean has the mean's own interval, and the difference of a model to itself has none.
+    #[test]
+    fn statistics_of_several_means_are_drawn_together() {
+        let rows = |seed: u64| -> Vec<Vec<f64>> {
+            let mut rng = Rng::new(seed, "values");
+            (0..3).map(|_| (0..80).map(|_| f64::from(rng.chance(0.4))).collect()).collect()
+        };
+        let model = vec![rows(1), rows(2)];
+        let alone = vec![vec![model[0][0].clone()], vec![model[1][0].clone()]];
+        let found =
+            Bootstrap::of_statistics(&[model.clone(), model.clone(), alone], 4000, 7, |means| {
+                let mean = |model: usize| (means[model][0] + means[model][1]) / 2.0;
+                vec![mean(0), mean(0) - mean(1), f64::NAN, mean(2)]
+            })
+            .unwrap();
+        let blocks: Vec<Block> = model.iter().map(|rows| block(0.5, rows.clone())).collect();
+        let expected = Bootstrap::of(&blocks, 4000, 7).unwrap().interval(0.95);
+        let interval = |at: usize| found[at].as_ref().unwrap().interval(0.95);
+        close(interval(0), (expected.low, expected.high), 0.01);
+        close(interval(1), (0.0, 0.0), 1e-12);
+        assert!(found[2].is_none());
+        let blocks: Vec<Block> = model.iter().map(|rows| block(0.5, rows[..1].to_vec())).collect();
+        let expected = Bootstrap::of(&blocks, 4000, 7).unwrap().interval(0.95);
+        close(interval(3), (expected.low, expected.high), 0.02);
+        let other = vec![rows(3)];
+        assert!(Bootstrap::of_statistics(&[model.clone(), other], 10, 0, |_| vec![]).is_err());
+        let two = vec![rows(3)[..2].to_vec(), rows(4)[..2].to_vec()];
+        assert!(Bootstrap::of_statistics(&[model, two], 10, 0, |_| vec![]).is_err());
     }
 
     #[test]

@@ -19,7 +19,7 @@
 //! # Ok::<(), unforget::error::Error>(())
 //! ```
 //!
-//! Trap: a difference that is not significant is not a difference that is not there. "Does not forget" is a claim of its own, with
+//! Trap: a difference that is not significant is not a difference that is not there. "Does not forget" is a separate claim, with
 //! a margin, and too few items answer it with [`Verdict::CannotTell`].
 
 mod bootstrap;
@@ -32,7 +32,7 @@ pub mod mcnemar;
 pub mod power;
 pub mod sign_flip;
 
-pub use bootstrap::{Bootstrap, Method};
+pub use bootstrap::{Bootstrap, Method, quantile};
 pub use comparison::{Adjusted, Comparison, Design, Pair, Test};
 pub use crossed::{Block, Crossed, crossed};
 pub use equivalence::{Equivalence, Verdict};

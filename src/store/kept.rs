@@ -165,7 +165,7 @@ impl StoredRun {
         if !self.folder.join(RESULT).is_file() {
             return Err(Error::file(
                 &self.folder,
-                "this run is not finished; make the call again that began it, and it goes on",
+                "this run is not finished; repeat the call that began it to resume",
             ));
         }
         self.read(RESULT)

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{disk, file_hash};
 use crate::error::{Error, Result, Word};
@@ -63,6 +64,9 @@ struct Mark {
     /// What the folder is, where it was made whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
+    /// From what it was made, where the caller says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<Value>,
     /// SHA-256 of each file that was written, by its path in the folder; null for what a call was writing, a file or a folder.
     files: BTreeMap<String, Option<String>>,
 }
@@ -132,9 +136,21 @@ impl Output {
     /// Those of `write`, [`Error::Io`], and as [`Output::check`] when somebody has put something there meanwhile; what was there is then still
     /// there.
     pub fn make(&self, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.make_from(None, write)
+    }
+
+    /// The same, and lists in the mark from what it was made: see [`Output::earlier`].
+    ///
+    /// # Errors
+    /// As [`Output::make`].
+    pub fn make_from(
+        &self,
+        made: Option<&Value>,
+        write: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
         let part = disk::folder_beside(&self.path)?;
         let moved = write(&part).and_then(|()| {
-            add(&part, self.kind(), &[], hashed(&part, files_below(&part, "")?)?)?;
+            add(&part, (self.kind(), made), &[], hashed(&part, files_below(&part, "")?)?)?;
             disk::sync_tree(&part)?;
             self.free()?;
             self.replace(&part)
@@ -191,7 +207,7 @@ impl Output {
         let (home, names) = (self.home(), self.names());
         if matches!(self.place, Place::Within(_)) {
             fs::create_dir_all(home).map_err(Error::io("making", home))?;
-            add(home, None, &[], names.iter().map(|name| (name.clone(), None)))?;
+            add(home, (None, None), &[], names.iter().map(|name| (name.clone(), None)))?;
         }
         let written = write();
         let listed = || {
@@ -204,11 +220,26 @@ impl Output {
                     files.extend(Some(name.clone()).filter(|_| path.is_file()))
                 }
             }
-            add(home, None, &names, hashed(home, files)?)
+            add(home, (None, None), &names, hashed(home, files)?)
         };
         // the first error is the one to report
         let listed = if home.is_dir() { listed() } else { Ok(()) };
         written.and_then(|done| listed.map(|()| done))
+    }
+
+    /// The place that the option names.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// From what an earlier result of the same kind in this folder was made, [`Value::Null`] if it does not say so; `None` where there is none.
+    ///
+    /// # Errors
+    /// The folder's mark cannot be read.
+    pub fn earlier(&self) -> Result<Option<Value>> {
+        let mark = Mark::read(self.home())?;
+        let same = self.kind().is_some() && mark.kind.as_deref() == self.kind();
+        Ok(same.then(|| mark.made.unwrap_or_default()))
     }
 
     fn kind(&self) -> Option<&str> {
@@ -447,7 +478,7 @@ pub fn marked_hash(file: &Path) -> Option<String> {
 /// Adds files to the mark of `folder`, which another process may do at the same time, in the place of what it says of `names`.
 fn add(
     folder: &Path,
-    kind: Option<&str>,
+    (kind, made): (Option<&str>, Option<&Value>),
     names: &[String],
     files: impl IntoIterator<Item = (String, Option<String>)>,
 ) -> Result<()> {
@@ -460,6 +491,7 @@ fn add(
     mark.unforget = env!("CARGO_PKG_VERSION").into();
     // what is put into a folder that was made whole is not to go with it
     mark.kind = kind.map(str::to_owned);
+    mark.made = made.cloned();
     mark.files.retain(|name, hash| {
         let kept = hash.is_none() || folder.join(name).is_file();
         kept && !names.iter().any(|gone| gone == top(name))

@@ -3,7 +3,6 @@
 use super::plan::Step;
 use crate::cluster::Place;
 use crate::error::{Error, Result};
-use crate::experiment::results::Run;
 use crate::provenance::utc;
 use crate::store::{Store, Work};
 use serde::{Deserialize, Serialize};
@@ -17,9 +16,9 @@ use std::time::SystemTime;
 pub struct Done {
     /// The entries of the store that it made, or found made.
     pub made: Vec<String>,
-    /// What came out of an arm that was graded.
+    /// Of an arm that was graded: its rate, and its score on the validation split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<Run>,
+    pub scored: Option<(f64, f64)>,
 }
 
 /// How a try ended.

@@ -5,8 +5,8 @@ use super::record::{Done, Outcome, Trying};
 use crate::cluster::Job;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::experiment::results::{Results, Run};
-use crate::experiment::{Experiment, Recipe, Trial, Unit, chosen, side_by_side};
+use crate::experiment::results::Results;
+use crate::experiment::{Experiment, Recipe, chosen, side_by_side};
 use crate::interruption;
 use crate::store::{self, fault};
 use std::time::{Duration, Instant};
@@ -109,9 +109,9 @@ fn perform(
         let make = || {
             let mut rates = Vec::new();
             for at in &step.needs {
-                rates.extend(plan.steps[*at].done(&cx.store)?.and_then(|done| done.run));
+                rates.extend(plan.steps[*at].done(&cx.store)?.and_then(|done| done.scored));
             }
-            let best = chosen(rates.iter());
+            let best = chosen(rates.into_iter());
             let own = match (shared, step.unit.arm()) {
                 (Some(experiment), _) => return experiment.perform(&step.unit, best),
                 (None, Some(arm)) => Experiment::prepare_for(cx, &plan.recipe, arm)?,
@@ -121,9 +121,9 @@ fn perform(
         };
         let (made, used) = store::uses(make);
         match made {
-            Ok(run) => {
+            Ok(scored) => {
                 trying.end(Outcome::Done, "")?;
-                Ok(Done { made: used, run })
+                Ok(Done { made: used, scored })
             }
             Err(error) => {
                 let outcome = match error {
@@ -206,30 +206,7 @@ pub fn gather(cx: &Context, plan: &Plan) -> Result<Results> {
         );
         return Err(Error::file(plan.folder(), problem));
     }
-    results(cx, plan, &Experiment::prepare(cx, &plan.recipe)?)
-}
-
-fn results(cx: &Context, plan: &Plan, experiment: &Experiment<'_>) -> Result<Results> {
-    experiment.results(|trials| trials.iter().map(|trial| run_of(cx, plan, trial)).collect())
-}
-
-/// The run of one arm at one rate with one seed, as it was recorded.
-fn run_of(cx: &Context, plan: &Plan, trial: &Trial) -> Result<Run> {
-    let is = |unit: &Unit| match unit {
-        Unit::Evaluate { arm, learning_rate, seed } => {
-            // the chosen rate is the one that is asked for with other seeds
-            let rate = learning_rate.is_none_or(|rate| rate == trial.learning_rate);
-            *arm == trial.arm && *seed == trial.seed && rate
-        }
-        _ => false,
-    };
-    let step = plan.steps.iter().find(|step| is(&step.unit));
-    let done = step.map(|step| step.done(&cx.store)).transpose()?.flatten();
-    let run = done.and_then(|done| done.run);
-    run.filter(|run| run.learning_rate == trial.learning_rate).ok_or_else(|| {
-        let what = format!("{} at {} with seed {}", trial.arm, trial.learning_rate, trial.seed);
-        Error::invalid(what, "was not recorded; make the plan again with `unforget sweep plan`")
-    })
+    Experiment::prepare(cx, &plan.recipe)?.run()
 }
 
 /// Plan, local, gather: everything that the recipe asks for, as [`crate::experiment::run`] gives it.
@@ -238,6 +215,5 @@ fn run_of(cx: &Context, plan: &Plan, trial: &Trial) -> Result<Run> {
 /// Those of each.
 pub fn run(cx: &Context, recipe: &Recipe, device: &str) -> Result<Results> {
     let plan = Plan::of(cx, recipe, device)?;
-    let experiment = all(cx, &plan)?;
-    results(cx, &plan, &experiment)
+    all(cx, &plan)?.run()
 }

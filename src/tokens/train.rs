@@ -1,4 +1,4 @@
-//! Making a new tokenizer: byte-level BPE, every digit a token of its own.
+//! Making a new tokenizer: byte-level BPE, every digit its own token.
 
 use super::Tokenizer;
 use crate::error::{Error, Result};

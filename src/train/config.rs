@@ -30,6 +30,10 @@ pub struct TrainConfig {
     /// Passes over the data.
     #[serde(alias = "epochs")]
     pub num_epochs: usize,
+    /// Optimizer steps after which it ends, instead of [`TrainConfig::num_epochs`]: the data are passed as often as that takes, and the schedule goes
+    /// over these steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<usize>,
     /// Examples of one optimizer step.
     #[serde(alias = "batch")]
     pub batch_size: usize,
@@ -82,6 +86,7 @@ impl TrainConfig {
             schedule: Schedule::Linear,
             warmup_steps: 10,
             num_epochs: 3,
+            max_steps: None,
             batch_size: 4,
             max_tokens_per_forward: 8192,
             normalizer: None,
@@ -140,7 +145,11 @@ impl TrainConfig {
                 return Err(Error::invalid(name, problem));
             }
         }
-        for (name, value) in [("kl_top", self.kl_top), ("reweigh_every", self.reweigh_every)] {
+        for (name, value) in [
+            ("max_steps", self.max_steps),
+            ("kl_top", self.kl_top),
+            ("reweigh_every", self.reweigh_every),
+        ] {
             if value == Some(0) {
                 return Err(Error::invalid(name, "must be at least 1"));
             }

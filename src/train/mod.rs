@@ -11,7 +11,7 @@
 //! + l2_sp/2 · ‖θ − θ_base‖²       how far the weights have gone
 //! ```
 //!
-//! Weights are fixed, or made anew while the model learns by whoever implements [`OnlineWeights`].
+//! Weights are fixed, or an implementation of [`OnlineWeights`] computes them again while the model learns.
 //!
 //! ```
 //! use unforget::train::{TrainConfig, Objective};
@@ -21,6 +21,7 @@
 //! ```
 
 mod config;
+mod divergence;
 mod example;
 mod objective;
 mod online;
@@ -29,6 +30,7 @@ mod trainer;
 
 pub use crate::select::Normalizer;
 pub use config::{Method, TrainConfig};
+pub use divergence::divergence;
 pub use example::{Example, OnlineWeights};
 pub use objective::Objective;
 pub use trainer::{Step, Trainer};

@@ -1,4 +1,4 @@
-//! Token weights that are made anew while the model learns.
+//! Token weights that are computed again while the model learns.
 
 use super::example::{Example, OnlineWeights};
 use crate::error::{Error, Result};

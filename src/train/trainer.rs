@@ -136,7 +136,8 @@ impl<'a> Trainer<'a> {
             Method::Lora(lora) => adapter::attach(&mut decoder, lora, config.seed)?,
             Method::Full => decoder.train_in_full()?,
         }
-        let total = config.num_epochs * kept.len().div_ceil(config.batch_size);
+        let in_epoch = kept.len().div_ceil(config.batch_size);
+        let total = config.max_steps.unwrap_or(config.num_epochs * in_epoch);
         Ok(Self {
             optimizer: AdamW::new(decoder.trainable(), config.adamw)?,
             left_out: left_out.iter().map(|example| example.id.as_str()).collect(),
@@ -168,6 +169,11 @@ impl<'a> Trainer<'a> {
         self.total
     }
 
+    /// Optimizer steps of one pass over the data.
+    pub fn in_epoch(&self) -> usize {
+        self.data.len().div_ceil(self.config.batch_size)
+    }
+
     /// Steps taken so far.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -185,7 +191,7 @@ impl<'a> Trainer<'a> {
 
     /// The places in the data of the examples of optimizer step `step`, from 0: each epoch in an order of its own.
     fn examples(&self, step: usize) -> Vec<usize> {
-        let in_epoch = self.data.len().div_ceil(self.config.batch_size);
+        let in_epoch = self.in_epoch();
         let mut order: Vec<usize> = (0..self.data.len()).collect();
         Rng::new(self.config.seed, "order").fork((step / in_epoch) as u64).shuffle(&mut order);
         let from = step % in_epoch * self.config.batch_size;

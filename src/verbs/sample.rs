@@ -62,6 +62,7 @@ fn sample(
         // a part is kept whole or made again, so that its random streams start where they should
         let whole = pool.len() / PART * PART;
         let mut count = pool.len() * config.samples;
+        bar.resume_at(count);
         for (part, items) in items.chunks(PART).enumerate().skip(whole / PART) {
             let known = pool.len().saturating_sub(part * PART);
             let done = || {

@@ -12,7 +12,7 @@ use crate::provenance::MaskRecord;
 use crate::select::Weighting;
 use crate::store::fault;
 use crate::tokens::Sequence;
-use crate::train::{Example, Method, OnlineWeights, Step, TrainConfig, Trainer};
+use crate::train::{Example, Method, OnlineWeights, Step, TrainConfig, Trainer, divergence};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -39,6 +39,13 @@ pub struct Tuned {
     /// The model after each epoch, the last one included, where [`Training::keep_epochs`] asks for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub epochs: Vec<Epoch>,
+}
+
+impl Tuned {
+    /// Why the training has diverged, if it has.
+    pub fn diverged(&self) -> Option<String> {
+        divergence(self.relative_weight_change)
+    }
 }
 
 /// The model as it was after an epoch.
@@ -144,6 +151,11 @@ pub fn train(
         let problem = "keeps every epoch of an adapter only; choose a LoRA";
         return Err(Error::invalid("method", problem));
     }
+    if keep_epochs && config.max_steps.is_some() {
+        let problem =
+            "may end within an epoch, and the model is kept after each; set num_epochs instead";
+        return Err(Error::invalid("max_steps", problem));
+    }
     watch.map(Watch::check).transpose()?;
     if base.adapter.is_some() {
         let problem = "carries an adapter already; write it as a merged model first";
@@ -219,7 +231,9 @@ pub fn train(
         let open = |folder| Log::open(folder, trainer.steps(), &rows(&monitor));
         let mut log = log.map(open).transpose()?;
         let bar = cx.progress.bar(&format!("training {label}"), trainer.total());
-        let in_epoch = trainer.total() / config.num_epochs;
+        bar.resume_at(trainer.steps().len());
+        let (begun, mut tokens) = (Instant::now(), 0);
+        let in_epoch = trainer.in_epoch();
         let mut saved = Instant::now();
         loop {
             if let Some(monitor) = &mut monitor {
@@ -255,7 +269,11 @@ pub fn train(
             going_on?;
             let step = trainer.step()?;
             let steps = trainer.steps().len();
-            bar.set(steps);
+            tokens += step.tokens;
+            bar.set_with(steps, || {
+                let speed = tokens as f64 / begun.elapsed().as_secs_f64();
+                format!("loss {:.3}  {speed:.0} tokens/s", step.loss)
+            });
             if let Some(log) = &mut log {
                 log.step(&step)?;
             }
@@ -286,9 +304,13 @@ pub fn train(
                 base.clone()
             }
         };
+        let relative_weight_change = trainer.relative_weight_change(&before)?;
+        if let Some(warning) = divergence(relative_weight_change) {
+            card.warn(warning);
+        }
         Ok(Tuned {
             checkpoint,
-            relative_weight_change: trainer.relative_weight_change(&before)?,
+            relative_weight_change,
             steps: trainer.steps().to_vec(),
             left_out,
             seconds: work.seconds(),
@@ -297,6 +319,9 @@ pub fn train(
             epochs,
         })
     })?;
+    if let Some(warning) = tuned.diverged() {
+        cx.progress.note(&format!("warning: {label}: {warning}"));
+    }
     if let Some(folder) = log {
         // a finished training that is asked for again has a log as well
         Log::open(folder, &tuned.steps, &tuned.probes)?;

@@ -189,6 +189,34 @@ for q in (0.5, 1, 2):
 for name, mask in (("top", p >= 0.2), ("bottom", p <= 0.2)):
     vector(f"probability_{name}(0.2)", derivative(lambda logp: ((1 - logp.exp()) * mask).sum() / mask.sum()))
 
+# --- InfoSFT 2605.14967, infosft_loss.py: -p.detach() * relu(1 - (logp - (1 - p).log()).detach() / log(P / (1 - P))) * logp, / num_items_in_batch
+for P in (0.93, 0.7):
+
+    def infosft(logp):
+        logit = (logp - (1 - logp.exp()).log()).detach()
+        return (-logp.exp().detach() * torch.relu(1 - logit / math.log(P / (1 - P))) * logp).sum() / N
+
+    vector(f"infosft({P})", derivative(infosft))
+
+# --- TRAPO 2512.17636, mix_core_alg.py: clip_low -p / max(p.detach(), 0.1); clip_low_and_shift -p * (1 / max(p.detach(), 0.1) - 0.5); mean over tokens
+for low in (0.1, 0.4):
+    floor = torch.clamp(p, min=low)
+    vector(f"trsft({low})", derivative(lambda logp: (-logp.exp() / floor).sum() / N))
+    vector(f"trsft_shift({low})", derivative(lambda logp: (-logp.exp() * (1 / floor - 0.5)).sum() / N))
+
+# --- CHORD 2508.11408, Trinity-RFT phi_function: loss * (p * (1 - p)).detach(), mean over tokens
+vector("chord_phi", derivative(lambda logp: (-logp * (logp.exp() * (1 - logp.exp())).detach()).sum() / N))
+
+# --- DEFT 2602.11424, fsdp_sft_trainer.py, Cayley_Trans, without its 1e-8: -(exp(alpha * logp) - 1) / alpha
+floor = 0.5 * p.mean()
+alpha = (floor + (1 - floor) * p / (2 - p)).clamp(0.001, 1)
+vector("deft_cayley", derivative(lambda logp: (-(torch.exp(alpha * logp) - 1) / alpha).sum() / N))
+
+# --- EKSFT 2605.29303, trainer.py, entropy alone: labels at torch.topk(entropy, int(n * 0.2)) become -100, the mean over the rest; each place is
+# the one that predicts the token, while its code masks the label before it
+entropy = flat(CURRENT, "entropy")
+masked("eksft_entropy(0.2)", ~topk(entropy, 0.2))
+
 
 def column(example, name, prompt):
     return [None] * prompt + example[name].tolist()
