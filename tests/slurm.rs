@@ -268,7 +268,7 @@ fn a_task_whose_time_is_up_is_requeued(cluster: &Cluster, whole: &(Place, Value)
     // as Slurm does two minutes before the end of the time
     cluster.ask("scancel", &format!("--signal=USR1 --batch {task}"));
     cluster.wait("the requeued task", || state(&place, unit).contains("pending as"));
-    assert!(logs(&place).contains("what was computed is kept"), "{}", logs(&place));
+    assert!(logs(&place).contains("finished work is saved"), "{}", logs(&place));
     std::fs::remove_file(gate).unwrap();
     cluster.expect(&place, whole, "time is up");
     let tries = place.tries();
