@@ -29,7 +29,7 @@ fn every_chapter_shows_a_figure_or_an_example() {
         let name = name.trim_end_matches(')');
         let text = std::fs::read_to_string(chapters.join(name)).unwrap();
         let shows =
-            ["![", "```", "{{#include figures/", "|--:|"].iter().any(|mark| text.contains(mark));
+            ["![", "```", "{{#include figures/", "|---|"].iter().any(|mark| text.contains(mark));
         assert!(
             shows || other.contains(&name),
             "{name} has neither figure nor example nor numbers"

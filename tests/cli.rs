@@ -336,7 +336,7 @@ fn training_teaches_and_what_was_taught_can_be_generated_graded_and_scored() {
     let after = place.json(&format!("{SCORE} --adapter adapter"))["perplexity_per_token"].as_f64();
     assert!(after < before, "{after:?} {before:?}");
     // an earlier result is replaced, other things are not
-    place.works(&format!("{TRAIN} --num-epochs 1"));
+    place.works(&format!("{TRAIN} --num-epochs 1 --replace"));
     place.refuses(
         "finetune --model model --data sums.jsonl --out own",
         &["own", "holds other things", "--out"],
@@ -356,7 +356,7 @@ fn answers_none_of_which_is_right_are_kept_for_looking_at() {
 fn controls_leave_out_as_many_tokens_as_the_threshold() {
     let place = with_sums();
     let learned = |mask: &str| {
-        let printed = place.json(&format!("{TRAIN} {mask} --num-epochs 1"));
+        let printed = place.json(&format!("{TRAIN} {mask} --num-epochs 1 --replace"));
         printed["learned_tokens"].as_u64().unwrap()
     };
     let all = learned("");

@@ -129,7 +129,7 @@ impl Place {
 }
 
 const TRAIN: &str =
-    "finetune --model model --data sums.jsonl --preset lab --num-epochs 1 --out adapter";
+    "finetune --model model --data sums.jsonl --preset lab --num-epochs 1 --out adapter --replace";
 const SCORE: &str = "perplexity --model model --data sums.jsonl";
 
 /// A template that writes `body` for an answer, and `opening` to ask for one.

@@ -251,10 +251,15 @@ fn no_call(other: &clap::Error) -> ExitCode {
     let text = other.render().to_string();
     let text = text.trim_end();
     if other.use_stderr() {
-        tell!(
-            "{text}{}",
-            habits::tip(other).map_or(String::new(), |tip| format!("\n\n  tip: {tip}"))
-        );
+        match habits::tip(other) {
+            None => tell!("{text}"),
+            // clap's own tip is the option that is spelled most alike
+            Some(tip) => {
+                let lines: Vec<&str> =
+                    text.lines().filter(|line| !line.trim_start().starts_with("tip: ")).collect();
+                tell!("{}\n\n  tip: {tip}", lines.join("\n").replace("\n\n\n", "\n\n"));
+            }
+        }
         return ExitCode::from(2);
     }
     // what was asked for is not parsed where help is

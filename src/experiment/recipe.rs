@@ -608,7 +608,8 @@ fn merge(
     path: &str,
 ) -> std::result::Result<toml::Table, String> {
     /// Fields that are absent when they are not set.
-    const OPTIONAL: [&str; 27] = [
+    const OPTIONAL: [&str; 28] = [
+        "max_steps",
         "common_learning_rate",
         "choices",
         "apply_chat_template",

@@ -469,7 +469,7 @@ fn h1(desk: &Desk) -> Result<Vec<Statement>> {
         }
     }
     let results = desk.results("table-7", None)?;
-    for rate in one_rate(&results) {
+    if let Some(rate) = one_rate(&results) {
         for arm in ["self_output", "rephrase"] {
             let (recipe, of, whole) = ("table-7", TaskGroup::NonTarget, "ground_truth");
             statements.extend(higher_at(recipe, &results, rate, of, arm, whole)?);
@@ -529,7 +529,7 @@ fn h3(desk: &Desk) -> Result<Vec<Statement>> {
         )?);
     }
     let results = desk.results("table-7", None)?;
-    for rate in one_rate(&results) {
+    if let Some(rate) = one_rate(&results) {
         let (of, masked, whole) = (TaskGroup::NonTarget, "stm(2.5)", "ground_truth");
         statements.extend(higher_at("table-7", &results, rate, of, masked, whole)?);
     }

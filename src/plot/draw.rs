@@ -51,11 +51,14 @@ impl Plot {
         let mut canvas = Canvas::new(backend, scale, sink)?;
         let (width, height) = (f64::from(self.size.0), f64::from(self.size.1));
         canvas.rectangle((0.0, 0.0), (width, height), PAPER)?;
-        let top =
-            canvas.paragraph(&self.title, (MARGIN, MARGIN), width - 2.0 * MARGIN, Type::TITLE)?;
-        let top =
-            canvas.paragraph(&self.note, (MARGIN, top + 4.0), width - 2.0 * MARGIN, Type::NOTE)?
-                + 12.0;
+        let within = width - 2.0 * MARGIN;
+        let top = match self.title.is_empty() && self.note.is_empty() {
+            true => 4.0,
+            false => {
+                let below = canvas.paragraph(&self.title, (MARGIN, MARGIN), within, Type::TITLE)?;
+                canvas.paragraph(&self.note, (MARGIN, below + 4.0), within, Type::NOTE)? + 12.0
+            }
+        };
         let (beside, top) = match self.size.0 < LEGEND_ABOVE {
             true => (0.0, self.draw_legend_above(&mut canvas, top)?),
             false => (self.draw_legend(&mut canvas, top)?, top),
@@ -172,10 +175,13 @@ impl Panel {
         }
         canvas
             .line(&[(left, top), (left, bottom), (right, bottom)], INK.stroke(1.0).opacity(0.6))?;
-        if name_x {
+        if name_x && !self.x.label.is_empty() {
             canvas.text(&self.x.label, ((left + right) / 2.0, bottom + 28.0), Type::LABEL, TOP)?;
         }
-        canvas.text(&self.y.label, (from.0 + 8.0, (top + bottom) / 2.0), Type::UPWARDS, CENTER)?;
+        if !self.y.label.is_empty() {
+            let middle = (from.0 + 8.0, (top + bottom) / 2.0);
+            canvas.text(&self.y.label, middle, Type::UPWARDS, CENTER)?;
+        }
         let inside = |&(x, y): &(f64, f64)| self.x.holds(x) && self.y.holds(y);
         for layer in &self.layers {
             match layer {

@@ -123,7 +123,8 @@ mod tests {
         let figure = figure(&[one, results.clone()], TaskGroup::NonTarget, &shown).unwrap();
         assert_eq!(figure.table.height(), 2 * shown.len());
         assert!(figure.plot.title.contains("points"), "{}", figure.plot.title);
-        let target = super::figure(&[results.clone()], TaskGroup::Target, &shown).unwrap();
+        let target =
+            super::figure(std::slice::from_ref(&results), TaskGroup::Target, &shown).unwrap();
         let rows = rows(&results).unwrap();
         let stm = rows.iter().find(|row| row.arm == "stm(2.5)" && row.of == TaskGroup::Target);
         let by = format!("STM 2.5 by {}", plus(stm.unwrap().comparison.difference.value));

@@ -66,7 +66,7 @@ pub fn page(report: &Report, title: &str) -> Result<String> {
         "tasks": tasks,
         "items": base.iter().map(item).collect::<Vec<_>>(),
         "runs": runs.iter().map(run).collect::<Vec<_>>(),
-        "first": runs.iter().position(|rows| opens(rows)).unwrap_or(0),
+        "first": runs.iter().position(opens).unwrap_or(0),
     });
     // in a script nothing that a model wrote may end it
     let data = data.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028");

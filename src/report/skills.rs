@@ -160,15 +160,14 @@ fn title(rows: &[Model], how: &str) -> String {
     };
     let score = |row: &Model| 100.0 * row.tasks[at].score.value;
     let others = rows[1..].iter().filter(|row| row.arm != worst.arm && row.tasks.len() > at);
-    let left: Vec<String> = std::iter::once(worst)
-        .chain(others)
-        .map(|row| format!("{:.0} with {}", score(row), label(&row.arm)))
-        .collect();
+    let left = others.map(|row| format!(", {:.0} with {}", score(row), label(&row.arm)));
     format!(
-        "{how}: of {}, {:.0} percent right before, is left {}",
+        "{how}: of {}, {:.0} percent right before, {:.0} are left with {}{}",
         base.tasks[at].task,
         score(base),
-        left.join(", ")
+        score(worst),
+        label(&worst.arm),
+        left.collect::<String>()
     )
 }
 
@@ -198,7 +197,7 @@ mod tests {
         };
         for part in [
             format!("{:.0} percent right before", percent(BASE)),
-            format!("{:.0} with ground truth", percent("ground_truth")),
+            format!("{:.0} are left with ground truth", percent("ground_truth")),
             format!("{:.0} with STM 2.5", percent("stm(2.5)")),
         ] {
             assert!(title.contains(&part), "{title}\n{text}");
