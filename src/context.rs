@@ -9,7 +9,7 @@ use crate::store::{Fingerprint, Store, check_written, file_hash, marked_hash};
 use crate::task::{Item, graders};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -25,6 +25,8 @@ pub struct Context {
     pub store: Store,
     /// Where to compute.
     pub device: Device,
+    /// The device that results are of: this one, or one of another machine.
+    location: DeviceLocation,
     /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself; if absent, what
     /// [`Checkpoint::default_precision`] says.
     pub precision: Option<Precision>,
@@ -60,9 +62,11 @@ impl Context {
     /// Results in `store`, computed on `device`, with as many workers as there are processors.
     pub fn new(store: Store, device: DeviceChoice, progress: Progress) -> Result<Self> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let device = open_device(device)?;
         Ok(Self {
             store,
-            device: open_device(device)?,
+            location: device.location(),
+            device,
             precision: None,
             progress,
             workers,
@@ -71,6 +75,25 @@ impl Context {
             said: Mutex::default(),
             used: Mutex::default(),
         })
+    }
+
+    /// For looking at results that other machines make on `device`, which this one may lack. What is not finished is refused, with `hint`.
+    ///
+    /// # Errors
+    /// As [`Context::new`] on the processor.
+    pub fn looking_on(
+        store: Store,
+        device: DeviceChoice,
+        progress: Progress,
+        hint: &'static str,
+    ) -> Result<Self> {
+        let location = match device {
+            DeviceChoice::Cpu => DeviceLocation::Cpu,
+            DeviceChoice::Cuda(gpu_id) => DeviceLocation::Cuda { gpu_id },
+            DeviceChoice::Metal => DeviceLocation::Metal { gpu_id: 0 },
+        };
+        let cx = Self::new(store.sealed(hint), DeviceChoice::Cpu, progress)?;
+        Ok(Self { location, ..cx })
     }
 
     /// For a notebook: results in the store that commands use too, computed on the processor, progress in lines below the cell.
@@ -85,12 +108,16 @@ impl Context {
     /// f32 where the processor has no instruction for bf16.
     pub fn precision_of(&self, checkpoint: &Checkpoint) -> Precision {
         let asked = checkpoint.precision.or(self.precision);
-        asked.unwrap_or_else(|| checkpoint.default_precision()).usable(&self.device)
+        let asked = asked.unwrap_or_else(|| checkpoint.default_precision());
+        match self.location {
+            DeviceLocation::Cpu => asked.usable(&self.device),
+            _ => Precision::F32,
+        }
     }
 
-    /// What candle calls the device, such as `Cpu`.
+    /// What candle calls the device, such as `Cpu`: this one, or that of the machine whose results are looked at.
     pub fn device_name(&self) -> String {
-        format!("{:?}", self.device.location())
+        format!("{:?}", self.location)
     }
 
     /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision_of`] says.

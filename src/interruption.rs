@@ -6,13 +6,15 @@
 //! crate keeps for all of it.
 
 use crate::error::{Error, Result};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// When an interrupt came, in milliseconds of a clock that only runs forward; 0 for none.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 /// Whether work has ended because of it.
 static HEEDED: AtomicBool = AtomicBool::new(false);
+/// The first signal of a cluster that came; 0 for none.
+static TOLD: AtomicI32 = AtomicI32::new(0);
 /// Pieces of work under way.
 static WORKING: AtomicUsize = AtomicUsize::new(0);
 
@@ -30,6 +32,26 @@ pub fn heed() {
         let handler: extern "C" fn(libc::c_int) = asked;
         libc::signal(libc::SIGINT, handler as libc::sighandler_t);
     }
+}
+
+/// From now on the signals by which a cluster asks to stop (`SIGUSR1`, `SIGTERM`) are, like an interrupt, an error of the work that goes on; however
+/// often they come.
+pub fn heed_the_cluster() {
+    #[cfg(unix)]
+    // SAFETY: the handler only touches atomics and calls `clock_gettime`, which a handler may.
+    unsafe {
+        let handler: extern "C" fn(libc::c_int) = told;
+        libc::signal(libc::SIGUSR1, handler as libc::sighandler_t);
+        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
+    }
+}
+
+/// Whether `SIGUSR1` came: the time is nearly up, and the work may begin again.
+pub fn is_time_up() -> bool {
+    #[cfg(unix)]
+    return TOLD.load(Ordering::Relaxed) == libc::SIGUSR1;
+    #[cfg(not(unix))]
+    false
 }
 
 /// What a program says that ends by an interrupt.
@@ -79,7 +101,8 @@ impl Working {
     pub(crate) fn begin() -> Self {
         let first = WORKING.fetch_add(1, Ordering::Relaxed) == 0;
         let asked = ASKED.load(Ordering::Relaxed);
-        let ends = ENDS.load(Ordering::Relaxed);
+        // what ends the program, or a cluster says, is meant for whatever comes
+        let ends = ENDS.load(Ordering::Relaxed) || TOLD.load(Ordering::Relaxed) != 0;
         if first && !ends && asked > 0 && now().saturating_sub(asked) > STALE.as_millis() as u64 {
             ASKED.store(0, Ordering::Relaxed);
         }
@@ -89,7 +112,9 @@ impl Working {
 
 impl Drop for Working {
     fn drop(&mut self) {
-        if WORKING.fetch_sub(1, Ordering::Relaxed) == 1 && HEEDED.swap(false, Ordering::Relaxed) {
+        let last = WORKING.fetch_sub(1, Ordering::Relaxed) == 1;
+        let told = TOLD.load(Ordering::Relaxed) != 0;
+        if last && HEEDED.swap(false, Ordering::Relaxed) && !told {
             ASKED.store(0, Ordering::Relaxed);
         }
     }
@@ -106,6 +131,14 @@ extern "C" fn asked(_signal: libc::c_int) {
             unsafe { libc::_exit(130) };
         }
         _ => {}
+    }
+}
+
+#[cfg(unix)]
+extern "C" fn told(signal: libc::c_int) {
+    let _ = TOLD.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
+    if ASKED.load(Ordering::Relaxed) == 0 {
+        ASKED.store(now(), Ordering::Relaxed);
     }
 }
 

@@ -54,7 +54,7 @@
 //!
 //! # What it does not do
 //!
-//! Serve models, train on several machines, or compute models of other families than [`model::Family`] names.
+//! Serve models, share one training among several machines, or compute models of other families than [`model::Family`] names.
 //!
 //! Modules are listed from the ground up; a module uses only modules listed above it.
 
@@ -90,6 +90,8 @@ pub mod pareto;
 pub mod diversity;
 
 pub mod interruption;
+
+pub mod cluster;
 
 pub mod store;
 
@@ -170,6 +172,9 @@ pub mod lab;
 // experiment
 #[cfg(feature = "tables")]
 pub mod experiment;
+
+#[cfg(feature = "tables")]
+pub mod sweep;
 
 #[cfg(feature = "tables")]
 pub mod analysis;

@@ -336,10 +336,14 @@ pub struct Times {
 impl Times {
     /// What began at `started` and took `seconds`.
     pub fn new(started: SystemTime, seconds: f64) -> Self {
-        let since = started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let started = DateTime::utc(since as i64).strftime("%Y-%m-%d %H:%M UTC");
-        Self { started, seconds }
+        Self { started: utc(started), seconds }
     }
+}
+
+/// A time as `2026-11-23 12:00 UTC`.
+pub(crate) fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    DateTime::utc(seconds as i64).strftime("%Y-%m-%d %H:%M UTC")
 }
 
 /// What decides the last bits of a number.

@@ -9,6 +9,7 @@
 //!     mbpp-train-3f1c0a9be27d4410/     kind/label-hash of the inputs
 //!       inputs.json                    what was hashed, readable
 //!       lock                           empty, or who works here: process, machine
+//!       .claim                         only while somebody works here: the same, for other machines
 //!       tokens.parquet                 whatever the work wrote
 //!       checkpoint-000000000200/       only while unfinished
 //!       time                           only while unfinished: how long earlier tries took
@@ -35,16 +36,20 @@
 //!
 //! Nothing half-written is ever taken for finished: every file is written beside its place, flushed to the disk and renamed.
 //! Two processes that want the same folder do the work once; the second waits. The lock belongs to the process and
-//! ends with it, however it ends, so a killed run leaves nothing to clean up.
+//! ends with it, however it ends, so a killed run leaves nothing to clean up. That holds between machines that share the folder, too: the claim of a
+//! process on another machine counts until its heart is silent and Slurm says that its job is gone (or for ten minutes, where nobody can be asked).
 
+mod claim;
 mod disk;
 pub(crate) mod fault;
 mod fingerprint;
 mod kept;
+mod lock;
 mod manifest;
 mod output;
 mod work;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -57,6 +62,9 @@ pub use disk::{write_atomic, write_atomic_with};
 pub(crate) use fingerprint::hex;
 pub use fingerprint::{Fingerprint, bytes_hash, file_hash};
 pub use kept::{StoredRun, check_written};
+pub(crate) use lock::Lock;
+#[cfg(feature = "tables")]
+pub(crate) use lock::worker;
 use manifest::Manifest;
 pub use output::{MARK, Output, check_marked, marked_hash, same};
 pub use work::{Lines, Work};
@@ -81,6 +89,8 @@ pub const STORE_VARIABLE: &str = "UNFORGET_STORE";
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Why nothing may be made in it.
+    sealed: Option<&'static str>,
 }
 
 impl Store {
@@ -95,7 +105,13 @@ impl Store {
         if root.exists() && !root.is_dir() {
             return Err(Error::file(root, "is not a folder; name another one with --store"));
         }
-        Ok(Self { root })
+        Ok(Self { root, sealed: None })
+    }
+
+    /// The same store, in which only what is finished is there: asking for anything else is an error, which says `hint`.
+    pub fn sealed(mut self, hint: &'static str) -> Self {
+        self.sealed = Some(hint);
+        self
     }
 
     /// The store a command uses: `option` (`--store`), else the variable `UNFORGET_STORE`, else `./unforget-store`.
@@ -135,7 +151,8 @@ impl Store {
             label if label.is_empty() => inputs.hash(),
             label => format!("{label}-{}", inputs.hash()),
         };
-        Ok(Entry { folder: self.root.join(kind).join(name), inputs: inputs.clone() })
+        let folder = self.root.join(kind).join(name);
+        Ok(Entry { folder, inputs: inputs.clone(), sealed: self.sealed })
     }
 }
 
@@ -172,12 +189,18 @@ enum Found {
 pub struct Entry {
     folder: PathBuf,
     inputs: Fingerprint,
+    sealed: Option<&'static str>,
 }
 
 impl Entry {
     /// The entry's folder, which need not exist yet.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// `verb/label-hash`.
+    pub fn name(&self) -> String {
+        kept::short(&self.folder)
     }
 
     /// What the result depends on.
@@ -277,7 +300,7 @@ impl Entry {
         if !self.folder.is_dir() {
             return Ok(());
         }
-        let _lock = disk::Lock::take(&self.folder, false)?;
+        let _lock = Lock::take(&self.folder, false)?;
         // The result goes first: a removal that is cut short must not leave a finished entry without its files.
         let result = self.folder.join(RESULT);
         if result.exists() {
@@ -292,11 +315,15 @@ impl Entry {
         W: FnOnce(&Work) -> Result<T>,
     {
         // Without the lock first: a finished result must be readable in a store that cannot be written.
+        note_use(self);
         if let Some(result) = self.result()? {
             return Ok(result);
         }
+        if let Some(hint) = self.sealed {
+            return Err(Error::missing("finished result", &self.folder, hint));
+        }
         std::fs::create_dir_all(&self.folder).map_err(Error::io("making", &self.folder))?;
-        let _lock = disk::Lock::take(&self.folder, when_busy == WhenBusy::Wait)?;
+        let lock = Lock::take(&self.folder, when_busy == WhenBusy::Wait)?;
         // Whoever held the lock before may have finished.
         match self.look()? {
             Found::Unfinished => {}
@@ -326,6 +353,7 @@ impl Entry {
                 format!("does not read back from JSON ({error}); a number that is not finite must be an Option"),
             )
         })?;
+        lock.check()?;
         disk::sync_tree(&self.folder)?;
         let manifest = Manifest::of(&self.folder, &self.inputs.hash())?.with(RESULT, &bytes);
         manifest.write(&self.folder)?;
@@ -375,8 +403,29 @@ impl Entry {
     }
 }
 
+thread_local! {
+    static USED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+fn note_use(entry: &Entry) {
+    USED.with_borrow_mut(|used| {
+        let Some(used) = used else { return };
+        let name = entry.name();
+        if !used.contains(&name) {
+            used.push(name);
+        }
+    });
+}
+
+/// What `work` gives, and the names of the entries that it asked for on this thread, made or found.
+pub(crate) fn uses<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let before = USED.replace(Some(Vec::new()));
+    let made = work();
+    (made, USED.replace(before).unwrap_or_default())
+}
+
 /// `label` as part of a file name: at most 80 characters, only letters, digits, `.`, `_` and `-`, and no dot in front.
-fn file_name(label: &str) -> String {
+pub(crate) fn file_name(label: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let name: String = label.chars().map(|c| if plain(c) { c } else { '-' }).take(80).collect();
     name.trim_matches(|c| c == '-' || c == '.').to_string()

@@ -6,12 +6,15 @@ use super::terminal::tell;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
+use unforget::context::Context;
 use unforget::error::{Error, Result};
-use unforget::experiment::{Recipe, renamed_keys, run};
+use unforget::experiment::results::Results;
+use unforget::experiment::{Recipe, renamed_keys};
 use unforget::files::read_text;
 use unforget::provenance::{Computation, Times, VERSION};
 use unforget::report::{self, Provenance, Report};
 use unforget::store;
+use unforget::sweep;
 
 /// `unforget lab`
 #[derive(Args)]
@@ -60,7 +63,7 @@ pub struct RunRecipe {
 
 /// Where results go.
 #[derive(Args)]
-struct Output {
+pub struct Output {
     /// Folder for tables, figures and the report [default: results/<name of the recipe>]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -73,7 +76,7 @@ struct Output {
 }
 
 impl Output {
-    fn ending(&self, ending: Ending) -> Ending {
+    pub fn ending(&self, ending: Ending) -> Ending {
         if self.all { Ending::All } else { ending }
     }
 }
@@ -116,9 +119,21 @@ impl Output {
         common: &Common,
         recipe: &Recipe,
         file: Option<&PathBuf>,
-        (ending, next): (Ending, &[(&str, &str)]),
+        ending: (Ending, &[(&str, &str)]),
     ) -> Result<()> {
-        let out = self.out.clone().unwrap_or_else(|| Path::new("results").join(&recipe.name));
+        let output = self.checked(common, recipe, file)?;
+        let cx = common.context()?;
+        self.write(&cx, recipe, output, ending, || sweep::run(&cx, recipe, &common.device))
+    }
+
+    /// The folder for results, which takes nothing of what the call reads.
+    pub fn checked(
+        &self,
+        common: &Common,
+        recipe: &Recipe,
+        file: Option<&PathBuf>,
+    ) -> Result<store::Output> {
+        let out = self.folder(recipe);
         let output =
             store::Output::within("--out", &out, &report::FILES).older(report::is_in(&out));
         let reads = Reads::new(common)?.model(&recipe.model).given("RECIPE", file);
@@ -127,20 +142,35 @@ impl Output {
             folder => reads.path("tasks", folder),
         };
         reads.check(std::slice::from_ref(&output))?;
-        let cx = common.context()?;
+        Ok(output)
+    }
+
+    fn folder(&self, recipe: &Recipe) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new("results").join(&recipe.name))
+    }
+
+    /// Writes what `compute` gives into the folder, and prints it.
+    pub fn write(
+        &self,
+        cx: &Context,
+        recipe: &Recipe,
+        output: store::Output,
+        (ending, next): (Ending, &[(&str, &str)]),
+        compute: impl FnOnce() -> Result<Results>,
+    ) -> Result<()> {
         let (started, clock) = (Instant::now(), SystemTime::now());
-        let results = run(&cx, recipe)?;
+        let results = compute()?;
         let provenance = Provenance {
             title: format!("{}: what is learned and what is forgotten", recipe.name),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             recipe_toml: recipe.to_toml()?,
             crate_version: VERSION.into(),
-            computation: Computation::of_runs(&cx),
+            computation: Computation::of_runs(cx),
             times: Times::new(clock, started.elapsed().as_secs_f64()),
             notes: Vec::new(),
         };
         let report = Report::of(results)?;
-        let files = output.write(|| report.write(&provenance, &out))?;
+        let files = output.write(|| report.write(&provenance, &self.folder(recipe)))?;
         let page = files.first().map(PathBuf::as_path);
         if self.json {
             super::print_json(&*report.summary.results)?;

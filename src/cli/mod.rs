@@ -24,6 +24,7 @@ mod paper;
 mod perplexity;
 mod replace;
 mod report;
+mod sweep;
 mod template;
 mod terminal;
 mod watching;
@@ -86,6 +87,8 @@ enum Verb {
     Lab(experiment::Lab),
     /// Run an experiment described in a TOML file
     Run(experiment::RunRecipe),
+    /// Run an experiment in units: on this machine, as arrays of jobs in Slurm, or by any engine that counts
+    Sweep(sweep::Sweep),
     /// Compute a table of the paper at lab scale, beside what the paper prints
     Table(paper::Table),
     /// Compute a figure of the paper at lab scale
@@ -278,6 +281,7 @@ fn run(cli: Cli) -> Result<()> {
     match cli.verb {
         Verb::Lab(verb) => verb.run(&cli.common),
         Verb::Run(verb) => verb.run(&cli.common),
+        Verb::Sweep(verb) => verb.run(&cli.common),
         Verb::Table(verb) => verb.run(&cli.common),
         Verb::Figure(verb) => verb.run(&cli.common),
         Verb::Claims(verb) => verb.run(&cli.common),

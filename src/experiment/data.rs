@@ -17,7 +17,7 @@ use crate::task::Item;
 use crate::tokens::TooLong;
 use crate::train::TrainConfig;
 use crate::verbs::{self, Training};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,21 +55,23 @@ pub(super) struct Data {
 }
 
 impl Data {
-    /// Samples what the recipe's arms need, and scores it.
-    pub fn make(cx: &Context, recipe: &Recipe, base: &Checkpoint) -> Result<Self> {
+    /// Samples what `sources` need, and scores it; those with `true`, under a reference model as well.
+    pub fn make(
+        cx: &Context,
+        recipe: &Recipe,
+        base: &Checkpoint,
+        sources: &BTreeMap<Source, bool>,
+    ) -> Result<Self> {
         let (items, unusable) = recipe.usable_items(&recipe.target, "train", recipe.sizes.train)?;
         Unusable::told(&unusable).inspect(|text| cx.progress.note(text));
         // a rule that cannot be trained is refused before anything is computed
         recipe.arms.iter().try_for_each(Arm::check)?;
-        let mut sources: BTreeSet<Source> = recipe.arms.iter().map(|arm| arm.source).collect();
-        // the threshold curve is the ground truth's
-        sources.insert(Source::GroundTruth);
-        let own = sources.iter().any(|source| source.of_self_output());
+        let own = sources.keys().any(|source| source.of_self_output());
         let own = own
             .then(|| verbs::self_output(cx, base, "self-output", &items, &recipe.self_output))
             .transpose()?;
         let mut sets = BTreeMap::new();
-        for source in sources {
+        for (&source, &compared) in sources {
             let set = match source {
                 Source::Rephrase => {
                     let pool = verbs::rephrase(cx, base, "rephrase", &items, &recipe.rephrase)?;
@@ -84,8 +86,7 @@ impl Data {
                 }
             };
             let set = set.with_unusable(&unusable);
-            let compared = |arm: &Arm| arm.source == source && arm.rule.needs().reference;
-            let set = match recipe.arms.iter().any(compared) {
+            let set = match compared {
                 true => set.with_reference(cx, recipe, base)?,
                 false => set,
             };

@@ -10,8 +10,11 @@ pub mod results;
 mod rewrite;
 mod run;
 mod source;
+mod unit;
 
 pub use arm::{Arm, Variant};
 pub use recipe::{DataSizes, RENAMED, Recipe, read_split, renamed_keys, split_file, task_names};
 pub use run::{Experiment, run};
+pub(crate) use run::{chosen, side_by_side};
 pub use source::Source;
+pub use unit::Unit;

@@ -1,6 +1,6 @@
 use super::data::Data;
 use super::results::{DataSummary, Results, Run, TaskScore, TokenExample};
-use super::{Arm, Recipe};
+use super::{Arm, Recipe, Source};
 use crate::answers::{AnswerRow, Asked, Task, Tasks};
 use crate::card::RunCard;
 use crate::context::Context;
@@ -14,14 +14,13 @@ use crate::task::Item;
 use crate::train::{Example, TrainConfig};
 use crate::verbs::{self, Training, Tuned};
 use crate::weight_change::{self, LayerChange};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// One arm at one rate with one seed.
 #[derive(Debug, Clone, PartialEq)]
-struct Unit {
+struct Trial {
     arm: Arm,
     learning_rate: f64,
     seed: u64,
@@ -55,8 +54,27 @@ pub fn run(cx: &Context, recipe: &Recipe) -> Result<Results> {
 }
 
 impl<'a> Experiment<'a> {
-    /// Reads the items, scores the ground truth and samples what the arms need; trains nothing.
+    /// Reads the items, scores the ground truth and samples what the arms need; trains nothing but what a rule compares with.
     pub fn prepare(cx: &'a Context, recipe: &Recipe) -> Result<Self> {
+        // the threshold curve is the ground truth's
+        Self::with_sources(cx, recipe, sources(&recipe.arms, [Source::GroundTruth]))
+    }
+
+    /// The same with the data of one arm only.
+    pub(crate) fn prepare_for(cx: &'a Context, recipe: &Recipe, arm: &Arm) -> Result<Self> {
+        Self::with_sources(cx, recipe, sources(std::slice::from_ref(arm), []))
+    }
+
+    /// The same without any data: what can be known before anything is computed.
+    pub(crate) fn open(cx: &'a Context, recipe: &Recipe) -> Result<Self> {
+        Self::with_sources(cx, recipe, BTreeMap::new())
+    }
+
+    fn with_sources(
+        cx: &'a Context,
+        recipe: &Recipe,
+        sources: BTreeMap<Source, bool>,
+    ) -> Result<Self> {
         recipe.check()?;
         cx.take_used();
         let base = recipe.base(&cx.progress)?;
@@ -80,11 +98,31 @@ impl<'a> Experiment<'a> {
             cx,
             validation: Task::new(&recipe.target, validation),
             test,
-            data: Data::make(cx, recipe, &base)?,
+            data: Data::make(cx, recipe, &base, &sources)?,
             recipe: recipe.clone(),
             base,
             used: cx.take_used(),
         })
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        self.cx
+    }
+
+    /// The training items.
+    pub(super) fn items(&self) -> Result<Vec<Item>> {
+        self.recipe.items(&self.recipe.target, "train", self.recipe.sizes.train)
+    }
+
+    /// What every model is graded on: the target's validation split, then the test items of all tasks.
+    pub(super) fn graded(&self) -> impl Iterator<Item = &Task> {
+        std::iter::once(&self.validation).chain(self.test.all())
+    }
+
+    /// Scores the answers of one source; under a reference model as well, where `compared` asks for it.
+    pub(super) fn score(&self, source: Source, compared: bool) -> Result<()> {
+        let sources = BTreeMap::from([(source, compared)]);
+        Data::make(self.cx, &self.recipe, &self.base, &sources).map(drop)
     }
 
     /// The recipe.
@@ -109,30 +147,32 @@ impl<'a> Experiment<'a> {
         self.cx.take_used();
         let base = self.measure_in(self.cx, &self.base, "base")?;
         let first = recipe.seeds[0];
-        let at = |arm: &Arm, learning_rate: f64, seed: u64| Unit {
+        let at = |arm: &Arm, learning_rate: f64, seed: u64| Trial {
             arm: arm.clone(),
             learning_rate,
             seed,
         };
-        let swept: Vec<Unit> = recipe
+        let swept: Vec<Trial> = recipe
             .arms
             .iter()
             .flat_map(|arm| recipe.tried(arm).into_iter().map(move |rate| at(arm, rate, first)))
             .collect();
-        let compute = |units: &[Unit]| side_by_side(self.cx, units, |cx, unit| self.one(cx, unit));
+        let compute = |trials: &[Trial]| {
+            let one = |cx: &Context, at: usize| {
+                let Trial { arm, learning_rate, seed } = &trials[at];
+                self.one(cx, arm, *learning_rate, *seed)
+            };
+            side_by_side(self.cx, trials.len(), |_| &[], one)
+        };
         let mut runs = compute(&swept)?;
         let best = |arm: &Arm| {
             let own = recipe.rates_of(arm);
             let of_arm = runs
                 .iter()
                 .zip(&swept)
-                .filter(|(_, unit)| unit.arm == *arm && own.contains(&unit.learning_rate));
-            let better = |best: Option<(f64, f64)>, (validation, rate): (f64, f64)| match best {
-                Some((v, r)) if v > validation || (v == validation && r <= rate) => Some((v, r)),
-                _ => Some((validation, rate)),
-            };
-            let rates = of_arm.map(|((run, _), unit)| (run.validation, unit.learning_rate));
-            rates.fold(None, better).map(|(_, rate)| rate).expect("every arm was swept")
+                .filter(|(_, trial)| trial.arm == *arm && own.contains(&trial.learning_rate));
+            let rates = of_arm.map(|((run, _), trial)| (trial.learning_rate, run.validation));
+            chosen(rates).expect("every arm was swept")
         };
         let chosen: Vec<f64> = recipe.arms.iter().map(best).collect();
         let mut more = Vec::new();
@@ -149,13 +189,13 @@ impl<'a> Experiment<'a> {
         let mut placed: Vec<_> = runs
             .into_iter()
             .zip(swept.into_iter().chain(more))
-            .map(|((mut run, answers), unit)| {
-                let arm = recipe.arms.iter().position(|arm| *arm == unit.arm);
+            .map(|((mut run, answers), trial)| {
+                let arm = recipe.arms.iter().position(|arm| *arm == trial.arm);
                 let arm = arm.expect("made from the recipe's arms");
-                let rates = recipe.tried(&unit.arm);
-                let rate = rates.iter().position(|rate| *rate == unit.learning_rate);
-                let seed = recipe.seeds.iter().position(|seed| *seed == unit.seed);
-                run.chosen = unit.learning_rate == chosen[arm];
+                let rates = recipe.tried(&trial.arm);
+                let rate = rates.iter().position(|rate| *rate == trial.learning_rate);
+                let seed = recipe.seeds.iter().position(|seed| *seed == trial.seed);
+                run.chosen = trial.learning_rate == chosen[arm];
                 ((arm, rate, seed), run, answers)
             })
             .collect();
@@ -206,8 +246,7 @@ impl<'a> Experiment<'a> {
     }
 
     fn measure_in(&self, cx: &Context, checkpoint: &Checkpoint, label: &str) -> Result<Measured> {
-        let all: Vec<Task> =
-            std::iter::once(&self.validation).chain(self.test.all()).cloned().collect();
+        let all: Vec<Task> = self.graded().cloned().collect();
         let sampling = Sampling::greedy(self.test.max_new_tokens);
         let mut graded = verbs::ask(cx, checkpoint, label, &all, &sampling)?;
         let mut scores =
@@ -257,11 +296,17 @@ impl<'a> Experiment<'a> {
         verbs::train(cx, &self.base, &label, &training)
     }
 
-    fn one(&self, cx: &Context, unit: &Unit) -> Result<(Run, Vec<Vec<Graded>>)> {
-        let Unit { arm, learning_rate, seed } = unit;
+    /// Trains one arm and measures it.
+    pub(super) fn one(
+        &self,
+        cx: &Context,
+        arm: &Arm,
+        learning_rate: f64,
+        seed: u64,
+    ) -> Result<(Run, Vec<Vec<Graded>>)> {
         let label = format!("{}-{learning_rate}-{seed}", arm.label());
-        let config = self.config(arm, *learning_rate, *seed);
-        let masked = self.masked(arm, *seed)?;
+        let config = self.config(arm, learning_rate, seed);
+        let masked = self.masked(arm, seed)?;
         let prepared = masked.prepare(&config)?;
         let tuned = self.train(cx, arm, &prepared)?;
         let examples = &prepared.examples;
@@ -271,8 +316,8 @@ impl<'a> Experiment<'a> {
         let tokens_learned = tuned.steps.iter().map(|step| step.learned).sum();
         let run = Run {
             arm: arm.to_string(),
-            learning_rate: *learning_rate,
-            seed: *seed,
+            learning_rate,
+            seed,
             chosen: false,
             threshold: arm.threshold(),
             items: examples.len() - tuned.left_out.len(),
@@ -324,28 +369,86 @@ fn run_of(cx: &Context, tuned: &Checkpoint) -> String {
     parts.join("/")
 }
 
-/// Works off `units`: on a CPU several at a time, each on one thread; on a GPU one after the other. Results come in `units`' order.
-fn side_by_side<R: Send>(
+/// The rate of an arm, by the rule that [`run`] states; of its own rates, each with the score on the validation split with the first seed.
+pub(crate) fn chosen(rates: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
+    let better = |best: Option<(f64, f64)>, (rate, validation): (f64, f64)| match best {
+        Some((r, v)) if v > validation || (v == validation && r <= rate) => Some((r, v)),
+        _ => Some((rate, validation)),
+    };
+    rates.fold(None, better).map(|(rate, _)| rate)
+}
+
+/// The sources of some arms and others, each with whether a rule compares its answers with a reference model's reading.
+fn sources<const N: usize>(arms: &[Arm], more: [Source; N]) -> BTreeMap<Source, bool> {
+    let mut sources = BTreeMap::from(more.map(|source| (source, false)));
+    for arm in arms {
+        *sources.entry(arm.source).or_default() |= arm.rule.needs().reference;
+    }
+    sources
+}
+
+/// Works off `count` pieces, each after those that it `needs`, which come before it: on a CPU several at a time, each on one thread; on a GPU one
+/// after the other. Results come in order.
+pub(crate) fn side_by_side<'n, R: Send>(
     cx: &Context,
-    units: &[Unit],
-    work: impl Fn(&Context, &Unit) -> Result<R> + Sync,
+    count: usize,
+    needs: impl Fn(usize) -> &'n [usize] + Sync,
+    work: impl Fn(&Context, usize) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let workers = if cx.device.is_cpu() { cx.workers.clamp(1, units.len().max(1)) } else { 1 };
-    let bar = cx.progress.bar("runs", units.len());
-    let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let results: Mutex<Vec<Option<Result<R>>>> = Mutex::new(units.iter().map(|_| None).collect());
+    /// How far a piece is.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Piece {
+        Open,
+        Taken,
+        Done,
+    }
+    struct Desk<R> {
+        pieces: Vec<Piece>,
+        results: Vec<Option<Result<R>>>,
+        stop: bool,
+    }
+    let workers = if cx.device.is_cpu() { cx.workers.clamp(1, count.max(1)) } else { 1 };
+    let bar = cx.progress.bar("runs", count);
+    let results = (0..count).map(|_| None).collect();
+    let desk = Mutex::new(Desk { pieces: vec![Piece::Open; count], results, stop: false });
+    let changed = Condvar::new();
+    let locked = || desk.lock().unwrap_or_else(|broken| broken.into_inner());
     let worker = || {
+        // whoever waits for a worker that panics would wait forever
+        struct Leaving<F: Fn()>(F);
+        impl<F: Fn()> Drop for Leaving<F> {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    (self.0)();
+                }
+            }
+        }
+        let _leaving = Leaving(|| {
+            locked().stop = true;
+            changed.notify_all();
+        });
         loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            if at >= units.len() || stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let result = work(cx, &units[at]);
-            if result.is_err() {
-                stop.store(true, Ordering::Relaxed);
-            }
-            bar.set(done.fetch_add(1, Ordering::Relaxed) + 1);
-            results.lock().unwrap_or_else(|broken| broken.into_inner())[at] = Some(result);
+            let mut now = locked();
+            let at = loop {
+                let open = |at: &usize| now.pieces[*at] == Piece::Open;
+                let ready = |at: &usize| needs(*at).iter().all(|at| now.pieces[*at] == Piece::Done);
+                if now.stop || !(0..count).any(|at| open(&at)) {
+                    return;
+                }
+                if let Some(at) = (0..count).filter(open).find(ready) {
+                    break at;
+                }
+                now = changed.wait(now).unwrap_or_else(|broken| broken.into_inner());
+            };
+            now.pieces[at] = Piece::Taken;
+            drop(now);
+            let result = work(cx, at);
+            let mut now = locked();
+            now.stop |= result.is_err();
+            now.pieces[at] = Piece::Done;
+            now.results[at] = Some(result);
+            bar.set(now.pieces.iter().filter(|piece| **piece == Piece::Done).count());
+            changed.notify_all();
         }
     };
     std::thread::scope(|scope| {
@@ -364,7 +467,7 @@ fn side_by_side<R: Send>(
         }
         Ok::<(), Error>(())
     })?;
-    let results = results.into_inner().unwrap_or_else(|broken| broken.into_inner());
+    let desk = desk.into_inner().unwrap_or_else(|broken| broken.into_inner());
     // after a failure the rest is missing; the first failure is what there is to say
-    results.into_iter().flatten().collect::<Result<Vec<R>>>()
+    desk.results.into_iter().flatten().collect::<Result<Vec<R>>>()
 }

@@ -1,10 +1,12 @@
 use super::rewrite::{code_only, with_line_ends};
 use crate::self_output::{Candidates, Pool, SelfOutput};
 use crate::task::Item;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Whose answers a model is trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The reference answers.
     GroundTruth,

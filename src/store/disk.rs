@@ -1,13 +1,12 @@
-//! Files that are there whole or not at all, and the lock of a folder.
+//! Files that are there whole or not at all.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufWriter, ErrorKind, Read, Seek, Write};
+use std::fs::{self, File};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::LOCK;
 use crate::error::{Error, Plain, Result, Word};
 
 /// Writes a file so that a reader, now or after a crash, sees the old content or the new one and nothing between.
@@ -149,7 +148,11 @@ pub(super) fn remove_leftovers(folder: &Path) -> Result<()> {
         if part && kind.is_dir() {
             remove_folder(&path)?;
         } else if part {
-            fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+            match fs::remove_file(&path) {
+                // another machine that wanted the claim has taken its part away
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.map_err(Error::io("removing", &path))?,
+            }
         } else if kind.is_dir() {
             remove_leftovers(&path)?;
         }
@@ -197,7 +200,7 @@ fn part_name(path: &Path, number: usize) -> PathBuf {
 }
 
 /// A new file beside `path`. Threads of one process, and processes on different machines, may write at once.
-fn part_beside(path: &Path) -> std::io::Result<(PathBuf, File)> {
+pub(super) fn part_beside(path: &Path) -> std::io::Result<(PathBuf, File)> {
     let mut number = 0;
     loop {
         let part = part_name(path, number);
@@ -228,98 +231,4 @@ pub(super) fn folder_beside(path: &Path) -> Result<PathBuf> {
             Err(error) => return Err(Error::io("making", path)(error)),
         }
     }
-}
-
-/// The exclusive right to write in a folder, held until dropped or until the process ends.
-#[derive(Debug)]
-pub(super) struct Lock {
-    file: File,
-}
-
-impl Lock {
-    /// Locks `folder`, made if need be. When another holds it: waits, or gives [`Error::Busy`].
-    pub(super) fn take(folder: &Path, wait: bool) -> Result<Self> {
-        let path = folder.join(LOCK);
-        loop {
-            fs::create_dir_all(folder).map_err(Error::io("making", folder))?;
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(Error::io("locking", &path))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::Error(error)) => return Err(Error::io("locking", &path)(error)),
-                Err(TryLockError::WouldBlock) if !wait => {
-                    return Err(Error::Busy { path: folder.to_path_buf(), holder: holder(&path) });
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let (folder, holder) = (Word(folder.display()), Word(holder(&path)));
-                    let _ = writeln!(std::io::stderr(), "{folder}: waiting for {holder}");
-                    lock_interruptibly(&file).map_err(Error::io("locking", &path))?;
-                }
-            }
-            // The folder may have been removed while we waited; a lock on a removed file protects nothing.
-            if still_there(&file, &path) {
-                let lock = Self { file };
-                lock.sign();
-                return Ok(lock);
-            }
-        }
-    }
-
-    /// Writes down who holds the lock. Only for people, so a full disk is no reason to stop here.
-    fn sign(&self) {
-        let mut file = &self.file;
-        let _ = file.set_len(0);
-        let _ = file.rewind();
-        let _ = writeln!(file, "process {} on {}", std::process::id(), host());
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let _ = self.file.set_len(0);
-        let _ = self.file.unlock();
-    }
-}
-
-fn lock_interruptibly(file: &File) -> std::io::Result<()> {
-    loop {
-        match file.lock() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
-}
-
-#[cfg(unix)]
-fn still_there(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(held), Ok(there)) => held.dev() == there.dev() && held.ino() == there.ino(),
-        _ => false,
-    }
-}
-
-#[cfg(not(unix))]
-fn still_there(_file: &File, path: &Path) -> bool {
-    path.exists()
-}
-
-fn holder(lock: &Path) -> String {
-    let written = fs::read_to_string(lock).unwrap_or_default();
-    match written.trim() {
-        "" => "an unknown process".to_string(),
-        holder => holder.to_string(),
-    }
-}
-
-fn host() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .map_or_else(|| "this machine".to_string(), |name| name.trim().to_string())
 }

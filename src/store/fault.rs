@@ -1,6 +1,7 @@
 //! Points at which a test has the process end as if it had been killed there, or wait to be interrupted: no test has to be faster than the work.
 
 use crate::interruption;
+use std::path::Path;
 
 /// The variable in which a test names the point to end at. For tests only.
 const KILL: &str = "UNFORGET_TEST_KILL";
@@ -8,11 +9,15 @@ const KILL: &str = "UNFORGET_TEST_KILL";
 /// The variable in which a test names the point to wait at. For tests only.
 const WAIT: &str = "UNFORGET_TEST_WAIT";
 
+/// The variable in which a test names a file: who waits, waits only while it is there. For tests only.
+const GATE: &str = "UNFORGET_TEST_GATE";
+
 /// If a test named this point: ends the process at once, as a kill from outside does, or says so on stderr and waits to be interrupted.
 pub(crate) fn point(name: &str) {
     if named(WAIT, name) {
         eprintln!("waits at {name}");
-        while interruption::check().is_ok() {
+        let closed = || std::env::var_os(GATE).is_none_or(|gate| Path::new(&gate).exists());
+        while closed() && interruption::check().is_ok() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }

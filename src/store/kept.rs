@@ -71,6 +71,28 @@ impl Store {
         }
     }
 
+    /// The finished result called `verb/label-hash`, if it is there and every file is as it was written.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn kept<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        match self.is_whole(name)? {
+            true => StoredRun { folder: self.root.join(name) }.result().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether the result called `verb/label-hash` is finished, and every file as it was written: they are read.
+    pub(crate) fn is_whole(&self, name: &str) -> Result<bool> {
+        let kept = StoredRun { folder: self.root.join(name) };
+        Ok(self.is_finished(name) && kept.damaged()?.is_empty())
+    }
+
+    /// Whether the result called `verb/label-hash` is finished; its files are not looked at.
+    pub(crate) fn is_finished(&self, name: &str) -> bool {
+        self.root.join(name).join(RESULT).is_file()
+    }
+
     fn list(&self, folder: &Path) -> Result<Vec<(PathBuf, std::fs::FileType)>> {
         if folder.is_dir() { disk::list(folder) } else { Ok(Vec::new()) }
     }
@@ -91,7 +113,7 @@ fn rank(folder: &Path, key: &str) -> Option<usize> {
 }
 
 /// `verb/label-hash`.
-fn short(folder: &Path) -> String {
+pub(super) fn short(folder: &Path) -> String {
     let name = |path: Option<&Path>| {
         let name = path.and_then(Path::file_name).unwrap_or_default();
         name.to_string_lossy().into_owned()

@@ -492,7 +492,7 @@ fn half_written_files_are_removed_by_the_next_run() -> Result<()> {
     }
     assert_eq!(entry.state()?, State::Unfinished);
     entry.run(|work| {
-        assert_eq!(names(work.folder()), ["figures", "inputs.json", "lock"]);
+        assert_eq!(names(work.folder()), [".claim", "figures", "inputs.json", "lock"]);
         assert!(names(&work.folder().join("figures")).is_empty());
         Ok(answer(1.0))
     })?;
