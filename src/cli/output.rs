@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// Every option that names a place for results.
-    const OUTPUTS: [Row; 20] = [
+    const OUTPUTS: [Row; 21] = [
         row(
             "perplexity",
             "out",
