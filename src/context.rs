@@ -3,13 +3,12 @@
 use crate::dataset::Example;
 use crate::error::{Error, Result, Word};
 use crate::hub::{GENERATION, MORE_TEMPLATES, TOKENIZER_FILES};
-use crate::model::{Checkpoint, Decoder, DeviceChoice, Model, Precision, open_device};
+use crate::model::{Backend, Checkpoint, Decoder, DeviceChoice, Model, Precision, open_device};
 use crate::progress::Progress;
 use crate::store::{Fingerprint, Store, check_written, file_hash, marked_hash};
 use crate::task::{Item, graders};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
-use candle_core::Device;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -23,8 +22,8 @@ pub(crate) const GGUF: &str = "model.gguf";
 pub struct Context {
     /// Where results are kept.
     pub store: Store,
-    /// Where to compute.
-    pub device: Device,
+    /// Where and how to compute.
+    pub device: Backend,
     /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself; if absent, what
     /// [`Checkpoint::default_precision`] says.
     pub precision: Option<Precision>,
@@ -88,9 +87,9 @@ impl Context {
         asked.unwrap_or_else(|| checkpoint.default_precision()).usable(&self.device)
     }
 
-    /// What candle calls the device, such as `Cpu`.
+    /// What fingerprints call the device, such as `Cpu`.
     pub fn device_name(&self) -> String {
-        format!("{:?}", self.device.location())
+        self.device.name()
     }
 
     /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision_of`] says.
@@ -105,13 +104,16 @@ impl Context {
     pub fn open(&self, checkpoint: &Checkpoint) -> Result<LoadedModel> {
         let mut model = self.load_base(checkpoint)?;
         if let Some(folder) = &checkpoint.adapter {
-            let base = model.decoder.detached()?;
+            let biases = model.decoder.biases();
             adapter::load(&mut model.decoder, folder)?;
-            model.decoder = match checkpoint.adapter_scale {
-                None => model.decoder.merged()?,
-                Some(scale) => model.decoder.merged_by(scale.get(), &base)?,
-            };
+            let scale = checkpoint.adapter_scale.map(|scale| (scale.get(), biases.as_slice()));
+            model.decoder = model.decoder.into_merged(scale)?;
         }
+        self.loaded(checkpoint, model)
+    }
+
+    /// With the words of `checkpoint`, whose weights `model` has already.
+    pub(crate) fn loaded(&self, checkpoint: &Checkpoint, model: Model) -> Result<LoadedModel> {
         let tokenizer = self.tokenizer(checkpoint)?;
         let rows = model.decoder.config.vocab_size;
         if let Some(end) = tokenizer.end_of_turn().filter(|id| *id as usize >= rows) {

@@ -42,7 +42,8 @@ fn check(name: &str) {
         assert!(difference <= 1e-4, "{name}: surprisal differs by {difference}");
 
         let want = ids("greedy_ids_60_stop_at_2");
-        let (mut caches, mut next) = decoder.prefill(&[&prompt]).unwrap();
+        let mut cache = decoder.cache();
+        let mut next = decoder.prefill(&mut cache, &[&prompt], 1).unwrap();
         let mut greedy = prompt.clone();
         while greedy.len() < prompt.len() + 60 {
             let id = next.argmax(1).unwrap().to_vec1::<u32>().unwrap()[0];
@@ -50,7 +51,7 @@ fn check(name: &str) {
                 break;
             }
             greedy.push(id);
-            next = decoder.step(&[id], &mut [&mut caches[0]]).unwrap();
+            next = decoder.step(&mut cache, &[id]).unwrap();
         }
         assert_eq!(greedy, want, "{name}: greedy ids");
     }

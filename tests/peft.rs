@@ -61,15 +61,15 @@ fn check_scoring(name: &str) {
     let cases = table["greedy"].as_array().unwrap();
     let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["prompt"])).collect();
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-    let (mut caches, mut next) = decoder.prefill(&prompts).unwrap();
-    caches.iter_mut().for_each(unforget::model::Cache::share);
+    let mut cache = decoder.cache();
+    let mut next = decoder.prefill(&mut cache, &prompts, 1).unwrap();
     let mut greedy = vec![Vec::new(); cases.len()];
     while greedy[0].len() < cases[0]["new"].as_array().unwrap().len() {
         let best = next.argmax(1).unwrap().to_vec1::<u32>().unwrap();
         for (row, id) in greedy.iter_mut().zip(&best) {
             row.push(*id);
         }
-        next = decoder.step(&best, &mut caches.iter_mut().collect::<Vec<_>>()).unwrap();
+        next = decoder.step(&mut cache, &best).unwrap();
     }
     for (got, case) in greedy.iter().zip(cases) {
         assert_eq!(*got, ids(&case["new"]), "{name}: greedy ids");
@@ -118,7 +118,7 @@ fn adamw(decoder: &Decoder) -> AdamW {
         eps: table["eps"].as_f64().unwrap(),
         weight_decay: table["weight_decay"].as_f64().unwrap(),
     };
-    AdamW::new(decoder.trainable(), config).unwrap()
+    AdamW::new(decoder.backend().path, decoder.trainable(), config).unwrap()
 }
 
 /// Three AdamW steps on the batch, as `train` of `make_peft.py`: losses, gradients, clipping, and the parameters it kept.
@@ -141,7 +141,7 @@ fn check_training(decoder: &Decoder, case: &str, replay: bool) {
                 }
             }
             let clipping = &table["clipping"];
-            let (norm, limit) = (global_norm(&gradients).unwrap(), clipping["max_norm"].as_f64());
+            let (norm, limit) = (global_norm(decoder.backend().path, &gradients).unwrap(), clipping["max_norm"].as_f64());
             let after = norm * clip_factor(norm, limit);
             for (got, key) in [(norm, "norm"), (after, "norm_after")] {
                 assert!(

@@ -220,8 +220,8 @@ fn micro_batches_add_up_to_the_batch() {
             };
             let differences: Vec<Tensor> =
                 whole.iter().enumerate().map(|(at, want)| (sum(at) - want).unwrap()).collect();
-            let sizes: f64 = parts.iter().map(|part| global_norm(part).unwrap()).sum();
-            let relative = global_norm(&differences).unwrap() / sizes;
+            let sizes: f64 = parts.iter().map(|part| global_norm(unforget::ops::Path::Host, part).unwrap()).sum();
+            let relative = global_norm(unforget::ops::Path::Host, &differences).unwrap() / sizes;
             assert!(relative <= 1e-6, "{name}, {size} at a time: {relative}");
         }
     }

@@ -1,6 +1,6 @@
 //! Loss and gradient of a batch.
 
-use super::{Batch, Decoder, Drop, Dropout};
+use super::{Batch, Block, Decoder, Drop, Dropout, Pass};
 use crate::error::Result;
 use crate::ops::{self, Divergence, Gradients, RowLoss, TokenLoss, Weight};
 use candle_core::backprop::GradStore;
@@ -78,7 +78,7 @@ impl Decoder {
         dropout: Option<&Dropout>,
         of: Option<&BatchLoss<'_>>,
     ) -> Result<Gradient> {
-        let pass = self.pass(&batch.starts, batch.longest());
+        let pass = self.pass(&batch.starts, batch.longest())?;
         let drop = |layer| Drop { dropout, layer };
         if batch.rows.is_empty() {
             let gradients = self.trainable.iter().map(|_| None).collect();
@@ -98,13 +98,13 @@ impl Decoder {
             let mut dx = take(&mut grads, &top)?;
             for (layer, block) in self.layers.iter().enumerate().rev() {
                 let input = Var::from_tensor(&inputs.pop().expect("one input for each block"))?;
-                let y = pass.block(block, input.as_tensor(), &drop(layer))?;
-                let mut more = ops::seed_gradient(&y, &dx)?.backward()?;
+                let mut more = of_block(&pass, block, &input, &dx, &drop(layer))?;
                 dx = take(&mut more, &input)?;
-                grads.extend(more)?;
+                self.refuse_frozen_gradients(&more)?;
+                self.add(&mut grads, more)?;
             }
             if embedded.track_op() {
-                grads.extend(ops::seed_gradient(&embedded, &dx)?.backward()?)?;
+                self.add(&mut grads, ops::seed_gradient(&embedded, &dx)?.backward()?)?;
             }
             (loss, kl, grads)
         } else {
@@ -115,8 +115,23 @@ impl Decoder {
             self.loss_and_seed(&x, batch, of)?
         };
         self.refuse_frozen_gradients(&grads)?;
-        let gradients = self.trainable.iter().map(|(_, var)| grads.get(var).cloned()).collect();
+        let mut grads = grads;
+        let gradients = self.trainable.iter().map(|(_, var)| grads.remove(var)).collect();
         Ok(Gradient { loss, kl, gradients })
+    }
+
+    /// Adds the gradients of what is trained in `more` to `grads`. candle keeps some for constants, too, which are as large as the activations.
+    fn add(&self, grads: &mut GradStore, mut more: GradStore) -> Result<()> {
+        for (_, var) in &self.trainable {
+            if let Some(new) = more.remove(var) {
+                let sum = match grads.remove(var) {
+                    Some(old) => (old + new)?,
+                    None => new,
+                };
+                grads.insert(var, sum);
+            }
+        }
+        Ok(())
     }
 
     /// Loss on top of the last block's output, divergences from the anchor, and the gradients that flow back from both.
@@ -127,19 +142,21 @@ impl Decoder {
         of: Option<&BatchLoss<'_>>,
     ) -> Result<(TokenLoss, Vec<f32>, GradStore)> {
         let normed = self.final_norm(&self.select(x, &batch.rows)?)?;
-        let head = self.head();
-        let want = if head.track_op() { Gradients::HiddenAndHead } else { Gradients::Hidden };
+        let (path, head) = (self.path(), self.head_as_used()?);
+        let want = if self.head().track_op() { Gradients::HiddenAndHead } else { Gradients::Hidden };
         let (targets, cap) = (&batch.targets, self.config.final_logit_softcapping);
         let (mut loss, kl) = match of {
             None => {
-                let loss = ops::token_loss(&normed, head, targets, &batch.weights, cap, want)?;
+                let loss =
+                    ops::token_loss(path, &normed, &head, targets, &batch.weights, cap, want)?;
                 (loss, Vec::new())
             }
             Some(of) => self.loss_of(&normed, batch, of, want)?,
         };
         let seed = loss.hidden_gradient.take().expect("asked for");
         let mut grads = ops::seed_gradient(&normed, &seed)?.backward()?;
-        if let (Some(more), Weight::Dense(head)) = (loss.head_gradient.take(), head) {
+        if let (Some(more), Weight::Dense(head)) = (loss.head_gradient.take(), self.head()) {
+            let more = more.to_dtype(head.dtype())?;
             let sum = match grads.remove(head) {
                 Some(grad) => (grad + more)?,
                 None => more,
@@ -157,7 +174,8 @@ impl Decoder {
         of: &BatchLoss<'_>,
         want: Gradients,
     ) -> Result<(TokenLoss, Vec<f32>)> {
-        let (head, cap) = (self.head(), self.config.final_logit_softcapping);
+        let (path, head) = (self.path(), &self.head_as_used()?);
+        let cap = self.config.final_logit_softcapping;
         let mut kl_weights = Vec::new();
         let rows = |facts: &TokenLoss| -> Result<Vec<RowLoss>> {
             let rows: Vec<BatchRow> = (of.rows)(facts)?;
@@ -165,16 +183,17 @@ impl Decoder {
             Ok(rows.into_iter().map(|row| row.loss).collect())
         };
         let mut loss =
-            ops::token_loss_by(normed, head, &batch.targets, cap, want, of.top_entropy, rows)?;
+            ops::token_loss_by(path, normed, head, &batch.targets, cap, want, of.top_entropy, rows)?;
         let Some(anchor) = of.anchor else {
             return Ok((loss, Vec::new()));
         };
         let reference = anchor.reference.detached()?;
         let kl = ops::token_kl(
+            path,
             normed,
             head,
             &reference.predicted(batch, None)?,
-            reference.head(),
+            reference.head_as_used()?,
             &kl_weights,
             cap,
             anchor.divergence,
@@ -205,6 +224,18 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// All gradients that the gradient `dy` of a block's output leaves behind.
+fn of_block(
+    pass: &Pass,
+    block: &Block,
+    input: &Var,
+    dy: &Tensor,
+    drop: &Drop<'_>,
+) -> candle_core::Result<GradStore> {
+    let y = pass.block(block, input.as_tensor(), drop)?;
+    ops::seed_gradient(&y, dy)?.backward()
 }
 
 /// Removes the gradient of a block's input, which always has one.
