@@ -261,7 +261,8 @@ fn choose_by_sieve(
             }
             wanted.push((at / each, block, left));
         }
-        let places: Vec<(usize, usize)> = wanted.iter().map(|(row, block, _)| (*row, *block)).collect();
+        let places: Vec<(usize, usize)> =
+            wanted.iter().map(|(row, block, _)| (*row, *block)).collect();
         let blocks = sieve.fetch(&places)?;
         for ((drawn, (row, block, mut left)), logits) in drawn.iter_mut().zip(wanted).zip(blocks) {
             let of = sieve.row(row);
@@ -310,7 +311,8 @@ fn choose_by_sieve(
                     candidates.truncate(k);
                 }
                 let enough_of_k = all || sampling.top_k.is_some_and(|k| candidates.len() == k);
-                let weights: Vec<f64> = candidates.iter().map(|(_, logit)| weigh(&of, *logit)).collect();
+                let weights: Vec<f64> =
+                    candidates.iter().map(|(_, logit)| weigh(&of, *logit)).collect();
                 let sum: f64 = weights.iter().sum();
                 let mass = match enough_of_k {
                     true => sum,
@@ -381,7 +383,13 @@ impl Row {
     }
 
     /// Whether the row has ended, and if so how.
-    fn over(&mut self, stop_ids: &[u32], sampling: &Sampling, length: usize, context: usize) -> bool {
+    fn over(
+        &mut self,
+        stop_ids: &[u32],
+        sampling: &Sampling,
+        length: usize,
+        context: usize,
+    ) -> bool {
         if self.answer.ids.last().is_some_and(|id| stop_ids.contains(id)) {
             self.answer.finish = Finish::Stop;
             return true;

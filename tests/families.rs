@@ -22,7 +22,8 @@ use std::path::Path;
 use unforget::adapter::{self, LoraConfig};
 use unforget::generate::{Sampling, generate};
 use unforget::model::{
-    Backend, Batch, Checkpoint, Decoder, Family, ModelConfig, QueryKeyNorms, write_model, write_tuned,
+    Backend, Batch, Checkpoint, Decoder, Family, ModelConfig, QueryKeyNorms, write_model,
+    write_tuned,
 };
 use unforget::optimizer::{AdamW, AdamWConfig};
 use unforget::rng::Rng;
@@ -286,7 +287,9 @@ fn training_lowers_the_loss_of_every_family() {
         let batch = batch(&table(model));
         let mut decoder = decoder_on(backend, model);
         adapter::attach(&mut decoder, &LoraConfig::lab(), 5).unwrap();
-        let mut optimizer = AdamW::new(decoder.backend().path, decoder.trainable(), AdamWConfig::default()).unwrap();
+        let mut optimizer =
+            AdamW::new(decoder.backend().path, decoder.trainable(), AdamWConfig::default())
+                .unwrap();
         let before = decoder.score(&batch).unwrap().loss;
         for _ in 0..12 {
             let gradients = decoder.gradient(&batch, true, None).unwrap().gradients;

@@ -1,20 +1,24 @@
 //! Two real models against a float64 reference.
 
-use crate::support::{max_difference, shared};
+use crate::support::{backends, max_difference, shared};
 use candle_core::Device;
-use unforget::model::{Batch, Checkpoint};
+use std::path::Path;
+use unforget::model::{Backend, Batch, Checkpoint};
 
 fn check(name: &str) {
-    let Some(folder) = shared(&format!("real/models/{name}"), name) else {
-        return;
-    };
+    if let Some(folder) = shared(&format!("real/models/{name}"), name) {
+        backends().iter().for_each(|backend| check_on(backend, name, &folder));
+    }
+}
+
+fn check_on(backend: &Backend, name: &str, folder: &Path) {
     let golden: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(folder.join("golden.json")).unwrap())
             .unwrap();
     let logits =
         candle_core::safetensors::load(folder.join("golden_logits.safetensors"), &Device::Cpu)
             .unwrap();
-    let model = Checkpoint::open(&folder).unwrap().load_base(&Device::Cpu).unwrap();
+    let model = Checkpoint::open(folder).unwrap().load_base(backend).unwrap();
     let decoder = model.decoder.merged().unwrap();
     for case in golden["cases"].as_array().unwrap() {
         let ids = |key: &str| -> Vec<u32> {

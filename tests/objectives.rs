@@ -79,7 +79,8 @@ fn objectives_and_their_gradients_equal_pytorchs() {
                     };
                     Ok(weights.iter().enumerate().map(row).collect())
                 };
-                let got = ops::token_loss_by(path, h, w, &targets, None, gradients, None, rows).unwrap();
+                let got =
+                    ops::token_loss_by(path, h, w, &targets, None, gradients, None, rows).unwrap();
                 let value = want["value"].as_f64().unwrap();
                 let what = format!("{name}, {dtype:?}, {gradients:?}");
                 assert!(
@@ -120,7 +121,8 @@ fn divergences_and_their_gradients_equal_pytorchs() {
             for (key, top) in [("all", None), ("3", Some(3))] {
                 let want = &file["kl"][name][key];
                 let divergence = Divergence { direction, top };
-                let got = ops::token_kl(path, 
+                let got = ops::token_kl(
+                    path,
                     h,
                     w,
                     h0,
@@ -192,7 +194,8 @@ fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
             });
             rows.sum::<f64>()
         };
-        let got = ops::token_kl(path, h, w, h0, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
+        let got =
+            ops::token_kl(path, h, w, h0, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
         assert!(
             (got.loss - loss(h)).abs() <= 1e-6,
             "{divergence:?}, {cap:?}: {} {}",
@@ -218,7 +221,8 @@ fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
         }
         // and fused as composed
         let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
-        let fused = ops::token_kl(path, 
+        let fused = ops::token_kl(
+            path,
             &single(h),
             single(w),
             &single(h0),
@@ -241,7 +245,8 @@ fn a_model_does_not_diverge_from_itself() {
     let (_, weights) = targets(&file);
     let (path, [h, w, _]) = (Path::Host, &both[0].1);
     for (divergence, cap) in divergences() {
-        let got = ops::token_kl(path, h, w, h, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
+        let got =
+            ops::token_kl(path, h, w, h, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
         assert!(got.kl.iter().all(|kl| kl.abs() < 1e-6), "{:?}", got.kl);
         assert!(flat(&got.hidden_gradient.unwrap()).iter().all(|g| g.abs() < 1e-5));
     }

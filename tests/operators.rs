@@ -160,7 +160,9 @@ fn the_gated_units_have_the_right_gradients() {
     for activation in ACTIVATIONS {
         // wide enough that the gates reach where the activations are straight
         let gate = (random(&[3, 21], "gate") * 3.0).unwrap();
-        check(&[gate, random(&[3, 21], "up")], |path, v| ops::gated(path, &v[0], &v[1], activation));
+        check(&[gate, random(&[3, 21], "up")], |path, v| {
+            ops::gated(path, &v[0], &v[1], activation)
+        });
     }
 }
 
@@ -321,8 +323,9 @@ fn check_long_attention(shape: Attention) {
     let run = |path: Path, dtype: DType, starts: &Arc<Sequences>| {
         let vars: Vec<Var> =
             inputs.iter().map(|x| Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap()).collect();
-        let y = ops::attention(path, [&vars[0], &vars[1], &vars[2]], &shape, starts, &rope.table(200))
-            .unwrap();
+        let y =
+            ops::attention(path, [&vars[0], &vars[1], &vars[2]], &shape, starts, &rope.table(200))
+                .unwrap();
         let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
         let grads: Vec<_> = vars.iter().map(|v| flat(grads.get(v).unwrap())).collect();
         (flat(&y), grads)
@@ -350,7 +353,8 @@ fn check_long_attention(shape: Attention) {
 fn the_token_loss_has_the_right_gradients_and_facts() {
     let (targets, weights) = ([2u32, 40, 0, 7], [0.5f32, 1.0, 0.25, 2.0]);
     let (hidden, head) = (random(&[4, 6], "h"), random(&[41, 6], "head"));
-    for (cap, (path, dtype)) in [None, Some(2.5)].into_iter().flat_map(|cap| WAYS.map(|way| (cap, way)))
+    for (cap, (path, dtype)) in
+        [None, Some(2.5)].into_iter().flat_map(|cap| WAYS.map(|way| (cap, way)))
     {
         let loss = |h: &Tensor, w: &Tensor| {
             ops::token_loss(path, h, w, &targets, &weights, cap, Gradients::HiddenAndHead).unwrap()
@@ -413,9 +417,13 @@ fn shapes_that_do_not_fit_are_refused() {
             assert!(ops::lora_linear(path, &t(&[2, 3]), &w, &t(&a), &t(&b), 1.0).is_err());
         }
         assert!(
-            FORMS.iter().all(|form| ops::rms_norm(path, &t(&[2, 6]), &t(&[3]), 1e-5, *form).is_err())
+            FORMS
+                .iter()
+                .all(|form| ops::rms_norm(path, &t(&[2, 6]), &t(&[3]), 1e-5, *form).is_err())
         );
-        assert!(ACTIVATIONS.iter().all(|act| ops::gated(path, &t(&[2, 6]), &t(&[2, 5]), *act).is_err()));
+        assert!(
+            ACTIVATIONS.iter().all(|act| ops::gated(path, &t(&[2, 6]), &t(&[2, 5]), *act).is_err())
+        );
         let shape = Attention {
             heads: 2,
             kv_heads: 1,
@@ -448,7 +456,9 @@ fn a_single_row_and_turned_inputs_have_the_right_gradients() {
     check(&[random(&[1, 3], "x"), random(&[4, 3], "w")], |path, v| ops::linear(path, &v[0], &v[1]));
     check(&[random(&[5, 1], "x"), random(&[1, 1], "w")], |path, v| ops::linear(path, &v[0], &v[1]));
     // neither input lies row by row in memory
-    check(&[random(&[3, 5], "x"), random(&[3, 4], "w")], |path, v| ops::linear(path, &v[0].t()?, &v[1].t()?));
+    check(&[random(&[3, 5], "x"), random(&[3, 4], "w")], |path, v| {
+        ops::linear(path, &v[0].t()?, &v[1].t()?)
+    });
     check(&[random(&[4, 7], "x")], |path, v| {
         let x = v[0].narrow(0, 2, 1)?.narrow(1, 1, 5)?; // one row inside a larger tensor
         let w = Tensor::ones((2, 5), x.dtype(), x.device())?;

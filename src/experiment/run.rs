@@ -330,7 +330,8 @@ fn side_by_side<R: Send>(
     units: &[Unit],
     work: impl Fn(&Context, &Unit) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let workers = if cx.device.device.is_cpu() { cx.workers.clamp(1, units.len().max(1)) } else { 1 };
+    let workers =
+        if cx.device.device.is_cpu() { cx.workers.clamp(1, units.len().max(1)) } else { 1 };
     let bar = cx.progress.bar("runs", units.len());
     let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let results: Mutex<Vec<Option<Result<R>>>> = Mutex::new(units.iter().map(|_| None).collect());

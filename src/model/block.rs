@@ -88,15 +88,8 @@ pub struct Dropout {
 impl Dropout {
     /// `x` with dropped values, the rest scaled up; `place` tells the layers of the model apart.
     fn apply(&self, path: Path, x: &Tensor, place: u64) -> candle_core::Result<Tensor> {
-        let kept = self.kept(place, x.elem_count());
-        ops::dropped(path, x, &kept, (1.0 / (1.0 - self.share)) as f32)
-    }
-
-    /// One bit for each of `count` values, the lowest of each byte first: whether it stays.
-    fn kept(&self, place: u64, count: usize) -> Vec<u8> {
-        let mut bits = self.rng.fork(place).chances(self.share, count);
-        bits.iter_mut().for_each(|byte| *byte = !*byte);
-        bits
+        let drops = self.rng.fork(place).chances(self.share, x.elem_count());
+        ops::dropped(path, x, &drops, (1.0 / (1.0 - self.share)) as f32)
     }
 }
 
@@ -185,7 +178,8 @@ impl Block {
         };
         let width = norm.weight.elem_count();
         let heads = x.reshape(((), width))?;
-        ops::rms_norm(pass.path, &heads, &norm.weight, pass.eps, pass.norm_weight)?.reshape(x.shape())
+        ops::rms_norm(pass.path, &heads, &norm.weight, pass.eps, pass.norm_weight)?
+            .reshape(x.shape())
     }
 
     /// Queries, keys and values before rotation.

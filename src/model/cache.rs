@@ -41,7 +41,14 @@ struct LayerMemory {
 
 impl LayerMemory {
     /// Adds tokens `k` and `v`, of which the first stands at `position`; keys are turned.
-    fn extend(&mut self, k: &[f32], v: &[f32], position: usize, table: &RopeTable, width: [usize; 2]) {
+    fn extend(
+        &mut self,
+        k: &[f32],
+        v: &[f32],
+        position: usize,
+        table: &RopeTable,
+        width: [usize; 2],
+    ) {
         let [kv_heads, head_dim] = width;
         self.values.extend_from_slice(v);
         let grown = self.keys.len();
@@ -79,7 +86,12 @@ impl Cache {
         let form = match backend.is_host() {
             true => Form::Host(Vec::new()),
             false => Form::Device(DeviceMemory {
-                reach: Reach { rows: Vec::new(), prompts: Vec::new(), first: Vec::new(), filled: 0 },
+                reach: Reach {
+                    rows: Vec::new(),
+                    prompts: Vec::new(),
+                    first: Vec::new(),
+                    filled: 0,
+                },
                 longest: 0,
                 columns: 0,
                 layers: Vec::new(),
@@ -266,7 +278,8 @@ impl DeviceMemory {
             self.columns = COLUMNS;
         }
         for (layer, [k, v]) in of_layers.iter().enumerate() {
-            let turned = ops::turned_at(k, kv_heads, &self.angles(&mut angles, pass, layer, &positions)?)?;
+            let turned =
+                ops::turned_at(k, kv_heads, &self.angles(&mut angles, pass, layer, &positions)?)?;
             let fresh = [&turned, v].map(|x| {
                 let x = x.contiguous()?.index_select(&at, 0)?;
                 let x = x.reshape((lengths.len(), longest, kv_heads, d))?;
@@ -283,10 +296,7 @@ impl DeviceMemory {
                         Tensor::cat(&[&padded(&old.prompts[which], 2, all)?, &fresh[which]], 0)
                     };
                     let owns = |which: usize| Tensor::cat(&[&old.own[which], &own()?], 0);
-                    Remembered {
-                        prompts: [prompts(0)?, prompts(1)?],
-                        own: [owns(0)?, owns(1)?],
-                    }
+                    Remembered { prompts: [prompts(0)?, prompts(1)?], own: [owns(0)?, owns(1)?] }
                 }
             };
             ops::check_size("the memory of the prompts", joined.prompts[0].dims())?;
@@ -420,8 +430,7 @@ impl DeviceMemory {
         }
         self.columns -= over;
         first.iter_mut().for_each(|column| *column -= over);
-        self.reach =
-            Reach { rows: counts, prompts, first, filled: self.reach.filled - over };
+        self.reach = Reach { rows: counts, prompts, first, filled: self.reach.filled - over };
         Ok(())
     }
 }

@@ -276,23 +276,24 @@ pub fn scaled_columns(y: &Tensor, magnitude: &Tensor, lengths: &Tensor) -> Resul
     })
 }
 
-/// `x` with dropout: bit `i` of `kept`, counted from the lowest of each byte, says whether value `i` stays; what stays is multiplied by `factor`.
-pub fn dropped(path: Path, x: &Tensor, kept: &[u8], factor: f32) -> Result<Tensor> {
+/// `x` with dropout: bit `i` of `drops`, counted from the lowest of each byte, says whether value `i` becomes 0; what stays is multiplied by `factor`.
+pub fn dropped(path: Path, x: &Tensor, drops: &[u8], factor: f32) -> Result<Tensor> {
     let (count, dtype) = (x.elem_count(), x.dtype());
-    if kept.len() != count.div_ceil(8) {
-        bail!("{} bytes say what of {count} values is kept", kept.len())
+    if drops.len() != count.div_ceil(8) {
+        bail!("{} bytes say what of {count} values is dropped", drops.len())
     }
     let (wide, shape) = (wide(dtype), x.shape().clone());
     let mask = if path == Path::Host {
-        let value = |at: usize| if kept[at / 8] >> (at % 8) & 1 == 1 { factor } else { 0.0 };
+        let value = |at: usize| if drops[at / 8] >> (at % 8) & 1 == 1 { 0.0 } else { factor };
         let values: Vec<f32> = (0..count).map(value).collect();
         Tensor::from_vec(values, &shape, x.device())?
     } else {
-        // one bit for each value goes to the device
-        let bits: Vec<u8> = (0..=255u8).flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1)).collect();
-        let bits = constant(&bits, (256, 8), x.device())?;
-        let bytes = constant(kept, kept.len(), x.device())?;
-        let mask = bits.index_select(&bytes, 0)?.flatten_all()?.narrow(0, 0, count)?;
+        // one bit for each value goes to the device; candle gives zeros for the index 255, and that byte drops all
+        let stays = |byte: u8| (0..8).map(move |bit| !byte >> bit & 1);
+        let stays: Vec<u8> = (0..=255u8).flat_map(stays).collect();
+        let stays = constant(&stays, (256, 8), x.device())?;
+        let bytes = constant(drops, drops.len(), x.device())?;
+        let mask = stays.index_select(&bytes, 0)?.flatten_all()?.narrow(0, 0, count)?;
         mask.reshape(&shape)?
     };
     let apply = move |x: &Tensor| -> Result<Tensor> {

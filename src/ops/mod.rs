@@ -48,11 +48,9 @@ mod token_loss;
 mod weight;
 mod wide;
 
-pub use attention::{
-    Attention, CachedRow, Sequences, attention, cached_attention,
-};
-pub use composed::{add_bias, check_size, dropped, host_constants, scaled, scaled_columns};
+pub use attention::{Attention, CachedRow, Sequences, attention, cached_attention};
 pub(crate) use composed::constant;
+pub use composed::{add_bias, check_size, dropped, host_constants, scaled, scaled_columns};
 pub use gated::{Activation, gated};
 pub(crate) use host::largest_and_exp_sum;
 pub use linear::{linear, lora_linear};

@@ -1,9 +1,7 @@
 use super::composed::explicit;
-use super::{Path, wide};
 use super::host::{dot, floats, values, vectorised};
-use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail,
-};
+use super::{Path, wide};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::borrow::Cow;
 

@@ -67,7 +67,10 @@ impl Reach {
                     }
                     row += *rows as u32;
                 }
-                Some([constant(&filled, filled.len(), device)?, constant(&place, place.len(), device)?])
+                Some([
+                    constant(&filled, filled.len(), device)?,
+                    constant(&place, place.len(), device)?,
+                ])
             }
         };
         let columns = [longest, self.filled];

@@ -94,13 +94,7 @@ impl Sieve {
     pub fn row(&self, row: usize) -> SievedRow<'_> {
         let facts = &self.facts[row];
         let (maxima, weights) = facts[3..].split_at(self.of_row);
-        SievedRow {
-            largest: facts[0],
-            log_sum: facts[1],
-            finite: facts[2] == 0.0,
-            maxima,
-            weights,
-        }
+        SievedRow { largest: facts[0], log_sum: facts[1], finite: facts[2] == 0.0, maxima, weights }
     }
 
     /// The first id of block `block`.

@@ -1,5 +1,5 @@
-use super::host::{Matrix, Write, exp, maximum, product, tanh, values, vectorised};
 use super::composed::{constant, nothing_without};
+use super::host::{Matrix, Write, exp, maximum, product, tanh, values, vectorised};
 use super::wide::product as wide_product;
 use super::{Path, Weight, linear, wide};
 use candle_core::{D, DType, Result, Tensor, bail};

@@ -21,10 +21,8 @@ mod cuda {
     use candle_core::backend::BackendStorage;
     use candle_core::cuda::cudarc::cublas::{result, sys};
     use candle_core::cuda::cudarc::driver::{DevicePtr, DevicePtrMut};
-    use candle_core::{
-        CpuStorage, CudaStorage, CustomOp2, DType, Layout, Result, Shape, bail,
-    };
-    use half::{bf16, f16};
+    use candle_core::cuda_backend::CudaStorageSlice;
+    use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, bail};
 
     pub struct Product;
 
@@ -88,20 +86,18 @@ mod cuda {
             let stream = device.cuda_stream();
             // SAFETY: the product writes every number
             let mut out = unsafe { device.alloc::<f32>(batch * m * n)? };
-            let (kind, a_address, b_address, _guards) = match (a.dtype(), b.dtype()) {
-                (DType::BF16, DType::BF16) => {
-                    let (a, b) = (a.as_cuda_slice::<bf16>()?, b.as_cuda_slice::<bf16>()?);
+            let (kind, a_address, b_address, _guards) = match (&a.slice, &b.slice) {
+                (CudaStorageSlice::BF16(a), CudaStorageSlice::BF16(b)) => {
                     let (a_at, a_guard) = a.device_ptr(&stream);
                     let (b_at, b_guard) = b.device_ptr(&stream);
                     (sys::cudaDataType_t::CUDA_R_16BF, a_at, b_at, (a_guard, b_guard))
                 }
-                (DType::F16, DType::F16) => {
-                    let (a, b) = (a.as_cuda_slice::<f16>()?, b.as_cuda_slice::<f16>()?);
+                (CudaStorageSlice::F16(a), CudaStorageSlice::F16(b)) => {
                     let (a_at, a_guard) = a.device_ptr(&stream);
                     let (b_at, b_guard) = b.device_ptr(&stream);
                     (sys::cudaDataType_t::CUDA_R_16F, a_at, b_at, (a_guard, b_guard))
                 }
-                (a, b) => bail!("a wide product of {a:?} and {b:?}"),
+                _ => bail!("a wide product of {:?} and {:?}", a.dtype(), b.dtype()),
             };
             let width = 2;
             let a_address = a_address + (la.start_offset() * width) as u64;

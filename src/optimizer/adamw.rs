@@ -49,7 +49,10 @@ impl AdamW {
             .iter()
             .map(|(name, var)| {
                 if matches!(var.dtype(), DType::BF16 | DType::F16) {
-                    bail!("{name} is trained in {:?}, which loses small steps; keep it in f32", var.dtype())
+                    bail!(
+                        "{name} is trained in {:?}, which loses small steps; keep it in f32",
+                        var.dtype()
+                    )
                 }
                 if path == Path::Host && on_host(var) {
                     let zeros = vec![0f32; var.elem_count()];

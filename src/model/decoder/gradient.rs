@@ -143,7 +143,8 @@ impl Decoder {
     ) -> Result<(TokenLoss, Vec<f32>, GradStore)> {
         let normed = self.final_norm(&self.select(x, &batch.rows)?)?;
         let (path, head) = (self.path(), self.head_as_used()?);
-        let want = if self.head().track_op() { Gradients::HiddenAndHead } else { Gradients::Hidden };
+        let want =
+            if self.head().track_op() { Gradients::HiddenAndHead } else { Gradients::Hidden };
         let (targets, cap) = (&batch.targets, self.config.final_logit_softcapping);
         let (mut loss, kl) = match of {
             None => {
@@ -182,8 +183,16 @@ impl Decoder {
             kl_weights = rows.iter().map(|row| row.kl_weight).collect();
             Ok(rows.into_iter().map(|row| row.loss).collect())
         };
-        let mut loss =
-            ops::token_loss_by(path, normed, head, &batch.targets, cap, want, of.top_entropy, rows)?;
+        let mut loss = ops::token_loss_by(
+            path,
+            normed,
+            head,
+            &batch.targets,
+            cap,
+            want,
+            of.top_entropy,
+            rows,
+        )?;
         let Some(anchor) = of.anchor else {
             return Ok((loss, Vec::new()));
         };
@@ -243,4 +252,54 @@ fn take(grads: &mut GradStore, input: &Var) -> Result<Tensor> {
     grads.remove(input).ok_or_else(|| {
         candle_core::Error::Msg("a block passed no gradient to its input".into()).into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::{self, LoraConfig};
+    use crate::model::{DeviceChoice, Family, ModelConfig, open_device};
+    use crate::rng::Rng;
+
+    /// candle keeps a gradient for each constant that a tracked tensor is multiplied with or added to: masks, cosines, norms' weights, biases.
+    #[test]
+    fn a_step_keeps_no_gradient_but_the_trained() {
+        let config = ModelConfig {
+            hidden_size: 16,
+            intermediate_size: 24,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            head_dim: 6,
+            vocab_size: 40,
+            ..ModelConfig::defaults(Family::Qwen2)
+        };
+        for choice in [DeviceChoice::CpuComposed, DeviceChoice::CpuBf16] {
+            for dora in [false, true] {
+                let backend = open_device(choice).unwrap();
+                let mut decoder = Decoder::random(&config, 1, &backend).unwrap();
+                assert!(decoder.biases().iter().any(Option::is_some), "a model with biases");
+                adapter::attach(&mut decoder, &LoraConfig { dora, ..LoraConfig::lab() }, 1)
+                    .unwrap();
+                let pass = decoder.pass(&[0, 3, 6], 3).unwrap();
+                let dropout = Dropout { share: 0.3, rng: Rng::new(1, "dropout") };
+                for dropout in [None, Some(&dropout)] {
+                    let x = decoder.embed(&[3, 4, 5, 6, 7, 8]).unwrap();
+                    let (input, dy) = (Var::from_tensor(&x).unwrap(), x.ones_like().unwrap());
+                    let drop = Drop { dropout, layer: 0 };
+                    let block = &decoder.layers[0];
+                    let mut grads = of_block(&pass, block, &input, &dy, &drop).unwrap();
+                    assert!(grads.remove(&input).is_some());
+                    let trained = decoder.trainable().iter();
+                    let trained = trained.filter(|(_, var)| grads.remove(var).is_some()).count();
+                    assert_eq!(
+                        trained,
+                        decoder.trainable().len() / 2,
+                        "those of one of two blocks"
+                    );
+                    assert_eq!(grads.get_ids().count(), 0, "{choice:?}, DoRA {dora}");
+                }
+            }
+        }
+    }
 }
