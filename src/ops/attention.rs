@@ -35,6 +35,9 @@ impl Attention {
     }
 }
 
+/// What a mask depends on: rows and columns, window and precision.
+type Mask = (Span, Option<usize>, DType);
+
 /// Where sequences that are laid end to end begin, and what the layers of a pass need of that.
 #[derive(Debug)]
 pub struct Sequences {
@@ -42,8 +45,8 @@ pub struct Sequences {
     pub starts: Arc<[usize]>,
     /// Scores of all heads that composed attention makes at one time, so that a long text makes no large tensor.
     pub scores_at_once: usize,
-    /// What rows do not see, by rows and columns of a sequence, the window and the precision.
-    masks: Mutex<HashMap<(Span, Option<usize>, DType), Tensor>>,
+    /// What rows do not see.
+    masks: Mutex<HashMap<Mask, Tensor>>,
 }
 
 impl From<&[usize]> for Sequences {
