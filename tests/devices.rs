@@ -643,7 +643,8 @@ fn a_model_in_bf16_learns_and_answers() {
             let sampling = Sampling { temperature: 1.0, ..Sampling::greedy(12) };
             let prompt = ids(7, 1);
             let answers =
-                generate(&decoder, &[prompt.clone()], 3, &[], &sampling, |_, _, _| ()).unwrap();
+                generate(&decoder, std::slice::from_ref(&prompt), 3, &[], &sampling, |_, _, _| ())
+                    .unwrap();
             for answer in &answers[0] {
                 let ids = [prompt.as_slice(), &answer.ids].concat();
                 let mut weights = vec![0.0; prompt.len()];
