@@ -3,13 +3,13 @@
 use crate::dataset::Example;
 use crate::error::{Error, Result, Word};
 use crate::hub::{GENERATION, MORE_TEMPLATES, TOKENIZER_FILES};
-use crate::model::{Checkpoint, Decoder, DeviceChoice, Model, Precision, open_device};
+use crate::model::{Backend, Checkpoint, Decoder, DeviceChoice, Model, Precision, open_device};
 use crate::progress::Progress;
 use crate::store::{Fingerprint, Store, check_written, file_hash, marked_hash};
 use crate::task::{Item, graders};
 use crate::tokens::Tokenizer;
 use crate::{adapter, chat::Conversation, tokens};
-use candle_core::{Device, DeviceLocation};
+use candle_core::DeviceLocation;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -23,10 +23,10 @@ pub(crate) const GGUF: &str = "model.gguf";
 pub struct Context {
     /// Where results are kept.
     pub store: Store,
-    /// Where to compute.
-    pub device: Device,
-    /// The device that results are of: this one, or one of another machine.
-    location: DeviceLocation,
+    /// Where and how to compute.
+    pub device: Backend,
+    /// What fingerprints call the device that results are of: this one, or one of another machine.
+    named: String,
     /// In what products with frozen weights are computed on a processor, where a checkpoint does not say it itself; if absent, what
     /// [`Checkpoint::default_precision`] says.
     pub precision: Option<Precision>,
@@ -65,7 +65,7 @@ impl Context {
         let device = open_device(device)?;
         Ok(Self {
             store,
-            location: device.location(),
+            named: device.name(),
             device,
             precision: None,
             progress,
@@ -87,13 +87,14 @@ impl Context {
         progress: Progress,
         hint: &'static str,
     ) -> Result<Self> {
+        let store = store.sealed(hint);
         let location = match device {
-            DeviceChoice::Cpu => DeviceLocation::Cpu,
             DeviceChoice::Cuda(gpu_id) => DeviceLocation::Cuda { gpu_id },
             DeviceChoice::Metal => DeviceLocation::Metal { gpu_id: 0 },
+            here => return Self::new(store, here, progress),
         };
-        let cx = Self::new(store.sealed(hint), DeviceChoice::Cpu, progress)?;
-        Ok(Self { location, ..cx })
+        let cx = Self::new(store, DeviceChoice::Cpu, progress)?;
+        Ok(Self { named: format!("{location:?}"), ..cx })
     }
 
     /// For a notebook: results in the store that commands use too, computed on the processor, progress in lines below the cell.
@@ -109,15 +110,16 @@ impl Context {
     pub fn precision_of(&self, checkpoint: &Checkpoint) -> Precision {
         let asked = checkpoint.precision.or(self.precision);
         let asked = asked.unwrap_or_else(|| checkpoint.default_precision());
-        match self.location {
-            DeviceLocation::Cpu => asked.usable(&self.device),
-            _ => Precision::F32,
+        match self.named == self.device.name() {
+            true => asked.usable(&self.device),
+            // a GPU's, which has its own
+            false => Precision::F32,
         }
     }
 
-    /// What candle calls the device, such as `Cpu`: this one, or that of the machine whose results are looked at.
+    /// What fingerprints call the device, such as `Cpu`: this one, or that of the machine whose results are looked at.
     pub fn device_name(&self) -> String {
-        format!("{:?}", self.location)
+        self.named.clone()
     }
 
     /// Reads a checkpoint's weights without its adapter, in the precision that [`Context::precision_of`] says.
@@ -132,13 +134,16 @@ impl Context {
     pub fn open(&self, checkpoint: &Checkpoint) -> Result<LoadedModel> {
         let mut model = self.load_base(checkpoint)?;
         if let Some(folder) = &checkpoint.adapter {
-            let base = model.decoder.detached()?;
+            let biases = model.decoder.biases();
             adapter::load(&mut model.decoder, folder)?;
-            model.decoder = match checkpoint.adapter_scale {
-                None => model.decoder.merged()?,
-                Some(scale) => model.decoder.merged_by(scale.get(), &base)?,
-            };
+            let scale = checkpoint.adapter_scale.map(|scale| (scale.get(), biases.as_slice()));
+            model.decoder = model.decoder.into_merged(scale)?;
         }
+        self.loaded(checkpoint, model)
+    }
+
+    /// With the words of `checkpoint`, whose weights `model` has already.
+    pub(crate) fn loaded(&self, checkpoint: &Checkpoint, model: Model) -> Result<LoadedModel> {
         let tokenizer = self.tokenizer(checkpoint)?;
         let rows = model.decoder.config.vocab_size;
         if let Some(end) = tokenizer.end_of_turn().filter(|id| *id as usize >= rows) {

@@ -3,11 +3,14 @@
 //! The answers of one prompt share its prefill and its memory; each row has its own length, so finished rows leave the batch
 //! and waiting prompts take their place. Every `(prompt, sample)` has its own random stream, and the log-probability of each
 //! sampled token under the model itself (temperature 1, nothing cut) is kept.
+//!
+//! On a CPU an answer is a function of model, prompt, sample and seed. On a GPU the stream is the same, but a product's last bits depend on how many rows
+//! share it, so that an answer may depend on which others were sampled with it, and a draw near the edge between two tokens may fall on either.
 
 use crate::error::{Error, Result};
 use crate::interruption;
-use crate::model::{Cache, Decoder};
-use crate::ops::largest_and_exp_sum;
+use crate::model::Decoder;
+use crate::ops::{Sieve, SievedRow, largest_and_exp_sum, most_probable};
 use crate::rng::Rng;
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -102,7 +105,6 @@ const PREFILL_TOKENS: usize = 4096;
 struct Row {
     prompt: usize,
     sample: usize,
-    cache: Cache,
     rng: Rng,
     answer: Answer,
 }
@@ -136,6 +138,7 @@ pub fn generate(
         prompts.iter().map(|_| vec![None; samples]).collect();
     let mut waiting: VecDeque<usize> = (0..prompts.len()).collect();
     let mut rows: Vec<Row> = Vec::new();
+    let mut cache = decoder.cache();
     while samples > 0 && (!rows.is_empty() || !waiting.is_empty()) {
         interruption::check()?;
         // let waiting prompts in
@@ -153,86 +156,245 @@ pub fn generate(
         }
         if !joining.is_empty() {
             let ids: Vec<&[u32]> = joining.iter().map(|at| prompts[*at].as_slice()).collect();
-            let (caches, logits) = decoder.prefill(&ids)?;
-            let width = logits.dim(1)?;
-            let logits = logits.flatten_all()?.to_vec1::<f32>()?;
-            for ((prompt, mut cache), logits) in
-                joining.into_iter().zip(caches).zip(logits.chunks_exact(width))
-            {
-                cache.share();
-                for sample in 0..samples {
-                    let mut row = Row {
-                        prompt,
-                        sample,
-                        cache: cache.clone(),
-                        rng: streams.fork(prompt as u64).fork(sample as u64),
-                        answer: Answer {
-                            ids: Vec::new(),
-                            log_probs: Vec::new(),
-                            finish: Finish::Length,
-                        },
-                    };
-                    row.choose(logits, sampling)?;
-                    rows.push(row);
-                }
+            let logits = decoder.prefill(&mut cache, &ids, samples)?;
+            let mut fresh = Vec::with_capacity(joining.len() * samples);
+            for prompt in joining {
+                fresh.extend((0..samples).map(|sample| Row {
+                    prompt,
+                    sample,
+                    rng: streams.fork(prompt as u64).fork(sample as u64),
+                    answer: Answer {
+                        ids: Vec::new(),
+                        log_probs: Vec::new(),
+                        finish: Finish::Length,
+                    },
+                }));
             }
+            choose_all(decoder, &mut fresh, samples, &logits, sampling)?;
+            rows.append(&mut fresh);
         }
         // finished rows leave
-        let mut kept = Vec::with_capacity(rows.len());
-        for mut row in rows {
-            if row.over(stop_ids, sampling, context) {
+        let (mut left, mut kept) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        for (at, mut row) in rows.into_iter().enumerate() {
+            if row.over(stop_ids, sampling, cache.lengths()[at], context) {
                 finished(row.prompt, row.sample, &row.answer);
                 answers[row.prompt][row.sample] = Some(row.answer);
             } else {
-                kept.push(row);
+                left.push(row);
+                kept.push(at);
             }
         }
-        rows = kept;
+        rows = left;
+        cache.keep(&kept)?;
         if !rows.is_empty() {
             let tokens: Vec<u32> = rows
                 .iter()
                 .map(|row| *row.answer.ids.last().expect("one token at least"))
                 .collect();
-            let mut caches: Vec<&mut Cache> = rows.iter_mut().map(|row| &mut row.cache).collect();
-            let logits = decoder.step(&tokens, &mut caches)?;
-            choose_all(&mut rows, &logits, sampling)?;
+            let logits = decoder.step(&mut cache, &tokens)?;
+            choose_all(decoder, &mut rows, 1, &logits, sampling)?;
         }
     }
     let complete = |answers: Vec<Option<Answer>>| answers.into_iter().flatten().collect();
     Ok(answers.into_iter().map(complete).collect())
 }
 
-fn choose_all(rows: &mut [Row], logits: &Tensor, sampling: &Sampling) -> Result<()> {
+/// Chooses the next token of each row; row `r` of `logits` is that of the rows `r · each` up to `(r + 1) · each`.
+fn choose_all(
+    decoder: &Decoder,
+    rows: &mut [Row],
+    each: usize,
+    logits: &Tensor,
+    sampling: &Sampling,
+) -> Result<()> {
+    if !decoder.backend().is_host() {
+        return match sampling.temperature {
+            0.0 => choose_greedily(rows, each, logits),
+            _ => choose_by_sieve(rows, each, logits, sampling),
+        };
+    }
     let width = logits.dim(1)?;
     let logits = logits.flatten_all()?.to_vec1::<f32>()?;
-    rows.par_iter_mut()
-        .zip(logits.par_chunks_exact(width))
-        .try_for_each(|(row, logits)| row.choose(logits, sampling))
+    let pairs = rows.par_chunks_mut(each).zip(logits.par_chunks_exact(width));
+    pairs.try_for_each(|(rows, logits)| {
+        rows.par_iter_mut().try_for_each(|row| row.choose(logits, sampling))
+    })
+}
+
+/// As [`Row::choose`] at temperature 0, on the device that has the logits.
+fn choose_greedily(rows: &mut [Row], each: usize, logits: &Tensor) -> Result<()> {
+    for (rows, most) in rows.chunks_mut(each).zip(most_probable(logits)?) {
+        for row in rows {
+            row.push(most.finite, most.id, most.log_prob)?;
+        }
+    }
+    Ok(())
+}
+
+/// Blocks of the vocabulary that are looked at for each row before all of them are.
+const BLOCKS: usize = 32;
+
+/// As [`Row::choose`] above temperature 0, on the device that has the logits: of each row the blocks with the largest leave it, and those in which
+/// draws fall.
+fn choose_by_sieve(
+    rows: &mut [Row],
+    each: usize,
+    logits: &Tensor,
+    sampling: &Sampling,
+) -> Result<()> {
+    let sieve = Sieve::new(logits, sampling.temperature)?;
+    let weigh = |of: &SievedRow<'_>, logit: f32| {
+        (f64::from(logit - of.largest) / sampling.temperature).exp()
+    };
+    let cut = sampling.top_k.is_some() || sampling.top_p.is_some_and(|p| p < 1.0);
+    let mut drawn: Vec<Option<(u32, f32)>> = vec![None; rows.len()];
+    if !cut {
+        // the block is found by the blocks' sums, the token by the block's logits
+        let mut wanted = Vec::with_capacity(rows.len());
+        for (at, row) in rows.iter_mut().enumerate() {
+            let of = sieve.row(at / each);
+            let mass: f64 = of.weights.iter().map(|weight| f64::from(*weight)).sum();
+            let (mut left, mut block) = (row.rng.uniform() * mass, 0);
+            while left >= f64::from(of.weights[block]) && block + 1 < of.weights.len() {
+                left -= f64::from(of.weights[block]);
+                block += 1;
+            }
+            wanted.push((at / each, block, left));
+        }
+        let places: Vec<(usize, usize)> =
+            wanted.iter().map(|(row, block, _)| (*row, *block)).collect();
+        let blocks = sieve.fetch(&places)?;
+        for ((drawn, (row, block, mut left)), logits) in drawn.iter_mut().zip(wanted).zip(blocks) {
+            let of = sieve.row(row);
+            for (id, logit) in (Sieve::first_id(block)..).zip(logits) {
+                if logit.is_finite() && (left >= 0.0 || drawn.is_none()) {
+                    left -= weigh(&of, logit);
+                    *drawn = Some((id, logit));
+                }
+            }
+        }
+    } else {
+        let mut blocks = vec![BLOCKS; sieve.rows()];
+        while drawn.iter().any(Option::is_none) {
+            let open: Vec<usize> =
+                (0..sieve.rows()).filter(|row| drawn[row * each].is_none()).collect();
+            let mut places = Vec::new();
+            for &row in &open {
+                let maxima = sieve.row(row).maxima;
+                let mut order: Vec<usize> = (0..maxima.len()).collect();
+                order.sort_unstable_by(|a, b| maxima[*b].total_cmp(&maxima[*a]).then(a.cmp(b)));
+                places.push(order.into_iter().take(blocks[row]).collect::<Vec<_>>());
+            }
+            let flat = open.iter().zip(&places);
+            let flat: Vec<(usize, usize)> =
+                flat.flat_map(|(row, blocks)| blocks.iter().map(|block| (*row, *block))).collect();
+            let mut fetched = sieve.fetch(&flat)?.into_iter();
+            for (row, places) in open.into_iter().zip(places) {
+                let of = sieve.row(row);
+                let mut candidates = Vec::new();
+                for block in &places {
+                    let logits = fetched.next().unwrap_or_default();
+                    let ids = Sieve::first_id(*block)..;
+                    candidates.extend(ids.zip(logits).filter(|(_, logit)| logit.is_finite()));
+                }
+                candidates.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+                let all = places.len() == of.maxima.len();
+                // what is less than the largest of all that was left there may be missing
+                let rest = (0..of.maxima.len()).filter(|block| !places.contains(block));
+                let rest = rest.map(|block| of.maxima[block]).fold(f32::NEG_INFINITY, f32::max);
+                let known = match all {
+                    true => candidates.len(),
+                    false => candidates.partition_point(|(_, logit)| *logit > rest),
+                };
+                candidates.truncate(known);
+                if let Some(k) = sampling.top_k {
+                    candidates.truncate(k);
+                }
+                let enough_of_k = all || sampling.top_k.is_some_and(|k| candidates.len() == k);
+                let weights: Vec<f64> =
+                    candidates.iter().map(|(_, logit)| weigh(&of, *logit)).collect();
+                let sum: f64 = weights.iter().sum();
+                let mass = match enough_of_k {
+                    true => sum,
+                    false => of.weights.iter().map(|weight| f64::from(*weight)).sum(),
+                };
+                let p = sampling.top_p.filter(|p| *p < 1.0);
+                let kept = match p {
+                    // those that reach p together
+                    Some(p) => {
+                        let mut reached = 0.0;
+                        let at = weights.iter().position(|weight| {
+                            reached += weight;
+                            reached >= p * mass
+                        });
+                        at.map(|at| at + 1).or(all.then_some(weights.len()))
+                    }
+                    None => enough_of_k.then_some(weights.len()),
+                };
+                // with top-k, what p asks for is a part of the k
+                let kept = kept.filter(|_| sampling.top_k.is_none() || enough_of_k);
+                let Some(kept) = kept.filter(|kept| *kept > 0 || all) else {
+                    blocks[row] = of.maxima.len();
+                    continue;
+                };
+                let mass: f64 = weights[..kept].iter().sum();
+                for at in row * each..(row + 1) * each {
+                    let mut left = rows[at].rng.uniform() * mass;
+                    let found = weights[..kept].iter().position(|weight| {
+                        left -= weight;
+                        left < 0.0
+                    });
+                    let found = found.unwrap_or(kept.saturating_sub(1));
+                    drawn[at] = Some(candidates.get(found).copied().unwrap_or((0, f32::NAN)));
+                }
+            }
+        }
+    }
+    for (at, (row, drawn)) in rows.iter_mut().zip(drawn).enumerate() {
+        let of = sieve.row(at / each);
+        let (id, logit) = drawn.unwrap_or((0, f32::NAN));
+        row.push(of.finite && logit.is_finite(), id, logit - of.largest - of.log_sum)?;
+    }
+    Ok(())
 }
 
 impl Row {
     fn choose(&mut self, logits: &[f32], sampling: &Sampling) -> Result<()> {
         // without an early end, so that many are looked at at once
         if !logits.iter().fold(true, |fine, logit| fine & logit.is_finite()) {
-            let (token, prompt) = (self.answer.ids.len() + 1, self.prompt);
-            let what = format!("a logit of token {token} of the answer to prompt {prompt}");
-            return Err(Error::NotANumber { what });
+            return self.push(false, 0, f32::NAN);
         }
         let id = choose(logits, sampling, &mut self.rng);
         let (largest, sum) = largest_and_exp_sum(logits);
         let log_prob = f64::from(logits[id as usize] - largest) - f64::from(sum).ln();
+        self.push(true, id, log_prob as f32)
+    }
+
+    /// Adds a token, if all logits were `finite`.
+    fn push(&mut self, finite: bool, id: u32, log_prob: f32) -> Result<()> {
+        if !finite {
+            let (token, prompt) = (self.answer.ids.len() + 1, self.prompt);
+            let what = format!("a logit of token {token} of the answer to prompt {prompt}");
+            return Err(Error::NotANumber { what });
+        }
         self.answer.ids.push(id);
-        self.answer.log_probs.push(log_prob as f32);
+        self.answer.log_probs.push(log_prob);
         Ok(())
     }
 
     /// Whether the row has ended, and if so how.
-    fn over(&mut self, stop_ids: &[u32], sampling: &Sampling, context: usize) -> bool {
+    fn over(
+        &mut self,
+        stop_ids: &[u32],
+        sampling: &Sampling,
+        length: usize,
+        context: usize,
+    ) -> bool {
         if self.answer.ids.last().is_some_and(|id| stop_ids.contains(id)) {
             self.answer.finish = Finish::Stop;
             return true;
         }
-        self.answer.ids.len() >= sampling.max_new_tokens || self.cache.length() + 1 >= context
+        self.answer.ids.len() >= sampling.max_new_tokens || length + 1 >= context
     }
 }
 

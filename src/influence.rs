@@ -106,7 +106,7 @@ pub fn influence(
     others: &[&Scored],
     (config, seed): (&LoraConfig, u64),
 ) -> Result<Influence> {
-    if !cx.device.is_cpu() {
+    if !cx.device.is_host() {
         let problem =
             "differences this small need f32, which a GPU is not asked for here; use --device cpu";
         return Err(Error::invalid("device", problem));

@@ -302,13 +302,15 @@ pub struct Computation {
 impl Computation {
     /// What is computed with `checkpoint` here.
     pub fn with(cx: &Context, checkpoint: &Checkpoint) -> Self {
-        let device = match (cx.device.is_cpu(), cx.device.is_cuda()) {
-            (true, _) => "cpu",
+        let place = &cx.device.device;
+        let device = match (place.is_cpu(), place.is_cuda()) {
+            (true, _) if cx.device.is_host() => "cpu",
+            (true, _) => "cpu, composed",
             (_, true) => "cuda",
             _ => "metal",
         };
         let in_f32 = cx.precision_of(checkpoint) == Precision::F32;
-        let dtype = if cx.device.is_cpu() && in_f32 { "f32" } else { "bf16" };
+        let dtype = if in_f32 { cx.device.dtype.as_str() } else { "bf16" };
         Self {
             device: device.into(),
             dtype: Some(dtype.into()),

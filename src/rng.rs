@@ -11,6 +11,8 @@
 //! assert_ne!(Rng::new(42, "shuffle").next_u64(), Rng::new(42, "dropout").next_u64());
 //! ```
 
+use rayon::prelude::*;
+
 /// A stream of random numbers, determined by its seed and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rng {
@@ -79,6 +81,37 @@ impl Rng {
     /// True with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
         self.uniform() < p
+    }
+
+    /// The next `count` times [`Rng::chance`] as bits, the lowest of each byte first, drawn on the current rayon pool: the n-th is what the n-th call
+    /// gives. For a stream from which nothing was drawn yet.
+    pub fn chances(&self, p: f64, count: usize) -> Vec<u8> {
+        /// Bytes that one task draws.
+        const PART: usize = 1 << 12;
+        assert!(self.block == 0 && self.spare.is_none(), "a stream that was drawn from");
+        // a draw below p is one whose 53 bits are below this: both sides of the comparison are exact
+        let bound = (p * (1u64 << 53) as f64).ceil() as u64;
+        let key = self.key;
+        let mut bits = vec![0u8; count.div_ceil(8)];
+        bits.par_chunks_mut(PART).enumerate().for_each(|(part, bits)| {
+            for (at, byte) in bits.iter_mut().enumerate() {
+                // four blocks of two draws
+                let first = ((part * PART + at) * 4) as u64;
+                for step in 0..4 {
+                    let block = first + step;
+                    let [a, b, c, d] = philox([block as u32, (block >> 32) as u32, 0, 0], key);
+                    let draws = [(b, a), (d, c)].map(|(high, low)| {
+                        (((u64::from(high) << 32) | u64::from(low)) >> 11) < bound
+                    });
+                    *byte |= (u8::from(draws[0]) | u8::from(draws[1]) << 1) << (2 * step);
+                }
+            }
+        });
+        // nothing behind the last
+        if let (Some(last), rest @ 1..) = (bits.last_mut(), count % 8) {
+            *last &= (1 << rest) - 1;
+        }
+        bits
     }
 
     /// One of `choices`, which must not be empty.
@@ -168,6 +201,22 @@ mod tests {
         assert!(counts.iter().all(|c| c.abs_diff(10_000) < 400), "{counts:?}");
         let mean = (0..50_000).map(|_| rng.normal()).sum::<f64>() / 50_000.0;
         assert!(mean.abs() < 0.02, "{mean}");
+    }
+
+    #[test]
+    fn chances_drawn_at_once_are_those_drawn_one_by_one() {
+        let rng = Rng::new(3, "bits").fork(4);
+        for p in [0.0, 0.05, 0.5, 1.0 / 3.0, 0.999_999, 1.0] {
+            for count in [0, 1, 7, 8, 9, 100_003] {
+                let bits = rng.chances(p, count);
+                assert_eq!(bits.len(), count.div_ceil(8));
+                let mut one_by_one = rng.clone();
+                for at in 0..count {
+                    let bit = bits[at / 8] >> (at % 8) & 1 == 1;
+                    assert_eq!(bit, one_by_one.chance(p), "{p}, {at} of {count}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -236,7 +236,7 @@ pub fn verify(cx: &Context, kept: &StoredRun, replay: &Replay) -> Result<Verific
 /// Whether the last bit counts, and why.
 fn tolerance(cx: &Context, card: &RunCard, replay: &Replay) -> (f64, String) {
     let here = Machine::this();
-    let device = if cx.device.is_cpu() { "cpu" } else { "gpu" };
+    let device = if cx.device.device.is_cpu() { "cpu" } else { "gpu" };
     let version = |name: &str| card.versions.get(name).cloned().unwrap_or_default();
     let mut other = Vec::new();
     let of_run = &card.computation.device;

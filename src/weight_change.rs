@@ -19,7 +19,7 @@ use crate::adapter::PeftAdapter;
 use crate::error::{Error, Result};
 use crate::export::svd;
 use crate::model::Decoder;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -69,8 +69,9 @@ pub fn of_models(before: &Decoder, after: &Decoder) -> Result<Vec<LayerChange>> 
     let change = |((layer, before), (_, after)): ((String, _), (String, _))| {
         let (before, after): (&crate::model::Projection, &crate::model::Projection) =
             (before, after);
-        let wide = |weight: Tensor| weight.to_dtype(DType::F64);
-        let change = (wide(after.merged_weight()?)? - wide(before.merged_weight()?)?)?;
+        // on the host, since not every device knows f64
+        let wide = |weight: Tensor| weight.to_device(&Device::Cpu)?.to_dtype(DType::F64);
+        let change = (wide(after.merged_in_f32()?)? - wide(before.merged_in_f32()?)?)?;
         Ok(LayerChange {
             layer,
             norm: change.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt(),
@@ -122,7 +123,6 @@ fn norm(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     fn made(rows: usize, columns: usize, turn: f64) -> Tensor {
         let values: Vec<f32> = (0..rows * columns)

@@ -314,7 +314,8 @@ fn a_written_model_loads_again_with_the_same_bits() {
 #[test]
 fn an_empty_prompt_is_refused() {
     let decoder = reference_decoder("llama-tied");
-    assert_refused(decoder.prefill(&[&[1, 5], &[]]), &["prompt", "number 2"]);
+    let refused = decoder.prefill(&mut decoder.cache(), &[&[1, 5], &[]], 1);
+    assert_refused(refused, &["prompt", "number 2"]);
 }
 
 /// A copy of PEFT's adapter `lora`, its config changed by `change`, its tensors by `edit`.

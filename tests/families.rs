@@ -13,8 +13,8 @@
 //! ```
 
 use crate::support::{
-    assert_close, assert_refused, flat, reference, reference_checkpoint, reference_decoder,
-    reference_json, reference_tensors, shared,
+    assert_close, assert_refused, backends, flat, reference, reference_checkpoint,
+    reference_decoder, reference_decoder_on, reference_json, reference_tensors, shared,
 };
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
@@ -22,7 +22,8 @@ use std::path::Path;
 use unforget::adapter::{self, LoraConfig};
 use unforget::generate::{Sampling, generate};
 use unforget::model::{
-    Batch, Checkpoint, Decoder, Family, ModelConfig, QueryKeyNorms, write_model, write_tuned,
+    Backend, Batch, Checkpoint, Decoder, Family, ModelConfig, QueryKeyNorms, write_model,
+    write_tuned,
 };
 use unforget::optimizer::{AdamW, AdamWConfig};
 use unforget::rng::Rng;
@@ -60,6 +61,16 @@ fn place(model: &str) -> String {
 
 fn decoder(model: &str) -> Decoder {
     reference_decoder(&place(model))
+}
+
+/// Every model on every backend that computes in f32.
+fn cases() -> Vec<(Backend, &'static str)> {
+    let on = |backend: Backend| MODELS.map(|model| (backend.clone(), model));
+    backends().into_iter().flat_map(on).collect()
+}
+
+fn decoder_on(backend: &Backend, model: &str) -> Decoder {
+    reference_decoder_on(backend, &place(model))
 }
 
 fn table(model: &str) -> Value {
@@ -104,21 +115,21 @@ fn check_logits(model: &str, decoder: &Decoder, name: &str, what: &str) {
 
 #[test]
 fn logits_at_every_position_are_those_of_transformers() {
-    for model in MODELS {
-        check_logits(model, &decoder(model), "logits", "logits");
+    for (backend, model) in &cases() {
+        check_logits(model, &decoder_on(backend, model), "logits", "logits");
     }
 }
 
 #[test]
 fn greedy_answers_are_those_of_transformers() {
-    for model in MODELS {
+    for (backend, model) in &cases() {
         let table = table(model);
         let cases = table["greedy"].as_array().unwrap();
         let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["prompt"])).collect();
         let want: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["new"])).collect();
         // two answers to each prompt, which share its memory
         let greedy = Sampling::greedy(want[0].len());
-        let decoder = decoder(model);
+        let decoder = decoder_on(backend, model);
         let got = generate(&decoder, &prompts, 2, &[], &greedy, |_, _, _| ()).unwrap();
         for (answers, want) in got.iter().zip(&want) {
             for answer in answers {
@@ -133,8 +144,8 @@ fn greedy_answers_are_those_of_transformers() {
 #[test]
 fn what_is_sampled_scores_as_it_was_sampled() {
     let sampling = Sampling { temperature: 1.0, ..Sampling::greedy(24) };
-    for model in MODELS {
-        let decoder = decoder(model);
+    for (backend, model) in &cases() {
+        let decoder = decoder_on(backend, model);
         let prompt = vec![1u32, 9, 30, 4, 17, 22, 8];
         let prompts = [prompt.clone()];
         let answers = generate(&decoder, &prompts, 3, &[], &sampling, |_, _, _| ()).unwrap();
@@ -154,15 +165,19 @@ fn what_is_sampled_scores_as_it_was_sampled() {
 
 /// The model with the adapter that PEFT saved.
 fn adapted(model: &str) -> Decoder {
-    let mut decoder = decoder(model);
+    adapted_on(&backends()[0], model)
+}
+
+fn adapted_on(backend: &Backend, model: &str) -> Decoder {
+    let mut decoder = decoder_on(backend, model);
     adapter::load(&mut decoder, &reference(&format!("{}/lora", place(model)))).unwrap();
     decoder
 }
 
 #[test]
 fn adapters_compute_what_peft_computes_apart_and_merged() {
-    for model in MODELS {
-        let decoder = adapted(model);
+    for (backend, model) in &cases() {
+        let decoder = adapted_on(backend, model);
         check_logits(model, &decoder, "lora.logits", "adapter");
         check_logits(model, &decoder.merged().unwrap(), "lora.logits", "merged");
     }
@@ -170,9 +185,9 @@ fn adapters_compute_what_peft_computes_apart_and_merged() {
 
 #[test]
 fn gradients_are_those_of_peft() {
-    for model in MODELS {
+    for (backend, model) in &cases() {
         let want = reference_tensors(&format!("{}/expected.safetensors", place(model)));
-        let (decoder, table) = (adapted(model), table(model));
+        let (decoder, table) = (adapted_on(backend, model), table(model));
         let got = decoder.gradient(&batch(&table), false, None).unwrap();
         let loss = table["loss"].as_f64().unwrap();
         assert!((got.loss.loss - loss).abs() < 1e-4, "{model}, loss {}", got.loss.loss);
@@ -197,20 +212,20 @@ fn bits(decoder: &Decoder, batch: &Batch, replay: bool) -> Vec<u32> {
 }
 
 /// The ways to train a model.
-fn trainable(model: &str) -> [(&'static str, Decoder); 3] {
-    let mut full = decoder(model);
+fn trainable(backend: &Backend, model: &str) -> [(&'static str, Decoder); 3] {
+    let mut full = decoder_on(backend, model);
     full.train_in_full().unwrap();
-    let mut dora = decoder(model);
+    let mut dora = decoder_on(backend, model);
     let config = LoraConfig { dora: true, ..LoraConfig::lab() };
     adapter::attach(&mut dora, &config, 3).unwrap();
-    [("lora", adapted(model)), ("dora", dora), ("full", full)]
+    [("lora", adapted_on(backend, model)), ("dora", dora), ("full", full)]
 }
 
 #[test]
 fn replay_and_the_number_of_threads_change_no_bit_of_any_family() {
-    for model in MODELS {
+    for (backend, model) in &cases() {
         let batch = batch(&table(model));
-        for (how, decoder) in trainable(model) {
+        for (how, decoder) in trainable(backend, model) {
             let kept = bits(&decoder, &batch, false);
             assert!(kept == bits(&decoder, &batch, true), "{model}, {how}: replay");
             for threads in [1, 2, 5] {
@@ -268,11 +283,13 @@ fn gradients_of_all_weights_follow_the_loss() {
 /// A few steps on one batch teach it: the whole way from loss to optimizer works for every family.
 #[test]
 fn training_lowers_the_loss_of_every_family() {
-    for model in MODELS {
+    for (backend, model) in &cases() {
         let batch = batch(&table(model));
-        let mut decoder = decoder(model);
+        let mut decoder = decoder_on(backend, model);
         adapter::attach(&mut decoder, &LoraConfig::lab(), 5).unwrap();
-        let mut optimizer = AdamW::new(decoder.trainable(), AdamWConfig::default()).unwrap();
+        let mut optimizer =
+            AdamW::new(decoder.backend().path, decoder.trainable(), AdamWConfig::default())
+                .unwrap();
         let before = decoder.score(&batch).unwrap().loss;
         for _ in 0..12 {
             let gradients = decoder.gradient(&batch, true, None).unwrap().gradients;

@@ -943,11 +943,12 @@ fn matches_transformers(name: &str) {
     assert!(largest <= 2e-4, "{name}: {largest}");
     for (case, prompt) in cases.iter().zip(&sequences) {
         let want = ids_of(&case["greedy_24"]);
-        let (mut caches, mut next) = decoder.prefill(&[prompt]).unwrap();
+        let mut cache = decoder.cache();
+        let mut next = decoder.prefill(&mut cache, &[prompt], 1).unwrap();
         for (at, want) in want.iter().enumerate() {
             let id = next.argmax(1).unwrap().to_vec1::<u32>().unwrap()[0];
             assert_eq!(id, *want, "{name}: greedy id {at} after {:?}", case["text"]);
-            next = decoder.step(&[id], &mut [&mut caches[0]]).unwrap();
+            next = decoder.step(&mut cache, &[id]).unwrap();
         }
     }
 }

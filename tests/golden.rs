@@ -1,20 +1,24 @@
 //! Two real models against a float64 reference.
 
-use crate::support::{max_difference, shared};
+use crate::support::{backends, max_difference, shared};
 use candle_core::Device;
-use unforget::model::{Batch, Checkpoint};
+use std::path::Path;
+use unforget::model::{Backend, Batch, Checkpoint};
 
 fn check(name: &str) {
-    let Some(folder) = shared(&format!("real/models/{name}"), name) else {
-        return;
-    };
+    if let Some(folder) = shared(&format!("real/models/{name}"), name) {
+        backends().iter().for_each(|backend| check_on(backend, name, &folder));
+    }
+}
+
+fn check_on(backend: &Backend, name: &str, folder: &Path) {
     let golden: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(folder.join("golden.json")).unwrap())
             .unwrap();
     let logits =
         candle_core::safetensors::load(folder.join("golden_logits.safetensors"), &Device::Cpu)
             .unwrap();
-    let model = Checkpoint::open(&folder).unwrap().load_base(&Device::Cpu).unwrap();
+    let model = Checkpoint::open(folder).unwrap().load_base(backend).unwrap();
     let decoder = model.decoder.merged().unwrap();
     for case in golden["cases"].as_array().unwrap() {
         let ids = |key: &str| -> Vec<u32> {
@@ -42,7 +46,8 @@ fn check(name: &str) {
         assert!(difference <= 1e-4, "{name}: surprisal differs by {difference}");
 
         let want = ids("greedy_ids_60_stop_at_2");
-        let (mut caches, mut next) = decoder.prefill(&[&prompt]).unwrap();
+        let mut cache = decoder.cache();
+        let mut next = decoder.prefill(&mut cache, &[&prompt], 1).unwrap();
         let mut greedy = prompt.clone();
         while greedy.len() < prompt.len() + 60 {
             let id = next.argmax(1).unwrap().to_vec1::<u32>().unwrap()[0];
@@ -50,7 +55,7 @@ fn check(name: &str) {
                 break;
             }
             greedy.push(id);
-            next = decoder.step(&[id], &mut [&mut caches[0]]).unwrap();
+            next = decoder.step(&mut cache, &[id]).unwrap();
         }
         assert_eq!(greedy, want, "{name}: greedy ids");
     }

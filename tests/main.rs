@@ -11,6 +11,7 @@ mod checkpoints;
 mod choices;
 mod cli;
 mod datasets;
+mod devices;
 mod families;
 mod found_folders;
 mod gguf;

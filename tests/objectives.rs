@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use unforget::adapter::LoraConfig;
 use unforget::error::Result;
 use unforget::model::{Batch, Decoder};
-use unforget::ops::{self, Divergence, Gradients, KlDirection, RowLoss};
+use unforget::ops::{self, Divergence, Gradients, KlDirection, Path, RowLoss};
 use unforget::rng::Rng;
 use unforget::select::ModelSignals;
 use unforget::train::{Example, Method, Objective, OnlineWeights, Step, TrainConfig, Trainer};
@@ -34,12 +34,16 @@ fn close(got: &Tensor, want: &Value, what: &str) {
     assert!(difference <= 2e-5, "{what}: differs by {difference}");
 }
 
-/// Inputs of `objectives.json` in both precisions: fused in f32, composed in f64.
-fn cases() -> (Value, [(DType, [Tensor; 3]); 2]) {
+/// Inputs of `objectives.json`: fused in f32, composed in f64 and in f32.
+fn cases() -> (Value, [(Path, [Tensor; 3]); 3]) {
     let file = reference_json("objectives.json");
-    let of = |dtype| (dtype, ["h", "w", "h0"].map(|name| tensor(&file[name], dtype)));
-    let both = [of(DType::F32), of(DType::F64)];
-    (file, both)
+    let of = |path, dtype| (path, ["h", "w", "h0"].map(|name| tensor(&file[name], dtype)));
+    let ways = [
+        of(Path::Host, DType::F32),
+        of(Path::Composed, DType::F64),
+        of(Path::Composed, DType::F32),
+    ];
+    (file, ways)
 }
 
 fn targets(file: &Value) -> (Vec<u32>, Vec<f32>) {
@@ -52,9 +56,10 @@ fn targets(file: &Value) -> (Vec<u32>, Vec<f32>) {
 fn objectives_and_their_gradients_equal_pytorchs() {
     let (file, both) = cases();
     let (targets, weights) = targets(&file);
-    for (dtype, [h, w, h0]) in &both {
+    for (path, [h, w, h0]) in &both {
+        let (path, dtype) = (*path, h.dtype());
         let ones = vec![1.0; targets.len()];
-        let old = ops::token_loss(h0, w, &targets, &ones, None, Gradients::None).unwrap();
+        let old = ops::token_loss(path, h0, w, &targets, &ones, None, Gradients::None).unwrap();
         for (name, want) in file["objectives"].as_object().unwrap() {
             for gradients in [Gradients::Hidden, Gradients::HiddenAndHead] {
                 let rows = |facts: &ops::TokenLoss| -> candle_core::Result<Vec<RowLoss>> {
@@ -74,7 +79,8 @@ fn objectives_and_their_gradients_equal_pytorchs() {
                     };
                     Ok(weights.iter().enumerate().map(row).collect())
                 };
-                let got = ops::token_loss_by(h, w, &targets, None, gradients, None, rows).unwrap();
+                let got =
+                    ops::token_loss_by(path, h, w, &targets, None, gradients, None, rows).unwrap();
                 let value = want["value"].as_f64().unwrap();
                 let what = format!("{name}, {dtype:?}, {gradients:?}");
                 assert!(
@@ -107,7 +113,8 @@ fn the_step_of_dft_is_that_of_the_probability_with_power_one() {
 fn divergences_and_their_gradients_equal_pytorchs() {
     let (file, both) = cases();
     let (_, weights) = targets(&file);
-    for (dtype, [h, w, h0]) in &both {
+    for (path, [h, w, h0]) in &both {
+        let (path, dtype) = (*path, h.dtype());
         for (name, direction) in
             [("forward", KlDirection::Forward), ("reverse", KlDirection::Reverse)]
         {
@@ -115,6 +122,7 @@ fn divergences_and_their_gradients_equal_pytorchs() {
                 let want = &file["kl"][name][key];
                 let divergence = Divergence { direction, top };
                 let got = ops::token_kl(
+                    path,
                     h,
                     w,
                     h0,
@@ -154,7 +162,7 @@ fn divergences() -> Vec<(Divergence, Option<f64>)> {
 fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
     let (file, both) = cases();
     let (_, weights) = targets(&file);
-    let (_, [h, w, h0]) = &both[1];
+    let (path, [h, w, h0]) = (Path::Composed, &both[1].1);
     for (divergence, cap) in divergences() {
         let loss = |h: &Tensor| {
             // the loss is summed from single precision, so it is summed again here from candle's operations
@@ -186,7 +194,8 @@ fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
             });
             rows.sum::<f64>()
         };
-        let got = ops::token_kl(h, w, h0, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
+        let got =
+            ops::token_kl(path, h, w, h0, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
         assert!(
             (got.loss - loss(h)).abs() <= 1e-6,
             "{divergence:?}, {cap:?}: {} {}",
@@ -213,6 +222,7 @@ fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
         // and fused as composed
         let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
         let fused = ops::token_kl(
+            path,
             &single(h),
             single(w),
             &single(h0),
@@ -233,9 +243,10 @@ fn a_divergences_gradient_is_its_slope_also_under_bounded_logits() {
 fn a_model_does_not_diverge_from_itself() {
     let (file, both) = cases();
     let (_, weights) = targets(&file);
-    let (_, [h, w, _]) = &both[0];
+    let (path, [h, w, _]) = (Path::Host, &both[0].1);
     for (divergence, cap) in divergences() {
-        let got = ops::token_kl(h, w, h, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
+        let got =
+            ops::token_kl(path, h, w, h, w, &weights, cap, divergence, Gradients::Hidden).unwrap();
         assert!(got.kl.iter().all(|kl| kl.abs() < 1e-6), "{:?}", got.kl);
         assert!(flat(&got.hidden_gradient.unwrap()).iter().all(|g| g.abs() < 1e-5));
     }
@@ -246,11 +257,12 @@ fn the_entropy_of_the_top_is_that_of_all_where_all_are_asked_for() {
     // for the rest: p = softmax of the 20 largest, −Σ p ln p, as EAFT's code has it
     let (file, both) = cases();
     let (targets, weights) = targets(&file);
-    for (_, [h, w, _]) in &both {
-        let all = ops::token_loss(h, w, &targets, &weights, None, Gradients::None).unwrap();
-        let top = ops::top_entropy(h, w, 13, None).unwrap();
+    for (path, [h, w, _]) in &both {
+        let path = *path;
+        let all = ops::token_loss(path, h, w, &targets, &weights, None, Gradients::None).unwrap();
+        let top = ops::top_entropy(path, h, w, 13, None).unwrap();
         assert!(max_difference(&all.entropy, &top) <= 2e-6);
-        assert!(ops::top_entropy(h, w, 1, None).unwrap().iter().all(|x| *x == 0.0));
+        assert!(ops::top_entropy(path, h, w, 1, None).unwrap().iter().all(|x| *x == 0.0));
         let logits = h
             .matmul(&w.t().unwrap())
             .unwrap()
@@ -258,7 +270,7 @@ fn the_entropy_of_the_top_is_that_of_all_where_all_are_asked_for() {
             .unwrap()
             .to_vec2::<f64>()
             .unwrap();
-        let three = ops::top_entropy(h, w, 3, None).unwrap();
+        let three = ops::top_entropy(path, h, w, 3, None).unwrap();
         for (mut row, got) in logits.into_iter().zip(three) {
             row.sort_by(|a, b| b.total_cmp(a));
             let sum: f64 = row[..3].iter().map(|x| x.exp()).sum();

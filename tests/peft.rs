@@ -3,15 +3,15 @@
 //! The numbers are made by `tests/reference/make_llama.py` (both models) and `tests/reference/make_peft.py` (`peft/`), in float64.
 
 use crate::support::{
-    assert_close, flat, max_difference, python_with, reference, reference_checkpoint,
-    reference_decoder, reference_json, reference_tensors,
+    assert_close, backends, flat, max_difference, python_with, reference, reference_checkpoint,
+    reference_decoder, reference_decoder_on, reference_json, reference_tensors,
 };
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use unforget::adapter;
-use unforget::model::{Batch, Decoder, Gradient};
+use unforget::model::{Backend, Batch, Decoder, Gradient};
 use unforget::optimizer::{AdamW, AdamWConfig, Schedule, clip_factor, global_norm};
 
 fn numbers(value: &serde_json::Value) -> Vec<f64> {
@@ -25,7 +25,13 @@ fn ids(value: &serde_json::Value) -> Vec<u32> {
 
 /// Scores both sequences of a model in one batch, then decodes greedily from both prompts side by side.
 fn check_scoring(name: &str) {
-    let decoder = reference_decoder(name);
+    for backend in &backends() {
+        check_scoring_on(backend, name);
+    }
+}
+
+fn check_scoring_on(backend: &Backend, name: &str) {
+    let decoder = reference_decoder_on(backend, name);
     let want = reference_tensors(&format!("{name}/expected.safetensors"));
     let table = reference_json(&format!("{name}/expected.json"));
     let rows = table["sequences"].as_array().unwrap().iter();
@@ -61,15 +67,15 @@ fn check_scoring(name: &str) {
     let cases = table["greedy"].as_array().unwrap();
     let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["prompt"])).collect();
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-    let (mut caches, mut next) = decoder.prefill(&prompts).unwrap();
-    caches.iter_mut().for_each(unforget::model::Cache::share);
+    let mut cache = decoder.cache();
+    let mut next = decoder.prefill(&mut cache, &prompts, 1).unwrap();
     let mut greedy = vec![Vec::new(); cases.len()];
     while greedy[0].len() < cases[0]["new"].as_array().unwrap().len() {
         let best = next.argmax(1).unwrap().to_vec1::<u32>().unwrap();
         for (row, id) in greedy.iter_mut().zip(&best) {
             row.push(*id);
         }
-        next = decoder.step(&best, &mut caches.iter_mut().collect::<Vec<_>>()).unwrap();
+        next = decoder.step(&mut cache, &best).unwrap();
     }
     for (got, case) in greedy.iter().zip(cases) {
         assert_eq!(*got, ids(&case["new"]), "{name}: greedy ids");
@@ -118,7 +124,7 @@ fn adamw(decoder: &Decoder) -> AdamW {
         eps: table["eps"].as_f64().unwrap(),
         weight_decay: table["weight_decay"].as_f64().unwrap(),
     };
-    AdamW::new(decoder.trainable(), config).unwrap()
+    AdamW::new(decoder.backend().path, decoder.trainable(), config).unwrap()
 }
 
 /// Three AdamW steps on the batch, as `train` of `make_peft.py`: losses, gradients, clipping, and the parameters it kept.
@@ -141,7 +147,10 @@ fn check_training(decoder: &Decoder, case: &str, replay: bool) {
                 }
             }
             let clipping = &table["clipping"];
-            let (norm, limit) = (global_norm(&gradients).unwrap(), clipping["max_norm"].as_f64());
+            let (norm, limit) = (
+                global_norm(decoder.backend().path, &gradients).unwrap(),
+                clipping["max_norm"].as_f64(),
+            );
             let after = norm * clip_factor(norm, limit);
             for (got, key) in [(norm, "norm"), (after, "norm_after")] {
                 assert!(
@@ -172,7 +181,11 @@ fn check_training(decoder: &Decoder, case: &str, replay: bool) {
 
 /// The tied model with the adapter that PEFT saved for `case`.
 fn adapted(case: &str) -> Decoder {
-    let mut decoder = reference_decoder("llama-tied");
+    adapted_on(&backends()[0], case)
+}
+
+fn adapted_on(backend: &Backend, case: &str) -> Decoder {
+    let mut decoder = reference_decoder_on(backend, "llama-tied");
     adapter::load(&mut decoder, &reference(&format!("peft/{case}"))).unwrap();
     decoder
 }
@@ -190,8 +203,14 @@ fn check_logits(decoder: &Decoder, want: &HashMap<String, Tensor>, what: &str) {
 }
 
 fn check_adapter(case: &str) {
+    for backend in &backends() {
+        check_adapter_on(backend, case);
+    }
+}
+
+fn check_adapter_on(backend: &Backend, case: &str) {
     let want = reference_tensors(&format!("peft/{case}/expected.safetensors"));
-    let decoder = adapted(case);
+    let decoder = adapted_on(backend, case);
     check_logits(&decoder, &want, &format!("{case}, logits"));
     let merged = decoder.merged().unwrap();
     check_logits(&merged, &want, &format!("{case}, logits after merging"));
@@ -205,7 +224,7 @@ fn check_adapter(case: &str) {
     }
     assert_eq!(compared, 3);
     for replay in [false, true] {
-        check_training(&adapted(case), case, replay);
+        check_training(&adapted_on(backend, case), case, replay);
     }
 }
 
@@ -227,8 +246,8 @@ fn rank_stabilised_lora_with_patterns_computes_what_peft_computes() {
 
 #[test]
 fn full_fine_tuning_computes_what_pytorch_computes() {
-    for replay in [false, true] {
-        let mut decoder = reference_decoder("llama-tied");
+    for (backend, replay) in backends().into_iter().flat_map(|b| [(b.clone(), false), (b, true)]) {
+        let mut decoder = reference_decoder_on(&backend, "llama-tied");
         decoder.train_in_full().unwrap();
         check_training(&decoder, "full", replay);
     }

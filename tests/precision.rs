@@ -202,9 +202,9 @@ fn rows_generated_together_are_those_generated_alone_and_those_scored() {
         let step = |texts: &[Vec<u32>]| {
             let prompts: Vec<&[u32]> = texts.iter().map(|ids| &ids[..ids.len() - 1]).collect();
             let last: Vec<u32> = texts.iter().map(|ids| ids[ids.len() - 1]).collect();
-            let (mut caches, _) = decoder.prefill(&prompts).unwrap();
-            let mut caches: Vec<_> = caches.iter_mut().collect();
-            decoder.step(&last, &mut caches).unwrap().to_vec2::<f32>().unwrap()
+            let mut cache = decoder.cache();
+            decoder.prefill(&mut cache, &prompts, 1).unwrap();
+            decoder.step(&mut cache, &last).unwrap().to_vec2::<f32>().unwrap()
         };
         let all = step(&texts);
         for rows in [1, 2, 5, 6, 7, 64] {

@@ -22,8 +22,12 @@ use unforget::train::{Example, Method, Step, TrainConfig};
 use unforget::verbs::{self, Training};
 
 fn context(folder: &Path) -> Context {
+    context_on(folder, DeviceChoice::Cpu)
+}
+
+fn context_on(folder: &Path, device: DeviceChoice) -> Context {
     let store = Store::open(folder).unwrap();
-    Context::new(store, DeviceChoice::Cpu, Progress::quiet()).unwrap()
+    Context::new(store, device, Progress::quiet()).unwrap()
 }
 
 fn lab() -> Checkpoint {
@@ -180,6 +184,61 @@ fn probes_are_looked_at_and_a_budget_of_forgetting_ends_the_training() {
 }
 
 /// The program, in a store of its own.
+/// The whole verb by the path of a GPU: in f32 it finds what the fused operators find, in bf16 what is near.
+#[test]
+fn a_training_finds_the_same_on_every_backend() {
+    let folder = tempfile::tempdir().unwrap();
+    let lora = config().method;
+    for method in [lora, Method::Full] {
+        let in_full = method == Method::Full;
+        let rate = if in_full { 1e-3 } else { 1e-2 };
+        let config = TrainConfig {
+            method,
+            learning_rate: rate,
+            num_epochs: 1,
+            batch_size: 4,
+            max_tokens_per_forward: 256,
+            gradient_checkpointing: true,
+            ..config()
+        };
+        let choices = [DeviceChoice::Cpu, DeviceChoice::CpuComposed, DeviceChoice::CpuBf16];
+        let found = choices.map(|choice| {
+            // one store for all: each backend has entries of its own
+            let cx = context_on(&folder.path().join("store"), choice);
+            let (data, mut watch) = material(&cx);
+            watch.sets.pop();
+            watch.max_new_tokens = 24;
+            let training = Training { watch: Some(&watch), ..Training::new(&data[..8], &config) };
+            let tuned = verbs::train(&cx, &lab(), "backend", &training).unwrap();
+            // what was written computes what the last look found
+            let model = cx.open(&tuned.checkpoint).unwrap();
+            let mut batch = Batch::new();
+            for example in &watch.sets[0].scored {
+                let of_answer = |class: &Option<_>| if class.is_some() { 1.0 } else { 0.0 };
+                batch.push(&example.ids, &example.class.iter().map(of_answer).collect::<Vec<_>>());
+            }
+            let scored = model.decoder.score(&batch).unwrap().log_prob;
+            let loss = -scored.iter().map(|l| f64::from(*l)).sum::<f64>() / scored.len() as f64;
+            let last = tuned.probes.iter().rfind(|row| row.probe == "training").unwrap();
+            assert!((loss - last.loss.unwrap()).abs() < 1e-3, "{choice:?}: {loss}, {last:?}");
+            tuned
+        });
+        let [host, composed, bf16] = &found;
+        assert!(host.checkpoint != composed.checkpoint && host.checkpoint != bf16.checkpoint);
+        for (other, bound) in [(composed, 2e-3), (bf16, 0.1)] {
+            for (a, b) in host.probes.iter().zip(&other.probes) {
+                let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
+                    (Some(a), Some(b)) => (a - b).abs() < bound * (1.0 + a.abs()),
+                    (a, b) => a == b,
+                };
+                assert!(near(a.loss, b.loss) && near(a.kl, b.kl), "{a:?}, {b:?}");
+            }
+            let ratio = other.relative_weight_change / host.relative_weight_change;
+            assert!((ratio - 1.0).abs() < bound, "{in_full}: {ratio}");
+        }
+    }
+}
+
 fn finetune_command(folder: &Path, log: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unforget"));
     let lab = unforget::lab::folder().unwrap();

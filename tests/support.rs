@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use unforget::model::{Checkpoint, Decoder};
+use unforget::model::{Backend, Checkpoint, Decoder, DeviceChoice, open_device};
 
 /// A folder beside the project that holds real models and data sets, where there is one; says what is skipped otherwise.
 pub fn shared(folder: &str, skipped: &str) -> Option<PathBuf> {
@@ -53,8 +53,22 @@ pub fn reference_checkpoint(name: &str) -> Checkpoint {
 
 /// Its weights.
 pub fn reference_decoder(name: &str) -> Decoder {
-    let checkpoint = reference_checkpoint(name);
-    checkpoint.load_base(&Device::Cpu).unwrap().decoder
+    reference_decoder_on(&Backend::from(&Device::Cpu), name)
+}
+
+/// The same where `backend` computes.
+pub fn reference_decoder_on(backend: &Backend, name: &str) -> Decoder {
+    reference_checkpoint(name).load_base(backend).unwrap().decoder
+}
+
+/// The two ways to compute in f32 that must agree: fused, and composed as on a GPU.
+pub fn backends() -> [Backend; 2] {
+    [DeviceChoice::Cpu, DeviceChoice::CpuComposed].map(|choice| open_device(choice).unwrap())
+}
+
+/// As a GPU computes, in bf16.
+pub fn in_bf16() -> Backend {
+    open_device(DeviceChoice::CpuBf16).unwrap()
 }
 
 /// The tensors of a safetensors file of the reference numbers.

@@ -1,10 +1,13 @@
 //! What the training loop promises: masks, adapters, micro-batches, replay, going on after a stop, and what it refuses.
 
-use crate::support::{assert_refused, flat, max_difference, reference_decoder};
+use crate::support::{
+    assert_refused, backends, flat, in_bf16, max_difference, reference_decoder,
+    reference_decoder_on,
+};
 use candle_core::{Device, Tensor};
 use std::path::Path;
 use unforget::adapter::{self, LoraConfig};
-use unforget::model::{Batch, Decoder, Dropout};
+use unforget::model::{Backend, Batch, Decoder, Dropout};
 use unforget::optimizer::{Schedule, global_norm};
 use unforget::rng::Rng;
 use unforget::train::{Example, Method, Normalizer, Step, TrainConfig, Trainer};
@@ -58,9 +61,20 @@ fn base() -> Decoder {
     reference_decoder("llama-tied")
 }
 
+/// On each backend that a test is run on: those in f32, and bf16 as on a GPU.
+fn everywhere() -> Vec<Backend> {
+    let mut all: Vec<Backend> = backends().into();
+    all.push(in_bf16());
+    all
+}
+
+fn base_on(backend: &Backend) -> Decoder {
+    reference_decoder_on(backend, "llama-tied")
+}
+
 /// The tied model made trainable, one step away from its start, so that no part of it is zero.
-fn trainable(method: &Method) -> Decoder {
-    made_trainable(base(), method)
+fn trainable(backend: &Backend, method: &Method) -> Decoder {
+    made_trainable(base_on(backend), method)
 }
 
 fn made_trainable(mut decoder: Decoder, method: &Method) -> Decoder {
@@ -122,8 +136,11 @@ fn run(trainer: &mut Trainer<'_>, steps: usize) -> Vec<Step> {
 #[test]
 fn a_masked_token_gets_no_gradient() {
     // Ids after the last learned token are targets of masked positions only, so nothing may depend on them.
-    for (name, method) in methods() {
-        let decoder = trainable(&method);
+    for (name, method, backend) in everywhere()
+        .into_iter()
+        .flat_map(|backend| methods().map(|(name, method)| (name, method, backend.clone())))
+    {
+        let decoder = trainable(&backend, &method);
         let mut masked = examples(2);
         let (first, rest) = masked[0].weights.split_at_mut(8);
         first[7] = 1.0;
@@ -220,8 +237,11 @@ fn micro_batches_add_up_to_the_batch() {
             };
             let differences: Vec<Tensor> =
                 whole.iter().enumerate().map(|(at, want)| (sum(at) - want).unwrap()).collect();
-            let sizes: f64 = parts.iter().map(|part| global_norm(part).unwrap()).sum();
-            let relative = global_norm(&differences).unwrap() / sizes;
+            let sizes: f64 = parts
+                .iter()
+                .map(|part| global_norm(unforget::ops::Path::Host, part).unwrap())
+                .sum();
+            let relative = global_norm(unforget::ops::Path::Host, &differences).unwrap() / sizes;
             assert!(relative <= 1e-6, "{name}, {size} at a time: {relative}");
         }
     }
@@ -246,8 +266,11 @@ fn micro_batches_add_up_to_the_batch() {
 fn replaying_blocks_changes_no_bit() {
     let batch = batch(&examples(3));
     let dropout = Dropout { share: 0.2, rng: Rng::new(1, "dropout") };
-    for (name, method) in methods() {
-        let decoder = trainable(&method);
+    for (name, method, backend) in everywhere()
+        .into_iter()
+        .flat_map(|backend| methods().map(|(name, method)| (name, method, backend.clone())))
+    {
+        let decoder = trainable(&backend, &method);
         let cases = match method {
             Method::Lora(_) => vec![None, Some(&dropout)],
             Method::Full => vec![None],
@@ -269,8 +292,11 @@ fn replaying_blocks_changes_no_bit() {
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let batch = batch(&examples(5));
-    for (name, method) in methods() {
-        let decoder = trainable(&method);
+    for (name, method, backend) in everywhere()
+        .into_iter()
+        .flat_map(|backend| methods().map(|(name, method)| (name, method, backend.clone())))
+    {
+        let decoder = trainable(&backend, &method);
         let with = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| gradient_bits(&decoder, &batch, false, None))
@@ -286,18 +312,20 @@ fn going_on_after_a_stop_gives_the_same_bits() {
     let mut cases: Vec<(&str, Method)> = methods().into();
     cases.push(("lora with dropout", Method::Lora(LoraConfig { dropout: 0.1, ..lora() })));
     cases.push(("dora with dropout", Method::Lora(LoraConfig { dropout: 0.1, ..dora() })));
-    for (name, method) in cases {
+    for (name, method, backend) in cases.into_iter().flat_map(|(name, method)| {
+        everywhere().into_iter().map(move |backend| (name, method.clone(), backend))
+    }) {
         let config = TrainConfig { max_tokens_per_forward: 40, ..finetune(method) };
-        let mut undisturbed = Trainer::new(base(), &examples, &config).unwrap();
+        let mut undisturbed = Trainer::new(base_on(&backend), &examples, &config).unwrap();
         let total = undisturbed.total();
         assert_eq!(total, 6, "two epochs of three steps, the last of a single example");
         let want = run(&mut undisturbed, total);
         for stop in [1, 3, 4] {
             let folder = tempfile::tempdir().unwrap();
-            let mut first = Trainer::new(base(), &examples, &config).unwrap();
+            let mut first = Trainer::new(base_on(&backend), &examples, &config).unwrap();
             let mut got = run(&mut first, stop);
             first.save(folder.path()).unwrap();
-            let mut second = Trainer::new(base(), &examples, &config).unwrap();
+            let mut second = Trainer::new(base_on(&backend), &examples, &config).unwrap();
             second.restore(folder.path()).unwrap();
             assert_eq!(second.steps(), got);
             got.extend(run(&mut second, total - stop));
@@ -599,7 +627,7 @@ fn values_that_make_no_sense_are_refused_by_name() {
 fn a_second_adapter_on_top_is_refused() {
     let examples = examples(3);
     let config = finetune(Method::Lora(lora()));
-    let adapted = || trainable(&config.method);
+    let adapted = || trainable(&backends()[0], &config.method);
     assert_refused(Trainer::new(adapted(), &examples, &config), &["adapter", "merge it first"]);
     let merged = adapted().merged().unwrap();
     let mut trainer = Trainer::new(merged, &examples, &config).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 use unforget::adapter::LoraConfig;
 use unforget::error::Result;
 use unforget::generate::{Sampling, generate};
-use unforget::model::{Batch, Checkpoint, Decoder, Family, ModelConfig, Precision};
+use unforget::model::{Backend, Batch, Checkpoint, Decoder, Family, ModelConfig, Precision};
 use unforget::optimizer::Schedule;
 use unforget::train::{Example, Method, TrainConfig, Trainer};
 
@@ -101,7 +101,7 @@ pub fn thirty_million() -> ModelConfig {
 
 /// The weights in `folder`, which needs no tokenizer.
 #[allow(dead_code, reason = "one of the two benchmarks makes its models up")]
-pub fn open(folder: &Path, device: &candle_core::Device, precision: Precision) -> Result<Decoder> {
+pub fn open(folder: &Path, backend: &Backend, precision: Precision) -> Result<Decoder> {
     let checkpoint = Checkpoint {
         model: folder.to_path_buf(),
         adapter: None,
@@ -109,7 +109,7 @@ pub fn open(folder: &Path, device: &candle_core::Device, precision: Precision) -
         template: Default::default(),
         precision: None,
     };
-    Ok(checkpoint.load_base_in(device, precision)?.decoder)
+    Ok(checkpoint.load_base_in(backend, precision)?.decoder)
 }
 
 /// Sequence `row`: token `t` is `(7919 row + 104729 t + 31 t²) mod vocabulary`.

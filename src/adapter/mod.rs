@@ -114,6 +114,7 @@ fn attach_with(
             b: train("lora_B.weight", &b)?,
             scale: config.scale(&path),
             magnitude: None,
+            squares: Default::default(),
         };
         if config.dora {
             // a fresh one keeps each row's own length

@@ -131,6 +131,7 @@ impl PeftAdapter {
                 true => Some(take(&module.magnitude, "lora_magnitude_vector", &[out])?),
                 false => None,
             },
+            squares: Default::default(),
         })
     }
 

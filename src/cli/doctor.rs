@@ -239,7 +239,7 @@ fn precision(common: &Common) -> Found {
         (Ok(asked), Ok(device)) => (asked, device),
         (Err(error), _) | (_, Err(error)) => return Bad(error.to_string()),
     };
-    if !device.is_cpu() {
+    if !device.is_host() {
         return Well("the GPU's own bf16".into());
     }
     let (asked, models) = match asked {

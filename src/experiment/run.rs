@@ -407,7 +407,7 @@ pub(crate) fn side_by_side<'n, R: Send>(
         results: Vec<Option<Result<R>>>,
         stop: bool,
     }
-    let workers = if cx.device.is_cpu() { cx.workers.clamp(1, count.max(1)) } else { 1 };
+    let workers = if cx.device.device.is_cpu() { cx.workers.clamp(1, count.max(1)) } else { 1 };
     let bar = cx.progress.bar("runs", count);
     let results = (0..count).map(|_| None).collect();
     let desk = Mutex::new(Desk { pieces: vec![Piece::Open; count], results, stop: false });

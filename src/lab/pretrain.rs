@@ -235,8 +235,11 @@ impl Pretraining {
         let vectors: Vec<_> =
             decoder.trainable().iter().filter(|p| !is_matrix(p)).cloned().collect();
         let mut muon = Muon::new(&matrices)?;
-        let mut adamw =
-            AdamW::new(&vectors, AdamWConfig { beta2: 0.98, ..AdamWConfig::default() })?;
+        let mut adamw = AdamW::new(
+            crate::ops::Path::Host,
+            &vectors,
+            AdamWConfig { beta2: 0.98, ..AdamWConfig::default() },
+        )?;
         let mut step = 0;
         let saved = if state.exists() { read_state(&state)? } else { None };
         if state.exists() && saved.is_none() {
@@ -305,7 +308,8 @@ impl Pretraining {
                 return Err(Error::Training { step: step + 1, problem });
             }
             let factor = schedule.factor(step, self.steps, self.warmup_steps);
-            let clip = clip_factor(global_norm(&gradients)?, Some(self.clip));
+            let clip =
+                clip_factor(global_norm(crate::ops::Path::Host, &gradients)?, Some(self.clip));
             let (mut of_matrices, mut of_vectors) = (Vec::new(), Vec::new());
             for (parameter, gradient) in decoder.trainable().iter().zip(gradients) {
                 if is_matrix(&parameter) {

@@ -3,7 +3,7 @@ use super::family::Place;
 use super::projection::Projection;
 use super::weights::Shelf;
 use crate::error::Result;
-use crate::ops::{self, Activation, Attention, NormWeight, RopeTable};
+use crate::ops::{self, Activation, Attention, NormWeight, Path, RopeTable, Sequences};
 use crate::rng::Rng;
 use candle_core::Tensor;
 use std::sync::Arc;
@@ -87,12 +87,9 @@ pub struct Dropout {
 
 impl Dropout {
     /// `x` with dropped values, the rest scaled up; `place` tells the layers of the model apart.
-    fn apply(&self, x: &Tensor, place: u64) -> candle_core::Result<Tensor> {
-        let mut rng = self.rng.fork(place);
-        let keep = (1.0 / (1.0 - self.share)) as f32;
-        let mask: Vec<f32> =
-            (0..x.elem_count()).map(|_| if rng.chance(self.share) { 0.0 } else { keep }).collect();
-        x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
+    fn apply(&self, path: Path, x: &Tensor, place: u64) -> candle_core::Result<Tensor> {
+        let drops = self.rng.fork(place).chances(self.share, x.elem_count());
+        ops::dropped(path, x, &drops, (1.0 / (1.0 - self.share)) as f32)
     }
 }
 
@@ -181,7 +178,8 @@ impl Block {
         };
         let width = norm.weight.elem_count();
         let heads = x.reshape(((), width))?;
-        ops::rms_norm(&heads, &norm.weight, pass.eps, pass.norm_weight)?.reshape(x.shape())
+        ops::rms_norm(pass.path, &heads, &norm.weight, pass.eps, pass.norm_weight)?
+            .reshape(x.shape())
     }
 
     /// Queries, keys and values before rotation.
@@ -192,9 +190,10 @@ impl Block {
         drop: &Drop<'_>,
     ) -> candle_core::Result<[Tensor; 3]> {
         let x = self.norm(x.clone(), Place::BeforeAttention, pass)?;
-        let q = self.q_proj.forward(&x, drop.at(&x, 0)?.as_ref())?;
-        let k = self.k_proj.forward(&x, drop.at(&x, 1)?.as_ref())?;
-        let v = self.v_proj.forward(&x, drop.at(&x, 2)?.as_ref())?;
+        let of = |projection: &Projection, place| {
+            projection.forward(pass.path, &x, drop.at(pass, &x, place)?.as_ref())
+        };
+        let [q, k, v] = [of(&self.q_proj, 0)?, of(&self.k_proj, 1)?, of(&self.v_proj, 2)?];
         Ok([self.norm(q, Place::Queries, pass)?, self.norm(k, Place::Keys, pass)?, v])
     }
 
@@ -206,22 +205,24 @@ impl Block {
         pass: &Pass,
         drop: &Drop<'_>,
     ) -> candle_core::Result<Tensor> {
-        let attended = self.o_proj.forward(heads, drop.at(heads, 3)?.as_ref())?;
+        let of = |projection: &Projection, x: &Tensor, place| {
+            projection.forward(pass.path, x, drop.at(pass, x, place)?.as_ref())
+        };
+        let attended = of(&self.o_proj, heads, 3)?;
         let x = (x + pass.added(self.norm(attended, Place::AfterAttention, pass)?)?)?;
         let normed = self.norm(x.clone(), Place::BeforeFeedForward, pass)?;
         let narrow = match &self.mlp {
             Mlp::GateUpDown { gate_proj, up_proj, down_proj } => {
-                let gate = gate_proj.forward(&normed, drop.at(&normed, 4)?.as_ref())?;
-                let up = up_proj.forward(&normed, drop.at(&normed, 5)?.as_ref())?;
-                let wide = ops::gated(&gate, &up, pass.activation)?;
-                down_proj.forward(&wide, drop.at(&wide, 6)?.as_ref())?
+                let (gate, up) = (of(gate_proj, &normed, 4)?, of(up_proj, &normed, 5)?);
+                let wide = ops::gated(pass.path, &gate, &up, pass.activation)?;
+                of(down_proj, &wide, 6)?
             }
             Mlp::InputOutput { input_linear, output_linear } => {
-                let both = input_linear.forward(&normed, drop.at(&normed, 4)?.as_ref())?;
+                let both = of(input_linear, &normed, 4)?;
                 let half = both.dim(1)? / 2;
                 let part = |from: usize| both.narrow(1, from, half)?.contiguous();
-                let wide = ops::gated(&part(0)?, &part(half)?, pass.activation)?;
-                output_linear.forward(&wide, drop.at(&wide, 6)?.as_ref())?
+                let wide = ops::gated(pass.path, &part(0)?, &part(half)?, pass.activation)?;
+                of(output_linear, &wide, 6)?
             }
         };
         x + pass.added(self.norm(narrow, Place::AfterFeedForward, pass)?)?
@@ -235,17 +236,23 @@ pub(super) struct Drop<'a> {
 }
 
 impl Drop<'_> {
-    fn at(&self, x: &Tensor, projection: usize) -> candle_core::Result<Option<Tensor>> {
+    fn at(
+        &self,
+        pass: &Pass,
+        x: &Tensor,
+        projection: usize,
+    ) -> candle_core::Result<Option<Tensor>> {
         let place = (self.layer * PLACES + projection) as u64;
-        self.dropout.map(|dropout| dropout.apply(x, place)).transpose()
+        self.dropout.map(|dropout| dropout.apply(pass.path, x, place)).transpose()
     }
 }
 
 /// What all blocks of one pass share.
 pub(super) struct Pass {
+    pub path: Path,
     /// One for each layer: their windows differ.
     attention: Vec<Attention>,
-    pub starts: Arc<[usize]>,
+    pub sequences: Arc<Sequences>,
     /// One for each layer: their rotations differ.
     tables: Vec<Arc<RopeTable>>,
     eps: f64,
@@ -255,7 +262,12 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    pub fn new(config: &ModelConfig, starts: &[usize], tables: Vec<Arc<RopeTable>>) -> Self {
+    pub fn new(
+        path: Path,
+        config: &ModelConfig,
+        starts: &[usize],
+        tables: Vec<Arc<RopeTable>>,
+    ) -> Self {
         let attention = |layer| Attention {
             heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
@@ -266,7 +278,8 @@ impl Pass {
         };
         Self {
             attention: (0..config.num_hidden_layers).map(attention).collect(),
-            starts: starts.into(),
+            path,
+            sequences: Arc::new(starts.into()),
             tables,
             eps: config.rms_norm_eps,
             norm_weight: config.norm_weight,
@@ -288,12 +301,12 @@ impl Pass {
     /// What attention makes of queries, keys and values in layer `layer`.
     pub fn attend(&self, [q, k, v]: &[Tensor; 3], layer: usize) -> candle_core::Result<Tensor> {
         let shape = self.attention(layer);
-        ops::attention(q, k, v, shape, &self.starts, self.table(layer))
+        ops::attention(self.path, [q, k, v], shape, &self.sequences, self.table(layer))
     }
 
     /// `x` as it is added to the residual stream.
     fn added(&self, x: Tensor) -> candle_core::Result<Tensor> {
-        if self.residual == 1.0 { Ok(x) } else { x * self.residual }
+        ops::scaled(&x, self.residual)
     }
 
     /// A whole block, from one residual stream to the next.

@@ -1,6 +1,7 @@
 use super::config::ModelConfig;
 use super::config_json::GenerationConfig;
 use super::decoder::Decoder;
+use super::device::Backend;
 use super::precision::Precision;
 use super::stored::{Stored, not_finite};
 use super::weights::{self, Shelf};
@@ -11,7 +12,7 @@ use crate::hub;
 use crate::progress::Progress;
 use crate::store::{check_written, write_atomic};
 use crate::tokens::{TemplateOptions, Tokenizer};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -297,20 +298,21 @@ impl Checkpoint {
     }
 
     /// Reads the weights without the adapter: f32 on a CPU, those of a GGUF file in their blocks, and bf16 elsewhere.
-    pub fn load_base(&self, device: &Device) -> Result<Model> {
-        self.load_base_in(device, Precision::F32)
+    pub fn load_base(&self, backend: impl Into<Backend>) -> Result<Model> {
+        self.load_base_in(backend, Precision::F32)
     }
 
     /// As [`Checkpoint::load_base`], for products in `precision` on a CPU that has them, see [`Precision::usable`]. A GPU has its own.
-    pub fn load_base_in(&self, device: &Device, precision: Precision) -> Result<Model> {
+    pub fn load_base_in(&self, backend: impl Into<Backend>, precision: Precision) -> Result<Model> {
+        let backend = &backend.into();
         check_written(&self.model)?;
         let config = self.config()?;
-        let precision = precision.usable(device);
-        if device.is_cpu() {
+        let precision = precision.usable(backend);
+        if backend.is_host() {
             self.check_memory(precision)?;
         }
-        let mut shelf = Shelf::open(&self.model, device, precision.terms())?;
-        let decoder = Decoder::load(&mut shelf, &config, device)?;
+        let mut shelf = Shelf::open(&self.model, backend, precision.terms())?;
+        let decoder = Decoder::load(&mut shelf, &config, backend)?;
         shelf.finish(&self.model)?;
         Ok(Model { decoder, stop_ids: self.stop_ids()? })
     }

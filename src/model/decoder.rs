@@ -6,11 +6,12 @@ use super::batch::Batch;
 use super::block::{Block, Drop, Dropout, Pass, projection_sizes};
 use super::cache::Cache;
 use super::config::ModelConfig;
+use super::device::Backend;
 use super::projection::Projection;
 use super::rope_scaling::RopeParameters;
 use super::weights::{EMBEDDING, HEAD, Shelf};
 use crate::error::{Error, Result};
-use crate::ops::{self, Divergence, Gradients, NormWeight, Rope, RopeTable, TokenLoss, Weight};
+use crate::ops::{self, Divergence, Gradients, NormWeight, Path, Rope, TokenLoss, Weight};
 use crate::rng::Rng;
 use candle_core::{DType, Device, Tensor, Var};
 use std::sync::Arc;
@@ -29,14 +30,14 @@ pub struct Decoder {
     lm_head: Option<Weight>,
     /// One for each layer; those that turn alike share theirs.
     ropes: Vec<Arc<Rope>>,
-    device: Device,
+    backend: Backend,
     /// What is trained, by name, in a fixed order.
     trainable: Vec<(String, Var)>,
 }
 
 impl Decoder {
     /// Takes the weights that `config` asks for; `shelf` notes every misfit.
-    pub(super) fn load(shelf: &mut Shelf, config: &ModelConfig, device: &Device) -> Result<Self> {
+    pub(super) fn load(shelf: &mut Shelf, config: &ModelConfig, backend: &Backend) -> Result<Self> {
         let table = [config.vocab_size, config.hidden_size];
         // a tied pair may be stored under either name, or under both
         let tied = config.tie_word_embeddings;
@@ -68,7 +69,7 @@ impl Decoder {
             norm: shelf.take("model.norm.weight", &[config.hidden_size])?,
             ropes: ropes(config),
             config: config.clone(),
-            device: device.clone(),
+            backend: backend.clone(),
             trainable: Vec::new(),
             embed_tokens,
             lm_head,
@@ -76,7 +77,8 @@ impl Decoder {
     }
 
     /// A model with random weights, for training from nothing: normal with deviation `1/√width`, norms at 1.
-    pub fn random(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+    pub fn random(config: &ModelConfig, seed: u64, backend: impl Into<Backend>) -> Result<Self> {
+        let backend = &backend.into();
         let mut tensors = std::collections::BTreeMap::new();
         let rng = Rng::new(seed, "weights");
         let shapes = Self::shapes(config);
@@ -105,10 +107,10 @@ impl Decoder {
                 };
                 (0..count).map(|_| (rng.normal() * deviation) as f32).collect()
             };
-            tensors.insert(name, Tensor::from_vec(values, shape, device)?);
+            tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
         }
-        let mut shelf = Shelf::new(tensors, device, DType::F32);
-        let decoder = Self::load(&mut shelf, config, device)?;
+        let mut shelf = Shelf::new(tensors, backend);
+        let decoder = Self::load(&mut shelf, config, backend)?;
         shelf.finish(std::path::Path::new("a random model"))?;
         Ok(decoder)
     }
@@ -139,7 +141,16 @@ impl Decoder {
 
     /// The device that holds the weights.
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.backend.device
+    }
+
+    /// Where and how it is computed.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    fn path(&self) -> Path {
+        self.backend.path
     }
 
     /// What is trained, by name, in a fixed order.
@@ -174,11 +185,11 @@ impl Decoder {
         })
     }
 
-    /// Makes every weight trainable.
+    /// Makes every weight trainable, in f32: a step is smaller than what bf16 tells apart. Where the model computes in bf16, each pass rounds them.
     pub fn train_in_full(&mut self) -> Result<()> {
         let mut trainable = std::mem::take(&mut self.trainable);
         let mut train = |name: String, tensor: Tensor| -> Result<Tensor> {
-            let var = Var::from_tensor(&tensor.detach())?;
+            let var = Var::from_tensor(&tensor.detach().to_dtype(kept_in(tensor.dtype()))?)?;
             let tensor = var.as_tensor().clone();
             trainable.push((name, var));
             Ok(tensor)
@@ -252,18 +263,44 @@ impl Decoder {
         self.with_projections(|projection| Ok(projection.merged()?))
     }
 
-    /// As [`Decoder::merged`], with `scale` of the adapters' change from `base`: `θ_base + scale (θ_merged − θ_base)`, biases that the adapter
-    /// brings along too.
+    /// The bias of each linear layer, in the order of [`Decoder::projections`].
+    pub fn biases(&self) -> Vec<Option<Tensor>> {
+        self.projections().map(|(_, projection)| projection.bias.clone()).collect()
+    }
+
+    /// As [`Decoder::merged`], one layer after the other, each in the place of what it is made of: never two models in memory.
+    ///
+    /// `scale` puts on that much of the adapters' change, `θ_base + scale (θ_merged − θ_base)`, biases that the adapter brings along too; with it come
+    /// the [`Decoder::biases`] before.
+    pub fn into_merged(mut self, scale: Option<(f64, &[Option<Tensor>])>) -> Result<Self> {
+        for (_, projection) in self.projections_mut() {
+            *projection = match scale {
+                None => projection.merged()?,
+                Some((scale, _)) => projection.merged_by(scale)?,
+            };
+        }
+        if let Some((scale, before)) = scale {
+            self.scale_biases(scale, before)?;
+        }
+        self.detached()
+    }
+
+    /// As [`Decoder::into_merged`] of a copy: `base` is the model before.
     pub fn merged_by(&self, scale: f64, base: &Decoder) -> Result<Self> {
         let mut merged = self.with_projections(|projection| Ok(projection.merged_by(scale)?))?;
-        for ((_, new), (_, old)) in merged.projections_mut().zip(base.projections()) {
-            new.bias = match (new.bias.take(), &old.bias) {
+        merged.scale_biases(scale, &base.biases())?;
+        Ok(merged)
+    }
+
+    fn scale_biases(&mut self, scale: f64, before: &[Option<Tensor>]) -> Result<()> {
+        for ((_, new), old) in self.projections_mut().zip(before) {
+            new.bias = match (new.bias.take(), old) {
                 (Some(new), Some(old)) => Some((old + ((new - old)? * scale)?)?),
                 (Some(new), None) => Some((new * scale)?),
                 (None, _) => None,
             };
         }
-        Ok(merged)
+        Ok(())
     }
 
     fn with_projections(&self, change: impl Fn(&Projection) -> Result<Projection>) -> Result<Self> {
@@ -274,7 +311,7 @@ impl Decoder {
             norm: self.norm.detach(),
             lm_head: self.lm_head.as_ref().map(Weight::detach),
             ropes: self.ropes.clone(),
-            device: self.device.clone(),
+            backend: self.backend.clone(),
             trainable: Vec::new(),
         })
     }
@@ -307,40 +344,68 @@ impl Decoder {
         self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
     }
 
-    fn pass(&self, starts: &[usize], longest: usize) -> Pass {
+    /// What the layers of a pass share.
+    ///
+    /// # Errors
+    /// When a GPU cannot count the numbers of its widest tensor.
+    fn pass(&self, starts: &[usize], longest: usize) -> candle_core::Result<Pass> {
+        if self.path() == Path::Composed {
+            let tokens = starts.last().copied().unwrap_or(0);
+            let sizes = projection_sizes(&self.config);
+            let widest = sizes.iter().map(|(_, out, inner, _)| out.max(inner)).max();
+            ops::check_size("the widest layer of a pass", &[tokens, *widest.unwrap_or(&0)])?;
+        }
         let tables = self.ropes.iter().map(|rope| rope.table(longest)).collect();
-        Pass::new(&self.config, starts, tables)
+        Ok(Pass::new(self.path(), &self.config, starts, tables))
     }
 
     fn embed(&self, ids: &[u32]) -> candle_core::Result<Tensor> {
-        let x = self.embed_tokens.rows(ids)?;
-        match self.config.embedding_scale() {
+        let dtype = self.backend.dtype;
+        let x = self.embed_tokens.rows(ids)?.to_dtype(dtype)?;
+        let config = &self.config;
+        match config.embedding_scale() {
             1.0 => Ok(x),
-            // candle rounds the factor to the model's precision, as transformers does
-            scale => x * scale,
+            // transformers rounds a root to the model's precision, but no multiplier, and so does candle
+            scale if config.scaled_embedding || dtype == DType::F32 => x * scale,
+            scale => ops::scaled(&x, scale),
         }
     }
 
     fn select(&self, x: &Tensor, rows: &[u32]) -> candle_core::Result<Tensor> {
-        x.index_select(&Tensor::from_slice(rows, rows.len(), &self.device)?, 0)
+        x.index_select(&ops::constant(rows, rows.len(), &self.backend.device)?, 0)
     }
 
     /// The last norm. What logits are divided by divides the hidden states instead, since the head is linear: so no loss need know of it.
     fn final_norm(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let config = &self.config;
-        let x = ops::rms_norm(x, &self.norm, config.rms_norm_eps, config.norm_weight)?;
-        if config.logits_scaling == 1.0 { Ok(x) } else { x / config.logits_scaling }
+        let path = self.path();
+        let x = ops::rms_norm(path, x, &self.norm, config.rms_norm_eps, config.norm_weight)?;
+        match config.logits_scaling {
+            1.0 => Ok(x),
+            scale if x.dtype() == DType::F32 => x / scale,
+            scale => ops::scaled(&x, 1.0 / scale),
+        }
+    }
+
+    /// The head in the precision in which it multiplies, outside any graph.
+    fn head_as_used(&self) -> candle_core::Result<Weight> {
+        self.head().detach().cast(self.backend.dtype)
     }
 
     /// Logits of hidden states that the last norm has seen, in f32; no gradients.
     fn head_logits(&self, x: &Tensor) -> Result<Tensor> {
-        let logits = ops::linear(x, self.head())?.to_dtype(DType::F32)?;
+        let logits = match (self.path(), self.head()) {
+            (Path::Composed, Weight::Dense(head)) => {
+                ops::product(x, &head.detach().to_dtype(x.dtype())?.t()?)?
+            }
+            (path, head) => ops::linear(path, x, head)?,
+        };
         Ok(ops::soft_cap(&logits, self.config.final_logit_softcapping)?)
     }
 
     /// What the last block gives, `(tokens, hidden)`, without dropout.
     fn last_block(&self, batch: &Batch) -> candle_core::Result<Tensor> {
-        let pass = self.pass(&batch.starts, batch.longest());
+        let pass = self.pass(&batch.starts, batch.longest())?;
         let mut x = self.embed(&batch.ids)?;
         for (layer, block) in self.layers.iter().enumerate() {
             let drop = Drop { dropout: None, layer };
@@ -363,8 +428,9 @@ impl Decoder {
         }
         let model = self.detached()?;
         Ok(ops::token_loss(
+            self.path(),
             &model.predicted(batch, None)?,
-            model.head(),
+            model.head_as_used()?,
             &batch.targets,
             &batch.weights,
             self.config.final_logit_softcapping,
@@ -385,10 +451,11 @@ impl Decoder {
         }
         let model = self.detached()?;
         let (x, cap) = (model.predicted(batch, dropout)?, self.config.final_logit_softcapping);
-        let (head, targets) = (model.head(), &batch.targets);
-        let mut facts = ops::token_loss(&x, head, targets, &batch.weights, cap, Gradients::None)?;
+        let (path, head, targets) = (self.path(), &model.head_as_used()?, &batch.targets);
+        let none = Gradients::None;
+        let mut facts = ops::token_loss(path, &x, head, targets, &batch.weights, cap, none)?;
         if let Some(top) = top {
-            facts.top_entropy = ops::top_entropy(&x, head, top, cap)?;
+            facts.top_entropy = ops::top_entropy(path, &x, head, top, cap)?;
         }
         Ok(facts)
     }
@@ -406,10 +473,11 @@ impl Decoder {
         }
         let (own, other) = (self.detached()?, reference.detached()?);
         let measured = ops::token_kl(
+            self.path(),
             &own.predicted(batch, None)?,
-            own.head(),
+            own.head_as_used()?,
             &other.predicted(batch, None)?,
-            other.head(),
+            other.head_as_used()?,
             &batch.weights,
             self.config.final_logit_softcapping,
             divergence,
@@ -426,7 +494,7 @@ impl Decoder {
 
     /// Hidden states of the batch's predicted tokens, ready for the head, `(predicted, hidden)`; for a model outside any graph.
     fn predicted(&self, batch: &Batch, dropout: Option<&Dropout>) -> Result<Tensor> {
-        let pass = self.pass(&batch.starts, batch.longest());
+        let pass = self.pass(&batch.starts, batch.longest())?;
         let mut x = self.embed(&batch.ids)?;
         for (layer, block) in self.layers.iter().enumerate() {
             x = pass.block(block, &x, &Drop { dropout, layer })?;
@@ -434,8 +502,14 @@ impl Decoder {
         Ok(self.final_norm(&self.select(&x, &batch.rows)?)?)
     }
 
-    /// Reads prompts and returns what each row remembers, with the logits of the token after each prompt, `(prompts, vocabulary)`.
-    pub fn prefill(&self, prompts: &[&[u32]]) -> Result<(Vec<Cache>, Tensor)> {
+    /// The memory of a generating batch without rows.
+    pub fn cache(&self) -> Cache {
+        Cache::new(&self.config, &self.backend)
+    }
+
+    /// Reads prompts, of each of which `samples` rows join `cache` behind those that are there, and returns the logits of the token after each prompt,
+    /// `(prompts, vocabulary)`.
+    pub fn prefill(&self, cache: &mut Cache, prompts: &[&[u32]], samples: usize) -> Result<Tensor> {
         if let Some(at) = prompts.iter().position(|ids| ids.is_empty()) {
             let problem = format!("number {} has no token to continue from", at + 1);
             return Err(Error::invalid("prompt", problem));
@@ -444,92 +518,51 @@ impl Decoder {
         for ids in prompts {
             batch.push(ids, &vec![0.0; ids.len()]);
         }
-        let layers = if self.device.is_cpu() { self.layers.len() } else { 0 };
-        let mut caches: Vec<Cache> = prompts.iter().map(|_| Cache::new(layers)).collect();
-        let pass = self.pass(&batch.starts, batch.longest());
+        let pass = self.pass(&batch.starts, batch.longest())?;
         let mut x = self.embed(&batch.ids)?;
+        let mut of_layers = Vec::with_capacity(self.layers.len());
         for (layer, block) in self.layers.iter().enumerate() {
             let drop = Drop { dropout: None, layer };
             let qkv = block.qkv(&x, &pass, &drop)?;
-            if layers > 0 {
-                let [_, k, v] = &qkv;
-                self.remember(
-                    &mut caches.iter_mut().collect::<Vec<_>>(),
-                    layer,
-                    k,
-                    v,
-                    &batch.starts,
-                    pass.table(layer),
-                )?;
-            }
             let heads = pass.attend(&qkv, layer)?;
+            let [_, k, v] = qkv;
+            of_layers.push([k, v]);
             x = block.finish(&x, &heads, &pass, &drop)?;
         }
-        for (cache, ids) in caches.iter_mut().zip(prompts) {
-            cache.ids.extend_from_slice(ids);
-        }
+        let shape = [self.config.num_key_value_heads, self.config.head_dim];
+        cache.join(&pass, &of_layers, shape, samples)?;
         let last: Vec<u32> = batch.starts[1..].iter().map(|end| (end - 1) as u32).collect();
-        let x = self.final_norm(&self.select(&x, &last)?)?;
-        Ok((caches, self.head_logits(&x)?))
+        self.head_logits(&self.final_norm(&self.select(&x, &last)?)?)
     }
 
     /// Reads one more token of each row and returns the logits of the next, `(rows, vocabulary)`.
-    pub fn step(&self, tokens: &[u32], caches: &mut [&mut Cache]) -> Result<Tensor> {
-        if !self.device.is_cpu() {
-            // no memory is kept on this device: everything is read again
-            for (cache, token) in caches.iter_mut().zip(tokens) {
-                cache.ids.push(*token);
-            }
-            let prompts: Vec<&[u32]> = caches.iter().map(|cache| cache.ids.as_slice()).collect();
-            return Ok(self.prefill(&prompts)?.1);
+    pub fn step(&self, cache: &mut Cache, tokens: &[u32]) -> Result<Tensor> {
+        if tokens.len() != cache.lengths().len() {
+            let rows = cache.lengths().len();
+            let problem = format!("there are {} for {rows} rows", tokens.len());
+            return Err(Error::invalid("tokens", problem));
         }
-        let longest = caches.iter().map(|cache| cache.length() + 1).max().unwrap_or(0);
+        let longest = cache.lengths().iter().map(|length| length + 1).max().unwrap_or(0);
         let starts: Vec<usize> = (0..=tokens.len()).collect();
-        let pass = self.pass(&starts, longest);
+        let pass = self.pass(&starts, longest)?;
+        let newest = cache.step(&pass)?;
         let mut x = self.embed(tokens)?;
         for (layer, block) in self.layers.iter().enumerate() {
             let drop = Drop { dropout: None, layer };
-            let [q, k, v] = block.qkv(&x, &pass, &drop)?;
-            self.remember(caches, layer, &k, &v, &starts, pass.table(layer))?;
-            let rows: Vec<_> = caches.iter().map(|cache| cache.row(layer)).collect();
-            let shape = q.shape().clone();
-            let q = q.flatten_all()?.to_vec1::<f32>()?;
-            let heads = ops::cached_attention(&q, &rows, pass.attention(layer), pass.table(layer));
-            let heads = Tensor::from_vec(heads, shape, &self.device)?;
+            let qkv = block.qkv(&x, &pass, &drop)?;
+            let heads = cache.attend(&newest, &pass, layer, &qkv)?;
             x = block.finish(&x, &heads, &pass, &drop)?;
         }
-        for (cache, token) in caches.iter_mut().zip(tokens) {
-            cache.ids.push(*token);
-        }
+        cache.stepped();
         self.head_logits(&self.final_norm(&x)?)
     }
+}
 
-    /// Appends keys, turned by their position, and values to each row's memory of `layer`.
-    fn remember(
-        &self,
-        caches: &mut [&mut Cache],
-        layer: usize,
-        k: &Tensor,
-        v: &Tensor,
-        starts: &[usize],
-        table: &RopeTable,
-    ) -> Result<()> {
-        let (k, v) = (k.flatten_all()?.to_vec1::<f32>()?, v.flatten_all()?.to_vec1::<f32>()?);
-        let width = self.config.num_key_value_heads * self.config.head_dim;
-        for (row, cache) in caches.iter_mut().enumerate() {
-            let from = cache.length();
-            let range = starts[row] * width..starts[row + 1] * width;
-            let memory = cache.layer(layer);
-            memory.values.extend_from_slice(&v[range.clone()]);
-            let grown = memory.keys.len();
-            memory.keys.resize(grown + range.len(), 0.0);
-            let heads = k[range].chunks_exact(self.config.head_dim);
-            let turned = memory.keys[grown..].chunks_exact_mut(self.config.head_dim);
-            for (at, (key, turned)) in heads.zip(turned).enumerate() {
-                table.turn(from + at / self.config.num_key_value_heads, key, turned, 1.0);
-            }
-        }
-        Ok(())
+/// In what a weight of that precision is kept while it is trained.
+fn kept_in(dtype: DType) -> DType {
+    match dtype {
+        DType::BF16 | DType::F16 => DType::F32,
+        other => other,
     }
 }
 

@@ -1,5 +1,6 @@
 use crate::error::{Error, Result};
-use candle_core::Device;
+use crate::ops::Path;
+use candle_core::{DType, Device};
 use std::str::FromStr;
 
 /// Where to compute.
@@ -12,6 +13,54 @@ pub enum DeviceChoice {
     Cuda(usize),
     /// The first Apple GPU; needs the feature `metal`.
     Metal,
+    /// The processor, by the operations that a GPU computes, in f32: for tests. `cpu:composed` on the command line.
+    CpuComposed,
+    /// The same in bf16, as on a GPU. `cpu:bf16` on the command line.
+    CpuBf16,
+}
+
+/// Where and how a model is computed.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// Holds weights and activations.
+    pub device: Device,
+    /// How operators are computed.
+    pub path: Path,
+    /// Of activations and frozen weights. What is trained, and its gradient, is f32.
+    pub dtype: DType,
+}
+
+impl Backend {
+    /// Whether the processor's fused operators compute.
+    pub fn is_host(&self) -> bool {
+        self.path == Path::Host
+    }
+
+    /// As fingerprints name it, such as `Cpu`.
+    pub fn name(&self) -> String {
+        let place = format!("{:?}", self.device.location());
+        match (&self.device, self.path) {
+            (Device::Cpu, Path::Composed) => format!("{place} composed {}", self.dtype.as_str()),
+            _ => place,
+        }
+    }
+}
+
+impl From<&Device> for Backend {
+    /// Fused in f32 on a CPU, composed in bf16 elsewhere.
+    fn from(device: &Device) -> Self {
+        let (path, dtype) = match device.is_cpu() {
+            true => (Path::Host, DType::F32),
+            false => (Path::Composed, DType::BF16),
+        };
+        Self { device: device.clone(), path, dtype }
+    }
+}
+
+impl From<&Backend> for Backend {
+    fn from(backend: &Backend) -> Self {
+        backend.clone()
+    }
 }
 
 impl FromStr for DeviceChoice {
@@ -21,6 +70,8 @@ impl FromStr for DeviceChoice {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
             "metal" => Ok(Self::Metal),
+            "cpu:composed" => Ok(Self::CpuComposed),
+            "cpu:bf16" => Ok(Self::CpuBf16),
             other => match other.strip_prefix("cuda:").map(str::parse) {
                 Some(Ok(number)) => Ok(Self::Cuda(number)),
                 _ => Err(Error::invalid(
@@ -33,9 +84,12 @@ impl FromStr for DeviceChoice {
 }
 
 /// Opens the device, the one place where it is chosen. An error says in one sentence what is wrong and the way out.
-pub fn open_device(choice: DeviceChoice) -> Result<Device> {
+pub fn open_device(choice: DeviceChoice) -> Result<Backend> {
+    let on_cpu = |dtype| Ok(Backend { device: Device::Cpu, path: Path::Composed, dtype });
     let (device, feature, opened) = match choice {
-        DeviceChoice::Cpu => return Ok(Device::Cpu),
+        DeviceChoice::Cpu => return Ok(Backend::from(&Device::Cpu)),
+        DeviceChoice::CpuComposed => return on_cpu(DType::F32),
+        DeviceChoice::CpuBf16 => return on_cpu(DType::BF16),
         DeviceChoice::Cuda(number) => {
             (format!("cuda:{number}"), "cuda", cfg!(feature = "cuda").then(|| open_cuda(number)))
         }
@@ -50,7 +104,8 @@ pub fn open_device(choice: DeviceChoice) -> Result<Device> {
             "this program was built without it; build with `cargo build --release --features {feature}`, or use `--device cpu`"
         ))
     };
-    opened.unwrap_or_else(not_built).map_err(|problem| Error::Device { device, problem })
+    let opened = opened.unwrap_or_else(not_built);
+    opened.map(|device| Backend::from(&device)).map_err(|problem| Error::Device { device, problem })
 }
 
 /// Asks the driver before candle does, whose error is its debug output with a backtrace.
@@ -65,8 +120,34 @@ fn open_cuda(number: usize) -> std::result::Result<Device, String> {
     let count = result::device::get_count().map_err(unusable)?;
     is_there(number, count.try_into().unwrap_or(0))?;
     // the same context that candle takes next
-    let _context = CudaContext::new(number).map_err(unusable)?;
-    Device::new_cuda(number).map_err(cannot_be_opened)
+    let context = CudaContext::new(number).map_err(unusable)?;
+    let (major, minor) = context.compute_capability().map_err(unusable)?;
+    knows_bf16(major, minor)?;
+    keep_memory(number).map_err(unusable)?;
+    // one stream for all threads: on a stream for each, tensors of two threads would not wait for each other
+    let device = Device::new_cuda_with_stream(number).map_err(cannot_be_opened)?;
+    if let Device::Cuda(cuda) = &device {
+        // SAFETY: with a single stream, work is done in the order in which it was asked for
+        unsafe { cuda.disable_event_tracking() };
+    }
+    Ok(device)
+}
+
+/// Memory that is free again stays with the pool: as the driver has it, each wait for the GPU gives all of it back.
+#[cfg(feature = "cuda")]
+fn keep_memory(
+    number: usize,
+) -> std::result::Result<(), candle_core::cuda::cudarc::driver::DriverError> {
+    use candle_core::cuda::cudarc::driver::{result, sys};
+    let device = result::device::get(number as i32)?;
+    let mut pool = std::ptr::null_mut();
+    let mut most = u64::MAX;
+    let threshold = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pool is the device's own, and the attribute is a number of 64 bits
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, device).result()?;
+        sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut most).cast()).result()
+    }
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -90,6 +171,17 @@ fn no_usable_gpu(why: &str) -> String {
     format!(
         "no usable NVIDIA GPU: {why}; install the NVIDIA driver (`nvidia-smi` must list a GPU), or use `--device cpu`"
     )
+}
+
+/// Whether a GPU of that compute capability computes in bf16.
+#[cfg(any(feature = "cuda", test))]
+fn knows_bf16(major: i32, minor: i32) -> std::result::Result<(), String> {
+    match major >= 8 {
+        true => Ok(()),
+        false => Err(format!(
+            "the GPU is of compute capability {major}.{minor} and does not compute in bf16, which takes 8.0 (Ampere, such as A100 or RTX 30) or newer; use `--device cpu`"
+        )),
+    }
 }
 
 /// Whether there is a GPU of that number among `count`.
@@ -159,6 +251,18 @@ mod tests {
         assert!(refused(0, 0).contains("no usable NVIDIA GPU"));
         assert!(refused(3, 1).contains("one NVIDIA GPU here, cuda:0;"));
         assert!(refused(4, 4).contains("4 NVIDIA GPUs here, cuda:0 to cuda:3;"));
+    }
+
+    #[test]
+    fn a_gpu_that_does_not_know_bf16_is_refused_in_a_sentence() {
+        for (major, minor) in [(6, 1), (7, 0), (7, 5)] {
+            let error = knows_bf16(major, minor).unwrap_err();
+            assert!(error.contains(&format!("{major}.{minor}")), "{error}");
+            assert!(error.contains("8.0") && error.contains("`--device cpu`"), "{error}");
+        }
+        for (major, minor) in [(8, 0), (8, 9), (9, 0), (12, 1)] {
+            knows_bf16(major, minor).unwrap();
+        }
     }
 
     /// Whatever the driver answers, it is one line with the way out.

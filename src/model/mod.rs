@@ -30,7 +30,7 @@ pub use checkpoint::{AdapterScale, Checkpoint, Model, write_model, write_tuned};
 pub(crate) use checkpoint::{adapter_files, write_tensors};
 pub use config::{BlockNorms, Family, FeedForward, Layers, ModelConfig, QueryKeyNorms};
 pub use decoder::{Anchor, BatchLoss, BatchRow, Decoder, Gradient};
-pub use device::{DeviceChoice, open_device};
+pub use device::{Backend, DeviceChoice, open_device};
 pub use memory::{gigabytes, memory_left};
 pub use precision::Precision;
 pub use projection::{AdaptedWeight, Projection};

@@ -1,6 +1,6 @@
+use super::device::Backend;
 use crate::error::{Error, Result};
 use crate::ops;
-use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -44,10 +44,10 @@ impl Precision {
         }
     }
 
-    /// What is computed on `device` when this is asked for: f32 where the processor has no instruction for bf16. GPUs know f32 only here, by
+    /// What `backend` computes in when this is asked for: f32 where the processor has no instruction for bf16. GPUs know f32 only here, by
     /// which their own bf16 is meant.
-    pub fn usable(self, device: &Device) -> Self {
-        match device.is_cpu() && ops::bf16_instructions().is_some() {
+    pub fn usable(self, backend: impl Into<Backend>) -> Self {
+        match backend.into().is_host() && ops::bf16_instructions().is_some() {
             true => self,
             false => Self::F32,
         }

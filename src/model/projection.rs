@@ -1,7 +1,8 @@
 //! A linear layer as the decoder uses it: frozen, with a low-rank update, or trained itself.
 
-use crate::ops::{self, Weight};
+use crate::ops::{self, Path, Weight};
 use candle_core::{DType, Result, Tensor};
+use std::sync::{Arc, OnceLock};
 
 /// A linear layer `x Wᵀ + bias`, perhaps with an adapter.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct AdaptedWeight {
     pub scale: f64,
     /// DoRA's length of each row of the weight, `(out)`.
     pub magnitude: Option<Tensor>,
+    /// Squared length of each row of the frozen weight, for DoRA by composed operators: the first pass finds it.
+    pub(crate) squares: Arc<OnceLock<Tensor>>,
 }
 
 impl Projection {
@@ -34,25 +37,33 @@ impl Projection {
     }
 
     /// `(rows, in)` to `(rows, out)`; `dropped` is `x` after dropout, which only the update sees.
-    pub fn forward(&self, x: &Tensor, dropped: Option<&Tensor>) -> Result<Tensor> {
+    pub fn forward(&self, path: Path, x: &Tensor, dropped: Option<&Tensor>) -> Result<Tensor> {
         let y = match &self.adapted {
-            None => ops::linear(x, &self.weight)?,
+            None => ops::linear(path, x, self.weight.cast(x.dtype())?)?,
             Some(update) => match &update.magnitude {
-                None => update.lora(x, dropped, &self.weight)?,
-                Some(magnitude) => update.dora(x, dropped, &self.weight, magnitude)?,
+                None => update.lora(path, x, dropped, &self.weight)?,
+                Some(magnitude) => update.dora(path, x, dropped, &self.weight, magnitude)?,
             },
         };
         match &self.bias {
-            Some(bias) => y.broadcast_add(bias),
+            Some(bias) => ops::add_bias(path, &y, bias),
             None => Ok(y),
         }
     }
 
     /// The weight with its update folded in, outside any graph; of a weight in blocks or panels in f32.
     pub fn merged_weight(&self) -> Result<Tensor> {
+        self.merged_in_f32()?.to_dtype(self.weight.dtype())
+    }
+
+    /// The same before it is rounded to the weight's own precision: of bf16 weights a small change would be lost in that.
+    pub(crate) fn merged_in_f32(&self) -> Result<Tensor> {
         let weight = self.weight.dense()?;
         let Some(update) = &self.adapted else {
-            return Ok(weight);
+            return match weight.dtype() {
+                DType::BF16 | DType::F16 => weight.to_dtype(DType::F32),
+                _ => Ok(weight),
+            };
         };
         let merged = update.sum(&weight)?;
         let merged = match &update.magnitude {
@@ -62,7 +73,7 @@ impl Projection {
                 merged.broadcast_mul(&factor.unsqueeze(1)?)?
             }
         };
-        merged.to_dtype(weight.dtype())
+        Ok(merged)
     }
 
     /// The same layer outside any graph: for inference, and for a forward pass that will be replayed.
@@ -72,6 +83,7 @@ impl Projection {
             b: update.b.detach(),
             scale: update.scale,
             magnitude: update.magnitude.as_ref().map(Tensor::detach),
+            squares: update.squares.clone(),
         });
         Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach), adapted }
     }
@@ -89,6 +101,7 @@ impl Projection {
                 b: copy(&update.b)?,
                 scale: update.scale,
                 magnitude: update.magnitude.as_ref().map(copy).transpose()?,
+                squares: update.squares.clone(),
             }),
         };
         Ok(Self {
@@ -112,7 +125,7 @@ impl Projection {
             // the length of a row is no multiple of the scale
             Some(_) => {
                 let before = self.weight.dense()?.to_dtype(DType::F32)?;
-                let change = (self.merged_weight()?.to_dtype(DType::F32)? - &before)?;
+                let change = (self.merged_in_f32()?.to_dtype(DType::F32)? - &before)?;
                 (before + (change * scale)?)?.to_dtype(self.weight.dtype())?.into()
             }
             None => self.weight.detach(),
@@ -123,10 +136,11 @@ impl Projection {
     /// The layer for inference, outside any graph, a copy where training would change it: the update folded in.
     ///
     /// On a weight in blocks or panels a LoRA stays apart, as bf16 would lose it and f32 would take several times the memory; a DoRA is folded in and
-    /// computed in f32.
+    /// computed in f32. On a weight in bf16 both stay apart: rounded into it, the model would not be the one that was trained.
     pub fn merged(&self) -> Result<Self> {
-        let apart = self.adapted.as_ref().is_none_or(|update| update.magnitude.is_none());
-        match self.weight.is_packed() && apart {
+        let lora = self.adapted.as_ref().is_none_or(|update| update.magnitude.is_none());
+        let rounded = matches!(self.weight.dtype(), DType::BF16 | DType::F16);
+        match (self.weight.is_packed() && lora) || (rounded && self.adapted.is_some()) {
             true => self.snapshot(),
             false => Ok(Self::new(self.merged_weight()?, self.bias.as_ref().map(Tensor::detach))),
         }
@@ -135,14 +149,20 @@ impl Projection {
 
 impl AdaptedWeight {
     /// `x Wᵀ + scale · dropped Aᵀ Bᵀ`.
-    fn lora(&self, x: &Tensor, dropped: Option<&Tensor>, weight: &Weight) -> Result<Tensor> {
+    fn lora(
+        &self,
+        path: Path,
+        x: &Tensor,
+        dropped: Option<&Tensor>,
+        weight: &Weight,
+    ) -> Result<Tensor> {
         // adapters are kept in f32 also where the weights are bf16
         let (a, b) = (self.a.to_dtype(x.dtype())?, self.b.to_dtype(x.dtype())?);
         match dropped {
-            None => ops::lora_linear(x, weight, &a, &b, self.scale),
+            None => ops::lora_linear(path, x, weight, &a, &b, self.scale),
             Some(dropped) => {
-                let low = ops::linear(&ops::linear(dropped, &a)?, &b)?;
-                ops::linear(x, weight)? + (low * self.scale)?
+                let low = ops::linear(path, &ops::linear(path, dropped, &a)?, &b)?;
+                ops::linear(path, x, weight)? + ops::scaled(&low, self.scale)?
             }
         }
     }
@@ -154,14 +174,38 @@ impl AdaptedWeight {
     /// two are the same.
     fn dora(
         &self,
+        path: Path,
         x: &Tensor,
         dropped: Option<&Tensor>,
         weight: &Weight,
         magnitude: &Tensor,
     ) -> Result<Tensor> {
-        let y = self.lora(x, dropped, weight)?;
+        let y = self.lora(path, x, dropped, weight)?;
+        if path == Path::Composed {
+            let lengths = self.lengths(weight.tensor()?)?;
+            return ops::scaled_columns(&y, magnitude, &lengths);
+        }
         let norm = self.row_norms(weight)?;
         y.broadcast_mul(&magnitude.broadcast_div(&norm)?.to_dtype(y.dtype())?)
+    }
+
+    /// As [`AdaptedWeight::row_norms`] without a sum as large as the weight: `‖w‖² + 2 s ⟨w, b A⟩ + s² ‖b A‖²` of each row, of which the first is a
+    /// constant and the others are products with `A`.
+    fn lengths(&self, weight: &Tensor) -> Result<Tensor> {
+        let (a, b) = (self.a.detach(), self.b.detach());
+        let of_weight = match self.squares.get() {
+            Some(found) => found.clone(),
+            None => {
+                let found = weight.detach().to_dtype(b.dtype())?.sqr()?.sum(1)?;
+                self.squares.get_or_init(|| found).clone()
+            }
+        };
+        let crossed = ops::product(&weight.detach(), &a.to_dtype(weight.dtype())?.t()?)?;
+        let crossed = (crossed.to_dtype(b.dtype())? * &b)?.sum(1)?;
+        let of_update = (b.matmul(&a.matmul(&a.t()?)?)? * &b)?.sum(1)?;
+        let squares =
+            ((of_weight + (crossed * (2.0 * self.scale))?)? + (of_update * self.scale.powi(2))?)?;
+        squares.sqrt()
     }
 
     /// `W + scale · B A` in the adapter's precision, detached.
@@ -203,10 +247,11 @@ mod tests {
             b: b.as_tensor().clone(),
             scale: 1.5,
             magnitude: dora.then(|| magnitude.as_tensor().clone()),
+            squares: Default::default(),
         });
         let x = random((4, 5), "x").to_dtype(dtype).unwrap();
         let seen = (&x * 2.0).unwrap();
-        let y = projection.forward(&x, dropped.then_some(&seen)).unwrap();
+        let y = projection.forward(Path::Host, &x, dropped.then_some(&seen)).unwrap();
         let merged = projection.merged_weight().unwrap();
         assert_eq!((y.dtype(), merged.dtype()), (dtype, dtype));
         let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();

@@ -1,5 +1,6 @@
 //! Scored `model.safetensors`, whole or in shards.
 
+use super::device::Backend;
 use super::stored::{BROKEN, Stored, float, not_finite};
 use crate::error::{Error, Result};
 use crate::files::{packed, read_text};
@@ -194,8 +195,7 @@ pub(super) struct Shelf {
     /// Names of those that were not taken.
     left: BTreeSet<String>,
     problems: Vec<String>,
-    device: Device,
-    dtype: DType,
+    backend: Backend,
     /// Terms of the activations where weights of products are held in bf16.
     terms: Option<usize>,
 }
@@ -207,20 +207,19 @@ enum Source {
 
 impl Shelf {
     /// Tensors that are there.
-    pub fn new(tensors: BTreeMap<String, Tensor>, device: &Device, dtype: DType) -> Self {
+    pub fn new(tensors: BTreeMap<String, Tensor>, backend: &Backend) -> Self {
         let left = tensors.keys().cloned().collect();
-        let (source, device) = (Source::Memory(tensors), device.clone());
-        Self { source, left, problems: Vec::new(), device, dtype, terms: None }
+        let (source, backend) = (Source::Memory(tensors), backend.clone());
+        Self { source, left, problems: Vec::new(), backend, terms: None }
     }
 
-    /// The tensors of the model in `folder`, f32 on a CPU and bf16 elsewhere; weights of products stay in the blocks of a GGUF file, or are in bf16
+    /// The tensors of the model in `folder`, in the precision of `backend`; weights of fused products stay in the blocks of a GGUF file, or are in bf16
     /// panels of so many terms.
-    pub fn open(folder: &Path, device: &Device, terms: Option<usize>) -> Result<Self> {
+    pub fn open(folder: &Path, backend: &Backend, terms: Option<usize>) -> Result<Self> {
         let stored = Stored::open(&files(folder)?)?;
         let left = stored.entries().map(|(name, _)| name.to_string()).collect();
-        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
-        let (source, device) = (Source::Files(stored), device.clone());
-        Ok(Self { source, left, problems: Vec::new(), device, dtype, terms })
+        let (source, backend) = (Source::Files(stored), backend.clone());
+        Ok(Self { source, left, problems: Vec::new(), backend, terms })
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -276,8 +275,13 @@ impl Shelf {
         false
     }
 
+    /// Where it is needed, converted before it goes there.
+    fn placed(&self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.to_dtype(self.backend.dtype)?.to_device(&self.backend.device)?)
+    }
+
     fn placeholder(&self) -> Result<Tensor> {
-        Ok(Tensor::zeros((), self.dtype, &self.device)?)
+        Ok(Tensor::zeros((), self.backend.dtype, &self.backend.device)?)
     }
 
     /// The tensor called `name`; where it is missing or misshapen a placeholder, and a problem is noted.
@@ -286,7 +290,7 @@ impl Shelf {
             return self.placeholder();
         }
         match self.read(name)? {
-            Some(tensor) => Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?),
+            Some(tensor) => self.placed(&tensor),
             None => self.placeholder(),
         }
     }
@@ -296,7 +300,7 @@ impl Shelf {
         if !self.fits(name, shape) {
             return Ok(self.placeholder()?.into());
         }
-        if let (Source::Files(stored), true) = (&self.source, self.device.is_cpu())
+        if let (Source::Files(stored), true) = (&self.source, self.backend.is_host())
             && let Some(blocks) = stored.blocks(name)?
         {
             return Ok(match self.terms {
@@ -307,9 +311,7 @@ impl Shelf {
         match (self.read(name)?, self.terms) {
             (None, _) => Ok(self.placeholder()?.into()),
             (Some(tensor), Some(terms)) => Ok(Weight::Panels(Panels::new(&tensor, terms)?)),
-            (Some(tensor), None) => {
-                Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?.into())
-            }
+            (Some(tensor), None) => Ok(self.placed(&tensor)?.into()),
         }
     }
 

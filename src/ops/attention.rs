@@ -1,11 +1,14 @@
-use super::fused;
+use super::composed::{explicit, softmax, unseen};
 use super::host::{
     Matrix, Write, dot, exp_and_sum, floats, maximum, product, tanh, values, vectorised,
 };
-use super::rope::RopeTable;
-use candle_core::{CpuStorage, CustomOp3, D, Device, Layout, Result, Shape, Tensor, bail};
+use super::rope::{RopeTable, turned};
+use super::wide::product as wide_product;
+use super::{Path, wide};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 /// The shape of one attention layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,32 +35,73 @@ impl Attention {
     }
 }
 
+/// What a mask depends on: rows and columns, window and precision.
+type Mask = (Span, Option<usize>, DType);
+
+/// Where sequences that are laid end to end begin, and what the layers of a pass need of that.
+#[derive(Debug)]
+pub struct Sequences {
+    /// Sequence `s` is the rows `starts[s]..starts[s + 1]`.
+    pub starts: Arc<[usize]>,
+    /// Scores of all heads that composed attention makes at one time, so that a long text makes no large tensor.
+    pub scores_at_once: usize,
+    /// What rows do not see.
+    masks: Mutex<HashMap<Mask, Tensor>>,
+}
+
+impl From<&[usize]> for Sequences {
+    fn from(starts: &[usize]) -> Self {
+        Self { starts: starts.into(), scores_at_once: SCORES_AT_ONCE, masks: Mutex::default() }
+    }
+}
+
+impl Sequences {
+    /// `0` where the rows of `span` see its columns and `−∞` elsewhere, made once.
+    fn mask(&self, span: Span, shape: &Attention, dtype: DType, device: &Device) -> Result<Tensor> {
+        let mut masks = self.masks.lock().unwrap_or_else(|broken| broken.into_inner());
+        let key = (span, shape.window, dtype);
+        if let Some(found) = masks.get(&key) {
+            return Ok(found.clone());
+        }
+        let Span { from, to, first } = span;
+        let first_seen: Vec<u32> =
+            (from..to).map(|row| (shape.first(row) - first) as u32).collect();
+        let end: Vec<u32> = (from..to).map(|row| (row + 1 - first) as u32).collect();
+        let mask = unseen(&first_seen, &end, to - first, dtype, device)?;
+        masks.insert(key, mask.clone());
+        Ok(mask)
+    }
+}
+
 /// Causal attention with rotary positions over sequences laid end to end.
 ///
 /// `q` is `(tokens, heads · head_dim)`, `k` and `v` are `(tokens, kv_heads · head_dim)`, all before rotation; sequence `s` is the rows
 /// `starts[s]..starts[s + 1]`, and its positions count from 0. The result has `q`'s shape. No token sees another sequence, so
 /// there is no padding and no mask to get wrong.
 pub fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    path: Path,
+    [q, k, v]: [&Tensor; 3],
     shape: &Attention,
-    starts: &Arc<[usize]>,
+    sequences: &Arc<Sequences>,
     table: &Arc<RopeTable>,
 ) -> Result<Tensor> {
+    let starts = &sequences.starts;
     check(q, k, v, shape, starts, table)?;
-    if fused(q) {
+    if path.fused(q) {
         let op = Fused { shape: *shape, starts: starts.clone(), table: table.clone() };
         return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
     }
-    let outs = starts
-        .windows(2)
-        .map(|range| {
-            let rows = |t: &Tensor| t.narrow(0, range[0], range[1] - range[0]);
-            composed(&rows(q)?, &rows(k)?, &rows(v)?, shape, table)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Tensor::cat(&outs, 0)
+    let composed = Composed {
+        inputs: [q, k, v].map(Tensor::detach),
+        shape: *shape,
+        sequences: sequences.clone(),
+        table: table.clone(),
+    };
+    if composed.runs().is_empty() {
+        return Ok(q.clone());
+    }
+    let value = composed.forward()?;
+    explicit(&[q, k, v], value, move |grad| composed.backward(grad))
 }
 
 /// Refuses shapes that do not fit together: slices of plain numbers would hide it.
@@ -97,40 +141,215 @@ fn check(
     Ok(())
 }
 
-/// One sequence with candle operations that keep their gradients.
-fn composed(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    shape: &Attention,
-    table: &RopeTable,
-) -> Result<Tensor> {
-    let Attention { heads, kv_heads, head_dim, scale, .. } = *shape;
-    let length = q.dim(0)?;
-    let group = heads / kv_heads;
-    let q = table.turn_tensor(&q.reshape((length, heads, head_dim))?)?;
-    let k = table.turn_tensor(&k.reshape((length, kv_heads, head_dim))?)?;
-    let v = v.reshape((length, kv_heads, head_dim))?;
-    let by_head = |t: &Tensor, repeat: usize| {
-        let t = t.transpose(0, 1)?.contiguous()?.unsqueeze(1)?;
-        t.repeat((1, repeat, 1, 1))?.reshape((heads, length, head_dim))
-    };
-    let (q, k, v) = (by_head(&q, 1)?, by_head(&k, group)?, by_head(&v, group)?);
-    let scores = (q.matmul(&k.t()?)? * scale)?;
-    let scores = match shape.softcap {
-        None => scores,
-        Some(cap) => ((scores / cap)?.tanh()? * cap)?,
-    };
-    let unseen: Vec<f32> = (0..length * length)
-        .map(|at| {
-            let (row, column) = (at / length, at % length);
-            if column > row || column < shape.first(row) { f32::NEG_INFINITY } else { 0.0 }
-        })
-        .collect();
-    let unseen =
-        Tensor::from_vec(unseen, (1, length, length), scores.device())?.to_dtype(scores.dtype())?;
-    let weights = candle_nn::ops::softmax(&scores.broadcast_add(&unseen)?, D::Minus1)?;
-    weights.matmul(&v)?.transpose(0, 1)?.reshape((length, heads * head_dim))
+/// With candle's operations: any device and precision. Scores and their softmax are wide.
+struct Composed {
+    inputs: [Tensor; 3],
+    shape: Attention,
+    sequences: Arc<Sequences>,
+    table: Arc<RopeTable>,
+}
+
+/// Sequences of one length, one behind the other, that are computed together.
+#[derive(Clone, Copy)]
+struct Run {
+    start: usize,
+    count: usize,
+    length: usize,
+}
+
+/// [`Sequences::scores_at_once`] where nothing else is said: half a gigabyte.
+const SCORES_AT_ONCE: usize = 1 << 27;
+
+impl Composed {
+    fn runs(&self) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for range in self.sequences.starts.windows(2) {
+            let (start, length) = (range[0], range[1] - range[0]);
+            match runs.last_mut() {
+                // a sequence of no token has nothing to compute, and a GPU starts no kernel of nothing
+                _ if length == 0 => (),
+                Some(run)
+                    if run.length == length
+                        && (run.count + 1) * self.shape.heads * length * length
+                            <= self.sequences.scores_at_once =>
+                {
+                    run.count += 1
+                }
+                _ => runs.push(Run { start, count: 1, length }),
+            }
+        }
+        runs
+    }
+
+    /// The query rows of a run that are scored together, with the keys that they see.
+    fn spans(&self, run: &Run) -> Vec<Span> {
+        let row = run.count * self.shape.heads * run.length;
+        let rows = (self.sequences.scores_at_once / row.max(1)).clamp(1, run.length);
+        let span = |from: usize| Span {
+            from,
+            to: (from + rows).min(run.length),
+            first: self.shape.first(from),
+        };
+        (0..run.length).step_by(rows).map(span).collect()
+    }
+
+    /// The rotation of positions `0..length`.
+    fn angles(&self, length: usize) -> Result<[Tensor; 2]> {
+        let (device, dtype) = (self.inputs[0].device(), wide(self.inputs[0].dtype()));
+        let [cos, sin] = self.table.placed(device, dtype)?;
+        let part = |t: Tensor| t.narrow(0, 0, length)?.unsqueeze(0)?.unsqueeze(2);
+        Ok([part(cos)?, part(sin)?])
+    }
+
+    /// A run's rows of `x`, `heads` of them in each, as `(sequences · kv_heads, heads / kv_heads, length, head_dim)`; turned if `angles` are given.
+    fn by_head(
+        &self,
+        x: &Tensor,
+        heads: usize,
+        run: &Run,
+        angles: Option<&[Tensor; 2]>,
+    ) -> Result<Tensor> {
+        let Run { start, count, length } = *run;
+        let (kv_heads, d) = (self.shape.kv_heads, self.shape.head_dim);
+        let x = x.narrow(0, start, count * length)?.reshape((count, length, heads, d))?;
+        let x = match angles {
+            Some(angles) => turned(&x, angles, 1.0)?,
+            None => x,
+        };
+        let x = x.transpose(1, 2)?.contiguous()?;
+        x.reshape((count * kv_heads, heads / kv_heads, length, d))
+    }
+
+    /// The other way round, for gradients: rows `(sequences · length, heads · head_dim)`.
+    fn by_row(
+        &self,
+        x: &Tensor,
+        heads: usize,
+        run: &Run,
+        angles: Option<&[Tensor; 2]>,
+    ) -> Result<Tensor> {
+        let (Run { count, length, .. }, d) = (*run, self.shape.head_dim);
+        let x = x.reshape((count, heads, length, d))?.transpose(1, 2)?;
+        let x = match angles {
+            Some(angles) => turned(&x, angles, -1.0)?,
+            None => x.contiguous()?,
+        };
+        x.reshape((count * length, heads * d))?.to_dtype(self.inputs[0].dtype())
+    }
+
+    /// Queries, keys and values of a run by head.
+    fn of_run(&self, run: &Run, angles: &[Tensor; 2]) -> Result<[Tensor; 3]> {
+        let Attention { heads, kv_heads, .. } = self.shape;
+        let [q, k, v] = &self.inputs;
+        Ok([
+            self.by_head(q, heads, run, Some(angles))?,
+            self.by_head(k, kv_heads, run, Some(angles))?.squeeze(1)?,
+            self.by_head(v, kv_heads, run, None)?.squeeze(1)?,
+        ])
+    }
+
+    /// The attention weights of the span's rows `q (kv, group · rows, head_dim)` on its keys, wide, and how fast capped scores follow the plain ones.
+    fn weights(&self, q: &Tensor, k: &Tensor, span: &Span) -> Result<(Tensor, Option<Tensor>)> {
+        let (rows, seen) = (span.to - span.from, span.to - span.first);
+        let scores = (wide_product(q, &k.t()?)? * self.shape.scale)?;
+        let (scores, slopes) = match self.shape.softcap {
+            None => (scores, None),
+            Some(cap) => {
+                let bound = (scores / cap)?.tanh()?;
+                let slopes = bound.sqr()?.affine(-1.0, 1.0)?;
+                ((bound * cap)?, Some(slopes))
+            }
+        };
+        let mask = self.sequences.mask(*span, &self.shape, scores.dtype(), scores.device())?;
+        let whole = scores.shape().clone();
+        let scores = scores.reshape(((), rows, seen))?.broadcast_add(&mask)?;
+        Ok((softmax(&scores)?.reshape(whole)?, slopes))
+    }
+
+    /// A span's rows of `x (kv, group, length, head_dim)` as `(kv, group · rows, head_dim)`.
+    fn rows(x: &Tensor, span: &Span) -> Result<Tensor> {
+        let (kv, group, _, d) = x.dims4()?;
+        let rows = span.to - span.from;
+        x.narrow(2, span.from, rows)?.contiguous()?.reshape((kv, group * rows, d))
+    }
+
+    /// A span's keys of `x (kv, length, head_dim)`.
+    fn keys(x: &Tensor, span: &Span) -> Result<Tensor> {
+        x.narrow(1, span.first, span.to - span.first)?.contiguous()
+    }
+
+    fn forward(&self) -> Result<Tensor> {
+        let runs = self.runs();
+        let parts = runs.iter().map(|run| {
+            let [q, k, v] = self.of_run(run, &self.angles(run.length)?)?;
+            let (kv, group, _, d) = q.dims4()?;
+            let parts = self.spans(run).into_iter().map(|span| {
+                let rows = span.to - span.from;
+                let (weights, _) =
+                    self.weights(&Self::rows(&q, &span)?, &Self::keys(&k, &span)?, &span)?;
+                let weights = weights.to_dtype(v.dtype())?;
+                let out = weights.matmul(&Self::keys(&v, &span)?)?;
+                out.reshape((kv, group, rows, d))
+            });
+            let out = joined(parts.collect::<Result<Vec<_>>>()?, 2)?;
+            self.by_row(&out, self.shape.heads, run, None)
+        });
+        joined(parts.collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    fn backward(&self, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let Attention { heads, kv_heads, scale, .. } = self.shape;
+        let mut whole: [Vec<Tensor>; 3] = Default::default();
+        for run in &self.runs() {
+            let angles = self.angles(run.length)?;
+            let [q, k, v] = self.of_run(run, &angles)?;
+            let grad = self.by_head(grad, heads, run, None)?;
+            let (kv, group, length, d) = q.dims4()?;
+            let mut dq = Vec::new();
+            let (mut dk, mut dv): (Option<Tensor>, Option<Tensor>) = (None, None);
+            for span in self.spans(run) {
+                let [rows, grad] = [&q, &grad].map(|x| Self::rows(x, &span));
+                let [keys, values] = [&k, &v].map(|x| Self::keys(x, &span));
+                let (rows, grad, keys, values) = (rows?, grad?, keys?, values?);
+                let (weights, slopes) = self.weights(&rows, &keys, &span)?;
+                let d_weights = wide_product(&grad, &values.t()?)?;
+                let along = (&weights * &d_weights)?.sum_keepdim(D::Minus1)?;
+                let d_scores = (&weights * d_weights.broadcast_sub(&along)?)?;
+                let d_scores = match slopes {
+                    None => d_scores,
+                    Some(slopes) => (d_scores * slopes)?,
+                };
+                let d_scores = (d_scores * scale)?.to_dtype(rows.dtype())?;
+                let part = wide_product(&d_scores, &keys)?;
+                dq.push(part.reshape((kv, group, span.to - span.from, d))?);
+                // what comes from these rows, in its place among all keys
+                let add = |sum: &mut Option<Tensor>, part: Tensor| -> Result<()> {
+                    let part = part.pad_with_zeros(1, span.first, length - span.to)?;
+                    *sum = Some(match sum.take() {
+                        Some(sum) => (sum + part)?,
+                        None => part,
+                    });
+                    Ok(())
+                };
+                add(&mut dk, wide_product(&d_scores.t()?, &rows)?)?;
+                let weights = weights.to_dtype(rows.dtype())?;
+                add(&mut dv, wide_product(&weights.t()?, &grad)?)?;
+            }
+            let (Some(dk), Some(dv)) = (dk, dv) else { continue };
+            whole[0].push(self.by_row(&joined(dq, 2)?, heads, run, Some(&angles))?);
+            whole[1].push(self.by_row(&dk, kv_heads, run, Some(&angles))?);
+            whole[2].push(self.by_row(&dv, kv_heads, run, None)?);
+        }
+        whole.into_iter().map(|parts| joined(parts, 0).map(Some)).collect()
+    }
+}
+
+/// The parts as one; a single one is not copied.
+fn joined(mut parts: Vec<Tensor>, dim: usize) -> Result<Tensor> {
+    match parts.len() {
+        1 => Ok(parts.remove(0)),
+        _ => Tensor::cat(&parts, dim),
+    }
 }
 
 struct Fused {
@@ -143,13 +362,14 @@ struct Fused {
 const BLOCK: usize = 48;
 
 /// Query rows `from..to`, which see the keys `first..to` between them.
-struct Block {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Span {
     from: usize,
     to: usize,
     first: usize,
 }
 
-impl Block {
+impl Span {
     fn rows(&self) -> usize {
         self.to - self.from
     }
@@ -195,7 +415,7 @@ impl Fused {
         &self,
         q: &[f32],
         k: &[f32],
-        block: &Block,
+        block: &Span,
         out: &mut [f32],
         slopes: Option<&mut [f32]>,
     ) {
@@ -225,8 +445,8 @@ impl Fused {
     }
 
     /// The blocks of query rows of a sequence.
-    fn blocks(&self, length: usize) -> impl Iterator<Item = Block> {
-        (0..length).step_by(BLOCK).map(move |from| Block {
+    fn blocks(&self, length: usize) -> impl Iterator<Item = Span> {
+        (0..length).step_by(BLOCK).map(move |from| Span {
             from,
             to: (from + BLOCK).min(length),
             first: self.shape.first(from),
@@ -297,7 +517,7 @@ impl Fused {
                     let head = task.kv_head * group + member;
                     let queries = self.turned(q, heads, head, task);
                     for block in self.blocks(length) {
-                        let Block { from, to, first } = block;
+                        let Span { from, to, first } = block;
                         let (rows, seen) = (block.rows(), to - first);
                         let at = (task.start + from) * heads * d + head * d;
                         let (o, grad) = (&o[at..], &grad[at..]);

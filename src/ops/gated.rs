@@ -1,5 +1,6 @@
-use super::fused;
+use super::composed::explicit;
 use super::host::{exp, floats, values, vectorised};
+use super::{Path, wide};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
@@ -13,25 +14,53 @@ pub enum Activation {
 }
 
 /// `act(gate) · up`, elementwise; both of one shape.
-pub fn gated(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
+pub fn gated(path: Path, gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
     if gate.shape() != up.shape() {
         bail!("gate is {:?}, up is {:?}", gate.shape(), up.shape())
     }
-    if fused(gate) {
+    if path.fused(gate) {
         let (gate, up) = (gate.contiguous()?, up.contiguous()?);
         return match activation {
             Activation::Silu => gate.apply_op2(&up, Gated(identity)),
             Activation::GeluTanh => gate.apply_op2(&up, Gated(cubic)),
         };
     }
-    match activation {
-        Activation::Silu => gate.silu()? * up,
-        Activation::GeluTanh => {
-            let bend = ((gate.sqr()? * (2.0 * SLOPE * CUBE))? + 2.0 * SLOPE)?;
-            let sigmoid = candle_nn::ops::sigmoid(&(gate * bend)?)?;
-            (gate * sigmoid)? * up
+    composed(gate, up, activation)
+}
+
+/// With candle's operations: any device and precision. Constants and what lies between are not rounded.
+fn composed(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
+    let (dtype, wide) = (gate.dtype(), wide(gate.dtype()));
+    let (kept_gate, kept_up) = (gate.detach(), up.detach());
+    // σ(z), and how fast z follows the gate
+    let sigmoid = move |gate: &Tensor| -> Result<(Tensor, Option<Tensor>)> {
+        let z = |gate: &Tensor| candle_nn::ops::sigmoid(gate);
+        match activation {
+            Activation::Silu => Ok((z(gate)?, None)),
+            Activation::GeluTanh => {
+                let square = (gate.sqr()? * (2.0 * SLOPE * CUBE))?;
+                let slope = square.affine(3.0, 2.0 * SLOPE)?;
+                Ok((z(&(gate * (square + 2.0 * SLOPE)?)?)?, Some(slope)))
+            }
         }
-    }
+    };
+    let y = {
+        let gate = kept_gate.to_dtype(wide)?;
+        ((&gate * sigmoid(&gate)?.0)? * kept_up.to_dtype(wide)?)?.to_dtype(dtype)?
+    };
+    explicit(&[gate, up], y, move |grad| {
+        let (gate, grad) = (kept_gate.to_dtype(wide)?, grad.to_dtype(wide)?);
+        let (sigmoid, slope) = sigmoid(&gate)?;
+        let bent = (gate * &sigmoid)?;
+        let d_up = (&grad * &bent)?.to_dtype(dtype)?;
+        let rest = (bent * sigmoid.affine(-1.0, 1.0)?)?;
+        let rest = match slope {
+            None => rest,
+            Some(slope) => (rest * slope)?,
+        };
+        let d_gate = ((grad * kept_up.to_dtype(wide)?)? * (sigmoid + rest)?)?.to_dtype(dtype)?;
+        Ok(vec![Some(d_gate), Some(d_up)])
+    })
 }
 
 const SLOPE: f64 = 0.797_884_560_802_865_4; // √(2/π)

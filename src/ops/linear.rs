@@ -1,5 +1,5 @@
 use super::host::{Matrix, Write, floats, multiplied, product, values};
-use super::{Weight, fused};
+use super::{Path, Weight, composed::scaled};
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape,
@@ -9,20 +9,21 @@ use candle_core::{
 /// `x Wᵀ`: `x` is `(rows, in)`, `weight` is `(out, in)` as checkpoints store it, the result is `(rows, out)`.
 ///
 /// `weight` gets a gradient only if it is a variable; candle's own matmul would build one for every frozen weight.
-pub fn linear(x: &Tensor, weight: impl Into<Weight>) -> Result<Tensor> {
+pub fn linear(path: Path, x: &Tensor, weight: impl Into<Weight>) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.into());
-    weight.fused(&x)?;
+    weight.fused(path, &x)?;
     match weight {
         Weight::Dense(weight) if weight.track_op() => {
-            x.apply_op2(&weight.contiguous()?, Linear { frozen: None })
+            x.apply_op2(&weight.contiguous()?, Linear { path, frozen: None })
         }
-        Weight::Dense(weight) => x.apply_op1(Linear { frozen: Some(weight.contiguous()?) }),
+        Weight::Dense(weight) => x.apply_op1(Linear { path, frozen: Some(weight.contiguous()?) }),
         packed => x.apply_op1(LinearOfPacked(packed)),
     }
 }
 
 /// `x Wᵀ + scale · (x Aᵀ) Bᵀ`: a frozen weight `W (out, in)` with a low-rank update, `a` is `(rank, in)`, `b` is `(out, rank)`.
 pub fn lora_linear(
+    path: Path,
     x: &Tensor,
     weight: impl Into<Weight>,
     a: &Tensor,
@@ -30,15 +31,16 @@ pub fn lora_linear(
     scale: f64,
 ) -> Result<Tensor> {
     let weight = weight.into();
-    if weight.fused(x)? {
+    if weight.fused(path, x)? {
         let lora = Lora { weight: weight.plain()?, scale: scale as f32 };
         return x.contiguous()?.apply_op3(&a.contiguous()?, &b.contiguous()?, lora);
     }
-    let update = linear(&linear(x, a)?, b)?;
-    linear(x, weight.detach())? + (update * scale)?
+    let update = linear(path, &linear(path, x, a)?, b)?;
+    linear(path, x, weight.detach())? + scaled(&update, scale)?
 }
 
 struct Linear {
+    path: Path,
     frozen: Option<Tensor>,
 }
 
@@ -60,12 +62,13 @@ fn forward<S: BackendStorage>(x: &S, lx: &Layout, w: &S, lw: &Layout) -> Result<
 
 /// `x Wᵀ` on a CPU: in f32 on the current rayon pool, else as candle does it.
 fn cpu_forward(
+    path: Path,
     x: &CpuStorage,
     lx: &Layout,
     w: &CpuStorage,
     lw: &Layout,
 ) -> Result<(CpuStorage, Shape)> {
-    if !matches!(x, CpuStorage::F32(_)) {
+    if path == Path::Composed || !matches!(x, CpuStorage::F32(_)) {
         return forward(x, lx, w, lw);
     }
     let (rows, out, inner) = shapes(lx.shape(), lw.shape())?;
@@ -75,8 +78,8 @@ fn cpu_forward(
 }
 
 /// `a · b` of two matrices, outside any graph.
-fn times(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if !fused(a) {
+fn times(path: Path, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if !path.fused(a) {
         return a.matmul(b);
     }
     let ((m, k), n) = (a.dims2()?, b.dim(1)?);
@@ -101,7 +104,7 @@ impl CustomOp1 for Linear {
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
         let (storage, layout) = self.weight().storage_and_layout();
         match &*storage {
-            candle_core::Storage::Cpu(w) => cpu_forward(x, lx, w, layout),
+            candle_core::Storage::Cpu(w) => cpu_forward(self.path, x, lx, w, layout),
             _ => bail!("the weight is on another device than x"),
         }
     }
@@ -120,7 +123,7 @@ impl CustomOp1 for Linear {
         }
     }
     fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        times(&grad.contiguous()?, &self.weight().detach()).map(Some)
+        times(self.path, &grad.contiguous()?, &self.weight().detach()).map(Some)
     }
 }
 
@@ -141,7 +144,7 @@ impl CustomOp2 for Linear {
         w: &CpuStorage,
         lw: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        cpu_forward(x, lx, w, lw)
+        cpu_forward(self.path, x, lx, w, lw)
     }
     fn cuda_fwd(
         &self,
@@ -169,7 +172,8 @@ impl CustomOp2 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        Ok((Some(times(&grad, &w.detach())?), Some(times(&grad.t()?, &x.detach())?)))
+        let dx = times(self.path, &grad, &w.detach())?;
+        Ok((Some(dx), Some(times(self.path, &grad.t()?, &x.detach())?)))
     }
 }
 

@@ -1,8 +1,7 @@
-use super::fused;
+use super::composed::explicit;
 use super::host::{dot, floats, values, vectorised};
-use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail,
-};
+use super::{Path, wide};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -20,12 +19,18 @@ pub enum NormWeight {
 /// Root-mean-square norm over the last dimension: `x / sqrt(mean(x²) + eps) · weight`, computed in f32.
 ///
 /// `x` is `(…, hidden)`, `weight` is `(hidden)`; `form` says how it enters. The weight gets a gradient only if it is a variable.
-pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, form: NormWeight) -> Result<Tensor> {
+pub fn rms_norm(
+    path: Path,
+    x: &Tensor,
+    weight: &Tensor,
+    eps: f64,
+    form: NormWeight,
+) -> Result<Tensor> {
     if weight.dims1()? != x.dim(D::Minus1)? {
         bail!("x is {:?}, the norm's weight is {:?}", x.shape(), weight.shape())
     }
     let weight = &weight.contiguous()?;
-    if fused(x) {
+    if path.fused(x) {
         let norm = RmsNorm {
             eps: eps as f32,
             one_plus: form == NormWeight::OnePlus,
@@ -37,20 +42,42 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, form: NormWeight) -> Resu
             x.contiguous()?.apply_op1(norm)
         };
     }
-    let dtype = x.dtype();
-    let wide = if dtype == DType::F64 { dtype } else { DType::F32 };
-    let xs = x.to_dtype(wide)?;
-    let mean_square = xs.sqr()?.mean_keepdim(D::Minus1)?;
-    let normed = xs.broadcast_div(&(mean_square + eps)?.sqrt()?)?;
-    let weight = weight.to_dtype(match form {
-        NormWeight::Rounded => dtype,
-        NormWeight::Wide | NormWeight::OnePlus => wide,
-    })?;
-    match form {
-        NormWeight::Rounded => normed.to_dtype(dtype)?.broadcast_mul(&weight),
-        NormWeight::Wide => normed.broadcast_mul(&weight)?.to_dtype(dtype),
-        NormWeight::OnePlus => normed.broadcast_mul(&(weight + 1.0)?)?.to_dtype(dtype),
-    }
+    composed(x, weight, eps, form)
+}
+
+/// With candle's operations: any device and precision.
+fn composed(x: &Tensor, weight: &Tensor, eps: f64, form: NormWeight) -> Result<Tensor> {
+    let (dtype, shape, width) = (x.dtype(), x.shape().clone(), weight.elem_count());
+    let wide = wide(dtype);
+    let narrow = x.detach().reshape(((), width))?;
+    let factor = match form {
+        // a product of two numbers of `dtype` is rounded once, wherever it is taken
+        NormWeight::Rounded => weight.detach().to_dtype(dtype)?.to_dtype(wide)?,
+        NormWeight::Wide => weight.detach().to_dtype(wide)?,
+        NormWeight::OnePlus => (weight.detach().to_dtype(wide)? + 1.0)?,
+    };
+    let normed = move |x: &Tensor| -> Result<(Tensor, Tensor)> {
+        let x = x.to_dtype(wide)?;
+        let mean_square = (x.sqr()?.sum_keepdim(D::Minus1)? / width as f64)?;
+        let inverse = (mean_square + eps)?.sqrt()?.recip()?;
+        Ok((x.broadcast_mul(&inverse)?, inverse))
+    };
+    let (y, _) = normed(&narrow)?;
+    let y = if form == NormWeight::Rounded { y.to_dtype(dtype)?.to_dtype(wide)? } else { y };
+    let y = y.broadcast_mul(&factor)?.to_dtype(dtype)?.reshape(&shape)?;
+    let (of_x, of_weight, kind) = (x.track_op(), weight.track_op(), weight.dtype());
+    explicit(&[x, weight], y, move |grad| {
+        let (normed, inverse) = normed(&narrow)?;
+        let grad = grad.reshape(((), width))?.to_dtype(wide)?;
+        let dx = of_x.then(|| {
+            let grad = grad.broadcast_mul(&factor)?;
+            let along = ((&grad * &normed)?.sum_keepdim(D::Minus1)? / width as f64)?;
+            let dx = (grad - normed.broadcast_mul(&along)?)?.broadcast_mul(&inverse)?;
+            dx.to_dtype(dtype)?.reshape(&shape)
+        });
+        let dw = of_weight.then(|| (&grad * &normed)?.sum(0)?.to_dtype(kind));
+        Ok(vec![dx.transpose()?, dw.transpose()?])
+    })
 }
 
 struct RmsNorm {

@@ -1,4 +1,5 @@
-use candle_core::{Result, Tensor};
+use super::composed::constant;
+use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 use std::sync::{Arc, Mutex};
 
 /// Rotary position embedding: how fast each pair of dimensions turns with the position.
@@ -18,6 +19,8 @@ pub struct RopeTable {
     pub(crate) positions: usize,
     pub(crate) cos: Vec<f32>,
     pub(crate) sin: Vec<f32>,
+    /// The same on devices: made when it is first asked for.
+    placed: Mutex<Vec<(DeviceLocation, DType, [Tensor; 2])>>,
 }
 
 impl Rope {
@@ -42,6 +45,7 @@ impl Rope {
                 positions,
                 cos: angles().map(|angle| angle.cos() * self.scale).collect(),
                 sin: angles().map(|angle| angle.sin() * self.scale).collect(),
+                placed: Mutex::default(),
             });
         }
         table.clone()
@@ -64,18 +68,33 @@ impl RopeTable {
         }
     }
 
-    /// Turns `x (length, heads, head_dim)` at positions `0..length`, with candle operations that keep gradients.
-    pub(super) fn turn_tensor(&self, x: &Tensor) -> Result<Tensor> {
-        let (length, _, head_dim) = x.dims3()?;
-        let half = head_dim / 2;
-        let table = |values: &[f32]| {
-            Tensor::from_slice(&values[..length * half], (length, 1, half), x.device())?
-                .to_dtype(x.dtype())
+    /// Cosines and sines of all positions, each `(positions, head_dim / 2)`.
+    pub(super) fn placed(&self, device: &Device, dtype: DType) -> Result<[Tensor; 2]> {
+        let mut placed = self.placed.lock().unwrap_or_else(|broken| broken.into_inner());
+        let location = device.location();
+        if let Some((.., found)) =
+            placed.iter().find(|(place, kind, _)| *place == location && *kind == dtype)
+        {
+            return Ok(found.clone());
+        }
+        let place = |values: &[f32]| {
+            let shape = (self.positions, values.len() / self.positions.max(1));
+            constant(values, shape, device)?.to_dtype(dtype)
         };
-        let (cos, sin) = (table(&self.cos)?, table(&self.sin)?);
-        let (x1, x2) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
-        let out1 = (x1.broadcast_mul(&cos)? - x2.broadcast_mul(&sin)?)?;
-        let out2 = (x2.broadcast_mul(&cos)? + x1.broadcast_mul(&sin)?)?;
-        Tensor::cat(&[out1, out2], 2)
+        let made = [place(&self.cos)?, place(&self.sin)?];
+        placed.push((location, dtype, made.clone()));
+        Ok(made)
     }
+}
+
+/// Turns `x (n, length, heads, head_dim)`, outside any graph, by angles `(n or 1, length, 1, head_dim / 2)`; `direction` is 1 forward and -1 for the gradient.
+/// Products are taken in the angles' precision and rounded once.
+pub(super) fn turned(x: &Tensor, [cos, sin]: &[Tensor; 2], direction: f64) -> Result<Tensor> {
+    let (dtype, half) = (x.dtype(), x.dim(3)? / 2);
+    let part = |from: usize| x.narrow(3, from, half)?.to_dtype(cos.dtype());
+    let (x1, x2) = (part(0)?, part(half)?);
+    let sin = if direction == 1.0 { sin.clone() } else { (sin * direction)? };
+    let out1 = (x1.broadcast_mul(cos)? - x2.broadcast_mul(&sin)?)?;
+    let out2 = (x2.broadcast_mul(cos)? + x1.broadcast_mul(&sin)?)?;
+    Tensor::cat(&[out1, out2], 3)?.to_dtype(dtype)
 }

@@ -1,7 +1,9 @@
-use super::Weight;
+use super::composed::{constant, nothing_without};
 use super::host::{Matrix, exp, multiplied, tanh, values, vectorised};
 use super::largest_and_exp_sum;
 use super::token_loss::{Gradients, rows_at_once, soft_cap};
+use super::wide::product as wide_product;
+use super::{Path, Weight};
 use candle_core::{D, DType, Result, Tensor, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,7 @@ pub struct TokenKl {
 /// gradient. Both models' logits are bounded as in [`soft_cap`] where `cap` is given. Logits of a chunk exist at one time, twice.
 #[expect(clippy::too_many_arguments, reason = "two models, each a hidden state and a head")]
 pub fn token_kl(
+    path: Path,
     hidden: &Tensor,
     head: impl Into<Weight>,
     reference_hidden: &Tensor,
@@ -76,8 +79,8 @@ pub fn token_kl(
     let plain = |tensor: &Tensor| tensor.detach().contiguous();
     let (hidden, head) = (plain(hidden)?, head.plain()?);
     let (reference_hidden, reference_head) = (plain(reference_hidden)?, reference_head.plain()?);
-    let fused = head.fused(&hidden)? && reference_head.fused(&hidden)?;
-    let chunk = rows_at_once(&head, vocabulary, rows);
+    let fused = head.fused(path, &hidden)? && reference_head.fused(path, &hidden)?;
+    let chunk = rows_at_once(path, &head, vocabulary, rows);
     let mut whole = TokenKl::default();
     let mut hidden_gradients = Vec::new();
     for from in (0..rows).step_by(chunk) {
@@ -187,6 +190,9 @@ fn row_kl(row: &mut [f32], reference: &[f32], weight: f32, divergence: Divergenc
         let (p, p0) = (exp(l), exp(l0));
         let counts = *y >= least;
         let part = match divergence.direction {
+            // −∞ · 0 is no number
+            KlDirection::Forward if p0 == 0.0 => 0.0,
+            KlDirection::Reverse if p == 0.0 => 0.0,
             KlDirection::Forward => p0 * (l0 - l),
             KlDirection::Reverse => p * (l - l0),
         };
@@ -208,6 +214,7 @@ fn row_kl(row: &mut [f32], reference: &[f32], weight: f32, divergence: Divergenc
         let slope = match (divergence.direction, *y >= least) {
             (KlDirection::Forward, true) => p - exp(l0),
             (KlDirection::Forward, false) => p * (1.0 - ratio),
+            (KlDirection::Reverse, true) if p == 0.0 => 0.0,
             (KlDirection::Reverse, true) => p * (l - l0 - kl as f32),
             (KlDirection::Reverse, false) => p * (-of_rest - kl) as f32,
         };
@@ -234,15 +241,11 @@ fn composed(
 ) -> Result<TokenKl> {
     let (rows, device) = (weights.len(), hidden.device());
     let (head, reference_head) = (head.tensor()?, reference_head.tensor()?);
-    let wide = match hidden.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    };
-    let logits =
-        |hidden: &Tensor, head: &Tensor| soft_cap(&hidden.matmul(&head.t()?)?.to_dtype(wide)?, cap);
+    let logits = |hidden: &Tensor, head: &Tensor| soft_cap(&wide_product(hidden, &head.t()?)?, cap);
     let log_p =
         |logits: &Tensor| logits.broadcast_sub(&logits.log_sum_exp(D::Minus1)?.unsqueeze(1)?);
     let (own, others) = (logits(hidden, head)?, logits(reference, reference_head)?);
+    let wide = own.dtype();
     let (l, l0) = (log_p(&own)?, log_p(&others)?);
     let (p, p0) = (l.exp()?, l0.exp()?);
     let counts = match divergence.top {
@@ -250,7 +253,7 @@ fn composed(
             // candle cannot select on a GPU, so the bound is found on the host
             let rows: Vec<Vec<f32>> = others.to_dtype(DType::F32)?.to_vec2()?;
             let least: Vec<f32> = rows.par_iter().map(|row| nth_largest(row, top)).collect();
-            let least = Tensor::from_vec(least, (rows.len(), 1), device)?;
+            let least = constant(&least, (rows.len(), 1), device)?;
             others.to_dtype(DType::F32)?.broadcast_ge(&least)?.to_dtype(wide)?
         }
         _ => own.ones_like()?,
@@ -262,7 +265,8 @@ fn composed(
     let of_rest = (other_rest.maximum(tiny)? / rest.maximum(tiny)?)?.log()?;
     let (kl, slope) = match divergence.direction {
         KlDirection::Forward => {
-            let parts = ((&p0 * (&l0 - &l)?)? * &counts)?.sum_keepdim(1)?;
+            let parts = nothing_without(&counts, &nothing_without(&p0, &(&p0 * (&l0 - &l)?)?)?)?;
+            let parts = parts.sum_keepdim(1)?;
             let kl = (parts + (&other_rest * &of_rest)?)?;
             let ratio = (&other_rest / rest.maximum(tiny)?)?;
             let of_beyond = p.broadcast_mul(&ratio.affine(-1.0, 1.0)?)?;
@@ -270,17 +274,20 @@ fn composed(
             (kl, slope)
         }
         KlDirection::Reverse => {
-            let parts = ((&p * (&l - &l0)?)? * &counts)?.sum_keepdim(1)?;
+            let parts = nothing_without(&counts, &nothing_without(&p, &(&p * (&l - &l0)?)?)?)?;
+            let parts = parts.sum_keepdim(1)?;
             let kl = (parts - (&rest * &of_rest)?)?;
-            let each = (((&l - &l0)? * &counts)? - beyond.broadcast_mul(&of_rest)?)?;
-            let slope = (&p * each.broadcast_sub(&kl)?)?;
+            // −∞ of a token that does not count is no number times 0
+            let apart = nothing_without(&counts, &(&l - &l0)?)?;
+            let each = (apart - beyond.broadcast_mul(&of_rest)?)?;
+            let slope = nothing_without(&p, &(&p * each.broadcast_sub(&kl)?)?)?;
             (kl, slope)
         }
     };
     let kl: Vec<f32> = kl.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
     let mut result = TokenKl { loss: weighted(weights, &kl), kl, ..TokenKl::default() };
     if want != Gradients::None {
-        let weight = Tensor::from_slice(weights, (rows, 1), device)?.to_dtype(wide)?;
+        let weight = constant(weights, (rows, 1), device)?.to_dtype(wide)?;
         let d_logits = slope.broadcast_mul(&weight)?;
         let d_logits = match cap {
             None => d_logits,
@@ -289,7 +296,7 @@ fn composed(
         let d_logits = d_logits.to_dtype(hidden.dtype())?;
         result.hidden_gradient = Some(d_logits.matmul(head)?);
         if want == Gradients::HiddenAndHead {
-            result.head_gradient = Some(d_logits.t()?.matmul(hidden)?);
+            result.head_gradient = Some(wide_product(&d_logits.t()?, hidden)?);
         }
     }
     Ok(result)

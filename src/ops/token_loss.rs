@@ -1,5 +1,7 @@
+use super::composed::{constant, nothing_without};
 use super::host::{Matrix, Write, exp, maximum, product, tanh, values, vectorised};
-use super::{Weight, linear};
+use super::wide::product as wide_product;
+use super::{Path, Weight, linear, wide};
 use candle_core::{D, DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -18,7 +20,7 @@ pub struct TokenLoss {
     pub top_entropy: Vec<f32>,
     /// `d loss / d hidden`, of `hidden`'s shape, if asked for.
     pub hidden_gradient: Option<Tensor>,
-    /// `d loss / d head`, of `head`'s shape, if asked for.
+    /// `d loss / d head`, of `head`'s shape, if asked for; f32 also where the head is not.
     pub head_gradient: Option<Tensor>,
 }
 
@@ -48,10 +50,14 @@ const LOGITS_AT_ONCE: usize = 1 << 20;
 /// The same of a head in blocks or panels, which is read once for each chunk: with fewer rows reading it would take longer than multiplying.
 const LOGITS_AT_ONCE_OF_PACKED: usize = 1 << 24;
 
+/// The same of composed operators: a GPU reads the head once for each chunk, and starts a kernel for each step of it.
+const LOGITS_AT_ONCE_COMPOSED: usize = 1 << 27;
+
 /// Rows of `rows` whose logits exist at one time.
-pub(super) fn rows_at_once(head: &Weight, vocabulary: usize, rows: usize) -> usize {
-    let logits = match head {
-        Weight::Dense(_) => LOGITS_AT_ONCE,
+pub(super) fn rows_at_once(path: Path, head: &Weight, vocabulary: usize, rows: usize) -> usize {
+    let logits = match (path, head) {
+        (Path::Composed, _) => LOGITS_AT_ONCE_COMPOSED,
+        (_, Weight::Dense(_)) => LOGITS_AT_ONCE,
         _ => LOGITS_AT_ONCE_OF_PACKED,
     };
     (logits / vocabulary).clamp(16, rows.max(16))
@@ -71,6 +77,7 @@ pub fn soft_cap(logits: &Tensor, cap: Option<f64>) -> Result<Tensor> {
 /// `hidden` is `(rows, width)` and holds only the positions that are learned or scored; `head` is `(vocabulary, width)`. Log-probability,
 /// entropy and rank come at no extra pass. Weights carry the normalizer: divide them by it beforehand.
 pub fn token_loss(
+    path: Path,
     hidden: &Tensor,
     head: impl Into<Weight>,
     targets: &[u32],
@@ -90,8 +97,8 @@ pub fn token_loss(
         bail!("a head in blocks or panels is frozen")
     }
     let (hidden, head) = (hidden.detach().contiguous()?, head.plain()?);
-    let chunk = rows_at_once(&head, vocabulary, rows);
-    if head.fused(&hidden)? {
+    let chunk = rows_at_once(path, &head, vocabulary, rows);
+    if head.fused(path, &hidden)? {
         return on_host(
             &hidden,
             &head,
@@ -133,7 +140,9 @@ pub fn token_loss(
 ///
 /// One product with the head serves facts and gradient where the head is frozen, since a row's gradient is its slope times the
 /// gradient of its surprisal; a trained head costs another product. `top` asks for the entropy among that many tokens.
+#[expect(clippy::too_many_arguments, reason = "those of the loss, and what it is made of")]
 pub fn token_loss_by<E: From<candle_core::Error>>(
+    path: Path,
     hidden: &Tensor,
     head: impl Into<Weight>,
     targets: &[u32],
@@ -148,9 +157,9 @@ pub fn token_loss_by<E: From<candle_core::Error>>(
         Gradients::HiddenAndHead => Gradients::None,
         other => other,
     };
-    let mut facts = token_loss(hidden, head, targets, &ones, cap, first)?;
+    let mut facts = token_loss(path, hidden, head, targets, &ones, cap, first)?;
     if let Some(top) = top {
-        facts.top_entropy = top_entropy(hidden, head, top, cap)?;
+        facts.top_entropy = top_entropy(path, hidden, head, top, cap)?;
     }
     let rows = rows(&facts)?;
     if rows.len() != targets.len() {
@@ -163,13 +172,14 @@ pub fn token_loss_by<E: From<candle_core::Error>>(
     }
     let slopes: Vec<f32> = rows.iter().map(|row| row.slope).collect();
     if want == Gradients::HiddenAndHead {
-        let again = token_loss(hidden, head, targets, &slopes, cap, want)?;
+        let again = token_loss(path, hidden, head, targets, &slopes, cap, want)?;
         facts.hidden_gradient = again.hidden_gradient;
         facts.head_gradient = again.head_gradient;
     } else if let Some(gradient) = facts.hidden_gradient.take() {
-        let slopes = Tensor::from_vec(slopes, (targets.len(), 1), gradient.device())?;
-        let scaled = gradient.broadcast_mul(&slopes.to_dtype(gradient.dtype())?)?;
-        facts.hidden_gradient = Some(scaled);
+        let (dtype, wide) = (gradient.dtype(), wide(gradient.dtype()));
+        let slopes = constant(&slopes, (targets.len(), 1), gradient.device())?.to_dtype(wide)?;
+        let scaled = gradient.to_dtype(wide)?.broadcast_mul(&slopes)?;
+        facts.hidden_gradient = Some(scaled.to_dtype(dtype)?);
     }
     facts.loss = rows.iter().map(|row| row.value).sum();
     Ok(facts)
@@ -178,6 +188,7 @@ pub fn token_loss_by<E: From<candle_core::Error>>(
 /// Entropy in nats among the `top` most probable tokens of each row, their probabilities made to sum to 1 (EAFT, arXiv 2601.02151,
 /// which divides it by `ln top`). No gradients.
 pub fn top_entropy(
+    path: Path,
     hidden: &Tensor,
     head: impl Into<Weight>,
     top: usize,
@@ -186,13 +197,13 @@ pub fn top_entropy(
     let head = head.into();
     let (rows, (vocabulary, _)) = (hidden.dim(0)?, head.dims2()?);
     let (hidden, head) = (hidden.detach(), head.detach());
-    let chunk = rows_at_once(&head, vocabulary, rows);
+    let chunk = rows_at_once(path, &head, vocabulary, rows);
     let mut entropies = Vec::with_capacity(rows);
     for from in (0..rows).step_by(chunk) {
         let hidden = hidden.narrow(0, from, chunk.min(rows - from))?;
         let logits = match &head {
-            Weight::Dense(head) => hidden.contiguous()?.matmul(&head.t()?)?,
-            packed => linear(&hidden, packed)?,
+            Weight::Dense(head) => wide_product(&hidden.contiguous()?, &head.t()?)?,
+            packed => linear(path, &hidden, packed)?,
         };
         let logits = soft_cap(&logits.to_dtype(DType::F32)?, cap)?;
         let mut logits = logits.flatten_all()?.to_vec1::<f32>()?;
@@ -338,7 +349,7 @@ fn row_loss(row: &mut [f32], target: usize, weight: f32) -> (f32, f32, u32) {
     (wanted - largest - log_sum, log_sum - moment / sum, rank)
 }
 
-/// One chunk with candle operations: any device and precision.
+/// One chunk with candle operations: any device and precision. Logits are wide, whatever their factors are.
 fn composed(
     hidden: &Tensor,
     head: &Tensor,
@@ -346,18 +357,26 @@ fn composed(
     weights: &[f32],
     (cap, want): (Option<f64>, Gradients),
 ) -> Result<TokenLoss> {
-    let (rows, vocabulary, device) = (targets.len(), head.dim(0)?, hidden.device());
-    let wide = if hidden.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-    let logits = soft_cap(&hidden.matmul(&head.t()?)?.to_dtype(wide)?, cap)?;
-    let log_sum = logits.log_sum_exp(D::Minus1)?.unsqueeze(1)?;
-    let ids = Tensor::from_slice(targets, (rows, 1), device)?;
+    let (rows, device) = (targets.len(), hidden.device());
+    let logits = soft_cap(&wide_product(hidden, &head.t()?)?, cap)?;
+    let wide = logits.dtype();
+    let largest = logits.max_keepdim(D::Minus1)?;
+    let shifted = logits.broadcast_sub(&largest)?;
+    let p = shifted.exp()?;
+    let sum = p.sum_keepdim(1)?;
+    let log_sum = sum.log()?;
+    let ids = constant(targets, (rows, 1), device)?;
     let wanted = logits.gather(&ids, 1)?;
-    let log_prob = (&wanted - &log_sum)?;
-    let p = logits.broadcast_sub(&log_sum)?.exp()?;
-    let entropy = (&log_sum - (&p * &logits)?.sum_keepdim(1)?)?;
+    let log_prob = ((&wanted - &largest)? - &log_sum)?;
+    let moment = nothing_without(&p, &(&p * &shifted)?)?.sum_keepdim(1)?;
+    let entropy = (&log_sum - (moment / &sum)?)?;
     let rank = logits.broadcast_gt(&wanted)?.to_dtype(DType::F32)?.sum_keepdim(1)?;
-    let host = |t: &Tensor| t.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
-    let log_prob = host(&log_prob)?;
+    // one copy to the host for all three; a GPU is waited for at each
+    let narrow = [log_prob, entropy, rank].map(|fact| fact.to_dtype(DType::F32));
+    let [log_prob, entropy, rank] = narrow;
+    let facts = Tensor::cat(&[log_prob?, entropy?, rank?], 1)?.to_vec2::<f32>()?;
+    let fact = |at: usize| facts.iter().map(move |row| row[at]);
+    let log_prob: Vec<f32> = fact(0).collect();
     let mut result = TokenLoss {
         loss: -weights
             .iter()
@@ -365,15 +384,14 @@ fn composed(
             .map(|(w, l)| f64::from(*w) * f64::from(*l))
             .sum::<f64>(),
         log_prob,
-        entropy: host(&entropy)?,
-        rank: host(&rank)?.into_iter().map(|r| r as u32).collect(),
+        entropy: fact(1).collect(),
+        rank: fact(2).map(|rank| rank as u32).collect(),
         ..TokenLoss::default()
     };
     if want != Gradients::None {
-        let vocabulary = Tensor::arange(0, vocabulary as u32, device)?.unsqueeze(0)?;
-        let onehot = ids.broadcast_eq(&vocabulary)?.to_dtype(wide)?;
-        let weight = Tensor::from_slice(weights, (rows, 1), device)?.to_dtype(wide)?;
-        let d_logits = (p - onehot)?.broadcast_mul(&weight)?;
+        let weight = constant(weights, (rows, 1), device)?.to_dtype(wide)?;
+        let d_logits = p.broadcast_mul(&(&weight / &sum)?)?;
+        let d_logits = d_logits.scatter_add(&ids, &weight.neg()?, 1)?;
         let d_logits = match cap {
             None => d_logits,
             Some(cap) => (d_logits * (&logits / cap)?.sqr()?.affine(-1.0, 1.0)?)?,
@@ -381,7 +399,7 @@ fn composed(
         let d_logits = d_logits.to_dtype(hidden.dtype())?;
         result.hidden_gradient = Some(d_logits.matmul(head)?);
         if want == Gradients::HiddenAndHead {
-            result.head_gradient = Some(d_logits.t()?.matmul(hidden)?);
+            result.head_gradient = Some(wide_product(&d_logits.t()?, hidden)?);
         }
     }
     Ok(result)

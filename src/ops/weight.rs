@@ -1,5 +1,5 @@
 use super::host::{Matrix, Values, Write, multiplied, product, values};
-use super::{Panels, blocks, fused};
+use super::{Panels, Path, blocks};
 use crate::gguf::Blocks;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
@@ -83,6 +83,14 @@ impl Weight {
         }
     }
 
+    /// As it multiplies activations of `dtype`: weights that are trained are kept in f32. The gradient finds its way back.
+    pub fn cast(&self, dtype: DType) -> Result<Self> {
+        match self {
+            Self::Dense(tensor) => tensor.to_dtype(dtype).map(Self::Dense),
+            frozen => Ok(frozen.clone()),
+        }
+    }
+
     /// Whether it is kept apart from what training changes: it is frozen, and a sum with it would be as large as an f32 weight.
     pub fn is_packed(&self) -> bool {
         !matches!(self, Self::Dense(_))
@@ -118,7 +126,7 @@ impl Weight {
     }
 
     /// As a tensor, for operators composed of candle's; they have no use for blocks and panels.
-    pub(super) fn tensor(&self) -> Result<&Tensor> {
+    pub(crate) fn tensor(&self) -> Result<&Tensor> {
         match self {
             Self::Dense(tensor) => Ok(tensor),
             Self::Blocks(_) => bail!("a weight in blocks multiplies f32 on the CPU only"),
@@ -135,11 +143,12 @@ impl Weight {
     }
 
     /// Whether `x` can be multiplied by the fused operators.
-    pub(super) fn fused(&self, x: &Tensor) -> Result<bool> {
-        if !fused(x) {
+    pub(super) fn fused(&self, path: Path, x: &Tensor) -> Result<bool> {
+        let fused = path.fused(x);
+        if !fused {
             self.tensor()?;
         }
-        Ok(fused(x))
+        Ok(fused)
     }
 }
 

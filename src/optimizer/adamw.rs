@@ -1,3 +1,4 @@
+use crate::ops::Path;
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, Var, bail};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -40,11 +41,20 @@ enum Moments {
 
 impl AdamW {
     /// For `parameters`, with moments at 0.
-    pub fn new(parameters: &[(String, Var)], config: AdamWConfig) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where one is in bf16 or f16: a step is smaller than what such a number tells apart, so that most would never move.
+    pub fn new(path: Path, parameters: &[(String, Var)], config: AdamWConfig) -> Result<Self> {
         let moments = parameters
             .iter()
-            .map(|(_, var)| {
-                if on_host(var) {
+            .map(|(name, var)| {
+                if matches!(var.dtype(), DType::BF16 | DType::F16) {
+                    bail!(
+                        "{name} is trained in {:?}, which loses small steps; keep it in f32",
+                        var.dtype()
+                    )
+                }
+                if path == Path::Host && on_host(var) {
                     let zeros = vec![0f32; var.elem_count()];
                     return Ok(Moments::Host(RefCell::new((zeros.clone(), zeros))));
                 }

@@ -16,17 +16,32 @@ pub use adamw::{AdamW, AdamWConfig};
 pub use muon::Muon;
 pub use schedule::Schedule;
 
-use candle_core::{Result, Tensor};
+use crate::ops::Path;
+use candle_core::{DType, Result, Tensor};
 
 /// Euclidean norm over all gradients together.
-pub fn global_norm(gradients: &[Tensor]) -> Result<f64> {
-    let mut sum = 0.0;
-    for gradient in gradients {
-        sum += f64::from(
-            gradient.sqr()?.sum_all()?.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?,
-        );
+pub fn global_norm(path: Path, gradients: &[Tensor]) -> Result<f64> {
+    Ok(squares(path, gradients)?.iter().sum::<f64>().sqrt())
+}
+
+/// The sum of squares of each tensor, summed in f32 whatever its precision.
+pub fn squares(path: Path, tensors: &[Tensor]) -> Result<Vec<f64>> {
+    let square = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.sqr();
+    if path == Path::Host {
+        let sum = |tensor| Ok(f64::from(square(tensor)?.sum_all()?.to_scalar::<f32>()?));
+        return tensors.iter().map(sum).collect();
     }
-    Ok(sum.sqrt())
+    if tensors.is_empty() {
+        return Ok(Vec::new());
+    }
+    // a sum over a row is one block of threads of a GPU, and a copy to the host waits for all of it
+    let sums = tensors.iter().map(|tensor| {
+        let squares = square(tensor)?;
+        let rows = if squares.rank() > 1 { squares.sum(squares.rank() - 1)? } else { squares };
+        rows.sum_all()?.reshape(1)
+    });
+    let sums = Tensor::cat(&sums.collect::<Result<Vec<_>>>()?, 0)?.to_vec1::<f32>()?;
+    Ok(sums.into_iter().map(f64::from).collect())
 }
 
 /// What gradients of norm `norm` are multiplied by so that they are at most `limit` long: as `torch.nn.utils.clip_grad_norm_`.

@@ -66,7 +66,7 @@ fn orthogonal(x: &Tensor) -> Result<Tensor> {
     let (rows, columns) = x.dims2()?;
     let tall = rows > columns;
     let x = if tall { x.t()?.contiguous()? } else { x.clone() };
-    let norm = x.sqr()?.sum_all()?.sqrt()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    let norm = f64::from(x.sqr()?.sum_all()?.sqrt()?.to_dtype(DType::F32)?.to_scalar::<f32>()?);
     let mut x = (x / (norm + 1e-7))?;
     for _ in 0..5 {
         let gram = x.matmul(&x.t()?)?;

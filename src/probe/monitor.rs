@@ -130,6 +130,8 @@ impl<'a> Monitor<'a> {
             rows.push(row);
             passes += of_set;
         }
+        // the next look is at another model
+        self.model.decoder = self.base.detached()?;
         self.state.last = passes;
         if step > 0 && !trainer.done() {
             self.state.looked += passes;

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::model::Decoder;
+use crate::optimizer::squares;
 use candle_core::Tensor;
 
 /// `½ ‖θ − θ_base‖²` (L2-SP, arXiv 1802.01483) of `decoder`, and its gradient for each of [`Decoder::trainable`].
@@ -46,9 +47,9 @@ fn of_all_weights(decoder: &Decoder, base: &Decoder) -> Result<(f64, Vec<Option<
     let (mut value, mut gradients) = (0.0, Vec::new());
     for (name, var) in decoder.trainable() {
         let before = before.get(name).expect("a trained weight has a name in the checkpoint");
-        let change = (var.as_detached_tensor() - before)?.to_dtype(candle_core::DType::F32)?;
-        value += 0.5 * f64::from(change.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        gradients.push(Some(change.to_dtype(var.dtype())?));
+        let change = (var.as_detached_tensor() - before.to_dtype(var.dtype())?)?;
+        value += 0.5 * squares(decoder.backend().path, std::slice::from_ref(&change))?[0];
+        gradients.push(Some(change));
     }
     Ok((value, gradients))
 }

@@ -8,7 +8,7 @@ use crate::adapter;
 use crate::error::{Error, Result, Word};
 use crate::model::{Anchor, Batch, BatchLoss, BatchRow, Decoder, Dropout, Gradient};
 use crate::ops::TokenLoss;
-use crate::optimizer::{AdamW, clip_factor, global_norm};
+use crate::optimizer::{AdamW, clip_factor, global_norm, squares};
 use crate::rng::Rng;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -139,7 +139,7 @@ impl<'a> Trainer<'a> {
         let in_epoch = kept.len().div_ceil(config.batch_size);
         let total = config.max_steps.unwrap_or(config.num_epochs * in_epoch);
         Ok(Self {
-            optimizer: AdamW::new(decoder.trainable(), config.adamw)?,
+            optimizer: AdamW::new(decoder.backend().path, decoder.trainable(), config.adamw)?,
             left_out: left_out.iter().map(|example| example.id.as_str()).collect(),
             data: kept,
             config: config.clone(),
@@ -233,7 +233,7 @@ impl<'a> Trainer<'a> {
             self.guard(&gradients)?;
         }
         let gradients = self.whole(gradients, totals)?;
-        let gradient_norm = global_norm(&gradients)?;
+        let gradient_norm = global_norm(self.decoder.backend().path, &gradients)?;
         if !gradient_norm.is_finite() {
             return stopped(format!(
                 "the gradient's norm is {gradient_norm} on {}; try a lower learning rate than {:e}, or look at these examples",
@@ -519,12 +519,14 @@ impl<'a> Trainer<'a> {
     fn guard(&self, gradients: &[Option<Tensor>]) -> Result<()> {
         let mut problems = Vec::new();
         let mut any = false;
+        let all: Vec<Tensor> = gradients.iter().flatten().cloned().collect();
+        let mut sizes = squares(self.decoder.backend().path, &all)?.into_iter();
         for ((name, _), gradient) in self.decoder.trainable().iter().zip(gradients) {
-            let Some(gradient) = gradient else {
+            let size = gradient.as_ref().and_then(|_| sizes.next()).map(f64::sqrt);
+            let Some(size) = size else {
                 problems.push(format!("{name} got none"));
                 continue;
             };
-            let size = global_norm(std::slice::from_ref(gradient))?;
             any |= size > 0.0;
             if !size.is_finite() {
                 problems.push(format!("{name} got {size}"));
@@ -620,10 +622,12 @@ impl<'a> Trainer<'a> {
     pub fn relative_weight_change(&self, base: &Decoder) -> Result<f64> {
         let (mut change, mut size) = (0f64, 0f64);
         for ((_, tuned), (_, before)) in self.decoder.projections().zip(base.projections()) {
-            let before = before.merged_weight()?;
-            let difference = (tuned.merged_weight()? - &before)?;
-            change += global_norm(&[difference])?.powi(2);
-            size += global_norm(&[before])?.powi(2);
+            // before it is rounded to the weights' precision, in which a small change is lost
+            let before = before.merged_in_f32()?;
+            let difference = (tuned.merged_in_f32()? - &before)?;
+            let path = self.decoder.backend().path;
+            change += global_norm(path, &[difference])?.powi(2);
+            size += global_norm(path, &[before])?.powi(2);
         }
         Ok((change / size.max(f64::MIN_POSITIVE)).sqrt())
     }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, Word};
 use crate::export;
 use crate::interruption;
 use crate::masked::{Masked, Prepared};
-use crate::model::{Checkpoint, Precision, write_tuned};
+use crate::model::{Checkpoint, Model, Precision, write_tuned};
 use crate::probe::{Log, Monitor, Row, Stopped, Watch};
 use crate::provenance::MaskRecord;
 use crate::select::Weighting;
@@ -193,14 +193,22 @@ pub fn train(
         if let Some((rule, sequences)) = rule {
             MaskRecord::new(rule, config.seed, sequences).write(work)?;
         }
-        let model = cx.load_base(base)?;
-        let before = model.decoder.detached()?;
-        let mut trainer = Trainer::new(model.decoder, data, config)?;
+        let Model { decoder, stop_ids } = cx.load_base(base)?;
+        // a training in full copies all weights: those before are read again when they are needed, unless they are needed all the time
+        let shared = watch.is_some() || config.method != Method::Full;
+        let before = shared.then(|| decoder.detached()).transpose()?;
+        let mut trainer = Trainer::new(decoder, data, config)?;
         if let Some((reweigh, _)) = reweigh {
             trainer = trainer.reweighed(reweigh);
         }
-        let monitor = |watch| Monitor::new(watch, cx.open(base)?, before.detached()?);
-        let mut monitor = watch.map(monitor).transpose()?;
+        let mut monitor = match (watch, &before) {
+            (Some(watch), Some(before)) => Some(Monitor::new(
+                watch,
+                cx.loaded(base, Model { decoder: before.detached()?, stop_ids })?,
+                before.detached()?,
+            )?),
+            _ => None,
+        };
         let left_out: Vec<String> = trainer.left_out().iter().map(|id| id.to_string()).collect();
         if !left_out.is_empty() {
             let first: Vec<String> =
@@ -213,6 +221,10 @@ pub fn train(
                 if left_out.len() > first.len() { ", …" } else { "" }
             ));
         }
+        let change = |trainer: &Trainer<'_>| match &before {
+            Some(before) => trainer.relative_weight_change(before),
+            None => trainer.relative_weight_change(&cx.load_base(base)?.decoder),
+        };
         let mut epochs: Vec<Epoch> = Vec::new();
         work.resume(|_, folder| {
             let saved = watch.map(|_| Monitor::read(folder)).transpose()?;
@@ -282,7 +294,7 @@ pub fn train(
             {
                 let adapter = work.path(&epoch_folder(epochs.len() + 1))?;
                 adapter::save(trainer.decoder(), lora, &base.model.to_string_lossy(), &adapter)?;
-                let relative_weight_change = trainer.relative_weight_change(&before)?;
+                let relative_weight_change = change(&trainer)?;
                 epochs.push(Epoch { checkpoint: base.clone(), steps, relative_weight_change });
                 saved = Instant::now() - SAVE_EVERY * 2; // an epoch is not trained twice
             }
@@ -304,7 +316,7 @@ pub fn train(
                 base.clone()
             }
         };
-        let relative_weight_change = trainer.relative_weight_change(&before)?;
+        let relative_weight_change = change(&trainer)?;
         if let Some(warning) = divergence(relative_weight_change) {
             card.warn(warning);
         }

@@ -1,6 +1,6 @@
 //! Loss and gradient of a batch.
 
-use super::{Batch, Decoder, Drop, Dropout};
+use super::{Batch, Block, Decoder, Drop, Dropout, Pass};
 use crate::error::Result;
 use crate::ops::{self, Divergence, Gradients, RowLoss, TokenLoss, Weight};
 use candle_core::backprop::GradStore;
@@ -78,7 +78,7 @@ impl Decoder {
         dropout: Option<&Dropout>,
         of: Option<&BatchLoss<'_>>,
     ) -> Result<Gradient> {
-        let pass = self.pass(&batch.starts, batch.longest());
+        let pass = self.pass(&batch.starts, batch.longest())?;
         let drop = |layer| Drop { dropout, layer };
         if batch.rows.is_empty() {
             let gradients = self.trainable.iter().map(|_| None).collect();
@@ -98,13 +98,13 @@ impl Decoder {
             let mut dx = take(&mut grads, &top)?;
             for (layer, block) in self.layers.iter().enumerate().rev() {
                 let input = Var::from_tensor(&inputs.pop().expect("one input for each block"))?;
-                let y = pass.block(block, input.as_tensor(), &drop(layer))?;
-                let mut more = ops::seed_gradient(&y, &dx)?.backward()?;
+                let mut more = of_block(&pass, block, &input, &dx, &drop(layer))?;
                 dx = take(&mut more, &input)?;
-                grads.extend(more)?;
+                self.refuse_frozen_gradients(&more)?;
+                self.add(&mut grads, more)?;
             }
             if embedded.track_op() {
-                grads.extend(ops::seed_gradient(&embedded, &dx)?.backward()?)?;
+                self.add(&mut grads, ops::seed_gradient(&embedded, &dx)?.backward()?)?;
             }
             (loss, kl, grads)
         } else {
@@ -115,8 +115,23 @@ impl Decoder {
             self.loss_and_seed(&x, batch, of)?
         };
         self.refuse_frozen_gradients(&grads)?;
-        let gradients = self.trainable.iter().map(|(_, var)| grads.get(var).cloned()).collect();
+        let mut grads = grads;
+        let gradients = self.trainable.iter().map(|(_, var)| grads.remove(var)).collect();
         Ok(Gradient { loss, kl, gradients })
+    }
+
+    /// Adds the gradients of what is trained in `more` to `grads`. candle keeps some for constants, too, which are as large as the activations.
+    fn add(&self, grads: &mut GradStore, mut more: GradStore) -> Result<()> {
+        for (_, var) in &self.trainable {
+            if let Some(new) = more.remove(var) {
+                let sum = match grads.remove(var) {
+                    Some(old) => (old + new)?,
+                    None => new,
+                };
+                grads.insert(var, sum);
+            }
+        }
+        Ok(())
     }
 
     /// Loss on top of the last block's output, divergences from the anchor, and the gradients that flow back from both.
@@ -127,19 +142,22 @@ impl Decoder {
         of: Option<&BatchLoss<'_>>,
     ) -> Result<(TokenLoss, Vec<f32>, GradStore)> {
         let normed = self.final_norm(&self.select(x, &batch.rows)?)?;
-        let head = self.head();
-        let want = if head.track_op() { Gradients::HiddenAndHead } else { Gradients::Hidden };
+        let (path, head) = (self.path(), self.head_as_used()?);
+        let want =
+            if self.head().track_op() { Gradients::HiddenAndHead } else { Gradients::Hidden };
         let (targets, cap) = (&batch.targets, self.config.final_logit_softcapping);
         let (mut loss, kl) = match of {
             None => {
-                let loss = ops::token_loss(&normed, head, targets, &batch.weights, cap, want)?;
+                let loss =
+                    ops::token_loss(path, &normed, &head, targets, &batch.weights, cap, want)?;
                 (loss, Vec::new())
             }
             Some(of) => self.loss_of(&normed, batch, of, want)?,
         };
         let seed = loss.hidden_gradient.take().expect("asked for");
         let mut grads = ops::seed_gradient(&normed, &seed)?.backward()?;
-        if let (Some(more), Weight::Dense(head)) = (loss.head_gradient.take(), head) {
+        if let (Some(more), Weight::Dense(head)) = (loss.head_gradient.take(), self.head()) {
+            let more = more.to_dtype(head.dtype())?;
             let sum = match grads.remove(head) {
                 Some(grad) => (grad + more)?,
                 None => more,
@@ -157,24 +175,34 @@ impl Decoder {
         of: &BatchLoss<'_>,
         want: Gradients,
     ) -> Result<(TokenLoss, Vec<f32>)> {
-        let (head, cap) = (self.head(), self.config.final_logit_softcapping);
+        let (path, head) = (self.path(), &self.head_as_used()?);
+        let cap = self.config.final_logit_softcapping;
         let mut kl_weights = Vec::new();
         let rows = |facts: &TokenLoss| -> Result<Vec<RowLoss>> {
             let rows: Vec<BatchRow> = (of.rows)(facts)?;
             kl_weights = rows.iter().map(|row| row.kl_weight).collect();
             Ok(rows.into_iter().map(|row| row.loss).collect())
         };
-        let mut loss =
-            ops::token_loss_by(normed, head, &batch.targets, cap, want, of.top_entropy, rows)?;
+        let mut loss = ops::token_loss_by(
+            path,
+            normed,
+            head,
+            &batch.targets,
+            cap,
+            want,
+            of.top_entropy,
+            rows,
+        )?;
         let Some(anchor) = of.anchor else {
             return Ok((loss, Vec::new()));
         };
         let reference = anchor.reference.detached()?;
         let kl = ops::token_kl(
+            path,
             normed,
             head,
             &reference.predicted(batch, None)?,
-            reference.head(),
+            reference.head_as_used()?,
             &kl_weights,
             cap,
             anchor.divergence,
@@ -207,9 +235,71 @@ impl Decoder {
     }
 }
 
+/// All gradients that the gradient `dy` of a block's output leaves behind.
+fn of_block(
+    pass: &Pass,
+    block: &Block,
+    input: &Var,
+    dy: &Tensor,
+    drop: &Drop<'_>,
+) -> candle_core::Result<GradStore> {
+    let y = pass.block(block, input.as_tensor(), drop)?;
+    ops::seed_gradient(&y, dy)?.backward()
+}
+
 /// Removes the gradient of a block's input, which always has one.
 fn take(grads: &mut GradStore, input: &Var) -> Result<Tensor> {
     grads.remove(input).ok_or_else(|| {
         candle_core::Error::Msg("a block passed no gradient to its input".into()).into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::{self, LoraConfig};
+    use crate::model::{DeviceChoice, Family, ModelConfig, open_device};
+    use crate::rng::Rng;
+
+    /// candle keeps a gradient for each constant that a tracked tensor is multiplied with or added to: masks, cosines, norms' weights, biases.
+    #[test]
+    fn a_step_keeps_no_gradient_but_the_trained() {
+        let config = ModelConfig {
+            hidden_size: 16,
+            intermediate_size: 24,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            head_dim: 6,
+            vocab_size: 40,
+            ..ModelConfig::defaults(Family::Qwen2)
+        };
+        for choice in [DeviceChoice::CpuComposed, DeviceChoice::CpuBf16] {
+            for dora in [false, true] {
+                let backend = open_device(choice).unwrap();
+                let mut decoder = Decoder::random(&config, 1, &backend).unwrap();
+                assert!(decoder.biases().iter().any(Option::is_some), "a model with biases");
+                adapter::attach(&mut decoder, &LoraConfig { dora, ..LoraConfig::lab() }, 1)
+                    .unwrap();
+                let pass = decoder.pass(&[0, 3, 6], 3).unwrap();
+                let dropout = Dropout { share: 0.3, rng: Rng::new(1, "dropout") };
+                for dropout in [None, Some(&dropout)] {
+                    let x = decoder.embed(&[3, 4, 5, 6, 7, 8]).unwrap();
+                    let (input, dy) = (Var::from_tensor(&x).unwrap(), x.ones_like().unwrap());
+                    let drop = Drop { dropout, layer: 0 };
+                    let block = &decoder.layers[0];
+                    let mut grads = of_block(&pass, block, &input, &dy, &drop).unwrap();
+                    assert!(grads.remove(&input).is_some());
+                    let trained = decoder.trainable().iter();
+                    let trained = trained.filter(|(_, var)| grads.remove(var).is_some()).count();
+                    assert_eq!(
+                        trained,
+                        decoder.trainable().len() / 2,
+                        "those of one of two blocks"
+                    );
+                    assert_eq!(grads.get_ids().count(), 0, "{choice:?}, DoRA {dora}");
+                }
+            }
+        }
+    }
 }
