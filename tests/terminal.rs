@@ -25,7 +25,13 @@ impl Terminal {
         // SAFETY: all are places to write to or null, as openpty takes them.
         let opened = unsafe {
             let null = std::ptr::null_mut();
-            libc::openpty(&mut ours, &mut theirs, null, std::ptr::null_mut(), &mut size)
+            libc::openpty(
+                &mut ours,
+                &mut theirs,
+                null,
+                std::ptr::null_mut(),
+                std::ptr::from_mut(&mut size),
+            )
         };
         assert_eq!(opened, 0, "no terminal: {}", std::io::Error::last_os_error());
         // SAFETY: openpty has just opened both, and nobody else has them.

@@ -129,7 +129,7 @@ fn bar(share: f64, cells: usize) -> String {
     const EIGHTHS: [char; 8] = ['█', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let eighths = (share.clamp(0.0, 1.0) * 8.0 * cells as f64).round() as usize;
     let mut bar = EIGHTHS[0].to_string().repeat(eighths / 8);
-    bar.extend((eighths % 8 > 0).then(|| EIGHTHS[eighths % 8]));
+    bar.extend((!eighths.is_multiple_of(8)).then(|| EIGHTHS[eighths % 8]));
     bar
 }
 
@@ -250,7 +250,7 @@ mod tests {
             task: (*name).to_owned(),
             score: estimate(percent / 100.0),
             skill: estimate(percent / 100.0),
-            points: (arm != BASE).then(|| Estimate { value: percent - 50.0, se: Some(5.0) }),
+            points: (arm != BASE).then_some(Estimate { value: percent - 50.0, se: Some(5.0) }),
             form_kept: 1.0,
         };
         ArmSummary {

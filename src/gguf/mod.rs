@@ -243,7 +243,7 @@ impl Gguf {
 
     /// Bytes that the tensors take in a processor's memory: matrices as in the file, all else in f32.
     pub fn bytes_in_memory(&self) -> u64 {
-        let tensors = self.names.iter().filter_map(|(_, own)| self.header.tensors.get(own));
+        let tensors = self.names.values().filter_map(|own| self.header.tensors.get(own));
         let bytes = |tensor: &TensorAt| match tensor.shape.len() {
             2 => tensor.bytes as u64,
             _ => 4 * tensor.shape.iter().product::<usize>() as u64,

@@ -115,7 +115,7 @@ fn limit_left() -> Option<u64> {
         return None;
     }
     let used = kibibytes(&read_to_string("/proc/self/status").ok()?, "VmSize:")?;
-    Some((limit.rlim_cur as u64).saturating_sub(used))
+    Some(limit.rlim_cur.saturating_sub(used))
 }
 
 #[cfg(not(unix))]
@@ -168,7 +168,7 @@ mod tests {
                 .unwrap();
         let decoder = lab.load_base(&candle_core::Device::Cpu).unwrap().decoder;
         let numbers: usize =
-            decoder.tensors().unwrap().iter().map(|(_, tensor)| tensor.elem_count()).sum();
+            decoder.tensors().unwrap().values().map(|tensor| tensor.elem_count()).sum();
         assert_eq!(lab.weight_bytes(Precision::F32).unwrap(), 4 * numbers as u64);
     }
 
