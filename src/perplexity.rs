@@ -8,6 +8,7 @@ use crate::interruption;
 use crate::model::{Batch, Checkpoint, Decoder};
 use crate::select::ModelSignals;
 use crate::stats;
+#[cfg(feature = "tables")]
 use crate::table::{Cell, significant};
 use crate::tokens::{Sequence, Tokenizer};
 use serde::{Deserialize, Serialize};
@@ -204,6 +205,7 @@ impl Quantiles {
 /// assert_eq!(usual(4.8, Some(3.1)).shown(), "4.80");
 /// assert_eq!(usual(128_608.84, Some(3.1)).shown(), "median 3.100");
 /// ```
+#[cfg(feature = "tables")]
 pub fn usual(mean: impl Into<Option<f64>>, median: Option<f64>) -> Cell {
     let mean = mean.into();
     let cell = Cell::number(mean, 2);

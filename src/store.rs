@@ -59,6 +59,7 @@ use crate::error::{Error, Result};
 #[cfg(feature = "download")]
 pub(crate) use disk::read_pieces;
 pub use disk::{write_atomic, write_atomic_with};
+#[cfg(feature = "tables")]
 pub(crate) use fingerprint::hex;
 pub use fingerprint::{Fingerprint, bytes_hash, file_hash};
 pub use kept::{StoredRun, check_written};
