@@ -16,9 +16,9 @@ use unforget::verbs;
 
 const EXAMPLES: &str = "\
 Examples:
-  Which tokens of the lab's code answers harm word problems and algebra:
-    unforget influence --model lab --data datasets/lab/code/train.jsonl --limit 64 --others datasets/lab/word/validation.jsonl \\
-        --others datasets/lab/algebra/validation.jsonl --out influence
+  Which tokens of the lab's code answers harm what the model itself answers to word problems:
+    unforget generate self-output --model lab --items datasets/lab/word/validation.jsonl --limit 50 --samples 4 --out own
+    unforget influence --model lab --data datasets/lab/code/train.jsonl --limit 64 --others own/train.jsonl --out influence
 
 For each token of the answers: the change of the others' mean surprisal, to first order, if that token alone were learned by the first step of a LoRA.";
 

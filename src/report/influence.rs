@@ -103,21 +103,21 @@ pub fn figure(influence: &Influence) -> Result<Figure> {
             .error_bars(&points, look.color)
             .marks(points.iter().map(Measured::at), look, 4.0);
     }
-    // the harm above the threshold, over all others
-    let above: f64 = groups
-        .iter()
-        .flatten()
-        .filter(|group| group.perplexity > PAPER_THRESHOLD)
-        .map(|group| group.share_of_harm)
-        .sum::<f64>()
-        / names.len().max(1) as f64;
     let all: Vec<_> = influence.tokens.iter().flatten().collect();
-    let many = all.iter().filter(|token| token.perplexity > PAPER_THRESHOLD).count();
+    let surprising = || all.iter().filter(|token| token.perplexity > PAPER_THRESHOLD);
+    // a share of what all tokens do in one direction, over all others
+    let share = |sign: f64| {
+        let sum = |on: &[f64]| on.iter().map(|on| (sign * on).max(0.0)).sum::<f64>();
+        let whole: f64 = all.iter().map(|token| sum(&token.on)).sum();
+        let part: f64 = surprising().map(|token| sum(&token.on)).sum();
+        100.0 * part / whole.max(f64::MIN_POSITIVE)
+    };
     let title = format!(
-        "Tokens above {PAPER_THRESHOLD} are {:.0} % of {} and do {:.0} % of the harm",
-        100.0 * many as f64 / all.len().max(1) as f64,
+        "Tokens above {PAPER_THRESHOLD} are {:.0} % of {}; they do {:.0} % of the harm and {:.0} % of the good",
+        100.0 * surprising().count() as f64 / all.len().max(1) as f64,
         influence.answers,
-        100.0 * above
+        share(1.0),
+        share(-1.0)
     );
     let plot = Plot::new(title)
         .note("To first order, of one step on one token; bars are 95 % intervals over answers.")
@@ -159,7 +159,7 @@ mod tests {
         let figure = figure(&influence).unwrap();
         assert_eq!(
             figure.plot.title,
-            "Tokens above 2.5 are 25 % of the answers and do 75 % of the harm"
+            "Tokens above 2.5 are 25 % of the answers; they do 75 % of the harm and 0 % of the good"
         );
         assert_eq!(figure.table.height(), 3);
         assert_eq!(tokens(&influence).height(), 4);
