@@ -750,8 +750,8 @@ fn an_experiment_that_was_killed_ends_in_the_same_tables_and_can_be_reported_aga
     }
 
     // every answer of base and of six runs to the four questions of two tasks, and a page of them
-    let printed = place.works("report second --out fourth --samples").stdout;
-    assert!(printed.contains("samples.html"), "{printed}");
+    let told = place.works("report second --out fourth --samples").stderr;
+    assert!(told.contains("samples.html"), "{told}");
     let page = String::from_utf8(read("fourth/samples.html")).unwrap();
     let data = &page[page.find("id=\"data\">").unwrap() + 10..];
     let data: Value = serde_json::from_str(&data[..data.find("</script>").unwrap()]).unwrap();

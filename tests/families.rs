@@ -669,7 +669,7 @@ fn quantized_weights_are_refused_by_name() {
     };
     let plain = Tensor::zeros((20, 24), DType::F32, &Device::Cpu).unwrap();
     copy(plain.clone()).unwrap();
-    for (dtype, named) in [(DType::U8, "U8"), (DType::F8E4M3, "F8E4M3")] {
+    for (dtype, named) in [(DType::U8, "U8"), (DType::F8E4M3, "F8_E4M3")] {
         let refused = copy(plain.to_dtype(dtype).unwrap());
         assert_refused(refused, &[name, &format!("holds {named}"), "quantized"]);
     }
