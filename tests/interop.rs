@@ -648,9 +648,9 @@ fn the_command_line_exports_models_and_adapters() {
         "{printed}"
     );
     let low =
-        works(root.path(), "export lora --model model --adapter dora --out plain --rank 4 --json");
+        works(root.path(), "export lora --model model --adapter dora --out plain --rank 4 --json --replace");
     let high =
-        works(root.path(), "export lora --model model --adapter dora --out plain --rank 96 --json");
+        works(root.path(), "export lora --model model --adapter dora --out plain --rank 96 --json --replace");
     let worst = |text: &str| {
         let layers: Vec<Value> = serde_json::from_str(text).unwrap();
         layers.iter().map(|layer| layer["error"].as_f64().unwrap()).fold(0.0, f64::max)
