@@ -647,10 +647,14 @@ fn the_command_line_exports_models_and_adapters() {
         printed.contains("lost of it") && printed.contains("model.layers.0.self_attn.q_proj"),
         "{printed}"
     );
-    let low =
-        works(root.path(), "export lora --model model --adapter dora --out plain --rank 4 --json --replace");
-    let high =
-        works(root.path(), "export lora --model model --adapter dora --out plain --rank 96 --json --replace");
+    let low = works(
+        root.path(),
+        "export lora --model model --adapter dora --out plain --rank 4 --json --replace",
+    );
+    let high = works(
+        root.path(),
+        "export lora --model model --adapter dora --out plain --rank 96 --json --replace",
+    );
     let worst = |text: &str| {
         let layers: Vec<Value> = serde_json::from_str(text).unwrap();
         layers.iter().map(|layer| layer["error"].as_f64().unwrap()).fold(0.0, f64::max)
