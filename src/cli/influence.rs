@@ -63,6 +63,13 @@ const FILES: [&str; 5] =
 
 impl InfluenceOfTokens {
     pub fn run(&self, common: &Common) -> Result<()> {
+        if self.rank == 0 {
+            return Err(Error::invalid("--rank", "must be at least 1"));
+        }
+        if self.limit_others == Some(0) {
+            return Err(Error::invalid("--limit-others", "must be at least 1"));
+        }
+        unforget::stats::distinct("--others", self.others.iter().map(|path| path.display()))?;
         let out = self.out.as_ref().map(|out| Output::within("--out", out, &FILES));
         if let Some(out) = &out {
             let reads = Reads::new(common)?.model(&self.model).data("--data", &self.data);
@@ -87,14 +94,10 @@ impl InfluenceOfTokens {
         let answers = read(&self.data, self.limit)?;
         let others: Vec<Scored> =
             self.others.iter().map(|path| read(path, self.limit_others)).collect::<Result<_>>()?;
-        unforget::stats::distinct("--others", others.iter().map(|of| &of.name))?;
-        if self.rank == 0 {
-            return Err(Error::invalid("--rank", "must be at least 1"));
-        }
         let config = LoraConfig { rank: self.rank, ..LoraConfig::lab() };
         let others: Vec<&Scored> = others.iter().collect();
         let found = influence(&cx, &checkpoint, &answers, &others, (&config, self.seed))?;
-        let figure = report::influence::figure(&found)?;
+        let figure = report::influence::figure(&found);
         if let (Some(output), Some(folder)) = (&out, &self.out) {
             output.write(|| {
                 let put = |name: &str, bytes: &[u8]| write_atomic(&folder.join(name), bytes);

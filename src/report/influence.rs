@@ -1,7 +1,6 @@
 //! Which tokens do the damage, as tables and a figure.
 
 use super::figure::Figure;
-use crate::error::Result;
 use crate::influence::{EDGES, Group, Influence};
 use crate::metric::PAPER_THRESHOLD;
 use crate::plot::palette::{GRAY, INK, look};
@@ -71,10 +70,7 @@ pub fn classes(influence: &Influence, groups: &[Vec<Group>]) -> Table {
 }
 
 /// Mean influence over ranges of the token perplexity, a line for each of the others.
-///
-/// # Errors
-/// None so far; figures are built as results.
-pub fn figure(influence: &Influence) -> Result<Figure> {
+pub fn figure(influence: &Influence) -> Figure {
     let names: Vec<&str> = influence.others.iter().map(|other| other.name.as_str()).collect();
     let groups: Vec<Vec<Group>> =
         (0..names.len()).map(|on| influence.by_perplexity(on, &EDGES)).collect();
@@ -125,7 +121,7 @@ pub fn figure(influence: &Influence) -> Result<Figure> {
         .legend(keys(&names, &names))
         .size(720, 380);
     let table = classes(influence, &groups);
-    Ok(Figure { name: "influence", plot, table })
+    Figure { name: "influence", plot, table }
 }
 
 #[cfg(test)]
@@ -156,7 +152,7 @@ mod tests {
                 vec![token(1.2, 1.0), token(2.0, 0.0)],
             ],
         };
-        let figure = figure(&influence).unwrap();
+        let figure = figure(&influence);
         assert_eq!(
             figure.plot.title,
             "Tokens above 2.5 are 25 % of the answers; they do 75 % of the harm and 0 % of the good"
